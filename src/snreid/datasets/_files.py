@@ -1,0 +1,84 @@
+"""Finding and listing what is on disk: shared by the readers only."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snreid.errors import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+"""Endings (any case) by which a file counts as an image; the decoder itself looks at the content only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a folder."""
+
+    images: tuple[str, ...]
+    """Paths below the folder with ``/``, sorted by code point: the same order on every machine."""
+    others: tuple[str, ...]
+    """Files that are no images (``Thumbs.db``, a readme), sorted; hidden files are not listed at all."""
+
+
+def list_images(folder: Path, *, deep: bool = False) -> Listing:
+    """Files of ``folder``, with those of its sub-folders if ``deep``. Raises ``DataError`` if it cannot be listed."""
+    found: list[str] = []
+    try:
+        _walk(folder, "", deep, found)
+    except OSError as error:
+        raise DataError(
+            "a folder of images has to be readable",
+            came=f"{folder}: {error}",
+            repair="check the path and its permissions",
+        ) from None
+    found.sort()
+    images = tuple(name for name in found if name.lower().endswith(SUFFIXES))
+    return Listing(images, tuple(name for name in found if not name.lower().endswith(SUFFIXES)))
+
+
+def _walk(folder: Path, prefix: str, deep: bool, found: list[str]) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "@")):  # hidden; "@eaDir" is a network disk's folder of thumbnails
+                continue
+            if not entry.is_dir():
+                found.append(prefix + entry.name)
+            elif deep and not entry.is_symlink():  # a link to a folder could lead round in a circle
+                _walk(folder / entry.name, f"{prefix}{entry.name}/", deep, found)
+
+
+def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name: str, home: str) -> Path:
+    """The one of ``folders`` below ``root`` ("" is ``root`` itself) that holds every entry of ``needed``.
+
+    Raises ``DataError`` saying what was looked for and where when there is none, or more than one.
+    """
+    hits = [root / folder for folder in folders if all((root / folder / entry).exists() for entry in needed)]
+    unique = list({os.path.realpath(hit): hit for hit in hits}.values())
+    if len(unique) == 1:
+        return unique[0]
+    wanted = ", ".join(needed)
+    if unique:
+        raise DataError(
+            f"{name} has to be found once below the data folder",
+            came=f"{wanted} in each of: {', '.join(map(str, unique))}",
+            repair="give the folder that is meant as the data folder itself",
+        )
+    raise DataError(
+        f"{name} needs a folder that holds {wanted}",
+        came=f"none of {_places(root, folders)}{_state(root)}",
+        repair=f"give the right data folder, or get the data set by hand from its own page: {home}",
+    )
+
+
+def _places(root: Path, folders: Sequence[str]) -> str:
+    return ", ".join(str(root / folder) for folder in folders)
+
+
+def _state(root: Path) -> str:
+    if not root.exists():
+        return f" (the data folder {root} does not exist)"
+    if not root.is_dir():
+        return f" (the data folder {root} is not a folder)"
+    names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
+    return f" (the data folder {root} holds {', '.join(names[:8]) or 'nothing'}{', ...' if len(names) > 8 else ''})"

@@ -1,0 +1,200 @@
+"""What ``snreid data check`` finds: the counts on disk against the published ones, and everything that would spoil a result.
+
+Without decoding no image is opened. With it every image is decoded once, which names the bad ones and finds the same
+picture in training and in the test.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from snreid.datasets._rules import has_match, singles
+from snreid.errors import DataError
+from snreid.images import BadImage, examine
+from snreid.records import DISTRACTOR, NO_CAMERA, DataSet, Expected, ReIDData, Split
+
+_WIDTH = 100
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """One split on disk and as published."""
+
+    split: str
+    images: int
+    persons: int
+    """Without distractors."""
+    cameras: int
+    images_per_camera: dict[int, int]
+    expected: Expected | None
+
+    @property
+    def problem(self) -> str:
+        """What differs from the published counts, or ""."""
+        if self.expected is None:
+            return ""
+        pairs = (
+            ("images", self.images, self.expected.images),
+            ("persons", self.persons, self.expected.persons),
+            ("cameras", self.cameras, self.expected.cameras),
+        )
+        said = []
+        for word, found, wanted in pairs:
+            if wanted is not None and found != wanted:
+                said.append(f"{abs(wanted - found):,} {word} {'missing' if found < wanted else 'too many'}")
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What is on disk, and whether it is what it has to be."""
+
+    name: str
+    root: str
+    home: str
+    """Where the data set's own page is, in words."""
+    failure: str = ""
+    """Why the data set could not be read, or ""."""
+    splits: tuple[SplitReport, ...] = ()
+    decoded: bool = False
+    """Whether the images were opened."""
+    bad: tuple[BadImage, ...] = ()
+    """Images that cannot be used."""
+    same_pictures: tuple[tuple[str, str], ...] = ()
+    """(training image, test image) with equal pixels."""
+    shared_persons: tuple[int, ...] = ()
+    """Persons that are both in training and in the test."""
+    single_persons: tuple[int, ...] = ()
+    """Training persons with one image."""
+    queries_without_match: int = 0
+    """They are counted and left out of every mean; no fault of the data (so it does not change ``ok``)."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True when the data set was read, the counts are the published ones and nothing would spoil a result."""
+        faults = (self.failure, self.bad, self.same_pictures, self.shared_persons, self.single_persons)
+        return not any(faults) and not any(split.problem for split in self.splits)
+
+    def to_json(self) -> str:
+        """All fields and ``ok`` as one JSON object."""
+        return json.dumps({"ok": self.ok, **asdict(self)}, ensure_ascii=False)
+
+    def lines(self) -> tuple[str, ...]:
+        """The report as text for a person: at most 24 lines of at most 100 characters."""
+        out = [f"{self.name} in {self.root}: {'in order' if self.ok else 'NOT in order'}"]
+        if self.failure:
+            out += _folded(self.failure)
+        if self.splits:
+            out.append(f"{'split':<10}{'images':>9}{'expected':>10}{'persons':>9}{'expected':>10}{'cameras':>9}")
+            out += [_line(split) for split in self.splits]
+        out += [f"{split.split}: {split.problem}" for split in self.splits if split.problem]
+        for said, names in (
+            ("images cannot be used", [f"{one.name}: {one.reason}" for one in self.bad]),
+            ("pictures are both in training and in the test", [" = ".join(pair) for pair in self.same_pictures]),
+        ):
+            if names:
+                out.append(f"{len(names):,} {said}:")
+                out += [f"  {name}" for name in names[:_SHOWN]]
+        for said, persons in (
+            ("persons are both in training and in the test", self.shared_persons),
+            ("training persons have one image", self.single_persons),
+        ):
+            if persons:
+                out.append(f"{len(persons):,} {said}: {', '.join(map(str, persons[:8]))}")
+        if self.splits and not self.decoded:
+            out.append("The images were not opened.")
+        out += [f"note: {note}" for note in self.notes[:4]]
+        if self.home and (self.failure or any(split.problem for split in self.splits)):
+            out += _folded(f"The data set's own page: {self.home}")
+        return tuple(line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..." for line in out[:24])
+
+
+def check(
+    dataset: DataSet,
+    root: Path,
+    *,
+    decode: bool,
+    workers: int = 2,
+    progress: Callable[[int], None] | None = None,
+) -> DataReport:
+    """Hold what is below ``root`` against what ``dataset`` has to be. Bad data is reported, not raised.
+
+    ``decode`` opens every image, in ``workers`` threads; ``progress`` is called with the images done since its last call.
+    """
+    try:
+        data = dataset.read(root)
+    except DataError as error:
+        return DataReport(dataset.name, str(root), dataset.home, failure=str(error))
+    wanted = {expected.split: expected for expected in dataset.expected}
+    named = (("train", data.train), ("query", data.query), ("gallery", data.gallery))
+    splits = tuple(_counted(name, split, wanted.get(name)) for name, split in named if split.samples or name in wanted)
+    bad, same = _decoded(data, workers, progress) if decode else ((), ())
+    return DataReport(
+        name=data.name,
+        root=str(root),
+        home=dataset.home,
+        splits=splits,
+        decoded=decode,
+        bad=bad,
+        same_pictures=same,
+        shared_persons=tuple(sorted(_persons(data.train) & (_persons(data.query) | _persons(data.gallery)))),
+        single_persons=tuple(sample.person for sample in singles(data.train.samples)),
+        queries_without_match=int((~has_match(data)).sum()),
+        notes=data.notes,
+    )
+
+
+def _persons(split: Split) -> set[int]:
+    return {sample.person for sample in split.samples if sample.person != DISTRACTOR}
+
+
+def _counted(name: str, split: Split, expected: Expected | None) -> SplitReport:
+    cameras = Counter(sample.camera for sample in split.samples if sample.camera != NO_CAMERA)
+    return SplitReport(name, len(split), len(_persons(split)), len(cameras), dict(sorted(cameras.items())), expected)
+
+
+def _decoded(
+    data: ReIDData, workers: int, progress: Callable[[int], None] | None
+) -> tuple[tuple[BadImage, ...], tuple[tuple[str, str], ...]]:
+    """The bad images, and the pairs of equal pictures in training and test."""
+    bad: dict[BadImage, None] = {}
+    training: dict[bytes, str] = {}
+    for found in examine(data.train.samples, workers=workers, progress=progress):
+        if found.bad is not None:
+            bad[found.bad] = None
+        else:
+            training.setdefault(found.digest, found.sample.image.name)
+    same: dict[str, str] = {}
+    for split in (data.query, data.gallery):
+        for found in examine(split.samples, workers=workers, progress=progress):
+            if found.bad is not None:
+                bad[found.bad] = None
+            elif found.digest in training:
+                same[found.sample.image.name] = training[found.digest]
+    return tuple(bad), tuple((train, test) for test, train in same.items())
+
+
+def _line(split: SplitReport) -> str:
+    images = persons = "-"
+    if split.expected is not None:
+        images = f"{split.expected.images:,}"
+        persons = "-" if split.expected.persons is None else f"{split.expected.persons:,}"
+    cameras = str(split.cameras) if split.cameras else "unknown"
+    return f"{split.split:<10}{split.images:>9,}{images:>10}{split.persons:>9,}{persons:>10}{cameras:>9}"
+
+
+def _folded(text: str) -> list[str]:
+    """The text in lines of ``_WIDTH``, at most eight."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        if line and len(line) + 1 + len(word) > _WIDTH:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    lines.append(line)
+    return lines if len(lines) <= 8 else [*lines[:7], lines[7][: _WIDTH - 4] + " ..."]

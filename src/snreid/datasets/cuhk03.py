@@ -1,0 +1,258 @@
+"""CUHK03 (Li et al., CVPR 2014) in the new protocol of 767 + 700 persons (Zhong et al., arXiv 1701.08398), "CUHK03-NP".
+
+The protocol is a file of its own, ``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. It lists every
+image (``filelist``) with its person (``labels``) and camera (``camId``), and the positions of the three splits in
+that list, counted from 1. An image is named ``PAIR_ID_CAMERA_INDEX.png`` as in ``1_001_1_01.png``: camera pair 1 to
+5, person within the pair, camera 1 or 2 of the pair, image 1 to 10.
+
+The pixels come from one of three places, whichever is there:
+
+1. a folder of extracted images with these names (``.png`` or ``.jpg``);
+2. a folder of the detected images as a re-upload renamed them: ``PPPP_KK.jpg`` with PPPP = offset of the pair +
+   person - 1 (offsets 0, 843, 1283, 1360, 1418) and KK = index - 1;
+3. the release itself, ``cuhk-03.mat``, read image by image, nothing is written (``cuhk03_release.py``).
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+
+from snreid.datasets._files import list_images
+from snreid.datasets._rules import shown, validated
+from snreid.datasets.cuhk03_release import ReleaseImage, release_images
+from snreid.errors import DataError, ExperimentError
+from snreid.images import FileImage
+from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split
+
+_NAME = re.compile(r"(?P<pair>[1-5])_(?P<person>[0-9]{3})_(?P<camera>[12])_(?P<index>[0-9]{2})\.png")
+_OFFSETS = (0, 843, 1283, 1360, 1418)
+_BASES = ("", "cuhk03", "CUHK03", "cuhk03-np", "CUHK03-NP", "cuhk03-full", "cuhk03_release", "cuhk03/cuhk03_release")
+_FIELDS = ("filelist", "labels", "camId", "train_idx", "query_idx", "gallery_idx")
+_PROTOCOLS = ("evaluation/data/CUHK03", "data/CUHK03")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CUHK03(DataSet):
+    """CUHK03-NP: 767 persons to train on, 700 to test, 2 cameras.
+
+    Looked for in the data folder itself and in its folders ``cuhk03``, ``CUHK03``, ``cuhk03-np``, ``CUHK03-NP``,
+    ``cuhk03-full``, ``cuhk03_release``; ``images`` and ``protocol`` say where exactly, below the data folder or
+    absolute.
+    """
+
+    boxes: Literal["detected", "labelled"] = "detected"
+    """Persons cut out by a detector, or by hand."""
+    images: str | None = None
+    """The folder of extracted images, or ``cuhk-03.mat``. None: look at the usual places."""
+    protocol: str | None = None
+    """``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. None: look at the usual places."""
+
+    def __post_init__(self) -> None:
+        """Refuse a choice of boxes that does not exist."""
+        if self.boxes not in ("detected", "labelled"):
+            raise ExperimentError(
+                "CUHK03 has two sets of boxes", came=repr(self.boxes), repair='choose "detected" or "labelled"'
+            )
+
+    @property
+    def name(self) -> str:
+        """``cuhk03-detected`` or ``cuhk03-labelled``."""
+        return f"cuhk03-{self.boxes}"
+
+    @property
+    def home(self) -> str:
+        """Where to ask for the data set and its protocol, in words."""
+        return (
+            "the CUHK03 page of the Multimedia Laboratory of the Chinese University of Hong Kong (cuhk-03.mat on request, "
+            "for research only); the protocol's .mat files are in https://github.com/zhunzhong07/person-re-ranking"
+        )
+
+    @property
+    def expected(self) -> tuple[Expected, ...]:
+        """Published counts (method.md 6)."""
+        train, gallery = (7_365, 5_332) if self.boxes == "detected" else (7_368, 5_328)
+        return (
+            Expected("train", train, 767, 2),
+            Expected("query", 1_400, 700, 2),
+            Expected("gallery", gallery, 700, 2),
+        )
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples of the three splits. Raises ``DataError`` when the protocol or an image it lists is missing, when
+        the two places contradict each other, or when ``cuhk-03.mat`` is to be read without the ``h5py`` package.
+        """
+        protocol = _Protocol.read(self._protocol_file(root))
+        sources = self._sources(root, protocol.files)
+        samples = [
+            Sample(source, int(person), int(_name(file)["camera"]))
+            for source, person, file in zip(sources, protocol.persons, protocol.files, strict=True)
+        ]
+        train, query, gallery = (
+            Split(tuple(samples[i] for i in chosen)) for chosen in (protocol.train, protocol.query, protocol.gallery)
+        )
+        return validated(ReIDData(self.name, train, query, gallery))
+
+    def _protocol_file(self, root: Path) -> Path:
+        word = "detected" if self.boxes == "detected" else "labeled"
+        file = f"cuhk03_new_protocol_config_{word}.mat"
+        usual = [root / base / file for base in (*_BASES, *_PROTOCOLS)]
+        places = usual if self.protocol is None else [root / self.protocol]
+        hits = [place for place in places if place.is_file()]
+        if not hits:
+            raise DataError(
+                f"{self.name} needs the file of the new protocol, {file}",
+                came=f"no such file as {places[0]}"
+                if self.protocol
+                else f"none in {root}, nor in its folders " + ", ".join((*_BASES[1:], *_PROTOCOLS)),
+                repair=f"put it beside the images, or give protocol=...; {self.home}",
+            )
+        return hits[0]  # several are copies of one published file
+
+    def _sources(self, root: Path, files: tuple[str, ...]) -> list[ImageSource]:
+        """One image source for every name of the protocol's list."""
+        places = [root / self.images] if self.images is not None else self._image_places(root)
+        found = [place for place in places if place.is_file() or _holds_images(place)]
+        unique = list({place.resolve(): place for place in found}.values())
+        if not unique:
+            raise DataError(
+                f"{self.name} needs a folder of extracted images, or cuhk-03.mat",
+                came=self._looked_at(root),
+                repair=f"give the right data folder or images=..., or get the data set by hand: {self.home}",
+            )
+        if len(unique) > 1:
+            raise DataError(
+                f"the images of {self.name} have to be found once below the data folder",
+                came=", ".join(map(str, unique)),
+                repair="say which one by images=...",
+            )
+        place = unique[0]
+        if place.is_file():
+            return self._released(place, files)
+        return self._extracted(place, files)
+
+    def _folders(self) -> list[str]:
+        words = ["detected"] if self.boxes == "detected" else ["labeled", "labelled"]
+        folders = [form + word for word in words for form in ("images_", "cuhk03_", "")]
+        return folders + (["dataset/images/full", "images/full"] if self.boxes == "detected" else [])
+
+    def _image_places(self, root: Path) -> list[Path]:
+        """Folders named for these boxes, or where there are none the data folder itself and the release."""
+        named = [root / base / folder for base in _BASES for folder in self._folders()]
+        return named if any(map(_holds_images, named)) else [root, *(root / base / "cuhk-03.mat" for base in _BASES)]
+
+    def _looked_at(self, root: Path) -> str:
+        if self.images is not None:
+            return f"no such folder or file with images as {root / self.images}"
+        bases = ", ".join(_BASES[1:])
+        return f"neither {', '.join(self._folders())} nor cuhk-03.mat in {root}, nor in its folders {bases}"
+
+    def _released(self, place: Path, files: tuple[str, ...]) -> list[ImageSource]:
+        there = release_images(place, self.boxes)
+        wanted = [_cell(file) for file in files]
+        missing = [file for file, cell in zip(files, wanted, strict=True) if cell not in there]
+        self._refuse_missing(missing, place)
+        return [ReleaseImage(str(place), self.boxes, *cell) for cell in wanted]
+
+    def _extracted(self, place: Path, files: tuple[str, ...]) -> list[ImageSource]:
+        there = set(list_images(place).images)
+        forms = [_as_png, _as_jpg] + ([_as_reupload] if self.boxes == "detected" else [])
+        form = max(forms, key=lambda form: sum(form(file) in there for file in files[:1000]))
+        names = [form(file) for file in files]
+        self._refuse_missing([name for name in names if name not in there], place)
+        return [FileImage(str(place / name)) for name in names]
+
+    def _refuse_missing(self, missing: list[str], place: Path) -> None:
+        if missing:
+            raise DataError(
+                f"every image that the protocol of {self.name} lists has to be there",
+                came=f"{len(missing)} missing in {place}: {shown(missing)}",
+                repair="extract the images again, or give the right folder by images=...",
+            )
+
+
+@dataclass(frozen=True)
+class _Protocol:
+    """The content of the protocol's file, positions counted from 0."""
+
+    files: tuple[str, ...]
+    persons: NDArray[np.int64]
+    train: NDArray[np.int64]
+    query: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, path: Path) -> "_Protocol":
+        """Read and check the file. Raises ``DataError`` with the path and the reason."""
+        try:
+            content = loadmat(path, variable_names=list(_FIELDS))
+            files = tuple(str(cell.item()) for cell in content["filelist"].ravel())
+            persons, cameras = (content[key].astype(np.int64).ravel() for key in ("labels", "camId"))
+            train, query, gallery = (
+                content[key].astype(np.int64).ravel() - 1 for key in ("train_idx", "query_idx", "gallery_idx")
+            )
+        except Exception as error:  # a damaged MATLAB file makes scipy raise nearly anything
+            raise _damaged(path, f"{type(error).__name__}: {error}") from None
+        for file in files:
+            _name(file)
+        if not len(files) == len(persons) == len(cameras):
+            raise _damaged(path, f"{len(files)} files, {len(persons)} persons and {len(cameras)} cameras")
+        chosen = np.concatenate([train, query, gallery])
+        if chosen.size and not (chosen.min() >= 0 and chosen.max() < len(files)):
+            raise _damaged(path, f"positions {chosen.min() + 1} to {chosen.max() + 1} in a list of {len(files)} files")
+        wrong = [file for file, camera in zip(files, cameras, strict=True) if int(_name(file)["camera"]) != camera]
+        if wrong:
+            raise _damaged(path, f"camera of the name and camId differ for {shown(wrong)}")
+        if persons.size and persons.min() < 1:
+            raise _damaged(path, f"person {persons.min()}; persons count from 1")
+        return cls(files, persons, train, query, gallery)
+
+
+def _damaged(path: Path, came: str) -> DataError:
+    return DataError(
+        f"the file of CUHK03's new protocol holds {', '.join(_FIELDS)} (positions counted from 1)",
+        came=f"{path}: {came}",
+        repair="copy the file again from the place where the protocol is published",
+    )
+
+
+def _name(file: str) -> re.Match[str]:
+    parsed = _NAME.fullmatch(file)
+    if parsed is None or not 1 <= int(parsed["index"]) <= 10 or int(parsed["person"]) < 1:
+        raise DataError(
+            "an image of CUHK03 is named PAIR_ID_CAMERA_INDEX.png, as in 1_001_1_01.png",
+            came=repr(file),
+            repair="use the protocol's file as it was published",
+        )
+    return parsed
+
+
+def _cell(file: str) -> tuple[int, int, int]:
+    """(pair, person, index), each from 1: where the image lies in ``cuhk-03.mat``."""
+    parsed = _name(file)
+    return int(parsed["pair"]), int(parsed["person"]), int(parsed["index"])
+
+
+def _as_png(file: str) -> str:
+    return file
+
+
+def _as_jpg(file: str) -> str:
+    return file.removesuffix("png") + "jpg"
+
+
+def _as_reupload(file: str) -> str:
+    pair, person, index = _cell(file)
+    return f"{_OFFSETS[pair - 1] + person - 1:04d}_{index - 1:02d}.jpg"
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether the folder itself holds images with CUHK03's names, in one of the forms read here."""
+    if not folder.is_dir():
+        return False
+    form = re.compile(r"[1-5]_[0-9]{3}_[12]_[0-9]{2}\.(png|jpg)|[0-9]{4}_[0-9]{2}\.jpg")
+    return any(form.fullmatch(name) for name in list_images(folder).images[:50])

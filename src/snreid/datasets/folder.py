@@ -1,0 +1,128 @@
+"""Your own folder tree: labels are read from the paths by a pattern that you give.
+
+``FolderTree(path="shop", pattern="{split}/{person}/cam{camera}_{*}.jpg")`` reads ``shop/train/anna/cam2_0001.jpg`` as
+person ``anna`` on camera ``2``, for training.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from snreid.datasets._files import list_images
+from snreid.datasets._rules import shown
+from snreid.datasets.labels import Labels, Row
+from snreid.errors import DataError, ExperimentError
+from snreid.records import DataSet, ReIDData
+
+_FIELDS = ("person", "camera", "split")
+_WILD = {"*": "[^/]*?", "**": ".*?"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderTree(DataSet):
+    """Any folder tree, its sub-folders included.
+
+    The pattern holds ``{person}``, and where known ``{camera}`` and ``{split}``; ``{*}`` stands for anything within a
+    name, ``{**}`` also for folders. Every field takes as few characters as possible and never a ``/``; a field that
+    comes again has to be equal. Everything else is taken literally. A pattern with ``(?P<person>...)`` is a regular
+    expression instead, its groups named likewise. It is held against the whole path below the folder, written with
+    ``/``.
+    """
+
+    path: str
+    """The folder, below the data folder or absolute; its last part names the data set."""
+    pattern: str
+    """For example ``"{person}_c{camera}_{*}.jpg"``."""
+    labels: Labels = field(default_factory=Labels)
+    """What labels mean, and what images are for when the pattern has no ``{split}``."""
+    unmatched: Literal["refuse", "skip"] = "refuse"
+    """What to do with an image whose path does not fit the pattern; skipped ones are counted in the notes."""
+
+    def __post_init__(self) -> None:
+        """Refuse a pattern that cannot be understood or has no person."""
+        if self.unmatched not in ("refuse", "skip"):
+            raise ExperimentError(
+                "unmatched images are refused or skipped", came=repr(self.unmatched), repair='"refuse" or "skip"'
+            )
+        compile_pattern(self.pattern)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return Path(self.path).name
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples of the tree. Raises ``DataError`` for a missing folder, an image whose path does not fit the pattern,
+        and for labels that ``Labels`` refuses."""
+        folder = root / self.path
+        if not folder.is_dir():
+            raise DataError(
+                "a folder tree is read from a folder", came=f"{folder} is none", repair="check the data folder and path"
+            )
+        listing = list_images(folder, deep=True)
+        pattern = compile_pattern(self.pattern)
+        parsed = [(path, pattern.fullmatch(path)) for path in listing.images]
+        strange = [path for path, match in parsed if match is None]
+        if strange and (self.unmatched == "refuse" or len(strange) == len(parsed)):
+            raise DataError(
+                f"the path of every image below {folder} fits the pattern {self.pattern}",
+                came=f"{len(strange)} of {len(parsed)} do not: {shown(strange)}",
+                repair='correct the pattern, rename the files, or leave them out by unmatched="skip"',
+            )
+        notes = [f"{len(strange)} images do not fit the pattern and were skipped"] if strange else []
+        if listing.others:
+            notes.append(f"{len(listing.others)} files are no images and were ignored: {shown(list(listing.others))}")
+        rows = [_row(folder, path, match) for path, match in parsed if match is not None]
+        return self.labels.assemble(rows, name=self.name, notes=notes)
+
+
+def _row(folder: Path, path: str, match: re.Match[str]) -> Row:
+    groups = match.groupdict()
+    full = str(folder / path)
+    return Row(full, groups["person"] or "", groups.get("camera"), groups.get("split"), full)
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern (see ``FolderTree``). Raises ``ExperimentError`` when it cannot be
+    understood.
+    """
+    if "(?P<" in pattern:
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise _misformed(pattern, str(error)) from None
+    else:
+        compiled = re.compile(_template(pattern))
+    if "person" not in compiled.groupindex:
+        raise _misformed(pattern, "no person")
+    unknown = sorted(set(compiled.groupindex) - set(_FIELDS))
+    if unknown:
+        raise _misformed(pattern, f"unknown {', '.join(unknown)}")
+    return compiled
+
+
+def _template(pattern: str) -> str:
+    parts: list[str] = []
+    seen: set[str] = set()
+    for literal, name in re.findall(r"([^{}]*)(\{[^{}]*\}|[{}]|$)", pattern):
+        parts.append(re.escape(literal))
+        inner = name[1:-1]
+        if not name:
+            continue
+        if inner in _WILD:
+            parts.append(_WILD[inner])
+        elif inner in _FIELDS:
+            parts.append(f"(?P={inner})" if inner in seen else f"(?P<{inner}>[^/]+?)")
+            seen.add(inner)
+        else:
+            raise _misformed(pattern, f"{name} is none of {{person}}, {{camera}}, {{split}}, {{*}}, {{**}}")
+    return "".join(parts)
+
+
+def _misformed(pattern: str, came: str) -> ExperimentError:
+    return ExperimentError(
+        "a pattern holds {person}, and where known {camera} and {split}",
+        came=f"{pattern!r}: {came}",
+        repair='write it like "{person}_c{camera}_{*}.jpg", or as a regular expression with (?P<person>...)',
+    )

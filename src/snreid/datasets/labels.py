@@ -1,0 +1,231 @@
+"""From labels as people write them to the numbers and splits of a protocol: shared by ``FolderTree`` and ``Table``.
+
+Numbers. Where every person label is a positive whole number, the numbers stay; otherwise persons are numbered from 1 in
+sorted order over the whole data set, and a note says so. The same holds for cameras. No number has a hidden meaning:
+person 0 is a person like any other here. What Market-1501 calls distractors and junk is named by ``distractors`` and
+``junk``.
+
+Splits. A label ``train``, ``query``, ``gallery`` or ``test`` says where an image belongs; without such labels,
+``role`` says it for all images. Images for ``test`` are split by rule: the gallery is all of them, and queries are
+the first image (in the order of the paths) of every person on every camera, or of every person where cameras are not
+known; ``queries="all"`` makes every image a query. A query never meets itself: images of its own camera are ignored,
+and without cameras the entry of its own name is. Only persons that can be found (on another camera, or in another
+image) are asked for.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from snreid.datasets._rules import drop_singles, shown, validated
+from snreid.errors import DataError, ExperimentError
+from snreid.images import FileImage
+from snreid.records import DISTRACTOR, NO_CAMERA, ReIDData, Sample, Split
+
+_WORDS = {
+    "train": "train",
+    "training": "train",
+    "query": "query",
+    "probe": "query",
+    "gallery": "gallery",
+    "test": "test",
+}
+_NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a"})
+_NUMBER = re.compile(r"0*[1-9][0-9]{0,8}")
+_DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]+|[+-]?[0-9]+\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image with its labels as they were written."""
+
+    path: str
+    """The image file."""
+    person: str
+    camera: str | None
+    split: str | None
+    where: str
+    """Where the labels were read, for messages: a path, or a table and its line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What labels mean."""
+
+    role: Literal["train", "test"] = "train"
+    """What all images are for when no label says it."""
+    queries: Literal["first", "all"] = "first"
+    """Which images of a test split are queries: the first of each person and camera, or all."""
+    cameras: bool = True
+    """False: ignore the cameras (the "no cameras" mode)."""
+    singles: Literal["refuse", "drop"] = "refuse"
+    """What to do with a training person of one image."""
+    distractors: tuple[str, ...] = ()
+    """Person labels of gallery images that match nobody."""
+    junk: tuple[str, ...] = ()
+    """Person labels of images that are dropped."""
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words."""
+        for field, value, words in (
+            ("role", self.role, ("train", "test")),
+            ("queries", self.queries, ("first", "all")),
+            ("singles", self.singles, ("refuse", "drop")),
+        ):
+            if value not in words:
+                raise ExperimentError(
+                    f"labels.{field} is one of {', '.join(words)}", came=repr(value), repair=f"choose {words[0]!r}"
+                )
+
+    def assemble(self, rows: Sequence[Row], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
+        """The data set of these rows, in the order of their paths. Raises ``DataError`` for labels that are missing,
+        ambiguous or contradictory, and for everything that ``validated`` refuses."""
+        said = list(notes)
+        ordered = sorted(rows, key=lambda row: row.path)
+        kept = [row for row in ordered if row.person not in self.junk]
+        if len(kept) < len(ordered):
+            said.append(f"{len(ordered) - len(kept)} junk images dropped (persons {', '.join(self.junk)})")
+        if not kept:
+            raise DataError(
+                f"a data set holds images ({name})", came="none", repair="check the folder, pattern or table"
+            )
+        has_cameras = self._has_cameras(kept)
+        _require_consistent(kept)
+        persons = _numbers([row for row in kept if row.person not in self.distractors], "person", said)
+        persons |= dict.fromkeys(self.distractors, DISTRACTOR)
+        cameras = _numbers(kept, "camera", said) if has_cameras else {}
+        splits: defaultdict[str, list[Sample]] = defaultdict(list)
+        for row in kept:
+            camera = cameras[row.camera] if has_cameras and row.camera is not None else NO_CAMERA
+            splits[self._split(row)].append(Sample(FileImage(row.path), persons[row.person], camera))
+        self._refuse_mixture(kept, splits, name)
+        train = self._train(Split(tuple(splits["train"])), said)
+        query, gallery = splits["query"], splits["gallery"]
+        if splits["test"]:
+            query, gallery = self._queries(splits["test"], has_cameras), splits["test"]
+        return validated(
+            ReIDData(name, train, Split(tuple(query)), Split(tuple(gallery)), has_cameras, notes=tuple(said))
+        )
+
+    def _split(self, row: Row) -> str:
+        if row.split is None:
+            return self.role
+        word = _WORDS.get(row.split.strip().lower())
+        if word is None:
+            raise DataError(
+                f"a split is one of {', '.join(sorted(_WORDS))}",
+                came=f"{row.split!r} in {row.where}",
+                repair="rename the split, or leave the split out and give labels.role",
+            )
+        return word
+
+    def _has_cameras(self, rows: list[Row]) -> bool:
+        without = [row.where for row in rows if _nothing(row.camera)]
+        if not self.cameras or len(without) == len(rows):
+            return False
+        if without:
+            raise DataError(
+                "cameras are given for all images or for none",
+                came=f"{len(without)} of {len(rows)} images without: {shown(without)}",
+                repair="fill in these cameras, or ignore all of them by labels.cameras=False",
+            )
+        return True
+
+    def _refuse_mixture(self, rows: list[Row], splits: dict[str, list[Sample]], name: str) -> None:
+        unsaid = [row.where for row in rows if row.split is None]
+        if 0 < len(unsaid) < len(rows):
+            raise DataError(
+                f"a split is given for all images or for none ({name})",
+                came=f"{len(unsaid)} of {len(rows)} images without: {shown(unsaid)}",
+                repair="fill in these splits, or leave out all of them and give labels.role",
+            )
+        if splits["test"] and (splits["query"] or splits["gallery"]):
+            raise DataError(
+                f"test images are either marked test or marked query and gallery ({name})",
+                came=f"{len(splits['test'])} test, {len(splits['query'])} query, {len(splits['gallery'])} gallery",
+                repair="use one of the two ways",
+            )
+        wrong = [s.image.name for s in (*splits["train"], *splits["query"]) if s.person == DISTRACTOR]
+        if wrong:
+            raise DataError(
+                f"distractors belong into the gallery ({name})",
+                came=f"{len(wrong)} in train or query: {shown(wrong)}",
+                repair="mark them gallery or junk",
+            )
+
+    def _train(self, train: Split, notes: list[str]) -> Split:
+        if self.singles == "refuse":
+            return train
+        kept, dropped = drop_singles(train)
+        if dropped:
+            notes.append(f"train: {dropped} persons with one image dropped")
+        return kept
+
+    def _queries(self, test: list[Sample], has_cameras: bool) -> list[Sample]:
+        places: defaultdict[int, set[int | str]] = defaultdict(set)
+        for sample in test:
+            places[sample.person].add(sample.camera if has_cameras else sample.image.name)
+        asked = [sample for sample in test if sample.person != DISTRACTOR]
+        found = [sample for sample in asked if len(places[sample.person]) > 1]
+        if not found:
+            return asked  # `validated` says what is wrong
+        if self.queries == "all":
+            return found
+        return list({(sample.person, sample.camera): sample for sample in reversed(found)}.values())[::-1]
+
+
+def _nothing(label: str | None) -> bool:
+    return label is None or label.strip().lower() in _NOTHING
+
+
+def _require_consistent(rows: list[Row]) -> None:
+    """Raise ``DataError`` for an image that is listed twice with different labels, or twice in one split."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        before = first.setdefault(row.path, row)
+        if before is row:
+            continue
+        if (before.person, before.camera) == (row.person, row.camera) and before.split != row.split:
+            continue  # as a query and in the gallery; train and test together is refused by `validated`
+        raise DataError(
+            "an image is listed once in a split, always as the same person on the same camera",
+            came=f"{row.path} in {before.where} and in {row.where}",
+            repair="remove one of the two",
+        )
+
+
+def _numbers(rows: list[Row], kind: Literal["person", "camera"], notes: list[str]) -> dict[str, int]:
+    """A number from 1 for every label of these rows; adds a note where labels are no numbers."""
+    labels: dict[str, str] = {}
+    for row in rows:
+        label = row.person if kind == "person" else row.camera
+        if label is None or _nothing(label) or _DECIMAL.fullmatch(label):
+            raise DataError(
+                f"a {kind} is a whole number or a name",
+                came=f"{label!r} in {row.where}",
+                repair=f"write 7 instead of 7.0, and give every image a {kind}",
+            )
+        labels.setdefault(label, row.where)
+    if all(_NUMBER.fullmatch(label) for label in labels):
+        numbers = {label: int(label) for label in sorted(labels)}
+        spelt: dict[int, str] = {}
+        for label, number in numbers.items():
+            other = spelt.setdefault(number, label)
+            if other != label:
+                raise DataError(
+                    f"a {kind} is spelt in one way",
+                    came=f"{other!r} in {labels[other]} and {label!r} in {labels[label]}",
+                    repair="use one spelling, with or without leading zeros",
+                )
+        return numbers
+    ordered = sorted(labels, key=_sort_key)
+    examples = ", ".join(f"{label} is {number}" for number, label in list(enumerate(ordered, 1))[:3])
+    notes.append(f"{kind}s are not all whole numbers from 1, so they are numbered in sorted order: {examples}")
+    return {label: number for number, label in enumerate(ordered, 1)}
+
+
+def _sort_key(label: str) -> tuple[int, int, str]:
+    whole = re.fullmatch(r"-?[0-9]{1,18}", label)
+    return (0, int(label), label) if whole else (1, 0, label)

@@ -1,0 +1,128 @@
+"""Market-1501 (Zheng et al., ICCV 2015), and any folder written in its format.
+
+A name such as ``0002_c1s1_000451_03.jpg`` says: person 2, camera 1, sequence 1, frame 451, box 3. Person ``-1`` is junk
+(a bad box, dropped for every query: method.md 6), person ``0000`` a distractor that stays in the gallery and matches
+nobody. Some files of the release end in ``.jpg.jpg``.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from snreid.datasets._files import find_base, list_images
+from snreid.datasets._rules import shown, validated
+from snreid.errors import DataError, ExperimentError
+from snreid.images import FileImage
+from snreid.records import DISTRACTOR, JUNK, DataSet, Expected, ReIDData, Sample, Split
+
+_NAME = re.compile(r"(?P<person>-1|[0-9]{1,9})_c(?P<camera>[0-9]{1,9})s[0-9]+_[0-9]+_[0-9]+(\.[A-Za-z]+)+")
+_FORM = "PPPP_cCsS_FFFFFF_BB.jpg (person, camera, sequence, frame, box), as in 0002_c1s1_000451_03.jpg"
+_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market1501(DataSet):
+    """Market-1501 as released: 751 persons to train on, 750 to test, 6 cameras.
+
+    Looked for in the data folder itself and in its folders ``Market-1501-v15.09.15``, ``Market-1501``, ``market1501``.
+    """
+
+    @property
+    def name(self) -> str:
+        """``market1501``."""
+        return "market1501"
+
+    @property
+    def home(self) -> str:
+        """Where to ask for the data set, in words."""
+        return (
+            "the page of Liang Zheng's Market-1501 project (search for 'Market-1501 Dataset, Zheng, Scalable Person "
+            "Re-identification: A Benchmark'); the archive is Market-1501-v15.09.15.zip, for research only"
+        )
+
+    @property
+    def expected(self) -> tuple[Expected, ...]:
+        """Published counts, junk dropped; persons of the gallery without the distractors."""
+        return (
+            Expected("train", 12_936, 751, 6),
+            Expected("query", 3_368, 750, 6),
+            Expected("gallery", 15_913, 750, 6),
+        )
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""
+        outer = ("Market-1501-v15.09.15", "Market-1501", "market1501")
+        places = ("", *outer, "market1501/Market-1501-v15.09.15")
+        return _read(find_base(root, places, tuple(_FOLDERS.values()), name=self.name, home=self.home), self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketFormat(DataSet):
+    """Any folder in Market-1501's format (``bounding_box_train``, ``query``, ``bounding_box_test``): your own, or
+    drawn ones.
+    """
+
+    folder: str
+    """Below the data folder, or absolute; its last part is the name of the data set."""
+
+    def __post_init__(self) -> None:
+        """Refuse a folder without a name."""
+        if not Path(self.folder).name:
+            raise ExperimentError(
+                "a data set in Market-1501's format is named by its folder",
+                came=repr(self.folder),
+                repair="give a folder below the data folder, such as folder='my_site'",
+            )
+
+    @property
+    def name(self) -> str:
+        """The last part of ``folder``."""
+        return Path(self.folder).name
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""
+        base = find_base(root, (self.folder,), tuple(_FOLDERS.values()), name=self.name, home="(a folder of your own)")
+        return _read(base, self.name)
+
+
+def _read(base: Path, name: str) -> ReIDData:
+    notes: list[str] = []
+    train, query, gallery = (_split(base / folder, notes) for folder in _FOLDERS.values())
+    for folder, split in (("train", train), ("query", query)):
+        special = [sample.image.name for sample in split.samples if sample.person == DISTRACTOR]
+        if special:
+            raise DataError(
+                "distractors (person 0) belong into bounding_box_test only",
+                came=f"{len(special)} in {_FOLDERS[folder]}: {shown(special)}",
+                repair="number persons from 1, or move these files",
+            )
+    return validated(ReIDData(name, train, query, gallery, notes=tuple(notes)))
+
+
+def _split(folder: Path, notes: list[str]) -> Split:
+    listing = list_images(folder)
+    samples = [_sample(folder, file) for file in listing.images]
+    kept = tuple(sample for sample in samples if sample.person != JUNK)
+    if len(kept) < len(samples):
+        notes.append(f"{folder.name}: {len(samples) - len(kept)} junk images (person -1) dropped")
+    distractors = sum(sample.person == DISTRACTOR for sample in kept)
+    if distractors:
+        notes.append(f"{folder.name}: {distractors} distractors (person 0) kept; they match nobody")
+    if not kept:
+        raise DataError(
+            "each folder of a data set in Market-1501's format holds images",
+            came=f"none in {folder}",
+            repair="unpack the archive again, or check the folder",
+        )
+    return Split(kept)
+
+
+def _sample(folder: Path, file: str) -> Sample:
+    parsed = _NAME.fullmatch(file)
+    if parsed is None or int(parsed["camera"]) < 1:
+        raise DataError(
+            f"a file name in Market-1501's format is {_FORM}, cameras from 1",
+            came=str(folder / file),
+            repair="rename or remove the file, or read the folder by a pattern of your own (FolderTree)",
+        )
+    return Sample(FileImage(str(folder / file)), int(parsed["person"]), int(parsed["camera"]))

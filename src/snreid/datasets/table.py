@@ -1,0 +1,192 @@
+"""Your own table: a CSV or Parquet file with one image a row.
+
+Columns ``path`` and ``person``, and where known ``camera`` and ``split``; other columns are ignored. Paths are taken
+below the folder of the table. An entry that leads out of it (by ``..``, an absolute path or a link) is refused unless
+``outside`` allows it: a table is often somebody else's file (reliability.md R12).
+"""
+
+import csv
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from snreid.datasets._rules import shown
+from snreid.datasets.labels import Labels, Row
+from snreid.errors import DataError, ExperimentError
+from snreid.records import DataSet, ReIDData
+
+_TEXT = (".csv", ".tsv", ".txt")
+_PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """How the columns are called."""
+
+    path: str = "path"
+    person: str = "person"
+    camera: str = "camera"
+    """May be absent: the "no cameras" mode."""
+    split: str = "split"
+    """May be absent: ``Labels.role`` then says what the images are for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(DataSet):
+    """A CSV (UTF-8; comma, semicolon or tab, whichever the first line has most of) or Parquet table."""
+
+    path: str
+    """The table, below the data folder or absolute; its name without ending names the data set."""
+    images: str = ""
+    """The folder that paths are relative to, seen from the table's folder or absolute; "" is the table's folder."""
+    columns: Columns = field(default_factory=Columns)
+    """How the columns are called."""
+    labels: Labels = field(default_factory=Labels)
+    """What labels mean, and what images are for when there is no split column."""
+    outside: bool = False
+    """Allow paths that lead out of the folder of images."""
+
+    def __post_init__(self) -> None:
+        """Refuse a file that is no table by its ending."""
+        if Path(self.path).suffix.lower() not in (*_TEXT, *_PARQUET):
+            raise ExperimentError(
+                f"a table ends in {', '.join((*_TEXT, *_PARQUET))}", came=repr(self.path), repair="rename or convert it"
+            )
+
+    @property
+    def name(self) -> str:
+        """The table's name without its ending."""
+        return Path(self.path).stem
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples of the table. Raises ``DataError`` with table and line for a row that cannot be used, a path that
+        leads out of the folder, a missing file, and for labels that ``Labels`` refuses.
+        """
+        table = root / self.path
+        if not table.is_file():
+            raise DataError("a table is a file", came=f"{table} is none", repair="check the data folder and path")
+        reader = _parquet_rows if table.suffix.lower() in _PARQUET else _text_rows
+        rows = list(reader(table, self.columns))
+        return self.labels.assemble(self._located(rows, table.parent / self.images), name=self.name)
+
+    def _located(self, rows: list[Row], folder: Path) -> list[Row]:
+        """The rows with full paths. Raises ``DataError`` naming the lines of all paths that cannot be used."""
+        real = lru_cache(maxsize=None)(os.path.realpath)  # a table has thousands of rows in the same folder
+        located: list[Row] = []
+        wrong: list[str] = []
+        for row in rows:
+            path, problem = _locate(str(folder), row.path, self.outside, real)
+            if problem:
+                wrong.append(f"{row.where}: {row.path!r} {problem}")
+            located.append(Row(path, row.person, row.camera, row.split, row.where))
+        if wrong:
+            raise DataError(
+                f"every path of a table names an image file below {folder}",
+                came=f"{len(wrong)} do not: {shown(wrong)}",
+                repair="correct the paths, give images=..., or allow other folders by outside=True",
+            )
+        return located
+
+
+def _locate(folder: str, entry: str, outside: bool, real: Callable[[str], str]) -> tuple[str, str]:
+    """(full path, what is wrong with it or "")."""
+    path = os.path.normpath(os.path.join(folder, entry))
+    try:
+        info = os.lstat(path)
+        linked = stat.S_ISLNK(info.st_mode)
+        parent, file = os.path.split(path)
+        target = real(path) if linked else os.path.join(real(parent), file)
+        if not outside and not Path(target).is_relative_to(real(folder)):
+            return path, "leads out of it"
+        if not stat.S_ISREG(os.stat(path).st_mode if linked else info.st_mode):
+            return path, "is not a file"
+    except FileNotFoundError:
+        return path, "does not exist"
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte
+        return path, f"cannot be looked up ({error})"
+    return path, ""
+
+
+def _text_rows(table: Path, columns: Columns) -> Iterator[Row]:
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=first.count)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            header = [name.strip() for name in next(reader, [])]
+            where = _positions(table, header, columns)
+            for cells in reader:
+                line = f"{table} line {reader.line_num}"
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) != len(header):
+                    raise _unusable(line, f"{len(cells)} cells where the first line names {len(header)}")
+                yield _row([None if at is None else cells[at] for at in where], line)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _unusable(str(table), str(error)) from None
+
+
+def _parquet_rows(table: Path, columns: Columns) -> Iterator[Row]:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise DataError(
+            "a Parquet table is read by the pyarrow package",
+            came=f"{table}, and pyarrow is not installed",
+            repair="pip install 'snreid[parquet]', or write the table as CSV",
+        ) from None
+    try:
+        header = list(parquet.read_schema(table).names)
+        where = _positions(table, header, columns)
+        content = parquet.read_table(table, columns=[header[at] for at in where if at is not None])
+        lists: list[list[Any]] = [
+            [None] * content.num_rows if at is None else content.column(header[at]).to_pylist() for at in where
+        ]
+    except DataError:
+        raise
+    except Exception as error:  # pyarrow hands on whatever a damaged file leads to
+        raise _unusable(str(table), f"{type(error).__name__}: {error}") from None
+    for number, cells in enumerate(zip(*lists, strict=True), 1):
+        yield _row(list(cells), f"{table} row {number}")
+
+
+def _positions(table: Path, header: list[str], columns: Columns) -> list[int | None]:
+    """Where path, person, camera and split are. Raises ``DataError`` when path or person is not there, or a name
+    twice.
+    """
+    names = (columns.path, columns.person, columns.camera, columns.split)
+    missing = [name for name in names[:2] if name not in header]
+    twice = [name for name in names if header.count(name) > 1]
+    if missing or twice:
+        raise DataError(
+            f"a table has the columns {columns.path} and {columns.person}, each once",
+            came=f"{table} has {shown(header) or 'no columns'}",
+            repair="add or rename columns, or say how they are called by columns=Columns(...)",
+        )
+    return [header.index(name) if name in header else None for name in names]
+
+
+def _row(cells: list[Any], where: str) -> Row:
+    """Labels of one row as text. Raises ``DataError`` for a cell that is neither text nor a whole number, or has no
+    text.
+    """
+    for cell in cells:
+        if cell is not None and (isinstance(cell, bool) or not isinstance(cell, str | int)):
+            raise _unusable(where, f"{cell!r} is neither text nor a whole number")
+    path, person, camera, split = (None if cell is None else str(cell).strip() for cell in cells)
+    if not path or not person:
+        raise _unusable(where, f"no {'person' if path else 'path'}")
+    return Row(path, person, camera, split, where)
+
+
+def _unusable(where: str, came: str) -> DataError:
+    return DataError(
+        "every row of a table has a path and a person, and as many cells as there are columns",
+        came=f"{where}: {came}",
+        repair="correct this line; a text with a comma, quote or line break inside stands in double quotes",
+    )

@@ -1,0 +1,86 @@
+"""Images in, embeddings out: what evaluation, the command line and a user's own code call."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snreid.errors import DataError
+from snreid.images import FileImage
+from snreid.loading import PixelStore, Progress
+from snreid.models.reid import ReIDModel
+from snreid.records import NO_CAMERA, Features, Sample, Split
+from snreid.training.distributed import ProcessGroup
+from snreid.transforms import InputFormat, StoredImages
+
+EmbedBatch = Callable[[StoredImages], NDArray[np.float32]]
+"""uint8 images (B, 3, H, W) to embeddings (B, D)."""
+
+
+class Embedder:
+    """A model with the input format it was trained on, in eval mode.
+
+    >>> import snreid
+    >>> embedder = snreid.load("runs/snr")                    # doctest: +SKIP
+    >>> embedder.extract(["a.jpg", "b.jpg"]).shape            # doctest: +SKIP
+    (2, 512)
+    """
+
+    def __init__(self, model: ReIDModel, input: InputFormat, *, device: str = "cpu", bf16: bool = False) -> None:
+        """``bf16``: compute under bfloat16 autocast; embeddings are float32 all the same."""
+        self.model, self.input, self.device, self.bf16 = model, input, torch.device(device), bf16
+
+    def __call__(self, images: StoredImages) -> NDArray[np.float32]:
+        """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
+        was_training = self.model.training
+        self.model.eval()
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            pixels = self.input.normalize(images.to(self.device)).contiguous(memory_format=torch.channels_last)
+            vectors = self.model.embed(pixels)
+        self.model.train(was_training)
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def extract(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
+        """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities.
+
+        Raises ``DataError`` naming each file that cannot be read.
+        """
+        if not paths:
+            raise DataError("Extraction needs at least one image", came="an empty list", repair="give image paths")
+        samples = tuple(Sample(FileImage(str(p)), 1, NO_CAMERA) for p in paths)
+        store = PixelStore(Split(samples), self.input.height, self.input.width)
+        bad = store.open()
+        if bad:
+            raise DataError(
+                "Every image must be readable",
+                came="; ".join(f"{b.name}: {b.reason}" for b in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else ""),
+                repair="repair or leave out these files",
+            )
+        vectors = features(self, store).embeddings
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def features(
+    embed: EmbedBatch,
+    store: PixelStore,
+    *,
+    batch: int = 128,
+    group: ProcessGroup | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Features of all images of an opened ``store``. Under several processes each embeds a contiguous part; all get the whole."""
+    count = len(store.split)
+    rank, world = (group.rank, group.world) if group is not None else (0, 1)
+    mine = np.arange(rank * count // world, (rank + 1) * count // world)
+    parts = []
+    batches = [mine[i : i + batch] for i in range(0, len(mine), batch)]
+    for done, images in enumerate(store.batches(batches), start=1):
+        parts.append(embed(images))
+        if progress is not None:
+            progress(min(done * batch, len(mine)), len(mine))
+    vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+    if group is not None:
+        vectors = np.concatenate([part for part in group.gather_arrays(vectors) if part.size])
+    return Features(vectors, store.split.persons, store.split.cameras, tuple(s.image.name for s in store.split.samples))

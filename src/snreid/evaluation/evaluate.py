@@ -1,0 +1,37 @@
+"""From embeddings with labels to scores: what a model is worth on a target (method.md 6)."""
+
+import numpy as np
+
+from snreid.errors import DataError
+from snreid.evaluation.metrics import average_precision, first_rank, inverse_negative_penalty
+from snreid.evaluation.ranking import Block, match_ranks
+from snreid.records import Features, Scores
+
+
+def evaluate(query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None) -> Scores:
+    """Rank the gallery for every query and score the ranks of the matches.
+
+    ``metric``: ``"cosine"`` (embeddings are L2-normalized on the way) or ``"euclidean"`` (they are not).
+    ``block``: how much is compared at once; changes memory and time, never a result.
+    Same-camera, junk, distractor and own-name rules in `relevance.py`, the rule for ties in `ranking.py`.
+
+    Raises ``DataError`` when labels and embeddings do not fit together, when a value is not finite, or when no query has a
+    valid match; ``ExperimentError`` for an unknown metric.
+    """
+    ranks = match_ranks(query, gallery, metric=metric, block=block)
+    valid = [index for index, found in enumerate(ranks) if len(found)]
+    if not valid:
+        raise DataError(
+            "at least one query needs a match: a gallery image of its person"
+            + (" from another camera" if (query.cameras >= 0).any() else ""),
+            came=f"none among {len(ranks)} queries and {len(gallery.persons)} gallery images",
+            repair="check that query and gallery share person ids (>= 1; 0 marks distractors, -1 junk) and, if every person "
+            "was seen by one camera only, leave the cameras out",
+        )
+    return Scores(
+        average_precision=np.array([average_precision(ranks[index]) for index in valid]),
+        inverse_negative_penalty=np.array([inverse_negative_penalty(ranks[index]) for index in valid]),
+        first_rank=np.array([first_rank(ranks[index]) for index in valid], dtype=np.int64),
+        query_index=np.array(valid, dtype=np.int64),
+        queries=len(ranks),
+    )

@@ -1,0 +1,243 @@
+"""Embeddings with labels: checks that they fit together, and the ``.npz`` file that brings in anybody's embeddings.
+
+A features file holds these arrays, written by ``write_features`` or by ``numpy.savez``; nothing in it is ever unpickled:
+
+============================================ ==================== =====================================================
+``query``, ``gallery``                       (N, D) float16/32/64 embeddings, need not be normalized
+``query_person``, ``gallery_person``         (N,) integers        >= 1 a person, 0 a distractor, -1 junk
+``query_camera``, ``gallery_camera``         (N,) integers        both or none; -1 means unknown; none: no cameras
+``query_name``, ``gallery_name``             (N,) text            optional; an entry with the query's name is ignored
+============================================ ==================== =====================================================
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import DataError
+from snreid.evaluation.similarity import LONGEST, SHORTEST, squared_lengths
+from snreid.records import JUNK, NO_CAMERA, Features
+
+_SIDES = ("query", "gallery")
+_ROWS = 8192
+"""Rows looked at in one go: bounds memory at any gallery size."""
+
+
+def check_pair(query: Features, gallery: Features) -> None:
+    """Raise ``DataError`` unless labels and embeddings of both sides fit together (values: see ``check_lengths``)."""
+    for features, side in ((query, "query"), (gallery, "gallery")):
+        check_features(features, side)
+    dimensions = query.embeddings.shape[1], gallery.embeddings.shape[1]
+    if dimensions[0] != dimensions[1]:
+        raise DataError(
+            "query and gallery embeddings have the same dimension",
+            came=f"query {dimensions[0]}, gallery {dimensions[1]}",
+            repair="extract both with the same model",
+        )
+
+
+def check_features(features: Features, side: str) -> None:
+    """Raise ``DataError`` unless shapes, types and label ranges are right; ``side`` (``"query"``...) goes into the message."""
+    embeddings = features.embeddings
+    if embeddings.ndim != 2 or 0 in embeddings.shape:
+        raise DataError(
+            f"{side} embeddings are a table with one row per image, (N, D), N and D at least 1",
+            came=f"shape {embeddings.shape}",
+            repair=f"give one row per {side} image" if embeddings.size else f"add {side} images",
+        )
+    if embeddings.dtype != np.float32:
+        raise DataError(
+            f"{side} embeddings are float32",
+            came=str(embeddings.dtype),
+            repair="convert them with .astype(numpy.float32)",
+        )
+    for labels, what, lowest in ((features.persons, "person", JUNK), (features.cameras, "camera", NO_CAMERA)):
+        _check_labels(labels, len(embeddings), f"{side} {what}", lowest)
+    if len(features.names) not in (0, len(embeddings)):
+        raise DataError(
+            f"every {side} image has a name, or none has",
+            came=f"{len(features.names)} names, {len(embeddings)} embeddings",
+            repair="give one name per row or leave the names out",
+        )
+
+
+def check_lengths(features: Features, part: slice, squared: NDArray[np.float64], side: str) -> NDArray[np.float64]:
+    """Pass on the squared lengths (N,) of the rows in ``part``, or raise ``DataError`` naming the first that cannot be used."""
+    with np.errstate(invalid="ignore"):
+        good = (squared == 0) | ((squared >= SHORTEST**2) & (squared <= LONGEST**2))
+    if good.all():
+        return squared
+    row = int(np.flatnonzero(~good)[0])
+    position = (part.start or 0) + row
+    name = f" ({features.names[position]})" if features.names else ""
+    values = features.embeddings[position]
+    if not np.isfinite(values).all():
+        column = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(
+            f"every number of a {side} embedding is finite",
+            came=f"{values[column]} in row {position}{name}, column {column}",
+            repair="look at the model that made it (a diverged training, an overflow in half precision) and extract again",
+        )
+    raise DataError(
+        f"the length of a {side} embedding lies between {SHORTEST:g} and {LONGEST:g}, or is 0",
+        came=f"{np.sqrt(squared[row]):g} in row {position}{name}",
+        repair="divide all embeddings by one number",
+    )
+
+
+def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: int) -> None:
+    """Raise ``DataError`` unless ``labels`` are ``count`` integers, none below ``lowest``."""
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"the {what} ids are {count} integers, one per embedding",
+            came=f"{labels.dtype} array of shape {labels.shape}",
+            repair="give one integer per row",
+        )
+    if labels.min() < lowest:
+        raise DataError(
+            f"{what} ids are {lowest} or above",
+            came=str(labels.min()),
+            repair="number them from 1 (persons: 0 is a distractor, -1 junk; cameras: -1 is unknown)",
+        )
+
+
+def read_features(path: Path) -> tuple[Features, Features]:
+    """Query and gallery features from an ``.npz`` file (arrays: top of this module).
+
+    Embeddings come back as float32 (float16 exactly, float64 rounded), labels as int64. Every way in which the file can be
+    wrong raises ``DataError`` with its name: missing, truncated, no ``.npz``, missing or unknown arrays, wrong shapes or
+    types, pickled objects, values that are not finite.
+    """
+    path = Path(path)
+    arrays = _load(path)
+    try:
+        query, gallery = (_features(arrays, side) for side in _SIDES)
+        check_pair(query, gallery)
+        for features, side in ((query, "query"), (gallery, "gallery")):
+            for start in range(0, len(features.embeddings), _ROWS):
+                part = slice(start, start + _ROWS)
+                check_lengths(features, part, squared_lengths(features.embeddings[part]), side)
+    except DataError as error:
+        raise DataError(error.rule, came=f"in {path}: {error.came}", repair=error.repair) from error
+    return query, gallery
+
+
+def write_features(path: Path, query: Features, gallery: Features) -> None:
+    """Write an ``.npz`` file that ``read_features`` gives back unchanged; replaces ``path`` only once it is complete.
+
+    Cameras are left out when none is known, names when there are none. Raises ``DataError`` as ``read_features`` does.
+    """
+    path = Path(path)
+    check_pair(query, gallery)
+    with_cameras = any((features.cameras != NO_CAMERA).any() for features in (query, gallery))
+    arrays: dict[str, Any] = {}
+    for features, side in ((query, "query"), (gallery, "gallery")):
+        arrays |= {side: features.embeddings, f"{side}_person": features.persons}
+        if with_cameras:
+            arrays[f"{side}_camera"] = features.cameras
+        if query.names and gallery.names:
+            arrays[f"{side}_name"] = np.array(features.names)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def remarks(query: Features) -> tuple[str, ...]:
+    """Sentences for the user about labels that are allowed but often a slip."""
+    strangers = int((query.persons <= 0).sum())
+    if not strangers:
+        return ()
+    return (
+        f"{strangers} of {len(query.persons)} queries bear person 0 (a distractor) or -1 (junk), which match nobody: they are "
+        "skipped. If your person ids count from 0, add 1 to all of them, in the gallery too.",
+    )
+
+
+def _load(path: Path) -> dict[str, NDArray[np.generic]]:
+    """All arrays we know from the file."""
+    if not path.is_file():
+        raise DataError("a features file exists", came=str(path), repair="check the path")
+    try:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise DataError(
+                "a features file is an .npz with several named arrays",
+                came=f"a single array in {path}",
+                repair="write it with numpy.savez",
+            )
+        with file:
+            return _named(file, path)
+    except DataError:
+        raise
+    except Exception as error:  # A damaged file makes zipfile, zlib and numpy raise a dozen different types.
+        raise DataError(
+            "a features file is an .npz of plain arrays, without Python objects in it",
+            came=f"{path}: {type(error).__name__}: {error}",
+            repair="write it with numpy.savez from numeric and text arrays; if it was copied, copy it again",
+        ) from error
+
+
+def _named(file: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.generic]]:
+    """Known arrays of an open file; ``DataError`` for names that are missing, halved or nearly right."""
+    labels = {f"{side}_{what}" for side in _SIDES for what in ("person", "camera", "name")}
+    names = set(file.files)
+    missing = [name for name in (*_SIDES, "query_person", "gallery_person") if name not in names]
+    missing += [
+        name
+        for what in ("camera", "name")
+        for name, other in ((f"query_{what}", f"gallery_{what}"), (f"gallery_{what}", f"query_{what}"))
+        if other in names and name not in names
+    ]
+    unknown = sorted(n for n in names - labels - set(_SIDES) if n.startswith(_SIDES))
+    if missing or unknown:
+        raise DataError(
+            "a features file holds query, gallery, query_person, gallery_person, and for both sides or for none _camera and _name",
+            came=f"{path} with {', '.join(sorted(names)) or 'no array'}",
+            repair=f"add {', '.join(missing)}" if missing else f"rename or remove {', '.join(unknown)}",
+        )
+    return {name: file[name] for name in sorted(names & (labels | set(_SIDES)))}
+
+
+def _features(arrays: dict[str, NDArray[np.generic]], side: str) -> Features:
+    """One side's arrays as features; shapes are checked by ``check_features``."""
+    embeddings = arrays[side]
+    if embeddings.dtype.kind != "f" or embeddings.dtype.itemsize > 8:
+        raise DataError(
+            f"the array {side} is float16, float32 or float64",
+            came=str(embeddings.dtype),
+            repair="convert it with .astype(numpy.float32)",
+        )
+    persons = _integers(arrays[f"{side}_person"], f"{side}_person")
+    camera = arrays.get(f"{side}_camera")
+    cameras = np.full(persons.shape, NO_CAMERA) if camera is None else _integers(camera, f"{side}_camera")
+    name = arrays.get(f"{side}_name", np.empty(0, dtype="U1"))
+    if name.dtype.kind != "U" or name.ndim != 1:
+        raise DataError(
+            f"the array {side}_name is a list of text",
+            came=f"{name.dtype} array of shape {name.shape}",
+            repair="use text",
+        )
+    with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinite and is named by check_lengths.
+        narrow = embeddings.astype(np.float32, copy=False)
+    return Features(narrow, persons, cameras, tuple(str(n) for n in name))
+
+
+def _integers(array: NDArray[np.generic], name: str) -> NDArray[np.int64]:
+    """Labels as int64; ``DataError`` where they are not integers."""
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise DataError(
+            f"the array {name} holds one integer per row",
+            came=f"{array.dtype} array of shape {array.shape}",
+            repair="convert it with .astype(numpy.int64)",
+        )
+    if array.size and array.max() > np.iinfo(np.int64).max:
+        raise DataError(
+            f"the integers in {name} fit into 64 bits with sign", came=str(array.max()), repair="renumber them"
+        )
+    return array.astype(np.int64)

@@ -1,0 +1,27 @@
+"""What the ranks of one query's matches are worth: pure functions.
+
+All take ``ranks`` (M,), M >= 1: the ranks of all matches of one query, ascending, counted from 1, where the rank of a
+match is 1 + the number of valid gallery entries before it (method.md 6). They are therefore different integers.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def average_precision(ranks: NDArray[np.int64]) -> float:
+    """AP, 0 < AP <= 1: the mean of the precision at the hits, (1/M) sum_k k / rank_k (method.md 6).
+
+    Not the trapezoid of the precision-recall curve, and ties are already in the ranks (`ranking.py`).
+    """
+    hits = np.arange(1, len(ranks) + 1)
+    return float((hits / ranks).mean())
+
+
+def inverse_negative_penalty(ranks: NDArray[np.int64]) -> float:
+    """INP, 0 < INP <= 1: matches / rank of the last match (Ye et al., TPAMI 2021, arXiv 2001.04193, section 3.3)."""
+    return len(ranks) / float(ranks[-1])
+
+
+def first_rank(ranks: NDArray[np.int64]) -> int:
+    """Rank of the first match, >= 1; the query counts as a hit in CMC at k when this is <= k."""
+    return int(ranks[0])

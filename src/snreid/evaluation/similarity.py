@@ -1,0 +1,211 @@
+"""How alike two embeddings are: cosine or Euclidean, fast and rounded over blocks, or slow and reproducible for one pair.
+
+A matrix product in float32 is fast, but its last bits depend on the library, the number of threads and on where a pair
+lies in the product. Two equal gallery images could then get two scores, and the order of the files would decide a rank.
+So every comparison here has two faces:
+
+* ``product`` gives float32 scores of a block of queries against a block of the gallery, from one matrix product;
+* ``keys`` gives, for one query and some gallery rows, float64 numbers that depend on nothing but the two vectors:
+  elementwise products of exactly converted float32 values, added in an order that depends on the dimension only.
+  **The keys define the ranking.** They are equal for equal vectors, on any machine.
+
+``error`` bounds how far ``product`` can be from the score that belongs to a key, so a ranking needs keys only for pairs
+that lie closer to a match than that. The bound is the classical one for inner products in any order of summation
+(Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1): |error| <= gamma_n |x| |y|,
+gamma_n = n u / (1 - n u), u = 2^-24. The product is cut into slices of ``SLICE`` dimensions that are added up, which
+makes n ``SLICE`` + number of slices instead of the whole dimension.
+
+Accumulating in float64 is therefore not needed: float32 decides what it can decide for certain, keys decide the rest.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import ExperimentError
+
+MetricName = Literal["cosine", "euclidean"]
+SLICE = 512
+"""Dimensions per partial product: shorter slices bound rounding more tightly, longer ones are faster."""
+UNIT_ROUNDOFF = 2.0**-24
+"""Largest relative error of one float32 operation."""
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""What one product may lose where the processor flushes tiny numbers to zero."""
+SHORTEST, LONGEST = 1e-15, 1e15
+"""Allowed Euclidean length of a non-zero embedding: inside, float32 neither overflows nor loses more than
+``error`` allows."""
+
+
+def squared_lengths(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Squared Euclidean length of each row of (N, D): (N,) float64, the same for the same row wherever it stands.
+
+    Not finite where the row is not: squares of finite float32 values cannot overflow float64.
+    """
+    squared = np.empty(len(rows))
+    for part in _parts(*rows.shape):
+        # order="C": the order of summation must depend on the dimension alone, not on the memory layout.
+        wide = rows[part].astype(np.float64, order="C")
+        np.multiply(wide, wide, out=wide)
+        squared[part] = wide.sum(axis=1)
+    return squared
+
+
+class Similarity(ABC):
+    """A way to compare; larger is more alike. Stateless."""
+
+    @abstractmethod
+    def key_rows(self, query: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) float64 keys of C-contiguous rows (N, D) for one query (D,); rows may be overwritten."""
+
+    def keys(
+        self, query: NDArray[np.float32], gallery: NDArray[np.float32], positions: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(K,) float64: what ranks the gallery entries at ``positions`` (K,) for one query (D,). Equal keys are ties."""
+        wide_query = query.astype(np.float64)
+        keys = np.empty(len(positions))
+        for part in _parts(len(positions), gallery.shape[1]):
+            keys[part] = self.key_rows(wide_query, gallery[positions[part]].astype(np.float64, order="C"))
+        return keys
+
+    @abstractmethod
+    def scores(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float64]:
+        """The score of ``product`` that belongs to each key, for a query of this squared length. Increasing."""
+
+    @abstractmethod
+    def shown(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float32]:
+        """The number a person reads for each key: cosine, or minus the Euclidean distance."""
+
+    @abstractmethod
+    def prepared(self, queries: NDArray[np.float32], squared: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The (B, D) left factor of the product, from queries and their squared lengths (B,)."""
+
+    @abstractmethod
+    def finish(self, products: NDArray[np.float32], squared: NDArray[np.float64]) -> None:
+        """Turn inner products (B, N) into scores in place; ``squared`` (N,) are the gallery's squared lengths."""
+
+    @abstractmethod
+    def error(
+        self, squared_queries: NDArray[np.float64], squared_gallery: NDArray[np.float64], dimension: int
+    ) -> NDArray[np.float64]:
+        """(B,) bound of |product's score - key's score| for each query against this block of the gallery."""
+
+    def product(
+        self,
+        queries: NDArray[np.float32],
+        gallery: NDArray[np.float32],
+        squared_gallery: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        """(B, N) float32 scores of prepared queries (B, D) against gallery rows (N, D)."""
+        dimension = queries.shape[1]
+        scores = queries[:, :SLICE] @ gallery[:, :SLICE].T
+        for start in range(SLICE, dimension, SLICE):
+            scores += queries[:, start : start + SLICE] @ gallery[:, start : start + SLICE].T
+        self.finish(scores, squared_gallery)
+        return scores
+
+
+class Cosine(Similarity):
+    """Cosine of the angle (method.md 3). A zero vector has cosine 0 with everything.
+
+    The key is ``x |x| / |g|^2`` with x = q . g: strictly increasing in the cosine and free of square roots, so that
+    equal angles between short integer vectors are recognized as equal.
+    """
+
+    def key_rows(self, query: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """x |x| / |g|^2 for each row g."""
+        products = (rows * query).sum(axis=1)
+        squared = np.multiply(rows, rows, out=rows).sum(axis=1)
+        return np.asarray(products * np.abs(products) / np.where(squared > 0, squared, 1.0))
+
+    def scores(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float64]:
+        """The cosine, -1 to 1."""
+        return np.asarray(np.sign(keys) * np.sqrt(np.abs(keys) / (squared_length or 1.0)))
+
+    def shown(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float32]:
+        """The cosine, -1 to 1."""
+        return self.scores(keys, squared_length).astype(np.float32)
+
+    def prepared(self, queries: NDArray[np.float32], squared: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The queries divided by their lengths."""
+        return np.asarray(queries * _inverse_lengths(squared)[:, None])
+
+    def finish(self, products: NDArray[np.float32], squared: NDArray[np.float64]) -> None:
+        """Divide each column by its gallery entry's length."""
+        products *= _inverse_lengths(squared)
+
+    def error(
+        self, squared_queries: NDArray[np.float64], squared_gallery: NDArray[np.float64], dimension: int
+    ) -> NDArray[np.float64]:
+        """The bound for unit vectors, the same for all."""
+        return np.full(len(squared_queries), _gamma(dimension) + dimension * SMALLEST)
+
+
+class Euclidean(Similarity):
+    """Minus the Euclidean distance (method.md 3, embeddings not normalized).
+
+    The key is minus the squared distance, from differences; the product's score is q . g - |g|^2 / 2, which orders a
+    query's gallery in the same way.
+    """
+
+    def key_rows(self, query: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """-|q - g|^2 for each row g."""
+        rows -= query
+        return np.asarray(-np.multiply(rows, rows, out=rows).sum(axis=1))
+
+    def scores(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float64]:
+        """q . g - |g|^2 / 2 = (|q|^2 - |q - g|^2) / 2."""
+        return np.asarray((squared_length + keys) / 2)
+
+    def shown(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float32]:
+        """-|q - g|, in the unit of the embeddings."""
+        return (0.0 - np.sqrt(-keys)).astype(np.float32)
+
+    def prepared(self, queries: NDArray[np.float32], squared: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The queries as they are."""
+        return queries
+
+    def finish(self, products: NDArray[np.float32], squared: NDArray[np.float64]) -> None:
+        """Subtract |g|^2 / 2 from each column."""
+        products -= (squared / 2).astype(np.float32)
+
+    def error(
+        self, squared_queries: NDArray[np.float64], squared_gallery: NDArray[np.float64], dimension: int
+    ) -> NDArray[np.float64]:
+        """The bound grows with the lengths: |q| |g| + |g|^2 / 2 times gamma."""
+        longest = np.sqrt(squared_gallery.max(initial=0.0))
+        lengths = np.sqrt(squared_queries)
+        # Second part: the float64 rounding of keys and of scores(), which matters only for a very long query.
+        rounding = _gamma(dimension) * (lengths * longest + longest**2 / 2) + 1e-13 * (lengths + longest) ** 2
+        return np.asarray(rounding + dimension * SMALLEST)
+
+
+def similarity(metric: str) -> Similarity:
+    """The comparison called ``metric`` (``"cosine"`` or ``"euclidean"``); ``ExperimentError`` for any other name."""
+    if metric == "cosine":
+        return Cosine()
+    if metric == "euclidean":
+        return Euclidean()
+    raise ExperimentError(
+        "embeddings are compared by 'cosine' or by 'euclidean'", came=repr(metric), repair="choose one of the two"
+    )
+
+
+def _parts(count: int, dimension: int) -> Iterator[slice]:
+    """Slices of ``count`` rows small enough that a float64 copy takes 4 MB: bounded memory, and it stays in the cache."""
+    step = max(1, (1 << 19) // dimension)
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def _inverse_lengths(squared: NDArray[np.float64]) -> NDArray[np.float32]:
+    """1 / length in float32, 0 for a zero vector."""
+    return np.where(squared > 0, 1 / np.sqrt(np.where(squared > 0, squared, 1.0)), 0.0).astype(np.float32)
+
+
+def _gamma(dimension: int) -> float:
+    """gamma_n of the sliced product, with room for the roundings before and after it."""
+    slices = -(-dimension // SLICE)
+    operations = min(dimension, SLICE) + slices + 16
+    return operations * UNIT_ROUNDOFF / (1 - operations * UNIT_ROUNDOFF)

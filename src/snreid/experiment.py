@@ -1,0 +1,76 @@
+"""An experiment: the nest of choices that makes a model, as one value that goes to and from JSON."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from snreid.errors import ExperimentError
+from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet
+from snreid.models.norms import StageSNR
+from snreid.models.reid import ModelConfig
+from snreid.records import DataSet
+from snreid.sampling import Sampling
+from snreid.sources import Validation
+from snreid.training.optim import Adam, Optim, Schedule, WarmupCosine
+from snreid.transforms import Augmentation, InputFormat
+from snreid.values import from_json, to_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Every choice that has an effect on the weights. Machine settings (devices, folders, workers) are ``runs.Machine``."""
+
+    recipe: str = "snr"
+    """Name of the scheme in tables and folders."""
+    preset: str = "small"
+    """Which preset the numbers came from (method.md 4: report it)."""
+    sources: tuple[DataSet, ...] = ()
+    """Data sets trained on, in one joint identity space."""
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    """Backbone, normalization scheme and head."""
+    losses: tuple[Loss, ...] = (CrossEntropy(), Triplet())
+    """Summed with their weights."""
+    input: InputFormat = InputFormat()
+    """Size and normalization of what the network sees."""
+    augmentation: Augmentation = Augmentation()
+    """Random changes to training images."""
+    sampling: Sampling = Sampling()
+    """What a batch is made of."""
+    optimizer: Optim = Adam()
+    """Update rule and learning rate."""
+    schedule: Schedule = WarmupCosine()
+    """Learning-rate factor over epochs."""
+    epochs: int = 1
+    """Passes over the training set."""
+    batches_per_epoch: int | None = None
+    """Steps in an epoch; None: images / batch size."""
+    validation: Validation = Validation()
+    """Held-out source identities."""
+    metric: Literal["cosine", "euclidean"] = "cosine"
+    """How embeddings are compared."""
+    seed: int = 0
+    """All randomness is a pure function of it."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or (self.batches_per_epoch is not None and self.batches_per_epoch < 1) or not 0 <= self.seed < 2**32:
+            raise ExperimentError(
+                "Epochs and batches per epoch must be at least 1, the seed between 0 and 2^32 - 1",
+                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, seed {self.seed}",
+                repair="correct the flag",
+            )
+        causal = [loss for loss in self.losses if isinstance(loss, DualCausality | EntropyCausality) and loss.weight > 0]
+        if causal and not isinstance(self.model.scheme, StageSNR):
+            raise ExperimentError(
+                "A causality loss needs a scheme with SNR modules",
+                came=f"{type(causal[0]).__name__} with {type(self.model.scheme).__name__}",
+                repair="use the recipe snr, or remove the loss",
+            )
+
+    def to_json(self) -> Any:
+        """The experiment as JSON; ``Experiment.from_json`` reads it back equal."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> "Experiment":
+        """Raises ``ExperimentError`` naming the field that is wrong."""
+        return from_json(cls, data)

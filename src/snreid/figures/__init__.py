@@ -1,0 +1,25 @@
+"""What a person looks at: the report, its curves and tables, rank lists as pictures. No torch, no plotting library."""
+
+from snreid.figures.examples import ChosenQuery, choose_queries
+from snreid.figures.report import Report, render_report, write_report
+from snreid.figures.runs import RunRecord
+from snreid.figures.table import Difference, Domain, SchemeResult, ScoreTable, markdown_table, score_table
+from snreid.figures.tiles import RankExample, domains_picture, rank_list_picture
+
+__all__ = [
+    "ChosenQuery",
+    "Difference",
+    "Domain",
+    "RankExample",
+    "Report",
+    "RunRecord",
+    "SchemeResult",
+    "ScoreTable",
+    "choose_queries",
+    "domains_picture",
+    "markdown_table",
+    "rank_list_picture",
+    "render_report",
+    "score_table",
+    "write_report",
+]

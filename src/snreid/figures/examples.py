@@ -1,0 +1,47 @@
+"""Which queries a report shows: by a rule, so that nobody can pick the flattering ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snreid.errors import ExperimentError
+from snreid.records import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenQuery:
+    """A query and why it is shown."""
+
+    query: int
+    """Position in the query split."""
+    reason: str
+
+
+def choose_queries(
+    baseline: Scores, scheme: Scores, *, baseline_name: str, scheme_name: str
+) -> tuple[ChosenQuery, ...]:
+    """The query the scheme gains most on over the baseline, the one in the middle, and the one it loses most on.
+
+    Gain: difference of the average precision. Ties go to the earlier query, so the choice is repeatable. One to three
+    queries, each once (fewer where the split has fewer). Raises ``ExperimentError`` where the two answered other queries.
+    """
+    if not np.array_equal(baseline.query_index, scheme.query_index) or len(scheme.query_index) == 0:
+        raise ExperimentError(
+            "queries are chosen from those that both schemes answered",
+            came=f"{len(baseline.query_index)} and {len(scheme.query_index)} valid queries, not the same ones",
+            repair="score both schemes on the same query and gallery split",
+        )
+    gain = scheme.average_precision - baseline.average_precision
+    order = np.argsort(-gain, kind="stable")
+    chosen: dict[int, ChosenQuery] = {}
+    for place in (order[0], order[len(order) // 2], order[-1]):
+        query, change = int(scheme.query_index[place]), 100 * float(gain[place])
+        if place == order[0]:
+            rule = f"{scheme_name} {'gains most' if change > 0 else 'loses least'} on this query"
+        elif place == order[-1]:
+            rule = f"{scheme_name} {'loses most' if change < 0 else 'gains least'} on this query"
+        else:
+            rule = f"A query from the middle of what {scheme_name} gains"
+        amount = f"{change:+.0f}".replace("-", "\N{MINUS SIGN}")
+        chosen.setdefault(query, ChosenQuery(query, f"{rule} ({amount} points of AP against {baseline_name})"))
+    return tuple(chosen.values())

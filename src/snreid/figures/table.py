@@ -1,0 +1,343 @@
+"""The numbers of a report: schemes x domains, mAP and rank-1 with intervals, and their differences to the baseline.
+
+A value is the mean over queries (and over seeds where there are several); its interval is a bootstrap over queries
+(evaluation/uncertainty.py). The difference to the baseline is paired: both schemes answered the same queries, so the
+interval is a bootstrap over the per-query differences.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import ExperimentError
+from snreid.evaluation.uncertainty import bootstrap_interval
+from snreid.records import Interval, Sample, Scores
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number per query whose mean is reported; shares between 0 and 1, shown in percent."""
+
+    name: str
+    per_query: Callable[[Scores], Values]
+    """Scores -> (V,) one value per valid query."""
+
+
+MEAN_AP = Metric("mAP", lambda scores: scores.average_precision)
+RANK_1 = Metric("rank-1", lambda scores: (scores.first_rank == 1).astype(np.float64))
+METRICS = (MEAN_AP, RANK_1)
+"""What the table shows, in this order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Domain:
+    """A column of the table: where images come from."""
+
+    name: str
+    seen: bool = False
+    """True when the models were trained on (other people of) this domain."""
+    description: str = ""
+    """A sentence for a reader who has never heard of the domain."""
+    samples: tuple[Sample, ...] = ()
+    """A few images to show, usually 8 to 12."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemeResult:
+    """A row of the table: one scheme and what it reached on each domain."""
+
+    name: str
+    """As shown: Baseline, Baseline-IN, SNR."""
+    scores: Mapping[str, Scores | tuple[Scores, ...]]
+    """Domain name -> scores, or one ``Scores`` per seed. A domain may be missing: its cell says so."""
+    p_values: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """(metric name, domain name) -> p value, 0 to 1, of a paired test against the baseline; shown where given."""
+    description: str = ""
+    """What the scheme is, in a sentence."""
+
+    def __post_init__(self) -> None:
+        for domain in self.scores:
+            runs = self.runs(domain)
+            if not runs or any(len(scores.average_precision) == 0 for scores in runs):
+                raise ExperimentError(
+                    "every scored domain needs at least one query with a valid match",
+                    came=f"none for scheme {self.name!r} on {domain!r}",
+                    repair="leave the domain out of the result, or check the cameras of its query and gallery split",
+                )
+            if any(not np.array_equal(scores.query_index, runs[0].query_index) for scores in runs):
+                raise ExperimentError(
+                    "all seeds of a scheme have to answer the same queries",
+                    came=f"different valid queries for scheme {self.name!r} on {domain!r}",
+                    repair="score every seed on the same query and gallery split",
+                )
+
+    def runs(self, domain: str) -> tuple[Scores, ...]:
+        """The scores on ``domain``, one per seed; empty when the scheme was not scored there."""
+        found = self.scores.get(domain, ())
+        return (found,) if isinstance(found, Scores) else found
+
+    def per_query(self, metric: Metric, domain: str) -> Values:
+        """(V,) the metric of every valid query on ``domain``, averaged over the seeds."""
+        mean: Values = np.mean([metric.per_query(scores) for scores in self.runs(domain)], axis=0)
+        return mean
+
+    def cmc(self, domain: str, length: int) -> Values:
+        """(length,) CMC at ranks 1 to ``length``, averaged over the seeds; 0 to 1."""
+        mean: Values = np.mean([scores.cmc(length) for scores in self.runs(domain)], axis=0)
+        return mean
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """This scheme minus the baseline, on the same queries; a share (0.01 is one point)."""
+
+    value: float
+    interval: Interval
+    p_value: float | None = None
+
+    @property
+    def clear(self) -> bool:
+        """True when the interval does not hold 0."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of the table; shares between 0 and 1."""
+
+    value: float
+    interval: Interval
+    seeds: tuple[float, ...]
+    """The value of every seed alone."""
+    difference: Difference | None
+    """Against the baseline; None in the baseline's own row and where the baseline was not scored."""
+    best: bool = False
+    """True for the highest value of its column (ties: all of them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A domain, or the mean over the unseen ones."""
+
+    name: str
+    kind: str
+    """``"seen"``, ``"unseen"`` or ``"mean"``."""
+    queries: int
+    """Queries of the domain (of all unseen ones for the mean), with and without a valid match."""
+    skipped: int
+    """Of these, how many have no valid match and count in no mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One scheme under one metric."""
+
+    scheme: str
+    cells: tuple[Cell | None, ...]
+    """One per column; None where the scheme was not scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """All numbers, ready to be written as HTML, Markdown or plain text."""
+
+    columns: tuple[Column, ...]
+    groups: tuple[tuple[str, tuple[Row, ...]], ...]
+    """(metric name, rows) in the order of ``METRICS``."""
+    baseline: str
+    level: float
+    """Confidence level of every interval, such as 0.95."""
+
+    def rows(self, metric: str) -> tuple[Row, ...]:
+        """The rows of one metric. Raises KeyError for a metric the table does not have."""
+        return dict(self.groups)[metric]
+
+
+def score_table(
+    domains: tuple[Domain, ...],
+    schemes: tuple[SchemeResult, ...],
+    *,
+    baseline: str,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> ScoreTable:
+    """Schemes x domains with intervals: the mean over the unseen domains (from two on), these, then the seen ones.
+
+    ``baseline``: the scheme all others are compared with; where no scheme bears the name, no differences are shown.
+    ``level``, ``resamples``, ``seed``: of the bootstrap. Raises ``ExperimentError`` when there is nothing to show, a name
+    appears twice, or a scheme answered other queries than the baseline.
+    """
+    _check_names("domain", [domain.name for domain in domains])
+    _check_names("scheme", [scheme.name for scheme in schemes])
+    ordered = sorted(domains, key=lambda domain: domain.seen)
+    base = next((scheme for scheme in schemes if scheme.name == baseline), None)
+    groups = []
+    for metric in METRICS:
+        rows = []
+        for scheme in schemes:
+            cells = [_cell(metric, d.name, scheme, base, level, resamples, seed) for d in ordered]
+            unseen = [cell for cell, domain in zip(cells, ordered, strict=True) if not domain.seen]
+            rows.append(Row(scheme.name, (_mean_cell(unseen), *cells) if len(unseen) > 1 else tuple(cells)))
+        groups.append((metric.name, _mark_best(rows)))
+    return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline, level)
+
+
+def _check_names(kind: str, names: list[str]) -> None:
+    if not names or len(set(names)) < len(names):
+        raise ExperimentError(
+            f"a report needs at least one {kind}, each with its own name",
+            came=", ".join(repr(name) for name in names) or f"no {kind}",
+            repair=f"give every {kind} once, under a name of its own",
+        )
+
+
+def _columns(domains: list[Domain], schemes: tuple[SchemeResult, ...]) -> tuple[Column, ...]:
+    columns = []
+    for domain in domains:
+        scored = next((runs[0] for scheme in schemes if (runs := scheme.runs(domain.name))), None)
+        counts = (scored.queries, scored.skipped_queries) if scored else (0, 0)
+        columns.append(Column(domain.name, "seen" if domain.seen else "unseen", *counts))
+    unseen = [column for column in columns if column.kind == "unseen"]
+    if len(unseen) > 1:
+        counts = (sum(c.queries for c in unseen), sum(c.skipped for c in unseen))
+        columns.insert(0, Column(f"mean of {len(unseen)} unseen", "mean", *counts))
+    return tuple(columns)
+
+
+def _cell(
+    metric: Metric,
+    domain: str,
+    scheme: SchemeResult,
+    base: SchemeResult | None,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> Cell | None:
+    runs = scheme.runs(domain)
+    if not runs:
+        return None
+    values = scheme.per_query(metric, domain)
+    difference = None
+    if base is not None and base.name != scheme.name and base.runs(domain):
+        if not np.array_equal(runs[0].query_index, base.runs(domain)[0].query_index):
+            raise ExperimentError(
+                "a scheme is compared with the baseline on the same queries",
+                came=f"{scheme.name!r} and {base.name!r} have different valid queries on {domain!r}",
+                repair="score both on the same query and gallery split",
+            )
+        change = values - base.per_query(metric, domain)
+        interval = bootstrap_interval(change, level=level, resamples=resamples, seed=seed)
+        difference = Difference(float(change.mean()), interval, scheme.p_values.get((metric.name, domain)))
+    return Cell(
+        value=float(values.mean()),
+        interval=bootstrap_interval(values, level=level, resamples=resamples, seed=seed),
+        seeds=tuple(float(metric.per_query(scores).mean()) for scores in runs),
+        difference=difference,
+    )
+
+
+def _mean_cell(cells: list[Cell | None]) -> Cell | None:
+    """The mean over domains; None unless the scheme was scored on all of them."""
+    scored = [cell for cell in cells if cell is not None]
+    if len(scored) < len(cells):
+        return None
+    differences = [cell.difference for cell in scored if cell.difference is not None]
+    difference = None
+    if len(differences) == len(scored):
+        value, interval = mean_with_interval([d.value for d in differences], [d.interval for d in differences])
+        difference = Difference(value, interval)
+    value, interval = mean_with_interval([cell.value for cell in scored], [cell.interval for cell in scored])
+    count = min(len(cell.seeds) for cell in scored)
+    seeds = tuple(float(np.mean([cell.seeds[i] for cell in scored])) for i in range(count))
+    return Cell(value, interval, seeds, difference)
+
+
+def mean_with_interval(values: list[float], intervals: list[Interval]) -> tuple[float, Interval]:
+    """The mean of independent estimates and its interval, from the intervals of the parts.
+
+    ``values``: n estimates; ``intervals``: theirs, all of one level; n >= 1. The distances from value to bound add as
+    squares, each side by itself (MOVER: Zou and Donner 2008, doi.org/10.1002/sim.3095); domains have queries of their own.
+    """
+    centre = float(np.mean(values))
+    below = np.array([value - interval.low for value, interval in zip(values, intervals, strict=True)])
+    above = np.array([interval.high - value for value, interval in zip(values, intervals, strict=True)])
+    down, up = np.sqrt((below**2).sum()) / len(values), np.sqrt((above**2).sum()) / len(values)
+    return centre, Interval(centre - float(down), centre + float(up), intervals[0].level)
+
+
+def _mark_best(rows: list[Row]) -> tuple[Row, ...]:
+    tops = []
+    for column in zip(*(row.cells for row in rows), strict=True):
+        tops.append(max((cell.value for cell in column if cell is not None), default=0.0))
+    return tuple(
+        Row(row.scheme, tuple(_with_best(cell, top) for cell, top in zip(row.cells, tops, strict=True))) for row in rows
+    )
+
+
+def _with_best(cell: Cell | None, top: float) -> Cell | None:
+    # 1e-12 because a mean over seeds and a single run may round the same value differently.
+    return cell and Cell(cell.value, cell.interval, cell.seeds, cell.difference, best=cell.value > top - 1e-12)
+
+
+def percent(share: float) -> str:
+    """A share between 0 and 1 as percent with one decimal, without the sign: 0.4123 -> ``41.2``."""
+    return f"{100 * share:.1f}"
+
+
+def points(share: float) -> str:
+    """A difference of shares in points with its sign: 0.031 -> ``+3.1``; what rounds to zero has none."""
+    shown = f"{100 * share:+.1f}"
+    return "0.0" if shown in ("+0.0", "-0.0") else shown
+
+
+def p_text(p_value: float) -> str:
+    """A p value as it is read: ``p = 0.03``, never ``p = 0``."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
+
+
+def markdown_table(table: ScoreTable) -> str:
+    """The table as Markdown, padded so that it also reads well in a terminal.
+
+    One line per metric and scheme: value and interval in percent, then the difference to the baseline with its interval in
+    points; the best of each column in ``**``. Ends with the queries and the skipped ones; no trailing newline.
+    """
+    head = [
+        "metric",
+        "scheme",
+        *(_plain(f"{c.name} ({c.kind})" if c.kind != "mean" else c.name) for c in table.columns),
+    ]
+    lines = [
+        [name, _plain(row.scheme), *(_markdown_cell(cell) for cell in row.cells)]
+        for name, rows in table.groups
+        for row in rows
+    ]
+    lines.append(["queries", "(skipped)", *(f"{column.queries} ({column.skipped})" for column in table.columns)])
+    widths = [max(3, *(len(line[i]) for line in [head, *lines])) for i in range(len(head))]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
+        for line in [head, rule, *lines]
+    )
+
+
+def _plain(text: str) -> str:
+    # A bar or a line break in a name would break the table; "<" would be read as HTML by a Markdown renderer.
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _markdown_cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "not scored"
+    value = percent(cell.value)
+    text = f"{f'**{value}**' if cell.best else value} [{percent(cell.interval.low)}, {percent(cell.interval.high)}]"
+    if cell.difference is not None:
+        gap = cell.difference
+        text += f" {points(gap.value)} [{points(gap.interval.low)}, {points(gap.interval.high)}]"
+        if gap.p_value is not None:
+            text += f" {p_text(gap.p_value)}"
+    return text

@@ -1,0 +1,306 @@
+"""The one door for pixels: decoding, resizing, and the list of bad files.
+
+Every image of the project, for training, testing and serving, comes through ``read_image`` and ``resize``, so the
+pixels a model is trained on are the pixels it is served. Nothing else in ``src`` decodes an image file.
+
+* JPEG is decoded by simplejpeg (2 to 5 times Pillow, equal pixels: stack.md 2.3), everything else by Pillow's plugin of
+  that one format, chosen by the first bytes of the file and never by its name.
+* The size in the header is checked before anything is decoded, so a decompression bomb costs its header
+  (reliability.md R9).
+* The decoder of torchvision is not used: it dies by SIGSEGV on damaged PNG files (stack.md 2.3).
+* The orientation tag of EXIF is ignored, as in every published re-identification pipeline.
+"""
+
+import json
+import os
+import stat
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import blake2b
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from snreid.errors import DataError, ExperimentError
+from snreid.records import Sample, Split
+
+CROP_PIXELS = 4_000_000
+"""Most pixels of a crop of one person."""
+FRAME_PIXELS = 64_000_000
+"""Most pixels of a whole camera frame."""
+FORMATS = "JPEG, PNG, BMP, single-page TIFF, still WebP, PPM"
+"""What can be read, as told to the user."""
+
+_RULE = "every image has to be a whole picture file that can be decoded"
+_REPAIR = "replace or remove this file, or go on without bad files by --skip-bad"
+_MAGIC: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
+    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    (b"BM", BmpImagePlugin.BmpImageFile),
+    (b"II*\0", TiffImagePlugin.TiffImageFile),
+    (b"MM\0*", TiffImagePlugin.TiffImageFile),
+    (b"RIFF", WebPImagePlugin.WebPImageFile),
+    (b"P5", PpmImagePlugin.PpmImageFile),
+    (b"P6", PpmImagePlugin.PpmImageFile),
+)
+_EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV"})
+_BLOCK = 2048
+_quiet = Lock()  # Pillow warns about odd files; the list of warning filters is one for all threads
+
+
+class _Refused(Exception):
+    """Why a file is no picture; becomes a ``DataError`` with the path at the door."""
+
+
+def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS) -> NDArray[np.uint8]:
+    """Pixels of an image file: (H, W, 3), RGB, uint8, 0 to 255.
+
+    Transparency is dropped, grey and CMYK become RGB. Raises ``DataError`` with the path and the reason when the file
+    is missing, empty, truncated, damaged, of another kind than ``FORMATS``, or larger than ``max_pixels`` (checked on
+    the header).
+    """
+    try:
+        data = _read_bytes(path, max_pixels)
+        return _decode(data, max_pixels)
+    except _Refused as refused:
+        raise DataError(_RULE, came=f"{path}: {refused}", repair=_REPAIR) from None
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """An image in a file (an ``ImageSource``)."""
+
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return self.path
+
+    def read(self) -> NDArray[np.uint8]:
+        """Pixels, (H, W, 3), RGB, uint8. Raises ``DataError`` with the path and the reason."""
+        return read_image(self.path)
+
+
+def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An image (H, W, 3) uint8 brought to (``height``, ``width``, 3) uint8: THE resize of training, test and serving.
+
+    Pillow's bilinear filter, whose support grows when it shrinks an image (antialiasing); integer arithmetic, so the
+    result is the same on every machine. Raises ``DataError`` for another shape or type, ``ExperimentError`` for a
+    size below 1.
+    """
+    if height < 1 or width < 1:
+        raise ExperimentError(
+            "an image size is at least 1 x 1", came=f"height {height}, width {width}", repair="give positive sizes"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise DataError(
+            "an image is an array (height, width, 3) of uint8",
+            came=f"shape {image.shape}, type {image.dtype}",
+            repair="convert it to 8-bit RGB first",
+        )
+    if image.shape[:2] == (height, width):
+        return image.copy()
+    small = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(small, dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class BadImage:
+    """An image that cannot be used, and why."""
+
+    name: str
+    """Name of the image source: its path."""
+    reason: str
+    """In the user's words, without the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One sample after its image was decoded once."""
+
+    sample: Sample
+    digest: bytes
+    """16 bytes that two images share only if their size and every pixel are equal; empty for a bad image."""
+    bad: BadImage | None
+    """Why the image cannot be used, or None."""
+
+
+def examine(
+    samples: Iterable[Sample], *, workers: int, progress: Callable[[int], None] | None = None
+) -> Iterator[Examined]:
+    """Decode the image of every sample once, in ``workers`` threads (decoding frees the interpreter lock); keeps the
+    order.
+
+    ``progress`` is called with the number of images done since its last call. Raises nothing for a bad image; raises
+    ``ExperimentError`` for fewer than one worker.
+    """
+    if workers < 1:
+        raise ExperimentError("images are decoded by at least 1 worker", came=f"{workers}", repair="give 1 or more")
+    waiting = iter(samples)
+    with ThreadPoolExecutor(workers) as pool:
+        while block := list(islice(waiting, _BLOCK)):
+            yield from pool.map(_examine, block)
+            if progress is not None:
+                progress(len(block))
+
+
+def check_images(
+    samples: Sequence[Sample], *, workers: int, progress: Callable[[int], None] | None = None
+) -> tuple[BadImage, ...]:
+    """Decode every image once and return the bad ones, each name once, in the order of ``samples``. See ``examine``."""
+    bad = (found.bad for found in examine(samples, workers=workers, progress=progress))
+    return tuple(dict.fromkeys(one for one in bad if one is not None))
+
+
+def without(split: Split, bad: Iterable[BadImage]) -> Split:
+    """The split less the samples whose image is named in ``bad``; the order stays."""
+    names = {one.name for one in bad}
+    return Split(tuple(sample for sample in split.samples if sample.image.name not in names))
+
+
+def write_bad_list(path: Path, bad: Iterable[BadImage]) -> None:
+    """Write ``bad_files.jsonl``: one JSON object a line with ``name`` and ``reason``; the file appears whole or not
+    at all.
+    """
+    lines = [json.dumps({"name": one.name, "reason": one.reason}, ensure_ascii=True) + "\n" for one in bad]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(lines), encoding="ascii")
+    os.replace(partial, path)
+
+
+def _examine(sample: Sample) -> Examined:
+    try:
+        pixels = sample.image.read()
+    except DataError as error:
+        name = sample.image.name
+        return Examined(sample, b"", BadImage(name, error.came.removeprefix(f"{name}: ")))
+    digest = blake2b(pixels.tobytes(), digest_size=16, salt=repr(pixels.shape[:2]).encode()[:16])
+    return Examined(sample, digest.digest(), None)
+
+
+def _read_bytes(path: str | Path, max_pixels: int) -> bytes:
+    """The file's bytes, after asking the file system what it is: opening a pipe or a device would wait for ever."""
+    limit = max(1_000_000, 8 * max_pixels)
+    try:
+        info = os.stat(path)
+        if not stat.S_ISREG(info.st_mode):
+            raise _Refused("is not a file")
+        if info.st_size == 0:
+            raise _Refused("is empty (0 bytes)")
+        if info.st_size > limit:
+            raise _Refused(f"has {info.st_size:,} bytes, more than any picture of {max_pixels:,} pixels needs")
+        with open(path, "rb") as file:
+            return file.read(limit)
+    except FileNotFoundError:
+        raise _Refused("does not exist") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        raise _Refused(f"cannot be read ({error})") from None
+
+
+def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    if data.startswith(b"\xff\xd8\xff"):
+        fast = _decode_jpeg(data, max_pixels)
+        if fast is not None:
+            return fast
+    return _decode_pillow(data, max_pixels)
+
+
+def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
+    """simplejpeg, or None where it refuses: it takes every warning of libjpeg for an error, also harmless ones (a
+    stray byte between two markers) and does not turn CMYK into RGB. Pillow then decides; it too refuses a file whose
+    data end early.
+    """
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+    except ValueError:
+        return None
+    _check_size(width, height, max_pixels)
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB")
+    except ValueError:
+        return None
+    return pixels
+
+
+def _decode_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """The plugin of the format itself instead of ``Image.open``: no guessing, and no plugin that we do not list can
+    run.
+    """
+    plugin = next((plugin for magic, plugin in _MAGIC if data.startswith(magic)), None)
+    if plugin is None:
+        raise _Refused(f"is {_kind(data)}; the formats read are {FORMATS}")
+    if plugin is WebPImagePlugin.WebPImageFile:
+        _check_size(*_webp_size(data), max_pixels)  # the plugin makes room for the canvas before it tells the size
+    try:
+        with _quiet, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _pixels(plugin(BytesIO(data)), max_pixels)
+    except _Refused:
+        raise
+    except Exception as error:  # Pillow raises OSError, ValueError, a bare SyntaxError, struct.error, MemoryError...
+        raise _Refused(f"is damaged or truncated ({str(error) or type(error).__name__})") from None
+
+
+def _pixels(image: ImageFile.ImageFile, max_pixels: int) -> NDArray[np.uint8]:
+    with image:
+        _check_size(*image.size, max_pixels)
+        _check_single(image)
+        if image.mode not in _EIGHT_BIT:
+            raise _Refused(f"has pixels of kind {image.mode!r} (16 bit or float); save it with 8 bits a channel")
+        return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise _Refused(f"has no pixels ({width} x {height})")
+    if width * height > max_pixels:
+        raise _Refused(f"is {width} x {height} pixels, more than the {max_pixels:,} allowed")
+
+
+def _check_single(image: ImageFile.ImageFile) -> None:
+    """Only the second page is looked for: counting the pages of a file made to hurt takes long."""
+    try:
+        image.seek(1)
+    except EOFError:
+        image.seek(0)
+        return
+    raise _Refused("holds more than one picture (pages or animation)")
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the first chunk of a WebP file (RFC 9649, sections 2.5 to 2.7)."""
+    kind, head = data[12:16], data[20:30]
+    if data[8:12] != b"WEBP" or len(head) < 10:
+        raise _Refused("is damaged or truncated (no whole WebP header)")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
+    raise _Refused(f"is damaged or truncated (WebP chunk {kind!r})")
+
+
+def _kind(data: bytes) -> str:
+    known = ((b"GIF8", "a GIF"), (b"%PDF", "a PDF"), (b"PK\3\4", "a ZIP archive"), (b"\0\0\0", "a video or HEIC file"))
+    kinds = [kind for magic, kind in known if data.startswith(magic)]
+    return kinds[0] if kinds else f"no picture (it begins with {data[:8]!r})"

@@ -1,0 +1,133 @@
+"""Pixels of a split, at the size the network sees, as uint8 batches.
+
+Small sets are decoded once into memory by worker processes; larger ones are decoded by loader workers as they are needed. A bad image
+never raises inside a worker: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from snreid.errors import DataError
+from snreid.images import BadImage, resize
+from snreid.records import Sample, Split
+from snreid.transforms import StoredImages
+
+Progress = Callable[[int, int], None]
+"""Called with (done, all) images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One image after decoding and resizing."""
+
+    pixels: Tensor
+    """(3, H, W) uint8; zeros when bad."""
+    index: int
+    reason: str
+    """Why it could not be read; empty when it could."""
+
+
+class _Decoder(Dataset[Decoded]):
+    """Decodes and resizes sample ``index``; picklable, so it works with spawned workers."""
+
+    def __init__(self, samples: tuple[Sample, ...], height: int, width: int) -> None:
+        self.samples, self.height, self.width = samples, height, width
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Decoded:
+        try:
+            pixels = resize(self.samples[index].image.read(), self.height, self.width)
+        except DataError as error:
+            return Decoded(torch.zeros(3, self.height, self.width, dtype=torch.uint8), index, error.came or str(error))
+        return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), index, "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    pixels: StoredImages
+    indices: list[int]
+    reasons: list[str]
+
+
+def _collate(parts: list[Decoded]) -> _Block:
+    return _Block(torch.stack([p.pixels for p in parts]), [p.index for p in parts], [p.reason for p in parts])
+
+
+class PixelStore:
+    """The images of one split. ``open`` decodes or checks them all; ``batches`` gives them by index."""
+
+    def __init__(self, split: Split, height: int, width: int, *, workers: int = 0, memory_gb: float = 4.0) -> None:
+        """``height``, ``width`` in pixels; ``workers`` processes decode; sets of up to ``memory_gb`` GB stay decoded in memory."""
+        self.split, self.height, self.width, self.workers = split, height, width, workers
+        self.cached = len(split) * 3 * height * width <= memory_gb * 1e9
+        self._pixels: StoredImages | None = None
+
+    def open(self, progress: Progress | None = None) -> tuple[BadImage, ...]:
+        """Reads every image once and returns those that cannot be read. Idempotent: a second call reads nothing again."""
+        if self._pixels is not None:
+            return ()
+        pixels = torch.empty(len(self.split) if self.cached else 0, 3, self.height, self.width, dtype=torch.uint8)
+        bad: list[BadImage] = []
+        blocks = [list(range(i, min(i + 64, len(self.split)))) for i in range(0, len(self.split), 64)]
+        for done, block in enumerate(self._blocks(blocks), start=1):
+            if self.cached:
+                pixels[torch.tensor(block.indices)] = block.pixels
+            bad += self._bad(block)
+            if progress is not None:
+                progress(min(done * 64, len(self.split)), len(self.split))
+        self._pixels = pixels
+        return tuple(bad)
+
+    def without(self, bad: Sequence[BadImage]) -> "PixelStore":
+        """The same store less the bad images, keeping what is decoded."""
+        names = {b.name for b in bad}
+        keep = [i for i, s in enumerate(self.split.samples) if s.image.name not in names]
+        return self.only(np.array(keep, dtype=np.int64))
+
+    def only(self, indices: NDArray[np.int64]) -> "PixelStore":
+        """The store of the samples at ``indices``, keeping what is decoded."""
+        part = PixelStore(Split(tuple(self.split.samples[i] for i in indices)), self.height, self.width, workers=self.workers)
+        part.cached = self.cached
+        if self._pixels is not None:
+            part._pixels = self._pixels[torch.from_numpy(indices)] if self.cached else self._pixels
+        return part
+
+    def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
+        """uint8 images (B, 3, H, W) of each index batch, in order. Raises ``DataError`` when an image has gone bad since ``open``."""
+        if self.cached and self._pixels is not None:
+            for batch in batches:
+                yield self._pixels[torch.from_numpy(batch)]
+            return
+        for block in self._blocks([[int(i) for i in batch] for batch in batches]):
+            bad = self._bad(block)
+            if bad:
+                raise DataError(
+                    "Every image of the set must stay readable while it is used",
+                    came=f"{bad[0].name}: {bad[0].reason}",
+                    repair="restore the file and resume",
+                )
+            yield block.pixels
+
+    def _bad(self, block: _Block) -> list[BadImage]:
+        pairs = zip(block.indices, block.reasons, strict=True)
+        return [BadImage(self.split.samples[i].image.name, reason) for i, reason in pairs if reason]
+
+    def _blocks(self, batches: list[list[int]]) -> Iterator[_Block]:
+        decoder = _Decoder(self.split.samples, self.height, self.width)
+        loader: DataLoader[Any] = DataLoader(
+            decoder, batch_sampler=batches, num_workers=self.workers, collate_fn=_collate, worker_init_fn=_one_thread
+        )
+        yield from loader
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)

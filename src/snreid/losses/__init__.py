@@ -1,0 +1,86 @@
+"""FAMILY of losses: frozen values that turn a batch's ``Outputs`` and its persons into one number.
+
+A loss sees ``Outputs`` and person indices, never a model. ``total_loss`` sums several by their weights and keeps
+the parts for the log.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from snreid.errors import ExperimentError
+from snreid.outputs import Outputs
+from snreid.tensors import PersonIds, Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(ABC):
+    """A loss as a value. Subclasses are frozen keyword-only dataclasses, stateless, and do the work in ``__call__``."""
+
+    weight: float = 1.0
+    """Factor of this loss in the total, >= 0. Not yet inside what ``__call__`` returns."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for a negative or non-finite weight."""
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ExperimentError(
+                f"The weight of a loss is a finite number >= 0 ({type(self).__name__})",
+                came=f"weight {self.weight}",
+                repair="give a weight such as 1.0, or 0 to switch the loss off",
+            )
+
+    @property
+    def name(self) -> str:
+        """Under which the loss is logged: the class name."""
+        return type(self).__name__
+
+    @abstractmethod
+    def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
+        """The loss of a batch of B images, unweighted, in float32 (float64 if the outputs are).
+
+        ``persons``: (B,) index of each image's identity in the joint training identity space.
+        Always connected to the outputs, so ``backward`` works even where nothing in the batch contributes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LossParts:
+    """A total and what it is made of."""
+
+    total: Scalar
+    """Sum of weight x loss: what is differentiated."""
+    parts: Mapping[str, Scalar]
+    """Weighted, detached contribution of each loss by name; a second loss of the same class is ``Name-2``."""
+
+
+def total_loss(losses: Sequence[Loss], outputs: Outputs, persons: PersonIds) -> LossParts:
+    """Sum over losses of weight x loss (method.md section 2, "Total"). Losses of weight 0 are not computed.
+
+    Raises ``ExperimentError`` when no loss has a positive weight.
+    """
+    active = [loss for loss in losses if loss.weight > 0]
+    if not active:
+        raise ExperimentError(
+            "Training needs at least one loss with a positive weight",
+            came=f"{len(losses)} losses, all of weight 0" if losses else "no loss",
+            repair="add CrossEntropy() and Triplet()",
+        )
+    terms = [loss.weight * loss(outputs, persons) for loss in active]
+    seen = Counter[str]()
+    parts: dict[str, Scalar] = {}
+    for loss, term in zip(active, terms, strict=True):
+        seen[loss.name] += 1
+        parts[loss.name if seen[loss.name] == 1 else f"{loss.name}-{seen[loss.name]}"] = term.detach()
+    return LossParts(total=torch.stack(terms).sum(), parts=parts)
+
+
+from snreid.losses.causality import DualCausality  # noqa: E402  (the base has to exist first)
+from snreid.losses.entropy import EntropyCausality  # noqa: E402
+from snreid.losses.identity import CrossEntropy  # noqa: E402
+from snreid.losses.triplet import Triplet  # noqa: E402
+
+__all__ = ["CrossEntropy", "DualCausality", "EntropyCausality", "Loss", "LossParts", "Triplet", "total_loss"]

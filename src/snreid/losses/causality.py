@@ -1,0 +1,167 @@
+"""Dual causality loss of SNR (Jin et al., CVPR 2020, arXiv 2005.11037; method.md section 2).
+
+For an anchor a, a positive p, a negative n, a distance d and sp = softplus:
+
+- clarification  L+ = sp(d(f~+_a, f~+_p) - d(f~_a, f~_p)) + sp(d(f~_a, f~_n) - d(f~+_a, f~+_n))
+- destruction    L- = sp(d(f~_a, f~_p) - d(f~-_a, f~-_p)) + sp(d(f~-_a, f~-_n) - d(f~_a, f~_n))
+
+Giving the identity-relevant part back must bring images of one person together and push two persons apart; giving
+the irrelevant part back must do the opposite. With the plain spatial mean f~ is one and the same vector for every
+image, so every d(f~, f~') is 0: that exact value is used, the distance is not computed (method.md 1.2). No
+gradient is stopped anywhere.
+
+Two forms are in use. ``paper``: d = 0.5 - 0.5 cos; one positive and one negative per anchor, the same pair for the
+three vectors. How the pair is drawn is not published; here it is a pure function of the batch's persons
+(``rotated_pairs``), so that a run repeats bit for bit and resumes exactly. ``code``: Euclidean distance of vectors
+that are not normalized; the farthest positive and the nearest negative, mined separately by f~+ (for L+) and by
+f~- (for L-); inside one comparison d(f~) takes the pair of the vector it is compared with.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from snreid.distances import PairDistances, euclidean_pairs, half_cosine_pairs
+from snreid.errors import ExperimentError
+from snreid.losses import Loss
+from snreid.losses.triplet import Pairs, hardest_pairs, mean_over, negative_mask, positive_mask
+from snreid.outputs import Outputs, StageVectors
+from snreid.tensors import ChannelVectors, PersonIds, Scalar
+
+Form = Literal["paper", "code"]
+Terms = Literal["both", "clarification", "destruction"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualCausality(Loss):
+    """L_SNR: sum over stages of stage weight x (L+ + L-); 4 ln 2 per unit of stage weight where the three vectors
+    agree."""
+
+    form: Form = "paper"
+    """``paper``: half cosine distance, one drawn pair per anchor. ``code``: Euclidean, hardest pairs of the batch."""
+    stage_weights: tuple[float, ...] = (0.1, 0.1, 0.5, 0.5)
+    """lambda_b of backbone stages 1, 2, ... (>= 0; 0 leaves a stage out). Stages without an SNR module are not
+    looked up."""
+    terms: Terms = "both"
+    """Which half acts: L+ and L-, only L+ (``clarification``), or only L- (``destruction``)."""
+    compare: bool = True
+    """True: distances are compared with those of f~. False: sp(d+_p) + sp(-d+_n) + sp(-d-_p) + sp(d-_n).
+    The same thing as long as f~ is constant (method.md 1.2)."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for an unknown form or term, or unusable stage weights."""
+        super().__post_init__()
+        if self.form not in ("paper", "code"):
+            raise ExperimentError(
+                "The causality loss has the forms 'paper' and 'code'",
+                came=repr(self.form),
+                repair="choose one of the two",
+            )
+        check_stage_choices(self.stage_weights, self.terms)
+
+    def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
+        """Weighted sum over stages. Raises ``ExperimentError`` when the model has no weighted SNR stage."""
+        losses = [
+            weight * dual_causality(stage, persons, form=self.form, terms=self.terms, compare=self.compare)
+            for stage, weight in weighted_stages(outputs.stages, self.stage_weights)
+        ]
+        return torch.stack(losses).sum()
+
+
+def dual_causality(
+    vectors: StageVectors, persons: PersonIds, *, form: Form = "paper", terms: Terms = "both", compare: bool = True
+) -> Scalar:
+    """L+ + L- of one stage, averaged over the anchors that have a positive and a negative in the batch; 0 if none has.
+
+    ``vectors``: three (B, C); ``persons``: (B,). Value in [0, inf) for ``code``, at most 4 softplus(1) = 5.25 for
+    ``paper``.
+    """
+    constant = vectors.constant or not compare
+    loss = vectors.restored.new_zeros(())
+    drawn = rotated_pairs(persons) if form == "paper" else None
+    if terms != "destruction":
+        pairs = drawn or hardest_pairs(vectors.restored, persons)
+        restored = _gaps(vectors.restored, vectors.normalized, pairs, form, constant)
+        loss = loss + mean_over(functional.softplus(restored[0]) + functional.softplus(-restored[1]), pairs.valid)
+    if terms != "clarification":
+        pairs = drawn or hardest_pairs(vectors.contaminated, persons)
+        contaminated = _gaps(vectors.contaminated, vectors.normalized, pairs, form, constant)
+        loss = loss + mean_over(
+            functional.softplus(-contaminated[0]) + functional.softplus(contaminated[1]), pairs.valid
+        )
+    return loss
+
+
+def _gaps(
+    vectors: ChannelVectors, normalized: ChannelVectors, pairs: Pairs, form: Form, constant: bool
+) -> tuple[PairDistances, PairDistances]:
+    """(B,) d(v_a, v_p) - d(f~_a, f~_p) and (B,) d(v_a, v_n) - d(f~_a, f~_n); the second terms are exactly 0 if
+    ``constant``."""
+    distance = half_cosine_pairs if form == "paper" else euclidean_pairs
+
+    def to(partner: Tensor) -> PairDistances:
+        own = distance(vectors, vectors[partner])
+        return own if constant else own - distance(normalized, normalized[partner])
+
+    return to(pairs.positive), to(pairs.negative)
+
+
+def rotated_pairs(persons: PersonIds) -> Pairs:
+    """One positive and one negative per anchor as a pure function of the batch's persons, computed on their device.
+
+    Positive of position i: the next image of the same person, going round the batch, so every image is a positive once.
+    Negative: the first image of another person at or after position i + s, going round, where s is the sum of the
+    batch's person indices. The shift is the same for all anchors, so the negatives of a P x K batch are spread
+    evenly; it changes from batch to batch with the persons drawn, so all persons meet. Anchors without a positive
+    or negative are marked invalid.
+    """
+    count = len(persons)
+    position = torch.arange(count, device=persons.device)
+    ahead = (position[None, :] - position[:, None]) % count  # [i, j]: steps from i forward to j
+    ahead_of_shift = (ahead - persons.sum()) % count
+    positives, negatives = positive_mask(persons), negative_mask(persons)
+    return Pairs(
+        positive=ahead.masked_fill(~positives, count).argmin(dim=1),
+        negative=ahead_of_shift.masked_fill(~negatives, count).argmin(dim=1),
+        valid=positives.any(dim=1) & negatives.any(dim=1),
+    )
+
+
+def weighted_stages(
+    stages: tuple[StageVectors, ...], stage_weights: tuple[float, ...]
+) -> list[tuple[StageVectors, float]]:
+    """The stages that count, each with its weight > 0. Raises ``ExperimentError`` when there is none or a weight
+    is missing."""
+    for stage in stages:
+        if not 1 <= stage.stage <= len(stage_weights):
+            raise ExperimentError(
+                "The causality loss needs a weight for every stage that has an SNR module",
+                came=f"a module after stage {stage.stage}, weights for {len(stage_weights)} stages",
+                repair="give stage_weights one number per backbone stage, 0 to leave a stage out",
+            )
+    chosen = [(s, stage_weights[s.stage - 1]) for s in stages if stage_weights[s.stage - 1] > 0]
+    if not chosen:
+        raise ExperimentError(
+            "The causality loss acts on SNR modules, and at least one needs a positive stage weight",
+            came=f"SNR modules after stages {[s.stage for s in stages]}, stage weights {stage_weights}",
+            repair="leave the causality loss out for this scheme, or use the SNR scheme with positive stage weights",
+        )
+    return chosen
+
+
+def check_stage_choices(stage_weights: tuple[float, ...], terms: str) -> None:
+    """Raises ``ExperimentError`` unless the weights are finite, >= 0 and not all 0, and ``terms`` is a known choice."""
+    if not any(stage_weights) or not all(math.isfinite(w) and w >= 0 for w in stage_weights):
+        raise ExperimentError(
+            "Stage weights are finite numbers >= 0, at least one of them positive",
+            came=str(stage_weights),
+            repair="use (0.1, 0.1, 0.5, 0.5), or leave the loss out to train without it",
+        )
+    if terms not in ("both", "clarification", "destruction"):
+        raise ExperimentError(
+            "The terms are 'both', 'clarification' or 'destruction'", came=repr(terms), repair="choose one of the three"
+        )

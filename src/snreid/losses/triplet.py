@@ -1,0 +1,103 @@
+"""Batch-hard triplet loss (Hermans et al., arXiv 1703.07737; method.md section 3).
+
+Each image is an anchor once. Its positive is the farthest image of the same person, its negative the nearest image
+of another person. The choice is made without gradient; the two distances are then computed from the chosen rows.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from snreid.distances import euclidean_matrix, euclidean_pairs
+from snreid.errors import ExperimentError
+from snreid.losses import Loss
+from snreid.outputs import Outputs
+from snreid.tensors import Embeddings, PersonIds, Scalar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triplet(Loss):
+    """L_triplet: batch-hard, Euclidean on vectors that are not normalized; >= 0."""
+
+    margin: float | None = None
+    """None: soft margin, softplus(d_ap - d_an). A number > 0: hinge, max(0, margin + d_ap - d_an), in units of the
+    distance."""
+    on: Literal["embedding", "pooled"] = "embedding"
+    """Which vector: ``embedding`` after the BN neck (method.md section 3), or ``pooled`` before it."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for a margin that is not positive or an unknown vector."""
+        super().__post_init__()
+        if self.margin is not None and not (math.isfinite(self.margin) and self.margin > 0):
+            raise ExperimentError(
+                "The margin of the triplet loss is positive, or None for the soft margin",
+                came=f"margin {self.margin}",
+                repair="use 0.3, or leave the margin out",
+            )
+        if self.on not in ("embedding", "pooled"):
+            raise ExperimentError(
+                "The triplet loss acts on 'embedding' or on 'pooled'",
+                came=repr(self.on),
+                repair="choose one of the two",
+            )
+
+    def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
+        """See ``batch_hard_triplet``."""
+        vectors = outputs.embedding if self.on == "embedding" else outputs.pooled
+        return batch_hard_triplet(vectors, persons, self.margin)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """One positive and one negative per anchor, as positions in the batch."""
+
+    positive: Int64[Tensor, "batch"]
+    """(B,) position of the anchor's positive; the anchor itself where it has none."""
+    negative: Int64[Tensor, "batch"]
+    """(B,) position of the anchor's negative; arbitrary where it has none."""
+    valid: Bool[Tensor, "batch"]
+    """(B,) True where the anchor has both."""
+
+
+def batch_hard_triplet(vectors: Embeddings, persons: PersonIds, margin: float | None) -> Scalar:
+    """Mean over anchors of softplus(d_ap - d_an), or of max(0, margin + d_ap - d_an).
+
+    ``vectors``: (B, D); ``persons``: (B,). Anchors without a positive or without a negative in the batch leave the
+    mean; 0 if all do.
+    """
+    pairs = hardest_pairs(vectors, persons)
+    gap = euclidean_pairs(vectors, vectors[pairs.positive]) - euclidean_pairs(vectors, vectors[pairs.negative])
+    return mean_over(functional.softplus(gap) if margin is None else (gap + margin).relu(), pairs.valid)
+
+
+def hardest_pairs(vectors: Embeddings, persons: PersonIds) -> Pairs:
+    """Farthest positive and nearest negative of every image by Euclidean distance; the first in the batch among
+    equals."""
+    distances = euclidean_matrix(vectors, vectors)
+    positives, negatives = positive_mask(persons), negative_mask(persons)
+    return Pairs(
+        positive=distances.masked_fill(~positives, -1.0).argmax(dim=1),
+        negative=distances.masked_fill(~negatives, torch.inf).argmin(dim=1),
+        valid=positives.any(dim=1) & negatives.any(dim=1),
+    )
+
+
+def positive_mask(persons: PersonIds) -> Bool[Tensor, "batch batch"]:
+    """True where row and column are two different images of one person."""
+    same = persons[:, None] == persons[None, :]
+    return same & ~torch.eye(len(persons), dtype=torch.bool, device=persons.device)
+
+
+def negative_mask(persons: PersonIds) -> Bool[Tensor, "batch batch"]:
+    """True where row and column are images of two persons."""
+    return persons[:, None] != persons[None, :]
+
+
+def mean_over(values: Tensor, valid: Bool[Tensor, "batch"]) -> Scalar:
+    """Mean of ``values`` (B,) where ``valid``; 0 (still differentiable) where nothing is. No host sync."""
+    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp_min(1)

@@ -1,0 +1,85 @@
+"""The ReID head of every scheme: pool, BN neck, bias-free classifier (method.md section 3; Luo et al., arXiv 1903.07071)."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from snreid.errors import ExperimentError
+from snreid.models.snr import Layout
+from snreid.tensors import Embeddings, Logits
+
+TokenPool = Literal["mean", "class"]
+"""What a sequence of tokens is pooled to: the mean of its patch tokens, or its class token."""
+
+_CLASSIFIER_STD = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """How final maps become an embedding and scores. Raises ``ExperimentError`` for an unknown pool."""
+
+    token_pool: TokenPool = "mean"
+    """For backbones that give tokens; maps are always averaged."""
+    stage_classifiers: bool = False
+    """One linear classifier per SNR stage, shared by f~, f~+ and f~-: what the journal's entropy form of the loss needs."""
+
+    def __post_init__(self) -> None:
+        if self.token_pool not in get_args(TokenPool):
+            raise ExperimentError(
+                "token_pool must be a known one",
+                came=repr(self.token_pool),
+                repair=f"choose one of {', '.join(get_args(TokenPool))}",
+            )
+
+    def build(
+        self, channels: int, persons: int, *, layout: Layout = "nchw", prefix_tokens: int = 0
+    ) -> "NeckClassifier":
+        """The module for final maps of ``channels`` channels and ``persons`` training identities."""
+        if self.token_pool == "class" and (layout != "tokens" or prefix_tokens < 1):
+            raise ExperimentError(
+                "token_pool='class' needs a backbone with a class token",
+                came=f"final maps in layout {layout} with {prefix_tokens} class tokens",
+                repair="take token_pool='mean'",
+            )
+        return NeckClassifier(channels, persons, self.token_pool, layout, prefix_tokens)
+
+
+class NeckClassifier(nn.Module):
+    """GAP -> BatchNorm1d with its bias frozen at 0 -> embedding -> linear classifier without bias (std 0.001)."""
+
+    def __init__(self, channels: int, persons: int, token_pool: TokenPool, layout: Layout, prefix_tokens: int) -> None:
+        super().__init__()
+        self.token_pool, self.layout, self.prefix_tokens = token_pool, layout, prefix_tokens
+        self.neck = nn.BatchNorm1d(channels)
+        self.neck.bias.requires_grad_(False)
+        self.classifier = linear_classifier(channels, persons)
+
+    def pool(self, maps: Tensor) -> Embeddings:
+        """Final maps or tokens in the head's layout -> (B, D), float32 at least."""
+        wide = maps if maps.dtype == torch.float64 else maps.float()
+        if self.layout == "nchw":
+            return wide.mean((2, 3))
+        if self.layout == "nhwc":
+            return wide.mean((1, 2))
+        return wide[:, 0] if self.token_pool == "class" else wide[:, self.prefix_tokens :].mean(1)
+
+    def embed(self, pooled: Embeddings) -> Embeddings:
+        """(B, D) -> (B, D): through the neck, not L2-normalized."""
+        embedding: Tensor = self.neck(pooled)
+        return embedding
+
+    def forward(self, embedding: Embeddings) -> Logits:
+        """(B, D) -> (B, persons)."""
+        logits: Tensor = self.classifier(embedding)
+        return logits
+
+
+def linear_classifier(channels: int, persons: int) -> nn.Linear:
+    """A bias-free linear layer over the training identities, normal with standard deviation 0.001."""
+    if persons < 1:
+        raise ExperimentError("A classifier needs at least one training identity", came=f"persons={persons}")
+    layer = nn.Linear(channels, persons, bias=False)
+    nn.init.normal_(layer.weight, std=_CLASSIFIER_STD)
+    return layer

@@ -1,0 +1,167 @@
+"""Normalization layers that the baselines need: affine instance norm, IBN-a's half, switchable norm."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snreid.models.snr import Layout
+from snreid.tensors import Maps
+
+
+def _tail(norm: nn.BatchNorm2d) -> nn.Module:
+    """timm folds an activation (and dropout) into some of its norms; it has to survive the replacement."""
+    extra: Any = norm
+    if not hasattr(norm, "act"):
+        return nn.Identity()
+    return nn.Sequential(extra.drop, extra.act) if hasattr(norm, "drop") else nn.Sequential(extra.act)
+
+
+class AffineInstance(nn.Module):
+    """gamma (F - mu) / sqrt(s2 + eps) + beta with mu and biased s2 per image and channel; no running statistics."""
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, tail: nn.Module | None = None) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.tail = tail if tail is not None else nn.Identity()
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift, eps and folded activation of a batch norm."""
+        made = cls(norm.num_features, eps=norm.eps, tail=_tail(norm))
+        _copy_affine(norm, made.weight, made.bias)
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W). torch refuses maps of a single position: there is nothing to normalize."""
+        normalized = functional.instance_norm(maps, weight=self.weight, bias=self.bias, eps=self.eps)
+        result: Tensor = self.tail(normalized)
+        return result
+
+
+class HalfInstance(nn.Module):
+    """IBN-a: instance norm on the first half of the channels, batch norm on the rest (Pan et al., arXiv 1807.09441)."""
+
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, tail: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.instance_channels = channels // 2
+        self.instance = AffineInstance(self.instance_channels, eps=eps)
+        self.batch = nn.BatchNorm2d(channels - self.instance_channels, eps=eps, momentum=momentum)
+        self.tail = tail if tail is not None else nn.Identity()
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift and running statistics of a batch norm, each in its half."""
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=_tail(norm))
+        half = made.instance_channels
+        _copy_affine(norm, made.instance.weight, made.instance.bias, slice(None, half))
+        _copy_affine(norm, made.batch.weight, made.batch.bias, slice(half, None))
+        _copy_running(norm, made.batch.running_mean, made.batch.running_var, slice(half, None))
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        first, second = maps[:, : self.instance_channels], maps[:, self.instance_channels :]
+        result: Tensor = self.tail(torch.cat([self.instance(first), self.batch(second)], 1))
+        return result
+
+
+class Switchable(nn.Module):
+    """Switchable Normalization: a learned softmax mix of IN, LN and BN statistics (Luo et al., arXiv 1806.10779).
+
+    mean = sum_k w_k mean_k and variance = sum_k v_k variance_k over k = IN, LN, BN, with w and v the softmax of three
+    learned numbers each, shared by all channels. Biased variances. Evaluation uses running BN statistics.
+    """
+
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, tail: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.mean_weight = nn.Parameter(torch.ones(3))
+        self.var_weight = nn.Parameter(torch.ones(3))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.tail = tail if tail is not None else nn.Identity()
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift and running statistics of a batch norm; the mix starts even."""
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=_tail(norm))
+        _copy_affine(norm, made.weight, made.bias)
+        _copy_running(norm, made.running_mean, made.running_var)
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W), statistics in float32."""
+        with torch.autocast(maps.device.type, enabled=False):
+            wide = maps if maps.dtype == torch.float64 else maps.float()
+            mean, variance = self._mixed(wide)
+            scale = self.weight * torch.rsqrt(variance + self.eps)
+            offset = self.bias - mean * scale
+            normalized = torch.addcmul(offset[..., None, None], wide, scale[..., None, None]).to(maps.dtype)
+        result: Tensor = self.tail(normalized)
+        return result
+
+    def _mixed(self, maps: Maps) -> tuple[Tensor, Tensor]:
+        """Mixed mean and variance, (B, C) each."""
+        own_variance, own_mean = torch.var_mean(maps, (2, 3), correction=0)
+        square = own_variance + own_mean.square()
+        layer_mean = own_mean.mean(1, keepdim=True)
+        layer_variance = square.mean(1, keepdim=True) - layer_mean.square()
+        if self.training:
+            batch_mean = own_mean.mean(0)
+            batch_variance = square.mean(0) - batch_mean.square()
+            with torch.no_grad():
+                self.running_mean.lerp_(batch_mean.to(self.running_mean.dtype), self.momentum)
+                self.running_var.lerp_(batch_variance.to(self.running_var.dtype), self.momentum)
+        else:
+            batch_mean, batch_variance = self.running_mean, self.running_var
+        share = torch.softmax(self.mean_weight, 0)
+        mean = share[0] * own_mean + share[1] * layer_mean + share[2] * batch_mean
+        share = torch.softmax(self.var_weight, 0)
+        variance = share[0] * own_variance + share[1] * layer_variance + share[2] * batch_variance
+        return mean, variance.clamp(min=0)
+
+
+class StageInstanceNorm(nn.Module):
+    """Affine instance norm after a stage, for maps and for tokens; prefix tokens pass unchanged (Baseline-IN)."""
+
+    def __init__(self, channels: int, *, layout: Layout = "nchw", prefix_tokens: int = 0, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.layout, self.prefix_tokens = layout, prefix_tokens
+        self.norm = AffineInstance(channels, eps=eps)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The same shape and layout as came in."""
+        if self.layout == "nchw":
+            return self.norm(maps)  # type: ignore[no-any-return]
+        if self.layout == "nhwc":
+            return self.norm(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+        normalized = self.norm(maps[:, self.prefix_tokens :].transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
+        return torch.cat([maps[:, : self.prefix_tokens], normalized], 1)
+
+
+def _copy_affine(norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, part: slice = slice(None)) -> None:
+    with torch.no_grad():
+        if norm.affine:
+            weight.copy_(norm.weight[part])
+            bias.copy_(norm.bias[part])
+
+
+def _copy_running(
+    norm: nn.BatchNorm2d, mean: Tensor | None, variance: Tensor | None, part: slice = slice(None)
+) -> None:
+    with torch.no_grad():
+        for target, source in ((mean, norm.running_mean), (variance, norm.running_var)):
+            if target is not None and source is not None:
+                target.copy_(source[part])

@@ -1,0 +1,195 @@
+"""The schemes the paper compares, as values that edit a backbone (method.md section 5; arXiv 2005.11037).
+
+``StageSNR`` trained without its loss is the paper's "SNR w/o L_SNR": the same value. Sources of the others: instance
+normalization arXiv 1607.08022, IBN-a arXiv 1807.09441, switchable normalization arXiv 1806.10779.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import nn
+
+from snreid.errors import ExperimentError
+from snreid.models.backbone import Stage, Trunk
+from snreid.models.layers import AffineInstance, HalfInstance, StageInstanceNorm, Switchable
+from snreid.models.snr import SNR, Gate, Pool, check_options
+
+_IBN_STAGES = 3
+
+
+class Scheme(ABC):
+    """How a backbone normalizes. Subclasses are frozen keyword-only dataclasses."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+
+    @abstractmethod
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Edit ``trunk.network`` in place; return the modules that follow its stages, by stage number.
+
+        Raises ``ExperimentError`` when the scheme does not fit the backbone; the network is then untouched.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(Scheme):
+    """Baseline: the backbone as it is."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Nothing to do."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllInstance(Scheme):
+    """Baseline-A-IN: every batch norm becomes an affine instance norm that keeps the pretrained scale and shift."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-A-IN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
+        for name, norm in _batch_norms(trunk, self.label).items():
+            trunk.network.set_submodule(name, AffineInstance.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IBN(Scheme):
+    """Baseline-IBN: IBN-a, half of the channels of the first norm of each block of stages 1 to 3 get instance norm."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-IBN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for anything but a timm ResNet with batch norm."""
+        found: dict[str, nn.BatchNorm2d] = {}
+        for stage in trunk.stages[:_IBN_STAGES]:
+            for block, module in trunk.network.get_submodule(stage.name).named_children():
+                norm = getattr(module, "bn1", None)
+                if stage.name == f"layer{stage.number}" and isinstance(norm, nn.BatchNorm2d) and norm.num_features > 1:
+                    found[f"{stage.name}.{block}.bn1"] = norm
+                else:
+                    raise ExperimentError(
+                        "IBN-a is defined for the blocks of a ResNet that begin with a convolution and a batch norm bn1",
+                        came=f"{trunk.name}, block {stage.name}.{block} ({type(module).__name__})",
+                        repair="take a ResNet, or another scheme",
+                    )
+        for name, norm in found.items():
+            trunk.network.set_submodule(name, HalfInstance.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllSwitchable(Scheme):
+    """Baseline-A-SN: every batch norm becomes a switchable norm that keeps the pretrained scale, shift and statistics."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-A-SN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
+        for name, norm in _batch_norms(trunk, self.label).items():
+            trunk.network.set_submodule(name, Switchable.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageInstance(Scheme):
+    """Baseline-IN: one affine instance norm after each stage, nothing restituted."""
+
+    stages: tuple[int, ...] = (1, 2, 3, 4)
+    """After which stages, counted from 1."""
+
+    def __post_init__(self) -> None:
+        _check_stages(self.stages)
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-IN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """One module per chosen stage."""
+        return {
+            stage.number: StageInstanceNorm(stage.channels, layout=stage.layout, prefix_tokens=stage.prefix_tokens)
+            for stage in _chosen(trunk, self.stages)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSNR(Scheme):
+    """SNR after each chosen stage; with the loss it is the paper's SNR, without it "SNR w/o L_SNR"."""
+
+    stages: tuple[int, ...] = (1, 2, 3, 4)
+    """After which stages, counted from 1."""
+    gate: Gate = "channel"
+    """How R is split."""
+    pool: Pool = "mean"
+    """How maps become the vectors of the loss; only ``mean`` is published."""
+    reduction: int = 16
+    """Channels over the hidden width of the gate."""
+
+    def __post_init__(self) -> None:
+        _check_stages(self.stages)
+        check_options(gate=self.gate, pool=self.pool, reduction=self.reduction)
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "SNR"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """One module per chosen stage. Raises ``ExperimentError`` for a spatial gate on tokens."""
+        return {stage.number: self._module(stage) for stage in _chosen(trunk, self.stages)}
+
+    def _module(self, stage: Stage) -> SNR:
+        return SNR(
+            stage.channels,
+            reduction=self.reduction,
+            gate=self.gate,
+            pool=self.pool,
+            layout=stage.layout,
+            prefix_tokens=stage.prefix_tokens,
+        )
+
+
+def _check_stages(stages: tuple[int, ...]) -> None:
+    if not stages or min(stages) < 1 or list(stages) != sorted(set(stages)):
+        raise ExperimentError(
+            "Stages must be rising numbers from 1, each once", came=f"{stages}", repair="write for example (1, 2, 3, 4)"
+        )
+
+
+def _chosen(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
+    if max(stages) > len(trunk.stages):
+        raise ExperimentError(
+            "A scheme can only follow stages that the backbone has",
+            came=f"stage {max(stages)}, where {trunk.name} has {len(trunk.stages)}",
+            repair="leave that stage out",
+        )
+    return [stage for stage in trunk.stages if stage.number in stages]
+
+
+def _batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
+    found = {name: module for name, module in trunk.network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    if not found:
+        raise ExperimentError(
+            f"{label} replaces batch norms, so the backbone must have some",
+            came=f"{trunk.name} has none",
+            repair="take a ResNet or MobileNet, or another scheme",
+        )
+    return found

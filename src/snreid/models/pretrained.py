@@ -1,0 +1,158 @@
+"""Pretrained weights: what the ``weights`` field of a backbone means, where files are looked for, how they are read.
+
+No network is touched unless weights are asked for by name and are not in the local cache; then one attempt is made and
+its failure is told at once. Nothing here unpickles: safetensors, or PyTorch files read with ``weights_only=True``.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snreid.errors import CheckpointError, ExperimentError
+
+_FILE_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".tar")
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_SECONDS = 5.0
+_SHOWN = 4
+_EXPLICIT = "give a local .safetensors or .pth file as weights, or say weights='random' for random initialization"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The text of a ``weights`` field, understood. Raises ``ExperimentError`` when it is empty."""
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ExperimentError("weights must say where they come from", came="an empty text", repair=_EXPLICIT)
+
+    @property
+    def random(self) -> bool:
+        """Random initialization."""
+        return self.text == "random"
+
+    @property
+    def file(self) -> Path | None:
+        """The local file, or None for a name."""
+        is_file = self.text.endswith(_FILE_ENDINGS) or "/" in self.text or "\\" in self.text
+        return Path(self.text).expanduser() if is_file else None
+
+    @property
+    def tag(self) -> str:
+        """timm's tag; empty for its default one."""
+        return "" if self.text == "imagenet" else self.text
+
+
+def hub_file(hub_id: str, *, asked: str, filename: str | None = None) -> Path:
+    """The local path of a hub repository's weights: from the cache, or downloaded after one quick check that the hub answers.
+
+    ``hub_id``: repository, with ``@revision`` if any. ``asked``: what the user asked for, for the message. ``filename``:
+    the file in the repository where it has a name of its own. Raises ``CheckpointError``.
+    """
+    import huggingface_hub as hub
+    from huggingface_hub import constants
+
+    repository, _, revision = hub_id.partition("@")
+    names = (filename,) if filename else _HUB_FILES
+    for name in names:
+        cached = hub.try_to_load_from_cache(repository, name, revision=revision or None)
+        if isinstance(cached, str):
+            return Path(cached)
+    reason = "the environment says HF_HUB_OFFLINE"
+    if not constants.HF_HUB_OFFLINE:
+        for name in names:
+            try:
+                # One attempt without retries; the downloader alone would try for half a minute or more.
+                hub.get_hf_file_metadata(hub.hf_hub_url(repository, name, revision=revision or None), timeout=_SECONDS)
+                return Path(hub.hf_hub_download(repository, name, revision=revision or None, etag_timeout=_SECONDS))
+            except hub.errors.RemoteEntryNotFoundError as error:
+                reason = f"the repository has no {name} ({type(error).__name__})"
+            except Exception as error:  # whatever the network does, the user reads one sentence
+                reason = f"the hub did not answer ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]})"
+                break
+    raise CheckpointError(
+        f"Pretrained weights {asked} must be in the local cache or within reach of the network",
+        came=f"no {' or '.join(names)} of hub repository {hub_id} under {constants.HF_HUB_CACHE}, and {reason}",
+        repair=_EXPLICIT,
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Names and tensors of a weight file, on the CPU. Wrappers (``state_dict``, ``model``, ``module.``) are taken off.
+
+    Raises ``CheckpointError`` when the file is missing, damaged, or holds anything but tensors and plain values.
+    """
+    if not path.is_file():
+        raise CheckpointError("A weight file must exist", came=f"no file {path}", repair=_EXPLICIT)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # readers of damaged files raise anything
+        raise CheckpointError(
+            "A weight file must be readable as safetensors or as a PyTorch file of tensors only",
+            came=f"{path}: {type(error).__name__}: {str(error).strip()[:160]}",
+            repair="get the file again, or convert it to safetensors where it was made",
+        ) from error
+    for wrapper in ("state_dict", "model", "model_state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    if not state:
+        raise CheckpointError("A weight file must hold named tensors", came=f"{path} with none", repair=_EXPLICIT)
+    for prefix in ("module.", "backbone."):
+        if any(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    return state
+
+
+def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
+    """Load a classification network's weights into a timm network without classifier.
+
+    timm's own conversion of foreign or resized weights is applied where the network's module has one; classifier weights
+    are left out. Raises ``CheckpointError`` naming what is missing, left over or of another shape.
+    """
+    convert: Callable[..., dict[str, Tensor]] | None = getattr(
+        sys.modules[type(network).__module__], "checkpoint_filter_fn", None
+    )
+    if convert is not None:
+        state = convert(state, network)
+    wanted = network.state_dict()
+    classifiers = _classifiers(network)
+    state = {key: value for key, value in state.items() if key in wanted or not key.startswith(classifiers)}
+    # Counters of batches are in no old checkpoint and nothing depends on them.
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} {tuple(value.shape)} instead of {tuple(wanted[key].shape)}"
+        for key, value in state.items()
+        if key in wanted and value.shape != wanted[key].shape
+    ]
+    found = [
+        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    if found:
+        raise CheckpointError(
+            "Pretrained weights must fit the backbone tensor by tensor",
+            came=f"{source}: {'; '.join(found)}",
+            repair="give the weights of this architecture, or change name, channels, layers or image_size to theirs",
+        )
+    network.load_state_dict(state, strict=False)
+
+
+def _classifiers(network: nn.Module) -> tuple[str, ...]:
+    settings: Any = getattr(network, "pretrained_cfg", None) or {}
+    names = settings.get("classifier") or ()
+    names = (names,) if isinstance(names, str) else tuple(names)
+    return tuple(f"{name}." for name in (*names, "fc", "classifier", "head.fc"))

@@ -1,0 +1,123 @@
+"""The whole model: images -> ``Outputs``; ``embed`` is what a user calls.
+
+The backbone stays a plain timm network (``backbone.*`` are timm's keys, a timm checkpoint fits). What a scheme puts after
+a stage sits under ``after.<stage>`` and is reached by a forward hook that is bound to the model's own method, so that a
+deep copy (a mean teacher) runs its own modules and not the original's.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snreid.models.backbone import Backbone, Trunk
+from snreid.models.head import Head, NeckClassifier, linear_classifier
+from snreid.models.norms import Plain, Scheme
+from snreid.models.snr import SNR, SNRSplit
+from snreid.outputs import Outputs, StageLogits, StageVectors
+from snreid.tensors import Embeddings, Images
+
+# torch.export and DistributedDataParallel look into outputs only through types they know.
+for _record in (Outputs, StageVectors, StageLogits):
+    torch.export.register_dataclass(_record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A model as a value: backbone, scheme, head."""
+
+    backbone: Backbone = field(default_factory=Backbone)
+    scheme: Scheme = field(default_factory=Plain)
+    head: Head = field(default_factory=Head)
+
+    def build(self, persons: int) -> "ReIDModel":
+        """The model for ``persons`` training identities, in training mode on the CPU.
+
+        Random weights come from torch's global generator: seed it first. Raises ``ExperimentError`` when scheme and
+        backbone do not fit, ``CheckpointError`` when pretrained weights cannot be had.
+        """
+        trunk = self.backbone.build()
+        after = self.scheme.apply(trunk)
+        head = self.head.build(trunk.channels, persons, layout=trunk.layout, prefix_tokens=trunk.prefix_tokens)
+        classifiers = persons if self.head.stage_classifiers else None
+        return ReIDModel(trunk, after, head, stage_persons=classifiers)
+
+
+class ReIDModel(nn.Module):
+    """A backbone, the modules after its stages, and a head.
+
+    ``trunk``: a built backbone. ``after``: stage number -> module that follows the stage. ``head``: pool, neck,
+    classifier. ``stage_persons``: number of identities of the stage classifiers, None for none.
+    """
+
+    def __init__(
+        self, trunk: Trunk, after: dict[int, nn.Module], head: NeckClassifier, *, stage_persons: int | None = None
+    ) -> None:
+        super().__init__()
+        self.stages = trunk.stages
+        self.dim = trunk.channels
+        self.backbone = trunk.network
+        self.after = nn.ModuleDict({str(number): after[number] for number in sorted(after)})
+        self.head = head
+        self.stage_classifiers = nn.ModuleDict()
+        if stage_persons is not None:
+            for number, module in self.after.items():
+                if isinstance(module, SNR):
+                    self.stage_classifiers[number] = linear_classifier(module.channels, stage_persons)
+        self._splits: dict[int, SNRSplit] | None = None
+        for stage in self.stages:
+            if str(stage.number) in self.after:
+                place = self.backbone.get_submodule(stage.name)
+                place.register_forward_hook(partial(self._follow, stage.number))
+
+    def _follow(self, number: int, stage: nn.Module, inputs: Any, maps: Tensor) -> Tensor:
+        """The hook: what a stage gives goes through its module; vectors are kept while ``forward`` collects them."""
+        module = self.after[str(number)]
+        if self._splits is None or not isinstance(module, SNR):
+            followed: Tensor = module(maps)
+            return followed
+        split = module.split(maps)
+        self._splits[number] = split
+        return split.maps
+
+    def forward(self, images: Images) -> Outputs:
+        """(B, 3, H, W) normalized images -> everything a loss may see. The same record in training and evaluation."""
+        splits: dict[int, SNRSplit] = {}
+        self._splits = splits
+        try:
+            pooled = self.head.pool(self._features(images))
+        finally:
+            # Kept on the module they would make deepcopy fail and hold the graph of the last step alive.
+            self._splits = None
+        embedding = self.head.embed(pooled)
+        stages = tuple(self._vectors(number, splits[number]) for number in sorted(splits))
+        return Outputs(pooled=pooled, embedding=embedding, logits=self.head(embedding), stages=stages)
+
+    def embed(self, images: Images) -> Embeddings:
+        """(B, 3, H, W) normalized images -> (B, D) after the neck, not L2-normalized. Call ``eval()`` first."""
+        return self.head.embed(self.head.pool(self._features(images)))
+
+    def _features(self, images: Images) -> Tensor:
+        maps: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
+        return maps
+
+    def _vectors(self, number: int, split: SNRSplit) -> StageVectors:
+        module: Any = self.after[str(number)]
+        logits = None
+        if self.stage_classifiers:
+            classify = self.stage_classifiers[str(number)]
+            logits = StageLogits(
+                normalized=classify(split.normalized),
+                restored=classify(split.restored),
+                contaminated=classify(split.contaminated),
+            )
+        return StageVectors(
+            stage=number,
+            normalized=split.normalized,
+            restored=split.restored,
+            contaminated=split.contaminated,
+            constant=module.constant,
+            logits=logits,
+        )

@@ -1,0 +1,232 @@
+"""Style Normalization and Restitution: the module (method.md section 1; Jin et al., CVPR 2020, arXiv 2005.11037).
+
+Instance normalization removes the style of an image and some of the person with it; a gate gives the person's part back.
+The channel gate runs in the closed form of method.md 1.1: one reduction, a small MLP, one elementwise pass.
+The five steps as published are the reference in the tests.
+
+    maps = SNR(64)(maps)                     # after any stage of any network
+    vectors = SNR(64).split(maps)            # the same maps, and what the training loss needs
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from snreid.errors import ExperimentError
+from snreid.models.gates import ChannelGate, ConvBranch, SpatialGate
+from snreid.models.restitution import Restituted, restitute, working_dtype
+from snreid.tensors import ChannelVectors, Maps
+
+Gate = Literal["channel", "two_gates", "conv", "spatial", "channel_spatial"]
+"""How R is split: the paper's channel gate, or one of its ablations (method.md section 2)."""
+Pool = Literal["mean", "relu", "gem", "std"]
+"""How maps become the vectors of the loss. Only ``mean`` is published; the others make f~ differ between images
+(method.md 1.2)."""
+Layout = Literal["nchw", "nhwc", "tokens"]
+"""Where the channels are: (B, C, H, W), (B, H, W, C) or (B, N, C)."""
+
+_GEM_POWER = 3.0
+_GEM_FLOOR = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class SNRSplit:
+    """What one SNR module makes of its input, the same record for every gate and pool."""
+
+    maps: Tensor
+    """F~+, in the shape, layout and dtype of the input."""
+    normalized: ChannelVectors
+    """f~ = pool(F~), (B, C), float32 (float64 for float64 input)."""
+    restored: ChannelVectors
+    """f~+ = pool(F~+), (B, C)."""
+    contaminated: ChannelVectors
+    """f~- = pool(F~-), (B, C)."""
+
+
+class SNR(nn.Module):
+    """F~+ = IN(F) + R+, the input with its style removed and its identity restored (method.md section 1).
+
+    ``channels``: C of the maps. ``reduction``: C over the hidden width of a channel gate. ``gate``: how R is split.
+    ``pool``: how maps become the vectors of the loss; the gate always looks at the spatial mean. ``eps``: added to the
+    variance. ``layout``: where the channels are. ``prefix_tokens``: how many leading tokens (class token, registers)
+    are no positions of the image; they pass unchanged and are in no statistic.
+
+    Statistics and gate are computed in float32 under autocast and for half-precision maps, in float64 for float64 maps.
+    A constant map is fine: it is normalized to beta. Raises ``ExperimentError`` for settings that contradict each other.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        gate: Gate = "channel",
+        pool: Pool = "mean",
+        eps: float = 1e-5,
+        layout: Layout = "nchw",
+        prefix_tokens: int = 0,
+    ) -> None:
+        super().__init__()
+        check_options(gate=gate, pool=pool, reduction=reduction, layout=layout)
+        if channels < 1:
+            raise ExperimentError("An SNR module needs at least one channel", came=f"channels={channels}")
+        if not eps > 0:
+            raise ExperimentError("SNR's eps must be above 0", came=f"eps={eps}", repair="take 1e-5")
+        self.channels, self.gate_kind, self.pool_kind, self.eps = channels, gate, pool, eps
+        self.layout, self.prefix_tokens = layout, prefix_tokens
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+        hidden = max(1, channels // reduction)
+        if gate in ("channel", "two_gates", "channel_spatial"):
+            self.gate = ChannelGate(channels, hidden)
+        if gate == "two_gates":
+            self.irrelevant_gate = ChannelGate(channels, hidden)
+        if gate in ("spatial", "channel_spatial"):
+            self.spatial_gate = SpatialGate()
+        if gate == "conv":
+            self.relevant = ConvBranch(channels)
+            self.irrelevant = ConvBranch(channels)
+
+    @property
+    def constant(self) -> bool:
+        """True when f~ is the same vector for every image: pool(F~) = beta (method.md 1.2)."""
+        return self.pool_kind == "mean"
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(model)``."""
+        return f"{self.channels}, gate={self.gate_kind}, pool={self.pool_kind}, eps={self.eps}, layout={self.layout}"
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``maps``: F in the module's layout. Returns F~+ of the same shape, layout and dtype."""
+        with _full_precision(maps):
+            return self._join(maps, self._restored(self._maps(maps)))
+
+    def split(self, maps: Tensor) -> SNRSplit:
+        """``maps``: F in the module's layout. Returns F~+ and the pooled vectors f~, f~+, f~- of the loss.
+
+        F~- is built as a map only where a non-linear pool or a gate without closed form needs it.
+        """
+        with _full_precision(maps):
+            inner = self._maps(maps)
+            if self.gate_kind in ("channel", "two_gates"):
+                split = self._split_closed(inner)
+            else:
+                split = self._split_maps(inner)
+            return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
+
+    def _maps(self, maps: Tensor) -> Maps:
+        """A (B, C, H, W) view of the positions of the image."""
+        if self.layout == "nchw":
+            return maps
+        if self.layout == "nhwc":
+            return maps.permute(0, 3, 1, 2)
+        return maps[:, self.prefix_tokens :].transpose(1, 2).unsqueeze(-1)
+
+    def _join(self, maps: Tensor, restored: Maps) -> Tensor:
+        """The way back from (B, C, H, W) to the module's layout, prefix tokens in front."""
+        if self.layout == "nchw":
+            return restored
+        if self.layout == "nhwc":
+            return restored.permute(0, 2, 3, 1)
+        tokens = restored.squeeze(-1).transpose(1, 2)
+        return torch.cat([maps[:, : self.prefix_tokens], tokens], 1) if self.prefix_tokens else tokens
+
+    def _closed(self, maps: Maps) -> Restituted:
+        return restitute(maps, self.gamma, self.beta, self.gate.parts(), self.eps)
+
+    def _restored(self, maps: Maps) -> Maps:
+        """F~+ alone: what inference needs."""
+        if self.gate_kind in ("channel", "two_gates"):
+            return self._closed(maps).maps
+        normalized, residual = self._residual(maps)
+        return (normalized + self._parts(residual)[0]).to(maps.dtype)
+
+    def _split_closed(self, maps: Maps) -> SNRSplit:
+        """Method.md 1.1; with two gates the second one takes the place of 1 - a in F~-."""
+        closed = self._closed(maps)
+        beta = self.beta.to(closed.mean.dtype)
+        removed = closed.mean - beta
+        relevant = closed.gate
+        irrelevant = 1 - relevant if self.gate_kind == "channel" else self.irrelevant_gate(removed)
+        if self.pool_kind == "mean":
+            return SNRSplit(
+                closed.maps, beta.expand_as(removed), beta + relevant * removed, beta + irrelevant * removed
+            )
+        scale = self.gamma.to(beta.dtype) * torch.rsqrt(closed.variance + self.eps)
+        shift = beta - scale * closed.mean
+
+        def pooled(share: Tensor) -> Tensor:
+            """Pool of F~ + share R = [(1 - share) s + share] F + (1 - share) t."""
+            slope, offset = (1 - share) * scale + share, (1 - share) * shift
+            if self.pool_kind == "std":
+                return torch.sqrt(slope.square() * closed.variance + self.eps)
+            wide = maps.to(beta.dtype)
+            return self._pool(torch.addcmul(offset[..., None, None], wide, slope[..., None, None]))
+
+        return SNRSplit(closed.maps, pooled(torch.zeros_like(relevant)), pooled(relevant), pooled(irrelevant))
+
+    def _split_maps(self, maps: Maps) -> SNRSplit:
+        """The gates without closed form: R is built, split and added."""
+        normalized, residual = self._residual(maps)
+        relevant, irrelevant = self._parts(residual)
+        restored = normalized + relevant
+        if self.pool_kind == "mean":
+            plain = self.beta.to(normalized.dtype).expand(normalized.shape[:2])
+            gained, lost = plain + relevant.mean((2, 3)), plain + irrelevant.mean((2, 3))
+        else:
+            plain, gained, lost = self._pool(normalized), self._pool(restored), self._pool(normalized + irrelevant)
+        return SNRSplit(restored.to(maps.dtype), plain, gained, lost)
+
+    def _residual(self, maps: Maps) -> tuple[Maps, Maps]:
+        """F~ and R = F - F~ (steps 1 and 2), in float32 or float64."""
+        wide = maps.to(working_dtype(maps))
+        variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+        scale = self.gamma.to(wide.dtype)[:, None, None] * torch.rsqrt(variance + self.eps)
+        normalized = scale * (wide - mean) + self.beta.to(wide.dtype)[:, None, None]
+        return normalized, wide - normalized
+
+    def _parts(self, residual: Maps) -> tuple[Maps, Maps]:
+        """R+ and R-. For the gates with one mask they sum to R."""
+        if self.gate_kind == "conv":
+            return self.relevant(residual), self.irrelevant(residual)
+        mask = self.spatial_gate(residual)
+        if self.gate_kind == "channel_spatial":
+            # In parallel: both masks look at R, and their mean keeps 0 < mask < 1 and R+ + R- = R.
+            mask = (mask + self.gate(residual.mean((2, 3)))[..., None, None]) / 2
+        relevant = mask * residual
+        return relevant, residual - relevant
+
+    def _pool(self, maps: Maps) -> ChannelVectors:
+        """The non-linear pools: mean of relu, generalized mean with power 3, standard deviation."""
+        if self.pool_kind == "relu":
+            return torch.relu(maps).mean((2, 3))
+        if self.pool_kind == "gem":
+            return maps.clamp(min=_GEM_FLOOR).pow(_GEM_POWER).mean((2, 3)).pow(1 / _GEM_POWER)
+        # eps under the root: the slope of a standard deviation at a constant map would be infinite.
+        return torch.sqrt(torch.var(maps, (2, 3), correction=0) + self.eps)
+
+
+def check_options(*, gate: str, pool: str, reduction: int, layout: str = "nchw") -> None:
+    """Raise ``ExperimentError`` unless these are settings an SNR module knows and that go together."""
+    for rule, value, allowed in (
+        ("SNR's gate must be a known one", gate, get_args(Gate)),
+        ("SNR's pool must be a known one", pool, get_args(Pool)),
+        ("SNR's layout must be a known one", layout, get_args(Layout)),
+    ):
+        if value not in allowed:
+            raise ExperimentError(rule, came=repr(value), repair=f"choose one of {', '.join(allowed)}")
+    if reduction < 1:
+        raise ExperimentError("SNR's reduction must be at least 1", came=f"{reduction}", repair="take 16, as the paper")
+    if layout == "tokens" and gate in ("spatial", "channel_spatial"):
+        raise ExperimentError(
+            "A spatial gate needs maps with height and width",
+            came=f"gate {gate!r} on a sequence of tokens",
+            repair="choose gate channel, two_gates or conv for this backbone",
+        )
+
+
+def _full_precision(maps: Tensor) -> torch.autocast:
+    """Autocast switched off: a bfloat16 mean has 3 digits, and the gate lives on differences of means."""
+    return torch.autocast(maps.device.type, enabled=False)

@@ -1,0 +1,111 @@
+"""One function per row of the paper's comparison, returning an ``Experiment``, and the three presets (method.md 4 and 5).
+
+A variant derives with ``dataclasses.replace``, so a table of ablations reads as a list of differences.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from snreid.errors import ExperimentError
+from snreid.experiment import Experiment
+from snreid.losses import CrossEntropy, DualCausality, Triplet
+from snreid.models.backbone import Backbone
+from snreid.models.norms import IBN, AllInstance, AllSwitchable, Plain, Scheme, StageInstance, StageSNR
+from snreid.models.reid import ModelConfig
+from snreid.sampling import Sampling
+from snreid.training.optim import Adam, WarmupCosine, WarmupHalving, WarmupSteps
+from snreid.transforms import InputFormat
+
+Recipe = Callable[[str], Experiment]
+
+
+def preset(name: str) -> Experiment:
+    """What every row shares: ``paper``, ``short`` (method.md 4) or ``small`` (2 cores, minutes). Raises ``ExperimentError`` otherwise."""
+    presets = {"paper": _paper, "short": _short, "small": _small}
+    if name not in presets:
+        raise ExperimentError(f"A preset is one of {', '.join(presets)}", came=repr(name), repair="use one of these names")
+    return presets[name]()
+
+
+def baseline(preset_name: str = "small") -> Experiment:
+    """Baseline: plain backbone, head and losses of method.md 3."""
+    return _row("baseline", preset_name, Plain())
+
+
+def baseline_a_in(preset_name: str = "small") -> Experiment:
+    """Baseline-A-IN: every BN of the backbone is IN."""
+    return _row("baseline-a-in", preset_name, AllInstance())
+
+
+def baseline_ibn(preset_name: str = "small") -> Experiment:
+    """Baseline-IBN: IBN-a."""
+    return _row("baseline-ibn", preset_name, IBN())
+
+
+def baseline_a_sn(preset_name: str = "small") -> Experiment:
+    """Baseline-A-SN: every BN is Switchable Normalization."""
+    return _row("baseline-a-sn", preset_name, AllSwitchable())
+
+
+def baseline_in(preset_name: str = "small") -> Experiment:
+    """Baseline-IN: one IN after each stage, nothing restituted."""
+    return _row("baseline-in", preset_name, StageInstance())
+
+
+def snr_no_loss(preset_name: str = "small") -> Experiment:
+    """SNR w/o L_SNR: the module, without its loss."""
+    return _row("snr-no-loss", preset_name, StageSNR())
+
+
+def snr(preset_name: str = "small") -> Experiment:
+    """SNR: the module and the dual causality loss."""
+    plain = _row("snr", preset_name, StageSNR())
+    return replace(plain, losses=(*plain.losses, DualCausality()))
+
+
+def all_recipes() -> dict[str, Recipe]:
+    """The seven rows by the name used on the command line, in the paper's order."""
+    rows = (baseline, baseline_a_in, baseline_ibn, baseline_a_sn, baseline_in, snr_no_loss, snr)
+    return {row.__name__.replace("_", "-"): row for row in rows}
+
+
+def _row(name: str, preset_name: str, scheme: Scheme) -> Experiment:
+    start = preset(preset_name)
+    return replace(start, recipe=name, model=replace(start.model, scheme=scheme))
+
+
+def _paper() -> Experiment:
+    return Experiment(
+        preset="paper",
+        model=ModelConfig(backbone=Backbone(name="resnet50", weights="imagenet")),
+        losses=(CrossEntropy(), Triplet()),
+        input=InputFormat(height=256, width=128),
+        sampling=Sampling(persons=16, images=4),
+        optimizer=Adam(lr=8e-4, weight_decay=5e-4, amsgrad=True),
+        schedule=WarmupHalving(warmup_epochs=20, every=40),
+        epochs=320,
+    )
+
+
+def _short() -> Experiment:
+    return replace(
+        _paper(),
+        preset="short",
+        optimizer=Adam(lr=3.5e-4, weight_decay=5e-4),
+        schedule=WarmupSteps(warmup_epochs=10, milestones=(40, 70)),
+        epochs=120,
+    )
+
+
+def _small() -> Experiment:
+    epochs = 6
+    return Experiment(
+        preset="small",
+        model=ModelConfig(backbone=Backbone(name="resnet18", weights="random", channels=(32, 64, 128, 256))),
+        losses=(CrossEntropy(), Triplet()),
+        input=InputFormat(height=96, width=48),
+        sampling=Sampling(persons=16, images=4),
+        optimizer=Adam(lr=2e-3, weight_decay=5e-4),
+        schedule=WarmupCosine(warmup_epochs=1, epochs=epochs, floor=0.01),
+        epochs=epochs,
+    )

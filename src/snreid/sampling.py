@@ -1,0 +1,177 @@
+"""Which images make a batch: P identities with K images each, balanced over domains, as a pure function of (seed, epoch).
+
+Because a batch depends on nothing else, a resumed run continues inside an epoch, every rank computes the same global batch and takes its
+share of it, and the batches of one process are those of many (reliability.md R6).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import ExperimentError
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """P x K batches (method.md 4)."""
+
+    persons: int = 16
+    """P: identities in a batch."""
+    images: int = 4
+    """K: images of each identity in a batch."""
+    domains: Literal["source", "camera"] = "source"
+    """What a domain label is: the data set an image comes from, or its camera (for training on one data set)."""
+    balance: bool = True
+    """Every domain gives the same number of identities to a batch (``source``), or the K images of an identity are spread
+    over its cameras (``camera``). False: identities are drawn from all sources alike."""
+
+    def __post_init__(self) -> None:
+        if self.persons < 2 or self.images < 2:
+            raise ExperimentError(
+                "A batch needs at least 2 identities with at least 2 images each, or the triplet loss has nothing to compare",
+                came=f"{self.persons} identities x {self.images} images",
+                repair="raise --sampling.persons or --sampling.images",
+            )
+
+    @property
+    def batch(self) -> int:
+        """Images in a batch, over all processes."""
+        return self.persons * self.images
+
+
+@dataclass(frozen=True)
+class IdentityBatches:
+    """The batches of a training set: ``persons``, ``domains`` are (N,) labels of its images in the joint identity space."""
+
+    sampling: Sampling
+    persons: Indices
+    domains: Indices
+    seed: int
+    length: int | None = None
+    """Batches in an epoch; None: as many as it takes to draw N images."""
+
+    def __post_init__(self) -> None:
+        distinct = len(np.unique(self.persons))
+        if distinct < self.sampling.persons:
+            raise ExperimentError(
+                f"A batch needs {self.sampling.persons} different identities",
+                came=f"the sources have {distinct}",
+                repair=f"lower --sampling.persons to {max(2, distinct)} or less, or add a source",
+            )
+
+    def __len__(self) -> int:
+        return self.length if self.length is not None else max(1, len(self.persons) // self.sampling.batch)
+
+    def epoch(self, epoch: int) -> list[Indices]:
+        """All batches of an epoch: ``len(self)`` arrays of P * K image indices, the K of an identity side by side.
+
+        Identities come in shuffled rounds: each appears once before any appears again (within its domain when balanced), so
+        every identity is seen within ceil(identities / P) batches. The same holds for the images of an identity, across the
+        rounds of this epoch; an identity with fewer than K images repeats some.
+        """
+        random = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], dtype=np.uint64)))
+        groups = self._identity_groups()
+        shares = _shares(self.sampling.persons, [len(g) for g in groups], epoch)
+        rounds = [_Rounds(group, random) for group in groups]
+        decks: dict[int, _Deck] = {}
+        by_person = self._images_by_person()
+        batches = []
+        for _ in range(len(self)):
+            chosen: list[int] = []
+            for group, share in zip(rounds, shares, strict=True):
+                chosen.extend(group.draw(share))
+            images: list[int] = []
+            for person in chosen:
+                if person not in decks:
+                    decks[person] = _Deck(by_person[person], self._strata(by_person[person]), random)
+                images.extend(decks[person].draw(self.sampling.images))
+            batches.append(np.array(images, dtype=np.int64))
+        return batches
+
+    def share(self, batch: Indices, rank: int, world: int) -> Indices:
+        """The part of a global batch that process ``rank`` of ``world`` trains on: whole identities, never a part of one."""
+        if self.sampling.persons % world or self.sampling.persons // world < 2:
+            raise ExperimentError(
+                "The identities of a batch must divide evenly among the processes, at least 2 for each",
+                came=f"{self.sampling.persons} identities for {world} processes",
+                repair=f"set --sampling.persons to a multiple of {world}, at least {2 * world}",
+            )
+        size = len(batch) // world
+        return batch[rank * size : (rank + 1) * size]
+
+    def _identity_groups(self) -> list[Indices]:
+        if not self.sampling.balance or self.sampling.domains == "camera":
+            return [np.unique(self.persons)]
+        return [np.unique(self.persons[self.domains == d]) for d in np.unique(self.domains)]
+
+    def _strata(self, images: Indices) -> Indices:
+        spread = self.sampling.balance and self.sampling.domains == "camera"
+        return self.domains[images] if spread else np.zeros(len(images), dtype=np.int64)
+
+    def _images_by_person(self) -> dict[int, Indices]:
+        order = np.argsort(self.persons, kind="stable")
+        borders = np.flatnonzero(np.diff(self.persons[order])) + 1
+        return {int(self.persons[part[0]]): part for part in np.split(order, borders)}
+
+
+def _shares(persons: int, available: list[int], epoch: int) -> list[int]:
+    """How many identities each domain gives to a batch: equal parts, what is left over rotating with the epoch, small domains all
+    they have."""
+    shares = [0] * len(available)
+    left, open_domains = persons, list(range(len(available)))
+    while left and open_domains:
+        each, rest = divmod(left, len(open_domains))
+        turn = [open_domains[(i + epoch) % len(open_domains)] for i in range(len(open_domains))]
+        for position, domain in enumerate(turn):
+            more = min(each + (position < rest), available[domain] - shares[domain])
+            shares[domain] += more
+            left -= more
+        open_domains = [d for d in open_domains if shares[d] < available[d]]
+    return shares
+
+
+class _Rounds:
+    """Shuffled rounds over identities; a batch never holds an identity twice."""
+
+    def __init__(self, persons: Indices, random: np.random.Generator) -> None:
+        self.persons, self.random, self.queue = persons, random, list[int]()
+
+    def draw(self, count: int) -> list[int]:
+        chosen = self.queue[:count]
+        self.queue = self.queue[count:]
+        if len(chosen) < count:
+            fresh = [int(p) for p in self.random.permutation(self.persons)]
+            # The new round begins with identities this batch does not hold yet.
+            taken = set(chosen)
+            missing = [p for p in fresh if p not in taken][: count - len(chosen)]
+            chosen += missing
+            self.queue = [p for p in fresh if p not in set(missing)]
+        return chosen
+
+
+class _Deck:
+    """The images of one identity, drawn without return until all are used, spread over its strata (cameras)."""
+
+    def __init__(self, images: Indices, strata: Indices, random: np.random.Generator) -> None:
+        self.images, self.strata, self.random, self.queue = images, strata, random, list[int]()
+
+    def draw(self, count: int) -> list[int]:
+        while len(self.queue) < count:
+            self.queue += self._shuffled()
+        chosen, self.queue = self.queue[:count], self.queue[count:]
+        return chosen
+
+    def _shuffled(self) -> list[int]:
+        order = self.random.permutation(len(self.images))
+        # The n-th image of every camera comes before the (n + 1)-th of any.
+        seen: dict[int, int] = {}
+        turns = []
+        for position in order:
+            camera = int(self.strata[position])
+            turns.append(seen.get(camera, 0))
+            seen[camera] = turns[-1] + 1
+        return [int(self.images[order[i]]) for i in np.argsort(turns, kind="stable")]

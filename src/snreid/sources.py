@@ -1,0 +1,132 @@
+"""Several sources as one training set: one joint identity space, a domain label for every image, and held-out identities to validate on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import DataError, ExperimentError
+from snreid.records import NO_CAMERA, ReIDData, Sample, Split
+
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Choosing a checkpoint on held-out *source* identities; a target's labels never choose anything."""
+
+    fraction: float = 0.0
+    """Share of each source's training identities that is held out; 0 trains on all of them and the last checkpoint counts."""
+    every: int = 10
+    """Epochs between two validations."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction <= 0.5 or self.every < 1:
+            raise ExperimentError(
+                "The held-out share must be between 0 and 0.5, and validation at least 1 epoch apart",
+                came=f"fraction {self.fraction}, every {self.every}",
+                repair="set --validation.fraction 0.1 and --validation.every 10, for example",
+            )
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """N images with labels in the joint spaces."""
+
+    split: Split
+    persons: Labels
+    """(N,) 0-based identity over all sources: the classifier's classes."""
+    domains: Labels
+    """(N,) 0-based domain: the source, or the camera over all sources."""
+    sources: Labels
+    """(N,) 0-based source."""
+    names: tuple[str, ...]
+    """Names of the sources."""
+
+    @property
+    def identities(self) -> int:
+        """Number of training identities."""
+        return int(self.persons.max()) + 1
+
+    def only(self, keep: Labels) -> "TrainingSet":
+        """The images at positions ``keep``, with identities counted anew."""
+        _, persons = np.unique(self.persons[keep], return_inverse=True)
+        split = Split(tuple(self.split.samples[i] for i in keep))
+        return TrainingSet(split, persons.astype(np.int64), self.domains[keep], self.sources[keep], self.names)
+
+
+def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
+    """All training images of ``sources`` in one identity space; distractors and junk (person <= 0) are left out.
+
+    ``domains`` is ``"source"`` or ``"camera"``. Raises ``DataError`` for an empty source, one named twice, or cameras that are wanted and
+    not known.
+    """
+    names = tuple(s.name for s in sources)
+    if len(set(names)) != len(names) or not names:
+        raise DataError(
+            "Each source must be named once, and there must be one", came=f"{', '.join(names) or 'none'}", repair="change --source"
+        )
+    samples: list[Sample] = []
+    person_keys: list[tuple[int, int]] = []
+    domain_keys: list[tuple[int, int]] = []
+    for number, source in enumerate(sources):
+        kept = [s for s in source.train.samples if s.person > 0]
+        if not kept:
+            raise DataError("A source needs training images", came=f"{source.name} has none", repair="take another source")
+        if domains == "camera" and any(s.camera == NO_CAMERA for s in kept):
+            raise DataError(
+                "Cameras as domains need a camera for every image",
+                came=f"{source.name} has images without one",
+                repair="use --sampling.domains source",
+            )
+        samples += kept
+        person_keys += [(number, s.person) for s in kept]
+        domain_keys += [(number, s.camera if domains == "camera" else 0) for s in kept]
+    return TrainingSet(
+        Split(tuple(samples)),
+        _number(person_keys),
+        _number(domain_keys),
+        np.array([k[0] for k in person_keys], dtype=np.int64),
+        names,
+    )
+
+
+def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[TrainingSet, TrainingSet]:
+    """Splits off ``fraction`` of each source's identities: (what to train on, what to validate on).
+
+    Raises ``DataError`` when a source has too few identities to hold out two of them.
+    """
+    random = np.random.Generator(np.random.Philox(key=np.array([seed, 0xDA7A], dtype=np.uint64)))
+    held: list[int] = []
+    for source, name in enumerate(training.names):
+        persons = np.unique(training.persons[training.sources == source])
+        count = round(fraction * len(persons))
+        if count < 2:
+            raise DataError(
+                "Validation needs at least 2 held-out identities of each source",
+                came=f"{fraction:g} of the {len(persons)} identities of {name} is {count}",
+                repair="raise --validation.fraction, or set it to 0 to take the last checkpoint",
+            )
+        held += [int(p) for p in random.permutation(persons)[:count]]
+    outside = np.isin(training.persons, held)
+    return training.only(np.flatnonzero(~outside)), training.only(np.flatnonzero(outside))
+
+
+def validation_split(held_out: TrainingSet) -> tuple[Labels, Labels]:
+    """Positions of (query, gallery) among held-out images: the first image of each person on each camera asks, all others answer.
+
+    A person seen by one camera only cannot ask (the same-camera rule would leave nothing); without cameras the first image asks.
+    """
+    seen: set[tuple[int, int, int]] = set()
+    query, gallery = [], []
+    for position, sample in enumerate(held_out.split.samples):
+        key = (int(held_out.persons[position]), int(held_out.sources[position]), sample.camera)
+        (gallery if key in seen else query).append(position)
+        seen.add(key)
+    return np.array(query, dtype=np.int64), np.array(gallery, dtype=np.int64)
+
+
+def _number(keys: list[tuple[int, int]]) -> Labels:
+    order = {key: i for i, key in enumerate(sorted(set(keys)))}
+    return np.array([order[k] for k in keys], dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Training: one loop on plain PyTorch and the stones it is built of."""

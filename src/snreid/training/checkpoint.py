@@ -1,0 +1,278 @@
+"""Exact training states on disk: safetensors and JSON, never pickle, written so that no instant of death can
+damage them.
+
+A save is three steps, each durable before the next begins:
+
+1. ``step-00000123-<hash>.safetensors``: every tensor, and the JSON state in the file's own header. Written under a
+   temporary name in the same folder, fsynced, renamed, folder fsynced.
+2. the commit: ``last.json`` (name, sha256, size, step, epoch, batch of that file) is replaced the same way.
+   For a new best ``best.json`` is replaced just before.
+3. files that neither pointer names are deleted.
+
+Whoever dies before the commit leaves the former state in force, whoever dies after it the new one. The name of a
+step file holds the beginning of its hash, so saving one step twice never overwrites a file that a pointer names
+with other bytes.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from snreid.errors import CheckpointError, DivergenceError
+
+STEP_FILE = re.compile(r"step-\d{8,}-[0-9a-f]{12}\.safetensors")
+_OURS = re.compile(r"(step-\d{8,}(-[0-9a-f]{12})?\.safetensors|(last|best)\.json)(\.tmp\.\d+)?")
+_HEADER = "snreid"
+_POINTER_FIELDS = {"file": str, "sha256": str, "size": int, "step": int, "epoch": int, "batch": int}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """Everything a run needs to go on as if it had never stopped."""
+
+    tensors: Mapping[str, Tensor]
+    """Model, optimizer and random state, flat, by name; written on any device, read back on the CPU with the same
+    dtype and bits."""
+    step: int
+    """Optimizer steps done since the start of training, >= 0."""
+    epoch: int
+    """Epoch of the next batch, from 0."""
+    batch: int
+    """Position of the next batch inside its epoch, from 0."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Any JSON: the optimizer's groups, counters, the experiment. Finite numbers only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What ``last.json`` and ``best.json`` say about a step file."""
+
+    file: str
+    sha256: str
+    size: int
+    """Bytes."""
+    step: int
+    epoch: int
+    batch: int
+    score: float | None = None
+    """``best.json`` only: the score on held-out source identities that made it the best."""
+
+
+@dataclass(frozen=True)
+class CheckpointStore:
+    """The training states of one run in one folder. One process writes; any number may read at the same time."""
+
+    folder: Path
+
+    def save(self, state: TrainingState, *, best: float | None = None) -> Path:
+        """Writes the state durably and makes it ``last``; with ``best`` (its score) also ``best``. Returns the
+        step file.
+
+        Raises ``DivergenceError``, before anything is written, if a tensor or number is NaN or infinite;
+        ``CheckpointError`` if the disk refuses (full, read-only): the former state stays in force and nothing
+        partial is left.
+        """
+        _refuse_non_finite(state.tensors)
+        header = _header(state)
+        if best is not None and not np.isfinite(best):
+            raise DivergenceError("The score of a best checkpoint is finite", came=str(best))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            pointer = self._write_step(state, header)
+            if best is not None:
+                self._write_pointer("best.json", {**_fields(pointer), "score": float(best)})
+            self._write_pointer("last.json", _fields(pointer))
+            self.sweep()
+        except (OSError, safetensors.SafetensorError) as error:
+            raise CheckpointError(
+                f"A checkpoint is written whole or not at all; step {state.step} was not, the one before it counts",
+                came=f"{error} in {self.folder}",
+                repair="free space or rights in the run folder and start the run again: it resumes",
+            ) from error
+        return self.folder / pointer.file
+
+    def load(self) -> TrainingState | None:
+        """The last saved state, on the CPU; None if nothing was ever saved.
+
+        Raises ``CheckpointError`` if a file is missing, damaged, of other length or hash, or not written by this
+        program.
+        """
+        return self._load("last.json")
+
+    def load_best(self) -> TrainingState | None:
+        """The best saved state; None if no best was ever marked. Raises as ``load``."""
+        return self._load("best.json")
+
+    def last(self) -> Pointer | None:
+        """What ``last.json`` says, without reading tensors; None if there is none. Raises ``CheckpointError`` if
+        it is damaged."""
+        return self._pointer("last.json")
+
+    def best(self) -> Pointer | None:
+        """What ``best.json`` says, with its score; None if there is none. Raises ``CheckpointError`` if it is
+        damaged."""
+        return self._pointer("best.json")
+
+    def sweep(self) -> tuple[str, ...]:
+        """Deletes temporary files and step files that no pointer names; returns their names, sorted.
+
+        Only the writing process may call it, at its start (``save`` does it itself). Files that are not this
+        store's are left alone.
+        """
+        named = {pointer.file for pointer in (self.last(), self.best()) if pointer}
+        kept = named | {"last.json", "best.json"}
+        orphans = sorted(p.name for p in self.folder.glob("*") if _OURS.fullmatch(p.name) and p.name not in kept)
+        for name in orphans:
+            (self.folder / name).unlink(missing_ok=True)
+        return tuple(orphans)
+
+    def _write_step(self, state: TrainingState, header: str) -> Pointer:
+        tensors = _separate(state.tensors)
+        with _temporary(self.folder / f"step-{state.step:08d}.safetensors") as partial:
+            safetensors.torch.save_file(tensors, partial, metadata={_HEADER: header})
+            with partial.open("r+b") as file:  # writable: Windows syncs no other
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+                size = os.fstat(file.fileno()).st_size
+            name = f"step-{state.step:08d}-{digest[:12]}.safetensors"
+            partial.replace(self.folder / name)
+        _sync_folder(self.folder)
+        return Pointer(name, digest, size, state.step, state.epoch, state.batch)
+
+    def _write_pointer(self, name: str, fields: dict[str, Any]) -> None:
+        with _temporary(self.folder / name) as partial:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(fields, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.folder / name)
+        _sync_folder(self.folder)
+
+    def _pointer(self, name: str) -> Pointer | None:
+        path = self.folder / name
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise _damaged(path, f"no JSON: {error}") from error
+        if not isinstance(fields, dict) or any(type(fields.get(k)) is not kind for k, kind in _POINTER_FIELDS.items()):
+            raise _damaged(path, f"a pointer with the fields {', '.join(_POINTER_FIELDS)} was expected")
+        if not STEP_FILE.fullmatch(fields["file"]):
+            raise _damaged(path, f"it names the file {fields['file']!r}")
+        score = fields.get("score")
+        return Pointer(**{k: fields[k] for k in _POINTER_FIELDS}, score=None if score is None else float(score))
+
+    def _load(self, name: str) -> TrainingState | None:
+        pointer = self._pointer(name)
+        while pointer is not None:
+            path = self.folder / pointer.file
+            try:
+                return _read_step(path, pointer)
+            except FileNotFoundError as error:
+                # A writer may have moved on between our reading the pointer and opening its file.
+                pointer, former = self._pointer(name), pointer
+                if pointer == former:
+                    raise _damaged(path, "the file is missing") from error
+        return None
+
+
+def _read_step(path: Path, pointer: Pointer) -> TrainingState:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _damaged(path, str(error)) from error
+    if len(data) != pointer.size:
+        raise _damaged(path, f"{len(data):,} bytes instead of {pointer.size:,}")
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != pointer.sha256:
+        raise _damaged(path, f"sha256 {digest[:12]}... instead of {pointer.sha256[:12]}...")
+    try:
+        tensors = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")
+        record = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_HEADER])
+        values, position = record["values"], (record["step"], record["epoch"], record["batch"])
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"not a training state: {error}") from error
+    return TrainingState(tensors=tensors, step=position[0], epoch=position[1], batch=position[2], values=values)
+
+
+def _damaged(path: Path, came: str) -> CheckpointError:
+    return CheckpointError(
+        "A checkpoint is read only if it is exactly what was written",
+        came=f"{path.name}: {came} in {path.parent}",
+        repair="restore the file from a copy, or start the run anew in another folder",
+    )
+
+
+def _fields(pointer: Pointer) -> dict[str, Any]:
+    return {k: getattr(pointer, k) for k in _POINTER_FIELDS}
+
+
+def _header(state: TrainingState) -> str:
+    record = {"step": state.step, "epoch": state.epoch, "batch": state.batch, "values": dict(state.values)}
+    try:
+        return json.dumps(record, allow_nan=False)
+    except ValueError as error:
+        raise DivergenceError(f"Only finite numbers are saved, at step {state.step}", came=str(error)) from error
+
+
+def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
+    floating = {name: t for name, t in tensors.items() if t.is_floating_point() or t.is_complex()}
+    bad = [name for name, t in floating.items() if not bool(torch.isfinite(t).all())]
+    if bad:
+        raise DivergenceError(
+            "Only finite numbers are saved; the last good checkpoint is untouched",
+            came=f"NaN or infinity in {len(bad)} of {len(tensors)} tensors, first {bad[0]}",
+            repair="lower the learning rate, then start the run again: it resumes from the last good checkpoint",
+        )
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU, contiguous, and no two in one storage, as safetensors asks; a copy only where it is needed."""
+    seen: set[int] = set()
+    separate: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        storage = plain.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != plain.nbytes:
+            plain = plain.clone()
+        seen.add(plain.untyped_storage().data_ptr())
+        separate[name] = plain
+    return separate
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; whatever still bears it at the end is deleted."""
+    partial = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    try:
+        yield partial
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes renames inside ``folder`` survive a power cut. Windows has no such call and orders its renames itself."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,214 @@
+"""Processes that train or extract together: who am I, and a few ways to exchange arrays. No pickle crosses between
+them.
+
+Started by ``torchrun`` (one machine or several) or by SLURM's ``srun``; started by neither, there is one process
+and every exchange is the identity, so callers need no second code path. Exchanges run over gloo on the CPU,
+gradients on CUDA over NCCL.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+from snreid.errors import ExperimentError
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Which process this is, as the launcher says."""
+
+    rank: int
+    """From 0 to world - 1, over all machines."""
+    world: int
+    """Number of processes, >= 1."""
+    local_rank: int
+    """From 0, on this machine: which of its devices to use."""
+    address: str
+    """Host of rank 0."""
+    port: int
+    """Where rank 0 listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessGroup:
+    """The processes that work together. ``join`` makes one; ``leave`` it at the end."""
+
+    rank: int
+    world: int
+    local_rank: int
+    device: torch.device
+    """Where this process computes."""
+
+    @property
+    def first(self) -> bool:
+        """True in the one process that writes files and talks to the user."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Returns once every process has come here."""
+        if self.world > 1:
+            dist.all_reduce(torch.zeros(1))
+
+    def sum(self, value: float) -> float:
+        """Sum of the ``value`` of every process, in float64, the same in all."""
+        if self.world == 1:
+            return float(value)
+        total = torch.tensor([value], dtype=torch.float64)
+        dist.all_reduce(total)
+        return float(total.item())
+
+    def gather_arrays(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The array of every process, in rank order, in all of them. Shapes may differ; the dtype has to be a
+        plain number type."""
+        if self.world == 1:
+            return (array,)
+        here = json.dumps({"dtype": array.dtype.str, "shape": array.shape}).encode()
+        headers = [json.loads(bytes(part)) for part in self._gather_bytes(np.frombuffer(here, dtype=np.uint8))]
+        parts = self._gather_bytes(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        return tuple(
+            part.view(np.dtype(header["dtype"])).reshape(header["shape"])
+            for header, part in zip(headers, parts, strict=True)
+        )
+
+    def broadcast_json(self, value: Any) -> Any:
+        """What rank 0 passed, in every process. ``value``: anything JSON can hold; others' values are not looked at."""
+        if self.world == 1:
+            return value
+        data = torch.frombuffer(bytearray(json.dumps(value).encode() if self.first else b" "), dtype=torch.uint8)
+        length = torch.tensor([len(data)])
+        dist.broadcast(length, src=0)
+        buffer = data.clone() if self.first else torch.empty(int(length.item()), dtype=torch.uint8)
+        dist.broadcast(buffer, src=0)
+        return json.loads(buffer.numpy().tobytes())
+
+    def leave(self) -> None:
+        """Ends the group of this process. Safe to call twice."""
+        if self.world > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+    def _gather_bytes(self, data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+        lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.world)]
+        dist.all_gather(lengths, torch.tensor([data.size]))
+        longest = max(int(length.item()) for length in lengths)
+        padded = torch.zeros(longest, dtype=torch.uint8)
+        padded[: data.size] = torch.from_numpy(data.copy())
+        parts = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.world)]
+        dist.all_gather(parts, padded)
+        return [part[: int(length.item())].numpy() for part, length in zip(parts, lengths, strict=True)]
+
+
+def join(
+    device: str = "auto", *, environment: Mapping[str, str] | None = None, timeout: float = 1800.0
+) -> ProcessGroup:
+    """This process's group, as the launcher's environment says (``os.environ`` unless another mapping is given).
+
+    ``device``: ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` (CUDA if there is one). With several processes ``cuda``
+    means the one of this process's local rank. ``timeout``: seconds to wait for the others in any exchange.
+    Raises ``ExperimentError`` when there is no such device or the launcher's variables contradict each other.
+    """
+    rank = launched_rank(os.environ if environment is None else environment)
+    if rank is None:
+        return ProcessGroup(rank=0, world=1, local_rank=0, device=_device(device, 0))
+    own = _device(device, rank.local_rank)
+    if own.type == "cuda":
+        torch.cuda.set_device(own)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo",
+        init_method=f"tcp://{_bracketed(rank.address)}:{rank.port}",
+        rank=rank.rank,
+        world_size=rank.world,
+        timeout=timedelta(seconds=timeout),
+    )
+    return ProcessGroup(rank=rank.rank, world=rank.world, local_rank=rank.local_rank, device=own)
+
+
+def launched_rank(environment: Mapping[str, str]) -> Rank | None:
+    """What torchrun or, without it, srun put into the environment; None when neither started several processes.
+
+    Inside ``sbatch`` or ``salloc`` but without ``srun`` there is one process although SLURM_NTASKS may be larger;
+    srun alone sets SLURM_STEP_NUM_TASKS. Raises ``ExperimentError`` for a variable that is missing or no number.
+    """
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        rank = Rank(
+            rank=_number(environment, "RANK"),
+            world=_number(environment, "WORLD_SIZE"),
+            local_rank=_number(environment, "LOCAL_RANK"),
+            address=environment.get("MASTER_ADDR", "127.0.0.1"),
+            port=_number(environment, "MASTER_PORT"),
+        )
+    elif "SLURM_PROCID" in environment and "SLURM_STEP_NUM_TASKS" in environment:
+        nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST", "localhost")
+        port = 20_000 + _number(environment, "SLURM_JOB_ID") % 20_000  # two jobs on one host do not meet
+        rank = Rank(
+            rank=_number(environment, "SLURM_PROCID"),
+            world=_number(environment, "SLURM_STEP_NUM_TASKS"),
+            local_rank=_number(environment, "SLURM_LOCALID"),
+            address=environment.get("MASTER_ADDR") or first_host(nodes),
+            port=_number(environment, "MASTER_PORT") if "MASTER_PORT" in environment else port,
+        )
+    else:
+        return None
+    if not 0 <= rank.rank < rank.world:
+        raise ExperimentError(
+            "A process's rank is at least 0 and below the number of processes",
+            came=f"rank {rank.rank} of {rank.world}",
+            repair="start with torchrun or srun and leave their variables alone",
+        )
+    return rank if rank.world > 1 else None
+
+
+def first_host(nodes: str) -> str:
+    """First host of a SLURM node list: ``gpu[03-06,9],cpu1`` gives ``gpu03``; ``a,b`` gives ``a``."""
+    found = re.match(r"([^\[,]+)(?:\[([^\]\-,]+)[^\]]*\]([^\[,]*))?", nodes.strip())
+    if not found:
+        raise ExperimentError(
+            "SLURM names the hosts of a job", came=repr(nodes), repair="set MASTER_ADDR to rank 0's host"
+        )
+    return "".join(part or "" for part in found.groups())
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    try:
+        return int(environment[name])
+    except (KeyError, ValueError) as error:
+        raise ExperimentError(
+            f"A process started with others needs the number {name} in its environment",
+            came=repr(environment.get(name, "nothing")),
+            repair="start with torchrun --nproc-per-node N, or with srun",
+        ) from error
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address  # IPv6 beside a port
+
+
+def _device(name: str, local_rank: int) -> torch.device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if count else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ExperimentError(
+            "The device is auto, cpu or cuda", came=repr(name), repair="choose one of them"
+        ) from error
+    if device.type != "cuda":
+        return device
+    # With --gpus-per-task=1 SLURM shows every process one device, which each sees as number 0.
+    index = device.index if device.index is not None else (0 if count == 1 else local_rank)
+    if index >= count or (count == 1 and local_rank > 0 and "SLURM_STEP_NUM_TASKS" not in os.environ):
+        raise ExperimentError(
+            "Every process needs a CUDA device of its own",
+            came=f"process {local_rank} on this machine, {count} CUDA devices",
+            repair="start as many processes as there are devices, or use the device cpu",
+        )
+    return torch.device("cuda", index)

@@ -1,0 +1,112 @@
+"""What protects a training run: NaN and infinity are caught in the step they appear, SIGTERM ends the run after
+the current step.
+
+Reliability.md R3 and R4 say with which numbers.
+"""
+
+import signal
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+
+import torch
+from torch import Tensor, nn
+
+from snreid.errors import DivergenceError, Interrupted
+
+MAX_SKIPPED = 3
+"""So many steps in a row may be skipped because of a non-finite loss or gradient; one more ends the run."""
+
+
+class StopSignal:
+    """Turns SIGTERM into a request that the loop answers after the current step; a second SIGTERM ends the process at once.
+
+    While ``deferring`` is off (validation, nothing half done) the first SIGTERM raises ``Interrupted`` there and then.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.deferring = True
+        self._before: object = None
+
+    def __enter__(self) -> "StopSignal":
+        # Only the main thread may set handlers; a loop in another thread is stopped by whoever owns the process.
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
+
+    def interruptible(self) -> None:
+        """From here on SIGTERM raises at once, also one that has come already."""
+        self.deferring = False
+        if self.requested:
+            raise stopped()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if not self.deferring:
+            raise stopped()
+
+
+def stopped() -> Interrupted:
+    """The error a run ends with after SIGTERM."""
+    return Interrupted(
+        "SIGTERM asks a run to stop after the current step", came="SIGTERM", repair="start the same command again to continue"
+    )
+
+
+@dataclass
+class FiniteGuard:
+    """Decides for each step whether its update may be applied, and puts back what a bad forward pass has touched.
+
+    Batch-norm statistics are updated inside ``forward``, so one NaN pixel would poison them for good even if the
+    update is skipped: ``before`` keeps a copy that ``refuse`` restores.
+    """
+
+    model: nn.Module
+    in_a_row: int = 0
+    skipped: int = 0
+    _buffers: list[Tensor] = field(default_factory=list)
+
+    def before(self) -> None:
+        """Remember the buffers (running statistics) before a forward pass."""
+        self._buffers = [b.clone() for b in self.model.buffers()]
+
+    def finite(self, loss: Tensor) -> bool:
+        """Whether the loss and every gradient are finite. Looks at sums, in which NaN and infinity survive."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        total = loss.detach().float() * 0 + sum((g.detach().float().norm() for g in gradients), torch.zeros((), device=loss.device))
+        return bool(torch.isfinite(total))
+
+    def accept(self) -> None:
+        """The step was good."""
+        self.in_a_row = 0
+
+    def refuse(self, names: Sequence[str]) -> None:
+        """The step was bad: restores the buffers and counts.
+
+        Raises ``DivergenceError`` with the ``names`` of the batch's images when a weight itself is not finite, or
+        after more than ``MAX_SKIPPED`` bad steps in a row.
+        """
+        with torch.no_grad():
+            for buffer, kept in zip(self.model.buffers(), self._buffers, strict=True):
+                buffer.copy_(kept)
+        self.skipped += 1
+        self.in_a_row += 1
+        broken = next((n for n, p in self.model.named_parameters() if not bool(torch.isfinite(p).all())), None)
+        if broken is not None or self.in_a_row > MAX_SKIPPED:
+            raise diverged(broken or f"{self.in_a_row} steps in a row without a finite loss and gradient", names)
+
+
+def diverged(what: str, names: Iterable[str]) -> DivergenceError:
+    """The error of a run that met NaN or infinity, naming the images of the batch."""
+    return DivergenceError(
+        "Losses, gradients and weights must stay finite",
+        came=f"{what}; the batch was: {', '.join(names)}",
+        repair="look at these images, lower --optimizer.lr, then start the same command: it continues from the last good checkpoint",
+    )

@@ -1,0 +1,197 @@
+"""What a run tells: ``metrics.jsonl`` for programs, TensorBoard where it is installed, and a progress line for the
+person who waits."""
+
+import contextlib
+import json
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, SupportsFloat
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+METRICS_FILE = "metrics.jsonl"
+TENSORBOARD_FOLDER = "tensorboard"
+
+Metric = SupportsFloat | str
+"""A number, a tensor with one element, or a word."""
+
+
+class MetricsLog:
+    """Appends one JSON object per line to ``metrics.jsonl`` in ``folder``, each with its ``step``.
+
+    A line is handed to the operating system at once, so it outlives a killed process. NaN and infinity become
+    null: JSON has none. Numbers go to TensorBoard too (folder ``tensorboard``) when ``tensorboard`` is True and
+    the package is installed.
+    """
+
+    def __init__(self, folder: Path, *, tensorboard: bool = True) -> None:
+        self._folder, self._tensorboard = folder, tensorboard
+        self._board: Any = None
+
+    def start(self, step: int = 0) -> None:
+        """Opens the log for a run that has done ``step`` steps: lines of later steps and a torn last line are dropped.
+
+        They were written after the checkpoint that the run resumes from, and will be written again.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        kept = [line for line in read_metrics(self._folder) if line["step"] <= step]
+        partial = self._folder / f"{METRICS_FILE}.tmp.{os.getpid()}"
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        partial.replace(self._folder / METRICS_FILE)
+        if self._tensorboard:
+            self._board = _board(self._folder / TENSORBOARD_FOLDER, step + 1)
+
+    def write(self, step: int, values: Mapping[str, Metric]) -> None:
+        """Appends ``{"step": step, **values}``. ``step`` counts optimizer steps from the start of training."""
+        plain = {name: _plain(value) for name, value in values.items()}
+        with (self._folder / METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **plain}) + "\n")
+        if self._board is not None:
+            for name, value in plain.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes TensorBoard. The JSON lines need no closing."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl`` in order, empty if there is no file. Lines that are no object with a step are
+    left out: the last one of a killed run may be torn."""
+    try:
+        lines = (folder / METRICS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    records = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and type(record.get("step")) is int:
+                records.append(record)
+    return records
+
+
+def _plain(value: Metric) -> float | str | None:
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _board(folder: Path, purge_step: int) -> Any:
+    """A TensorBoard writer that hides what an earlier process wrote from ``purge_step`` on; None where it is not
+    installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # optional extra, and slow to import: only here
+    except ImportError:
+        return None
+    return SummaryWriter(log_dir=str(folder), purge_step=purge_step)
+
+
+class ProgressLine:
+    """Shows how far training is: a live bar on a terminal, one plain line every ``every`` seconds anywhere else.
+
+    Loss parts may be tensors; they are only turned into numbers when they are shown, so that the GPU is not made
+    to wait each step.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        total_steps: int,
+        epochs: int,
+        every: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``console``: where to; ``total_steps``, ``epochs``: of the whole training; ``clock``: seconds."""
+        self._console, self._total, self._epochs, self._clock = console, total_steps, epochs, clock
+        self._every = 0.2 if console.is_terminal else every
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._began = self._shown = clock()
+        self._first_step = 0
+        self._recent: deque[tuple[float, int]] = deque([(self._began, 0)])
+        self._images = 0
+
+    def start(self, step: int = 0) -> None:
+        """Starts the clock at ``step`` steps already done (more than 0 after a resume)."""
+        self._first_step, self._images = step, 0
+        self._began = self._shown = self._clock()
+        self._recent = deque([(self._began, 0)])
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.fields[where]}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+                console=self._console,
+            )
+            self._task = self._bar.add_task("train", total=self._total, completed=step, where="", text="")
+            self._bar.start()
+
+    def update(self, step: int, *, epoch: int, images: int, parts: Mapping[str, SupportsFloat]) -> None:
+        """Tells that ``step`` steps are done, in ``epoch`` (from 0), the last one with ``images`` images and these
+        loss parts."""
+        now = self._clock()
+        self._images += images
+        self._recent.append((now, self._images))
+        while len(self._recent) > 2 and now - self._recent[0][0] > 30.0:
+            self._recent.popleft()
+        if now - self._shown < self._every and step < self._total:
+            return
+        self._shown = now
+        seconds, since = now - self._recent[0][0], self._recent[0][1]
+        left = (now - self._began) / max(1, step - self._first_step) * (self._total - step)
+        where = f"epoch {min(epoch + 1, self._epochs)}/{self._epochs}"
+        rate = (self._images - since) / seconds if seconds > 0 else 0.0
+        text = f"{loss_text(parts)}  {rate:.0f} images/s  {duration_text(left)} left"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, where=where, text=text)
+        else:
+            self._console.out(f"{where}  step {step}/{self._total}  {text}", highlight=False)
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> "ProgressLine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def loss_text(parts: Mapping[str, SupportsFloat]) -> str:
+    """``loss 5.12 (CrossEntropy 4.60, Triplet 0.52)``; the parts are weighted, so they add up to the first number."""
+    numbers = {name: float(value) for name, value in parts.items()}
+    inside = ", ".join(f"{name} {number:.2f}" for name, number in numbers.items())
+    return f"loss {sum(numbers.values()):.2f} ({inside})"
+
+
+def duration_text(seconds: float) -> str:
+    """``0:07``, ``12:05`` or ``3:00:09``."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,270 @@
+"""The one training loop, on plain PyTorch: one process or many, CPU or GPU, float32 or bfloat16.
+
+Everything random in a step is a pure function of (seed, step): batches, augmentation and, by seeding torch before each step, whatever a
+layer draws. A resumed run therefore needs the weights, the optimizer's state and the position, and ends with the same bits.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from snreid.errors import CheckpointError, Interrupted
+from snreid.loading import PixelStore
+from snreid.losses import Loss, LossParts, total_loss
+from snreid.outputs import Outputs
+from snreid.sampling import IdentityBatches
+from snreid.training.checkpoint import CheckpointStore, TrainingState
+from snreid.training.distributed import ProcessGroup
+from snreid.training.guard import FiniteGuard, StopSignal, stopped
+from snreid.training.parallel import agree, wrap
+from snreid.training.optim import Optim, OptimizerState, Schedule, flatten_optimizer, restore_optimizer
+from snreid.transforms import Augmentation, Draws, InputFormat, StoredImages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is trained, on what, how: built objects and values, no folders."""
+
+    model: nn.Module
+    """Images -> ``Outputs``; on its device already."""
+    losses: tuple[Loss, ...]
+    store: PixelStore
+    """Opened; positions are those of ``persons``."""
+    persons: NDArray[np.int64]
+    """(N,) joint identities."""
+    batches: IdentityBatches
+    augmentation: Augmentation
+    input: InputFormat
+    optim: Optim
+    schedule: Schedule
+    epochs: int
+    seed: int
+    bf16: bool = False
+    """Forward pass under bfloat16 autocast; weights, losses and optimizer stay float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step, for logs and progress bars."""
+
+    step: int
+    epoch: int
+    batch: int
+    batches: int
+    """Batches in an epoch."""
+    epochs: int
+    rate: float
+    """Learning rate of the step."""
+    parts: Mapping[str, float]
+    """Weighted contribution of each loss."""
+    images: int
+    """Images of the step over all processes."""
+    seconds: float
+    """Wall time of the step, data included."""
+    waited: float
+    """Seconds of it spent waiting for images."""
+    skipped: int
+    """Steps refused so far because of a non-finite loss or gradient."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What happens around the steps; each may be left out."""
+
+    report: Callable[[StepReport], None] = lambda report: None
+    """Called after every step."""
+    epoch_end: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda epoch, kept: kept
+    """Called after every epoch (validation) with what it returned last; its JSON result is kept in the checkpoint."""
+    values: Mapping[str, Any] | None = None
+    """JSON stored with each checkpoint."""
+
+
+@dataclass
+class _Position:
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    kept: Mapping[str, Any] | None = None
+    skipped: int = 0
+    pending: bool = False
+    """An epoch is through and ``epoch_end`` has not been called for it."""
+
+
+class Loop:
+    """Trains a plan to its end, from wherever its checkpoints say it is."""
+
+    def __init__(
+        self, plan: Plan, checkpoints: CheckpointStore, *, group: ProcessGroup, hooks: Hooks, save_seconds: float = 60.0
+    ) -> None:
+        """``save_seconds``: least time between two checkpoints; the last one and the one at SIGTERM are always written."""
+        self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = plan, checkpoints, group, hooks, save_seconds
+        self.device = next(plan.model.parameters()).device
+        self.guard = FiniteGuard(plan.model)
+
+    def run(self) -> Mapping[str, Any]:
+        """Trains until ``plan.epochs`` are done; returns what the last ``epoch_end`` returned.
+
+        Raises ``Interrupted`` after SIGTERM (the current step is saved), ``DivergenceError`` on NaN or infinity,
+        ``CheckpointError`` when a checkpoint cannot be read or written.
+        """
+        optimizer = self.plan.optim.build(self.plan.model)
+        position = self._resume(optimizer)
+        network = wrap(self.plan.model, self.group)
+        saved = time.monotonic()
+        with StopSignal() as stop:
+            self._finish_epoch(position, stop, optimizer)
+            while position.epoch < self.plan.epochs:
+                for batch, draws, indices, waited in self._batches(position):
+                    self._step(network, optimizer, position, batch, draws, indices, waited)
+                    due = time.monotonic() - saved >= self.save_seconds
+                    stopping, saving = agree((stop.requested, due), self.group)
+                    if stopping or (saving and not position.pending):
+                        self._save(optimizer, position)
+                        saved = time.monotonic()
+                    if stopping:
+                        raise stopped()
+                self._finish_epoch(position, stop, optimizer)
+                due = time.monotonic() - saved >= self.save_seconds
+                if agree((due or position.epoch == self.plan.epochs, False), self.group)[0]:
+                    self._save(optimizer, position)
+                    saved = time.monotonic()
+        return position.kept or {}
+
+    def _finish_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
+        """Validation and what else follows an epoch; interrupted, it is done again after the resume."""
+        if not position.pending:
+            return
+        try:
+            stop.interruptible()
+            position.kept = self.hooks.epoch_end(position.epoch, position.kept or {})
+        except Interrupted:
+            self._save(optimizer, position, together=False)
+            raise
+        stop.deferring = True
+        position.pending = False
+
+    def _batches(self, position: _Position) -> Iterator[tuple[StoredImages, Draws, NDArray[np.int64], float]]:
+        plan, group = self.plan, self.group
+        whole = plan.batches.epoch(position.epoch)
+        shares = [plan.batches.share(batch, group.rank, group.world) for batch in whole]
+        size = len(whole[0])
+        mine = slice(group.rank * size // group.world, (group.rank + 1) * size // group.world)
+        epoch, start = position.epoch, position.batch
+        source = plan.store.batches(shares[start:])
+        for number in range(start, len(whole)):
+            began = time.monotonic()
+            images = next(source)
+            draws = plan.augmentation.draws(plan.seed, epoch, number, size)[mine]
+            yield images, draws, shares[number], time.monotonic() - began
+
+    def _step(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        position: _Position,
+        images: StoredImages,
+        draws: Draws,
+        indices: NDArray[np.int64],
+        waited: float,
+    ) -> None:
+        plan, began = self.plan, time.monotonic()
+        length = len(plan.batches)
+        rate = plan.optim.set_rate(optimizer, plan.schedule.factor(position.epoch + position.batch / length))
+        torch.manual_seed(_mix(plan.seed, position.step, self.group.rank))
+        self.guard.before()
+        parts = self._backward(network, images, draws, torch.from_numpy(plan.persons[indices]))
+        good = not agree((not self.guard.finite(parts.total), False), self.group)[0]
+        if good:
+            optimizer.step()
+            self.guard.accept()
+        else:
+            self.guard.refuse([plan.store.split.samples[i].image.name for i in indices])
+        optimizer.zero_grad(set_to_none=True)
+        step, epoch, batch = position.step, position.epoch, position.batch
+        position.step += 1
+        position.batch = (batch + 1) % length
+        position.pending = position.batch == 0
+        position.epoch += position.pending
+        position.skipped += not good
+        self.hooks.report(
+            StepReport(
+                step=step + 1,
+                epoch=epoch,
+                batch=batch,
+                batches=length,
+                epochs=plan.epochs,
+                rate=rate,
+                parts={name: float(value) for name, value in parts.parts.items()},
+                images=len(indices) * self.group.world,
+                seconds=time.monotonic() - began + waited,
+                waited=waited,
+                skipped=position.skipped,
+            )
+        )
+
+    def _backward(self, network: nn.Module, images: StoredImages, draws: Draws, persons: Tensor) -> LossParts:
+        plan = self.plan
+        pixels = plan.input.normalize(plan.augmentation(images.to(self.device), draws.to(self.device)))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.bf16):
+            outputs: Outputs = network(pixels)
+        parts = total_loss(plan.losses, _in_float32(outputs) if plan.bf16 else outputs, persons.to(self.device))
+        parts.total.backward()  # type: ignore[no-untyped-call]
+        return parts
+
+    def _resume(self, optimizer: torch.optim.Optimizer) -> _Position:
+        if self.group.rank == 0:
+            self.checkpoints.sweep()
+        self.group.barrier()
+        state = self.checkpoints.load()
+        if state is None:
+            return _Position()
+        if state.values.get("experiment") != (self.hooks.values or {}).get("experiment"):
+            raise CheckpointError(
+                "A run goes on only with the experiment it was started with",
+                came=f"the checkpoints in {self.checkpoints.folder} belong to other settings",
+                repair="use the same settings, or another --out folder",
+            )
+        tensors = state.tensors
+        model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+        self.plan.model.load_state_dict(model)
+        optimized = {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
+        restore_optimizer(optimizer, OptimizerState(optimized, dict(state.values["optimizer"])))
+        return _Position(state.step, state.epoch, state.batch, state.values["kept"], state.values["skipped"], state.values["pending"])
+
+    def _save(self, optimizer: torch.optim.Optimizer, position: _Position, *, together: bool = True) -> None:
+        """``together``: wait until the writing process is done; off where the others may not be waiting (SIGTERM in validation)."""
+        if self.group.rank == 0:
+            flat = flatten_optimizer(optimizer)
+            tensors = {f"model.{name}": value for name, value in self.plan.model.state_dict().items()}
+            tensors |= {f"optimizer.{name}": value for name, value in flat.tensors.items()}
+            values = {"optimizer": flat.values, "kept": position.kept or {}, "skipped": position.skipped}
+            values["pending"] = position.pending
+            state = TrainingState(
+                tensors=tensors,
+                step=position.step,
+                epoch=position.epoch,
+                batch=position.batch,
+                values={**values, **(self.hooks.values or {})},
+            )
+            self.checkpoints.save(state)
+        if together:
+            self.group.barrier()
+
+
+def _mix(seed: int, step: int, rank: int) -> int:
+    """A torch seed for one step of one process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+
+
+def _in_float32(outputs: Outputs) -> Outputs:
+    """Head outputs in float32, so that losses under bfloat16 are computed in float32 (stage vectors are already)."""
+    return Outputs(
+        pooled=outputs.pooled.float(), embedding=outputs.embedding.float(), logits=outputs.logits.float(), stages=outputs.stages
+    )

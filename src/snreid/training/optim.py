@@ -1,0 +1,302 @@
+"""Optimizers and learning-rate schedules as values.
+
+An optimizer value owns the base learning rate; a schedule is a pure function of the epoch (a float: 2.5 is the
+middle of the third epoch) that gives the factor on it. Neither has hidden state, so that resuming needs only the
+step number.
+
+``flatten_optimizer`` and ``restore_optimizer`` turn a torch optimizer's state into named tensors and plain JSON
+and back, bit for bit.
+"""
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snreid.errors import CheckpointError, ExperimentError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim(ABC):
+    """An optimizer as a value. Subclasses are frozen keyword-only dataclasses."""
+
+    lr: float
+    """Base learning rate per step, > 0; the schedule multiplies it."""
+    weight_decay: float = 5e-4
+    """L2 term added to the gradient (method.md section 4), >= 0."""
+    decay_norms: bool = True
+    """False: parameters with one dimension (scales and shifts of norms, biases) get no weight decay."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for a learning rate that is not positive or a negative decay."""
+        _require(
+            math.isfinite(self.lr) and self.lr > 0, "The learning rate is positive", self.lr, "use 3.5e-4 with Adam"
+        )
+        _require(
+            math.isfinite(self.weight_decay) and self.weight_decay >= 0,
+            "The weight decay is not negative",
+            self.weight_decay,
+            "use 5e-4, or 0 for none",
+        )
+
+    @abstractmethod
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """A torch optimizer over the network's parameters that require a gradient, in their order, with their names.
+
+        Build it after the network was moved to its device. Raises ``ExperimentError`` if nothing is trainable.
+        """
+
+    def set_rate(self, optimizer: torch.optim.Optimizer, factor: float) -> float:
+        """Sets every group's learning rate to ``lr * factor`` and returns it. Call before each step."""
+        rate = self.lr * factor
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _groups(self, network: nn.Module) -> list[dict[str, Any]]:
+        named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+        _require(
+            bool(named),
+            "Training needs trainable parameters",
+            "none requires a gradient",
+            "unfreeze a part of the network",
+        )
+        if self.decay_norms:
+            return [{"params": named, "weight_decay": self.weight_decay}]
+        matrices, vectors = [n for n in named if n[1].ndim > 1], [n for n in named if n[1].ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(Optim):
+    """Adam (arXiv 1412.6980) with L2 decay in the gradient, not AdamW: the field's recipes are tuned for it."""
+
+    lr: float = 3.5e-4
+    amsgrad: bool = False
+    """Divide by the largest second moment so far (method.md section 4, preset ``paper``)."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the running first and second moment, each in [0, 1)."""
+    eps: float = 1e-8
+    """Added to the square root of the second moment, > 0."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for moments outside [0, 1) or an eps that is not positive."""
+        super().__post_init__()
+        _require(all(0 <= b < 1 for b in self.betas), "Adam's betas are in [0, 1)", self.betas, "use (0.9, 0.999)")
+        _require(self.eps > 0, "Adam's eps is positive", self.eps, "use 1e-8")
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """See ``Optim.build``. One fused kernel on CUDA; elsewhere the plain loop, which gives the same bits on
+        any thread count."""
+        return torch.optim.Adam(
+            self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, **_kernel(network)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD(Optim):
+    """Stochastic gradient descent with momentum."""
+
+    lr: float = 0.01
+    momentum: float = 0.9
+    """Share of the last update kept, in [0, 1)."""
+    nesterov: bool = False
+    """Look ahead along the momentum; needs momentum > 0."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for a momentum outside [0, 1) or Nesterov without momentum."""
+        super().__post_init__()
+        _require(0 <= self.momentum < 1, "The momentum is in [0, 1)", self.momentum, "use 0.9")
+        _require(not self.nesterov or self.momentum > 0, "Nesterov needs a momentum", self.momentum, "use momentum 0.9")
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """See ``Optim.build``."""
+        return torch.optim.SGD(
+            self._groups(network), lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, **_kernel(network)
+        )
+
+
+def _kernel(network: nn.Module) -> dict[str, bool]:
+    # Element-wise on CUDA, so fused is as reproducible as the loop. On CPU the vector kernel rounds its tail
+    # otherwise than its body, and where the tail lies depends on the number of threads.
+    on_cuda = all(p.device.type == "cuda" for p in network.parameters() if p.requires_grad)
+    return {"fused": True} if on_cuda else {"foreach": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule(ABC):
+    """Learning-rate schedule as a value: linear warm-up, then what the subclass says."""
+
+    warmup_epochs: float = 10.0
+    """Length of the linear warm-up, in epochs, >= 0."""
+    start: float = 0.01
+    """Factor at epoch 0 when there is a warm-up, between 0 (not included, the first step would be lost) and 1."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for a negative warm-up or a start outside (0, 1]."""
+        _require(
+            math.isfinite(self.warmup_epochs) and self.warmup_epochs >= 0,
+            "The warm-up lasts at least 0 epochs",
+            self.warmup_epochs,
+            "use 10, or 0 for none",
+        )
+        _require(0 < self.start <= 1, "The warm-up starts at a factor above 0 and at most 1", self.start, "use 0.01")
+
+    def factor(self, epoch: float) -> float:
+        """Factor on the base learning rate at ``epoch`` >= 0 (fractions count), > 0 and <= 1. Pure."""
+        if epoch < self.warmup_epochs:
+            return self.start + (1 - self.start) * epoch / self.warmup_epochs
+        return self._after_warmup(epoch)
+
+    @abstractmethod
+    def _after_warmup(self, epoch: float) -> float:
+        """Factor at an epoch that is not before the end of the warm-up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmupSteps(Schedule):
+    """Times ``drop`` at each milestone (method.md section 4, preset ``short``)."""
+
+    milestones: tuple[float, ...] = (40.0, 70.0)
+    """Epochs counted from the start of training, ascending, none inside the warm-up."""
+    drop: float = 0.1
+    """Factor at each milestone, in (0, 1]."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for milestones that do not ascend or begin in the warm-up, or a drop outside
+        (0, 1]."""
+        super().__post_init__()
+        marks = (self.warmup_epochs, *self.milestones)
+        _require(
+            all(a <= b for a, b in itertools.pairwise(marks)),
+            "Milestones ascend and lie after the warm-up",
+            f"{self.milestones} with a warm-up of {self.warmup_epochs} epochs",
+            "sort them, or shorten the warm-up",
+        )
+        _require(0 < self.drop <= 1, "The drop is above 0 and at most 1", self.drop, "use 0.1")
+
+    def _after_warmup(self, epoch: float) -> float:
+        return float(self.drop ** sum(epoch >= mark for mark in self.milestones))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmupHalving(Schedule):
+    """Half as much after every ``every`` epochs, counted from the end of the warm-up (method.md section 4, preset
+    ``paper``)."""
+
+    warmup_epochs: float = 20.0
+    every: float = 40.0
+    """Epochs between two halvings, > 0."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for a distance that is not positive."""
+        super().__post_init__()
+        _require(self.every > 0, "The epochs between two halvings are more than 0", self.every, "use 40")
+
+    def _after_warmup(self, epoch: float) -> float:
+        return float(0.5 ** math.floor((epoch - self.warmup_epochs) / self.every))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmupCosine(Schedule):
+    """Half a cosine from 1 at the end of the warm-up to ``floor`` at ``epochs`` (arXiv 1608.03983, without
+    restarts)."""
+
+    epochs: float = 120.0
+    """Where the cosine ends: the length of training, more than the warm-up."""
+    floor: float = 0.001
+    """Factor from there on, above 0 and at most 1."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for an end inside the warm-up or a floor outside (0, 1]."""
+        super().__post_init__()
+        _require(
+            self.epochs > self.warmup_epochs,
+            "The cosine ends after the warm-up",
+            f"end at {self.epochs}, warm-up of {self.warmup_epochs} epochs",
+            "give more epochs or a shorter warm-up",
+        )
+        _require(0 < self.floor <= 1, "The floor is above 0 and at most 1", self.floor, "use 0.001")
+
+    def _after_warmup(self, epoch: float) -> float:
+        share = min(1.0, (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def _require(holds: bool, rule: str, came: object, repair: str) -> None:
+    if not holds:
+        raise ExperimentError(rule, came=str(came), repair=repair)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerState:
+    """A torch optimizer's state in parts that can be written without pickle."""
+
+    tensors: dict[str, Tensor]
+    """``<parameter name>/<key>`` (for example ``head.weight/exp_avg``) to the tensor itself, not a copy."""
+    values: dict[str, Any]
+    """JSON: the groups with their parameter names and settings, and the state that is no tensor."""
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> OptimizerState:
+    """Everything ``restore_optimizer`` needs, step counters included. The optimizer has to be built from named
+    parameters."""
+    state = optimizer.state_dict()
+    names = _names(state)
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, dict[str, Any]] = {}
+    for index, entries in state["state"].items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{names[index]}/{key}"] = value
+            else:
+                plain.setdefault(names[index], {})[key] = value
+    groups = [{k: v for k, v in group.items() if k != "params"} for group in state["param_groups"]]
+    return OptimizerState(tensors=tensors, values={"groups": groups, "plain": plain})
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -> None:
+    """Puts a flattened state back, exactly; the optimizer has to be built by the same value over the same network.
+
+    Raises ``CheckpointError`` when the parameter names differ from those the state was saved with.
+    """
+    current = optimizer.state_dict()
+    names = _names(current)
+    saved = [group["param_names"] for group in state.values["groups"]]
+    if saved != [group["param_names"] for group in current["param_groups"]]:
+        different = sorted(set(names.values()) ^ {name for group in saved for name in group})
+        raise CheckpointError(
+            "An optimizer's state fits only the network and the groups it was saved with",
+            came=f"{len(names)} parameters, {sum(map(len, saved))} saved, different: {different[:5] or 'the groups'}",
+            repair="resume with the experiment the run was started with",
+        )
+    index_of = {name: index for index, name in names.items()}
+    entries: dict[int, dict[str, Any]] = {}
+    for name, plain in state.values["plain"].items():
+        entries.setdefault(index_of[name], {}).update(plain)
+    for label, tensor in state.tensors.items():
+        name, key = label.rsplit("/", 1)
+        entries.setdefault(index_of[name], {})[key] = tensor
+    groups = [
+        {**{k: _as_before(v, now.get(k)) for k, v in group.items()}, "params": now["params"]}
+        for group, now in zip(state.values["groups"], current["param_groups"], strict=True)
+    ]
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _as_before(saved: Any, now: Any) -> Any:
+    return tuple(saved) if isinstance(now, tuple) else saved  # JSON has no tuples (Adam's betas)
+
+
+def _names(state: Mapping[str, Any]) -> dict[int, str]:
+    return {
+        index: name
+        for group in state["param_groups"]
+        for index, name in zip(group["params"], group["param_names"], strict=True)
+    }

@@ -1,0 +1,138 @@
+"""Choices as values, to and from JSON.
+
+A value is a frozen dataclass. In JSON it is an object with its class name under ``kind`` and its fields; reading looks the
+name up among the subclasses of the type that the field declares, so a file can never import code (design.md 2.3).
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from snreid.errors import ExperimentError
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> Any:
+    """The JSON form of a value: numbers, strings, lists and objects with ``kind``.
+
+    Raises ``ExperimentError`` for anything else, naming the type.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [to_json(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ExperimentError(
+        "A setting must be a number, a string, a list or a frozen dataclass",
+        came=f"{value!r} of type {type(value).__name__}",
+        repair="make it a frozen dataclass whose fields are such values",
+    )
+
+
+def from_json(kind: type[T], data: Any, where: str = "experiment") -> T:
+    """The value of type ``kind`` that ``to_json`` wrote as ``data``.
+
+    ``where`` is the path shown in errors. Raises ``ExperimentError`` for an unknown kind or field, a missing field or a wrong type.
+    """
+    return typing.cast(T, _read(kind, data, where))
+
+
+def known_kinds(base: type) -> dict[str, type]:
+    """All concrete dataclasses among ``base`` and its subclasses, by class name."""
+    found: dict[str, type] = {}
+    pending = [base]
+    while pending:
+        candidate = pending.pop()
+        pending.extend(candidate.__subclasses__())
+        if dataclasses.is_dataclass(candidate) and not getattr(candidate, "__abstractmethods__", None):
+            found[candidate.__name__] = candidate
+    return found
+
+
+def _read(kind: Any, data: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        return _read_union(typing.get_args(kind), data, where)
+    if origin is tuple:
+        return _read_tuple(typing.get_args(kind), data, where)
+    if origin is typing.Literal:
+        if data not in typing.get_args(kind):
+            raise _wrong(where, f"one of {', '.join(map(repr, typing.get_args(kind)))}", data)
+        return data
+    if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
+        return float(data)
+    if kind in (int, str, bool):
+        if type(data) is not kind:
+            raise _wrong(where, f"a {kind.__name__}", data)
+        return data
+    if kind is Path and isinstance(data, str):
+        return Path(data)
+    if isinstance(kind, type) and isinstance(data, dict):
+        return _read_value(kind, data, where)
+    raise _wrong(where, f"a {getattr(kind, '__name__', kind)}", data)
+
+
+def _read_union(options: tuple[Any, ...], data: Any, where: str) -> Any:
+    if data is None and type(None) in options:
+        return None
+    errors: list[ExperimentError] = []
+    for option in options:
+        if option is type(None):
+            continue
+        try:
+            return _read(option, data, where)
+        except ExperimentError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _read_tuple(items: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(data, list | tuple):
+        raise _wrong(where, "a list", data)
+    if len(items) == 2 and items[1] is Ellipsis:
+        return tuple(_read(items[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if len(items) != len(data):
+        raise _wrong(where, f"a list of {len(items)} entries", data)
+    return tuple(_read(item, part, f"{where}[{i}]") for i, (item, part) in enumerate(zip(items, data, strict=True)))
+
+
+def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
+    kinds = known_kinds(base)
+    name = data.get("kind", base.__name__)
+    if name not in kinds:
+        close = difflib.get_close_matches(str(name), kinds, n=1)
+        raise ExperimentError(
+            f"{where} must be one of {', '.join(sorted(kinds)) or 'nothing that this installation knows'}",
+            came=f"kind {name!r}",
+            repair=f"did you mean {close[0]!r}?" if close else "use one of those names",
+        )
+    hints = typing.get_type_hints(kinds[name])
+    fields = {f.name: f for f in dataclasses.fields(kinds[name]) if f.init}
+    unknown = sorted(set(data) - set(fields) - {"kind"})
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], fields, n=1)
+        raise ExperimentError(
+            f"{name} in {where} has the fields {', '.join(sorted(fields))}",
+            came=f"{unknown[0]!r}",
+            repair=f"did you mean {close[0]!r}?" if close else "remove it",
+        )
+    missing = [
+        f.name
+        for f in fields.values()
+        if f.name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ExperimentError(f"{name} in {where} needs the field {missing[0]!r}", came=f"{sorted(data)}", repair="add it")
+    return kinds[name](**{key: _read(hints[key], data[key], f"{where}.{key}") for key in data if key != "kind"})
+
+
+def _wrong(where: str, wanted: str, data: Any) -> ExperimentError:
+    return ExperimentError(f"{where} must be {wanted}", came=f"{data!r}", repair="correct the value")

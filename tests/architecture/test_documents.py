@@ -1,0 +1,120 @@
+"""Documents are held against the code: Python blocks run, files and functions that are named exist, dependencies are listed."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [page for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if page.is_file()]
+# A block that cannot run here (it needs somebody's data) is marked above with `<!-- not run: why -->`.
+BLOCK = re.compile(r"^(?P<mark><!-- not run: .+ -->\n+)?```python\n(?P<code>.*?)^```", flags=re.M | re.S)
+BLOCKS = [
+    pytest.param(
+        match["code"], id=f"{page.name}:{page.read_text(encoding='utf-8')[: match.start('code')].count(chr(10)) + 1}"
+    )
+    for page in PAGES
+    for match in BLOCK.finditer(page.read_text(encoding="utf-8"))
+    if not match["mark"]
+]
+# `models/snr.py: closed_form` in a page names a function, class or Class.method of that file.
+NAMED = re.compile(r"`(?:src/snreid/)?(?P<file>[a-z0-9_/]+\.py)(?:: (?P<name>[A-Za-z_][\w.]*))?`")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", BLOCKS)
+def test_every_python_block_runs(code: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+
+
+def _names(tree: ast.Module) -> set[str]:
+    """Top-level functions, classes and values, and Class.member of every class."""
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{item.name}" for item in node.body if isinstance(item, ast.FunctionDef)}
+            names |= {f"{node.name}.{item.target.id}" for item in node.body if isinstance(item, ast.AnnAssign)}  # type: ignore[union-attr]
+        if isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_code_named_in_a_page_exists(page: Path) -> None:
+    missing = []
+    for match in NAMED.finditer(page.read_text(encoding="utf-8")):
+        places = [base / match["file"] for base in (ROOT / "src" / "snreid", ROOT)]
+        path = next((place for place in places if place.is_file()), None)
+        name = match["name"]
+        if path is None or (name and name not in _names(ast.parse(path.read_text(encoding="utf-8")))):
+            missing.append(match[0])
+    assert not missing, f"{page.name} names what is not there: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_files_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing, f"{page.name} links to what is not there: {missing}"
+
+
+def _runtime_closure() -> dict[str, metadata.Distribution]:
+    """Distributions a plain `pip install snreid` brings on this machine, by normalized name."""
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    closure: dict[str, metadata.Distribution] = {}
+    queue = [Requirement(line) for line in project["dependencies"]]
+    while queue:
+        wanted = queue.pop()
+        name = wanted.name.lower().replace("_", "-")
+        if name in closure:
+            continue
+        closure[name] = found = metadata.distribution(wanted.name)
+        for line in found.requires or []:
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in (*wanted.extras, "")):
+                queue.append(needed)
+    return closure
+
+
+def test_the_notice_lists_every_direct_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    names = {re.match(r"[A-Za-z0-9-]+", line)[0] for line in asked} - {"snreid"}  # type: ignore[index]
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8").lower()
+    missing = sorted(name for name in names if not re.search(rf"^\s*{re.escape(name)}\b", notice, flags=re.M))
+    assert not missing, f"NOTICE does not list {missing}"
+
+
+def test_no_copyleft_in_what_a_user_installs() -> None:
+    """R30: no GPL or AGPL in the runtime closure (NVIDIA's own packages come with torch and have their own terms)."""
+    copyleft = []
+    for name, found in _runtime_closure().items():
+        classifiers = found.metadata.get_all("Classifier") or []
+        first_line = (found.metadata.get("License") or "").splitlines()[:1]  # some put the whole text there
+        stated = " ".join([found.metadata.get("License-Expression") or "", *classifiers, *first_line])
+        if re.search(r"(?<!L)(?<!Lesser )\bA?GPL|GNU (?:Affero )?General Public", stated):
+            copyleft.append(f"{name}: {stated}")
+    assert not copyleft, copyleft
+
+
+def test_the_table_of_counts_is_what_the_readers_expect() -> None:
+    from snreid.datasets import CUHK03, Market1501
+
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (\w+) \| ([\d,]+) \| ([\d,]+) \| (\d+) \|$", page, flags=re.M)
+    shown = {(name, split): tuple(int(n.replace(",", "")) for n in numbers) for name, split, *numbers in rows}
+    readers = (Market1501(), CUHK03(boxes="detected"), CUHK03(boxes="labelled"))
+    expected = {(r.name, e.split): (e.images, e.persons, e.cameras) for r in readers for e in r.expected}
+    assert shown == expected

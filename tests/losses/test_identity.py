@@ -1,0 +1,56 @@
+"""Cross-entropy with label smoothing: the formula by hand, and what the smoothing means."""
+
+import math
+
+import pytest
+import torch
+
+from snreid.errors import ExperimentError
+from snreid.losses import CrossEntropy
+from snreid.losses.identity import smoothed_cross_entropy
+
+
+def by_hand(logits: list[list[float]], persons: list[int], smoothing: float) -> float:
+    losses = []
+    for scores, person in zip(logits, persons, strict=True):
+        log_sum = math.log(sum(math.exp(s) for s in scores))
+        for index, score in enumerate(scores):
+            share = smoothing / len(scores) + (1 - smoothing) * (index == person)
+            losses.append(-share * (score - log_sum))
+    return sum(losses) / len(logits)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
+def test_equals_the_formula(smoothing: float) -> None:
+    logits, persons = torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 4, 1, 1, 3, 2])
+    value = smoothed_cross_entropy(logits, persons, smoothing)
+    assert float(value) == pytest.approx(by_hand(logits.tolist(), persons.tolist(), smoothing), abs=1e-12)
+
+
+def test_uniform_scores_cost_the_log_of_the_number_of_persons() -> None:
+    value = smoothed_cross_entropy(torch.zeros(3, 751), torch.tensor([0, 1, 750]), 0.1)
+    assert float(value) == pytest.approx(math.log(751), rel=1e-6)
+
+
+def test_smoothing_makes_endless_confidence_expensive() -> None:
+    logits = torch.tensor([[50.0, 0.0, 0.0]])
+    plain, smoothed = (smoothed_cross_entropy(logits, torch.tensor([0]), s) for s in (0.0, 0.1))
+    assert float(plain) == pytest.approx(0, abs=1e-6)
+    assert float(smoothed) == pytest.approx(0.1 * 2 / 3 * 50, rel=1e-5)
+
+
+def test_half_precision_scores_are_summed_in_float32() -> None:
+    value = smoothed_cross_entropy(torch.randn(4, 9).bfloat16(), torch.tensor([0, 1, 2, 3]), 0.1)
+    assert value.dtype == torch.float32
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.nan])
+def test_refuses_a_smoothing_that_is_no_share(smoothing: float) -> None:
+    with pytest.raises(ExperimentError, match="Label smoothing"):
+        CrossEntropy(label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.inf, math.nan])
+def test_refuses_a_weight_that_is_no_weight(weight: float) -> None:
+    with pytest.raises(ExperimentError, match="weight"):
+        CrossEntropy(weight=weight)
