@@ -115,6 +115,16 @@ def evaluation_rows(queries: int, gallery: int, dim: int, runs: int) -> list[Row
     return race(f"evaluation, {queries} x {gallery}, {dim}-d", work, runs)
 
 
+def drawing_rows(images: int, runs: int) -> list[Row]:
+    """Drawn pedestrians of 128 x 64: seconds for ``images`` of them, one after the other."""
+    samples = snreid.DrawnPedestrians(domain="noon", train_persons=images, test_persons=0).read(HERE).train.samples
+
+    def draw() -> int:
+        return sum(sample.image.read().size for sample in samples[:images])
+
+    return race(f"{images} drawn pedestrians, 128 x 64", {"drawn one by one": draw}, runs)
+
+
 def surroundings() -> dict[str, object]:
     """What a number needs beside it to mean anything later."""
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout.strip()
@@ -140,6 +150,7 @@ def main() -> None:
     wanted = parser.parse_args()
     rows = snr_rows(wanted.batch, wanted.runs)
     rows += evaluation_rows(max(10, wanted.gallery // 5), wanted.gallery, 512, wanted.runs)
+    rows += drawing_rows(100, wanted.runs)
     grid = Grid("comparison", "what", "seconds", "spread", "ratio", title="Speed (read the ratios)")
     for row in rows:
         grid.add_row(row.comparison, row.name, f"{row.seconds:.4f}", f"{row.spread:.4f}", f"{row.ratio:.2f}")

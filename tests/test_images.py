@@ -1,5 +1,6 @@
 """Decoding: equal to a plain twin, and every file that is no whole picture is refused with its path and a reason."""
 
+import contextlib
 import io
 import json
 import os
@@ -117,10 +118,8 @@ def test_a_truncated_file_is_refused_at_any_length(
     for length in [*range(1, len(data), max(1, len(data) // 60)), *range(len(data) - 12, len(data))]:
         path = written(tmp_path, "cut", data[:length])
         if kind == "PNG" and length >= len(data) - 24:
-            try:
+            with contextlib.suppress(DataError):
                 assert np.array_equal(read_image(path), whole)
-            except DataError:
-                pass
         else:
             assert "truncated" in refusal(path) or length < 12
 
@@ -169,7 +168,7 @@ def test_the_limit_of_pixels_is_an_argument(picture: Pixels, tmp_path: Path) -> 
 
 
 def bombs(folder: Path) -> list[Path]:
-    """Files that are small on disk and huge in memory, or have very many frames (reliability.md R9)."""
+    """Small files that are huge in memory or take very long: many frames, many passes (reliability.md R9)."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big")
@@ -188,6 +187,8 @@ def bombs(folder: Path) -> list[Path]:
     tiff = io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(tiff, "TIFF", compression="group4")
     assert tiff.tell() < 100_000
+    passes = encoded(np.zeros((2000, 2000, 3), np.uint8), "JPEG", progressive=True)
+    last = passes.rindex(b"\xff\xda")
     bmp = bytearray(encoded(np.zeros((8, 8, 3), np.uint8), "BMP"))
     bmp[18:26] = (30_000).to_bytes(4, "little") * 2
     files = {
@@ -197,6 +198,7 @@ def bombs(folder: Path) -> list[Path]:
         "webp": webp,
         "tif": tiff.getvalue(),
         "bmp": bytes(bmp),
+        "jpeg": passes[:-2] + passes[last:-2] * 2000 + passes[-2:],
         "ppm": b"P6 60000 60000 255\n" + bytes(1000),
     }
     return [written(folder, f"bomb.{suffix}", data) for suffix, data in files.items()]
@@ -277,7 +279,9 @@ def _is_refused(path: Path) -> bool:
 
 @settings(max_examples=150, deadline=None)
 @given(head=st.sampled_from([m for m, _ in images._MAGIC] + [b"", b"GIF89a"]), body=st.binary(max_size=200))
-def test_any_bytes_give_a_picture_or_a_data_error(head: bytes, body: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_any_bytes_give_a_picture_or_a_data_error(
+    head: bytes, body: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     _is_refused(written(tmp_path_factory.getbasetemp(), "any.bin", head + body))
 
 

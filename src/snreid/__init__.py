@@ -16,33 +16,178 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a test holds the two together
-    from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Triplet
-    from snreid.models.snr import SNR
+    from snreid import recipes
+    from snreid.datasets import CUHK03, Columns, FolderTree, Labels, Market1501, MarketFormat, Table
+    from snreid.datasets.synthetic import DrawnPedestrians
+    from snreid.embedding import Embedder, features
+    from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError, Interrupted, SnreidError
+    from snreid.evaluation import (
+        OnnxEmbedder,
+        bootstrap_interval,
+        compare,
+        evaluate,
+        rank_lists,
+        read_features,
+        write_features,
+    )
+    from snreid.experiment import Experiment
+    from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet
+    from snreid.models import (
+        IBN,
+        SNR,
+        AllInstance,
+        AllSwitchable,
+        Backbone,
+        Head,
+        ModelConfig,
+        Plain,
+        ReIDModel,
+        Scheme,
+        StageInstance,
+        StageSNR,
+    )
+    from snreid.records import DataSet, Features, Interval, RankList, ReIDData, Sample, Scores, Split
+    from snreid.runs import load
+    from snreid.sampling import Sampling
+    from snreid.sources import Validation
+    from snreid.training.optim import SGD, Adam, WarmupCosine, WarmupHalving, WarmupSteps
+    from snreid.transforms import Augmentation, InputFormat
 
 _HOME = {
+    "Adam": "snreid.training.optim",
+    "AllInstance": "snreid.models",
+    "AllSwitchable": "snreid.models",
+    "Augmentation": "snreid.transforms",
+    "Backbone": "snreid.models",
+    "CUHK03": "snreid.datasets",
+    "CheckpointError": "snreid.errors",
+    "Columns": "snreid.datasets",
     "CrossEntropy": "snreid.losses",
+    "DataError": "snreid.errors",
+    "DataSet": "snreid.records",
+    "DivergenceError": "snreid.errors",
+    "DrawnPedestrians": "snreid.datasets.synthetic",
     "DualCausality": "snreid.losses",
+    "Embedder": "snreid.embedding",
     "EntropyCausality": "snreid.losses",
-    "SNR": "snreid.models.snr",
+    "Experiment": "snreid.experiment",
+    "ExperimentError": "snreid.errors",
+    "Features": "snreid.records",
+    "FolderTree": "snreid.datasets",
+    "Head": "snreid.models",
+    "IBN": "snreid.models",
+    "InputFormat": "snreid.transforms",
+    "Interrupted": "snreid.errors",
+    "Interval": "snreid.records",
+    "Labels": "snreid.datasets",
+    "Loss": "snreid.losses",
+    "Market1501": "snreid.datasets",
+    "MarketFormat": "snreid.datasets",
+    "ModelConfig": "snreid.models",
+    "OnnxEmbedder": "snreid.evaluation",
+    "Plain": "snreid.models",
+    "RankList": "snreid.records",
+    "ReIDData": "snreid.records",
+    "ReIDModel": "snreid.models",
+    "SGD": "snreid.training.optim",
+    "SNR": "snreid.models",
+    "Sample": "snreid.records",
+    "Sampling": "snreid.sampling",
+    "Scheme": "snreid.models",
+    "Scores": "snreid.records",
+    "SnreidError": "snreid.errors",
+    "Split": "snreid.records",
+    "StageInstance": "snreid.models",
+    "StageSNR": "snreid.models",
+    "Table": "snreid.datasets",
     "Triplet": "snreid.losses",
+    "Validation": "snreid.sources",
+    "WarmupCosine": "snreid.training.optim",
+    "WarmupHalving": "snreid.training.optim",
+    "WarmupSteps": "snreid.training.optim",
+    "bootstrap_interval": "snreid.evaluation",
+    "compare": "snreid.evaluation",
+    "evaluate": "snreid.evaluation",
+    "features": "snreid.embedding",
+    "load": "snreid.runs",
+    "rank_lists": "snreid.evaluation",
+    "read_features": "snreid.evaluation",
+    "recipes": "snreid",
+    "write_features": "snreid.evaluation",
 }
 """Where each public name lives."""
 
 __all__ = [
+    "CUHK03",
+    "IBN",
+    "SGD",
     "SNR",
+    "Adam",
+    "AllInstance",
+    "AllSwitchable",
+    "Augmentation",
+    "Backbone",
+    "CheckpointError",
+    "Columns",
     "CrossEntropy",
+    "DataError",
+    "DataSet",
+    "DivergenceError",
+    "DrawnPedestrians",
     "DualCausality",
+    "Embedder",
     "EntropyCausality",
+    "Experiment",
+    "ExperimentError",
+    "Features",
+    "FolderTree",
+    "Head",
+    "InputFormat",
+    "Interrupted",
+    "Interval",
+    "Labels",
+    "Loss",
+    "Market1501",
+    "MarketFormat",
+    "ModelConfig",
+    "OnnxEmbedder",
+    "Plain",
+    "RankList",
+    "ReIDData",
+    "ReIDModel",
+    "Sample",
+    "Sampling",
+    "Scheme",
+    "Scores",
+    "SnreidError",
+    "Split",
+    "StageInstance",
+    "StageSNR",
+    "Table",
     "Triplet",
+    "Validation",
+    "WarmupCosine",
+    "WarmupHalving",
+    "WarmupSteps",
     "__version__",
+    "bootstrap_interval",
+    "compare",
+    "evaluate",
+    "features",
+    "load",
+    "rank_lists",
+    "read_features",
+    "recipes",
+    "write_features",
 ]
 
 
 def __getattr__(name: str) -> object:
     """The public name, from its home. Raises ``AttributeError`` for any other, with the nearest that exists."""
     if name in _HOME:
-        value: object = getattr(import_module(_HOME[name]), name)
-        globals()[name] = value
+        home = _HOME[name]
+        value: object = import_module(f"snreid.{name}") if home == "snreid" else getattr(import_module(home), name)
+        globals()[name] = value  # the next time it is simply there
         return value
     from difflib import get_close_matches
 

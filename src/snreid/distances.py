@@ -8,8 +8,9 @@ Half-precision input is computed in float32; float32 and float64 keep their type
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from snreid.tensors import Embeddings
 
@@ -25,6 +26,16 @@ NORM_FLOOR = 1e-2
 def full_precision(x: Tensor) -> Tensor:
     """``x`` in float32 if it came in half precision (autocast), else untouched. Any shape."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def rows(vectors: Float[Tensor, "rows dim"], positions: Int64[Tensor, "batch"]) -> Float[Tensor, "batch dim"]:
+    """``vectors[positions]`` with a gradient that has the same bits every time.
+
+    The gradient of plain indexing adds rows that were chosen more than once in whatever order the threads of a CPU
+    come; a run would then neither repeat nor resume exactly. An embedding look-up sums them in a fixed order, on
+    CUDA too.
+    """
+    return functional.embedding(positions, vectors)
 
 
 def euclidean_matrix(x: Float[Tensor, "rows dim"], y: Float[Tensor, "columns dim"]) -> Distances:

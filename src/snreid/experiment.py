@@ -40,7 +40,7 @@ class Experiment:
     """Update rule and learning rate."""
     schedule: Schedule = WarmupCosine()
     """Learning-rate factor over epochs."""
-    epochs: int = 1
+    epochs: int = 120
     """Passes over the training set."""
     batches_per_epoch: int | None = None
     """Steps in an epoch; None: images / batch size."""
@@ -57,6 +57,12 @@ class Experiment:
                 "Epochs and batches per epoch must be at least 1, the seed between 0 and 2^32 - 1",
                 came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, seed {self.seed}",
                 repair="correct the flag",
+            )
+        if self.schedule.warmup_epochs >= self.epochs and self.schedule.warmup_epochs > 0:
+            raise ExperimentError(
+                "The warm-up must end before training does",
+                came=f"{self.schedule.warmup_epochs:g} warm-up epochs of {self.epochs}",
+                repair="raise --epochs or lower --schedule.warmup-epochs",
             )
         causal = [loss for loss in self.losses if isinstance(loss, DualCausality | EntropyCausality) and loss.weight > 0]
         if causal and not isinstance(self.model.scheme, StageSNR):

@@ -61,6 +61,7 @@ _MAGIC: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"P6", PpmImagePlugin.PpmImageFile),
 )
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV"})
+_MOST_SCANS = 100
 _BLOCK = 2048
 _quiet = Lock()  # Pillow warns about odd files; the list of warning filters is one for all threads
 
@@ -224,16 +225,20 @@ def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
-    """simplejpeg, or None where it refuses: it takes every warning of libjpeg for an error, also harmless ones (a
-    stray byte between two markers) and does not turn CMYK into RGB. Pillow then decides; it too refuses a file whose
-    data end early.
+    """simplejpeg, or None where Pillow has to decide.
+
+    simplejpeg takes every warning of libjpeg for an error, also harmless ones such as stray bytes between two markers.
+    Pillow reads those files and, like simplejpeg, refuses one whose data end early. CMYK is left to Pillow altogether:
+    the two differ by one grey level there.
     """
+    scans = data.count(b"\xff\xda")  # each is a pass over the whole picture; such bytes cannot stand inside a scan
+    if scans > _MOST_SCANS:
+        raise _Refused(f"is a JPEG in {scans:,} passes, more than the {_MOST_SCANS} allowed (made to take long)")
     try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-    except ValueError:
-        return None
-    _check_size(width, height, max_pixels)
-    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        _check_size(width, height, max_pixels)
+        if colours in ("CMYK", "YCCK"):
+            return None
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB")
     except ValueError:
         return None

@@ -131,3 +131,28 @@ class PixelStore:
 
 def _one_thread(_: int) -> None:
     torch.set_num_threads(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store whose images have all been looked at, and those that cannot be read."""
+
+    store: PixelStore
+    bad: tuple[BadImage, ...]
+
+
+class PixelCache:
+    """Keeps opened stores, so that several runs in one process decode a split once."""
+
+    def __init__(self, *, workers: int = 0, memory_gb: float = 4.0) -> None:
+        """``workers`` processes decode; sets of up to ``memory_gb`` GB stay decoded in memory."""
+        self.workers, self.memory_gb = workers, memory_gb
+        self._opened: dict[tuple[tuple[Sample, ...], int, int], Opened] = {}
+
+    def open(self, split: Split, height: int, width: int, progress: Progress | None = None) -> Opened:
+        """The opened store of a split at a size in pixels."""
+        key = (split.samples, height, width)
+        if key not in self._opened:
+            store = PixelStore(split, height, width, workers=self.workers, memory_gb=self.memory_gb)
+            self._opened[key] = Opened(store, store.open(progress))
+        return self._opened[key]

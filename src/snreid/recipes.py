@@ -98,7 +98,6 @@ def _short() -> Experiment:
 
 
 def _small() -> Experiment:
-    epochs = 6
     return Experiment(
         preset="small",
         model=ModelConfig(backbone=Backbone(name="resnet18", weights="random", channels=(32, 64, 128, 256))),
@@ -106,6 +105,6 @@ def _small() -> Experiment:
         input=InputFormat(height=96, width=48),
         sampling=Sampling(persons=16, images=4),
         optimizer=Adam(lr=2e-3, weight_decay=5e-4),
-        schedule=WarmupCosine(warmup_epochs=1, epochs=epochs, floor=0.01),
-        epochs=epochs,
+        schedule=WarmupCosine(warmup_epochs=1, floor=0.01),
+        epochs=6,
     )

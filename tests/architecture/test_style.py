@@ -10,6 +10,8 @@ import pytest
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 LONGEST_FUNCTION, LONGEST_FILE = 60, 400
+# Weights that a person asks for by name are fetched, by this one file, which says so.
+EXCEPTIONS = {("models/pretrained.py", "nothing downloads")}
 SHORT_WORDS = re.compile(r"(?<![a-z])(pids?|cam_?ids?|qf|gf|q_?pids?|g_?pids?|camids?)(?![a-z])")
 
 
@@ -110,7 +112,7 @@ def test_the_source_never_contains(pattern: str, why: str, sources: Sequence[Any
         f"{s.name}:{number}"
         for s in sources
         for number, line in enumerate(s.text.splitlines(), start=1)
-        if re.search(pattern, line)
+        if re.search(pattern, line) and (s.name, why) not in EXCEPTIONS
     ]
     assert not hits, f"{why}: {hits}"
 

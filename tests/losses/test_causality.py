@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference import causality as slow
 from torch import Tensor
 
 from snreid.errors import ExperimentError
@@ -14,7 +15,6 @@ from snreid.losses import DualCausality
 from snreid.losses.causality import dual_causality, rotated_pairs
 from snreid.models.snr import SNR
 from snreid.outputs import Outputs, StageVectors
-from tests.reference import causality as slow
 
 FORMS = ("paper", "code")
 PERSONS = torch.tensor([3, 3, 3, 0, 0, 0, 7, 7, 7])
@@ -42,9 +42,7 @@ def by_loops(vectors: StageVectors, persons: Tensor, **choices: object) -> float
     compare=st.booleans(),
     constant=st.booleans(),
 )
-def test_equals_the_loops(
-    persons: list[int], seed: int, form: str, terms: str, compare: bool, constant: bool
-) -> None:
+def test_equals_the_loops(persons: list[int], seed: int, form: str, terms: str, compare: bool, constant: bool) -> None:
     """With a constant f~ too: the loops compute the distances that the loss replaces by 0."""
     vectors, ids = stage_of(seed, len(persons), constant=constant), torch.tensor(persons)
     value = dual_causality(vectors, ids, form=form, terms=terms, compare=compare)  # type: ignore[arg-type]
@@ -114,7 +112,9 @@ def test_in_a_p_x_k_batch_every_image_is_a_positive_once_and_negatives_change_wi
 
 def outputs_of(*stages: StageVectors) -> Outputs:
     count = len(stages[0].restored) if stages else 9
-    return Outputs(pooled=torch.zeros(count, 2), embedding=torch.zeros(count, 2), logits=torch.zeros(count, 2), stages=stages)
+    return Outputs(
+        pooled=torch.zeros(count, 2), embedding=torch.zeros(count, 2), logits=torch.zeros(count, 2), stages=stages
+    )
 
 
 def test_weighs_stages_by_their_number_not_by_their_place() -> None:

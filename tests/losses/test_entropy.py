@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.reference.batch_hard import softplus
+from tests.reference.causality import entropy as slow_entropy
 
 from snreid.errors import ExperimentError
 from snreid.losses import EntropyCausality
 from snreid.losses.entropy import entropy, entropy_causality
 from snreid.outputs import Outputs, StageLogits, StageVectors
-from tests.reference.batch_hard import softplus
-from tests.reference.causality import entropy as slow_entropy
 
 PERSONS = torch.zeros(5, dtype=torch.int64)
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference.batch_hard import batch_hard, hardest
 from torch import Tensor
 
 from snreid.errors import ExperimentError
 from snreid.losses import Triplet
 from snreid.losses.triplet import batch_hard_triplet, hardest_pairs
 from snreid.outputs import Outputs
-from tests.reference.batch_hard import batch_hard, hardest
 
 PERSON_LISTS = st.lists(st.integers(0, 4), min_size=1, max_size=12)
 MARGINS = st.sampled_from([None, 0.3, 2.0])
@@ -47,7 +47,9 @@ def test_mining_finds_what_the_loops_find(persons: list[int], seed: int) -> None
 def test_the_order_of_the_batch_does_not_matter(persons: list[int], seed: int) -> None:
     vectors, ids = vectors_of(9, seed), torch.tensor(persons)
     order = ids.argsort()
-    torch.testing.assert_close(batch_hard_triplet(vectors, ids, None), batch_hard_triplet(vectors[order], ids[order], None))
+    torch.testing.assert_close(
+        batch_hard_triplet(vectors, ids, None), batch_hard_triplet(vectors[order], ids[order], None)
+    )
 
 
 @pytest.mark.parametrize("margin", [None, 0.3])
@@ -116,5 +118,5 @@ def test_refuses_a_margin_that_is_none(margin: float) -> None:
 def test_refuses_an_unknown_vector() -> None:
     triplet = Triplet()
     object.__setattr__(triplet, "on", "logits")  # past the run-time type check that only the tests have
-    with pytest.raises(ExperimentError, match="'embedding' or on 'pooled'.*'logits'"):
+    with pytest.raises(ExperimentError, match=r"'embedding' or on 'pooled'.*'logits'"):
         triplet.__post_init__()

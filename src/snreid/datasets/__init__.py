@@ -10,12 +10,15 @@ from snreid.datasets.cuhk03 import CUHK03
 from snreid.datasets.folder import FolderTree
 from snreid.datasets.labels import Labels
 from snreid.datasets.market1501 import Market1501, MarketFormat
+from snreid.datasets.synthetic import DrawnImage, DrawnPedestrians
 from snreid.datasets.table import Columns, Table
 
 __all__ = [
     "CUHK03",
     "Columns",
     "DataReport",
+    "DrawnImage",
+    "DrawnPedestrians",
     "FolderTree",
     "Labels",
     "Market1501",

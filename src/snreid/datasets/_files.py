@@ -72,7 +72,8 @@ def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name
 
 
 def _places(root: Path, folders: Sequence[str]) -> str:
-    return ", ".join(str(root / folder) for folder in folders)
+    inner = ", ".join(folder for folder in folders if folder)
+    return f"{root}, nor its folders {inner}" if "" in folders else f"the folders {inner} of {root}"
 
 
 def _state(root: Path) -> str:

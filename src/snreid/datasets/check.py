@@ -1,4 +1,5 @@
-"""What ``snreid data check`` finds: the counts on disk against the published ones, and everything that would spoil a result.
+"""What ``snreid data check`` finds: the counts on disk against the published ones, and everything that would spoil a
+result.
 
 Without decoding no image is opened. With it every image is decoded once, which names the bad ones and finds the same
 picture in training and in the test.
@@ -56,6 +57,8 @@ class DataReport:
     root: str
     home: str
     """Where the data set's own page is, in words."""
+    published: tuple[Expected, ...] = ()
+    """Published counts, where there are any."""
     failure: str = ""
     """Why the data set could not be read, or ""."""
     splits: tuple[SplitReport, ...] = ()
@@ -80,14 +83,16 @@ class DataReport:
         return not any(faults) and not any(split.problem for split in self.splits)
 
     def to_json(self) -> str:
-        """All fields and ``ok`` as one JSON object."""
-        return json.dumps({"ok": self.ok, **asdict(self)}, ensure_ascii=False)
+        """All fields, ``ok`` and each split's ``problem`` as one JSON object."""
+        splits = [{**asdict(split), "problem": split.problem} for split in self.splits]
+        return json.dumps({"ok": self.ok, **asdict(self), "splits": splits}, ensure_ascii=False)
 
     def lines(self) -> tuple[str, ...]:
         """The report as text for a person: at most 24 lines of at most 100 characters."""
         out = [f"{self.name} in {self.root}: {'in order' if self.ok else 'NOT in order'}"]
         if self.failure:
             out += _folded(self.failure)
+            out += [f"published: {e.split} {e.images:,} images, {e.persons or 0:,} persons" for e in self.published]
         if self.splits:
             out.append(f"{'split':<10}{'images':>9}{'expected':>10}{'persons':>9}{'expected':>10}{'cameras':>9}")
             out += [_line(split) for split in self.splits]
@@ -108,7 +113,8 @@ class DataReport:
         if self.splits and not self.decoded:
             out.append("The images were not opened.")
         out += [f"note: {note}" for note in self.notes[:4]]
-        if self.home and (self.failure or any(split.problem for split in self.splits)):
+        wrong = self.failure or any(split.problem for split in self.splits)
+        if wrong and self.home and self.home not in " ".join(out):  # a long failure may have been cut before it
             out += _folded(f"The data set's own page: {self.home}")
         return tuple(line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..." for line in out[:24])
 
@@ -123,12 +129,13 @@ def check(
 ) -> DataReport:
     """Hold what is below ``root`` against what ``dataset`` has to be. Bad data is reported, not raised.
 
-    ``decode`` opens every image, in ``workers`` threads; ``progress`` is called with the images done since its last call.
+    ``decode`` opens every image, in ``workers`` threads; ``progress`` is called with the images done since its last
+    call.
     """
     try:
         data = dataset.read(root)
     except DataError as error:
-        return DataReport(dataset.name, str(root), dataset.home, failure=str(error))
+        return DataReport(dataset.name, str(root), dataset.home, dataset.expected, failure=str(error))
     wanted = {expected.split: expected for expected in dataset.expected}
     named = (("train", data.train), ("query", data.query), ("gallery", data.gallery))
     splits = tuple(_counted(name, split, wanted.get(name)) for name, split in named if split.samples or name in wanted)
@@ -137,6 +144,7 @@ def check(
         name=data.name,
         root=str(root),
         home=dataset.home,
+        published=dataset.expected,
         splits=splits,
         decoded=decode,
         bad=bad,

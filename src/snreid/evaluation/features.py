@@ -164,15 +164,16 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     if not path.is_file():
         raise DataError("a features file exists", came=str(path), repair="check the path")
     try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise DataError(
-                "a features file is an .npz with several named arrays",
-                came=f"a single array in {path}",
-                repair="write it with numpy.savez",
-            )
-        with file:
-            return _named(file, path)
+        with path.open("rb") as stream:  # numpy leaves a file open that it cannot read.
+            file = np.load(stream, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise DataError(
+                    "a features file is an .npz with several named arrays",
+                    came=f"a single array in {path}",
+                    repair="write it with numpy.savez",
+                )
+            with file:
+                return _named(file, path)
     except DataError:
         raise
     except Exception as error:  # A damaged file makes zipfile, zlib and numpy raise a dozen different types.

@@ -1,4 +1,4 @@
-"""Exact ranks of every query's matches, block by block: no query x gallery matrix, no sorting, no order of files.
+"""Exact ranks of every query's matches, block by block: no query x gallery matrix, no order of files.
 
 The rank of a match is 1 + the number of valid gallery entries before it (performance.md), counted behind a matrix
 product. Valid is what is neither junk nor ignored for the query (`relevance.py`).
@@ -27,6 +27,8 @@ from snreid.records import JUNK, Features, RankList
 
 _MATCHES_AT_ONCE = 1 << 19
 """More matches than this are ranked in several walks over the gallery."""
+_FEW_INTERVALS = 16
+"""Up to so many intervals it is faster to test every value against each than to sort the values (measured)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,8 @@ class Block:
 
     queries: int = 256
     """Rows of one matrix product, >= 1."""
-    gallery: int = 8192
-    """Columns of one matrix product, >= 1. Scores of a block take 8 bytes x queries x gallery: 16 MiB by default."""
+    gallery: int = 4096
+    """Columns of one matrix product, >= 1. Scores of a block take 8 bytes x queries x gallery: 8 MiB by default."""
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.gallery < 1:
@@ -92,7 +94,7 @@ def match_ranks(
     block = block or Block()
     compare = similarity(metric)
     check_pair(query, gallery)
-    squared = check_lengths(query, slice(0, len(query.embeddings)), squared_lengths(query.embeddings), "query")
+    squared = check_lengths(query, slice(None), squared_lengths(query.embeddings), "query")
     labels = relevance(query, gallery)
     ranks = [np.empty(0, np.int64)] * len(query.embeddings)
     for group in _groups(labels, compare, squared):
@@ -118,15 +120,16 @@ def rank_lists(
     labels = relevance(query, gallery)
     chosen = np.asarray(queries, dtype=np.int64)
     embeddings = query.embeddings[chosen]
-    squared = squared_lengths(query.embeddings[chosen])
+    squared = check_lengths(query, slice(None), squared_lengths(query.embeddings), "query")[chosen]
     best = [(np.empty(0, np.int64), np.empty(0))] * len(chosen)
     for tile in _tiles(gallery, Block().gallery):
         scores = compare.product(compare.prepared(embeddings, squared), tile.embeddings, tile.squared)
         errors = compare.error(squared, tile.squared, embeddings.shape[1])
         for row, index in enumerate(queries):
-            near = tile.start + _may_lead(scores[row], length, float(errors[row]))
-            positions = np.concatenate([best[row][0], near])
-            keys = np.concatenate([best[row][1], compare.keys(embeddings[row], gallery.embeddings, near)])
+            near = _may_lead(scores[row], length, float(errors[row]))
+            positions = np.concatenate([best[row][0], tile.start + near])
+            found = compare.keys(embeddings[row], tile.embeddings, near, tile.squared[near])
+            keys = np.concatenate([best[row][1], found])
             order = np.lexsort((positions, _tie_order(labels.verdicts(index, positions)), -keys))[:length]
             best[row] = (positions[order], keys[order])
     return tuple(
@@ -203,15 +206,33 @@ def _count_row(
     if not len(near):
         return
     values = scores[near]
-    # How many matches, from the worst one up, each entry comes before: certainly, and possibly.
-    before = np.searchsorted(high, values, side="left")
-    possibly = np.searchsorted(low, values, side="right")
-    close = np.flatnonzero(possibly > before)
-    if len(close):
-        keys = compare.keys(embedding, tile.embeddings, near[close])
-        before[close] = np.searchsorted(target.keys, keys, side="right")
-    beaten = np.bincount(before, minlength=len(target.keys) + 1)
-    target.wrong[:] += len(near) - np.cumsum(beaten[:-1])
+    ordered = np.sort(values)
+    surely = np.searchsorted(ordered, high, side="right")
+    target.wrong[:] += len(near) - surely
+    undecided = np.flatnonzero(np.searchsorted(ordered, low, side="left") < surely)
+    if len(undecided):
+        close = _inside(values, low[undecided], high[undecided])
+        keys = compare.keys(embedding, tile.embeddings, near[close], tile.squared[near[close]])
+        # Each close entry is counted already for the first `counted` matches from the worst, and belongs before `before`.
+        counted = np.searchsorted(high, values[close], side="left")
+        before = np.searchsorted(target.keys, keys, side="right")
+        count = len(high) + 1
+        missing = np.bincount(counted, minlength=count) - np.bincount(before, minlength=count)
+        target.wrong[:] += np.cumsum(missing)[:-1]
+
+
+def _inside(values: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Positions of the values (N,) that lie in one of the intervals low..high (K,), both ascending, ends included."""
+    if len(low) <= _FEW_INTERVALS:
+        inside = np.zeros(len(values), dtype=np.bool_)
+        for first, last in zip(low, high, strict=True):
+            inside |= (values >= first) & (values <= last)
+        return np.flatnonzero(inside)
+    order = np.argsort(values)
+    ordered = values[order]
+    edges = np.bincount(np.searchsorted(ordered, low, side="left"), minlength=len(values) + 1)
+    edges -= np.bincount(np.searchsorted(ordered, high, side="right"), minlength=len(values) + 1)
+    return order[np.cumsum(edges)[:-1] > 0]
 
 
 def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:

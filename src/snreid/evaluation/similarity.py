@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from snreid.errors import ExperimentError
 
 MetricName = Literal["cosine", "euclidean"]
-SLICE = 512
+SLICE = 256
 """Dimensions per partial product: shorter slices bound rounding more tightly, longer ones are faster."""
 UNIT_ROUNDOFF = 2.0**-24
 """Largest relative error of one float32 operation."""
@@ -57,17 +57,29 @@ class Similarity(ABC):
     """A way to compare; larger is more alike. Stateless."""
 
     @abstractmethod
-    def key_rows(self, query: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,) float64 keys of C-contiguous rows (N, D) for one query (D,); rows may be overwritten."""
+    def key_rows(
+        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """(N,) float64 keys of C-contiguous rows (N, D), which are overwritten, for one query (D,); ``squared`` (N,) are the
+        rows' squared lengths."""
 
     def keys(
-        self, query: NDArray[np.float32], gallery: NDArray[np.float32], positions: NDArray[np.int64]
+        self,
+        query: NDArray[np.float32],
+        gallery: NDArray[np.float32],
+        positions: NDArray[np.int64],
+        squared: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """(K,) float64: what ranks the gallery entries at ``positions`` (K,) for one query (D,). Equal keys are ties."""
+        """(K,) float64: what ranks the gallery entries at ``positions`` (K,) for one query (D,). Equal keys are ties.
+
+        ``squared`` (K,): the entries' squared lengths, where they are known already.
+        """
         wide_query = query.astype(np.float64)
         keys = np.empty(len(positions))
         for part in _parts(len(positions), gallery.shape[1]):
-            keys[part] = self.key_rows(wide_query, gallery[positions[part]].astype(np.float64, order="C"))
+            rows = gallery[positions[part]]
+            lengths = squared_lengths(rows) if squared is None else squared[part]
+            keys[part] = self.key_rows(wide_query, rows.astype(np.float64, order="C"), lengths)
         return keys
 
     @abstractmethod
@@ -101,8 +113,10 @@ class Similarity(ABC):
         """(B, N) float32 scores of prepared queries (B, D) against gallery rows (N, D)."""
         dimension = queries.shape[1]
         scores = queries[:, :SLICE] @ gallery[:, :SLICE].T
+        partial = np.empty_like(scores)
         for start in range(SLICE, dimension, SLICE):
-            scores += queries[:, start : start + SLICE] @ gallery[:, start : start + SLICE].T
+            part = slice(start, start + SLICE)
+            scores += np.matmul(queries[:, part], gallery[:, part].T, out=partial)
         self.finish(scores, squared_gallery)
         return scores
 
@@ -114,10 +128,11 @@ class Cosine(Similarity):
     equal angles between short integer vectors are recognized as equal.
     """
 
-    def key_rows(self, query: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def key_rows(
+        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """x |x| / |g|^2 for each row g."""
-        products = (rows * query).sum(axis=1)
-        squared = np.multiply(rows, rows, out=rows).sum(axis=1)
+        products = np.multiply(rows, query, out=rows).sum(axis=1)
         return np.asarray(products * np.abs(products) / np.where(squared > 0, squared, 1.0))
 
     def scores(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float64]:
@@ -150,7 +165,9 @@ class Euclidean(Similarity):
     query's gallery in the same way.
     """
 
-    def key_rows(self, query: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def key_rows(
+        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
         """-|q - g|^2 for each row g."""
         rows -= query
         return np.asarray(-np.multiply(rows, rows, out=rows).sum(axis=1))
@@ -194,8 +211,8 @@ def similarity(metric: str) -> Similarity:
 
 
 def _parts(count: int, dimension: int) -> Iterator[slice]:
-    """Slices of ``count`` rows small enough that a float64 copy takes 4 MB: bounded memory, and it stays in the cache."""
-    step = max(1, (1 << 19) // dimension)
+    """Slices of ``count`` rows small enough that a float64 copy takes 1 MB: bounded memory, and it stays in the cache."""
+    step = max(1, (1 << 17) // dimension)
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 

@@ -3,7 +3,8 @@
 from snreid.figures.examples import ChosenQuery, choose_queries
 from snreid.figures.report import Report, render_report, write_report
 from snreid.figures.runs import RunRecord
-from snreid.figures.table import Difference, Domain, SchemeResult, ScoreTable, markdown_table, score_table
+from snreid.figures.table import Difference, Domain, SchemeResult, ScoreTable, score_table
+from snreid.figures.text import markdown_table, text_table
 from snreid.figures.tiles import RankExample, domains_picture, rank_list_picture
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "rank_list_picture",
     "render_report",
     "score_table",
+    "text_table",
     "write_report",
 ]

@@ -1,7 +1,7 @@
 """Curves and intervals as inline SVG, drawn without any plotting library.
 
-Schemes are told apart three times over: by colour (a palette safe for colour-blind readers, set in report.css and different
-for light and dark), by line pattern, and by the shape of a marker that stands beside the scheme's name.
+Schemes are told apart three times over: by colour (a palette safe for colour-blind readers, set in report.css and
+different for light and dark), by line pattern, and by the shape of a marker that stands beside the scheme's name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -56,9 +56,9 @@ def span_of(values: Sequence[float]) -> Span:
 
 
 def spread(wanted: Sequence[float], low: float, high: float, gap: float = LINE) -> list[float]:
-    """Positions for labels near the ``wanted`` ones, at least ``gap`` apart, in the same order, between ``low`` and ``high``.
+    """Positions for labels near the ``wanted`` ones, in their order, ``gap`` or more apart, from ``low`` to ``high``.
 
-    When they do not fit, the lower end gives way: labels never overlap.
+    When they do not fit, ``high`` gives way: labels never overlap.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     placed: list[float] = []
@@ -84,42 +84,44 @@ def marker(style: int, x: float, y: float) -> Html:
     kind = style % STYLES
     if kind == 0:
         return tag("circle", cx=x, cy=y, r=4.2, class_=f"mark s{kind}")
-    corners = {
+    outlines: dict[int, list[tuple[float, float]]] = {
         1: [(-4, -4), (4, -4), (4, 4), (-4, 4)],
         2: [(0, -5.5), (5.5, 0), (0, 5.5), (-5.5, 0)],
         3: [(0, -5), (5, 4), (-5, 4)],
         4: [(0, 5), (5, -4), (-5, -4)],
         5: [(-5, -1.5), (5, -1.5), (5, 1.5), (-5, 1.5)],
         6: [(-1.5, -5), (1.5, -5), (1.5, 5), (-1.5, 5)],
-    }[kind]
+    }
+    corners = outlines[kind]
     return tag("polygon", points=" ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners), class_=f"mark s{kind}")
 
 
 def cmc_figure(title: str, curves: Mapping[str, NDArray[np.float64]], *, styles: Mapping[str, int], span: Span) -> Html:
     """CMC curves of one domain as SVG: (K,) shares between 0 and 1 per scheme, from rank 1, all of one length K >= 2.
 
-    ``styles``: the style number of each scheme, the same in all figures of a report. ``span``: the vertical axis, shared by the domains of a report so that their figures can be compared. Each curve is
-    named at its right end, with its value at rank 1.
+    ``styles``: the style number of each scheme, the same in all figures of a report. ``span``: the vertical axis,
+    shared by the domains of a report so that their figures can be compared. Each curve is named at its right end.
     """
     length = len(next(iter(curves.values())))
     plot_right, plot_bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def x(rank: float) -> float:
+        """Where a rank stands."""
         return LEFT + (rank - 1) / (length - 1) * (plot_right - LEFT)
 
     def y(share: float) -> float:
+        """Where a share stands; the drawing's y grows downwards."""
         return plot_bottom - (share - span.low) / (span.high - span.low) * (plot_bottom - TOP)
 
-    parts = [_axes(x, y, span, [1, *range(5, length + 1, 5)])]
+    parts: list[Html] = [_axes(x, y, span, [1, *range(5, length + 1, 5)])]
     places = spread([y(float(curve[-1])) for curve in curves.values()], TOP + 6, plot_bottom - 2)
     for (name, curve), place in zip(curves.items(), places, strict=True):
         style = styles[name]
+        kind = style % STYLES
         corners = " ".join(f"{x(k):.1f},{y(float(share)):.1f}" for k, share in enumerate(curve, start=1))
         end = y(float(curve[-1]))
         parts += [
-            tag(
-                "polyline", points=corners, class_=f"curve s{style % STYLES}", stroke_dasharray=PATTERNS[style % STYLES]
-            ),
+            tag("polyline", points=corners, class_=f"curve s{kind}", stroke_dasharray=PATTERNS[kind]),
             tag("line", x1=plot_right + 2, y1=end, x2=plot_right + 12, y2=place, class_="leader"),
             marker(style, x(1), y(float(curve[0]))),
             marker(style, plot_right + 19, place),
@@ -140,7 +142,7 @@ def cmc_figure(title: str, curves: Mapping[str, NDArray[np.float64]], *, styles:
 
 def _axes(x: Scale, y: Scale, span: Span, ranks: list[int]) -> Html:
     left, right, bottom = x(ranks[0]), WIDTH - RIGHT, y(span.low)
-    parts = []
+    parts: list[Html] = []
     for share in span.ticks:
         parts += [
             tag("line", x1=left, y1=y(share), x2=right, y2=y(share), class_="grid"),
@@ -165,20 +167,21 @@ def interval_figure(
 ) -> Html:
     """Values with their intervals as SVG: for each group (a domain) one line per scheme.
 
-    ``groups``: (domain, rows of (scheme, style number, value, interval)), shares between 0 and 1. A row shows a dot with
-    its interval and, at the right, the scheme and the value in percent.
+    ``groups``: (domain, rows of (scheme, style number, value, interval)), shares between 0 and 1. A row shows a
+    mark with its interval and, at the right, the scheme and the value in percent.
     """
     bounds = [bound for _, rows in groups for _, _, _, i in rows for bound in (i.low, i.high)]
     span = span_of([min(1.0, max(0.0, bound)) for bound in bounds])
     right, head, foot = WIDTH - 142, 26, 38
 
     def x(share: float) -> float:
+        """Where a share stands; what leaves the span stands at its end."""
         shown = min(span.high, max(span.low, share))
         return 10 + (shown - span.low) / (span.high - span.low) * (right - 10)
 
     height = sum(head + LINE * len(rows) for _, rows in groups) + foot
     bottom = height - foot + 6
-    parts = []
+    parts: list[Html] = []
     for share in span.ticks:
         parts += [
             tag("line", x1=x(share), y1=4, x2=x(share), y2=bottom, class_="grid"),

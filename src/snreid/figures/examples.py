@@ -18,12 +18,12 @@ class ChosenQuery:
 
 
 def choose_queries(
-    baseline: Scores, scheme: Scores, *, baseline_name: str, scheme_name: str
+    baseline: Scores, scheme: Scores, *, baseline_name: str = "Baseline", scheme_name: str = "SNR"
 ) -> tuple[ChosenQuery, ...]:
     """The query the scheme gains most on over the baseline, the one in the middle, and the one it loses most on.
 
     Gain: difference of the average precision. Ties go to the earlier query, so the choice is repeatable. One to three
-    queries, each once (fewer where the split has fewer). Raises ``ExperimentError`` where the two answered other queries.
+    queries, each once (fewer where the split has fewer). Raises ``ExperimentError`` where the two answered others.
     """
     if not np.array_equal(baseline.query_index, scheme.query_index) or len(scheme.query_index) == 0:
         raise ExperimentError(
@@ -42,6 +42,6 @@ def choose_queries(
             rule = f"{scheme_name} {'loses most' if change < 0 else 'gains least'} on this query"
         else:
             rule = f"A query from the middle of what {scheme_name} gains"
-        amount = f"{change:+.0f}".replace("-", "\N{MINUS SIGN}")
+        amount = f"{round(change):+d}".replace("-", "\N{MINUS SIGN}") if round(change) else "0"
         chosen.setdefault(query, ChosenQuery(query, f"{rule} ({amount} points of AP against {baseline_name})"))
     return tuple(chosen.values())

@@ -1,4 +1,4 @@
-"""HTML and SVG as values: whatever is not known to be markup is escaped, so a data set's name can never become a script."""
+"""HTML and SVG as values: what is not known to be markup is escaped, so a data set's name never becomes a script."""
 
 from dataclasses import dataclass
 from html import escape

@@ -61,6 +61,9 @@ class Report:
     """Bootstrap draws per interval."""
     seed: int = 0
     """Of the bootstrap."""
+    same_people: bool = False
+    """True when the domains show the same people (drawn pedestrians): their scores then move together, and the interval
+    of the mean over domains is widened to what holds whatever the correlation."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Names and one-line descriptions of files that lie beside the report, listed at its end."""
 
@@ -75,7 +78,7 @@ class Report:
             )
 
     def table(self) -> ScoreTable:
-        """The numbers alone, for a terminal or ``markdown_table``. Raises ``ExperimentError`` as ``score_table`` does."""
+        """The numbers alone, for a terminal or ``markdown_table``. Raises what ``score_table`` does."""
         return score_table(
             self.domains,
             self.schemes,
@@ -83,14 +86,15 @@ class Report:
             level=self.level,
             resamples=self.resamples,
             seed=self.seed,
+            same_people=self.same_people,
         )
 
 
 def render_report(report: Report) -> str:
     """The report as the text of one HTML file: no outside resource, no script, every given text escaped.
 
-    Reads the images of the domains' samples and of the rank examples (``DataError`` where one cannot be read) and nothing
-    else; the same report gives the same text. Raises ``ExperimentError`` where the scores contradict each other.
+    Reads the images of the domains' samples and of the rank examples (``DataError`` where one cannot be read) and
+    nothing else; same report, same text. Raises ``ExperimentError`` where the scores contradict each other.
     """
     table = report.table()
     parts = {
@@ -134,6 +138,7 @@ def _page(report: Report, sections: Mapping[str, Html]) -> Html:
         "Unseen": " \N{MIDDLE DOT} ".join(unseen) or "none",
         "Seen": " \N{MIDDLE DOT} ".join(seen) + " (other people than in training)" if seen else "",
     }
+    links = [tag("a", name, href=f"#{anchor(name)}") for name in sections]
     return tag(
         "html",
         tag(
@@ -152,11 +157,7 @@ def _page(report: Report, sections: Mapping[str, Html]) -> Html:
                 "header",
                 tag("h1", report.title),
                 tag("dl", *(described(term, words) for term, words in facts.items() if words), class_="facts"),
-                tag(
-                    "nav",
-                    *(tag("a", name, href=f"#{anchor(name)}") for name in sections),
-                    aria_label="Parts of this page",
-                ),
+                tag("nav", *links, aria_label="Parts of this page"),
             ),
             tag("main", *sections.values()),
             tag("footer", tag("p", "Made by snreid. ", report.made or None)),

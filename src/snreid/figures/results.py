@@ -5,22 +5,16 @@ from collections.abc import Sequence
 from snreid.figures.curves import interval_figure
 from snreid.figures.markup import Html, tag
 from snreid.figures.page import described, scrolling, section
-from snreid.figures.table import (
-    METRICS,
-    Cell,
-    Column,
-    Difference,
-    Row,
-    SchemeResult,
-    ScoreTable,
-    p_text,
-    percent,
-    points,
-)
+from snreid.figures.table import METRICS, Cell, Column, Difference, Row, SchemeResult, ScoreTable
+from snreid.figures.text import p_text, percent, points
 
 STAR = "\N{BLACK STAR}"
 RANGE = "\N{EN DASH}"
 SPACE = "\N{NO-BREAK SPACE}"
+MEANING = {
+    False: "takes the domains as independent of each other",
+    True: "allows for any correlation between the domains, since they show the same people",
+}
 
 
 def results_section(table: ScoreTable, schemes: Sequence[SchemeResult], notes: Sequence[str]) -> Html:
@@ -70,7 +64,7 @@ def _compared(gap: Difference, table: ScoreTable) -> str:
 def _tally(differences: Sequence[Difference]) -> str:
     above = sum(gap.value > 0 for gap in differences)
     clear = sum(gap.clear for gap in differences)
-    return f". Higher on {above} of {len(differences)} domains; the difference is clear of 0 on {clear}"
+    return f". Higher on {above} of {len(differences)} domains; clearly different on {clear}"
 
 
 def signed(text: str) -> str:
@@ -135,12 +129,14 @@ def _table_cell(cell: Cell | None, column: Column) -> Html:
 def _caption(table: ScoreTable) -> str:
     level = f"{100 * table.level:.0f}{SPACE}%"
     text = f"Values in percent; under a value its {level} interval; {STAR} marks the best of a column."
+    if table.columns[0].kind == "mean":
+        text += f" The interval of the mean over domains {MEANING[table.same_people]}."
     cells = [cell for _, rows in table.groups for row in rows for cell in row.cells if cell is not None]
     if any(len(cell.seeds) > 1 for cell in cells):
         text += " With several seeds the value is their mean, and the range of the seeds stands below."
     if any(cell.difference is not None for cell in cells):
         text += (
             f" The signed number is the difference to {table.baseline} in points with its paired interval,"
-            " in bold where the interval leaves out 0."
+            f" in bold where that leaves out 0 and p, where shown, is at most {1 - table.level:.2g}."
         )
     return text

@@ -66,20 +66,27 @@ def experiment_section(runs: Sequence[RunRecord], beside: Mapping[str, str]) -> 
     names = list(dict.fromkeys(name for column in columns for name in column))
     shared = [name for name in names if len({column.get(name) for column in columns}) == 1]
     versions = {name: version for run in runs for name, version in run.versions.items()}
-    commands = [
-        tag("div", tag("h4", run.name), tag("pre", tag("code", "\n".join(run.commands))))
-        for run in runs
-        if run.commands
-    ]
     return section(
         "Experiment",
         scrolling(_differing(runs, columns, [n for n in names if n not in shared]), "The runs") if runs else None,
-        tag("h3", "Commands") if commands else None,
-        *commands,
+        *_commands(runs),
         _pairs(f"Settings that all runs share ({len(shared)})", {name: columns[0][name] for name in shared}),
         _pairs("Versions", versions),
         _pairs("Files beside this report", beside),
     )
+
+
+def _commands(runs: Sequence[RunRecord]) -> list[Html]:
+    """Each set of commands once, under the names of the runs it made."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        if run.commands:
+            names.setdefault(run.commands, []).append(run.name)
+    blocks = [
+        tag("div", tag("h4", ", ".join(made)), tag("pre", tag("code", "\n".join(commands))))
+        for commands, made in names.items()
+    ]
+    return [tag("h3", "Commands"), *blocks] if blocks else []
 
 
 def _differing(runs: Sequence[RunRecord], columns: Sequence[Mapping[str, str]], names: Sequence[str]) -> Html:

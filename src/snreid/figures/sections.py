@@ -5,29 +5,30 @@ from collections.abc import Sequence
 from snreid.figures.curves import cmc_figure, span_of
 from snreid.figures.markup import Html, tag
 from snreid.figures.page import described, folded, picture, plain_table, row, scrolling, section
-from snreid.figures.table import Domain, SchemeResult, ScoreTable, percent
+from snreid.figures.table import Domain, SchemeResult, ScoreTable
+from snreid.figures.text import percent
 
 TERMS = {
-    "Query and gallery": "A query is an image of a person. The gallery holds images of many people; the program sorts it "
-    "by likeness to the query. Images of the same person from the query's own camera are ignored: finding those is too "
-    "easy.",
+    "Query and gallery": "A query is an image of a person. The gallery holds images of many people; the program sorts "
+    "it by likeness to the query. Images of the same person from the query's own camera are ignored: finding those is "
+    "too easy.",
     "rank-1": "The share of queries whose very first gallery image shows the right person.",
     "CMC at k": "The share of queries with the right person among the first k images. At k = 1 it is rank-1.",
-    "mAP": "Mean average precision: 100 % when, for every query, all images of the right person stand before all others. "
-    "It counts the matches that are hard to find too, so it is usually lower than rank-1.",
-    "Seen and unseen": "A seen domain gave training images; its test shows other people under the same cameras. An unseen "
-    "domain gave none: its cameras, light and scenes are new to the program. Unseen is what counts in use.",
-    "Difference and p": "Both schemes answered the same queries, so they are compared query by query. Where the interval "
-    "of the difference holds 0, or p is large, the data do not tell the two apart.",
-    "Skipped queries": "Queries without any valid match in the gallery. They are counted and shown, and are in no mean.",
+    "mAP": "Mean average precision: 100 % when, for every query, all images of the right person stand before all "
+    "others. It counts the matches that are hard to find too, so it is usually lower than rank-1.",
+    "Seen and unseen": "A seen domain gave training images; its test shows other people under the same cameras. An "
+    "unseen domain gave none: its cameras, light and scenes are new to the program. Unseen is what counts in use.",
+    "Difference and p": "Both schemes answered the same queries, so they are compared query by query. Where the "
+    "interval of the difference holds 0, or p is large, the data do not tell the two apart.",
+    "Skipped queries": "Queries without any valid match in the gallery. They are counted and shown, and in no mean.",
 }
 
 
 def reading_section(table: ScoreTable, selection: str, resamples: int) -> Html:
     """What the words mean, for a reader from outside the field, and how the models were chosen."""
     interval = (
-        f"How far the value may move by the luck of which queries were drawn ({resamples:,} bootstrap resamples of the "
-        "queries). It does not cover the luck of training; several seeds do."
+        "How far the value may move by the luck of who was photographed and chosen as a query "
+        f"({resamples:,} bootstrap resamples). It does not cover the luck of training; several seeds do."
     )
     terms = {**TERMS, f"{100 * table.level:.0f} % interval": interval}
     return section(

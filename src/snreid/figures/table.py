@@ -6,14 +6,14 @@ interval is a bootstrap over the per-query differences.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
-from snreid.evaluation.uncertainty import bootstrap_interval
-from snreid.records import Interval, Sample, Scores
+from snreid.evaluation.uncertainty import bootstrap_interval, sign_flip_p_value
+from snreid.records import Interval, Sample, Scores, Split
 
 Values = NDArray[np.float64]
 
@@ -44,6 +44,22 @@ class Domain:
     """A sentence for a reader who has never heard of the domain."""
     samples: tuple[Sample, ...] = ()
     """A few images to show, usually 8 to 12."""
+    query: Split | None = None
+    """The queries, in the order that was scored. With them the bootstrap draws whole persons instead of queries,
+    which is the more honest interval: the queries of one person are not independent."""
+
+    def groups(self, scores: Scores) -> NDArray[np.int64] | None:
+        """(V,) person of every valid query, or None without ``query``. Raises ``ExperimentError`` for another split."""
+        if self.query is None:
+            return None
+        if len(self.query) != scores.queries:
+            raise ExperimentError(
+                "the queries of a domain are those that were scored",
+                came=f"{len(self.query)} queries in the split of {self.name!r}, {scores.queries} in its scores",
+                repair="give the query split that the scores were computed from",
+            )
+        persons: NDArray[np.int64] = self.query.persons[scores.query_index]
+        return persons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +70,6 @@ class SchemeResult:
     """As shown: Baseline, Baseline-IN, SNR."""
     scores: Mapping[str, Scores | tuple[Scores, ...]]
     """Domain name -> scores, or one ``Scores`` per seed. A domain may be missing: its cell says so."""
-    p_values: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """(metric name, domain name) -> p value, 0 to 1, of a paired test against the baseline; shown where given."""
     description: str = ""
     """What the scheme is, in a sentence."""
 
@@ -98,11 +112,13 @@ class Difference:
     value: float
     interval: Interval
     p_value: float | None = None
+    """Two-sided sign-flip test, 0 < p <= 1; None for a mean over domains."""
 
     @property
     def clear(self) -> bool:
-        """True when the interval does not hold 0."""
-        return self.interval.low > 0 or self.interval.high < 0
+        """True when the interval leaves out 0 and the test, where there is one, agrees at the same level."""
+        apart = self.interval.low > 0 or self.interval.high < 0
+        return apart and (self.p_value is None or self.p_value <= 1 - self.interval.level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +167,8 @@ class ScoreTable:
     baseline: str
     level: float
     """Confidence level of every interval, such as 0.95."""
+    same_people: bool = False
+    """How the intervals of the mean were made, see ``mean_with_interval``."""
 
     def rows(self, metric: str) -> tuple[Row, ...]:
         """The rows of one metric. Raises KeyError for a metric the table does not have."""
@@ -165,26 +183,47 @@ def score_table(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    same_people: bool = False,
 ) -> ScoreTable:
     """Schemes x domains with intervals: the mean over the unseen domains (from two on), these, then the seen ones.
 
     ``baseline``: the scheme all others are compared with; where no scheme bears the name, no differences are shown.
-    ``level``, ``resamples``, ``seed``: of the bootstrap. Raises ``ExperimentError`` when there is nothing to show, a name
-    appears twice, or a scheme answered other queries than the baseline.
+    ``level``, ``resamples``, ``seed``: of the bootstrap and the sign-flip test. ``same_people``: see
+    ``mean_with_interval``. Raises ``ExperimentError`` when there is nothing to show, a name appears twice, or a scheme
+    answered other queries than the baseline.
     """
     _check_names("domain", [domain.name for domain in domains])
     _check_names("scheme", [scheme.name for scheme in schemes])
     ordered = sorted(domains, key=lambda domain: domain.seen)
     base = next((scheme for scheme in schemes if scheme.name == baseline), None)
+    draw = _Draw(level, resamples, seed)
     groups = []
     for metric in METRICS:
         rows = []
         for scheme in schemes:
-            cells = [_cell(metric, d.name, scheme, base, level, resamples, seed) for d in ordered]
+            cells = [_cell(metric, domain, scheme, base, draw) for domain in ordered]
             unseen = [cell for cell, domain in zip(cells, ordered, strict=True) if not domain.seen]
-            rows.append(Row(scheme.name, (_mean_cell(unseen), *cells) if len(unseen) > 1 else tuple(cells)))
+            mean = [_mean_cell(unseen, same_people)] if len(unseen) > 1 else []
+            rows.append(Row(scheme.name, (*mean, *cells)))
         groups.append((metric.name, _mark_best(rows)))
-    return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline, level)
+    return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline, level, same_people)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """How uncertainty is drawn, the same for all cells."""
+
+    level: float
+    resamples: int
+    seed: int
+
+    def interval(self, values: Values, groups: NDArray[np.int64] | None) -> Interval:
+        """Of the mean of (V,) values, whole groups drawn where there are some."""
+        return bootstrap_interval(values, level=self.level, resamples=self.resamples, seed=self.seed, groups=groups)
+
+    def p_value(self, values: Values, groups: NDArray[np.int64] | None) -> float:
+        """Of (V,) paired differences, one sign per group where there are some."""
+        return sign_flip_p_value(values, resamples=self.resamples, seed=self.seed, groups=groups)
 
 
 def _check_names(kind: str, names: list[str]) -> None:
@@ -209,65 +248,62 @@ def _columns(domains: list[Domain], schemes: tuple[SchemeResult, ...]) -> tuple[
     return tuple(columns)
 
 
-def _cell(
-    metric: Metric,
-    domain: str,
-    scheme: SchemeResult,
-    base: SchemeResult | None,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> Cell | None:
-    runs = scheme.runs(domain)
+def _cell(metric: Metric, domain: Domain, scheme: SchemeResult, base: SchemeResult | None, draw: _Draw) -> Cell | None:
+    runs = scheme.runs(domain.name)
     if not runs:
         return None
-    values = scheme.per_query(metric, domain)
+    values, groups = scheme.per_query(metric, domain.name), domain.groups(runs[0])
     difference = None
-    if base is not None and base.name != scheme.name and base.runs(domain):
-        if not np.array_equal(runs[0].query_index, base.runs(domain)[0].query_index):
+    if base is not None and base.name != scheme.name and base.runs(domain.name):
+        if not np.array_equal(runs[0].query_index, base.runs(domain.name)[0].query_index):
             raise ExperimentError(
                 "a scheme is compared with the baseline on the same queries",
-                came=f"{scheme.name!r} and {base.name!r} have different valid queries on {domain!r}",
+                came=f"{scheme.name!r} and {base.name!r} have different valid queries on {domain.name!r}",
                 repair="score both on the same query and gallery split",
             )
-        change = values - base.per_query(metric, domain)
-        interval = bootstrap_interval(change, level=level, resamples=resamples, seed=seed)
-        difference = Difference(float(change.mean()), interval, scheme.p_values.get((metric.name, domain)))
+        change = values - base.per_query(metric, domain.name)
+        difference = Difference(float(change.mean()), draw.interval(change, groups), draw.p_value(change, groups))
     return Cell(
         value=float(values.mean()),
-        interval=bootstrap_interval(values, level=level, resamples=resamples, seed=seed),
+        interval=draw.interval(values, groups),
         seeds=tuple(float(metric.per_query(scores).mean()) for scores in runs),
         difference=difference,
     )
 
 
-def _mean_cell(cells: list[Cell | None]) -> Cell | None:
+def _mean_cell(cells: list[Cell | None], same_people: bool) -> Cell | None:
     """The mean over domains; None unless the scheme was scored on all of them."""
     scored = [cell for cell in cells if cell is not None]
     if len(scored) < len(cells):
         return None
-    differences = [cell.difference for cell in scored if cell.difference is not None]
+    gaps = [cell.difference for cell in scored if cell.difference is not None]
     difference = None
-    if len(differences) == len(scored):
-        value, interval = mean_with_interval([d.value for d in differences], [d.interval for d in differences])
-        difference = Difference(value, interval)
-    value, interval = mean_with_interval([cell.value for cell in scored], [cell.interval for cell in scored])
+    if len(gaps) == len(scored):
+        change = mean_with_interval([g.value for g in gaps], [g.interval for g in gaps], same_people=same_people)
+        difference = Difference(*change)
+    value, interval = mean_with_interval(
+        [cell.value for cell in scored], [cell.interval for cell in scored], same_people=same_people
+    )
     count = min(len(cell.seeds) for cell in scored)
     seeds = tuple(float(np.mean([cell.seeds[i] for cell in scored])) for i in range(count))
     return Cell(value, interval, seeds, difference)
 
 
-def mean_with_interval(values: list[float], intervals: list[Interval]) -> tuple[float, Interval]:
-    """The mean of independent estimates and its interval, from the intervals of the parts.
+def mean_with_interval(
+    values: list[float], intervals: list[Interval], *, same_people: bool = False
+) -> tuple[float, Interval]:
+    """The mean of n >= 1 estimates and its interval, from their intervals (all of one level).
 
-    ``values``: n estimates; ``intervals``: theirs, all of one level; n >= 1. The distances from value to bound add as
-    squares, each side by itself (MOVER: Zou and Donner 2008, doi.org/10.1002/sim.3095); domains have queries of their own.
+    The distances from value to bound add as squares, each side by itself, which holds for independent estimates (MOVER:
+    Zou and Donner 2008, doi.org/10.1002/sim.3095). ``same_people``: the domains show the same people, so their scores
+    move together; the distances then add as they are, the widest that any correlation allows.
     """
     centre = float(np.mean(values))
     below = np.array([value - interval.low for value, interval in zip(values, intervals, strict=True)])
     above = np.array([interval.high - value for value, interval in zip(values, intervals, strict=True)])
-    down, up = np.sqrt((below**2).sum()) / len(values), np.sqrt((above**2).sum()) / len(values)
-    return centre, Interval(centre - float(down), centre + float(up), intervals[0].level)
+    order = 1 if same_people else 2
+    down, up = (float(np.linalg.norm(side, ord=order)) / len(values) for side in (below, above))
+    return centre, Interval(centre - down, centre + up, intervals[0].level)
 
 
 def _mark_best(rows: list[Row]) -> tuple[Row, ...]:
@@ -281,63 +317,4 @@ def _mark_best(rows: list[Row]) -> tuple[Row, ...]:
 
 def _with_best(cell: Cell | None, top: float) -> Cell | None:
     # 1e-12 because a mean over seeds and a single run may round the same value differently.
-    return cell and Cell(cell.value, cell.interval, cell.seeds, cell.difference, best=cell.value > top - 1e-12)
-
-
-def percent(share: float) -> str:
-    """A share between 0 and 1 as percent with one decimal, without the sign: 0.4123 -> ``41.2``."""
-    return f"{100 * share:.1f}"
-
-
-def points(share: float) -> str:
-    """A difference of shares in points with its sign: 0.031 -> ``+3.1``; what rounds to zero has none."""
-    shown = f"{100 * share:+.1f}"
-    return "0.0" if shown in ("+0.0", "-0.0") else shown
-
-
-def p_text(p_value: float) -> str:
-    """A p value as it is read: ``p = 0.03``, never ``p = 0``."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}" if p_value < 0.1 else f"p = {p_value:.2f}"
-
-
-def markdown_table(table: ScoreTable) -> str:
-    """The table as Markdown, padded so that it also reads well in a terminal.
-
-    One line per metric and scheme: value and interval in percent, then the difference to the baseline with its interval in
-    points; the best of each column in ``**``. Ends with the queries and the skipped ones; no trailing newline.
-    """
-    head = [
-        "metric",
-        "scheme",
-        *(_plain(f"{c.name} ({c.kind})" if c.kind != "mean" else c.name) for c in table.columns),
-    ]
-    lines = [
-        [name, _plain(row.scheme), *(_markdown_cell(cell) for cell in row.cells)]
-        for name, rows in table.groups
-        for row in rows
-    ]
-    lines.append(["queries", "(skipped)", *(f"{column.queries} ({column.skipped})" for column in table.columns)])
-    widths = [max(3, *(len(line[i]) for line in [head, *lines])) for i in range(len(head))]
-    rule = ["-" * width for width in widths]
-    return "\n".join(
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
-        for line in [head, rule, *lines]
-    )
-
-
-def _plain(text: str) -> str:
-    # A bar or a line break in a name would break the table; "<" would be read as HTML by a Markdown renderer.
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-
-
-def _markdown_cell(cell: Cell | None) -> str:
-    if cell is None:
-        return "not scored"
-    value = percent(cell.value)
-    text = f"{f'**{value}**' if cell.best else value} [{percent(cell.interval.low)}, {percent(cell.interval.high)}]"
-    if cell.difference is not None:
-        gap = cell.difference
-        text += f" {points(gap.value)} [{points(gap.interval.low)}, {points(gap.interval.high)}]"
-        if gap.p_value is not None:
-            text += f" {p_text(gap.p_value)}"
-    return text
+    return cell and replace(cell, best=cell.value > top - 1e-12)

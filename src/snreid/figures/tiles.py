@@ -45,7 +45,7 @@ class RankExample:
             strange = sorted(set(ranks.verdict) - set(VERDICT_COLOURS))
             if outside or strange or not len(ranks.gallery) == len(ranks.score) == len(ranks.verdict):
                 raise ExperimentError(
-                    "a rank list has one position inside the gallery, one score and one verdict (right, wrong or ignored) per entry",
+                    "each entry of a rank list has a gallery position, a score and a verdict (right, wrong, ignored)",
                     came=f"scheme {scheme!r}: positions outside {outside}, verdicts {strange}, lengths "
                     f"{len(ranks.gallery)}, {len(ranks.score)}, {len(ranks.verdict)}",
                     repair="make the list with evaluation's ranking on the same gallery split",
@@ -58,7 +58,7 @@ class RankExample:
 
 
 def fit(pixels: Pixels, height: int, width: int | None = None) -> Image.Image:
-    """The image, at most ``height`` x ``width`` pixels (``width`` defaults to ``height``), its proportions kept, never enlarged."""
+    """The image, at most ``height`` x ``width`` pixels (default: a square), its proportions kept, never enlarged."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
     scale = min(1.0, height / image.height, (width or height) / image.width)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -75,8 +75,9 @@ def data_uri(pixels: Pixels, *, height: int = 160, quality: int = 85) -> str:
 def rank_list_picture(example: RankExample, *, first: int = 10, height: int = 160) -> Image.Image:
     """Rank lists as one picture: a row per scheme, the query at the left, then the ``first`` best gallery images.
 
-    Every gallery image has a frame in the colour of its verdict and a drawn sign: a tick (right), a cross (wrong), a bar
-    (ignored). ``height``: of one image in pixels; images are half as wide. Raises ``DataError`` for an unreadable image.
+    Every gallery image has a frame in the colour of its verdict and a drawn sign: a tick (right), a cross (wrong), a
+    bar (ignored). ``height``: of one image in pixels; images are half as wide. Raises ``DataError`` for an unreadable
+    image.
     """
     width, gap, title, foot = height // 2, 8, 26, 30
     count = max(min(first, len(ranks.gallery)) for _, ranks in example.lists)

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 from torch.nn import functional
 
-from snreid.distances import PairDistances, euclidean_pairs, half_cosine_pairs
+from snreid.distances import PairDistances, euclidean_pairs, half_cosine_pairs, rows
 from snreid.errors import ExperimentError
 from snreid.losses import Loss
 from snreid.losses.triplet import Pairs, hardest_pairs, mean_over, negative_mask, positive_mask
@@ -85,29 +86,24 @@ def dual_causality(
     drawn = rotated_pairs(persons) if form == "paper" else None
     if terms != "destruction":
         pairs = drawn or hardest_pairs(vectors.restored, persons)
-        restored = _gaps(vectors.restored, vectors.normalized, pairs, form, constant)
-        loss = loss + mean_over(functional.softplus(restored[0]) + functional.softplus(-restored[1]), pairs.valid)
+        positive = _gap(vectors.restored, vectors.normalized, pairs.positive, form, constant)
+        negative = _gap(vectors.restored, vectors.normalized, pairs.negative, form, constant)
+        loss = loss + mean_over(functional.softplus(positive) + functional.softplus(-negative), pairs.valid)
     if terms != "clarification":
         pairs = drawn or hardest_pairs(vectors.contaminated, persons)
-        contaminated = _gaps(vectors.contaminated, vectors.normalized, pairs, form, constant)
-        loss = loss + mean_over(
-            functional.softplus(-contaminated[0]) + functional.softplus(contaminated[1]), pairs.valid
-        )
+        positive = _gap(vectors.contaminated, vectors.normalized, pairs.positive, form, constant)
+        negative = _gap(vectors.contaminated, vectors.normalized, pairs.negative, form, constant)
+        loss = loss + mean_over(functional.softplus(-positive) + functional.softplus(negative), pairs.valid)
     return loss
 
 
-def _gaps(
-    vectors: ChannelVectors, normalized: ChannelVectors, pairs: Pairs, form: Form, constant: bool
-) -> tuple[PairDistances, PairDistances]:
-    """(B,) d(v_a, v_p) - d(f~_a, f~_p) and (B,) d(v_a, v_n) - d(f~_a, f~_n); the second terms are exactly 0 if
-    ``constant``."""
+def _gap(
+    vectors: ChannelVectors, normalized: ChannelVectors, partner: Int64[Tensor, "batch"], form: Form, constant: bool
+) -> PairDistances:
+    """(B,) d(v_a, v_b) - d(f~_a, f~_b) of each row a and its partner row b; the second term is exactly 0 if constant."""
     distance = half_cosine_pairs if form == "paper" else euclidean_pairs
-
-    def to(partner: Tensor) -> PairDistances:
-        own = distance(vectors, vectors[partner])
-        return own if constant else own - distance(normalized, normalized[partner])
-
-    return to(pairs.positive), to(pairs.negative)
+    own = distance(vectors, rows(vectors, partner))
+    return own if constant else own - distance(normalized, rows(normalized, partner))
 
 
 def rotated_pairs(persons: PersonIds) -> Pairs:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from snreid.distances import euclidean_matrix, euclidean_pairs
+from snreid.distances import euclidean_matrix, euclidean_pairs, rows
 from snreid.errors import ExperimentError
 from snreid.losses import Loss
 from snreid.outputs import Outputs
@@ -71,7 +71,8 @@ def batch_hard_triplet(vectors: Embeddings, persons: PersonIds, margin: float | 
     mean; 0 if all do.
     """
     pairs = hardest_pairs(vectors, persons)
-    gap = euclidean_pairs(vectors, vectors[pairs.positive]) - euclidean_pairs(vectors, vectors[pairs.negative])
+    to_positive = euclidean_pairs(vectors, rows(vectors, pairs.positive))
+    gap = to_positive - euclidean_pairs(vectors, rows(vectors, pairs.negative))
     return mean_over(functional.softplus(gap) if margin is None else (gap + margin).relu(), pairs.valid)
 
 

@@ -78,12 +78,17 @@ class _Restitution(torch.autograd.Function):
 
     @staticmethod
     def forward(maps: Tensor, eps: float, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """One read for the statistics, one read and one write for the maps."""
         mean, variance = _statistics(maps)
         slope, offset, share = affine(mean, variance, eps, *weights)
         return _affine_maps(maps, slope, offset), mean, variance, share
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
+        """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
+        """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
+        """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
         maps, ctx.eps, *weights = inputs
         _, mean, variance, _ = output
         ctx.save_for_backward(maps, mean, variance, *weights)
@@ -99,7 +104,9 @@ class _Restitution(torch.autograd.Function):
             leaves = [part.detach().requires_grad_() for part in (mean, variance, *weights)]
             slope, offset, share = affine(leaves[0], leaves[1], ctx.eps, *leaves[2:])
             d_slope, d_offset = _affine_sums(maps, d_maps)
-            inner = torch.autograd.grad((slope, offset, share), leaves, (d_slope, d_offset, d_share))
+            # One scalar with the wanted gradients: handing them to grad() would first import seconds of symbolic shapes.
+            along = (slope * d_slope + offset * d_offset + share * d_share).sum()
+            inner = torch.autograd.grad(along, leaves)
         positions = maps.shape[2] * maps.shape[3]
         steep = 2 * (d_variance + inner[1]) / positions
         level = (d_mean + inner[0]) / positions - steep * mean

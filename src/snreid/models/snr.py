@@ -94,6 +94,11 @@ class SNR(nn.Module):
         """True when f~ is the same vector for every image: pool(F~) = beta (method.md 1.2)."""
         return self.pool_kind == "mean"
 
+    @property
+    def has_closed_form(self) -> bool:
+        """True for the gates with one value per image and channel: F~+ is one affine map (method.md 1.1)."""
+        return self.gate_kind in ("channel", "two_gates")
+
     def extra_repr(self) -> str:
         """The settings, for ``print(model)``."""
         return f"{self.channels}, gate={self.gate_kind}, pool={self.pool_kind}, eps={self.eps}, layout={self.layout}"
@@ -110,10 +115,7 @@ class SNR(nn.Module):
         """
         with _full_precision(maps):
             inner = self._maps(maps)
-            if self.gate_kind in ("channel", "two_gates"):
-                split = self._split_closed(inner)
-            else:
-                split = self._split_maps(inner)
+            split = self._split_closed(inner) if self.has_closed_form else self._split_maps(inner)
             return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
 
     def _maps(self, maps: Tensor) -> Maps:
@@ -138,7 +140,7 @@ class SNR(nn.Module):
 
     def _restored(self, maps: Maps) -> Maps:
         """F~+ alone: what inference needs."""
-        if self.gate_kind in ("channel", "two_gates"):
+        if self.has_closed_form:
             return self._closed(maps).maps
         normalized, residual = self._residual(maps)
         return (normalized + self._parts(residual)[0]).to(maps.dtype)

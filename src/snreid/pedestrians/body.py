@@ -38,18 +38,30 @@ def pose(identity: Identity, moment: Moment) -> _Skeleton:
         phase = moment.phase + (0.0 if side > 0 else 0.5)
         swing = moment.stride * sine(phase)
         bend = moment.stride * 1.4 * max(0.0, sine(phase - 0.22)) + 0.008
-        hip = (side * 0.088 * build.hips, hip_height, 0.0)
+        hip = (side * 0.078 * build.hips, hip_height, 0.0)
         knee = _hang(hip, swing, side * 0.003, leg)
         ankle = _hang(knee, swing - bend, 0.0, leg)
-        hips.append(hip), knees.append(knee), ankles.append(ankle)
+        hips.append(hip)
+        knees.append(knee)
+        ankles.append(ankle)
         tilts.append(max(0.0, sine(bend)) * 0.8)
         carries = identity.bag in ("handbag", "shopping") and side == identity.bag_side
         arm = -moment.stride * (0.25 if carries else 0.9) * sine(phase)
-        shoulder = (side * 0.185 * build.shoulders, 0.805 * tall, -0.01)
+        shoulder = (side * 0.178 * build.shoulders, 0.787 * tall, -0.01)
         elbow = _hang(shoulder, arm - 0.01, side * (0.028 + 0.03 * (build.girth - 1.0)), 0.172 * tall)
         hand = _hang(elbow, arm + 0.02 + max(0.0, arm) * 0.8, side * 0.008, 0.155 * tall)
-        shoulders.append(shoulder), elbows.append(elbow), hands.append(hand)
-    return _Skeleton(*(tuple(pair) for pair in (hips, knees, ankles, shoulders, elbows, hands, tilts)))  # type: ignore[arg-type]
+        shoulders.append(shoulder)
+        elbows.append(elbow)
+        hands.append(hand)
+    return _Skeleton(
+        hips=(hips[0], hips[1]),
+        knees=(knees[0], knees[1]),
+        ankles=(ankles[0], ankles[1]),
+        shoulders=(shoulders[0], shoulders[1]),
+        elbows=(elbows[0], elbows[1]),
+        hands=(hands[0], hands[1]),
+        tilt=(tilts[0], tilts[1]),
+    )
 
 
 def _hang(top: Point, forward: float, outward: float, length: float) -> Point:
@@ -64,7 +76,7 @@ def person_solids(identity: Identity, moment: Moment) -> list[Solid]:
     bones = pose(identity, moment)
     solids = [
         *_legs(identity, bones),
-        *_torso(identity),
+        *_torso(identity, bones),
         *_arms(identity, bones),
         *_head(identity.head, identity.build.height, identity.build.head),
         *_bag(identity, bones),
@@ -85,20 +97,36 @@ def _legs(identity: Identity, bones: _Skeleton) -> list[Solid]:
         hip, knee, ankle = bones.hips[side], bones.knees[side], bones.ankles[side]
         upper = fabric if long or bottom.kind == "shorts" else skin
         lower = fabric if long else skin
-        wide = 0.086 * thick * (loose if long else 1.12 if bottom.kind == "shorts" else 0.92)
+        wide = 0.081 * thick * (loose if long else 1.10 if bottom.kind == "shorts" else 0.85)
         narrow = 0.060 * thick * (loose if long else 1.25 if bottom.kind == "shorts" else 0.9)
         solids.append(limb(hip, knee, wide, narrow, upper))
         calf, ankle_width = (0.058 * thick * loose, 0.05 * loose) if long else (0.053 * thick, 0.036 * thick)
         solids.append(ellipsoid(knee, (calf, calf, calf * 1.1), lower))
         solids.append(limb(knee, ankle, calf, ankle_width, lower))
-        solids.append(_shoe(identity, ankle, bones.tilt[side]))  # type: ignore[arg-type]
-    tall = build.height
+        solids.append(_shoe(identity, ankle, bones.tilt[side]))
     if bottom.kind in ("skirt", "long skirt"):
-        hem = (0.29 if bottom.kind == "skirt" else 0.12) * tall
-        spread = max(abs(bones.knees[0][2] - bones.knees[1][2]) * 0.55, 0.0)
-        radius = 0.18 * build.hips + 0.045
-        solids.append(upright(hem, 0.55 * tall, radius + 0.3 * spread, 0.145 * build.hips, 0.78 + spread, fabric))
+        hem = 0.29 if bottom.kind == "skirt" else 0.12
+        solids += _drape(identity, bones, hem, 0.045, fabric)
     return solids
+
+
+def _drape(identity: Identity, bones: _Skeleton, hem: float, flare: float, cloth: Surface) -> list[Solid]:
+    """A skirt or a coat's lower part, from waist to ``hem`` (share of the height), wide enough to step in."""
+    tall, thick = identity.build.height, identity.build.limbs
+    hips = 0.078 * identity.build.hips + 0.088 * thick
+    reach = 0.0
+    for side in (0, 1):
+        (_, top, start), (_, knee, middle), (_, ankle, end) = bones.hips[side], bones.knees[side], bones.ankles[side]
+        at = middle if hem * tall >= knee else middle + (end - middle) * (knee - hem * tall) / (knee - ankle)
+        at = start + (at - start) * min(1.0, (top - hem * tall) / (top - knee))
+        reach = max(reach, abs(at) + 0.075 * thick, abs(middle) * 0.9 + 0.07 * thick)
+    low = hips + flare
+    depth = max(0.72, reach / low)
+    return [
+        upright(hem * tall, 0.47 * tall, low, hips, depth, cloth),
+        # Closes the wide cone, or one could look down into it.
+        ellipsoid((0.0, 0.47 * tall, 0.0), (hips, hips * depth, 0.065 * tall), cloth, origin=(0.0, 0.47 * tall)),
+    ]
 
 
 def _shoe(identity: Identity, ankle: Point, tilt: float) -> Solid:
@@ -154,7 +182,7 @@ def _straps(identity: Identity) -> tuple[Decal, ...]:
     return ()
 
 
-def _torso(identity: Identity) -> list[Solid]:
+def _torso(identity: Identity, bones: _Skeleton) -> list[Solid]:
     build, jacket, top = identity.build, identity.jacket, identity.top
     tall, worn = build.height, jacket.kind != "none"
     outer = jacket if worn else top
@@ -162,26 +190,29 @@ def _torso(identity: Identity) -> list[Solid]:
     hem = {"none": 0.50, "open": 0.465, "zipped": 0.475, "coat": 0.30}[jacket.kind] * tall
     cloth = Surface(outer.colour, outer.pattern, outer.second, outer.period, (*decals, *_straps(identity)),
                     (hem, 0.82 * tall))  # fmt: skip
-    more = 0.022 if worn else 0.012 if top.kind == "jumper" else 0.0
+    more = 0.024 if worn else 0.015 if top.kind == "jumper" else 0.008
     waist = 0.128 * build.girth + more
     chest = 0.150 * build.shoulders + 0.02 * (build.girth - 1.0) + more
     hips = 0.152 * build.hips * (0.5 + 0.5 * build.girth) + more
     fabric = Surface(identity.bottom.colour, identity.bottom.pattern, identity.bottom.second, identity.bottom.period)
     solids = [
-        upright(0.47 * tall, 0.56 * tall, hips - more, hips - more, 0.68, fabric),
-        ellipsoid((0.0, 0.475 * tall, 0.0), (hips - more, 0.1, 0.06), fabric),
+        upright(0.47 * tall, 0.51 * tall, hips - more, hips - more, 0.68, fabric),
+        ellipsoid((0.0, 0.475 * tall, 0.0), (hips - more, (hips - more) * 0.68, 0.06), fabric),
         upright(max(hem, 0.50 * tall), 0.60 * tall, hips, waist, 0.70, cloth),
         upright(0.60 * tall, 0.785 * tall, waist, chest, 0.66, cloth),
-        ellipsoid((0.0, 0.785 * tall, 0.0), (chest + 0.028, chest * 0.64, 0.045 * tall), cloth,
-                  origin=(0.0, 0.785 * tall)),
+        ellipsoid((0.0, 0.775 * tall, -0.005), (0.172 * build.shoulders + more, chest * 0.68, 0.052 * tall), cloth,
+                  origin=(0.0, 0.775 * tall)),
+        ellipsoid((0.0, 0.806 * tall, -0.02), (0.115 * build.shoulders, 0.062, 0.034 * tall), cloth,
+                  origin=(0.0, 0.806 * tall)),
         ellipsoid((0.0, 0.825 * tall, -0.005), (0.058, 0.06, 0.06), Surface(identity.head.skin)),
     ]  # fmt: skip
-    if hem < 0.50 * tall:
-        flare = 0.02 if jacket.kind == "coat" else 0.004
-        solids.append(upright(hem, 0.50 * tall, hips + flare, hips, 0.72, cloth))
+    if jacket.kind == "coat":
+        solids += _drape(identity, bones, hem / tall, 0.035, cloth)
+    elif hem < 0.50 * tall:
+        solids.append(upright(hem, 0.50 * tall, hips + 0.004, hips, 0.70, cloth))
     if build.girth > 1.08:
-        belly = (waist * 0.94, waist * 0.82, 0.09 * tall)
-        solids.append(ellipsoid((0.0, 0.60 * tall, 0.035), belly, cloth, origin=(0.0, 0.60 * tall)))
+        belly = (waist * 0.97, waist * 0.74, 0.115 * tall)
+        solids.append(ellipsoid((0.0, 0.60 * tall, 0.022), belly, cloth, origin=(0.0, 0.60 * tall)))
     return solids
 
 
@@ -201,7 +232,7 @@ def _arms(identity: Identity, bones: _Skeleton) -> list[Solid]:
         wide = 0.054 * build.limbs + more + (0.006 if short and not worn else 0.0)
         narrow = 0.042 * build.limbs + more + (0.008 if short and not worn else 0.0)
         wrist = 0.034 * build.limbs + more if long else 0.027 * build.limbs
-        solids.append(ellipsoid(shoulder, (wide * 1.1, wide * 1.1, wide * 1.1), upper if long or short else skin))
+        solids.append(ellipsoid(shoulder, (wide * 1.03, wide * 1.03, wide * 1.03), upper))
         solids.append(limb(shoulder, elbow, wide, narrow, upper))
         elbow_width = narrow * 0.98 if long else 0.038 * build.limbs
         solids.append(ellipsoid(elbow, (elbow_width, elbow_width, elbow_width), lower))
@@ -230,7 +261,9 @@ def _face(head: Head) -> tuple[Decal, ...]:
 def _head(head: Head, tall: float, scale: float) -> list[Solid]:
     middle = tall - 0.12 * scale
     neck = limb((0.0, 0.80 * tall, -0.02), (0.0, middle - 0.05, 0.0), 0.058, 0.05, Surface(head.skin))
-    skull = ellipsoid((0.0, middle, 0.0), (0.078 * scale, 0.098 * scale, 0.118 * scale), Surface(head.skin, decals=_face(head)))
+    skull = ellipsoid(
+        (0.0, middle, 0.0), (0.078 * scale, 0.098 * scale, 0.118 * scale), Surface(head.skin, decals=_face(head))
+    )
     return [neck, skull, *_hair(head, middle, scale), *_hat(head, middle, scale)]
 
 
@@ -264,7 +297,9 @@ def _hat(head: Head, middle: float, scale: float) -> list[Solid]:
         return [crown, ellipsoid((0.0, middle + 0.045 * scale, 0.10 * scale), (0.075, 0.085, 0.014), cloth)]
     if head.hat == "brim":
         return [crown, ellipsoid((0.0, middle + 0.045 * scale, 0.0), (0.165, 0.175, 0.014), cloth)]
-    return [ellipsoid((0.0, middle + 0.035 * scale, -0.012), (radii[0], radii[1], 0.115 * scale), cloth, cut=(-0.01, 1.0))]
+    return [
+        ellipsoid((0.0, middle + 0.035 * scale, -0.012), (radii[0], radii[1], 0.115 * scale), cloth, cut=(-0.01, 1.0))
+    ]
 
 
 def _bag(identity: Identity, bones: _Skeleton) -> list[Solid]:
@@ -277,8 +312,15 @@ def _bag(identity: Identity, bones: _Skeleton) -> list[Solid]:
             Decal("box", shaded(identity.bag_colour, 0.6), side=-1, at=(0.0, -0.13), size=(0.09, 0.05)),
         )
         surface = Surface(identity.bag_colour, decals=trim)
-        place = (0.0, 0.70 * tall, -0.165 * (0.6 + 0.4 * identity.build.girth))
-        return [ellipsoid(place, (0.15, 0.10, 0.235), surface)]
+        place = (0.0, 0.695 * tall, -0.165 * (0.6 + 0.4 * identity.build.girth))
+        x, y, z = place
+        body = moved(upright(0.0, 0.34, 0.135, 0.125, 0.62, surface, at=(x, z)), (0.0, y - 0.2, 0.0))
+        body = body._replace(origin=(0.0, -0.2))
+        return [
+            body,
+            ellipsoid((x, y + 0.14, z), (0.125, 0.078, 0.085), surface, origin=(0.0, 0.14)),
+            ellipsoid((x, y - 0.2, z), (0.135, 0.084, 0.04), surface, origin=(0.0, -0.2)),
+        ]
     flap = (Decal("box", identity.bag_trim, side=0, at=(0.0, 0.03), size=(0.3, 0.012)),)
     surface = Surface(identity.bag_colour, decals=flap)
     if identity.bag == "shoulder":
@@ -287,7 +329,11 @@ def _bag(identity: Identity, bones: _Skeleton) -> list[Solid]:
     hand = bones.hands[0 if side > 0 else 1]
     below = (hand[0], hand[1] - 0.24, hand[2])
     if identity.bag == "handbag":
-        return [ellipsoid(below, (0.06, 0.15, 0.11), surface)]
+        strap = (hand[0], hand[1] - 0.05, hand[2])
+        return [
+            ellipsoid((below[0], below[1] + 0.01, below[2]), (0.055, 0.145, 0.10), surface),
+            limb(strap, (below[0], below[1] + 0.07, below[2]), 0.02, 0.05, Surface(identity.bag_colour)),
+        ]
     return [
         _sack(below, surface),
         ellipsoid((below[0], below[1] - 0.13, below[2]), (0.105, 0.13, 0.03), surface),

@@ -1,14 +1,15 @@
-"""Domains: distributions over styles and scenes. Each camera of a domain has its own mild style, each image a little more.
+"""Domains: distributions over styles and scenes. Each camera has its own mild style, each image a little more of one.
 
-Listed in the order of growing distance from the first: ``DOMAINS``. Distance means how far the statistics of the images'
-channels are from those of ``noon`` (``tests/pedestrians/test_domains.py`` measures it), the shift a model has to survive.
+Listed in the order of growing distance from the first: ``DOMAINS``. Distance is ``Domain.shift_from``: how far apart the
+average cameras are, in units of what cameras of one domain differ by.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import sqrt
 
 from snreid.errors import ExperimentError
-from snreid.pedestrians.exact import exp2
+from snreid.pedestrians.exact import exp2, log2
 from snreid.pedestrians.randomness import Draws
 from snreid.pedestrians.style import Scene, Style, check_range
 from snreid.pedestrians.surface import Colour, colour, shaded
@@ -53,6 +54,35 @@ class Domain:
         """The camera's style in one image: exposure, white balance and contrast are never quite the same."""
         return _varied(camera, shot, 0.35 * self.image_spread, optics=False)
 
+    def shift_from(self, other: "Domain") -> float:
+        """Root mean square over the fields of a style, in units of what two cameras of one domain differ by; 0 or more."""
+        steps = [
+            (getattr(self.centre, name) - getattr(other.centre, name)) / (step * sqrt(2.0))
+            for name, step in _STEPS.items()
+        ]
+        for mine, theirs in zip(self.centre.illuminant, other.centre.illuminant, strict=True):
+            steps.append((log2(mine) - log2(theirs)) / (_GAIN_STEP * sqrt(2.0)))
+        return sqrt(sum(step * step for step in steps) / len(steps))
+
+
+_STEPS = {
+    "exposure": 0.22,
+    "gamma": 0.05,
+    "contrast": 0.06,
+    "saturation": 0.07,
+    "haze": 0.012,
+    "sharpness": 0.12,
+    "resolution": 0.06,
+    "noise": 1.0,
+    "jpeg": 5.0,
+    "vignetting": 0.05,
+    "shadow": 0.08,
+    "viewpoint": 4.0,
+}
+"""Standard deviation of a field among the cameras of a domain, at ``camera_spread`` 1; noise's grows with its mean."""
+_GAIN_STEP = 0.075
+"""The same for the illuminant's channels, stops."""
+
 
 @lru_cache(maxsize=512)
 def _camera(domain: Domain, seed: int, number: int) -> Style:
@@ -81,41 +111,43 @@ def _like(draws: Draws, name: str, code: str) -> Colour:
 def _varied(style: Style, draws: Draws, spread: float, *, optics: bool) -> Style:
     """``style`` with each field moved a little; ``optics`` moves also what only differs between cameras."""
 
-    def near(name: str, value: float, step: float, low: float, high: float) -> float:
+    def near(name: str, low: float, high: float) -> float:
+        value: float = getattr(style, name)
+        step = _STEPS[name] * (0.25 * value if name == "noise" else 1.0)
         return min(max(draws.bell(name, value, step * spread), low), high)
 
     def gain(name: str, value: float) -> float:
-        return min(value * exp2(draws.bell(name, 0.0, 0.075 * spread)), 4.0)
+        return min(value * exp2(draws.bell(name, 0.0, _GAIN_STEP * spread)), 4.0)
 
     red, green, blue = style.illuminant
-    style = replace(
+    varied = replace(
         style,
         illuminant=(gain("red", red), gain("green", green), gain("blue", blue)),
-        exposure=near("exposure", style.exposure, 0.22, -6.0, 6.0),
-        gamma=near("gamma", style.gamma, 0.05, 0.3, 3.0),
-        contrast=near("contrast", style.contrast, 0.06, 0.2, 3.0),
-        saturation=near("saturation", style.saturation, 0.07, 0.0, 3.0),
-        haze=near("haze", style.haze, 0.012, 0.0, 0.7) if style.haze else 0.0,
+        exposure=near("exposure", -6.0, 6.0),
+        gamma=near("gamma", 0.3, 3.0),
+        contrast=near("contrast", 0.2, 3.0),
+        saturation=near("saturation", 0.0, 3.0),
+        haze=near("haze", 0.0, 0.7) if style.haze else 0.0,
     )
     if not optics:
-        return style
+        return varied
+    elevation = draws.bell("elevation", style.light[1], 0.02 * spread)
     return replace(
-        style,
-        sharpness=near("sharpness", style.sharpness, 0.12, 0.15, 3.0),
-        resolution=near("resolution", style.resolution, 0.06, 0.15, 1.0),
-        noise=near("noise", style.noise, 0.25 * style.noise, 0.0, 40.0),
-        jpeg=int(near("jpeg", style.jpeg, 5.0, 5.0, 100.0)),
-        vignetting=near("vignetting", style.vignetting, 0.05, 0.0, 0.8),
-        shadow=near("shadow", style.shadow, 0.08, 0.0, 1.0),
-        light=(style.light[0] + draws.bell("azimuth", 0.0, 0.13 * spread),
-               near("elevation", style.light[1], 0.02, 0.02, 0.24)),
-        viewpoint=near("viewpoint", style.viewpoint, 4.0, 3.0, 55.0),
-    )  # fmt: skip
+        varied,
+        sharpness=near("sharpness", 0.15, 3.0),
+        resolution=near("resolution", 0.15, 1.0),
+        noise=near("noise", 0.0, 40.0),
+        jpeg=int(near("jpeg", 5.0, 100.0)),
+        vignetting=near("vignetting", 0.0, 0.8),
+        shadow=near("shadow", 0.0, 1.0),
+        light=(style.light[0] + draws.bell("azimuth", 0.0, 0.13 * spread), min(max(elevation, 0.02), 0.24)),
+        viewpoint=near("viewpoint", 3.0, 55.0),
+    )
 
 
 NOON = Domain(
     name="noon",
-    centre=Style(shadow=0.62, light=(0.08, 0.15), viewpoint=11.0, noise=1.5, jpeg=88),
+    centre=Style(exposure=0.3, shadow=0.62, light=(0.08, 0.15), viewpoint=11.0, noise=1.5, jpeg=88),
     walls=(
         ("plaster", "b9ac94", "8a8074"),
         ("bricks", "96604a", "b0a698"),
@@ -134,26 +166,56 @@ OVERCAST = replace(
     NOON,
     name="overcast",
     centre=Style(
-        illuminant=(0.90, 1.0, 1.13), exposure=-0.25, contrast=0.86, saturation=0.82, haze=0.05, shadow=0.12,
-        light=(0.0, 0.22), viewpoint=15.0, noise=2.0, jpeg=80, sharpness=0.9,
-    ),  # fmt: skip
+        illuminant=(0.90, 1.0, 1.13),
+        exposure=-0.1,
+        contrast=0.9,
+        saturation=0.85,
+        haze=0.025,
+        shadow=0.12,
+        light=(0.0, 0.22),
+        viewpoint=15.0,
+        noise=2.0,
+        jpeg=80,
+        sharpness=0.9,
+    ),
 )
 DUSK = replace(
     NOON,
     name="dusk",
     centre=Style(
-        illuminant=(1.32, 0.93, 0.72), exposure=-0.75, gamma=1.1, contrast=1.05, saturation=1.05, shadow=0.7,
-        light=(0.2, 0.05), viewpoint=9.0, noise=3.5, jpeg=75, sharpness=0.85, vignetting=0.2,
-    ),  # fmt: skip
+        illuminant=(1.32, 0.93, 0.70),
+        exposure=0.15,
+        gamma=1.08,
+        contrast=1.05,
+        saturation=1.05,
+        shadow=0.7,
+        light=(0.15, 0.06),
+        viewpoint=9.0,
+        noise=3.5,
+        jpeg=75,
+        sharpness=0.85,
+        vignetting=0.2,
+    ),
     walls=(("shops", "8a7866", "453c36"), ("bricks", "805444", "a09488"), ("doors", "a59a8c", "54483e")),
     grounds=(("slabs", "8e887e", "66625a"), ("asphalt", "6c6b69", "7a7a78"), ("gravel", "8c8474", "6e6658")),
 )
 MALL = Domain(
     name="mall",
     centre=Style(
-        illuminant=(0.86, 1.14, 0.93), exposure=0.55, gamma=0.85, contrast=0.8, saturation=0.7, haze=0.08, shadow=0.2,
-        light=(0.0, 0.24), viewpoint=26.0, noise=2.5, jpeg=60, sharpness=1.7, resolution=0.8,
-    ),  # fmt: skip
+        illuminant=(0.86, 1.14, 0.93),
+        exposure=0.5,
+        gamma=0.85,
+        contrast=0.85,
+        saturation=0.75,
+        haze=0.04,
+        shadow=0.2,
+        light=(0.0, 0.24),
+        viewpoint=26.0,
+        noise=2.5,
+        jpeg=60,
+        sharpness=1.7,
+        resolution=0.8,
+    ),
     walls=(("shops", "c8c4bc", "6a6460"), ("panels", "c4c6c4", "8c9498"), ("tiles", "cfcdc4", "a0a09a")),
     grounds=(("tiles", "c9c5ba", "9c988e"), ("planks", "a98c68", "7c6448"), ("tiles", "a4a6a8", "c8c8c8")),
     distance=(2.0, 6.0),
@@ -161,9 +223,20 @@ MALL = Domain(
 STATION = Domain(
     name="station",
     centre=Style(
-        illuminant=(1.42, 1.0, 0.52), exposure=-0.5, gamma=1.05, contrast=1.15, saturation=0.9, shadow=0.35,
-        light=(0.4, 0.2), viewpoint=30.0, noise=5.0, jpeg=45, sharpness=0.7, resolution=0.62, vignetting=0.3,
-    ),  # fmt: skip
+        illuminant=(1.42, 1.0, 0.52),
+        exposure=-0.15,
+        gamma=1.05,
+        contrast=1.15,
+        saturation=0.9,
+        shadow=0.35,
+        light=(0.4, 0.2),
+        viewpoint=30.0,
+        noise=5.0,
+        jpeg=45,
+        sharpness=0.7,
+        resolution=0.62,
+        vignetting=0.3,
+    ),
     walls=(("tiles", "c2b8a4", "8a8274"), ("panels", "7c8288", "a8a294"), ("doors", "8e8a84", "3c4650")),
     grounds=(("tiles", "8f8a80", "5e5a54"), ("slabs", "7c7872", "504e4a"), ("asphalt", "5c5b5a", "6a6a68")),
     distance=(1.5, 5.0),
@@ -171,10 +244,21 @@ STATION = Domain(
 GARAGE = Domain(
     name="garage",
     centre=Style(
-        illuminant=(1.05, 1.18, 0.42), exposure=-1.25, gamma=1.15, contrast=0.8, saturation=0.45, haze=0.03,
-        shadow=0.45, light=(0.55, 0.17), viewpoint=22.0, noise=7.0, jpeg=38, sharpness=0.55, resolution=0.5,
+        illuminant=(1.12, 1.16, 0.40),
+        exposure=-0.55,
+        gamma=1.1,
+        contrast=0.9,
+        saturation=0.5,
+        haze=0.012,
+        shadow=0.45,
+        light=(0.55, 0.17),
+        viewpoint=22.0,
+        noise=6.0,
+        jpeg=38,
+        sharpness=0.65,
+        resolution=0.56,
         vignetting=0.45,
-    ),  # fmt: skip
+    ),
     walls=(("plaster", "8c8a84", "b09a3c"), ("panels", "84868a", "5e6064"), ("doors", "90908c", "6c3a30")),
     grounds=(("asphalt", "6c6c6c", "7c7c7c"), ("slabs", "7a7a78", "66665f")),
     distance=(2.0, 9.0),
@@ -182,10 +266,21 @@ GARAGE = Domain(
 NIGHT = Domain(
     name="night",
     centre=Style(
-        illuminant=(0.62, 0.80, 1.45), exposure=-2.1, gamma=1.0, contrast=1.3, saturation=0.55, haze=0.015,
-        shadow=0.75, light=(0.3, 0.1), viewpoint=18.0, noise=11.0, jpeg=28, sharpness=0.45, resolution=0.42,
+        illuminant=(0.60, 0.80, 1.5),
+        exposure=-0.55,
+        gamma=1.2,
+        contrast=1.1,
+        saturation=0.6,
+        haze=0.008,
+        shadow=0.75,
+        light=(0.2, 0.1),
+        viewpoint=18.0,
+        noise=8.0,
+        jpeg=30,
+        sharpness=0.5,
+        resolution=0.42,
         vignetting=0.5,
-    ),  # fmt: skip
+    ),
     walls=(("shops", "746c66", "3c3a3c"), ("bricks", "6e5044", "807870"), ("fence", "5c6060", "3a4238")),
     grounds=(("asphalt", "5c5c5e", "6a6a6c"), ("slabs", "6e6c6a", "4c4a4a"), ("crossing", "58585a", "d0d0d0")),
 )

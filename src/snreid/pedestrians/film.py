@@ -2,8 +2,8 @@
 
 Filters are matrices of integers and act on integers; every sum stays below 2**53, so float64 products are exact in
 whatever order a library adds. The compression is JPEG's lossy part (block cosine transform, quantization tables of
-ITU-T T.81 Annex K scaled as libjpeg does, chroma at half size) without its lossless part: another JPEG library would round
-otherwise, and a difference of one level before quantization can be many after it.
+ITU-T T.81 Annex K scaled as libjpeg does, chroma at half size) without its lossless part: another JPEG library would
+round otherwise, and a difference of one level before quantization can be many after it.
 """
 
 from functools import lru_cache
@@ -37,7 +37,8 @@ def expose(light: NDArray[np.float32], style: Style, seed: int) -> NDArray[np.ui
         light *= _corners(height, width, style.vignetting)
     counts = np.floor(np.clip(light, 0.0, 3.999) * np.float32(_LEVELS) + np.float32(0.5)).astype(np.float64)
     rows, columns = sensor_size(height, style), sensor_size(width, style)
-    radius = 0.9 * height / 128.0 * max(1.0, 1.0 / min(style.sharpness, 1.0) ** 2 * 0.75 + 0.25)
+    blunt = min(style.sharpness, 1.0)
+    radius = 0.9 * height / 128.0 * (0.75 / (blunt * blunt) + 0.25)
     counts = _filtered(counts, _shrink(height, rows, radius), _shrink(width, columns, radius))
     np.minimum(counts, _LEVELS - 1, out=counts)
     values = _tone_curve(style.gamma, style.contrast)[counts.astype(np.int32)]
@@ -66,7 +67,8 @@ def _filtered(planes: Matrix, rows: Matrix, columns: Matrix) -> Matrix:
 def _whole(kernel: Matrix) -> Matrix:
     """Scale columns of non-negative weights to whole numbers that sum to ``_UNIT`` up to rounding."""
     kernel = np.floor(kernel * 1024.0 + 0.5)
-    return np.floor(kernel * (_UNIT / kernel.sum(axis=0)) + 0.5)
+    whole: Matrix = np.floor(kernel * (_UNIT / kernel.sum(axis=0)) + 0.5)
+    return whole
 
 
 @lru_cache(maxsize=512)
@@ -86,7 +88,7 @@ def _enlarge(sensor: int, size: int, sharpen: float) -> Matrix:
     places = (np.arange(size) + 0.5) * (sensor / size) - 0.5
     places = np.clip(places, 0.0, sensor - 1.0)
     weights = np.maximum(1.0 - np.abs(np.arange(sensor)[:, None] - places[None, :]), 0.0)
-    matrix = np.floor(weights * _UNIT + 0.5)
+    matrix: Matrix = np.floor(weights * _UNIT + 0.5)
     if sharpen > 0:
         padded = np.concatenate([matrix[:, :1], matrix, matrix[:, -1:]], axis=1)
         smooth = padded[:, :-2] + 2.0 * matrix + padded[:, 2:]
@@ -125,7 +127,8 @@ def _saturated(values: NDArray[np.int32], saturation: float) -> NDArray[np.int32
     if share == 256:
         return values
     grey = (values[0] * 77 + values[1] * 150 + values[2] * 29) >> 8
-    return grey + (((values - grey) * share) >> 8)
+    moved: NDArray[np.int32] = grey + (((values - grey) * share) >> 8)
+    return moved
 
 
 def _noisy(values: NDArray[np.int32], noise: float, seed: int) -> NDArray[np.int32]:

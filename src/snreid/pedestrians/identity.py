@@ -181,6 +181,8 @@ def _tinted(draws: Draws, name: str, palettes: tuple[tuple[Colour, ...], ...]) -
     """A colour of one of the palettes, a little off, as no two fabrics are the same."""
     base = draws.pick(f"{name} colour", draws.pick(f"{name} palette", palettes))
     factor = draws.uniform(f"{name} brightness", 0.8, 1.25)
+    grey = 0.3 * base[0] + 0.55 * base[1] + 0.15 * base[2]
+    base = (base[0] + 0.22 * (grey - base[0]), base[1] + 0.22 * (grey - base[1]), base[2] + 0.22 * (grey - base[2]))
     tint = [draws.uniform(f"{name} tint {channel}", 0.93, 1.07) for channel in range(3)]
     return (
         min(base[0] * factor * tint[0], 0.9),

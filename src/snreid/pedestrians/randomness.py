@@ -72,7 +72,7 @@ class Draws:
         return low + (high - low) * ((self.bits(name) >> 11) / 9007199254740992.0)
 
     def bell(self, name: int | str, mean: float = 0.0, spread: float = 1.0) -> float:
-        """Roughly normal with this standard deviation, never further out than 3.4 of them: four 16-bit uniforms summed."""
+        """Roughly normal with this standard deviation, never beyond 3.5 of them: four 16-bit uniforms summed."""
         bits = self.bits(name)
         total = (bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48)
         return mean + spread * (total - 131070) / 65536.0 * 1.7320508075688772
@@ -104,6 +104,8 @@ def hashed(keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def bell_integers(key: int, count: int) -> NDArray[np.int32]:
     """(count,) integers, roughly normal with mean 0 and standard deviation 147.8: four bytes summed, less 510."""
     words = hashed(np.arange((count + 1) // 2, dtype=np.uint64) + np.uint64(key))
-    quads = words.view(np.uint32)[:count] if np.little_endian else words.byteswap().view(">u4")[:count].astype(np.uint32)
+    quads = (
+        words.view(np.uint32)[:count] if np.little_endian else words.byteswap().view(">u4")[:count].astype(np.uint32)
+    )
     even = (quads & np.uint32(0x00FF00FF)) + (quads >> np.uint32(8) & np.uint32(0x00FF00FF))
     return ((even & np.uint32(0xFFFF)) + (even >> np.uint32(16))).astype(np.int32) - 510

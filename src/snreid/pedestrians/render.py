@@ -1,13 +1,13 @@
 """Draw one picture: solids lit from one side, their shadow, the place behind them, the camera's film.
 
 The promise: from the same values the same pixels on any machine, and at most one grey level of difference where a
-machine rounds differently. It holds by design, because every step is an operation that IEEE 754 (or integer
-arithmetic) leaves no choice in: see ``exact.py`` for the functions, ``solids.py`` for the geometry, ``film.py`` for the filters
-and the compression, ``randomness.py`` for the draws. No BLAS product of fractions, no library transcendental, no
+machine rounds differently. It holds by design, because every step is an operation in which IEEE 754 (or integer
+arithmetic) leaves no choice: see ``exact.py`` for the functions, ``solids.py`` for the geometry, ``film.py`` for the
+filters and the compression, ``randomness.py`` for the draws. No BLAS product of fractions, no library transcendental, no
 reduction of fractions in an order of the library's choice, no image codec.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
@@ -27,15 +27,17 @@ from snreid.pedestrians.surface import Surface, paint
 
 _FINE = 2
 """Samples per pixel along each axis."""
+_SHADOWLESS = 6e-4
+"""Solids whose radii multiply to less (cubic metres) cast no shadow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """Who, how and when: all that decides the pixels."""
 
-    identity: Identity = Identity()
-    style: Style = Style()
-    moment: Moment = Moment()
+    identity: Identity = field(default_factory=Identity)
+    style: Style = field(default_factory=Style)
+    moment: Moment = field(default_factory=Moment)
     size: tuple[int, int] = (128, 64)
     """Height and width, multiples of 16 up to 512."""
 
@@ -57,8 +59,8 @@ class Picture:
         light = _light(self.style)
         ground = _background(self.style, self.moment, frame, self.size)
         _cast_shadow(ground, seen, light, self.style, frame, self.size)
-        fine_x = frame.left + (np.arange(width * _FINE) + 0.5) * (frame.across / _FINE)
-        fine_y = frame.top - (np.arange(height * _FINE) + 0.5) * (frame.down / _FINE)
+        fine_x = frame.left + _centres(width * _FINE) * (frame.across / _FINE)
+        fine_y = frame.top - _centres(height * _FINE) * (frame.down / _FINE)
         hits = trace(seen, fine_x, fine_y)
         colours = _shade(seen, hits, light, view, self.style)
         return expose(_composed(ground, hits, colours, self.size), self.style, self.moment.seed)
@@ -73,6 +75,11 @@ class _Frame:
     across: float
     """Per pixel."""
     down: float
+
+
+def _centres(count: int) -> NDArray[np.float64]:
+    """(count,) centres of pixels or samples, in their own unit."""
+    return np.arange(count, dtype=np.float64) + 0.5
 
 
 def _view(direction: float, viewpoint: float) -> Axes:
@@ -108,10 +115,10 @@ def _background(style: Style, moment: Moment, frame: _Frame, size: tuple[int, in
     pixel = 1.92 / height
     whole = panorama(style.scene, style.viewpoint, style.light, style.shadow, pixel)
     _, rows, columns = whole.shape
-    wanted = np.floor((PANORAMA_TOP - frame.top) / pixel + (np.arange(height) + 0.5) * (frame.down / pixel))
+    wanted = np.floor((PANORAMA_TOP - frame.top) / pixel + _centres(height) * (frame.down / pixel))
     row = np.clip(wanted, 0, rows - 1).astype(np.int64)
     start = int(moment.background * (columns - width))
-    column = start + np.floor((np.arange(width) + 0.5) * min(frame.across / pixel, 1.0)).astype(np.int64)
+    column = start + np.floor(_centres(width) * min(frame.across / pixel, 1.0)).astype(np.int64)
     return whole[:, row[:, None], column[None, :]]
 
 
@@ -121,44 +128,50 @@ def _cast_shadow(
     """Darken, in place, the ground from which the light is hidden, and a little around the feet."""
     height, width = size
     tilt, level = sine(style.viewpoint / 360.0), cosine(style.viewpoint / 360.0)
-    y = frame.top - (np.arange(height) + 0.5) * frame.down
+    y = frame.top - _centres(height) * frame.down
     first = int(np.searchsorted(-y, -style.scene.distance * tilt))
     if first >= height:
         return
-    x = (frame.left + (np.arange(width) + 0.5) * frame.across).astype(np.float32)[None, :]
-    rows = y[first:].astype(np.float32)[:, None]
-    depth = rows * np.float32(-level / tilt)
-    hidden = np.zeros((height - first, width), dtype=np.bool_)
-    numbers = _shadow_spheres(seen, light)
-    for u, v, w, centre, ray in numbers:
-        dx, dy, dz = x - np.float32(centre[0]), rows - np.float32(centre[1]), depth - np.float32(centre[2])
-        side = dy * np.float32(1.0), dz
-        local = [dx * a[0] + (side[0] * a[1] + side[1] * a[2]) for a in (u, v, w)]
-        along = local[0] * ray[0] + local[1] * ray[1] + local[2] * ray[2]
-        length = np.float32(ray[0] * ray[0] + ray[1] * ray[1] + ray[2] * ray[2])
-        apart = local[0] * local[0] + local[1] * local[1] + local[2] * local[2] - np.float32(1.0)
-        hidden |= along * along > length * apart
+    x = frame.left + _centres(width) * frame.across
+    y = y[first:, None]
+    # The point of the ground behind a pixel has y = 0 in the world: its place along the ray follows from its row.
+    hidden = _hidden(seen, light, x, y, y * (-level / tilt))
     direct = max(style.shadow * 1.2 * max(0.12, sine(style.light[1])), 0.0)
     lost = direct / (direct + 1.0 - style.shadow + 1e-6)
-    z = rows * np.float32(-1.0 / tilt)
-    near = np.maximum(np.float32(1.0) - (x * x + z * z) * np.float32(6.0), 0.0) * np.float32(0.45)
-    ground[:, first:] *= (np.float32(1.0) - hidden * np.float32(0.92 * lost)) * (np.float32(1.0) - near)
+    z = y * (-1.0 / tilt)
+    near = np.maximum(1.0 - (x * x + z * z) * 6.0, 0.0) * 0.45
+    ground[:, first:] *= ((1.0 - hidden * (0.92 * lost)) * (1.0 - near)).astype(np.float32)
 
 
-def _shadow_spheres(seen: Stack, light: Point) -> list[tuple[list[float], list[float], list[float], list[float], list[float]]]:
-    """The larger solids as ellipsoids: axes divided by their radii, centre, and the light's direction in those units."""
-    out = []
-    for index, solid in enumerate(seen.solids):
-        w0, a0, b0, w1, a1, b1, c = solid.ends
-        radii = ((a0 + a1) / 2.0, (b0 + b1) / 2.0, c if c else (w1 - w0) * 0.55)
-        if radii[0] * radii[1] * radii[2] < 2.2e-4:
+def _hidden(
+    seen: Stack, light: Point, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """(rows, columns) which points of the ground do not see the light. ``x`` (columns,), ``y``, ``z`` (rows, 1), view frame.
+
+    The larger solids count, as ellipsoids. In the frame in which an ellipsoid is the unit sphere, a ray from p along d
+    meets it when ``(p·d)² - |d|²(|p|² - 1) > 0``; p is a column's part plus a row's part, and so is nearly all of this.
+    """
+    hidden = np.zeros((len(y), len(x)), dtype=np.bool_)
+    for solid, centre, axes in zip(seen.solids, seen.centre.tolist(), seen.axes.tolist(), strict=True):
+        low, a0, b0, high, a1, b1, c = solid.ends
+        radii = ((a0 + a1) / 2.0, (b0 + b1) / 2.0, c if c else (high - low) * 0.55)
+        if radii[0] * radii[1] * radii[2] < _SHADOWLESS:
             continue
-        axes = [[float(value) / radii[n] for value in seen.axes[index, n]] for n in range(3)]
-        middle = (w0 + w1) / 2.0
-        centre = [float(seen.centre[index, n] + seen.axes[index, 2, n] * middle) for n in range(3)]
-        ray = [axis[0] * light[0] + axis[1] * light[1] + axis[2] * light[2] for axis in axes]
-        out.append((axes[0], axes[1], axes[2], centre, ray))
-    return out
+        middle = [place + along * (low + high) / 2.0 for place, along in zip(centre, axes[2], strict=True)]
+        columns, rows = x - middle[0], (y - middle[1], z - middle[2])
+        along_x, along_row, length = 0.0, np.zeros_like(y), 0.0
+        square_x, square_row, cross = 0.0, np.zeros_like(y), np.zeros_like(y)
+        for axis, radius in zip(axes, radii, strict=True):
+            a, b, d = axis[0] / radius, axis[1] / radius, axis[2] / radius
+            ray = a * light[0] + b * light[1] + d * light[2]
+            part = rows[0] * b + rows[1] * d
+            along_x, along_row, length = along_x + a * ray, along_row + part * ray, length + ray * ray
+            square_x, square_row, cross = square_x + a * a, square_row + part * part, cross + part * a
+        inside = columns * (2.0 * (along_x * along_row - length * cross))
+        inside += (columns * columns) * (along_x * along_x - length * square_x)
+        inside += along_row * along_row - length * (square_row - 1.0)
+        hidden |= inside > 0
+    return hidden
 
 
 def _shade(seen: Stack, hits: Hits, light: Point, view: Axes, style: Style) -> NDArray[np.float32]:
@@ -167,7 +180,8 @@ def _shade(seen: Stack, hits: Hits, light: Point, view: Axes, style: Style) -> N
     sun = np.array(light)
     count = len(seen.solids)
     table = np.concatenate(
-        [seen.centre, seen.axes.reshape(count, 9), seen.quadric[:, :4], _dots(seen.axes, sun), _dots(seen.axes, up)], axis=1
+        [seen.centre, seen.axes.reshape(count, 9), seen.quadric[:, :4], _dots(seen.axes, sun), _dots(seen.axes, up)],
+        axis=1,
     ).T.astype(np.float32)
     each = np.repeat(table, hits.counts, axis=1)
     dx, dy, dz = hits.point[0] - each[0], hits.point[1] - each[1], hits.point[2] - each[2]
@@ -180,16 +194,24 @@ def _shade(seen: Stack, hits: Hits, light: Point, view: Axes, style: Style) -> N
     facing = np.maximum((nu * each[16] + nv * each[17] + nw * each[18]) * scale, 0.0)
     sky = (nu * each[19] + nv * each[20] + nw * each[21]) * scale
     ambient = sky * np.float32(0.3 * (1.0 - style.shadow)) + np.float32(0.75 * (1.0 - style.shadow) + 0.06)
-    return albedo * (ambient + facing * np.float32(1.2 * style.shadow))
+    shaded: NDArray[np.float32] = albedo * (ambient + facing * np.float32(1.2 * style.shadow))
+    return shaded
 
 
 def _dots(axes: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
     """(S, 3) a direction in the frame of every solid; summed by hand, for a fixed order."""
-    return axes[:, :, 0] * direction[0] + axes[:, :, 1] * direction[1] + axes[:, :, 2] * direction[2]
+    out: NDArray[np.float64] = (
+        axes[:, :, 0] * direction[0] + axes[:, :, 1] * direction[1] + axes[:, :, 2] * direction[2]
+    )
+    return out
 
 
 def _albedo(
-    solids: tuple[Solid, ...], counts: NDArray[np.int64], u: NDArray[np.float32], v: NDArray[np.float32], w: NDArray[np.float32]
+    solids: tuple[Solid, ...],
+    counts: NDArray[np.int64],
+    u: NDArray[np.float32],
+    v: NDArray[np.float32],
+    w: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """(3, N) colours of the samples, solid by solid."""
     out = np.repeat(np.array([s.surface.colour for s in solids], dtype=np.float32).T, counts, axis=1)
@@ -209,13 +231,13 @@ def _composed(
 ) -> NDArray[np.float32]:
     """(3, H, W): the solids over the background, four samples to a pixel."""
     height, width = size
-    fine = np.zeros((4, height * _FINE * width * _FINE), dtype=np.float32)
-    fine[:3, hits.at] = colours
-    fine[3, hits.at] = 1.0
-    cells = fine.reshape(4, height, _FINE, width, _FINE)
-    pairs = cells[:, :, 0] + cells[:, :, 1]
-    mean = (pairs[..., 0] + pairs[..., 1]) * np.float32(0.25)
-    return mean[:3] + ground * (np.float32(1.0) - mean[3])
+    pixel = hits.at // (width * _FINE * _FINE) * width + hits.at % (width * _FINE) // _FINE
+    share = 1.0 / (_FINE * _FINE)
+    # bincount adds in the order of the samples, which is the same everywhere.
+    covered = np.bincount(pixel, minlength=height * width).reshape(height, width) * share
+    planes = [np.bincount(pixel, c, height * width).reshape(height, width) * share for c in colours]
+    out: NDArray[np.float32] = (np.stack(planes) + ground * (1.0 - covered)).astype(np.float32)
+    return out
 
 
 def _occluder(moment: Moment) -> list[Solid]:

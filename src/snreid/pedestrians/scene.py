@@ -26,7 +26,7 @@ PANORAMA_TOP, PANORAMA_BOTTOM = 2.9, -0.6
 
 def _lattice(ix: Plane, iy: Plane, seed: int) -> Plane:
     """A random number in [0, 1) for every pair of whole numbers, any shape (broadcast)."""
-    keys = (ix.astype(np.int64) * 73856093 + iy.astype(np.int64) * 19349663 + (seed & 0x3FFFFFFF) * 83492791)
+    keys = ix.astype(np.int64) * 73856093 + iy.astype(np.int64) * 19349663 + (seed & 0x3FFFFFFF) * 83492791
     return (hashed(keys.astype(np.uint64)) >> np.uint64(40)).astype(np.float64) * (1.0 / (1 << 24))
 
 
@@ -135,21 +135,28 @@ def _clutter(scene: Scene, x: Plane, h: Plane, out: Picture) -> None:
     """Posters, bins, posts and people far away: rounded upright shapes along the wall, in place."""
     for number in range(scene.clutter):
         draws = Draws.of("clutter", scene.seed, number)
-        middle, wide = draws.uniform("x", 0.0, PANORAMA_WIDTH), draws.uniform("wide", 0.06, 0.45)
+        middle, wide = draws.uniform("x", 0.0, PANORAMA_WIDTH), draws.uniform("wide", 0.03, 0.28)
         low = 0.0 if draws.chance("stands", 0.7) else draws.uniform("low", 0.6, 1.4)
         high = low + draws.uniform("high", 0.3, 1.5)
-        tone = draws.uniform("tone", 0.02, 0.4)
-        tint = (tone * draws.uniform("r", 0.6, 1.4), tone * draws.uniform("g", 0.6, 1.4), tone * draws.uniform("b", 0.6, 1.4))
+        tone = draws.uniform("tone", 0.02, 0.3)
+        tint = (
+            tone * draws.uniform("r", 0.8, 1.25),
+            tone * draws.uniform("g", 0.85, 1.15),
+            tone * draws.uniform("b", 0.75, 1.25),
+        )
         across, up = (x - middle) * (1.0 / wide), (h - low) * (2.0 / (high - low)) - 1.0
         square = across * across
-        inside = square * square + up * up * up * up < 1.0
+        upper = up * up * up * up
+        inside = square * square * square * square + upper * upper * upper < 1.0
         rounded = 1.0 - 0.55 * square
         out[:] = np.where(inside, first_times(tint, rounded), out)
 
 
 @lru_cache(maxsize=96)
-def panorama(scene: Scene, viewpoint: float, light: tuple[float, float], shadow: float, pixel: float) -> NDArray[np.float32]:
-    """(3, rows, columns) light leaving wall and ground, linear; rows fall from ``PANORAMA_TOP`` in steps of ``pixel`` metres.
+def panorama(
+    scene: Scene, viewpoint: float, light: tuple[float, float], shadow: float, pixel: float
+) -> NDArray[np.float32]:
+    """(3, rows, columns) light leaving wall and ground; rows fall from ``PANORAMA_TOP`` by ``pixel`` metres.
 
     Kept for the last 96 calls, because all images of one camera share it.
     """

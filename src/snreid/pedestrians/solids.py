@@ -1,8 +1,8 @@
 """Solids and the rays that meet them: quadrics seen by a camera far away (parallel rays).
 
 Every solid is one quadric in its own frame (u, v, w), ``a u² + b v² + c w² + 2 l w + k = 0``, cut to a range of w:
-ellipsoids have ``c > 0, l = 0``; tapered cylinders with elliptical section have ``c = -s², l = -s r, k = -r²`` for a radius
-``r + s w``. Along the ray of a pixel this is a quadratic equation, solved in closed form, and the nearest solid wins.
+ellipsoids have ``c > 0, l = 0``; tapered cylinders with elliptical section have ``c = -s², l = -s r, k = -r²`` for
+a radius ``r + s w``. Along the ray of a pixel this is a quadratic equation, solved in closed form, and the nearest solid wins.
 
 Frames: the *body* frame has x to the person's left, y up, z forward, in metres, ground at y = 0. The *view* frame has
 x to the right of the picture, y up in the picture, z towards the camera.
@@ -127,7 +127,7 @@ class Stack:
 
 
 def stack(solids: Sequence[Solid], view: Axes) -> Stack:
-    """Turn solids from the body frame into the view frame; ``view`` has the view's x, y, z axes as body-frame vectors."""
+    """Turn solids from the body frame into the view frame; ``view``: the view's x, y, z axes in the body frame."""
     turn = np.array(view)
     centre = _rotate(np.array([s.centre for s in solids]), turn)
     axes = _rotate(np.array([s.axes for s in solids]), turn)
@@ -180,8 +180,8 @@ def trace(seen: Stack, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Hits
         (left, right), (bottom, top) = columns[index], rows[index]
         if left < right and top < bottom:
             window = slice(top, bottom), slice(left, right)
-            _meet(coefficients[index], solid.cut, fine_x[left:right], fine_y[top:bottom, None], depth[window],
-                  owner[window], index)  # fmt: skip
+            columns_seen, rows_seen = fine_x[left:right], fine_y[top:bottom, None]
+            _meet(coefficients[index], solid.cut, columns_seen, rows_seen, depth[window], owner[window], index)
     flat = owner.ravel()
     order = np.argsort(flat, kind="stable")
     counts = np.bincount(flat, minlength=256)[: len(seen.solids)]
@@ -197,7 +197,8 @@ def _ray_coefficients(seen: Stack) -> NDArray[np.float64]:
     a, b, c, shift, k = seen.quadric.T
 
     def form(i: int, j: int) -> NDArray[np.float64]:
-        return a * u[:, i] * u[:, j] + b * v[:, i] * v[:, j] + c * w[:, i] * w[:, j]
+        entry: NDArray[np.float64] = a * u[:, i] * u[:, j] + b * v[:, i] * v[:, j] + c * w[:, i] * w[:, j]
+        return entry
 
     # A cone looked at along its axis has no near root; limbs that steep are hidden by their joints.
     zz = np.maximum(form(2, 2), 1e-2 * np.maximum(a, b))

@@ -15,6 +15,7 @@ from snreid.pedestrians.exact import linear_of
 Colour: TypeAlias = tuple[float, float, float]
 """Red, green, blue in linear light, 0 to 1."""
 Samples: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.bool_]
 
 PATTERNS = ("plain", "hoops", "stripes", "checks", "plaid", "dots", "blocks", "camouflage")
 DECALS = ("box", "disc", "ring", "wedge", "bars", "strap", "zigzag")
@@ -80,19 +81,23 @@ def paint(surface: Surface, u: Samples, v: Samples, w: Samples, out: Samples) ->
         np.copyto(out, np.array(decal.colour, dtype=np.float32)[:, None], where=mask)
 
 
-def _half(x: Samples, period: float, share: float = 0.5) -> NDArray[np.bool_]:
+def _half(x: Samples, period: float, share: float = 0.5) -> Mask:
     """True on the first ``share`` of every period."""
     phase = x * np.float32(1.0 / period)
     phase -= np.floor(phase)
-    return phase < np.float32(share)
+    inside: Mask = phase < np.float32(share)
+    return inside
 
 
 def _angle(u: Samples, v: Samples) -> Samples:
     """-1 to 1 over the front from one side to the other, the same over the back."""
-    return u / (np.abs(u) + np.abs(v) + np.float32(1e-6))
+    reach: Samples = np.abs(u) + np.abs(v)
+    reach += np.float32(1e-6)
+    around: Samples = np.divide(u, reach, dtype=np.float32)
+    return around
 
 
-def _pattern(surface: Surface, u: Samples, v: Samples, w: Samples) -> NDArray[np.bool_]:
+def _pattern(surface: Surface, u: Samples, v: Samples, w: Samples) -> Mask:
     """(N,) where the second colour shows."""
     period, kind = surface.period, surface.pattern
     if kind == "hoops":
@@ -107,7 +112,8 @@ def _pattern(surface: Surface, u: Samples, v: Samples, w: Samples) -> NDArray[np
     if kind == "dots":
         x, y = around * np.float32(1.0 / period), w * np.float32(1.0 / period)
         x, y = x - np.floor(x) - np.float32(0.5), y - np.floor(y) - np.float32(0.5)
-        return x * x + y * y < np.float32(0.09)
+        dots: Mask = x * x + y * y < np.float32(0.09)
+        return dots
     if kind == "blocks":
         low, high = surface.height
         return w > np.float32(low + (high - low) * (0.35 + 0.4 * min(max(period / 0.12, 0.0), 1.0)))
@@ -115,10 +121,11 @@ def _pattern(surface: Surface, u: Samples, v: Samples, w: Samples) -> NDArray[np
     a = np.abs(around * np.float32(7.0) + w * np.float32(3.1)) % np.float32(0.31)
     b = np.abs(around * np.float32(-4.3) + w * np.float32(5.7)) % np.float32(0.23)
     c = np.abs(around * np.float32(2.1) - w * np.float32(8.9)) % np.float32(0.37)
-    return a + b + c > np.float32(0.47)
+    mask: Mask = a + b + c > np.float32(0.47)
+    return mask
 
 
-def _decal(decal: Decal, u: Samples, w: Samples) -> NDArray[np.bool_]:
+def _decal(decal: Decal, u: Samples, w: Samples) -> Mask:
     """(N,) where the decal is, whatever the side."""
     x = (u - np.float32(decal.at[0])) * np.float32(1.0 / decal.size[0])
     y = (w - np.float32(decal.at[1])) * np.float32(1.0 / decal.size[1])
@@ -128,13 +135,13 @@ def _decal(decal: Decal, u: Samples, w: Samples) -> NDArray[np.bool_]:
     if decal.shape == "ring":
         square = x * x + y * y
         return (square < one) & (square > np.float32(0.35))
-    inside = (np.abs(x) < one) & (np.abs(y) < one)
+    inside: Mask = (np.abs(x) < one) & (np.abs(y) < one)
     if decal.shape == "wedge":
-        return inside & (np.abs(x) < (y + one) * np.float32(0.5))
-    if decal.shape == "bars":
-        return inside & _half(y + one, 0.8, 0.55)
-    if decal.shape == "strap":
-        return inside & (np.abs(x - y) < np.float32(0.2))
-    if decal.shape == "zigzag":
-        return inside & (np.abs(np.abs(x) * np.float32(1.4) - np.float32(0.7) - y) < np.float32(0.35))
+        inside &= np.abs(x) < (y + one) * np.float32(0.5)
+    elif decal.shape == "bars":
+        inside &= _half(y + one, 0.8, 0.55)
+    elif decal.shape == "strap":
+        inside &= np.abs(x - y) < np.float32(0.2)
+    elif decal.shape == "zigzag":
+        inside &= np.abs(np.abs(x) * np.float32(1.4) - np.float32(0.7) - y) < np.float32(0.35)
     return inside

@@ -3,8 +3,8 @@ damage them.
 
 A save is three steps, each durable before the next begins:
 
-1. ``step-00000123-<hash>.safetensors``: every tensor, and the JSON state in the file's own header. Written under a
-   temporary name in the same folder, fsynced, renamed, folder fsynced.
+1. ``step-00000123-<hash>.safetensors``: every tensor, and the JSON state in the file's own header. Written in a
+   temporary folder beside its place, fsynced, renamed, folder fsynced.
 2. the commit: ``last.json`` (name, sha256, size, step, epoch, batch of that file) is replaced the same way.
    For a new best ``best.json`` is replaced just before.
 3. files that neither pointer names are deleted.
@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +127,7 @@ class CheckpointStore:
         return self._pointer("best.json")
 
     def sweep(self) -> tuple[str, ...]:
-        """Deletes temporary files and step files that no pointer names; returns their names, sorted.
+        """Deletes temporary folders and step files that no pointer names; returns their names, sorted.
 
         Only the writing process may call it, at its start (``save`` does it itself). Files that are not this
         store's are left alone.
@@ -135,7 +136,10 @@ class CheckpointStore:
         kept = named | {"last.json", "best.json"}
         orphans = sorted(p.name for p in self.folder.glob("*") if _OURS.fullmatch(p.name) and p.name not in kept)
         for name in orphans:
-            (self.folder / name).unlink(missing_ok=True)
+            if (self.folder / name).is_dir():
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            else:
+                (self.folder / name).unlink(missing_ok=True)
         return tuple(orphans)
 
     def _write_step(self, state: TrainingState, header: str) -> Pointer:
@@ -258,13 +262,18 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; whatever still bears it at the end is deleted."""
-    partial = path.with_name(f"{path.name}.tmp.{os.getpid()}")
+    """A place to write ``path`` in: the same name inside a private folder beside it, deleted with what is left at
+    the end.
+
+    A folder and not a file, because safetensors writes through a temporary file of its own, which a kill would
+    leave behind.
+    """
+    private = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     try:
-        yield partial
+        private.mkdir(exist_ok=True)
+        yield private / path.name
     finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        shutil.rmtree(private, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -175,7 +175,7 @@ class Loop:
     ) -> None:
         plan, began = self.plan, time.monotonic()
         length = len(plan.batches)
-        rate = plan.optim.set_rate(optimizer, plan.schedule.factor(position.epoch + position.batch / length))
+        rate = plan.optim.set_rate(optimizer, plan.schedule.factor(position.epoch + position.batch / length, plan.epochs))
         torch.manual_seed(_mix(plan.seed, position.step, self.group.rank))
         self.guard.before()
         parts = self._backward(network, images, draws, torch.from_numpy(plan.persons[indices]))

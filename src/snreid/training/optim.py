@@ -148,14 +148,14 @@ class Schedule(ABC):
         )
         _require(0 < self.start <= 1, "The warm-up starts at a factor above 0 and at most 1", self.start, "use 0.01")
 
-    def factor(self, epoch: float) -> float:
-        """Factor on the base learning rate at ``epoch`` >= 0 (fractions count), > 0 and <= 1. Pure."""
+    def factor(self, epoch: float, epochs: float) -> float:
+        """Factor on the base learning rate at ``epoch`` >= 0 (fractions count) of a training of ``epochs``; > 0 and <= 1. Pure."""
         if epoch < self.warmup_epochs:
             return self.start + (1 - self.start) * epoch / self.warmup_epochs
-        return self._after_warmup(epoch)
+        return self._after_warmup(epoch, epochs)
 
     @abstractmethod
-    def _after_warmup(self, epoch: float) -> float:
+    def _after_warmup(self, epoch: float, epochs: float) -> float:
         """Factor at an epoch that is not before the end of the warm-up."""
 
 
@@ -181,7 +181,7 @@ class WarmupSteps(Schedule):
         )
         _require(0 < self.drop <= 1, "The drop is above 0 and at most 1", self.drop, "use 0.1")
 
-    def _after_warmup(self, epoch: float) -> float:
+    def _after_warmup(self, epoch: float, epochs: float) -> float:
         return float(self.drop ** sum(epoch >= mark for mark in self.milestones))
 
 
@@ -199,33 +199,25 @@ class WarmupHalving(Schedule):
         super().__post_init__()
         _require(self.every > 0, "The epochs between two halvings are more than 0", self.every, "use 40")
 
-    def _after_warmup(self, epoch: float) -> float:
+    def _after_warmup(self, epoch: float, epochs: float) -> float:
         return float(0.5 ** math.floor((epoch - self.warmup_epochs) / self.every))
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosine(Schedule):
-    """Half a cosine from 1 at the end of the warm-up to ``floor`` at ``epochs`` (arXiv 1608.03983, without
+    """Half a cosine from 1 at the end of the warm-up to ``floor`` at the end of training (arXiv 1608.03983, without
     restarts)."""
 
-    epochs: float = 120.0
-    """Where the cosine ends: the length of training, more than the warm-up."""
     floor: float = 0.001
     """Factor from there on, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for an end inside the warm-up or a floor outside (0, 1]."""
+        """Raises ``ExperimentError`` for a floor outside (0, 1]."""
         super().__post_init__()
-        _require(
-            self.epochs > self.warmup_epochs,
-            "The cosine ends after the warm-up",
-            f"end at {self.epochs}, warm-up of {self.warmup_epochs} epochs",
-            "give more epochs or a shorter warm-up",
-        )
         _require(0 < self.floor <= 1, "The floor is above 0 and at most 1", self.floor, "use 0.001")
 
-    def _after_warmup(self, epoch: float) -> float:
-        share = min(1.0, (epoch - self.warmup_epochs) / (self.epochs - self.warmup_epochs))
+    def _after_warmup(self, epoch: float, epochs: float) -> float:
+        share = min(1.0, (epoch - self.warmup_epochs) / max(epochs - self.warmup_epochs, 1e-9))
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 

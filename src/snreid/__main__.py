@@ -1,0 +1,7 @@
+"""``python -m snreid`` is the command ``snreid``."""
+
+import sys
+
+from snreid.cli import main
+
+sys.exit(main())

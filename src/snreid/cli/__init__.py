@@ -1,0 +1,79 @@
+"""The command ``snreid``: sub-commands as typed functions. Nothing heavy is imported before a sub-command needs it."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from snreid.errors import SnreidError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("snreid.cli.demo", "train Baseline, Baseline-IN and SNR on drawn pedestrians, test on unseen domains, write a report"),
+    "recipes": ("snreid.cli.recipes", "list the schemes that can be trained, and the presets"),
+    "data": ("snreid.cli.data", "check data sets on disk, draw pedestrians, show them on a contact sheet"),
+    "train": ("snreid.cli.train", "train a recipe on one or several sources"),
+    "evaluate": ("snreid.cli.evaluate", "score a run, an ONNX file or anybody's embeddings on targets"),
+    "compare": ("snreid.cli.compare", "paired test between two runs on one target"),
+    "study": ("snreid.cli.study", "train and score several recipes with several seeds, and write table, report and record"),
+    "extract": ("snreid.cli.extract", "embed image files with a run's model"),
+    "report": ("snreid.cli.report", "write the HTML report of finished runs"),
+}
+"""Name -> (module with ``main(arguments) -> int``, one line of help)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code: 0 done, 1 failed, 2 the request was wrong, 3 diverged, 143 SIGTERM."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        from snreid import __version__
+
+        print(f"snreid {__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        print(_unknown(words[0]), file=sys.stderr)
+        return 2
+    return _run(COMMANDS[words[0]][0], words[1:])
+
+
+def _run(module: str, words: list[str]) -> int:
+    try:
+        done: int = importlib.import_module(module).main(words)
+    except SnreidError as error:
+        print(f"snreid: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("snreid: stopped", file=sys.stderr)
+        return 130
+    except SystemExit as exit:
+        return exit.code if isinstance(exit.code, int) else 2
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; that is no failure.
+        sys.stderr.close()
+        return 0
+    return done
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items())
+    return f"""\
+usage: snreid COMMAND ...
+
+Person re-identification on cameras never seen in training.
+
+{rows}
+
+  snreid COMMAND --help   what a command takes
+  snreid --version
+
+Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 training diverged, 143 stopped by SIGTERM."""
+
+
+def _unknown(word: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, COMMANDS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"snreid: there is no command {word!r}.{hint} The commands are {', '.join(COMMANDS)}."

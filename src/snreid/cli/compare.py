@@ -1,0 +1,66 @@
+"""``snreid compare``: is run A better than run B on a target, beyond chance?"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+
+from snreid.cli.machine import MachineFlags
+
+if TYPE_CHECKING:
+    from snreid.evaluation import PairedDifference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Paired test between two runs, query by query: difference A - B with a 95 % interval and a two-sided p-value."""
+
+    a: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run A")]
+    b: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run B")]
+    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to compare on")]
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Scores what is not scored yet, then compares."""
+    request = tyro.cli(Request, args=list(arguments), prog="snreid compare")
+    from snreid.cli.names import dataset_named
+    from snreid.cli.session import machine, session
+    from snreid.evaluation import compare
+    from snreid.loading import PixelCache
+    from snreid.runs import open_run
+    from snreid.study import score_run
+
+    data = [dataset_named(name).read(request.machine.root) for name in request.target]
+    rows = []
+    with session(request.machine) as opened:
+        pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)
+        scored = []
+        for folder in (request.a, request.b):
+            run = open_run(folder)
+            own = machine(request.machine, folder)
+            scored.append(score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels))
+        for a, b in zip(*scored, strict=True):
+            rows.append((a.target, compare(a.scores, b.scores)))
+    if request.json:
+        found = [{"target": t, "mAP": _object(c.mean_ap), "rank1": _object(c.rank1), "queries": c.queries} for t, c in rows]
+        print(json.dumps(found[0] if len(found) == 1 else {"targets": found}))
+        return 0
+    console = Console()
+    for target, c in rows:
+        console.out(f"{target}: mAP {_text(c.mean_ap)}; rank-1 {_text(c.rank1)}; {c.queries} queries", highlight=False)
+    return 0
+
+
+def _object(found: "PairedDifference") -> dict[str, object]:
+    return {"difference": found.difference, "interval": [found.interval.low, found.interval.high], "p_value": found.p_value}
+
+
+def _text(found: "PairedDifference") -> str:
+    low, high = 100 * found.interval.low, 100 * found.interval.high
+    return f"{100 * found.difference:+.1f} points [{low:+.1f}, {high:+.1f}], p = {found.p_value:.4f}"

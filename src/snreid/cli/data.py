@@ -1,0 +1,132 @@
+"""``snreid data``: check what is on disk, draw pedestrians, show them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from snreid.cli.machine import MachineFlags
+
+_HELP = """\
+usage: snreid data check NAME... [--root DIR] [--no-decode] [--json]   hold a data set against its published counts
+       snreid data make FOLDER [--domain noon ...]                     draw pedestrians into Market-1501's folder format
+       snreid data sheet FILE.png [--domain ...]                       the same people in every domain, side by side
+       snreid data list                                                the names that are known"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Compare what is on disk with what the data set has to be: counts, unreadable images, persons in both training and test."""
+
+    name: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help="data sets, e.g. market1501 cuhk03")]
+    decode: Annotated[bool, tyro.conf.arg(help="open every image")] = True
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object for each")] = False
+    root: Annotated[Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")] = MachineFlags().root
+    workers: Annotated[int, tyro.conf.arg(help="threads that open images")] = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Make:
+    """Draw pedestrians and write them in Market-1501's folder format, one folder for each domain."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder to write to; must be new or empty")]
+    domain: Annotated[tuple[str, ...], tyro.conf.arg(help="domains to draw; all when left out")] = ()
+    train_persons: Annotated[int, tyro.conf.arg(help="people to train on, for each domain")] = 200
+    test_persons: Annotated[int, tyro.conf.arg(help="people to test on, for each domain")] = 100
+    people: Annotated[str, tyro.conf.arg(help="a domain whose people are drawn in all of them; left out: other people everywhere")] = ""
+    seed: Annotated[int, tyro.conf.arg(help="of people, cameras and moments")] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """Draw a contact sheet: rows are people, columns are domains."""
+
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="PNG file to write")]
+    domain: Annotated[tuple[str, ...], tyro.conf.arg(help="domains to show; all when left out")] = ()
+    persons: Annotated[int, tyro.conf.arg(help="people to show")] = 5
+    seed: Annotated[int, tyro.conf.arg(help="of people, cameras and moments")] = 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Dispatches to the verbs."""
+    verbs = {"check": _check, "make": _make, "sheet": _sheet, "list": _list}
+    words = list(arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(_HELP)
+        return 0
+    if words[0] not in verbs:
+        from snreid.errors import ExperimentError
+
+        raise ExperimentError("snreid data takes check, make, sheet or list", came=repr(words[0]), repair="see snreid data --help")
+    return verbs[words[0]](words[1:])
+
+
+def _check(words: list[str]) -> int:
+    request = tyro.cli(Check, args=words, prog="snreid data check")
+    from snreid.cli.names import dataset_named
+    from snreid.datasets import check
+    from snreid.progress import counting
+
+    console = Console(stderr=True)
+    good = True
+    for name in request.name:
+        with counting(console, f"reading {name}") as progress:
+            done = 0
+
+            def tell(more: int) -> None:
+                nonlocal done
+                done += more
+                if progress is not None:
+                    progress(done, max(done, 1))
+
+            report = check(dataset_named(name), request.root, decode=request.decode, workers=request.workers, progress=tell)
+        print(report.to_json() if request.json else "\n".join(report.lines()))
+        good = good and report.ok
+    return 0 if good else 1
+
+
+def _make(words: list[str]) -> int:
+    request = tyro.cli(Make, args=words, prog="snreid data make")
+    from snreid.datasets import DrawnPedestrians, write_market_format
+    from snreid.pedestrians import DOMAINS
+    from snreid.progress import counting
+
+    console = Console(stderr=True)
+    for name in request.domain or tuple(domain.name for domain in DOMAINS):
+        drawn = DrawnPedestrians(
+            domain=name,
+            train_persons=request.train_persons,
+            test_persons=request.test_persons,
+            people=request.people,
+            seed=request.seed,
+        )
+        data = drawn.read(Path())
+        with counting(console, f"drawing {name}") as progress:
+            write_market_format(data, request.folder / name, progress)
+        print(f"{request.folder / name}: {len(data.train)} train, {len(data.query)} query, {len(data.gallery)} gallery images")
+    return 0
+
+
+def _sheet(words: list[str]) -> int:
+    request = tyro.cli(Sheet, args=words, prog="snreid data sheet")
+    from PIL import Image
+
+    from snreid.pedestrians import DOMAINS, contact_sheet, domain_named
+
+    domains = tuple(domain_named(name) for name in request.domain) or DOMAINS
+    sheet = contact_sheet(domains, persons=request.persons, seed=request.seed)
+    request.file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(request.file)
+    print(request.file)
+    return 0
+
+
+def _list(words: list[str]) -> int:
+    from snreid.cli.names import HELP
+
+    print(json.dumps({"help": HELP}) if "--json" in words else HELP)
+    return 0

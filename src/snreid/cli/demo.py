@@ -1,0 +1,63 @@
+"""``snreid demo``: the main job on drawn pedestrians, in minutes on two cores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from snreid.cli.machine import MachineFlags
+
+SOURCES = ("noon", "overcast")
+"""Domains trained on."""
+DESCRIPTIONS = {
+    "noon": "Sun from above, hard shadows, full contrast.",
+    "overcast": "Soft light from the whole sky, cooler and flatter than noon.",
+    "dusk": "Low warm sun, long shadows, darker.",
+    "mall": "Warm artificial light indoors, seen from higher up.",
+    "station": "Mixed lamps, low resolution, JPEG artefacts.",
+    "garage": "Greenish lamps, dark, noisy.",
+    "night": "Street lamps, very dark, noisy and blurred.",
+}
+"""A sentence on each domain, for the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Train Baseline, Baseline-IN and SNR on drawn pedestrians of two domains with the same budget, test each on domains it
+    never saw, print one table and write an HTML report. Under 8 minutes on 2 cores; needs no data and no network."""
+
+    seed: Annotated[int, tyro.conf.arg(help="of the training; the pedestrians stay the same")] = 0
+    epochs: Annotated[int | None, tyro.conf.arg(help="instead of the demo's own budget")] = None
+    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Trains, tests, prints the table, writes the report."""
+    request = tyro.cli(Request, args=list(arguments), prog="snreid demo")
+    from snreid import recipes
+    from snreid.cli.study import run
+    from snreid.datasets import DrawnPedestrians
+    from snreid.pedestrians import DOMAINS
+    from snreid.study import Study
+
+    def drawn(name: str) -> DrawnPedestrians:
+        return DrawnPedestrians(domain=name, train_persons=150, test_persons=60)
+
+    rows = (recipes.baseline, recipes.baseline_in, recipes.snr)
+    experiments = tuple(replace(row("small"), sources=tuple(drawn(name) for name in SOURCES)) for row in rows)
+    if request.epochs is not None:
+        experiments = tuple(replace(e, epochs=request.epochs) for e in experiments)
+    study = Study(
+        title="Drawn pedestrians: trained on two domains, tested on cameras never seen",
+        experiments=experiments,
+        targets=tuple(drawn(domain.name) for domain in DOMAINS),
+        seeds=(request.seed,),
+        descriptions=DESCRIPTIONS,
+        notes=("Every picture was drawn by a program; nobody in them exists.",),
+    )
+    unseen = [domain.name for domain in DOMAINS if domain.name not in SOURCES]
+    out = request.machine.out or Path("runs") / "demo"
+    run(study, request.machine, out, examples=(unseen[len(unseen) // 2],), record=out / "record.json")
+    return 0

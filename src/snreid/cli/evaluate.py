@@ -1,0 +1,143 @@
+"""``snreid evaluate``: a run, an ONNX file or anybody's embeddings, scored on targets."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from snreid.cli.machine import MachineFlags
+
+if TYPE_CHECKING:
+    from snreid.results import Result
+
+Numbers = Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="R G B")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Score a run on targets; or an ONNX file (--onnx) on targets; or embeddings in a file (--features).
+
+    Every mAP and rank-1 comes with a 95 % bootstrap interval over queries. Shares in --json lie between 0 and 1.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(help="folder of a finished run")] = None
+    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score, e.g. market1501 cuhk03 noon")] = ()
+    features: Annotated[Path | None, tyro.conf.arg(help="npz: query, gallery, query_person, gallery_person, query_camera, gallery_camera")] = None
+    onnx: Annotated[Path | None, tyro.conf.arg(help="ONNX file used as the embedder")] = None
+    height: Annotated[int | None, tyro.conf.arg(help="input height of the ONNX file, pixels; read from the file if left out")] = None
+    width: Annotated[int | None, tyro.conf.arg(help="input width of the ONNX file, pixels")] = None
+    mean: Numbers = None
+    std: Numbers = None
+    metric: Annotated[Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")] = None
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Scores and prints."""
+    request = tyro.cli(Request, args=list(arguments), prog="snreid evaluate")
+    _check(request)
+    results = _from_features(request) if request.features else _from_images(request)
+    if results:
+        _show(results, request)
+    return 0
+
+
+def _check(request: Request) -> None:
+    from snreid.errors import ExperimentError
+
+    given = [name for name in ("run", "features", "onnx") if getattr(request, name) is not None]
+    if len(given) != 1:
+        raise ExperimentError(
+            "Give one thing to score: a run's folder, --features FILE.npz, or --onnx FILE.onnx",
+            came=" and ".join(given) or "nothing",
+            repair="for example: snreid evaluate runs/snr-noon-0 --target dusk night",
+        )
+    if given != ["features"] and not request.target:
+        raise ExperimentError("Scoring images needs a target", came="none", repair="name one: --target market1501")
+    if given == ["features"] and request.target:
+        raise ExperimentError(
+            "Embeddings in a file bring their own query and gallery", came=f"--target {' '.join(request.target)}", repair="leave it out"
+        )
+
+
+def _from_features(request: Request) -> list["Result"]:
+    from snreid.evaluation import evaluate, read_features, remarks
+    from snreid.results import Result
+
+    assert request.features is not None
+    query, gallery = read_features(request.features)
+    for remark in remarks(query, gallery):
+        Console(stderr=True).out(remark, highlight=False)
+    return [Result(request.features.stem, evaluate(query, gallery, metric=request.metric or "cosine"))]
+
+
+def _from_images(request: Request) -> list["Result"]:
+    from snreid.cli.names import dataset_named
+    from snreid.cli.session import machine, session
+    from snreid.loading import PixelCache
+    from snreid.results import Result, save_result, score
+    from snreid.runs import embed_target
+
+    data = [dataset_named(name).read(request.machine.root) for name in request.target]
+    with session(request.machine) as opened:
+        folder = request.run or request.machine.out or Path("runs") / "onnx"
+        own = machine(request.machine, folder)
+        embed, size, metric = _embedder(request, str(opened.group.device))
+        pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+        results = []
+        for target in data:
+            found = embed_target(embed, size, target, own, group=opened.group, console=opened.console, pixels=pixels)
+            result = Result(target.name, score(found, request.metric or metric, opened.group))
+            if request.run is not None and opened.group.first and (request.metric or metric) == metric:
+                save_result(request.run, result)
+            results.append(result)
+        return results if opened.group.first else []
+
+
+def _embedder(request: Request, device: str) -> tuple[Any, tuple[int, int], str]:
+    if request.run is not None:
+        from snreid.runs import open_run
+
+        run = open_run(request.run)
+        embedder = run.embedder(device=device, bf16=request.machine.precision == "bf16")
+        return embedder, (embedder.input.height, embedder.input.width), run.experiment.metric
+    from snreid.evaluation import OnnxEmbedder
+
+    assert request.onnx is not None
+    opened = OnnxEmbedder(path=request.onnx, height=request.height, width=request.width, mean=request.mean, std=request.std).open()
+    return lambda images: opened(images.permute(0, 2, 3, 1).numpy()), (opened.height, opened.width), "cosine"
+
+
+def _show(results: list["Result"], request: Request) -> None:
+    objects = [result.to_json() for result in results]
+    if request.json:
+        print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
+        return
+    Console().print(table(objects))
+
+
+def table(objects: list[dict[str, Any]]) -> Table:
+    """Scores in percent, one row a target, intervals in brackets."""
+    shown = Table(title=None, header_style="bold")
+    for name in ("target", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP", "queries", "without match"):
+        shown.add_column(name, justify="left" if name == "target" else "right")
+    for row in objects:
+        low, high = row["mAP_interval"]
+        low1, high1 = row["rank1_interval"]
+        shown.add_row(
+            str(row["target"]),
+            f"{100 * row['mAP']:.1f} [{100 * low:.1f}, {100 * high:.1f}]".replace("[", r"\["),
+            f"{100 * row['rank1']:.1f} [{100 * low1:.1f}, {100 * high1:.1f}]".replace("[", r"\["),
+            *(f"{100 * row[key]:.1f}" for key in ("rank5", "rank10", "rank20", "mINP")),
+            str(row["queries"]),
+            str(row["skipped_queries"]),
+        )
+    return shown
+
+

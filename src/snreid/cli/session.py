@@ -1,0 +1,58 @@
+"""What every computing command opens: the processes, a console, the machine settings."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from snreid.cli.machine import MachineFlags
+
+if TYPE_CHECKING:
+    from snreid.machine import Machine
+    from snreid.training.distributed import ProcessGroup
+
+
+@dataclass(frozen=True)
+class Session:
+    """The processes of a command and where it talks to (progress to stderr, results to stdout)."""
+
+    group: "ProcessGroup"
+    console: Console
+
+
+@contextmanager
+def session(flags: MachineFlags) -> Iterator[Session]:
+    """Joins the processes torchrun or srun started, if any; only the first one talks."""
+    from snreid.training.distributed import join
+
+    group = join(flags.device)
+    try:
+        yield Session(group, Console(stderr=True, quiet=not group.first))
+    finally:
+        group.leave()
+
+
+def machine(flags: MachineFlags, out: Path) -> "Machine":
+    """Machine settings with the folder to write to. Raises ``ExperimentError`` for impossible values."""
+    from snreid.errors import ExperimentError
+    from snreid.machine import Machine
+
+    if flags.workers < 0 or flags.memory_gb < 0 or flags.save_seconds < 0:
+        raise ExperimentError(
+            "Workers, memory and seconds must not be negative",
+            came=f"--workers {flags.workers} --memory-gb {flags.memory_gb} --save-seconds {flags.save_seconds}",
+            repair="give 0 or more",
+        )
+    return Machine(
+        root=flags.root,
+        out=out,
+        device=flags.device,
+        workers=flags.workers,
+        precision=flags.precision,
+        skip_bad=flags.skip_bad,
+        memory_gb=flags.memory_gb,
+        save_seconds=flags.save_seconds,
+    )

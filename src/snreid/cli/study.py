@@ -1,0 +1,91 @@
+"""``snreid study``: several recipes, several seeds, one budget, one table."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+
+from snreid.cli.machine import MachineFlags
+
+if TYPE_CHECKING:
+    from snreid.experiment import Experiment
+    from snreid.records import DataSet
+    from snreid.study import Study, StudyResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Train and score several recipes on the same sources with the same budget; what is done already is not done again.
+
+    Settings of the experiment are flags, as for snreid train, and hold for every recipe: --optimizer.lr 1e-3.
+    """
+
+    recipe: Annotated[tuple[str, ...], tyro.conf.arg(help="see snreid recipes")] = ("baseline", "baseline-in", "snr-no-loss", "snr")
+    source: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-s"], help="data sets to train on")] = ("noon",)
+    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score on")] = ()
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)
+    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
+    examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists the report shows")] = ()
+    record: Annotated[Path | None, tyro.conf.arg(help="also write all numbers to this JSON file")] = None
+    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the study, prints its table, writes report.html and, if asked, the record."""
+    request, rest = tyro.cli(Request, args=list(arguments), return_unknown_args=True, prog="snreid study")
+    from snreid.cli.names import dataset_named
+    from snreid.study import Study
+
+    sources = tuple(dataset_named(name) for name in request.source)
+    targets = tuple(dataset_named(name) for name in request.target)
+    study = Study(
+        title=f"{' + '.join(s.name for s in sources)} to {', '.join(t.name for t in targets)}",
+        experiments=tuple(_experiment(name, request, sources, rest) for name in request.recipe),
+        targets=targets,
+        seeds=request.seeds,
+        descriptions={},
+    )
+    out = request.machine.out or Path("runs") / ("study-" + "+".join(s.name for s in sources))
+    run(study, request.machine, out, examples=request.examples, record=request.record)
+    return 0
+
+
+def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[str], record: Path | None) -> None:
+    """Trains and scores what is missing, then prints the table and writes report and record."""
+    from snreid.cli.session import machine, session
+    from snreid.study import run_study
+
+    began = time.monotonic()
+    with session(flags) as opened:
+        result = run_study(study, machine(flags, out), group=opened.group, console=opened.console)
+        if opened.group.first:
+            finish(result, out, examples=examples, record=record, seconds=time.monotonic() - began)
+
+
+def finish(result: "StudyResult", out: Path, *, examples: Sequence[str], record: Path | None, seconds: float) -> None:
+    """Prints the table, writes the report page and, if asked, the record."""
+    from snreid.figures import text_table, write_report
+    from snreid.provenance import provenance
+    from snreid.study import report, write_record
+
+    page = report(result, examples=examples, commands=[provenance()["command"]])
+    console = Console()
+    console.out(text_table(page.table()), highlight=False)
+    console.out(f"Report: {write_report(out / 'report.html', page)}   ({seconds:.0f} s)", highlight=False)
+    if record is not None:
+        write_record(record, result, seconds)
+
+
+def _experiment(name: str, request: Request, sources: "tuple[DataSet, ...]", words: list[str]) -> "Experiment":
+    from snreid import recipes
+    from snreid.cli.train import overridden
+    from snreid.errors import ExperimentError
+
+    known = recipes.all_recipes()
+    if name not in known:
+        raise ExperimentError(f"A recipe is one of {', '.join(known)}", came=repr(name), repair="see snreid recipes")
+    return overridden(replace(known[name](request.preset), sources=sources), words)

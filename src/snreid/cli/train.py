@@ -1,0 +1,110 @@
+"""``snreid train``: one recipe, or an experiment.json, on one or several sources."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from snreid.cli.machine import MachineFlags
+
+if TYPE_CHECKING:
+    from snreid.experiment import Experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Train a recipe (see snreid recipes), or the experiment of a JSON file, and score it on targets.
+
+    Every setting of the experiment is a flag too, for example --optimizer.lr 1e-3 or --losses.2.form code; they are listed below.
+    """
+
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help="snr, baseline, ... or FILE.json")]
+    source: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-s"], help="data sets to train on, e.g. market1501 cuhk03")] = ()
+    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score afterwards; never used to choose anything")] = ()
+    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
+    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Trains, resumes what is there, and scores the targets."""
+    words = list(arguments)
+    if "-h" in words or "--help" in words:
+        return _help(words)
+    request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid train", add_help=False)
+    experiment = overridden(_start(request), rest)
+    return _train(request, experiment)
+
+
+def _start(request: Request) -> "Experiment":
+    from snreid import recipes
+    from snreid.cli.names import dataset_named
+    from snreid.errors import ExperimentError
+    from snreid.experiment import Experiment
+
+    if request.recipe.endswith(".json"):
+        try:
+            stored = json.loads(Path(request.recipe).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ExperimentError("An experiment file must be JSON", came=f"{request.recipe}: {error}", repair="check the path") from error
+        experiment = Experiment.from_json(stored.get("experiment", stored) if isinstance(stored, dict) else stored)
+    else:
+        known = recipes.all_recipes()
+        if request.recipe not in known:
+            raise ExperimentError(f"A recipe is one of {', '.join(known)}", came=repr(request.recipe), repair="see snreid recipes")
+        experiment = known[request.recipe](request.preset)
+    if request.source:
+        experiment = replace(experiment, sources=tuple(dataset_named(name) for name in request.source))
+    if not experiment.sources:
+        raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
+    return experiment
+
+
+def overridden(experiment: "Experiment", words: list[str]) -> "Experiment":
+    """The experiment with the settings that ``words`` give as flags; its sources stay. An unknown flag ends the command with help."""
+    from snreid.experiment import Experiment
+
+    hidden = replace(experiment, sources=())
+    changed = tyro.cli(Experiment, default=hidden, args=words, prog="snreid train", add_help=False)
+    return replace(changed, sources=experiment.sources)
+
+
+def _help(words: list[str]) -> int:
+    plain = [word for word in words if word not in ("-h", "--help")]
+    try:
+        tyro.cli(Request, args=["--help"], prog="snreid train")
+    except SystemExit:
+        pass
+    request, _ = tyro.cli(Request, args=plain or ["snr"], return_unknown_args=True, add_help=False)
+    from snreid.experiment import Experiment
+
+    experiment = _start(replace(request, source=request.source or ("noon",)))
+    print(f"\nSettings of the experiment ({request.recipe}, preset {experiment.preset}):\n")
+    try:
+        tyro.cli(Experiment, default=replace(experiment, sources=()), args=["--help"], prog="snreid train RECIPE")
+    except SystemExit:
+        pass
+    return 0
+
+
+def _train(request: Request, experiment: "Experiment") -> int:
+    from snreid.cli.names import dataset_named
+    from snreid.cli.session import machine, session
+    from snreid.loading import PixelCache
+    from snreid.runs import train
+    from snreid.study import score_run
+
+    names = "+".join(source.name for source in experiment.sources)
+    out = request.machine.out or Path("runs") / f"{experiment.recipe}-{names}-{experiment.seed}"
+    own = machine(request.machine, out)
+    targets = [dataset_named(name) for name in request.target]
+    with session(request.machine) as opened:
+        pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+        # Targets are read before training, so that a wrong path does not cost a day.
+        data = [target.read(own.root) for target in targets]
+        run = train(experiment, own, group=opened.group, console=opened.console, pixels=pixels)
+        score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels)
+        opened.console.out(f"The run is in {run.folder}", highlight=False)
+    return 0

@@ -1,0 +1,34 @@
+"""Settings of the machine, apart from the science."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Settings of the machine, not of the science: no number may depend on them beyond rounding."""
+
+    root: Path = Path("data")
+    """Folder of the data sets."""
+    out: Path = Path("runs")
+    """Folder of the run."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    workers: int = 2
+    """Processes that decode images."""
+    precision: Precision = "float32"
+    """bf16: bfloat16 autocast; on a CPU without bfloat16 units many times slower, so never chosen unasked."""
+    skip_bad: bool = False
+    """Go on without images that cannot be read."""
+    memory_gb: float = 4.0
+    """Sets of up to this size stay decoded in memory."""
+    save_seconds: float = 60.0
+    """Least time between two checkpoints."""
+
+    @property
+    def bf16(self) -> bool:
+        """Whether to compute under bfloat16 autocast."""
+        return self.precision == "bf16"

@@ -1,0 +1,348 @@
+"""A run folder: what an experiment leaves on disk, how it is made, and how it is read back.
+
+    runs/snr-market1501-0/
+    ├── experiment.json       the experiment, where it comes from, how long it took
+    ├── metrics.jsonl         one line per step and validation
+    ├── checkpoints/          exact training state, deleted when the run is done
+    ├── model.safetensors     weights to use: the last, or the best on held-out source identities
+    ├── bad_files.jsonl       images that were left out (--skip-bad)
+    └── evaluation/NAME.json  scores on a target, and NAME.npz with one value per query
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from snreid.datasets import require_pairs
+from snreid.embedding import EmbedBatch, Embedder, features
+from snreid.errors import CheckpointError, DataError, ExperimentError
+from snreid.evaluation import evaluate
+from snreid.experiment import Experiment
+from snreid.images import BadImage, write_bad_list
+from snreid.loading import PixelCache, PixelStore
+from snreid.machine import Machine
+from snreid.models.reid import ReIDModel
+from snreid.models.weights import load_model, restore, save_model, write_atomically
+from snreid.progress import counting
+from snreid.provenance import provenance
+from snreid.records import Features, ReIDData, Split
+from snreid.sampling import IdentityBatches
+from snreid.sources import TrainingSet, hold_out, join, validation_split
+from snreid.training.checkpoint import CheckpointStore
+from snreid.training.distributed import ProcessGroup
+from snreid.training.log import MetricsLog, ProgressLine
+from snreid.training.loop import Hooks, Loop, Plan, StepReport
+
+_SHOWN_BAD = 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is on disk."""
+
+    folder: Path
+    experiment: Experiment
+    record: Mapping[str, Any]
+    """The whole of experiment.json."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def embedder(self, *, device: str = "cpu", bf16: bool = False) -> Embedder:
+        """The trained model. Raises ``CheckpointError`` when the run is not finished or its weights are damaged."""
+        path = self.folder / "model.safetensors"
+        if not path.is_file():
+            raise CheckpointError(
+                "A run must be finished before its model is used",
+                came=f"no {path.name} in {self.folder}",
+                repair=f"continue it: snreid train {self.folder / 'experiment.json'} --out {self.folder}",
+            )
+        saved = load_model(path)
+        # The weights come from this run's own file, so none are looked for elsewhere.
+        model = _without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]))
+        restore(model, saved, source=str(path))
+        model.eval()
+        return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16)
+
+
+def open_run(folder: Path) -> Run:
+    """The run in ``folder``. Raises ``CheckpointError`` when there is none."""
+    path = folder / "experiment.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Run(folder, Experiment.from_json(record["experiment"]), record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            "A run is a folder with an experiment.json", came=f"{folder}: {error}", repair="give a folder that snreid train made"
+        ) from error
+
+
+def load(folder: str | Path, *, device: str = "cpu") -> Embedder:
+    """The model of a run, ready to embed images. Raises ``CheckpointError``."""
+    return open_run(Path(folder)).embedder(device=device)
+
+
+def train(
+    experiment: Experiment, machine: Machine, *, group: ProcessGroup, console: Console, pixels: PixelCache | None = None
+) -> Run:
+    """Trains, or continues what is in ``machine.out``, and leaves a finished run there. ``pixels``: decoded images to share.
+
+    Raises ``DataError`` (bad images are listed before training), ``ExperimentError``, ``CheckpointError``, ``DivergenceError``,
+    ``Interrupted``.
+    """
+    if not experiment.sources:
+        raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
+    pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    training, store, held = _training_set(experiment, machine, pixels, group, console)
+    torch.manual_seed(experiment.seed)
+    model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
+    record = _start_record(experiment, machine, training, model, group)
+    plan = Plan(
+        model=model,
+        losses=experiment.losses,
+        store=store,
+        persons=training.persons,
+        batches=IdentityBatches(
+            experiment.sampling, training.persons, training.domains, experiment.seed, experiment.batches_per_epoch
+        ),
+        augmentation=experiment.augmentation,
+        input=experiment.input,
+        optim=experiment.optimizer,
+        schedule=experiment.schedule,
+        epochs=experiment.epochs,
+        seed=experiment.seed,
+        bf16=machine.bf16,
+    )
+    began = time.monotonic()
+    _loop(experiment, machine, plan, held, group, console)
+    if group.first:
+        _finish(experiment, machine, model, training, record, time.monotonic() - began)
+    group.barrier()
+    return open_run(machine.out)
+
+
+@dataclass(frozen=True)
+class TargetFeatures:
+    """Embedded query and gallery of one target."""
+
+    query: Features
+    gallery: Features
+
+
+def embed_target(
+    embed: EmbedBatch,
+    size: tuple[int, int],
+    data: ReIDData,
+    machine: Machine,
+    *,
+    group: ProcessGroup | None = None,
+    console: Console,
+    pixels: PixelCache | None = None,
+) -> TargetFeatures:
+    """Features of a target's query and gallery, from any callable that embeds uint8 images of ``size`` (height, width); bad images stop it with a ``DataError``, or are left out with ``machine.skip_bad``."""
+    pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+
+    def embedded(split: Split, part: str) -> Features:
+        what = f"{data.name} {part}"
+        store = _opened(split, size, machine, pixels, console, what)
+        with counting(console, f"embedding {what}") as progress:
+            return features(embed, store, group=group, progress=progress)
+
+    return TargetFeatures(embedded(data.query, "query"), embedded(data.gallery, "gallery"))
+
+
+def _training_set(
+    experiment: Experiment, machine: Machine, pixels: PixelCache, group: ProcessGroup, console: Console
+) -> tuple[TrainingSet, PixelStore, tuple[TrainingSet, PixelStore] | None]:
+    sources = [source.read(machine.root) for source in experiment.sources]
+    for source in sources:
+        require_pairs(Split(tuple(s for s in source.train.samples if s.person > 0)), where=source.name)
+    joined = join(sources, experiment.sampling.domains)
+    size = experiment.input.height, experiment.input.width
+    with counting(console if group.first else None, "reading training images") as progress:
+        opened = pixels.open(joined.split, *size, progress)
+    keep = np.arange(len(joined.split))
+    if opened.bad:
+        _stop_or_note(opened.bad, len(joined.split), machine)
+        names = {b.name for b in opened.bad}
+        keep = np.array([i for i in keep if joined.split.samples[i].image.name not in names])
+        # A person left with one image cannot form a pair; leaving it out is part of going on without the bad ones.
+        counts = np.bincount(joined.persons[keep], minlength=joined.identities)
+        keep = keep[counts[joined.persons[keep]] >= 2]
+    training, store = joined.only(keep), opened.store.only(keep)
+    if not experiment.validation.fraction:
+        return training, store, None
+    kept, held = hold_out(training, experiment.validation.fraction, experiment.seed)
+    positions = {s.image.name: i for i, s in enumerate(training.split.samples)}
+
+    def part(of: TrainingSet) -> PixelStore:
+        return store.only(np.array([positions[s.image.name] for s in of.split.samples]))
+
+    return kept, part(kept), (held, part(held))
+
+
+def _opened(
+    split: Split, size: tuple[int, int], machine: Machine, pixels: PixelCache, console: Console, what: str
+) -> PixelStore:
+    with counting(console, f"reading {what}") as progress:
+        opened = pixels.open(split, *size, progress)
+    if not opened.bad:
+        return opened.store
+    _stop_or_note(opened.bad, len(split), machine)
+    return opened.store.without(opened.bad)
+
+
+def _stop_or_note(bad: Sequence[BadImage], count: int, machine: Machine) -> None:
+    path = machine.out / "bad_files.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bad_list(path, bad)
+    if machine.skip_bad and len(bad) < count:
+        return
+    shown = "; ".join(f"{b.name}: {b.reason}" for b in bad[:_SHOWN_BAD])
+    more = f"; and {len(bad) - _SHOWN_BAD} more" if len(bad) > _SHOWN_BAD else ""
+    raise DataError(
+        "Every image must be readable",
+        came=f"{len(bad)} of {count} are not: {shown}{more}. All are listed in {path}",
+        repair="restore these files, or go on without them: --skip-bad",
+    )
+
+
+def _start_record(
+    experiment: Experiment, machine: Machine, training: TrainingSet, model: ReIDModel, group: ProcessGroup
+) -> dict[str, Any]:
+    path = machine.out / "experiment.json"
+    record = {
+        "experiment": experiment.to_json(),
+        "training": {
+            "images": len(training.split),
+            "persons": training.identities,
+            "sources": list(training.names),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "processes": group.world,
+            "device": str(group.device),
+            "precision": machine.precision,
+            "threads": torch.get_num_threads(),
+        },
+        "provenance": provenance(),
+    }
+    if path.exists():
+        former = open_run(machine.out)
+        if former.record["experiment"] != record["experiment"]:
+            raise ExperimentError(
+                "A run folder holds one experiment",
+                came=f"{machine.out} holds another one ({former.experiment.recipe}, seed {former.experiment.seed})",
+                repair="choose another --out folder, or delete that one",
+            )
+        record["provenance"] = former.record["provenance"]
+    group.barrier()
+    if group.first:
+        _write_json(path, record)
+    return record
+
+
+def _loop(
+    experiment: Experiment,
+    machine: Machine,
+    plan: Plan,
+    held: tuple[TrainingSet, PixelStore] | None,
+    group: ProcessGroup,
+    console: Console,
+) -> None:
+    log = MetricsLog(machine.out)
+    checkpoints = CheckpointStore(machine.out / "checkpoints")
+    pointer = checkpoints.last()
+    done = pointer.step if pointer else 0
+    bar = ProgressLine(console, total_steps=experiment.epochs * len(plan.batches), epochs=experiment.epochs)
+
+    def report(step: StepReport) -> None:
+        if not group.first:
+            return
+        bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts)
+        wanted = {"epoch": step.epoch, "rate": step.rate, "seconds": step.seconds, "waited": step.waited, "skipped": step.skipped}
+        log.write(step.step, {**wanted, **step.parts})
+
+    def epoch_end(epoch: int, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        last = epoch == experiment.epochs
+        if held is None or (epoch % experiment.validation.every and not last):
+            return kept
+        return _validate(experiment, machine, plan, held, group, epoch, kept, log)
+
+    if group.first:
+        log.start(done)
+    bar.start(done)
+    with log, bar:
+        hooks = Hooks(report=report, epoch_end=epoch_end, values={"experiment": experiment.to_json()})
+        Loop(plan, checkpoints, group=group, hooks=hooks, save_seconds=machine.save_seconds).run()
+
+
+def _validate(
+    experiment: Experiment,
+    machine: Machine,
+    plan: Plan,
+    held: tuple[TrainingSet, PixelStore],
+    group: ProcessGroup,
+    epoch: int,
+    kept: Mapping[str, Any],
+    log: MetricsLog,
+) -> Mapping[str, Any]:
+    """mAP on held-out source identities; a new best is saved beside the checkpoints."""
+    held_out, store = held
+    model = plan.model
+    if not isinstance(model, ReIDModel):
+        raise ExperimentError("Validation embeds with a ReIDModel", came=type(model).__name__)
+    embedder = Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16)
+    found = features(embedder, store, group=group)
+    query, gallery = validation_split(held_out)
+    cameras = held_out.split.cameras + 1000 * held_out.sources * (held_out.split.cameras >= 0)
+    joint = Features(found.embeddings, held_out.persons + 1, cameras, found.names)
+    scores = evaluate(_rows(joint, query), _rows(joint, gallery), metric=experiment.metric)
+    best = float(kept.get("best_mAP", -1.0))
+    improved = scores.mean_ap > best
+    if group.first:
+        log.write(epoch * len(plan.batches), {"epoch": epoch, "validation_mAP": scores.mean_ap, "validation_rank1": scores.rank(1)})
+        if improved:
+            save_model(machine.out / "checkpoints" / "best.safetensors", model, {"epoch": epoch, "mAP": scores.mean_ap})
+    return {"best_mAP": scores.mean_ap, "best_epoch": epoch} if improved else dict(kept)
+
+
+def _rows(found: Features, index: np.ndarray[Any, np.dtype[np.int64]]) -> Features:
+    names = tuple(found.names[i] for i in index)
+    return Features(found.embeddings[index], found.persons[index], found.cameras[index], names)
+
+
+def _finish(
+    experiment: Experiment,
+    machine: Machine,
+    model: ReIDModel,
+    training: TrainingSet,
+    record: dict[str, Any],
+    seconds: float,
+) -> None:
+    chosen = "last"
+    best = machine.out / "checkpoints" / "best.safetensors"
+    if best.exists():
+        saved = load_model(best)
+        restore(model, saved, source=str(best))
+        chosen = f"best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
+    metadata = {"experiment": experiment.to_json(), "persons": training.identities, "chosen": chosen}
+    save_model(machine.out / "model.safetensors", model, metadata)
+    _write_json(machine.out / "experiment.json", {**record, "finished": {"seconds": round(seconds, 1), "checkpoint": chosen}})
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def _without_pretrained(experiment: Experiment) -> Experiment:
+    backbone = replace(experiment.model.backbone, weights="random")
+    return replace(experiment, model=replace(experiment.model, backbone=backbone))

@@ -1,0 +1,267 @@
+"""A comparison: several schemes on the same sources, the same budget and the same seeds, scored on the same targets.
+
+Every finished run and every score on disk is taken as it is, so an interrupted study goes on where it stopped.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from snreid.evaluation import rank_lists, read_features
+from snreid.experiment import Experiment
+from snreid.figures import (
+    Domain,
+    RankExample,
+    Report,
+    RunRecord,
+    SchemeResult,
+    choose_queries,
+)
+from snreid.loading import PixelCache
+from snreid.machine import Machine
+from snreid.records import DataSet, ReIDData, Scores
+from snreid.results import Result, read_result, save_result, score
+from snreid.runs import Run, embed_target, open_run, train
+from snreid.training.distributed import ProcessGroup
+
+RANK_LENGTH = 8
+"""Gallery images shown in a rank list."""
+SAMPLES = 8
+"""Images shown of a domain."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What is compared: rows, targets, seeds."""
+
+    title: str
+    experiments: tuple[Experiment, ...]
+    """One per scheme; each is trained with each seed."""
+    targets: tuple[DataSet, ...]
+    """Scored by every run. One that is also a source is the seen one."""
+    seeds: tuple[int, ...] = (0,)
+    notes: tuple[str, ...] = ()
+    """Sentences for the report."""
+    descriptions: Mapping[str, str]
+    """A sentence on each target by name; may be empty."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All scores of a study."""
+
+    study: Study
+    data: tuple[ReIDData, ...]
+    scores: Mapping[str, Mapping[str, tuple[Scores, ...]]]
+    """Scheme label -> target name -> one ``Scores`` per seed."""
+    runs: Mapping[str, tuple[Run, ...]]
+    """Scheme label -> one run per seed."""
+
+
+def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: Console) -> StudyResult:
+    """Trains and scores what is missing below ``machine.out`` (``RECIPE-SEED`` folders) and returns everything."""
+    pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    data = tuple(target.read(machine.root) for target in study.targets)
+    collected = _Collected(study, data)
+    for seed in study.seeds:
+        for experiment in study.experiments:
+            seeded = replace(experiment, seed=seed)
+            own = replace(machine, out=machine.out / f"{experiment.recipe}-{seed}")
+            console.rule(f"{label(experiment)}, seed {seed}", align="left")
+            run = _finished(seeded, own) or train(seeded, own, group=group, console=console, pixels=pixels)
+            keep = seed == study.seeds[0]
+            collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=keep))
+    return collected.result()
+
+
+def score_runs(
+    study: Study, runs: Sequence[Run], machine: Machine, *, group: ProcessGroup, console: Console
+) -> StudyResult:
+    """The same from runs that are finished already, wherever they are."""
+    pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    data = tuple(target.read(machine.root) for target in study.targets)
+    collected = _Collected(study, data)
+    for run in runs:
+        own = replace(machine, out=run.folder)
+        collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=True))
+    return collected.result()
+
+
+class _Collected:
+    """Runs and their scores by scheme, while they come in."""
+
+    def __init__(self, study: Study, data: tuple[ReIDData, ...]) -> None:
+        self.study, self.data = study, data
+        self.runs: dict[str, list[Run]] = {label(e): [] for e in study.experiments}
+        self.scores: dict[str, dict[str, list[Scores]]] = {name: {d.name: [] for d in data} for name in self.runs}
+
+    def add(self, run: Run, results: Sequence[Result]) -> None:
+        name = label(run.experiment)
+        self.runs[name].append(run)
+        for found in results:
+            self.scores[name][found.target].append(found.scores)
+
+    def result(self) -> StudyResult:
+        scores = {name: {t: tuple(found) for t, found in columns.items()} for name, columns in self.scores.items()}
+        return StudyResult(self.study, self.data, scores, {name: tuple(found) for name, found in self.runs.items()})
+
+
+def score_run(
+    run: Run,
+    data: Sequence[ReIDData],
+    machine: Machine,
+    *,
+    group: ProcessGroup,
+    console: Console,
+    pixels: PixelCache,
+    keep: bool = False,
+) -> list[Result]:
+    """Scores of a run on every target, from disk where they are there. ``keep``: store the embeddings too."""
+    results = []
+    embedder = None
+    for target in data:
+        result = read_result(run.folder, target.name)
+        features_there = (run.folder / "evaluation" / f"{target.name}-features.npz").is_file()
+        if result is None or (keep and not features_there):
+            embedder = embedder or run.embedder(device=str(group.device), bf16=machine.bf16)
+            size = embedder.input.height, embedder.input.width
+            found = embed_target(embedder, size, target, machine, group=group, console=console, pixels=pixels)
+            result = Result(target.name, score(found, run.experiment.metric, group))
+            if group.first:
+                save_result(run.folder, result, found if keep else None)
+        results.append(result)
+        shown = result.scores
+        console.out(
+            f"{run.experiment.recipe:>16} on {target.name:<16} mAP {100 * shown.mean_ap:5.1f}  rank-1 {100 * shown.rank(1):5.1f}"
+            f"  ({shown.queries} queries, {shown.skipped_queries} without a match)",
+            highlight=False,
+        )
+    return results
+
+
+def label(experiment: Experiment) -> str:
+    """The row's name in tables: the paper's, by scheme and loss."""
+    named = {
+        "snr-no-loss": "SNR w/o L_SNR",
+        "snr": "SNR",
+    }
+    return named.get(experiment.recipe, experiment.model.scheme.label)
+
+
+def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Sequence[str] = ()) -> Report:
+    """The study as a report page. ``examples``: targets whose rank lists are shown (their embeddings must have been kept)."""
+    study = result.study
+    sources = {source.name for source in study.experiments[0].sources}
+    domains = tuple(
+        Domain(
+            name=d.name,
+            seen=d.name in sources,
+            description=study.descriptions.get(d.name, ""),
+            samples=_spread(d),
+            query=d.query,
+        )
+        for d in result.data
+    )
+    schemes = tuple(SchemeResult(name=name, scores=dict(columns), description=DESCRIPTIONS.get(name, "")) for name, columns in result.scores.items())
+    return Report(
+        title=study.title,
+        trained_on=", ".join(sorted(sources)),
+        domains=domains,
+        schemes=schemes,
+        baseline=next(iter(result.scores)),
+        examples=tuple(example for name in examples for example in _examples(result, name)),
+        runs=tuple(_record(name, runs, commands) for name, runs in result.runs.items()),
+        notes=study.notes,
+    )
+
+
+DESCRIPTIONS = {
+    "Baseline": "The plain network: batch normalization only.",
+    "Baseline-A-IN": "Every batch normalization of the network is replaced by instance normalization.",
+    "Baseline-IBN": "Half of the channels of the first normalization of each block are instance-normalized (IBN-a).",
+    "Baseline-A-SN": "Every batch normalization is a learned mix of instance, layer and batch statistics.",
+    "Baseline-IN": "An instance normalization after each stage removes style; nothing is given back.",
+    "SNR w/o L_SNR": "Style normalization and restitution: what identity needs is given back through a learned gate.",
+    "SNR": "The same with the dual causality loss, which teaches the gate what to give back.",
+}
+"""A sentence on each row, for the report."""
+
+
+def _finished(experiment: Experiment, machine: Machine) -> Run | None:
+    if not (machine.out / "model.safetensors").is_file():
+        return None
+    run = open_run(machine.out)
+    return run if run.experiment == experiment else None
+
+
+def _examples(result: StudyResult, target: str) -> list[RankExample]:
+    data = next(d for d in result.data if d.name == target)
+    first, last = next(iter(result.scores)), list(result.scores)[-1]
+    chosen = choose_queries(
+        result.scores[first][target][0], result.scores[last][target][0], baseline_name=first, scheme_name=last
+    )
+    lists: dict[str, dict[int, Any]] = {}
+    for name in (first, last):
+        query, gallery = read_features(result.runs[name][0].folder / "evaluation" / f"{target}-features.npz")
+        metric = result.runs[name][0].experiment.metric
+        found = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, metric)
+        lists[name] = {one.query: one for one in found}
+    return [
+        RankExample(
+            domain=target,
+            query=data.query,
+            gallery=data.gallery,
+            lists=tuple((name, lists[name][c.query]) for name in (first, last)),
+            reason=c.reason,
+        )
+        for c in chosen
+    ]
+
+
+def _record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunRecord:
+    first = runs[0].record
+    seconds = sum(float(run.record.get("finished", {}).get("seconds", 0.0)) for run in runs)
+    versions = {k: str(v) for k, v in first["provenance"]["versions"].items() if v}
+    return RunRecord(
+        name=name,
+        settings={**first["experiment"], "training": first["training"]},
+        versions=versions | {"python": first["provenance"]["python"]},
+        seeds=tuple(run.experiment.seed for run in runs),
+        seconds=seconds,
+        commands=tuple(commands) or (first["provenance"]["command"],),
+    )
+
+
+def _spread(data: ReIDData) -> tuple[Any, ...]:
+    """Images of different persons and cameras, evenly over the query split."""
+    samples = data.query.samples
+    return tuple(samples[i * len(samples) // SAMPLES] for i in range(min(SAMPLES, len(samples))))
+
+
+def write_record(path: Path, result: StudyResult, seconds: float) -> None:
+    """Writes the study's numbers as JSON: per scheme, target and seed the summary, with commands, versions and times."""
+    from snreid.models.weights import write_atomically
+
+    rows = []
+    for name, columns in result.scores.items():
+        for target, found in columns.items():
+            for run, scores in zip(result.runs[name], found, strict=True):
+                row = Result(target, scores).to_json()
+                rows.append({"scheme": name, "seed": run.experiment.seed, "train_seconds": run.record["finished"]["seconds"], **row})
+    first = next(iter(result.runs.values()))[0].record
+    record = {
+        "title": result.study.title,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(seconds, 1),
+        "training": first["training"],
+        "provenance": first["provenance"],
+        "experiments": {label(e): e.to_json() for e in result.study.experiments},
+        "rows": rows,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())

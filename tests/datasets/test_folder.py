@@ -1,0 +1,129 @@
+"""Any folder tree, by a pattern."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snreid.datasets import FolderTree, Labels
+from snreid.datasets.folder import compile_pattern
+from snreid.errors import DataError, ExperimentError
+from snreid.records import ReIDData
+
+
+def tree(root: Path, *paths: str) -> Path:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def read(root: Path, pattern: str, **fields: object) -> ReIDData:
+    return FolderTree(path="shop", pattern=pattern, **fields).read(root)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "person", "camera", "split"),
+    [
+        ("{person}_c{camera}_{*}.jpg", "12_c3_0001.jpg", "12", "3", None),
+        ("{person}_c{camera}_{*}.jpg", "a_b_c3_c4_1.jpg", "a_b", "3", None),
+        ("{split}/{person}/cam{camera}_{*}.png", "test/anna/cam2_x.png", "anna", "2", "test"),
+        ("{person}/{*}", "anna/x.jpg", "anna", None, None),
+        ("{**}/{person}/{*}.jpg", "deep/er/anna/x.jpg", "anna", None, None),
+        ("{person}/{person}_{camera}.jpg", "anna/anna_7.jpg", "anna", "7", None),
+        ("a.b/{person}+{camera}.jpg", "a.b/1+2.jpg", "1", "2", None),
+        (r"(?P<camera>\d)(?P<person>\d{3})\.(jpg|png)", "2017.png", "017", "2", None),
+    ],
+)
+def test_patterns_take_labels_from_paths(
+    pattern: str, path: str, person: str, camera: str | None, split: str | None
+) -> None:
+    found = compile_pattern(pattern).fullmatch(path)
+    assert found is not None
+    groups = found.groupdict()
+    assert (groups["person"], groups.get("camera"), groups.get("split")) == (person, camera, split)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("{person}_c{camera}_{*}.jpg", "12_3_0001.jpg"),
+        ("{person}/{*}.jpg", "deep/anna/x.jpg"),
+        ("{person}/{person}_{camera}.jpg", "anna/bert_7.jpg"),
+        ("a.b/{person}.jpg", "axb/1.jpg"),
+        ("{person}.jpg", ".jpg"),
+    ],
+)
+def test_patterns_take_nothing_from_other_paths(pattern: str, path: str) -> None:
+    assert compile_pattern(pattern).fullmatch(path) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("{camera}.jpg", "no person"),
+        ("{person}_{frame}.jpg", r"\{frame\} is none of"),
+        ("{person", r"\{ is none of"),
+        ("{person}}", r"\} is none of"),
+        ("", "no person"),
+        ("(?P<person>[0-9]+", "unterminated|missing"),
+        ("(?P<person>.*)(?P<frame>.*)", "unknown frame"),
+    ],
+)
+def test_a_pattern_that_cannot_be_understood_is_refused_at_once(pattern: str, said: str) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        FolderTree(path="shop", pattern=pattern)
+
+
+def test_a_tree_with_its_splits(tmp_path: Path) -> None:
+    paths = [
+        f"shop/{s}/{p}/cam{c}_1.jpg" for s, p in (("train", "al"), ("train", "bo"), ("test", "cy")) for c in (1, 2)
+    ]
+    found = read(tree(tmp_path, *paths, "shop/readme.txt"), "{split}/{person}/cam{camera}_{*}.jpg")
+    assert found.name == "shop"
+    assert (len(found.train), len(found.query), len(found.gallery)) == (4, 2, 2)
+    assert found.train.cameras.tolist() == [1, 2, 1, 2]
+    assert found.train.samples[0].image.name == str(tmp_path / "shop/train/al/cam1_1.jpg")
+    assert any("readme.txt" in note for note in found.notes)
+
+
+def test_a_tree_without_splits_has_the_role_that_is_given(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"shop/{p}/{i}.jpg" for p in "ab" for i in range(3)))
+    assert len(read(tmp_path, "{person}/{*}.jpg").train) == 6
+    found = read(tmp_path, "{person}/{*}.jpg", labels=Labels(role="test"))
+    assert (len(found.train), len(found.query), len(found.gallery), found.has_cameras) == (0, 2, 6, False)
+
+
+def test_a_path_that_does_not_fit_is_refused_or_skipped(tmp_path: Path) -> None:
+    tree(tmp_path, "shop/1_c1_a.jpg", "shop/1_c2_a.jpg", "shop/map.jpg")
+    pattern = "{person}_c{camera}_{*}.jpg"
+    with pytest.raises(DataError, match=re.escape("1 of 3 do not: map.jpg")) as caught:
+        read(tmp_path, pattern)
+    assert pattern in caught.value.rule
+    found = read(tmp_path, pattern, unmatched="skip")
+    assert len(found.train) == 2
+    assert any("1 images do not fit" in note for note in found.notes)
+    with pytest.raises(DataError, match="3 of 3"):
+        read(tmp_path, "{person}-{camera}.jpg", unmatched="skip")
+    with pytest.raises(DataError, match="is none"):
+        FolderTree(path="none", pattern=pattern).read(tmp_path)
+    with pytest.raises(ExperimentError, match="refused or skipped"):
+        FolderTree(path="shop", pattern=pattern, unmatched="guess")  # type: ignore[arg-type]
+
+
+text = st.text(st.characters(exclude_characters="/\0{}", exclude_categories=["Cs"]), max_size=12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(name=text)
+def test_any_name_is_the_person_it_says_or_a_data_error(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """R11, short form: two images of person 5 and one with an arbitrary name."""
+    root = tree(tmp_path_factory.mktemp("tree"), "shop/5_c1_a.jpg", "shop/5_c2_a.jpg", f"shop/_{name}.jpg")
+    try:
+        found = read(root, "{person}_c{camera}_{*}.jpg", labels=Labels(singles="drop"))
+    except DataError:
+        return
+    assert name.startswith(".") or re.fullmatch(r"[^/]+_c[^/]+_[^/]*\.jpg", f"_{name}.jpg")
+    assert len(found.train) == 2

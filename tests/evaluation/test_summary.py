@@ -1,0 +1,53 @@
+"""The object for machines has exactly the promised keys."""
+
+import json
+
+import numpy as np
+import pytest
+
+from snreid.evaluation.summary import summary, summary_with_intervals
+from snreid.evaluation.uncertainty import bootstrap_interval
+from snreid.records import Scores
+
+SCORES = Scores(
+    average_precision=np.array([1.0, 0.5, 0.25, 0.05]),
+    inverse_negative_penalty=np.array([1.0, 0.5, 0.1, 0.01]),
+    first_rank=np.array([1, 2, 7, 20]),
+    query_index=np.array([0, 1, 3, 4]),
+    queries=6,
+)
+
+
+def test_the_promised_keys_and_values() -> None:
+    found = summary(SCORES)
+    assert list(found) == ["mAP", "mINP", "rank1", "rank5", "rank10", "rank20", "queries", "skipped_queries"]
+    assert found == pytest.approx(
+        {
+            "mAP": 0.45,
+            "mINP": 0.4025,
+            "rank1": 0.25,
+            "rank5": 0.5,
+            "rank10": 0.75,
+            "rank20": 1.0,
+            "queries": 6,
+            "skipped_queries": 2,
+        }
+    )
+    assert type(found["queries"]) is int and json.loads(json.dumps(found)) == found
+
+
+def test_intervals_stand_beside_map_and_rank_1() -> None:
+    found = summary_with_intervals(SCORES, resamples=100, seed=2)
+    assert {key: found[key] for key in summary(SCORES)} == summary(SCORES)
+    precision = bootstrap_interval(SCORES.average_precision, resamples=100, seed=2)
+    assert found["mAP_interval"] == [precision.low, precision.high]
+    first = bootstrap_interval(np.array([1.0, 0, 0, 0]), resamples=100, seed=2)
+    assert found["rank1_interval"] == [first.low, first.high]
+    assert found["interval_level"] == 0.95
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_intervals_over_persons() -> None:
+    persons = np.array([3, 3, 8, 8])
+    found = summary_with_intervals(SCORES, groups=persons)
+    assert found["mAP_interval"] == [pytest.approx(0.15), pytest.approx(0.75)]

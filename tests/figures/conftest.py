@@ -1,0 +1,12 @@
+"""One small report for all tests of the figures."""
+
+import pytest
+
+from report_samples import make_report
+from snreid.figures import Report
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    """Three schemes, three domains, one example; rendering it takes a fraction of a second."""
+    return make_report()

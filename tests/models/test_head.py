@@ -1,0 +1,51 @@
+"""The ReID head: pooling, neck, classifier."""
+
+import math
+
+import pytest
+import torch
+
+from snreid.errors import ExperimentError
+from snreid.models.head import Head, linear_classifier
+
+
+def test_the_neck_is_a_batch_norm_whose_bias_stays_at_0() -> None:
+    head = Head().build(6, 4)
+    maps = torch.randn(5, 6, 3, 2)
+    pooled = head.pool(maps)
+    assert torch.allclose(pooled, maps.flatten(2).mean(2))
+    embedding = head.embed(pooled)
+    expected = (pooled - pooled.mean(0)) / (pooled.var(0, correction=0) + head.neck.eps).sqrt()
+    assert torch.allclose(embedding, expected, atol=1e-5)
+    assert not head.neck.bias.requires_grad and not head.neck.bias.any()
+    assert torch.allclose(head(embedding), embedding @ head.classifier.weight.T, atol=1e-6)
+
+
+def test_the_classifier_starts_with_deviation_a_thousandth_and_has_no_bias() -> None:
+    layer = linear_classifier(512, 400)
+    assert layer.bias is None
+    assert math.isclose(float(layer.weight.detach().std()), 0.001, rel_tol=0.02)
+    with pytest.raises(ExperimentError, match="at least one training identity"):
+        linear_classifier(8, 0)
+
+
+def test_tokens_are_pooled_to_patches_or_class_token() -> None:
+    tokens = torch.randn(2, 5, 3)
+    mean = Head().build(3, 2, layout="tokens", prefix_tokens=1)
+    assert torch.allclose(mean.pool(tokens), tokens[:, 1:].mean(1))
+    first = Head(token_pool="class").build(3, 2, layout="tokens", prefix_tokens=1)
+    assert torch.equal(first.pool(tokens), tokens[:, 0])
+    with pytest.raises(ExperimentError, match="class token"):
+        Head(token_pool="class").build(3, 2)
+
+
+def test_channels_last_maps_are_pooled_over_space() -> None:
+    maps = torch.randn(2, 4, 5, 3)
+    assert torch.allclose(Head().build(3, 2, layout="nhwc").pool(maps), maps.mean((1, 2)))
+
+
+def test_half_precision_maps_are_pooled_in_float32() -> None:
+    maps = torch.randn(2, 3, 16, 8).bfloat16()
+    pooled = Head().build(3, 2).pool(maps)
+    assert pooled.dtype == torch.float32
+    assert torch.allclose(pooled, maps.float().mean((2, 3)))

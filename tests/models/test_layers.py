@@ -1,0 +1,116 @@
+"""Normalization layers of the baselines against their definitions."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from snreid.models.layers import AffineInstance, HalfInstance, StageInstanceNorm, Switchable
+
+
+def _trained_norm(channels: int, kind: type[nn.BatchNorm2d] = nn.BatchNorm2d, **options: Any) -> nn.BatchNorm2d:
+    norm = kind(channels, eps=1e-4, **options)
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            assert tensor is not None
+            tensor.copy_(torch.randn(channels))
+        assert norm.running_var is not None
+        norm.running_var.copy_(torch.rand(channels) + 0.5)
+    return norm
+
+
+def _instance(maps: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    result = torch.empty_like(maps)
+    for image in range(maps.shape[0]):
+        for channel in range(maps.shape[1]):
+            one = maps[image, channel]
+            centred = one - one.mean()
+            result[image, channel] = weight[channel] * centred / (centred.square().mean() + eps).sqrt() + bias[channel]
+    return result
+
+
+def test_affine_instance_keeps_the_pretrained_scale_and_shift() -> None:
+    norm, maps = _trained_norm(5), torch.randn(3, 5, 4, 2)
+    made = AffineInstance.like(norm)
+    assert torch.allclose(made(maps), _instance(maps, norm.weight, norm.bias, 1e-4), atol=1e-5)
+    assert torch.equal(made(maps), made.eval()(maps)), "no running statistics"
+    assert set(made.state_dict()) == {"weight", "bias"}
+
+
+def test_half_instance_normalizes_each_half_its_own_way() -> None:
+    norm, maps = _trained_norm(5).eval(), torch.randn(3, 5, 4, 2)
+    made = HalfInstance.like(norm).eval()
+    assert torch.allclose(made(maps)[:, :2], _instance(maps, norm.weight, norm.bias, 1e-4)[:, :2], atol=1e-5)
+    assert torch.allclose(made(maps)[:, 2:], norm(maps)[:, 2:], atol=1e-6)
+    norm.train(), made.train()
+    assert torch.allclose(made(maps)[:, 2:], norm(maps)[:, 2:], atol=1e-5)
+
+
+def test_switchable_mixes_three_statistics() -> None:
+    made, maps = Switchable.like(_trained_norm(4)).double(), torch.randn(3, 4, 5, 2, dtype=torch.float64)
+    with torch.no_grad():
+        made.mean_weight.copy_(torch.tensor([0.3, -1.0, 0.7]))
+        made.var_weight.copy_(torch.tensor([1.0, 0.0, -0.5]))
+    before = made.running_mean.clone()
+    means = [maps.mean(axes, keepdim=True).expand(3, 4, 1, 1) for axes in ((2, 3), (1, 2, 3), (0, 2, 3))]
+    spreads = [maps.var(axes, correction=0, keepdim=True).expand(3, 4, 1, 1) for axes in ((2, 3), (1, 2, 3), (0, 2, 3))]
+    w, v = torch.softmax(made.mean_weight, 0), torch.softmax(made.var_weight, 0)
+    mean = sum(w[k] * means[k] for k in range(3))
+    variance = sum(v[k] * spreads[k] for k in range(3))
+    expected = made.weight.view(-1, 1, 1) * (maps - mean) / (variance + made.eps).sqrt() + made.bias.view(-1, 1, 1)
+    assert torch.allclose(made(maps), expected, atol=1e-9)
+    assert torch.allclose(made.running_mean, 0.9 * before + 0.1 * maps.mean((0, 2, 3)))
+
+
+def test_switchable_evaluates_with_running_statistics_one_image_at_a_time() -> None:
+    made, maps = Switchable.like(_trained_norm(4)).eval(), torch.randn(3, 4, 5, 2)
+    singly = torch.cat([made(maps[i : i + 1]) for i in range(3)])
+    assert torch.allclose(made(maps), singly, atol=1e-6)
+    made(maps)
+    assert torch.equal(made.running_mean, Switchable.like(_copy_of(made)).running_mean)
+
+
+def _copy_of(made: Switchable) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(4)
+    norm.load_state_dict({k: v for k, v in made.state_dict().items() if k in norm.state_dict()}, strict=False)
+    return norm
+
+
+def test_switchable_with_only_bn_chosen_is_batch_norm() -> None:
+    norm, maps = _trained_norm(4).eval(), torch.randn(3, 4, 5, 2)
+    made = Switchable.like(norm).eval()
+    with torch.no_grad():
+        made.mean_weight.copy_(torch.tensor([-100.0, -100.0, 100.0]))
+        made.var_weight.copy_(torch.tensor([-100.0, -100.0, 100.0]))
+    assert torch.allclose(made(maps), norm(maps), atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [AffineInstance, HalfInstance, Switchable])
+def test_an_activation_that_timm_folded_in_survives(layer: Any) -> None:
+    class NormAct(nn.BatchNorm2d):
+        """As timm's: a batch norm that drops out and activates."""
+
+        def __init__(self, channels: int, **options: Any) -> None:
+            super().__init__(channels, **options)
+            self.drop, self.act = nn.Identity(), nn.ReLU()
+
+    made = layer.like(_trained_norm(6, NormAct))
+    assert (made(torch.randn(2, 6, 3, 3)) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_switchable_keeps_the_dtype_of_the_maps(dtype: torch.dtype) -> None:
+    assert Switchable(4)(torch.randn(2, 4, 3, 3, dtype=dtype)).dtype == dtype
+
+
+def test_stage_instance_is_the_same_in_every_layout() -> None:
+    maps = torch.randn(2, 3, 4, 5)
+    plain = StageInstanceNorm(3)(maps)
+    assert torch.allclose(plain, _instance(maps, torch.ones(3), torch.zeros(3), 1e-5), atol=1e-5)
+    nhwc = StageInstanceNorm(3, layout="nhwc")(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    assert torch.allclose(nhwc, plain, atol=1e-6)
+    tokens = torch.cat([torch.full((2, 1, 3), 9.0), maps.flatten(2).transpose(1, 2)], 1)
+    out = StageInstanceNorm(3, layout="tokens", prefix_tokens=1)(tokens)
+    assert torch.equal(out[:, :1], tokens[:, :1])
+    assert torch.allclose(out[:, 1:].transpose(1, 2).reshape(plain.shape), plain, atol=1e-6)

@@ -1,0 +1,165 @@
+"""Pretrained weights: local files of every kind, the cache, no network, damage, misfits."""
+
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from snreid.errors import CheckpointError, ExperimentError
+from snreid.models import backbone
+from snreid.models.backbone import Backbone
+from snreid.models.pretrained import Weights, read_tensors
+
+State = dict[str, Tensor]
+
+
+@pytest.fixture(scope="module")
+def donor() -> nn.Module:
+    """A classification network as timm publishes them, with its classifier."""
+    network: nn.Module = timm.create_model("resnet10t", num_classes=7)
+    for buffer in network.buffers():
+        buffer.data = torch.rand(buffer.shape).to(buffer.dtype) + buffer
+    return network
+
+
+def _loaded(weights: Path, name: str = "resnet10t", **options: Any) -> State:
+    return Backbone(name=name, weights=str(weights), **options).build().network.state_dict()
+
+
+def _same(state: State, donor: nn.Module) -> bool:
+    theirs = donor.state_dict()
+    return all(torch.equal(value, theirs[key]) for key, value in state.items() if "num_batches" not in key)
+
+
+@pytest.mark.parametrize("shape", ["plain", "wrapped", "parallel", "ours", "old"])
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_local_files_fill_the_network(shape: str, ending: str, donor: nn.Module, tmp_path: Path) -> None:
+    state: Any = dict(donor.state_dict())
+    if shape == "old":
+        state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    if shape == "parallel":
+        state = {f"module.{key}": value for key, value in state.items()}
+    if shape == "ours":
+        state = {f"backbone.{k}": v for k, v in state.items()} | {"head.neck.weight": torch.ones(3)}
+    path = tmp_path / f"weights{ending}"
+    if ending == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save({"state_dict": state, "epoch": 3} if shape == "wrapped" else state, path)
+    assert _same(_loaded(path), donor)
+
+
+def test_a_vit_of_another_size_gets_its_positions_resampled(tmp_path: Path) -> None:
+    donor = timm.create_model("test_vit", img_size=(64, 64))
+    save_file(donor.state_dict(), tmp_path / "vit.safetensors")
+    state = _loaded(tmp_path / "vit.safetensors", name="test_vit", image_size=(128, 64))
+    assert state["pos_embed"].shape == (1, 1 + 8 * 4, 64)
+    assert torch.equal(state["blocks.0.attn.qkv.weight"], donor.state_dict()["blocks.0.attn.qkv.weight"])
+
+
+def test_misfits_are_named(donor: nn.Module, tmp_path: Path) -> None:
+    state = dict(donor.state_dict())
+    state["layer9.weight"] = state.pop("layer1.0.bn1.weight")
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match=r"1 missing \(layer1.0.bn1.weight\); 1 unexpected \(layer9.weight\)"):
+        _loaded(tmp_path / "w.safetensors")
+    save_file(donor.state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(
+        CheckpointError, match=r"of another shape \(layer1.0.bn1.bias \(64,\) instead of \(24,\).*change name, channels"
+    ):
+        _loaded(tmp_path / "w.safetensors", channels=(24, 48, 96, 192))
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("evil-was-here"),))
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Evil()))
+    for name in ("evil.pth", "raw.pth"):
+        with pytest.raises(CheckpointError, match="tensors only"):
+            read_tensors(tmp_path / name)
+    assert not (tmp_path / "evil-was-here").exists()
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_damaged_files_are_refused(ending: str, donor: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / f"weights{ending}"
+    if ending == ".pth":
+        torch.save(donor.state_dict(), path)
+    else:
+        save_file(donor.state_dict(), path)
+    content = path.read_bytes()
+    for cut in (0, 1, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:cut])
+        with pytest.raises(CheckpointError, match="must be readable"):
+            read_tensors(path)
+    torch.save({"a": 1}, tmp_path / "b.pth")
+    with pytest.raises(CheckpointError, match="must hold named tensors"):
+        read_tensors(tmp_path / "b.pth")
+    with pytest.raises(CheckpointError, match=r"no file .*random"):
+        Backbone(name="resnet10t", weights=str(tmp_path / "nothing.pth")).build()
+
+
+def test_weights_by_name_come_from_the_cache_first(
+    donor: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "models--timm--resnet10t.c3_in1k"
+    (repository / "snapshots" / "abc").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    save_file(donor.state_dict(), repository / "snapshots" / "abc" / "model.safetensors")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    for name in ("hf_hub_download", "get_hf_file_metadata"):
+        monkeypatch.setattr(huggingface_hub, name, _refuse)
+    for weights in ("imagenet", "c3_in1k"):
+        assert _same(Backbone(name="resnet10t", weights=weights).build().network.state_dict(), donor)
+
+
+def _refuse(*_arguments: Any, **_options: Any) -> None:
+    raise ConnectionError("Name or service not known")
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_without_network_the_message_says_what_was_looked_for(
+    offline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", _refuse)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", _refuse)
+    start = time.monotonic()
+    with pytest.raises(CheckpointError) as caught:
+        Backbone(name="resnet10t", weights="imagenet").build()
+    assert time.monotonic() - start < 3
+    words = ["resnet10t.c3_in1k", "timm/resnet10t.c3_in1k", str(tmp_path), "weights='random'", "local .safetensors"]
+    words.append("HF_HUB_OFFLINE" if offline else "Name or service not known")
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_random_weights_never_look_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone, "hub_file", _refuse)
+    monkeypatch.setattr(backbone, "read_tensors", _refuse)
+    Backbone(name="resnet10t").build()
+
+
+def test_the_text_of_weights_is_understood() -> None:
+    assert Weights("random").random and Weights("random").file is None
+    assert Weights("imagenet").tag == "" and Weights("a1_in1k").tag == "a1_in1k"
+    assert Weights("runs/x.safetensors").file == Path("runs/x.safetensors")
+    assert Weights("resnet50.pth").file == Path("resnet50.pth")
+    with pytest.raises(ExperimentError, match="weights='random'"):
+        Weights("")

@@ -1,0 +1,260 @@
+"""The whole model: every backbone of the issue, the numbers of ResNet-50, hooks, copies, records."""
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from snreid.errors import ExperimentError
+from snreid.models import (
+    IBN,
+    SNR,
+    SNR,
+    SNR,
+    SNR,
+    AllInstance,
+    AllSwitchable,
+    Backbone,
+    Head,
+    ModelConfig,
+    Plain,
+    ReIDModel,
+    Scheme,
+    SNRSplit,
+    StageInstance,
+    StageSNR,
+)
+from snreid.outputs import Outputs
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "resnet18": {},
+    "resnet50": {},
+    "mobilenetv3_small_100": {},
+    "convnext_atto": {},
+    "vit_tiny_patch16_224": {"image_size": (64, 32)},
+    "swin_s3_tiny_224": {"image_size": (64, 32)},
+}
+SMALL = Backbone(name="resnet10t", channels=(24, 48, 96, 192))
+
+
+def _small(scheme: Scheme | None = None, persons: int = 5, **head: Any) -> ReIDModel:
+    return ModelConfig(backbone=SMALL, scheme=scheme or StageSNR(), head=Head(**head)).build(persons)
+
+
+def _images(count: int = 4) -> Tensor:
+    return torch.randn(count, 3, 64, 32)
+
+
+def _total(out: Outputs) -> Tensor:
+    """Something every output contributes to."""
+    parts = [out.pooled.square().sum(), out.embedding.square().sum(), out.logits.square().sum()]
+    for vectors in out.stages:
+        parts += [vectors.restored.square().sum(), vectors.contaminated.pow(3).sum(), vectors.normalized.exp().sum()]
+    return torch.stack(parts).sum()
+
+
+@pytest.mark.parametrize("scheme", [Plain(), StageSNR()], ids=lambda scheme: scheme.label)
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_builds_runs_and_learns(name: str, scheme: Scheme) -> None:
+    model = ModelConfig(backbone=Backbone(name=name, **BACKBONES[name]), scheme=scheme).build(5)
+    out = model(_images())
+    assert out.embedding.shape == out.pooled.shape == (4, model.dim) and out.logits.shape == (4, 5)
+    assert [v.stage for v in out.stages] == ([1, 2, 3, 4] if isinstance(scheme, StageSNR) else [])
+    for vectors, stage in zip(out.stages, model.stages, strict=False):
+        assert vectors.normalized.shape == vectors.restored.shape == vectors.contaminated.shape == (4, stage.channels)
+        assert vectors.constant and vectors.logits is None
+    _total(out).backward()
+    dead = [key for key, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not dead, "DistributedDataParallel stops at parameters without gradient"
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("scheme", [AllInstance(), IBN(), AllSwitchable(), StageInstance()], ids=lambda s: s.label)
+def test_every_other_scheme_runs_and_learns(scheme: Scheme) -> None:
+    model = _small(scheme)
+    out = model(_images())
+    assert out.stages == ()
+    _total(out).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+
+def test_resnet50_has_the_published_numbers() -> None:
+    """708,080 parameters more with SNR, 2048 dimensions, stage outputs of method.md section 1 at 256 x 128."""
+    counts, shapes = [], {}
+    for scheme in (Plain(), StageSNR()):
+        model = ModelConfig(scheme=scheme).build(751).eval()
+        counts.append(sum(p.numel() for p in model.parameters()))
+    for number, module in model.after.items():
+        module.register_forward_hook(lambda _m, _i, out, key=number: shapes.__setitem__(key, tuple(out.shape)))
+    with torch.no_grad():
+        embedding = model.embed(torch.randn(1, 3, 256, 128))
+    assert counts[1] - counts[0] == 708_080
+    assert embedding.shape == (1, 2048) and model.dim == 2048
+    assert shapes == {"1": (1, 256, 64, 32), "2": (1, 512, 32, 16), "3": (1, 1024, 16, 8), "4": (1, 2048, 16, 8)}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "convnext_atto"])
+def test_the_backbone_takes_a_timm_checkpoint_as_it_is(name: str) -> None:
+    model = ModelConfig(backbone=Backbone(name=name), scheme=StageSNR()).build(3)
+    donor = timm.create_model(name, num_classes=0)
+    assert list(model.backbone.state_dict()) == list(donor.state_dict())
+    model.backbone.load_state_dict(donor.state_dict())
+    added = [k for k in model.state_dict() if not k.startswith("backbone.")]
+    assert {k.split(".")[0] for k in added} == {"after", "head"}
+
+
+class Neutral(nn.Module):
+    """Gives back what it got."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, maps: Tensor) -> Tensor:
+        self.calls += 1
+        return maps
+
+
+@pytest.mark.parametrize("name", [name for name in BACKBONES if name != "resnet50"])
+def test_a_neutral_module_leaves_the_output_unchanged(name: str) -> None:
+    config = ModelConfig(backbone=Backbone(name=name, **BACKBONES[name]))
+    trunk = config.backbone.build()
+    trunk.network.eval()
+    images = _images(2)
+    with torch.no_grad():
+        before = trunk.network.forward_features(images)  # type: ignore[operator]
+        head = config.head.build(trunk.channels, 3, layout=trunk.layout, prefix_tokens=trunk.prefix_tokens)
+        modules = {stage.number: Neutral() for stage in trunk.stages}
+        model = ReIDModel(trunk, dict(modules), head).eval()
+        after = model.backbone.forward_features(images)  # type: ignore[operator]
+    assert torch.equal(before, after)
+    assert [module.calls for module in modules.values()] == [1, 1, 1, 1]
+
+
+def test_snr_after_the_last_stage_is_what_the_head_pools() -> None:
+    """f~+ of stage 4 is the pooled feature: the head sees the last F~+."""
+    out = _small()(_images())
+    assert torch.allclose(out.pooled, out.stages[-1].restored, atol=1e-5)
+
+
+@pytest.mark.parametrize("after_a_step", [False, True])
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+def test_a_copy_runs_its_own_snr(way: str, after_a_step: bool) -> None:
+    """A hook that closed over the module would make a mean teacher share the student's SNR."""
+    model = _small()
+    if after_a_step:
+        _total(model(_images())).backward()
+    model.eval()
+    twin = copy.deepcopy(model) if way == "deepcopy" else pickle.loads(pickle.dumps(model))
+    images = _images()
+    before = twin.embed(images)
+    assert torch.equal(before, model.embed(images))
+    with torch.no_grad():
+        for module in model.after.values():
+            assert isinstance(module, SNR)
+            module.gamma.zero_()
+    assert torch.equal(twin.embed(images), before)
+    assert not torch.equal(model.embed(images), before)
+    twin.train()(images)
+    model.train()(images)
+    assert {id(p) for p in twin.parameters()}.isdisjoint({id(p) for p in model.parameters()})
+
+
+def test_nothing_is_kept_on_the_model_after_forward_even_when_it_fails() -> None:
+    model = _small()
+    model(_images())
+    assert model._splits is None
+    with pytest.raises(RuntimeError):
+        model(torch.randn(2, 3, 64, 32, dtype=torch.float64))
+    assert model._splits is None
+    copy.deepcopy(model)
+
+
+def test_training_and_evaluation_give_the_same_record() -> None:
+    model = _small()
+    for out in (model.train()(_images()), model.eval()(_images())):
+        assert isinstance(out, Outputs) and len(out.stages) == 4
+
+
+def test_embed_is_the_embedding_of_forward_without_the_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, images = _small().eval(), _images()
+    expected = model(images).embedding
+
+    def never(self: SNR, maps: Tensor) -> SNRSplit:
+        raise AssertionError("embed() needs no vectors")
+
+    monkeypatch.setattr(SNR, "split", never)
+    assert torch.allclose(model.embed(images), expected, atol=1e-5)
+
+
+def test_stage_classifiers_score_the_three_vectors_of_each_stage() -> None:
+    model = _small(StageSNR(stages=(2, 3)), persons=6, stage_classifiers=True)
+    out = model(_images())
+    assert list(model.stage_classifiers) == ["2", "3"]
+    for vectors in out.stages:
+        assert vectors.logits is not None
+        weight = model.stage_classifiers[str(vectors.stage)].weight
+        for name in ("normalized", "restored", "contaminated"):
+            expected = getattr(vectors, name) @ weight.T  # type: ignore[operator]
+            assert torch.allclose(getattr(vectors.logits, name), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scheme", [Plain(), StageSNR()], ids=lambda scheme: scheme.label)
+def test_the_seed_decides_everything(scheme: Scheme) -> None:
+    states = []
+    for _ in range(2):
+        torch.manual_seed(11)
+        states.append(_small(scheme).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_autocast_keeps_vectors_and_embedding_in_float32() -> None:
+    model = _small()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(_images())
+    kinds = {out.pooled.dtype, out.embedding.dtype, *(v.restored.dtype for v in out.stages)}
+    assert kinds == {torch.float32}
+
+
+@pytest.fixture
+def process_group(tmp_path: Path) -> Iterator[None]:
+    """A group of this process alone."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:Grad strides do not match")  # depthwise weights: torch's word on speed
+@pytest.mark.filterwarnings("ignore:Grad strides do not match")  # depthwise weights: torch's word on speed
+@pytest.mark.filterwarnings("ignore:Grad strides do not match")  # depthwise weights: torch's word on speed
+@pytest.mark.filterwarnings("ignore:Grad strides do not match")  # depthwise weights: torch's word on speed
+@pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_100", "convnext_atto"])
+def test_distributed_data_parallel_gives_the_same_gradients(name: str, process_group: None) -> None:
+    """Hooks, records and frozen heads: DDP stops at the second step when a parameter had no gradient in the first."""
+    model = ModelConfig(backbone=Backbone(name=name), scheme=StageSNR(), head=Head(stage_classifiers=True)).build(4)
+    twin, images = copy.deepcopy(model), _images()
+    parallel = nn.parallel.DistributedDataParallel(model)
+    for _ in range(2):
+        for one in (parallel, twin):
+            out = one(images)
+            scores = [v.logits.restored.square().sum() for v in out.stages if v.logits is not None]
+            (_total(out) + torch.stack(scores).sum()).backward()
+    for mine, true in zip(model.parameters(), twin.parameters(), strict=True):
+        assert (mine.grad is None) == (true.grad is None)
+        assert mine.grad is None or torch.allclose(mine.grad, true.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_a_config_is_a_value() -> None:
+    config = ModelConfig(backbone=SMALL, scheme=StageSNR(stages=(1, 2)))
+    assert config == copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) and hash(config) == hash(config)
+    assert dataclasses.replace(config, scheme=Plain()) != config
+    assert ModelConfig().backbone == Backbone(name="resnet50", weights="random", last_stride=None)
+    with pytest.raises(ExperimentError, match="at least one training identity"):
+        config.build(0)

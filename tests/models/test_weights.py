@@ -1,0 +1,98 @@
+"""Weight files: round trip, atomicity, damage, mismatch."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from snreid.errors import CheckpointError
+from snreid.models import weights
+from snreid.models.weights import load_model, restore, save_model, save_tensors
+
+
+def _network(width: int = 3) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))
+
+
+def test_a_model_comes_back_bit_by_bit_with_its_metadata(tmp_path: Path) -> None:
+    model, twin = _network(), _network()
+    metadata = {"config": {"name": "resnet50", "stages": [1, 2]}, "persons": 751, "note": "größer"}
+    save_model(tmp_path / "run" / "model.safetensors", model, metadata)
+    saved = load_model(tmp_path / "run" / "model.safetensors")
+    assert saved.metadata == metadata
+    restore(twin, saved, source="x")
+    assert all(torch.equal(a, b) for a, b in zip(twin.state_dict().values(), model.state_dict().values(), strict=True))
+    assert os.listdir(tmp_path / "run") == ["model.safetensors"], "no draft is left behind"
+
+
+def test_shared_and_strided_tensors_are_written_whole(tmp_path: Path) -> None:
+    base = torch.arange(12.0).reshape(3, 4)
+    save_tensors(tmp_path / "a.safetensors", {"a": base, "b": base.T, "c": base[1]}, {})
+    tensors = load_model(tmp_path / "a.safetensors").tensors
+    assert torch.equal(tensors["b"], base.T) and torch.equal(tensors["c"], base[1])
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, _network(), {"step": 1})
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weights.os, "fsync", full)
+    with pytest.raises(CheckpointError, match="No space left"):
+        save_model(path, _network(), {"step": 2})
+    assert load_model(path).metadata == {"step": 1}
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+
+
+def test_metadata_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    for metadata in ({"a": {1, 2}}, {"a": float("nan")}):
+        with pytest.raises(CheckpointError, match="must be JSON"):
+            save_model(tmp_path / "x.safetensors", _network(), metadata)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_missing_or_foreign_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no file"):
+        load_model(tmp_path / "nothing.safetensors")
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(CheckpointError, match="snreid's header"):
+        load_model(tmp_path / "foreign.safetensors")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damage_is_refused_or_changes_numbers_only(tmp_path: Path, data: st.DataObject) -> None:
+    """Cut anywhere or with any bytes overwritten: never a crash, never another error."""
+    path = tmp_path / "model.safetensors"
+    save_model(path, _network(), {"persons": 4})
+    content = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        for _ in range(data.draw(st.integers(1, 5))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content))
+    try:
+        restore(_network(), load_model(path), source=str(path))
+    except CheckpointError:
+        return
+
+
+def test_weights_of_another_model_are_named(tmp_path: Path) -> None:
+    model = _network(4)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_model(tmp_path / "m.safetensors", _network(3), {})
+    with pytest.raises(CheckpointError, match=r"0\.weight \(3, 3, 3, 3\) float32 instead of \(4, 3, 3, 3\) float32"):
+        restore(model, load_model(tmp_path / "m.safetensors"), source="m")
+    save_tensors(tmp_path / "m.safetensors", {"other": torch.zeros(1)}, {})
+    with pytest.raises(CheckpointError, match=r"missing \(0\.weight.*1 unexpected \(other\)"):
+        restore(model, load_model(tmp_path / "m.safetensors"), source="m")
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

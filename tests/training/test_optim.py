@@ -1,0 +1,173 @@
+"""Optimizers and schedules: values at the marks of the recipes, groups, and a state that comes back bit for bit."""
+
+import json
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from snreid.errors import CheckpointError, ExperimentError
+from snreid.training.optim import (
+    SGD,
+    Adam,
+    Optim,
+    OptimizerState,
+    Schedule,
+    WarmupCosine,
+    WarmupHalving,
+    WarmupSteps,
+    flatten_optimizer,
+    restore_optimizer,
+)
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 5))
+
+
+def train(net: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+    for step in steps:
+        images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        net(images).square().sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("epoch", "factor"),
+    [(0, 0.01), (5, 0.505), (10, 1.0), (39.99, 1.0), (40, 0.1), (69.9, 0.1), (70, 0.01), (119.9, 0.01)],
+)
+def test_the_short_recipe_drops_at_40_and_70(epoch: float, factor: float) -> None:
+    assert WarmupSteps().factor(epoch, 120.0) == pytest.approx(factor, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "factor"), [(0, 0.01), (10, 0.505), (20, 1.0), (59.9, 1.0), (60, 0.5), (100, 0.25), (319.9, 0.5**7)]
+)
+def test_the_paper_recipe_halves_every_40_after_20(epoch: float, factor: float) -> None:
+    assert WarmupHalving().factor(epoch, 120.0) == pytest.approx(factor, rel=1e-9)
+
+
+@pytest.mark.parametrize(("epoch", "factor"), [(10, 1.0), (65, 0.5 * (1 + 0.001)), (120, 0.001), (200, 0.001)])
+def test_the_cosine_ends_at_its_floor(epoch: float, factor: float) -> None:
+    assert WarmupCosine().factor(epoch, 120.0) == pytest.approx(factor, rel=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    schedule=st.sampled_from([WarmupSteps(), WarmupHalving(), WarmupCosine(), WarmupCosine(warmup_epochs=0)]),
+    epoch=st.floats(0, 400),
+    later=st.floats(0, 50),
+)
+def test_factors_rise_in_the_warm_up_and_never_after(schedule: Schedule, epoch: float, later: float) -> None:
+    now, then = schedule.factor(epoch, 120.0), schedule.factor(epoch + later, 120.0)
+    assert 0 < now <= 1
+    if epoch + later < schedule.warmup_epochs:
+        assert then >= now
+    elif epoch >= schedule.warmup_epochs:
+        assert then <= now
+
+
+def test_set_rate_reaches_every_group() -> None:
+    value = Adam(lr=2e-3, decay_norms=False)
+    optimizer = value.build(network())
+    assert value.set_rate(optimizer, 0.25) == 5e-4
+    assert [group["lr"] for group in optimizer.param_groups] == [5e-4, 5e-4]
+
+
+def test_norms_and_biases_can_be_spared_the_decay() -> None:
+    (everything,) = Adam().build(network()).param_groups
+    assert everything["weight_decay"] == 5e-4
+    matrices, vectors = Adam(decay_norms=False).build(network()).param_groups
+    assert (matrices["param_names"], matrices["weight_decay"]) == (["0.weight", "3.weight"], 5e-4)
+    assert (vectors["param_names"], vectors["weight_decay"]) == (["0.bias", "1.weight", "1.bias", "3.bias"], 0.0)
+
+
+def test_frozen_parameters_are_left_out() -> None:
+    net = network()
+    net[1].bias.requires_grad_(False)
+    assert "1.bias" not in SGD().build(net).param_groups[0]["param_names"]
+    with pytest.raises(ExperimentError, match="trainable"):
+        SGD().build(net.requires_grad_(False))
+
+
+def test_adam_takes_the_step_of_its_formula() -> None:
+    net = nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(net.weight, 2.0)
+    optimizer = Adam(lr=0.1, weight_decay=0.5).build(net)
+    (3 * net.weight).sum().backward()
+    optimizer.step()
+    gradient = 3 + 0.5 * 2.0  # L2 inside the gradient, not AdamW
+    mean, square = 0.1 * gradient / (1 - 0.9), 0.001 * gradient**2 / (1 - 0.999)
+    assert net.weight.item() == pytest.approx(2.0 - 0.1 * mean / (math.sqrt(square) + 1e-8), abs=1e-9)
+
+
+OPTIMS = [Adam(), Adam(amsgrad=True, decay_norms=False), SGD(), SGD(momentum=0.0), SGD(nesterov=True)]
+
+
+@pytest.mark.parametrize("value", OPTIMS, ids=repr)
+def test_a_flattened_state_continues_bit_for_bit(value: Optim) -> None:
+    whole, first = network(), network()
+    optimizer = value.build(whole)
+    train(whole, optimizer, range(6))
+
+    half = value.build(first)
+    train(first, half, range(3))
+    state = flatten_optimizer(half)
+    stored = OptimizerState(
+        tensors={name: tensor.clone() for name, tensor in state.tensors.items()},
+        values=json.loads(json.dumps(state.values, allow_nan=False)),
+    )
+    second = network()
+    second.load_state_dict(first.state_dict())
+    rest = value.build(second)
+    restore_optimizer(rest, stored)
+    assert rest.state_dict()["param_groups"] == half.state_dict()["param_groups"]
+    for name, tensor in flatten_optimizer(rest).tensors.items():
+        assert tensor.dtype == state.tensors[name].dtype
+        assert torch.equal(tensor, state.tensors[name])
+    train(second, rest, range(3, 6))
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_a_fresh_state_can_be_flattened_too() -> None:
+    state = flatten_optimizer(Adam().build(network()))
+    assert state.tensors == {}
+    restore_optimizer(Adam().build(network()), state)
+
+
+def test_a_state_of_another_network_is_refused() -> None:
+    state = flatten_optimizer(Adam().build(network()))
+    with pytest.raises(CheckpointError, match=r"fits only the network.*0\.weight"):
+        restore_optimizer(Adam().build(nn.ModuleDict({"other": nn.Linear(2, 2)})), state)
+    with pytest.raises(CheckpointError, match="the groups"):
+        restore_optimizer(Adam(decay_norms=False).build(network()), state)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Adam(lr=0.0),
+        lambda: Adam(weight_decay=-1.0),
+        lambda: Adam(betas=(0.9, 1.0)),
+        lambda: Adam(eps=0.0),
+        lambda: SGD(momentum=1.0),
+        lambda: SGD(momentum=0.0, nesterov=True),
+        lambda: WarmupSteps(milestones=(70.0, 40.0)),
+        lambda: WarmupSteps(milestones=(5.0,)),
+        lambda: WarmupSteps(drop=0.0),
+        lambda: WarmupSteps(start=0.0),
+        lambda: WarmupHalving(every=0.0),
+        lambda: WarmupHalving(warmup_epochs=-1.0),
+        lambda: WarmupCosine(floor=2.0),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(make: Callable[[], object]) -> None:
+    with pytest.raises(ExperimentError, match=r"Found: .*To repair: "):
+        make()
