@@ -55,7 +55,8 @@ class Embedder:
         if bad:
             raise DataError(
                 "Every image must be readable",
-                came="; ".join(f"{b.name}: {b.reason}" for b in bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else ""),
+                came="; ".join(f"{b.name}: {b.reason}" for b in bad[:5])
+                + (f" and {len(bad) - 5} more" if len(bad) > 5 else ""),
                 repair="repair or leave out these files",
             )
         vectors = features(self, store).embeddings

@@ -52,7 +52,11 @@ class Experiment:
     """All randomness is a pure function of it."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or (self.batches_per_epoch is not None and self.batches_per_epoch < 1) or not 0 <= self.seed < 2**32:
+        if (
+            self.epochs < 1
+            or (self.batches_per_epoch is not None and self.batches_per_epoch < 1)
+            or not 0 <= self.seed < 2**32
+        ):
             raise ExperimentError(
                 "Epochs and batches per epoch must be at least 1, the seed between 0 and 2^32 - 1",
                 came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, seed {self.seed}",
@@ -64,7 +68,9 @@ class Experiment:
                 came=f"{self.schedule.warmup_epochs:g} warm-up epochs of {self.epochs}",
                 repair="raise --epochs or lower --schedule.warmup-epochs",
             )
-        causal = [loss for loss in self.losses if isinstance(loss, DualCausality | EntropyCausality) and loss.weight > 0]
+        causal = [
+            loss for loss in self.losses if isinstance(loss, DualCausality | EntropyCausality) and loss.weight > 0
+        ]
         if causal and not isinstance(self.model.scheme, StageSNR):
             raise ExperimentError(
                 "A causality loss needs a scheme with SNR modules",

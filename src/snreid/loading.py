@@ -95,7 +95,9 @@ class PixelStore:
 
     def only(self, indices: NDArray[np.int64]) -> "PixelStore":
         """The store of the samples at ``indices``, keeping what is decoded."""
-        part = PixelStore(Split(tuple(self.split.samples[i] for i in indices)), self.height, self.width, workers=self.workers)
+        part = PixelStore(
+            Split(tuple(self.split.samples[i] for i in indices)), self.height, self.width, workers=self.workers
+        )
         part.cached = self.cached
         if self._pixels is not None:
             part._pixels = self._pixels[torch.from_numpy(indices)] if self.cached else self._pixels

@@ -23,7 +23,9 @@ def preset(name: str) -> Experiment:
     """What every row shares: ``paper``, ``short`` (method.md 4) or ``small`` (2 cores, minutes). Raises ``ExperimentError`` otherwise."""
     presets = {"paper": _paper, "short": _short, "small": _small}
     if name not in presets:
-        raise ExperimentError(f"A preset is one of {', '.join(presets)}", came=repr(name), repair="use one of these names")
+        raise ExperimentError(
+            f"A preset is one of {', '.join(presets)}", came=repr(name), repair="use one of these names"
+        )
     return presets[name]()
 
 

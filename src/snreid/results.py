@@ -67,7 +67,9 @@ def read_result(folder: Path, target: str) -> Result | None:
             arrays: dict[str, NDArray[Any]] = {name: stored[name] for name in _ARRAYS}
             return Result(target, Scores(**arrays, queries=int(stored["queries"])))
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError("Saved scores must be whole", came=f"{path}: {error}", repair="delete the file and evaluate again") from error
+        raise DataError(
+            "Saved scores must be whole", came=f"{path}: {error}", repair="delete the file and evaluate again"
+        ) from error
 
 
 def _scores_of(found: TargetFeatures, part: slice, metric: str) -> dict[str, NDArray[Any]]:

@@ -1,12 +1,12 @@
 """A run folder: what an experiment leaves on disk, how it is made, and how it is read back.
 
-    runs/snr-market1501-0/
-    ├── experiment.json       the experiment, where it comes from, how long it took
-    ├── metrics.jsonl         one line per step and validation
-    ├── checkpoints/          exact training state, deleted when the run is done
-    ├── model.safetensors     weights to use: the last, or the best on held-out source identities
-    ├── bad_files.jsonl       images that were left out (--skip-bad)
-    └── evaluation/NAME.json  scores on a target, and NAME.npz with one value per query
+runs/snr-market1501-0/
+├── experiment.json       the experiment, where it comes from, how long it took
+├── metrics.jsonl         one line per step and validation
+├── checkpoints/          exact training state, deleted when the run is done
+├── model.safetensors     weights to use: the last, or the best on held-out source identities
+├── bad_files.jsonl       images that were left out (--skip-bad)
+└── evaluation/NAME.json  scores on a target, and NAME.npz with one value per query
 """
 
 import json
@@ -82,7 +82,9 @@ def open_run(folder: Path) -> Run:
         return Run(folder, Experiment.from_json(record["experiment"]), record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            "A run is a folder with an experiment.json", came=f"{folder}: {error}", repair="give a folder that snreid train made"
+            "A run is a folder with an experiment.json",
+            came=f"{folder}: {error}",
+            repair="give a folder that snreid train made",
         ) from error
 
 
@@ -267,7 +269,13 @@ def _loop(
         if not group.first:
             return
         bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts)
-        wanted = {"epoch": step.epoch, "rate": step.rate, "seconds": step.seconds, "waited": step.waited, "skipped": step.skipped}
+        wanted = {
+            "epoch": step.epoch,
+            "rate": step.rate,
+            "seconds": step.seconds,
+            "waited": step.waited,
+            "skipped": step.skipped,
+        }
         log.write(step.step, {**wanted, **step.parts})
 
     def epoch_end(epoch: int, kept: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -308,7 +316,10 @@ def _validate(
     best = float(kept.get("best_mAP", -1.0))
     improved = scores.mean_ap > best
     if group.first:
-        log.write(epoch * len(plan.batches), {"epoch": epoch, "validation_mAP": scores.mean_ap, "validation_rank1": scores.rank(1)})
+        log.write(
+            epoch * len(plan.batches),
+            {"epoch": epoch, "validation_mAP": scores.mean_ap, "validation_rank1": scores.rank(1)},
+        )
         if improved:
             save_model(machine.out / "checkpoints" / "best.safetensors", model, {"epoch": epoch, "mAP": scores.mean_ap})
     return {"best_mAP": scores.mean_ap, "best_epoch": epoch} if improved else dict(kept)
@@ -332,10 +343,14 @@ def _finish(
     if best.exists():
         saved = load_model(best)
         restore(model, saved, source=str(best))
-        chosen = f"best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
+        chosen = (
+            f"best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
+        )
     metadata = {"experiment": experiment.to_json(), "persons": training.identities, "chosen": chosen}
     save_model(machine.out / "model.safetensors", model, metadata)
-    _write_json(machine.out / "experiment.json", {**record, "finished": {"seconds": round(seconds, 1), "checkpoint": chosen}})
+    _write_json(
+        machine.out / "experiment.json", {**record, "finished": {"seconds": round(seconds, 1), "checkpoint": chosen}}
+    )
 
 
 def _write_json(path: Path, value: Any) -> None:

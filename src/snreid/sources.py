@@ -65,7 +65,9 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
     names = tuple(s.name for s in sources)
     if len(set(names)) != len(names) or not names:
         raise DataError(
-            "Each source must be named once, and there must be one", came=f"{', '.join(names) or 'none'}", repair="change --source"
+            "Each source must be named once, and there must be one",
+            came=f"{', '.join(names) or 'none'}",
+            repair="change --source",
         )
     samples: list[Sample] = []
     person_keys: list[tuple[int, int]] = []
@@ -73,7 +75,9 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
     for number, source in enumerate(sources):
         kept = [s for s in source.train.samples if s.person > 0]
         if not kept:
-            raise DataError("A source needs training images", came=f"{source.name} has none", repair="take another source")
+            raise DataError(
+                "A source needs training images", came=f"{source.name} has none", repair="take another source"
+            )
         if domains == "camera" and any(s.camera == NO_CAMERA for s in kept):
             raise DataError(
                 "Cameras as domains need a camera for every image",

@@ -167,7 +167,10 @@ def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Seque
         )
         for d in result.data
     )
-    schemes = tuple(SchemeResult(name=name, scores=dict(columns), description=DESCRIPTIONS.get(name, "")) for name, columns in result.scores.items())
+    schemes = tuple(
+        SchemeResult(name=name, scores=dict(columns), description=DESCRIPTIONS.get(name, ""))
+        for name, columns in result.scores.items()
+    )
     return Report(
         title=study.title,
         trained_on=", ".join(sorted(sources)),
@@ -252,7 +255,14 @@ def write_record(path: Path, result: StudyResult, seconds: float) -> None:
         for target, found in columns.items():
             for run, scores in zip(result.runs[name], found, strict=True):
                 row = Result(target, scores).to_json()
-                rows.append({"scheme": name, "seed": run.experiment.seed, "train_seconds": run.record["finished"]["seconds"], **row})
+                rows.append(
+                    {
+                        "scheme": name,
+                        "seed": run.experiment.seed,
+                        "train_seconds": run.record["finished"]["seconds"],
+                        **row,
+                    }
+                )
     first = next(iter(result.runs.values()))[0].record
     record = {
         "title": result.study.title,

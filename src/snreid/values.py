@@ -130,7 +130,9 @@ def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
         if f.name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise ExperimentError(f"{name} in {where} needs the field {missing[0]!r}", came=f"{sorted(data)}", repair="add it")
+        raise ExperimentError(
+            f"{name} in {where} needs the field {missing[0]!r}", came=f"{sorted(data)}", repair="add it"
+        )
     return kinds[name](**{key: _read(hints[key], data[key], f"{where}.{key}") for key in data if key != "kind"})
 
 

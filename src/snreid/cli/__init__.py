@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from snreid.errors import SnreidError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("snreid.cli.demo", "train Baseline, Baseline-IN and SNR on drawn pedestrians, test on unseen domains, write a report"),
+    "demo": (
+        "snreid.cli.demo",
+        "train Baseline, Baseline-IN and SNR on drawn pedestrians, test on unseen domains, write a report",
+    ),
     "recipes": ("snreid.cli.recipes", "list the schemes that can be trained, and the presets"),
     "data": ("snreid.cli.data", "check data sets on disk, draw pedestrians, show them on a contact sheet"),
     "train": ("snreid.cli.train", "train a recipe on one or several sources"),
     "evaluate": ("snreid.cli.evaluate", "score a run, an ONNX file or anybody's embeddings on targets"),
     "compare": ("snreid.cli.compare", "paired test between two runs on one target"),
-    "study": ("snreid.cli.study", "train and score several recipes with several seeds, and write table, report and record"),
+    "study": (
+        "snreid.cli.study",
+        "train and score several recipes with several seeds, and write table, report and record",
+    ),
     "extract": ("snreid.cli.extract", "embed image files with a run's model"),
     "report": ("snreid.cli.report", "write the HTML report of finished runs"),
 }

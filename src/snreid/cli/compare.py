@@ -48,7 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         for a, b in zip(*scored, strict=True):
             rows.append((a.target, compare(a.scores, b.scores)))
     if request.json:
-        found = [{"target": t, "mAP": _object(c.mean_ap), "rank1": _object(c.rank1), "queries": c.queries} for t, c in rows]
+        found = [
+            {"target": t, "mAP": _object(c.mean_ap), "rank1": _object(c.rank1), "queries": c.queries} for t, c in rows
+        ]
         print(json.dumps(found[0] if len(found) == 1 else {"targets": found}))
         return 0
     console = Console()
@@ -58,7 +60,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _object(found: "PairedDifference") -> dict[str, object]:
-    return {"difference": found.difference, "interval": [found.interval.low, found.interval.high], "p_value": found.p_value}
+    return {
+        "difference": found.difference,
+        "interval": [found.interval.low, found.interval.high],
+        "p_value": found.p_value,
+    }
 
 
 def _text(found: "PairedDifference") -> str:

@@ -25,7 +25,9 @@ class Check:
     name: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help="data sets, e.g. market1501 cuhk03")]
     decode: Annotated[bool, tyro.conf.arg(help="open every image")] = True
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object for each")] = False
-    root: Annotated[Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")] = MachineFlags().root
+    root: Annotated[Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")] = (
+        MachineFlags().root
+    )
     workers: Annotated[int, tyro.conf.arg(help="threads that open images")] = 2
 
 
@@ -37,7 +39,9 @@ class Make:
     domain: Annotated[tuple[str, ...], tyro.conf.arg(help="domains to draw; all when left out")] = ()
     train_persons: Annotated[int, tyro.conf.arg(help="people to train on, for each domain")] = 200
     test_persons: Annotated[int, tyro.conf.arg(help="people to test on, for each domain")] = 100
-    people: Annotated[str, tyro.conf.arg(help="a domain whose people are drawn in all of them; left out: other people everywhere")] = ""
+    people: Annotated[
+        str, tyro.conf.arg(help="a domain whose people are drawn in all of them; left out: other people everywhere")
+    ] = ""
     seed: Annotated[int, tyro.conf.arg(help="of people, cameras and moments")] = 0
 
 
@@ -61,7 +65,9 @@ def main(arguments: Sequence[str]) -> int:
     if words[0] not in verbs:
         from snreid.errors import ExperimentError
 
-        raise ExperimentError("snreid data takes check, make, sheet or list", came=repr(words[0]), repair="see snreid data --help")
+        raise ExperimentError(
+            "snreid data takes check, make, sheet or list", came=repr(words[0]), repair="see snreid data --help"
+        )
     return verbs[words[0]](words[1:])
 
 
@@ -83,7 +89,9 @@ def _check(words: list[str]) -> int:
                 if progress is not None:
                     progress(done, max(done, 1))
 
-            report = check(dataset_named(name), request.root, decode=request.decode, workers=request.workers, progress=tell)
+            report = check(
+                dataset_named(name), request.root, decode=request.decode, workers=request.workers, progress=tell
+            )
         print(report.to_json() if request.json else "\n".join(report.lines()))
         good = good and report.ok
     return 0 if good else 1
@@ -107,7 +115,9 @@ def _make(words: list[str]) -> int:
         data = drawn.read(Path())
         with counting(console, f"drawing {name}") as progress:
             write_market_format(data, request.folder / name, progress)
-        print(f"{request.folder / name}: {len(data.train)} train, {len(data.query)} query, {len(data.gallery)} gallery images")
+        print(
+            f"{request.folder / name}: {len(data.train)} train, {len(data.query)} query, {len(data.gallery)} gallery images"
+        )
     return 0
 
 

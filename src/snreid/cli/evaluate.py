@@ -26,14 +26,23 @@ class Request:
     """
 
     run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(help="folder of a finished run")] = None
-    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score, e.g. market1501 cuhk03 noon")] = ()
-    features: Annotated[Path | None, tyro.conf.arg(help="npz: query, gallery, query_person, gallery_person, query_camera, gallery_camera")] = None
+    target: Annotated[
+        tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score, e.g. market1501 cuhk03 noon")
+    ] = ()
+    features: Annotated[
+        Path | None,
+        tyro.conf.arg(help="npz: query, gallery, query_person, gallery_person, query_camera, gallery_camera"),
+    ] = None
     onnx: Annotated[Path | None, tyro.conf.arg(help="ONNX file used as the embedder")] = None
-    height: Annotated[int | None, tyro.conf.arg(help="input height of the ONNX file, pixels; read from the file if left out")] = None
+    height: Annotated[
+        int | None, tyro.conf.arg(help="input height of the ONNX file, pixels; read from the file if left out")
+    ] = None
     width: Annotated[int | None, tyro.conf.arg(help="input width of the ONNX file, pixels")] = None
     mean: Numbers = None
     std: Numbers = None
-    metric: Annotated[Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")] = None
+    metric: Annotated[
+        Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
+    ] = None
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
     machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
 
@@ -62,7 +71,9 @@ def _check(request: Request) -> None:
         raise ExperimentError("Scoring images needs a target", came="none", repair="name one: --target market1501")
     if given == ["features"] and request.target:
         raise ExperimentError(
-            "Embeddings in a file bring their own query and gallery", came=f"--target {' '.join(request.target)}", repair="leave it out"
+            "Embeddings in a file bring their own query and gallery",
+            came=f"--target {' '.join(request.target)}",
+            repair="leave it out",
         )
 
 
@@ -110,7 +121,9 @@ def _embedder(request: Request, device: str) -> tuple[Any, tuple[int, int], str]
     from snreid.evaluation import OnnxEmbedder
 
     assert request.onnx is not None
-    opened = OnnxEmbedder(path=request.onnx, height=request.height, width=request.width, mean=request.mean, std=request.std).open()
+    opened = OnnxEmbedder(
+        path=request.onnx, height=request.height, width=request.width, mean=request.mean, std=request.std
+    ).open()
     return lambda images: opened(images.permute(0, 2, 3, 1).numpy()), (opened.height, opened.width), "cosine"
 
 
@@ -139,5 +152,3 @@ def table(objects: list[dict[str, Any]]) -> Table:
             str(row["skipped_queries"]),
         )
     return shown
-
-

@@ -25,8 +25,8 @@ def main(arguments: Sequence[str]) -> int:
     request = tyro.cli(Request, args=list(arguments), prog="snreid extract")
     import numpy as np
 
-    from snreid.errors import DataError
     from snreid.datasets._files import SUFFIXES as IMAGE_SUFFIXES
+    from snreid.errors import DataError
     from snreid.runs import load
 
     paths: list[Path] = []
@@ -34,10 +34,14 @@ def main(arguments: Sequence[str]) -> int:
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
         paths += inside
     if not paths:
-        raise DataError("Extraction needs images", came=f"none in {', '.join(map(str, request.images))}", repair="give image files")
+        raise DataError(
+            "Extraction needs images", came=f"none in {', '.join(map(str, request.images))}", repair="give image files"
+        )
     vectors = load(request.run, device=request.device).extract(paths)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez(request.out, names=np.array([str(p) for p in paths]), embeddings=vectors)
     done = {"file": str(request.out), "images": len(paths), "dim": int(vectors.shape[1])}
-    print(json.dumps(done) if request.json else f"{done['images']} embeddings of {done['dim']} numbers in {done['file']}")
+    print(
+        json.dumps(done) if request.json else f"{done['images']} embeddings of {done['dim']} numbers in {done['file']}"
+    )
     return 0

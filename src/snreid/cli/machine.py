@@ -12,14 +12,15 @@ import tyro
 class MachineFlags:
     """Settings of the machine; no result depends on them beyond rounding."""
 
-    root: Annotated[Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")] = Path(
-        os.environ.get("SNREID_DATA", "data")
+    root: Annotated[Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")] = (
+        Path(os.environ.get("SNREID_DATA", "data"))
     )
     out: Annotated[Path | None, tyro.conf.arg(help="folder to write to")] = None
     device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "auto"
     workers: Annotated[int, tyro.conf.arg(help="processes that decode images")] = 2
     precision: Annotated[
-        Literal["float32", "bf16"], tyro.conf.arg(help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower)")
+        Literal["float32", "bf16"],
+        tyro.conf.arg(help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower)"),
     ] = "float32"
     skip_bad: Annotated[bool, tyro.conf.arg(help="go on without images that cannot be read")] = False
     memory_gb: Annotated[float, tyro.conf.arg(help="keep sets of up to this size decoded in memory")] = 4.0

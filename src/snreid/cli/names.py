@@ -28,7 +28,10 @@ def dataset_named(text: str) -> DataSet:
     if start is None:
         close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
         raise ExperimentError(
-            HELP.splitlines()[0].capitalize() + " " + ", ".join(_known()) + ", a table, or a folder in Market-1501's format",
+            HELP.splitlines()[0].capitalize()
+            + " "
+            + ", ".join(_known())
+            + ", a table, or a folder in Market-1501's format",
             came=repr(text),
             repair=f"did you mean {close[0]!r}?" if close else "see snreid data list",
         )
@@ -95,7 +98,9 @@ def _split(options: str, text: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in options.split(",") if part]
     wrong = [key for key, equals, _ in pairs if not equals]
     if wrong:
-        raise ExperimentError("Options of a data set are name=value, with commas between", came=repr(text), repair=f"give {wrong[0]}=...")
+        raise ExperimentError(
+            "Options of a data set are name=value, with commas between", came=repr(text), repair=f"give {wrong[0]}=..."
+        )
     return {key.strip().replace("-", "_"): value for key, _, value in pairs}
 
 

@@ -12,7 +12,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _recipes(preset: Annotated[str, tyro.conf.arg(help="also show the settings of SNR under this preset")] = "") -> None:
+def _recipes(
+    preset: Annotated[str, tyro.conf.arg(help="also show the settings of SNR under this preset")] = "",
+) -> None:
     """List the schemes that can be trained, and the presets."""
     import json
 

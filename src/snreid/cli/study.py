@@ -24,7 +24,12 @@ class Request:
     Settings of the experiment are flags, as for snreid train, and hold for every recipe: --optimizer.lr 1e-3.
     """
 
-    recipe: Annotated[tuple[str, ...], tyro.conf.arg(help="see snreid recipes")] = ("baseline", "baseline-in", "snr-no-loss", "snr")
+    recipe: Annotated[tuple[str, ...], tyro.conf.arg(help="see snreid recipes")] = (
+        "baseline",
+        "baseline-in",
+        "snr-no-loss",
+        "snr",
+    )
     source: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-s"], help="data sets to train on")] = ("noon",)
     target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score on")] = ()
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)

@@ -22,8 +22,13 @@ class Request:
     """
 
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help="snr, baseline, ... or FILE.json")]
-    source: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-s"], help="data sets to train on, e.g. market1501 cuhk03")] = ()
-    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score afterwards; never used to choose anything")] = ()
+    source: Annotated[
+        tuple[str, ...], tyro.conf.arg(aliases=["-s"], help="data sets to train on, e.g. market1501 cuhk03")
+    ] = ()
+    target: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(aliases=["-t"], help="data sets to score afterwards; never used to choose anything"),
+    ] = ()
     preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
     machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
 
@@ -48,12 +53,16 @@ def _start(request: Request) -> "Experiment":
         try:
             stored = json.loads(Path(request.recipe).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise ExperimentError("An experiment file must be JSON", came=f"{request.recipe}: {error}", repair="check the path") from error
+            raise ExperimentError(
+                "An experiment file must be JSON", came=f"{request.recipe}: {error}", repair="check the path"
+            ) from error
         experiment = Experiment.from_json(stored.get("experiment", stored) if isinstance(stored, dict) else stored)
     else:
         known = recipes.all_recipes()
         if request.recipe not in known:
-            raise ExperimentError(f"A recipe is one of {', '.join(known)}", came=repr(request.recipe), repair="see snreid recipes")
+            raise ExperimentError(
+                f"A recipe is one of {', '.join(known)}", came=repr(request.recipe), repair="see snreid recipes"
+            )
         experiment = known[request.recipe](request.preset)
     if request.source:
         experiment = replace(experiment, sources=tuple(dataset_named(name) for name in request.source))

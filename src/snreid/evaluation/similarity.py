@@ -58,10 +58,10 @@ class Similarity(ABC):
 
     @abstractmethod
     def key_rows(
-        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64]
+        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         """(N,) float64 keys of C-contiguous rows (N, D), which are overwritten, for one query (D,); ``squared`` (N,) are the
-        rows' squared lengths."""
+        rows' squared lengths as ``squared_lengths`` gives them, where they are known already."""
 
     def keys(
         self,
@@ -77,9 +77,8 @@ class Similarity(ABC):
         wide_query = query.astype(np.float64)
         keys = np.empty(len(positions))
         for part in _parts(len(positions), gallery.shape[1]):
-            rows = gallery[positions[part]]
-            lengths = squared_lengths(rows) if squared is None else squared[part]
-            keys[part] = self.key_rows(wide_query, rows.astype(np.float64, order="C"), lengths)
+            rows = gallery[positions[part]].astype(np.float64, order="C")
+            keys[part] = self.key_rows(wide_query, rows, None if squared is None else squared[part])
         return keys
 
     @abstractmethod
@@ -129,9 +128,11 @@ class Cosine(Similarity):
     """
 
     def key_rows(
-        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64]
+        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         """x |x| / |g|^2 for each row g."""
+        if squared is None:
+            squared = (rows * rows).sum(axis=1)
         products = np.multiply(rows, query, out=rows).sum(axis=1)
         return np.asarray(products * np.abs(products) / np.where(squared > 0, squared, 1.0))
 
@@ -166,7 +167,7 @@ class Euclidean(Similarity):
     """
 
     def key_rows(
-        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64]
+        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         """-|q - g|^2 for each row g."""
         rows -= query

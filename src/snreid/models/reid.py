@@ -3,6 +3,9 @@
 The backbone stays a plain timm network (``backbone.*`` are timm's keys, a timm checkpoint fits). What a scheme puts after
 a stage sits under ``after.<stage>`` and is reached by a forward hook that is bound to the model's own method, so that a
 deep copy (a mean teacher) runs its own modules and not the original's.
+
+The head pools what timm's ``forward_features`` gives: the last F~+ on ResNet, ConvNeXt and MobileNet; where a network has
+layers after its last stage (EfficientNet's convolution, a ViT's norm), what these make of it.
 """
 
 from dataclasses import dataclass, field
