@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from snreid import __version__
 from snreid.evaluation import rank_lists, read_features
 from snreid.experiment import Experiment
 from snreid.figures import (
@@ -180,6 +181,7 @@ def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Seque
         examples=tuple(example for name in examples for example in _examples(result, name)),
         runs=tuple(_record(name, runs, commands) for name, runs in result.runs.items()),
         notes=study.notes,
+        made=f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}",
     )
 
 
@@ -246,6 +248,31 @@ def _spread(data: ReIDData) -> tuple[Any, ...]:
     return tuple(samples[i * len(samples) // SAMPLES] for i in range(min(SAMPLES, len(samples))))
 
 
+def _cells(result: StudyResult) -> list[dict[str, Any]]:
+    """The report's table as data: mean over seeds, interval over persons, paired difference to the first scheme."""
+    table = report(result).table()
+    cells = []
+    for metric, rows in table.groups:
+        for row in rows:
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                if cell is None:
+                    continue
+                gap = cell.difference
+                cells.append(
+                    {
+                        "metric": metric,
+                        "scheme": row.scheme,
+                        "target": column.name,
+                        "kind": column.kind,
+                        "value": cell.value,
+                        "interval": [cell.interval.low, cell.interval.high],
+                        "seeds": list(cell.seeds),
+                        "difference": gap and {"value": gap.value, "interval": [gap.interval.low, gap.interval.high], "p_value": gap.p_value},
+                    }
+                )
+    return cells
+
+
 def write_record(path: Path, result: StudyResult, seconds: float) -> None:
     """Writes the study's numbers as JSON: per scheme, target and seed the summary, with commands, versions and times."""
     from snreid.models.weights import write_atomically
@@ -271,6 +298,7 @@ def write_record(path: Path, result: StudyResult, seconds: float) -> None:
         "training": first["training"],
         "provenance": first["provenance"],
         "experiments": {label(e): e.to_json() for e in result.study.experiments},
+        "table": _cells(result),
         "rows": rows,
     }
     path.parent.mkdir(parents=True, exist_ok=True)

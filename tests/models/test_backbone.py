@@ -74,7 +74,7 @@ def test_a_swin_is_channels_last() -> None:
     assert [stage.stride for stage in trunk.stages] == [4, 8, 16, 32]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet18d", "resnet50", "resnet10t"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet18d", "resnet26", "resnet10t"])
 def test_last_stride_1_keeps_resolution_without_dilation_and_without_new_keys(name: str) -> None:
     one = Backbone(name=name).build().network
     two = Backbone(name=name, last_stride=2).build().network

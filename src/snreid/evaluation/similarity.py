@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from snreid.errors import ExperimentError
 
 MetricName = Literal["cosine", "euclidean"]
-SLICE = 256
+SLICE = 512
 """Dimensions per partial product: shorter slices bound rounding more tightly, longer ones are faster."""
 UNIT_ROUNDOFF = 2.0**-24
 """Largest relative error of one float32 operation."""

@@ -1,0 +1,151 @@
+"""Writes docs/results.md and the results block of README.md from the run records in docs/records. ``--check`` only says whether they are stale.
+
+A number in the documents comes from a record, a record from ``snreid study --record`` or ``snreid demo``.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "docs" / "records"
+BEGIN, END = "<!-- results: written by benchmarks/write_results.py -->", "<!-- end of results -->"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns 1 when ``--check`` finds a document that is not what the records say."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 when stale")
+    check = parser.parse_args(arguments).check
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
+    wanted = {ROOT / "docs" / "results.md": results_page(records), ROOT / "README.md": readme(records)}
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"{'stale' if check else 'written'}: {path.relative_to(ROOT)}")
+        if not check:
+            path.write_text(wanted[path], encoding="utf-8")
+    return int(check and bool(stale))
+
+
+def results_page(records: Sequence[dict[str, Any]]) -> str:
+    """docs/results.md: for each record its tables, how they were made, and how long it took."""
+    parts = [
+        "# Results\n",
+        "Written by `benchmarks/write_results.py` from the run records in `docs/records/`; a test fails when this page is stale.\n",
+        "Numbers are percent, means over the seeds named; brackets are 95 % bootstrap intervals over the people asked for (they do not",
+        "cover what another seed would change: the seeds stand beside them). A difference is paired with the first row, query by query.",
+        "*seen* is the domain trained on (unseen people), all others were never seen. No target label chose anything: the last",
+        "checkpoint counts.\n",
+    ]
+    for record in records:
+        parts += _section(record)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def readme(records: Sequence[dict[str, Any]]) -> str:
+    """README.md with its results block filled."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    tables = "\n".join(f"**{record['title']}** ({_budget(record)})\n\n{_short_table(record)}\n" for record in records if record.get("readme"))
+    return f"{head}{BEGIN}\n\n{tables}\n{END}{tail}"
+
+
+def _section(record: dict[str, Any]) -> list[str]:
+    lines = [f"\n## {record['title']}\n", f"{_budget(record)}.\n"]
+    if record.get("about"):
+        lines.append(record["about"] + "\n")
+    for metric in ("mAP", "rank-1"):
+        lines += [_table(record, metric), ""]
+    lines += ["| difference to the first row | " + " | ".join(_columns(record)) + " |", "|---" * (1 + len(_columns(record))) + "|"]
+    for scheme in _schemes(record)[1:]:
+        cells = [_difference(_cell(record, "mAP", scheme, column)) for column in _columns(record)]
+        lines.append(f"| {scheme}, mAP | " + " | ".join(cells) + " |")
+    lines += ["", "Every seed:", "", "| scheme | target | seed: mAP / rank-1 |", "|---|---|---|"]
+    for scheme in _schemes(record):
+        for target in dict.fromkeys(row["target"] for row in record["rows"]):
+            found = [r for r in record["rows"] if r["scheme"] == scheme and r["target"] == target]
+            each = ", ".join(f"{r['seed']}: {100 * r['mAP']:.1f} / {100 * r['rank1']:.1f}" for r in found)
+            lines.append(f"| {scheme} | {target} | {each} |")
+    lines += ["", "```", *record.get("commands", [record["provenance"]["command"]]), "```", ""]
+    versions = ", ".join(f"{k} {v}" for k, v in record["provenance"]["versions"].items() if v)
+    commit = (record["provenance"].get("git") or {}).get("commit", "unknown")
+    lines.append(f"Commit {commit[:12]}; {versions}; Python {record['provenance']['python']}; {_times(record)}.")
+    return lines
+
+
+def _budget(record: dict[str, Any]) -> str:
+    experiment = next(iter(record["experiments"].values()))
+    backbone, size = experiment["model"]["backbone"], experiment["input"]
+    widths = f", widths {'-'.join(map(str, backbone['channels']))}" if backbone["channels"] else ""
+    per_epoch = experiment["batches_per_epoch"] or record["training"]["images"] // 64
+    images = experiment["epochs"] * per_epoch * experiment["sampling"]["persons"] * experiment["sampling"]["images"]
+    seeds = len({row["seed"] for row in record["rows"]})
+    return (
+        f"preset `{experiment['preset']}`: {backbone['name']}{widths}, {backbone['weights']} initialization, "
+        f"{size['height']} x {size['width']}, {images:,} training images a run, {seeds} seed{'s' if seeds > 1 else ''}, "
+        f"{record['training']['precision']}"
+    )
+
+
+def _short_table(record: dict[str, Any]) -> str:
+    columns = _columns(record)
+    lines = ["| mAP / rank-1 | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for scheme in _schemes(record):
+        cells = []
+        for column in columns:
+            first, second = _cell(record, "mAP", scheme, column), _cell(record, "rank-1", scheme, column)
+            low, high = (100 * x for x in first["interval"])
+            cells.append(f"{100 * first['value']:.1f} [{low:.1f}, {high:.1f}] / {100 * second['value']:.1f}")
+        lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _table(record: dict[str, Any], metric: str) -> str:
+    columns = _columns(record)
+    lines = [f"| {metric} | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for scheme in _schemes(record):
+        cells = []
+        for column in columns:
+            cell = _cell(record, metric, scheme, column)
+            low, high = (100 * x for x in cell["interval"])
+            cells.append(f"{100 * cell['value']:.1f} [{low:.1f}, {high:.1f}]")
+        lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _difference(cell: dict[str, Any]) -> str:
+    gap = cell["difference"]
+    if gap is None:
+        return ""
+    low, high = (100 * x for x in gap["interval"])
+    p = f", p {gap['p_value']:.3f}" if gap["p_value"] is not None else ""
+    return f"{100 * gap['value']:+.1f} [{low:+.1f}, {high:+.1f}]{p}"
+
+
+def _columns(record: dict[str, Any]) -> list[str]:
+    kinds = {cell["target"]: cell["kind"] for cell in record["table"]}
+    return [f"{target} ({kind})" if kind == "seen" else target for target, kind in kinds.items()]
+
+
+def _schemes(record: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys(cell["scheme"] for cell in record["table"]))
+
+
+def _cell(record: dict[str, Any], metric: str, scheme: str, column: str) -> dict[str, Any]:
+    target = column.removesuffix(" (seen)")
+    wanted = (metric, scheme, target)
+    found: dict[str, Any] = next(c for c in record["table"] if (c["metric"], c["scheme"], c["target"]) == wanted)
+    return found
+
+
+def _times(record: dict[str, Any]) -> str:
+    seconds = [row["train_seconds"] for row in record["rows"]]
+    return f"training took {min(seconds):.0f} to {max(seconds):.0f} s a run with {record['training']['threads']} thread(s) on a shared machine"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
