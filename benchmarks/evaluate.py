@@ -114,6 +114,7 @@ def main() -> None:
         "dimension": 1024,
         "persons": 500,
         "distractors": 1000,
+        "latent": 64,
         "rounds": 5,
         "seed": 0,
     }

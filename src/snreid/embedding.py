@@ -60,7 +60,8 @@ class Embedder:
                 repair="repair or leave out these files",
             )
         vectors = features(self, store).embeddings
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
 
 def features(

@@ -19,16 +19,20 @@ class SnreidError(Exception):
     def __init__(self, rule: str, *, came: str = "", repair: str = "") -> None:
         """``rule``: what has to hold. ``came``: what was found instead. ``repair``: what to do."""
         self.rule, self.came, self.repair = rule, came, repair
-        parts = [rule.rstrip(".") + "."]
+        parts = [_ended(rule)]
         if came:
-            parts.append(f"Found: {came.rstrip('.')}.")
+            parts.append(f"Found: {_ended(came)}")
         if repair:
-            parts.append(f"To repair: {repair.rstrip('.')}.")
+            parts.append(f"To repair: {_ended(repair)}")
         super().__init__(" ".join(parts))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders (loader workers); the default would call __init__ with one argument.
         return (_rebuild, (type(self), self.rule, self.came, self.repair))
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith(("?", "!")) else sentence.rstrip(".") + "."
 
 
 def _rebuild(kind: type[SnreidError], rule: str, came: str, repair: str) -> SnreidError:

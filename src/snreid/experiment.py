@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import snreid.datasets  # noqa: F401  (the data sets that a file may name are known once their classes are loaded)
 from snreid.errors import ExperimentError
 from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet
 from snreid.models.norms import StageSNR

@@ -4,8 +4,11 @@ Small sets are decoded once into memory by worker processes; larger ones are dec
 never raises inside a worker: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
 """
 
+import json
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +18,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from snreid.errors import DataError
-from snreid.images import BadImage, resize
+from snreid.images import BadImage, resize, write_bad_list
 from snreid.records import Sample, Split
 from snreid.transforms import StoredImages
+
+BAD_FILES = "bad_files.jsonl"
+_SHOWN_BAD = 20
+"""So many are named in the message; the file names all."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, all) images."""
@@ -47,7 +54,8 @@ class _Decoder(Dataset[Decoded]):
         try:
             pixels = resize(self.samples[index].image.read(), self.height, self.width)
         except DataError as error:
-            return Decoded(torch.zeros(3, self.height, self.width, dtype=torch.uint8), index, error.came or str(error))
+            reason = (error.came or str(error)).removeprefix(f"{self.samples[index].image.name}: ")
+            return Decoded(torch.zeros(3, self.height, self.width, dtype=torch.uint8), index, reason)
         return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), index, "")
 
 
@@ -89,6 +97,8 @@ class PixelStore:
 
     def without(self, bad: Sequence[BadImage]) -> "PixelStore":
         """The same store less the bad images, keeping what is decoded."""
+        if not bad:
+            return self
         names = {b.name for b in bad}
         keep = [i for i, s in enumerate(self.split.samples) if s.image.name not in names]
         return self.only(np.array(keep, dtype=np.int64))
@@ -126,13 +136,39 @@ class PixelStore:
     def _blocks(self, batches: list[list[int]]) -> Iterator[_Block]:
         decoder = _Decoder(self.split.samples, self.height, self.width)
         loader: DataLoader[Any] = DataLoader(
-            decoder, batch_sampler=batches, num_workers=self.workers, collate_fn=_collate, worker_init_fn=_one_thread
+            decoder, batch_sampler=batches, num_workers=self.workers, collate_fn=_collate, worker_init_fn=_settle
         )
         yield from loader
 
 
-def _one_thread(_: int) -> None:
+def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
+    """Lists the ``bad`` ones of ``count`` images in ``folder``'s ``bad_files.jsonl``, each file once, beside those listed before.
+
+    ``skip``: they may be left out. ``write``: False in all processes but the first. Raises ``DataError`` naming them when they may
+    not, or when no image is left.
+    """
+    path = folder / BAD_FILES
+    if write:
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text(encoding="ascii").splitlines() if path.is_file() else []
+        before = [BadImage(**json.loads(line)) for line in lines]
+        write_bad_list(path, {one.name: one for one in (*before, *bad)}.values())
+    if skip and len(bad) < count:
+        return
+    shown = "; ".join(f"{b.name}: {b.reason}" for b in bad[:_SHOWN_BAD])
+    more = f"; and {len(bad) - _SHOWN_BAD} more" if len(bad) > _SHOWN_BAD else ""
+    raise DataError(
+        "Every image must be readable",
+        came=f"{len(bad)} of {count} are not: {shown}{more}. All are listed in {path}",
+        repair="restore these files, or go on without them: --skip-bad",
+    )
+
+
+def _settle(_: int) -> None:
     torch.set_num_threads(1)
+    # SLURM signals every process of a job, workers too; a worker that dies of it would take the step down that the
+    # main process wants to finish and save. Without their parent they end by themselves.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Scores on a target, on disk beside the run that earned them: one JSON object for reading, one array file for paired tests."""
 
 import json
+import zipfile
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from snreid.errors import DataError
 from snreid.evaluation import evaluate, summary_with_intervals, write_features
 from snreid.models.weights import write_atomically
-from snreid.records import Features, Scores
+from snreid.records import Features, ReIDData, Scores
 from snreid.runs import TargetFeatures
 from snreid.training.distributed import ProcessGroup
 
@@ -24,6 +26,8 @@ class Result:
 
     target: str
     scores: Scores
+    data: str = ""
+    """``fingerprint`` of the data scored on; empty when there was no data set, only embeddings."""
 
     def to_json(self) -> dict[str, Any]:
         """One object: ``target``, the shares of ``evaluation.summary`` with 95 % intervals."""
@@ -44,32 +48,57 @@ def score(found: TargetFeatures, metric: str, group: ProcessGroup | None = None)
     return Scores(**merged, queries=count)
 
 
+def fingerprint(data: ReIDData) -> str:
+    """A digest of a target's query and gallery (names, persons, cameras): the same name may stand for other images tomorrow."""
+    digest = sha256()
+    for split in (data.query, data.gallery):
+        digest.update(b"\0".join(s.image.name.encode("utf-8", "surrogateescape") for s in split.samples))
+        digest.update(split.persons.tobytes() + split.cameras.tobytes())
+    return digest.hexdigest()
+
+
 def save_result(folder: Path, result: Result, found: TargetFeatures | None = None) -> None:
-    """Writes ``evaluation/TARGET.json`` and ``.npz`` below the run ``folder``; with ``found`` also the embeddings."""
+    """Writes ``evaluation/TARGET.json`` and ``.npz`` below the run ``folder``; with ``found`` also the embeddings.
+
+    Embeddings of an earlier scoring are removed when there are no new ones, so that what lies together belongs together.
+    """
     place = folder / "evaluation"
     place.mkdir(parents=True, exist_ok=True)
     write_atomically(place / f"{result.target}.json", (json.dumps(result.to_json(), indent=2) + "\n").encode())
     arrays = {name: getattr(result.scores, name) for name in _ARRAYS}
     draft = place / f".{result.target}.tmp.npz"
-    np.savez(draft, queries=np.int64(result.scores.queries), **arrays)
+    np.savez(draft, queries=np.int64(result.scores.queries), data=np.str_(result.data), **arrays)
     draft.replace(place / f"{result.target}.npz")
+    stored = features_path(folder, result.target)
     if found is not None:
-        write_features(place / f"{result.target}-features.npz", found.query, found.gallery)
+        write_features(stored, found.query, found.gallery)
+    else:
+        stored.unlink(missing_ok=True)
 
 
-def read_result(folder: Path, target: str) -> Result | None:
-    """What ``save_result`` wrote, or None. Raises ``DataError`` when the file is damaged."""
-    path = folder / "evaluation" / f"{target}.npz"
+def features_path(folder: Path, target: str) -> Path:
+    """Where ``save_result`` keeps the embeddings of a target."""
+    return folder / "evaluation" / f"{target}-features.npz"
+
+
+def read_result(folder: Path, data: ReIDData) -> Result | None:
+    """What ``save_result`` wrote for a target; None when there is nothing, or it was scored on other images or labels.
+
+    Raises ``DataError`` when the file is damaged.
+    """
+    path = folder / "evaluation" / f"{data.name}.npz"
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays: dict[str, NDArray[Any]] = {name: stored[name] for name in _ARRAYS}
-            return Result(target, Scores(**arrays, queries=int(stored["queries"])))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+            scored_on = str(stored["data"]) if "data" in stored else ""
+            found = Result(data.name, Scores(**arrays, queries=int(stored["queries"])), scored_on)
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(
             "Saved scores must be whole", came=f"{path}: {error}", repair="delete the file and evaluate again"
         ) from error
+    return found if found.data == fingerprint(data) else None
 
 
 def _scores_of(found: TargetFeatures, part: slice, metric: str) -> dict[str, NDArray[Any]]:

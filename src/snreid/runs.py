@@ -10,8 +10,9 @@ runs/snr-market1501-0/
 """
 
 import json
+import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,7 @@ from snreid.embedding import EmbedBatch, Embedder, features
 from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.evaluation import evaluate
 from snreid.experiment import Experiment
-from snreid.images import BadImage, write_bad_list
-from snreid.loading import PixelCache, PixelStore
+from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad
 from snreid.machine import Machine
 from snreid.models.reid import ReIDModel
 from snreid.models.weights import load_model, restore, save_model, write_atomically
@@ -37,10 +37,8 @@ from snreid.sampling import IdentityBatches
 from snreid.sources import TrainingSet, hold_out, join, validation_split
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
-from snreid.training.log import MetricsLog, ProgressLine
+from snreid.training.log import MetricsLog, ProgressLine, read_metrics
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
-
-_SHOWN_BAD = 20
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,11 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is through and its weights are there."""
+        return "finished" in self.record and (self.folder / "model.safetensors").is_file()
 
     def embedder(self, *, device: str = "cpu", bf16: bool = False) -> Embedder:
         """The trained model. Raises ``CheckpointError`` when the run is not finished or its weights are damaged."""
@@ -96,18 +99,26 @@ def load(folder: str | Path, *, device: str = "cpu") -> Embedder:
 def train(
     experiment: Experiment, machine: Machine, *, group: ProcessGroup, console: Console, pixels: PixelCache | None = None
 ) -> Run:
-    """Trains, or continues what is in ``machine.out``, and leaves a finished run there. ``pixels``: decoded images to share.
+    """Trains, or continues what is in ``machine.out``, and leaves a finished run there; a finished one is taken as it is. ``pixels``:
+    decoded images to share.
 
     Raises ``DataError`` (bad images are listed before training), ``ExperimentError``, ``CheckpointError``, ``DivergenceError``,
     ``Interrupted``.
     """
     if not experiment.sources:
         raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
+    former = _former(experiment, machine.out)
+    group.barrier()  # all have looked before the first process changes anything
+    if group.first:
+        _sweep(machine.out, finished=former is not None and former.finished)
+    if former is not None and former.finished:
+        console.out(f"{machine.out} is finished, nothing is trained; another --out folder starts anew", highlight=False)
+        return former
     pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
     training, store, held = _training_set(experiment, machine, pixels, group, console)
     torch.manual_seed(experiment.seed)
     model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
-    record = _start_record(experiment, machine, training, model, group)
+    record = _start_record(experiment, machine, training, model, group, former)
     plan = Plan(
         model=model,
         losses=experiment.losses,
@@ -150,14 +161,20 @@ def embed_target(
     console: Console,
     pixels: PixelCache | None = None,
 ) -> TargetFeatures:
-    """Features of a target's query and gallery, from any callable that embeds uint8 images of ``size`` (height, width); bad images stop it with a ``DataError``, or are left out with ``machine.skip_bad``."""
+    """Features of a target's query and gallery, from any callable that embeds uint8 images of ``size`` (height, width).
+
+    Bad images stop it with a ``DataError``, or are left out with ``machine.skip_bad``.
+    """
     pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
 
     def embedded(split: Split, part: str) -> Features:
-        what = f"{data.name} {part}"
-        store = _opened(split, size, machine, pixels, console, what)
-        with counting(console, f"embedding {what}") as progress:
-            return features(embed, store, group=group, progress=progress)
+        with counting(console, f"reading {data.name} {part}") as progress:
+            opened = pixels.open(split, *size, progress)
+        if opened.bad:
+            write = group is None or group.first
+            list_bad(opened.bad, len(split), machine.out, skip=machine.skip_bad, write=write)
+        with counting(console, f"embedding {data.name} {part}") as progress:
+            return features(embed, opened.store.without(opened.bad), group=group, progress=progress)
 
     return TargetFeatures(embedded(data.query, "query"), embedded(data.gallery, "gallery"))
 
@@ -174,7 +191,7 @@ def _training_set(
         opened = pixels.open(joined.split, *size, progress)
     keep = np.arange(len(joined.split))
     if opened.bad:
-        _stop_or_note(opened.bad, len(joined.split), machine)
+        list_bad(opened.bad, len(joined.split), machine.out, skip=machine.skip_bad, write=group.first)
         names = {b.name for b in opened.bad}
         keep = np.array([i for i in keep if joined.split.samples[i].image.name not in names])
         # A person left with one image cannot form a pair; leaving it out is part of going on without the bad ones.
@@ -192,34 +209,47 @@ def _training_set(
     return kept, part(kept), (held, part(held))
 
 
-def _opened(
-    split: Split, size: tuple[int, int], machine: Machine, pixels: PixelCache, console: Console, what: str
-) -> PixelStore:
-    with counting(console, f"reading {what}") as progress:
-        opened = pixels.open(split, *size, progress)
-    if not opened.bad:
-        return opened.store
-    _stop_or_note(opened.bad, len(split), machine)
-    return opened.store.without(opened.bad)
+def _former(experiment: Experiment, folder: Path) -> Run | None:
+    """The run that is in ``folder`` already. Raises ``ExperimentError`` when it is of another experiment."""
+    if not (folder / "experiment.json").exists():
+        return None
+    run = open_run(folder)
+    if run.record["experiment"] != experiment.to_json():
+        raise ExperimentError(
+            "A run folder holds one experiment",
+            came=f"{folder} holds another one ({run.experiment.recipe}, seed {run.experiment.seed})",
+            repair="choose another --out folder, or delete that one",
+        )
+    return run
 
 
-def _stop_or_note(bad: Sequence[BadImage], count: int, machine: Machine) -> None:
-    path = machine.out / "bad_files.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bad_list(path, bad)
-    if machine.skip_bad and len(bad) < count:
-        return
-    shown = "; ".join(f"{b.name}: {b.reason}" for b in bad[:_SHOWN_BAD])
-    more = f"; and {len(bad) - _SHOWN_BAD} more" if len(bad) > _SHOWN_BAD else ""
-    raise DataError(
-        "Every image must be readable",
-        came=f"{len(bad)} of {count} are not: {shown}{more}. All are listed in {path}",
-        repair="restore these files, or go on without them: --skip-bad",
-    )
+def _sweep(folder: Path, *, finished: bool) -> None:
+    """Deletes what a killed process left half written; of a finished run also the training states, which nothing needs any more."""
+    for draft in (*folder.glob(".*.tmp"), *folder.glob("checkpoints/.*.tmp"), *folder.glob("metrics.jsonl.tmp.*")):
+        draft.unlink(missing_ok=True)
+    if finished:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    else:
+        (folder / BAD_FILES).unlink(missing_ok=True)  # images are looked at again
+
+
+def _same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    changed = [f"{before[what]} {what}, now {now[what]}" for what in ("images", "persons") if before[what] != now[what]]
+    if changed:
+        raise DataError(
+            "A run goes on only with the images it was started with",
+            came=f"{folder} was started with {', '.join(changed)}",
+            repair="restore the data set, or start anew in another --out folder",
+        )
 
 
 def _start_record(
-    experiment: Experiment, machine: Machine, training: TrainingSet, model: ReIDModel, group: ProcessGroup
+    experiment: Experiment,
+    machine: Machine,
+    training: TrainingSet,
+    model: ReIDModel,
+    group: ProcessGroup,
+    former: Run | None,
 ) -> dict[str, Any]:
     path = machine.out / "experiment.json"
     record = {
@@ -236,16 +266,9 @@ def _start_record(
         },
         "provenance": provenance(),
     }
-    if path.exists():
-        former = open_run(machine.out)
-        if former.record["experiment"] != record["experiment"]:
-            raise ExperimentError(
-                "A run folder holds one experiment",
-                came=f"{machine.out} holds another one ({former.experiment.recipe}, seed {former.experiment.seed})",
-                repair="choose another --out folder, or delete that one",
-            )
+    if former is not None:
+        _same_data(former.record["training"], record["training"], machine.out)
         record["provenance"] = former.record["provenance"]
-    group.barrier()
     if group.first:
         _write_json(path, record)
     return record
@@ -348,9 +371,11 @@ def _finish(
         )
     metadata = {"experiment": experiment.to_json(), "persons": training.identities, "chosen": chosen}
     save_model(machine.out / "model.safetensors", model, metadata)
-    _write_json(
-        machine.out / "experiment.json", {**record, "finished": {"seconds": round(seconds, 1), "checkpoint": chosen}}
-    )
+    # A run that was interrupted took as long as its steps.
+    steps = sum(line.get("seconds", 0.0) for line in read_metrics(machine.out))
+    finished = {"seconds": round(max(seconds, steps), 1), "checkpoint": chosen}
+    _write_json(machine.out / "experiment.json", {**record, "finished": finished})
+    _sweep(machine.out, finished=True)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -118,17 +118,31 @@ def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[Trainin
 
 
 def validation_split(held_out: TrainingSet) -> tuple[Labels, Labels]:
-    """Positions of (query, gallery) among held-out images: the first image of each person on each camera asks, all others answer.
+    """Positions of (query, gallery) among held-out images: the first image of each person on each camera asks, the others answer.
 
-    A person seen by one camera only cannot ask (the same-camera rule would leave nothing); without cameras the first image asks.
+    A person's only image on a camera does both; the same-camera rule keeps it from matching itself. A person seen by one camera
+    only cannot ask, because that rule would leave nothing. Without cameras the first image of each person asks. Raises
+    ``DataError`` when nobody can ask.
     """
-    seen: set[tuple[int, int, int]] = set()
-    query, gallery = [], []
+    places: dict[tuple[int, int], list[int]] = {}
+    cameras: dict[int, set[int]] = {}
     for position, sample in enumerate(held_out.split.samples):
-        key = (int(held_out.persons[position]), int(held_out.sources[position]), sample.camera)
-        (gallery if key in seen else query).append(position)
-        seen.add(key)
-    return np.array(query, dtype=np.int64), np.array(gallery, dtype=np.int64)
+        person = int(held_out.persons[position])
+        places.setdefault((person, sample.camera), []).append(position)
+        cameras.setdefault(person, set()).add(sample.camera)
+    query: list[int] = []
+    gallery: list[int] = []
+    for (person, camera), positions in places.items():
+        if camera == NO_CAMERA or len(cameras[person]) > 1:
+            query.append(positions[0])
+        gallery += positions[1:] or positions
+    if not query:
+        raise DataError(
+            "Validation needs held-out identities that two cameras see",
+            came=f"{len(cameras)} identities with one camera each",
+            repair="set --validation.fraction 0 to take the last checkpoint",
+        )
+    return np.array(sorted(query), dtype=np.int64), np.array(sorted(gallery), dtype=np.int64)
 
 
 def _number(keys: list[tuple[int, int]]) -> Labels:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from snreid import __version__
+from snreid.errors import ExperimentError
 from snreid.evaluation import rank_lists, read_features
 from snreid.experiment import Experiment
 from snreid.figures import (
@@ -26,8 +27,8 @@ from snreid.figures import (
 from snreid.loading import PixelCache
 from snreid.machine import Machine
 from snreid.records import DataSet, ReIDData, Scores
-from snreid.results import Result, read_result, save_result, score
-from snreid.runs import Run, embed_target, open_run, train
+from snreid.results import Result, features_path, fingerprint, read_result, save_result, score
+from snreid.runs import Run, embed_target, train
 from snreid.training.distributed import ProcessGroup
 
 RANK_LENGTH = 8
@@ -50,6 +51,27 @@ class Study:
     """Sentences for the report."""
     descriptions: Mapping[str, str]
     """A sentence on each target by name; may be empty."""
+
+    def __post_init__(self) -> None:
+        rows, columns = [label(e) for e in self.experiments], [target.name for target in self.targets]
+        for what, found in (("scheme", rows), ("target", columns), ("seed", [str(seed) for seed in self.seeds])):
+            if not found or len(set(found)) != len(found):
+                raise ExperimentError(
+                    f"A study needs at least one {what}, and each once",
+                    came=", ".join(found) or "none",
+                    repair=f"name every {what} once",
+                )
+
+    def check_examples(self, names: Sequence[str]) -> None:
+        """Raises ``ExperimentError`` when rank lists are asked for a data set that is no target."""
+        known = [target.name for target in self.targets]
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise ExperimentError(
+                "Rank lists are shown of targets only",
+                came=unknown[0],
+                repair=f"take some of {', '.join(known)}, or add it to --target",
+            )
 
 
 @dataclass(frozen=True)
@@ -74,7 +96,7 @@ def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: C
             seeded = replace(experiment, seed=seed)
             own = replace(machine, out=machine.out / f"{experiment.recipe}-{seed}")
             console.rule(f"{label(experiment)}, seed {seed}", align="left")
-            run = _finished(seeded, own) or train(seeded, own, group=group, console=console, pixels=pixels)
+            run = train(seeded, own, group=group, console=console, pixels=pixels)
             keep = seed == study.seeds[0]
             collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=keep))
     return collected.result()
@@ -83,7 +105,11 @@ def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: C
 def score_runs(
     study: Study, runs: Sequence[Run], machine: Machine, *, group: ProcessGroup, console: Console
 ) -> StudyResult:
-    """The same from runs that are finished already, wherever they are."""
+    """The same from runs that are finished already, wherever they are.
+
+    Raises ``ExperimentError`` when runs of one row differ in more than their seed.
+    """
+    _check_rows(runs)
     pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
     data = tuple(target.read(machine.root) for target in study.targets)
     collected = _Collected(study, data)
@@ -126,13 +152,13 @@ def score_run(
     results = []
     embedder = None
     for target in data:
-        result = read_result(run.folder, target.name)
-        features_there = (run.folder / "evaluation" / f"{target.name}-features.npz").is_file()
+        result = read_result(run.folder, target)
+        features_there = features_path(run.folder, target.name).is_file()
         if result is None or (keep and not features_there):
             embedder = embedder or run.embedder(device=str(group.device), bf16=machine.bf16)
             size = embedder.input.height, embedder.input.width
             found = embed_target(embedder, size, target, machine, group=group, console=console, pixels=pixels)
-            result = Result(target.name, score(found, run.experiment.metric, group))
+            result = Result(target.name, score(found, run.experiment.metric, group), fingerprint(target))
             if group.first:
                 save_result(run.folder, result, found if keep else None)
         results.append(result)
@@ -146,12 +172,17 @@ def score_run(
 
 
 def label(experiment: Experiment) -> str:
-    """The row's name in tables: the paper's, by scheme and loss."""
+    """The row's name in tables: the paper's; an experiment with a name of its own (``--recipe``) keeps that."""
     named = {
+        "baseline": "Baseline",
+        "baseline-a-in": "Baseline-A-IN",
+        "baseline-ibn": "Baseline-IBN",
+        "baseline-a-sn": "Baseline-A-SN",
+        "baseline-in": "Baseline-IN",
         "snr-no-loss": "SNR w/o L_SNR",
         "snr": "SNR",
     }
-    return named.get(experiment.recipe, experiment.model.scheme.label)
+    return named.get(experiment.recipe, experiment.recipe)
 
 
 def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Sequence[str] = ()) -> Report:
@@ -197,11 +228,24 @@ DESCRIPTIONS = {
 """A sentence on each row, for the report."""
 
 
-def _finished(experiment: Experiment, machine: Machine) -> Run | None:
-    if not (machine.out / "model.safetensors").is_file():
-        return None
-    run = open_run(machine.out)
-    return run if run.experiment == experiment else None
+def _check_rows(runs: Sequence[Run]) -> None:
+    first: dict[str, Run] = {}
+    seen: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        other = first.setdefault(label(run.experiment), run)
+        if replace(run.experiment, seed=other.experiment.seed) != other.experiment:
+            raise ExperimentError(
+                "Runs of one row differ in their seed only",
+                came=f"{other.folder} and {run.folder} are both {label(run.experiment)}, with other settings",
+                repair="report them apart, or train one of them under another name: --recipe NAME",
+            )
+        twin = seen.setdefault((label(run.experiment), run.experiment.seed), run)
+        if twin is not run:
+            raise ExperimentError(
+                "Each run is reported once",
+                came=f"{twin.folder} and {run.folder} are the same run",
+                repair="leave one out",
+            )
 
 
 def _examples(result: StudyResult, target: str) -> list[RankExample]:
@@ -212,7 +256,7 @@ def _examples(result: StudyResult, target: str) -> list[RankExample]:
     )
     lists: dict[str, dict[int, Any]] = {}
     for name in (first, last):
-        query, gallery = read_features(result.runs[name][0].folder / "evaluation" / f"{target}-features.npz")
+        query, gallery = read_features(features_path(result.runs[name][0].folder, target))
         metric = result.runs[name][0].experiment.metric
         found = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, metric)
         lists[name] = {one.query: one for one in found}
@@ -267,7 +311,12 @@ def _cells(result: StudyResult) -> list[dict[str, Any]]:
                         "value": cell.value,
                         "interval": [cell.interval.low, cell.interval.high],
                         "seeds": list(cell.seeds),
-                        "difference": gap and {"value": gap.value, "interval": [gap.interval.low, gap.interval.high], "p_value": gap.p_value},
+                        "difference": gap
+                        and {
+                            "value": gap.value,
+                            "interval": [gap.interval.low, gap.interval.high],
+                            "p_value": gap.p_value,
+                        },
                     }
                 )
     return cells

@@ -42,7 +42,7 @@ def test_an_empty_folder_is_used_and_a_full_one_refused(drawn: ReIDData, tmp_pat
     folder.mkdir()
     write_market_format(drawn, folder)
     before = sorted(folder.rglob("*"))
-    with pytest.raises(DataError, match="new or empty folder.*holds something already.*another folder"):
+    with pytest.raises(DataError, match=r"new or empty folder.*holds something already.*another folder"):
         write_market_format(drawn, folder)
     assert sorted(folder.rglob("*")) == before
     with pytest.raises(DataError, match="is a file"):

@@ -150,6 +150,16 @@ def test_without_network_the_message_says_what_was_looked_for(
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+def test_a_failure_without_words_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_arguments: Any, **_options: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", silent)
+    with pytest.raises(CheckpointError, match="TimeoutError: no reason given"):
+        Backbone(name="resnet10t", weights="imagenet").build()
+
+
 def test_random_weights_never_look_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backbone, "hub_file", _refuse)
     monkeypatch.setattr(backbone, "read_tensors", _refuse)

@@ -6,10 +6,20 @@ import numpy as np
 import pytest
 
 from snreid.pedestrians.body import person_solids, pose
-from snreid.pedestrians.identity import BAGS, BOTTOMS, HAIR_STYLES, HATS, JACKETS, Build, Garment, Head, Identity
+from snreid.pedestrians.identity import (
+    BAGS,
+    BOTTOMS,
+    HAIR_STYLES,
+    HATS,
+    JACKETS,
+    Build,
+    Garment,
+    Head,
+    Identity,
+    draw_identity,
+)
 from snreid.pedestrians.moment import Moment
 from snreid.pedestrians.randomness import Draws
-from snreid.pedestrians.identity import draw_identity
 from snreid.pedestrians.solids import stack
 
 FRONT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -45,9 +55,7 @@ def test_bones_keep_their_length() -> None:
 
 
 def test_girth_widens() -> None:
-    slim, wide = (
-        _box(Identity(build=Build(girth=g)), Moment(stride=0.0)) for g in (0.85, 1.4)
-    )
+    slim, wide = (_box(Identity(build=Build(girth=g)), Moment(stride=0.0)) for g in (0.85, 1.4))
     assert wide[:, 1].max() > slim[:, 1].max()
 
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from snreid.pedestrians.film import expose, sensor_size
+from snreid.pedestrians.film import _coded, _enlarge, _filtered, _shrink, _steps, _transform, expose, sensor_size
 from snreid.pedestrians.style import Style
 
 CLEAN = Style(noise=0.0, jpeg=100)
@@ -100,3 +100,26 @@ def test_compression_looses_what_jpeg_looses(quality: int) -> None:
     assert np.abs(ours - original).mean() == pytest.approx(loss, rel=0.25)
     # Chroma is enlarged by repetition here and smoothly there; brightness has to agree.
     assert np.abs(ours.mean(axis=2) - theirs.mean(axis=2)).mean() < 0.5 * loss
+
+
+def test_filters_are_exact() -> None:
+    """Against whole-number arithmetic: no rounding anywhere, so no order of summation can matter."""
+    planes = np.random.default_rng(0).integers(0, 16380, (3, 128, 64)).astype(np.float64)
+    for rows, columns in (
+        (_shrink(128, 80, 1.3), _shrink(64, 40, 1.3)),
+        (_enlarge(128, 128, 1.0), _enlarge(64, 64, 1.0)),
+    ):
+        whole = [m.astype(np.int64) for m in (planes, rows, columns)]
+        assert all((w == m).all() for w, m in zip(whole, (planes, rows, columns), strict=True))
+        twin = np.einsum("ym,cyx,xn->cmn", whole[1], whole[0], whole[2]) >> 28
+        np.testing.assert_array_equal(_filtered(planes, rows, columns), twin)
+
+
+def test_the_block_transform_is_exact() -> None:
+    plane = np.random.default_rng(0).integers(-2048, 2048, (32, 16)).astype(np.float64)
+    down, across = _transform(32).astype(np.int64), _transform(16).astype(np.int64)
+    steps = _steps(40, False, 32, 16)
+    products = down @ plane.astype(np.int64) @ across.T
+    kept = np.floor(products / (8192.0 * 8192.0 * 16) / steps + 0.5) * steps
+    back = down.T @ kept.astype(np.int64) @ across
+    np.testing.assert_array_equal(_coded(plane, 40, False), np.floor(back * (16 / (8192.0 * 8192.0)) + 0.5))

@@ -30,11 +30,11 @@ def test_out_of_range(values: dict[str, float], message: str) -> None:
 
 
 def test_unknown_places() -> None:
-    with pytest.raises(ExperimentError, match="Scene.wall is one of plaster.*'sea'"):
+    with pytest.raises(ExperimentError, match=r"Scene.wall is one of plaster.*'sea'"):
         Scene(wall="sea")
-    with pytest.raises(ExperimentError, match="Scene.ground"):
+    with pytest.raises(ExperimentError, match=r"Scene.ground"):
         Scene(ground="lava")
-    with pytest.raises(ExperimentError, match="Scene.distance"):
+    with pytest.raises(ExperimentError, match=r"Scene.distance"):
         Scene(distance=0.0)
-    with pytest.raises(ExperimentError, match="Scene.clutter"):
+    with pytest.raises(ExperimentError, match=r"Scene.clutter"):
         Scene(clutter=99)

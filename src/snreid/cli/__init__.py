@@ -49,15 +49,23 @@ def _run(module: str, words: list[str]) -> int:
     except SnreidError as error:
         print(f"snreid: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of our output (head, less) has gone; that is no failure.
+            sys.stderr.close()
+            return 0
+        if error.filename is None:
+            raise
+        print(
+            f"snreid: a file or folder cannot be used. Found: {error}. To repair: check the path, rights and space.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         print("snreid: stopped", file=sys.stderr)
         return 130
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 2
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; that is no failure.
-        sys.stderr.close()
-        return 0
     return done
 
 

@@ -83,7 +83,7 @@ def _from_features(request: Request) -> list["Result"]:
 
     assert request.features is not None
     query, gallery = read_features(request.features)
-    for remark in remarks(query, gallery):
+    for remark in remarks(query):
         Console(stderr=True).out(remark, highlight=False)
     return [Result(request.features.stem, evaluate(query, gallery, metric=request.metric or "cosine"))]
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from snreid.datasets._files import SUFFIXES as IMAGE_SUFFIXES
     from snreid.errors import DataError
+    from snreid.models.weights import write_atomically
     from snreid.runs import load
 
     paths: list[Path] = []
@@ -38,8 +40,9 @@ def main(arguments: Sequence[str]) -> int:
             "Extraction needs images", came=f"none in {', '.join(map(str, request.images))}", repair="give image files"
         )
     vectors = load(request.run, device=request.device).extract(paths)
-    request.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(request.out, names=np.array([str(p) for p in paths]), embeddings=vectors)
+    content = BytesIO()
+    np.savez(content, names=np.array([str(p) for p in paths]), embeddings=vectors)
+    write_atomically(request.out, content.getvalue())
     done = {"file": str(request.out), "images": len(paths), "dim": int(vectors.shape[1])}
     print(
         json.dumps(done) if request.json else f"{done['images']} embeddings of {done['dim']} numbers in {done['file']}"

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.study import Study, score_runs
 
     runs = [open_run(folder) for folder in request.run]
+    # Several seeds of a recipe are one row.
     first = {run.experiment.recipe: replace(run.experiment, seed=0) for run in reversed(runs)}
     study = Study(
         title=", ".join(run.name for run in runs),
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         seeds=tuple(sorted({run.experiment.seed for run in runs})),
         descriptions={},
     )
+    study.check_examples(request.examples)
     out = request.machine.out or Path("runs") / "report"
     began = time.monotonic()
     with session(request.machine) as opened:

@@ -64,6 +64,7 @@ def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[st
     from snreid.cli.session import machine, session
     from snreid.study import run_study
 
+    study.check_examples(examples)  # before hours of training
     began = time.monotonic()
     with session(flags) as opened:
         result = run_study(study, machine(flags, out), group=opened.group, console=opened.console)

@@ -1,5 +1,6 @@
 """``snreid train``: one recipe, or an experiment.json, on one or several sources."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,10 @@ def main(arguments: Sequence[str]) -> int:
         return _help(words)
     request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid train", add_help=False)
     experiment = overridden(_start(request), rest)
+    if not experiment.sources:
+        from snreid.errors import ExperimentError
+
+        raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
     return _train(request, experiment)
 
 
@@ -66,8 +71,6 @@ def _start(request: Request) -> "Experiment":
         experiment = known[request.recipe](request.preset)
     if request.source:
         experiment = replace(experiment, sources=tuple(dataset_named(name) for name in request.source))
-    if not experiment.sources:
-        raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
     return experiment
 
 
@@ -82,19 +85,15 @@ def overridden(experiment: "Experiment", words: list[str]) -> "Experiment":
 
 def _help(words: list[str]) -> int:
     plain = [word for word in words if word not in ("-h", "--help")]
-    try:
+    with contextlib.suppress(SystemExit):
         tyro.cli(Request, args=["--help"], prog="snreid train")
-    except SystemExit:
-        pass
     request, _ = tyro.cli(Request, args=plain or ["snr"], return_unknown_args=True, add_help=False)
     from snreid.experiment import Experiment
 
     experiment = _start(replace(request, source=request.source or ("noon",)))
     print(f"\nSettings of the experiment ({request.recipe}, preset {experiment.preset}):\n")
-    try:
+    with contextlib.suppress(SystemExit):
         tyro.cli(Experiment, default=replace(experiment, sources=()), args=["--help"], prog="snreid train RECIPE")
-    except SystemExit:
-        pass
     return 0
 
 

@@ -57,6 +57,7 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None) -> Path:
     """
     import huggingface_hub as hub
     from huggingface_hub import constants
+    from huggingface_hub.errors import EntryNotFoundError
 
     repository, _, revision = hub_id.partition("@")
     names = (filename,) if filename else _HUB_FILES
@@ -71,10 +72,11 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None) -> Path:
                 # One attempt without retries; the downloader alone would try for half a minute or more.
                 hub.get_hf_file_metadata(hub.hf_hub_url(repository, name, revision=revision or None), timeout=_SECONDS)
                 return Path(hub.hf_hub_download(repository, name, revision=revision or None, etag_timeout=_SECONDS))
-            except hub.errors.RemoteEntryNotFoundError as error:
+            except EntryNotFoundError as error:
                 reason = f"the repository has no {name} ({type(error).__name__})"
             except Exception as error:  # whatever the network does, the user reads one sentence
-                reason = f"the hub did not answer ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]})"
+                said = (str(error).strip() or "no reason given").splitlines()[0][:120]
+                reason = f"the hub did not answer ({type(error).__name__}: {said})"
                 break
     raise CheckpointError(
         f"Pretrained weights {asked} must be in the local cache or within reach of the network",

@@ -86,9 +86,6 @@ class _Restitution(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
-        """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
-        """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
-        """Keeps the input and (B, C) vectors; slope, offset and a are cheaper to compute again."""
         maps, ctx.eps, *weights = inputs
         _, mean, variance, _ = output
         ctx.save_for_backward(maps, mean, variance, *weights)

@@ -31,8 +31,8 @@ class _Skeleton:
 def pose(identity: Identity, moment: Moment) -> _Skeleton:
     """The skeleton in this moment's step."""
     build = identity.build
-    tall, leg = build.height, 0.245 * build.height * build.legs
-    hip_height = 2.0 * leg + 0.04 * tall
+    tall, leg = build.height, 0.252 * build.height * build.legs
+    hip_height = 2.0 * leg + 0.045
     hips, knees, ankles, tilts, shoulders, elbows, hands = [], [], [], [], [], [], []
     for side in (1, -1):
         phase = moment.phase + (0.0 if side > 0 else 0.5)

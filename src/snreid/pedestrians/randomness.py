@@ -85,7 +85,11 @@ class Draws:
         """One of the options, with probabilities proportional to ``weights`` (all equal when left out)."""
         if weights is None:
             return options[int(self.uniform(name) * len(options))]
-        point = self.uniform(name) * sum(weights)
+        # Added up one by one: from Python 3.12 on, sum() rounds otherwise.
+        total = 0.0
+        for weight in weights:
+            total += weight
+        point = self.uniform(name) * total
         for option, weight in zip(options, weights, strict=True):
             point -= weight
             if point < 0:

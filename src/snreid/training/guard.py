@@ -36,7 +36,9 @@ class StopSignal:
             self._before = signal.signal(signal.SIGTERM, self._on_signal)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
 
@@ -56,7 +58,9 @@ class StopSignal:
 def stopped() -> Interrupted:
     """The error a run ends with after SIGTERM."""
     return Interrupted(
-        "SIGTERM asks a run to stop after the current step", came="SIGTERM", repair="start the same command again to continue"
+        "SIGTERM asks a run to stop after the current step",
+        came="SIGTERM",
+        repair="start the same command again to continue",
     )
 
 
@@ -70,7 +74,7 @@ class FiniteGuard:
 
     model: nn.Module
     in_a_row: int = 0
-    skipped: int = 0
+    """Bad steps since the last good one."""
     _buffers: list[Tensor] = field(default_factory=list)
 
     def before(self) -> None:
@@ -80,7 +84,9 @@ class FiniteGuard:
     def finite(self, loss: Tensor) -> bool:
         """Whether the loss and every gradient are finite. Looks at sums, in which NaN and infinity survive."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        total = loss.detach().float() * 0 + sum((g.detach().float().norm() for g in gradients), torch.zeros((), device=loss.device))
+        total = loss.detach().float() * 0 + sum(
+            (g.detach().float().norm() for g in gradients), torch.zeros((), device=loss.device)
+        )
         return bool(torch.isfinite(total))
 
     def accept(self) -> None:
@@ -96,7 +102,6 @@ class FiniteGuard:
         with torch.no_grad():
             for buffer, kept in zip(self.model.buffers(), self._buffers, strict=True):
                 buffer.copy_(kept)
-        self.skipped += 1
         self.in_a_row += 1
         broken = next((n for n, p in self.model.named_parameters() if not bool(torch.isfinite(p).all())), None)
         if broken is not None or self.in_a_row > MAX_SKIPPED:
@@ -108,5 +113,6 @@ def diverged(what: str, names: Iterable[str]) -> DivergenceError:
     return DivergenceError(
         "Losses, gradients and weights must stay finite",
         came=f"{what}; the batch was: {', '.join(names)}",
-        repair="look at these images, lower --optimizer.lr, then start the same command: it continues from the last good checkpoint",
+        repair="repair or leave out these images and start the same command, which continues from the last good checkpoint; or start anew "
+        "in another --out folder with a lower --optimizer.lr",
     )

@@ -22,8 +22,8 @@ from snreid.sampling import IdentityBatches
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.guard import FiniteGuard, StopSignal, stopped
-from snreid.training.parallel import agree, wrap
 from snreid.training.optim import Optim, OptimizerState, Schedule, flatten_optimizer, restore_optimizer
+from snreid.training.parallel import agree, share_buffers, wrap
 from snreid.transforms import Augmentation, Draws, InputFormat, StoredImages
 
 
@@ -96,6 +96,21 @@ class _Position:
     """An epoch is through and ``epoch_end`` has not been called for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """This process's share of a batch."""
+
+    images: StoredImages
+    draws: Draws
+    """Random numbers of its augmentation."""
+    mine: NDArray[np.int64]
+    """Positions of its images in the store."""
+    whole: NDArray[np.int64]
+    """Positions of the images of all processes."""
+    waited: float
+    """Seconds until it was there."""
+
+
 class Loop:
     """Trains a plan to its end, from wherever its checkpoints say it is."""
 
@@ -103,7 +118,13 @@ class Loop:
         self, plan: Plan, checkpoints: CheckpointStore, *, group: ProcessGroup, hooks: Hooks, save_seconds: float = 60.0
     ) -> None:
         """``save_seconds``: least time between two checkpoints; the last one and the one at SIGTERM are always written."""
-        self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = plan, checkpoints, group, hooks, save_seconds
+        self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = (
+            plan,
+            checkpoints,
+            group,
+            hooks,
+            save_seconds,
+        )
         self.device = next(plan.model.parameters()).device
         self.guard = FiniteGuard(plan.model)
 
@@ -120,8 +141,8 @@ class Loop:
         with StopSignal() as stop:
             self._finish_epoch(position, stop, optimizer)
             while position.epoch < self.plan.epochs:
-                for batch, draws, indices, waited in self._batches(position):
-                    self._step(network, optimizer, position, batch, draws, indices, waited)
+                for batch in self._batches(position):
+                    self._step(network, optimizer, position, batch)
                     due = time.monotonic() - saved >= self.save_seconds
                     stopping, saving = agree((stop.requested, due), self.group)
                     if stopping or (saving and not position.pending):
@@ -134,6 +155,8 @@ class Loop:
                 if agree((due or position.epoch == self.plan.epochs, False), self.group)[0]:
                     self._save(optimizer, position)
                     saved = time.monotonic()
+            if agree((stop.requested, False), self.group)[0]:
+                raise stopped()  # the signal came after the last step: what follows training would not answer it
         return position.kept or {}
 
     def _finish_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
@@ -142,14 +165,15 @@ class Loop:
             return
         try:
             stop.interruptible()
-            position.kept = self.hooks.epoch_end(position.epoch, position.kept or {})
+            share_buffers(self.plan.model, self.group)
+            kept = self.hooks.epoch_end(position.epoch, position.kept or {})
+            stop.deferring = True  # inside, so that no instant lies between the last one that raises and this one
         except Interrupted:
             self._save(optimizer, position, together=False)
             raise
-        stop.deferring = True
-        position.pending = False
+        position.kept, position.pending = kept, False
 
-    def _batches(self, position: _Position) -> Iterator[tuple[StoredImages, Draws, NDArray[np.int64], float]]:
+    def _batches(self, position: _Position) -> Iterator[_Batch]:
         plan, group = self.plan, self.group
         whole = plan.batches.epoch(position.epoch)
         shares = [plan.batches.share(batch, group.rank, group.world) for batch in whole]
@@ -161,30 +185,23 @@ class Loop:
             began = time.monotonic()
             images = next(source)
             draws = plan.augmentation.draws(plan.seed, epoch, number, size)[mine]
-            yield images, draws, shares[number], time.monotonic() - began
+            yield _Batch(images, draws, shares[number], whole[number], time.monotonic() - began)
 
-    def _step(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        position: _Position,
-        images: StoredImages,
-        draws: Draws,
-        indices: NDArray[np.int64],
-        waited: float,
-    ) -> None:
+    def _step(self, network: nn.Module, optimizer: torch.optim.Optimizer, position: _Position, share: _Batch) -> None:
         plan, began = self.plan, time.monotonic()
         length = len(plan.batches)
-        rate = plan.optim.set_rate(optimizer, plan.schedule.factor(position.epoch + position.batch / length, plan.epochs))
+        rate = plan.optim.set_rate(
+            optimizer, plan.schedule.factor(position.epoch + position.batch / length, plan.epochs)
+        )
         torch.manual_seed(_mix(plan.seed, position.step, self.group.rank))
         self.guard.before()
-        parts = self._backward(network, images, draws, torch.from_numpy(plan.persons[indices]))
+        parts = self._backward(network, share.images, share.draws, torch.from_numpy(plan.persons[share.mine]))
         good = not agree((not self.guard.finite(parts.total), False), self.group)[0]
         if good:
             optimizer.step()
             self.guard.accept()
         else:
-            self.guard.refuse([plan.store.split.samples[i].image.name for i in indices])
+            self.guard.refuse([plan.store.split.samples[i].image.name for i in share.whole])
         optimizer.zero_grad(set_to_none=True)
         step, epoch, batch = position.step, position.epoch, position.batch
         position.step += 1
@@ -201,9 +218,9 @@ class Loop:
                 epochs=plan.epochs,
                 rate=rate,
                 parts={name: float(value) for name, value in parts.parts.items()},
-                images=len(indices) * self.group.world,
-                seconds=time.monotonic() - began + waited,
-                waited=waited,
+                images=len(share.whole),
+                seconds=time.monotonic() - began + share.waited,
+                waited=share.waited,
                 skipped=position.skipped,
             )
         )
@@ -236,7 +253,10 @@ class Loop:
         self.plan.model.load_state_dict(model)
         optimized = {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
         restore_optimizer(optimizer, OptimizerState(optimized, dict(state.values["optimizer"])))
-        return _Position(state.step, state.epoch, state.batch, state.values["kept"], state.values["skipped"], state.values["pending"])
+        self.guard.in_a_row = state.values["in_a_row"]
+        return _Position(
+            state.step, state.epoch, state.batch, state.values["kept"], state.values["skipped"], state.values["pending"]
+        )
 
     def _save(self, optimizer: torch.optim.Optimizer, position: _Position, *, together: bool = True) -> None:
         """``together``: wait until the writing process is done; off where the others may not be waiting (SIGTERM in validation)."""
@@ -245,7 +265,7 @@ class Loop:
             tensors = {f"model.{name}": value for name, value in self.plan.model.state_dict().items()}
             tensors |= {f"optimizer.{name}": value for name, value in flat.tensors.items()}
             values = {"optimizer": flat.values, "kept": position.kept or {}, "skipped": position.skipped}
-            values["pending"] = position.pending
+            values |= {"in_a_row": self.guard.in_a_row, "pending": position.pending}
             state = TrainingState(
                 tensors=tensors,
                 step=position.step,
@@ -266,5 +286,8 @@ def _mix(seed: int, step: int, rank: int) -> int:
 def _in_float32(outputs: Outputs) -> Outputs:
     """Head outputs in float32, so that losses under bfloat16 are computed in float32 (stage vectors are already)."""
     return Outputs(
-        pooled=outputs.pooled.float(), embedding=outputs.embedding.float(), logits=outputs.logits.float(), stages=outputs.stages
+        pooled=outputs.pooled.float(),
+        embedding=outputs.embedding.float(),
+        logits=outputs.logits.float(),
+        stages=outputs.stages,
     )

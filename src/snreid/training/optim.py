@@ -272,14 +272,23 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -
     entries: dict[int, dict[str, Any]] = {}
     for name, plain in state.values["plain"].items():
         entries.setdefault(index_of[name], {}).update(plain)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for label, tensor in state.tensors.items():
         name, key = label.rsplit("/", 1)
-        entries.setdefault(index_of[name], {})[key] = tensor
+        entries.setdefault(index_of[name], {})[key] = _laid_out_as(parameters[index_of[name]], tensor)
     groups = [
         {**{k: _as_before(v, now.get(k)) for k, v in group.items()}, "params": now["params"]}
         for group, now in zip(state.values["groups"], current["param_groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _laid_out_as(parameter: Tensor, saved: Tensor) -> Tensor:
+    """The saved tensor with the parameter's order of dimensions in memory: fused kernels refuse a channels-last weight whose moments are
+    not."""
+    if saved.shape != parameter.shape:
+        return saved  # a step counter
+    return torch.empty_like(parameter, dtype=saved.dtype, device=saved.device, requires_grad=False).copy_(saved)
 
 
 def _as_before(saved: Any, now: Any) -> Any:

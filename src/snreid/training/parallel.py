@@ -16,8 +16,21 @@ def wrap(model: nn.Module, group: ProcessGroup) -> nn.Module:
     if group.world == 1:
         return model
     if group.device.type == "cuda":
-        return DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(model), device_ids=[group.device])
+        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(synchronized, device_ids=[group.device])
     return DistributedDataParallel(model)
+
+
+def share_buffers(model: nn.Module, group: ProcessGroup) -> None:
+    """Gives every process the first one's buffers (running statistics), which are those that are saved.
+
+    During training only the first one's count (each forward pass begins with them), but after the last step of an epoch they differ, and
+    processes that validate together have to embed with one model.
+    """
+    if group.world == 1:
+        return
+    for buffer in model.buffers():
+        torch.distributed.broadcast(buffer, src=0)
 
 
 def agree(flags: tuple[bool, bool], group: ProcessGroup) -> tuple[bool, bool]:
