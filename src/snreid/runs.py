@@ -99,11 +99,10 @@ def load(folder: str | Path, *, device: str = "cpu") -> Embedder:
 def train(
     experiment: Experiment, machine: Machine, *, group: ProcessGroup, console: Console, pixels: PixelCache | None = None
 ) -> Run:
-    """Trains, or continues what is in ``machine.out``, and leaves a finished run there; a finished one is taken as it is. ``pixels``:
-    decoded images to share.
+    """Trains, or continues what is in ``machine.out``, and leaves a finished run there; a finished one is taken as it is.
 
-    Raises ``DataError`` (bad images are listed before training), ``ExperimentError``, ``CheckpointError``, ``DivergenceError``,
-    ``Interrupted``.
+    ``pixels``: decoded images to share. Raises ``DataError`` (bad images are listed before training), ``ExperimentError``,
+    ``CheckpointError``, ``DivergenceError``, ``Interrupted``.
     """
     if not experiment.sources:
         raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
@@ -211,8 +210,9 @@ def _training_set(
 
 def _former(experiment: Experiment, folder: Path) -> Run | None:
     """The run that is in ``folder`` already. Raises ``ExperimentError`` when it is of another experiment."""
-    if not (folder / "experiment.json").exists():
-        return None
+    begun = (folder / "model.safetensors").is_file() or CheckpointStore(folder / "checkpoints").last() is not None
+    if not begun or not (folder / "experiment.json").exists():
+        return None  # a request that failed at its start leaves nothing to protect
     run = open_run(folder)
     if run.record["experiment"] != experiment.to_json():
         raise ExperimentError(

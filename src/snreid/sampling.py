@@ -69,9 +69,10 @@ class IdentityBatches:
     def epoch(self, epoch: int) -> list[Indices]:
         """All batches of an epoch: ``len(self)`` arrays of P * K image indices, the K of an identity side by side.
 
-        Identities come in shuffled rounds: each appears once before any appears again (within its domain when balanced), so
-        every identity is seen within ceil(identities / P) batches. The same holds for the images of an identity, across the
-        rounds of this epoch; an identity with fewer than K images repeats some.
+        Identities come in shuffled rounds: each appears once before any appears again, so every identity is seen within
+        ceil(identities / P) batches (counted within its domain, and with the domain's share of P, when balanced). The same
+        holds for the images of an identity, across the rounds of this epoch; where they run out within a draw, they start
+        over, and one may appear twice.
         """
         random = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], dtype=np.uint64)))
         groups = self._identity_groups()

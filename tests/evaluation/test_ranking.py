@@ -212,5 +212,5 @@ def test_values_without_meaning_are_named(side: str, value: float, crowd: tuple[
 
 
 def test_an_empty_block_is_refused() -> None:
-    with pytest.raises(ExperimentError, match="0 queries x 4096"):
+    with pytest.raises(ExperimentError, match="0 queries x 8192"):
         Block(queries=0)

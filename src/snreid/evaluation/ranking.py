@@ -37,8 +37,8 @@ class Block:
 
     queries: int = 256
     """Rows of one matrix product, >= 1."""
-    gallery: int = 4096
-    """Columns of one matrix product, >= 1. Scores of a block take 8 bytes x queries x gallery: 8 MiB by default."""
+    gallery: int = 8192
+    """Columns of one matrix product, >= 1. Scores of a block take 8 bytes x queries x gallery: 16 MiB by default."""
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.gallery < 1:
@@ -80,6 +80,7 @@ class _Tile:
 
     @property
     def stop(self) -> int:
+        """First position behind the stretch."""
         return self.start + len(self.embeddings)
 
 
@@ -183,7 +184,7 @@ def _count(
     errors = compare.error(lengths, tile.squared, embeddings.shape[1])
     scores[:, tile.junk] = -np.inf
     for row, target in enumerate(targets):
-        first, last = np.searchsorted(target.marked, (tile.start, tile.stop))
+        first, last = target.marked.searchsorted((tile.start, tile.stop))
         scores[row, target.marked[first:last] - tile.start] = -np.inf
         _count_row(scores[row], target, tile, embeddings[row], float(errors[row]), compare)
 
@@ -202,20 +203,20 @@ def _count_row(
     """
     low = np.nextafter((target.scores - error).astype(np.float32), np.float32(-np.inf))
     high = np.nextafter((target.scores + error).astype(np.float32), np.float32(np.inf))
-    near = np.flatnonzero(scores >= low[0])
+    near = (scores >= low[0]).nonzero()[0]
     if not len(near):
         return
     values = scores[near]
     ordered = np.sort(values)
-    surely = np.searchsorted(ordered, high, side="right")
+    surely = ordered.searchsorted(high, side="right")
     target.wrong[:] += len(near) - surely
-    undecided = np.flatnonzero(np.searchsorted(ordered, low, side="left") < surely)
+    undecided = (ordered.searchsorted(low, side="left") < surely).nonzero()[0]
     if len(undecided):
         close = _inside(values, low[undecided], high[undecided])
         keys = compare.keys(embedding, tile.embeddings, near[close], tile.squared[near[close]])
         # Each close entry is counted already for the first `counted` matches from the worst, and belongs before `before`.
-        counted = np.searchsorted(high, values[close], side="left")
-        before = np.searchsorted(target.keys, keys, side="right")
+        counted = high.searchsorted(values[close], side="left")
+        before = target.keys.searchsorted(keys, side="right")
         count = len(high) + 1
         missing = np.bincount(counted, minlength=count) - np.bincount(before, minlength=count)
         target.wrong[:] += np.cumsum(missing)[:-1]
@@ -227,11 +228,11 @@ def _inside(values: NDArray[np.float32], low: NDArray[np.float32], high: NDArray
         inside = np.zeros(len(values), dtype=np.bool_)
         for first, last in zip(low, high, strict=True):
             inside |= (values >= first) & (values <= last)
-        return np.flatnonzero(inside)
+        return inside.nonzero()[0]
     order = np.argsort(values)
     ordered = values[order]
-    edges = np.bincount(np.searchsorted(ordered, low, side="left"), minlength=len(values) + 1)
-    edges -= np.bincount(np.searchsorted(ordered, high, side="right"), minlength=len(values) + 1)
+    edges = np.bincount(ordered.searchsorted(low, side="left"), minlength=len(values) + 1)
+    edges -= np.bincount(ordered.searchsorted(high, side="right"), minlength=len(values) + 1)
     return order[np.cumsum(edges)[:-1] > 0]
 
 

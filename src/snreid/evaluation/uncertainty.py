@@ -112,6 +112,7 @@ def compare(
         )
 
     def paired(differences: NDArray[np.float64]) -> PairedDifference:
+        """Interval and p-value of one difference (V,), from the same draws for every number."""
         interval = bootstrap_interval(differences, level=level, resamples=resamples, seed=seed, groups=groups)
         p_value = sign_flip_p_value(differences, resamples=resamples, seed=seed, groups=groups)
         return PairedDifference(float(differences.mean()), interval, p_value)

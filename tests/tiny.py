@@ -1,0 +1,89 @@
+"""The smallest things the real program can run on: ten drawn people, a network of at most eight channels, two epochs."""
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+
+from snreid import recipes
+from snreid.datasets import DrawnPedestrians
+from snreid.experiment import Experiment
+from snreid.images import FileImage
+from snreid.machine import Machine
+from snreid.models.backbone import Backbone
+from snreid.records import ReIDData, Sample, Split
+from snreid.runs import Run, train
+from snreid.sampling import Sampling
+from snreid.training.distributed import ProcessGroup
+from snreid.transforms import InputFormat
+
+OPTIONS = "train_persons=6,test_persons=4,images_per_camera=2,cameras_per_person=2,height=64"
+SOURCE, TARGET = f"noon:{OPTIONS}", f"dusk:{OPTIONS}"
+"""Data sets as a person types them."""
+FLAGS = (
+    "--model.backbone.channels 4 4 8 8 --input.height 32 --input.width 16 --sampling.persons 3 --sampling.images 2 "
+    "--epochs 2 --workers 0 --device cpu"
+).split()
+"""Settings as a person types them."""
+ALONE = ProcessGroup(rank=0, world=1, local_rank=0, device=torch.device("cpu"))
+
+
+def drawn(domain: str = "noon", **changes: Any) -> DrawnPedestrians:
+    """The data set of ``SOURCE``, or of another domain."""
+    small = DrawnPedestrians(
+        domain=domain, train_persons=6, test_persons=4, images_per_camera=2, cameras_per_person=2, height=64
+    )
+    return replace(small, **changes)
+
+
+def experiment(recipe: str = "baseline", **changes: Any) -> Experiment:
+    """The recipe with the settings of ``FLAGS``, trained on ``SOURCE``."""
+    start = recipes.all_recipes()[recipe]("small")
+    small = replace(
+        start,
+        sources=(drawn(),),
+        model=replace(start.model, backbone=Backbone(name="resnet18", weights="random", channels=(4, 4, 8, 8))),
+        input=InputFormat(height=32, width=16),
+        sampling=Sampling(persons=3, images=2),
+        epochs=2,
+    )
+    return replace(small, **changes)
+
+
+def machine(out: Path, **changes: Any) -> Machine:
+    """One process, nothing saved between."""
+    return replace(Machine(out=out, device="cpu", workers=0), **changes)
+
+
+def console() -> Console:
+    """One that keeps what it is told, in ``.file``."""
+    return Console(file=StringIO(), width=160)
+
+
+def trained(out: Path, recipe: str = "baseline", **changes: Any) -> Run:
+    """A finished run, in about a second."""
+    return train(experiment(recipe, **changes), machine(out), group=ALONE, console=console())
+
+
+def picture_files(folder: Path, count: int, *, damaged: tuple[int, ...] = ()) -> list[Path]:
+    """``count`` PNG files of noise; those numbered in ``damaged`` are cut short."""
+    folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(1)
+    paths = [folder / f"{number:03d}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        Image.fromarray(noise.integers(0, 256, (40, 20, 3), dtype=np.uint8)).save(path)
+        if number in damaged:
+            path.write_bytes(path.read_bytes()[:200])
+    return paths
+
+
+def data_of(paths: list[Path], persons: list[int], cameras: list[int], name: str = "files") -> ReIDData:
+    """A training set of image files."""
+    samples = (Sample(FileImage(str(path)), p, c) for path, p, c in zip(paths, persons, cameras, strict=True))
+    empty = Split(())
+    return ReIDData(name, Split(tuple(samples)), empty, empty)
