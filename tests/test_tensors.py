@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from snreid import tensors
-from snreid.distances import euclidean_distances
+from snreid.distances import euclidean_matrix
 from snreid.tensors import Embeddings, Images, PersonIds, Scalar
 
 
@@ -29,4 +29,4 @@ def test_every_name_is_explained() -> None:
 
 def test_the_suite_checks_shapes_while_it_runs() -> None:
     with pytest.raises(Exception, match=r"(?i)type"):
-        euclidean_distances(torch.zeros(3), torch.zeros(3))
+        euclidean_matrix(torch.zeros(3), torch.zeros(3))

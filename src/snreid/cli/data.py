@@ -99,7 +99,8 @@ def _check(words: list[str]) -> int:
 
 def _make(words: list[str]) -> int:
     request = tyro.cli(Make, args=words, prog="snreid data make")
-    from snreid.datasets import DrawnPedestrians, write_market_format
+    from snreid.datasets import DrawnPedestrians
+    from snreid.datasets.market_writer import write_market_format
     from snreid.pedestrians import DOMAINS
     from snreid.progress import counting
 
@@ -125,7 +126,8 @@ def _sheet(words: list[str]) -> int:
     request = tyro.cli(Sheet, args=words, prog="snreid data sheet")
     from PIL import Image
 
-    from snreid.pedestrians import DOMAINS, contact_sheet, domain_named
+    from snreid.pedestrians import DOMAINS, domain_named
+    from snreid.pedestrians.sheet import contact_sheet
 
     domains = tuple(domain_named(name) for name in request.domain) or DOMAINS
     sheet = contact_sheet(domains, persons=request.persons, seed=request.seed)

@@ -271,6 +271,7 @@ def _hair(head: Head, middle: float, scale: float) -> list[Solid]:
     hair = Surface(head.hair)
 
     def lock(x: float, up: float, forward: float, wide: float, deep: float, high: float) -> Solid:
+        """An ellipsoid of hair: where it is from the middle of the head, and its radii."""
         at = (x * scale, middle + up * scale, forward * scale)
         return ellipsoid(at, (wide * scale, deep * scale, high * scale), hair)
 

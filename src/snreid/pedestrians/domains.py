@@ -112,11 +112,13 @@ def _varied(style: Style, draws: Draws, spread: float, *, optics: bool) -> Style
     """``style`` with each field moved a little; ``optics`` moves also what only differs between cameras."""
 
     def near(name: str, low: float, high: float) -> float:
+        """The field ``name``, moved, inside its range."""
         value: float = getattr(style, name)
         step = _STEPS[name] * (0.25 * value if name == "noise" else 1.0)
         return min(max(draws.bell(name, value, step * spread), low), high)
 
     def gain(name: str, value: float) -> float:
+        """A channel of the illuminant, moved."""
         return min(value * exp2(draws.bell(name, 0.0, _GAIN_STEP * spread)), 4.0)
 
     red, green, blue = style.illuminant

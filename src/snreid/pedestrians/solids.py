@@ -197,6 +197,7 @@ def _ray_coefficients(seen: Stack) -> NDArray[np.float64]:
     a, b, c, shift, k = seen.quadric.T
 
     def form(i: int, j: int) -> NDArray[np.float64]:
+        """(S,) entry (i, j) of the quadric's matrix in the view frame."""
         entry: NDArray[np.float64] = a * u[:, i] * u[:, j] + b * v[:, i] * v[:, j] + c * w[:, i] * w[:, j]
         return entry
 
