@@ -30,6 +30,7 @@ def _plain(console: Console, what: str) -> Callable[[int, int], None]:
     began = shown = time.monotonic()
 
     def tell(done: int, count: int) -> None:
+        """A line now and then."""
         nonlocal shown
         now = time.monotonic()
         if now - shown >= _PATIENCE:

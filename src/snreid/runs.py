@@ -167,6 +167,7 @@ def embed_target(
     pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
 
     def embedded(split: Split, part: str) -> Features:
+        """Features of one side."""
         with counting(console, f"reading {data.name} {part}") as progress:
             opened = pixels.open(split, *size, progress)
         if opened.bad:
@@ -203,6 +204,7 @@ def _training_set(
     positions = {s.image.name: i for i, s in enumerate(training.split.samples)}
 
     def part(of: TrainingSet) -> PixelStore:
+        """The decoded images of a part of the training set."""
         return store.only(np.array([positions[s.image.name] for s in of.split.samples]))
 
     return kept, part(kept), (held, part(held))
@@ -289,6 +291,7 @@ def _loop(
     bar = ProgressLine(console, total_steps=experiment.epochs * len(plan.batches), epochs=experiment.epochs)
 
     def report(step: StepReport) -> None:
+        """Log a step; only the first process does."""
         if not group.first:
             return
         bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts)
@@ -302,6 +305,7 @@ def _loop(
         log.write(step.step, {**wanted, **step.parts})
 
     def epoch_end(epoch: int, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Validate when it is time."""
         last = epoch == experiment.epochs
         if held is None or (epoch % experiment.validation.every and not last):
             return kept

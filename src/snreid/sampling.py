@@ -142,6 +142,7 @@ class _Rounds:
         self.persons, self.random, self.queue = persons, random, list[int]()
 
     def draw(self, count: int) -> list[int]:
+        """The next ``count`` different identities."""
         chosen = self.queue[:count]
         self.queue = self.queue[count:]
         if len(chosen) < count:
@@ -161,6 +162,7 @@ class _Deck:
         self.images, self.strata, self.random, self.queue = images, strata, random, list[int]()
 
     def draw(self, count: int) -> list[int]:
+        """Positions of the next ``count`` images."""
         while len(self.queue) < count:
             self.queue += self._shuffled()
         chosen, self.queue = self.queue[:count], self.queue[count:]

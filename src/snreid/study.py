@@ -128,12 +128,14 @@ class _Collected:
         self.scores: dict[str, dict[str, list[Scores]]] = {name: {d.name: [] for d in data} for name in self.runs}
 
     def add(self, run: Run, results: Sequence[Result]) -> None:
+        """One run and what it scored."""
         name = label(run.experiment)
         self.runs[name].append(run)
         for found in results:
             self.scores[name][found.target].append(found.scores)
 
     def result(self) -> StudyResult:
+        """Everything, frozen."""
         scores = {name: {t: tuple(found) for t, found in columns.items()} for name, columns in self.scores.items()}
         return StudyResult(self.study, self.data, scores, {name: tuple(found) for name, found in self.runs.items()})
 

@@ -36,14 +36,14 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.runs import open_run
     from snreid.study import score_run
 
+    runs = [open_run(folder) for folder in (request.a, request.b)]  # both, before the first is scored
     data = [dataset_named(name).read(request.machine.root) for name in request.target]
     rows = []
     with session(request.machine) as opened:
         pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)
         scored = []
-        for folder in (request.a, request.b):
-            run = open_run(folder)
-            own = machine(request.machine, folder)
+        for run in runs:
+            own = machine(request.machine, run.folder)
             scored.append(score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels))
         for a, b in zip(*scored, strict=True):
             rows.append((a.target, compare(a.scores, b.scores)))

@@ -84,6 +84,7 @@ def _check(words: list[str]) -> int:
             done = 0
 
             def tell(more: int) -> None:
+                """Images done since the last call."""
                 nonlocal done
                 done += more
                 if progress is not None:

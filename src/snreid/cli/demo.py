@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.study import Study
 
     def drawn(name: str) -> DrawnPedestrians:
+        """A domain at the size of the demo."""
         return DrawnPedestrians(domain=name, train_persons=150, test_persons=60)
 
     rows = (recipes.baseline, recipes.baseline_in, recipes.snr)

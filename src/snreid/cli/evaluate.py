@@ -92,7 +92,7 @@ def _from_images(request: Request) -> list["Result"]:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.loading import PixelCache
-    from snreid.results import Result, save_result, score
+    from snreid.results import Result, fingerprint, save_result, score
     from snreid.runs import embed_target
 
     data = [dataset_named(name).read(request.machine.root) for name in request.target]
@@ -104,7 +104,7 @@ def _from_images(request: Request) -> list["Result"]:
         results = []
         for target in data:
             found = embed_target(embed, size, target, own, group=opened.group, console=opened.console, pixels=pixels)
-            result = Result(target.name, score(found, request.metric or metric, opened.group))
+            result = Result(target.name, score(found, request.metric or metric, opened.group), fingerprint(target))
             if request.run is not None and opened.group.first and (request.metric or metric) == metric:
                 save_result(request.run, result)
             results.append(result)

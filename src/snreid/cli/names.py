@@ -99,7 +99,7 @@ def _split(options: str, text: str) -> dict[str, str]:
     wrong = [key for key, equals, _ in pairs if not equals]
     if wrong:
         raise ExperimentError(
-            "Options of a data set are name=value, with commas between", came=repr(text), repair=f"give {wrong[0]}=..."
+            "Options of a data set are name=value, with commas between", came=repr(text), repair=f"give {wrong[0]}=VALUE"
         )
     return {key.strip().replace("-", "_"): value for key, _, value in pairs}
 
