@@ -85,7 +85,7 @@ def test_all_of_it_together_is_moving_then_colouring() -> None:
 
 def test_nothing_asked_changes_nothing() -> None:
     images = some(3, 24, 12)
-    torch.testing.assert_close(STILL(images, torch.rand(3, 6)), images.float() / 255, atol=1e-6, rtol=0)
+    torch.testing.assert_close(STILL(images, torch.rand(3, 6)), images.float() / 255, atol=5e-6, rtol=0)
 
 
 def test_values_stay_between_0_and_1() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from snreid.errors import DataError
 from snreid.evaluation import evaluate, summary_with_intervals, write_features
 from snreid.models.weights import write_atomically
-from snreid.records import Features, ReIDData, Scores
+from snreid.records import DataSet, Features, ReIDData, Scores
 from snreid.runs import TargetFeatures
 from snreid.training.distributed import ProcessGroup
 
@@ -32,6 +33,28 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """One object: ``target``, the shares of ``evaluation.summary`` with 95 % intervals."""
         return {"target": self.target, **summary_with_intervals(self.scores)}
+
+
+def read_targets(targets: Sequence[DataSet], root: Path) -> tuple[ReIDData, ...]:
+    """Targets as they are below the data folder ``root``, so that what cannot be scored is known before any training.
+
+    Raises ``DataError`` for a target without query or gallery images, and for two that would share one result file.
+    """
+    names = [target.name for target in targets]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(
+            "Each target has a name of its own", came=f"{twice[0]} twice", repair="leave one out, or rename its folder"
+        )
+    data = tuple(target.read(root) for target in targets)
+    for found in data:
+        if not len(found.query) or not len(found.gallery):
+            raise DataError(
+                "A target has query and gallery images",
+                came=f"{found.name} with {len(found.query)} query and {len(found.gallery)} gallery images",
+                repair="add images to both, or name another target",
+            )
+    return data
 
 
 def score(found: TargetFeatures, metric: str, group: ProcessGroup | None = None) -> Scores:

@@ -27,7 +27,7 @@ from snreid.figures import (
 from snreid.loading import PixelCache
 from snreid.machine import Machine
 from snreid.records import DataSet, ReIDData, Scores
-from snreid.results import Result, features_path, fingerprint, read_result, save_result, score
+from snreid.results import Result, features_path, fingerprint, read_result, read_targets, save_result, score
 from snreid.runs import Run, embed_target, train
 from snreid.training.distributed import ProcessGroup
 
@@ -89,7 +89,7 @@ class StudyResult:
 def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: Console) -> StudyResult:
     """Trains and scores what is missing below ``machine.out`` (``RECIPE-SEED`` folders) and returns everything."""
     pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
-    data = tuple(target.read(machine.root) for target in study.targets)
+    data = read_targets(study.targets, machine.root)
     collected = _Collected(study, data)
     for seed in study.seeds:
         for experiment in study.experiments:
@@ -111,7 +111,7 @@ def score_runs(
     """
     _check_rows(runs)
     pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
-    data = tuple(target.read(machine.root) for target in study.targets)
+    data = read_targets(study.targets, machine.root)
     collected = _Collected(study, data)
     for run in runs:
         own = replace(machine, out=run.folder)

@@ -1,10 +1,11 @@
 """The command ``snreid``: sub-commands as typed functions. Nothing heavy is imported before a sub-command needs it."""
 
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 
-from snreid.errors import SnreidError
+from snreid.errors import ExperimentError, SnreidError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(module: str, words: list[str]) -> int:
     try:
+        _check_repeats(words)
         done: int = importlib.import_module(module).main(words)
     except SnreidError as error:
         print(f"snreid: {error}", file=sys.stderr)
@@ -67,6 +69,20 @@ def _run(module: str, words: list[str]) -> int:
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 2
     return done
+
+
+def _check_repeats(words: Sequence[str]) -> None:
+    """Of a flag given twice only the last would count, and a source or target would be lost without a word."""
+    short = {"-s": "--source", "-t": "--target"}
+    given = [short.get(word, word.partition("=")[0].replace("_", "-")) for word in words]
+    flags = [word for word in given if re.match(r"--[a-z]", word)]
+    twice = [flag for flag in flags if flags.count(flag) > 1]
+    if twice:
+        raise ExperimentError(
+            "A flag is given once; several values follow it",
+            came=f"{twice[0]} {flags.count(twice[0])} times",
+            repair=f"write {twice[0]} ONE TWO",
+        )
 
 
 def _help() -> str:

@@ -31,13 +31,17 @@ def main(arguments: Sequence[str]) -> int:
     request = tyro.cli(Request, args=list(arguments), prog="snreid compare")
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
+    from snreid.errors import ExperimentError
     from snreid.evaluation import compare
     from snreid.loading import PixelCache
+    from snreid.results import read_targets
     from snreid.runs import open_run
     from snreid.study import score_run
 
+    if not request.target:
+        raise ExperimentError("A comparison needs a target", came="none", repair="name one: --target market1501")
     runs = [open_run(folder) for folder in (request.a, request.b)]  # both, before the first is scored
-    data = [dataset_named(name).read(request.machine.root) for name in request.target]
+    data = read_targets([dataset_named(name) for name in request.target], request.machine.root)
     rows = []
     with session(request.machine) as opened:
         pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)

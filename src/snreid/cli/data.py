@@ -75,8 +75,11 @@ def _check(words: list[str]) -> int:
     request = tyro.cli(Check, args=words, prog="snreid data check")
     from snreid.cli.names import dataset_named
     from snreid.datasets import check
+    from snreid.errors import ExperimentError
     from snreid.progress import counting
 
+    if not request.name:
+        raise ExperimentError("A check needs a data set", came="none", repair="name one: snreid data check market1501")
     console = Console(stderr=True)
     good = True
     for name in request.name:
@@ -127,9 +130,12 @@ def _sheet(words: list[str]) -> int:
     request = tyro.cli(Sheet, args=words, prog="snreid data sheet")
     from PIL import Image
 
+    from snreid.errors import ExperimentError
     from snreid.pedestrians import DOMAINS, domain_named
     from snreid.pedestrians.sheet import contact_sheet
 
+    if request.file.suffix.lower() != ".png":
+        raise ExperimentError("A contact sheet is a PNG file", came=str(request.file), repair="end its name in .png")
     domains = tuple(domain_named(name) for name in request.domain) or DOMAINS
     sheet = contact_sheet(domains, persons=request.persons, seed=request.seed)
     request.file.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +145,8 @@ def _sheet(words: list[str]) -> int:
 
 
 def _list(words: list[str]) -> int:
-    from snreid.cli.names import HELP
+    from snreid.cli.names import HELP, known_names
 
-    print(json.dumps({"help": HELP}) if "--json" in words else HELP)
+    names = known_names()
+    print(json.dumps({"names": names, "help": HELP}) if "--json" in words else f"{HELP}\nnames: {', '.join(names)}")
     return 0

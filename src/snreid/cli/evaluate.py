@@ -92,10 +92,10 @@ def _from_images(request: Request) -> list["Result"]:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.loading import PixelCache
-    from snreid.results import Result, fingerprint, save_result, score
+    from snreid.results import Result, fingerprint, read_targets, save_result, score
     from snreid.runs import embed_target
 
-    data = [dataset_named(name).read(request.machine.root) for name in request.target]
+    data = read_targets([dataset_named(name) for name in request.target], request.machine.root)
     with session(request.machine) as opened:
         folder = request.run or request.machine.out or Path("runs") / "onnx"
         own = machine(request.machine, folder)
@@ -132,7 +132,9 @@ def _show(results: list["Result"], request: Request) -> None:
     if request.json:
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
         return
-    Console().print(table(objects))
+    console = Console()
+    # Narrower, and numbers would be cut off; a terminal can be widened, a file cannot.
+    Console(width=max(console.width, 120)).print(table(objects))
 
 
 def table(objects: list[dict[str, Any]]) -> Table:

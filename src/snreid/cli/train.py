@@ -101,6 +101,7 @@ def _train(request: Request, experiment: "Experiment") -> int:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.loading import PixelCache
+    from snreid.results import read_targets
     from snreid.runs import train
     from snreid.study import score_run
 
@@ -111,7 +112,7 @@ def _train(request: Request, experiment: "Experiment") -> int:
     with session(request.machine) as opened:
         pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
         # Targets are read before training, so that a wrong path does not cost a day.
-        data = [target.read(own.root) for target in targets]
+        data = read_targets(targets, own.root)
         run = train(experiment, own, group=opened.group, console=opened.console, pixels=pixels)
         score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels)
         opened.console.out(f"The run is in {run.folder}", highlight=False)

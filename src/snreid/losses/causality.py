@@ -43,7 +43,8 @@ class DualCausality(Loss):
     agree."""
 
     form: Form = "paper"
-    """``paper``: half cosine distance, one drawn pair per anchor. ``code``: Euclidean, hardest pairs of the batch."""
+    """``paper``: half cosine distance, one drawn pair per anchor. ``code``: Euclidean, hardest pairs of the batch.
+    ``paper`` is the default because it measured no worse on real data in both directions (docs/decisions.md)."""
     stage_weights: tuple[float, ...] = (0.1, 0.1, 0.5, 0.5)
     """lambda_b of backbone stages 1, 2, ... (>= 0; 0 leaves a stage out). Stages without an SNR module are not
     looked up."""

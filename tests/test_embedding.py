@@ -1,0 +1,100 @@
+"""Images to embeddings: one by one, in batches, over processes, from files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from snreid.embedding import Embedder, features
+from snreid.errors import DataError
+from snreid.images import read_image, resize
+from snreid.loading import PixelStore
+from tiny import drawn, experiment, picture_files
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    torch.manual_seed(0)
+    chosen = experiment("snr")
+    return Embedder(chosen.model.build(5), chosen.input)
+
+
+@pytest.fixture(scope="module")
+def store(embedder: Embedder) -> PixelStore:
+    opened = PixelStore(drawn().read(Path()).gallery, embedder.input.height, embedder.input.width)
+    opened.open()
+    return opened
+
+
+def test_features_are_those_of_each_image_alone(embedder: Embedder, store: PixelStore) -> None:
+    found = features(embedder, store, batch=3)
+    alone = [embedder(pixels)[0] for pixels in store.batches([np.array([i]) for i in range(len(store.split))])]
+    np.testing.assert_allclose(found.embeddings, np.stack(alone), atol=1e-5)
+    assert found.embeddings.dtype == np.float32
+    assert found.persons.tolist() == store.split.persons.tolist()
+    assert found.cameras.tolist() == store.split.cameras.tolist()
+    assert found.names == tuple(s.image.name for s in store.split.samples)
+
+
+def test_progress_is_told(embedder: Embedder, store: PixelStore) -> None:
+    told: list[tuple[int, int]] = []
+    features(embedder, store, batch=3, progress=lambda done, count: told.append((done, count)))
+    assert told[0] == (3, len(store.split)) and told[-1] == (len(store.split), len(store.split))
+
+
+class Alone:
+    """A process that hears of nobody else: its part is all it gathers."""
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world = rank, world
+
+    def gather_arrays(self, mine: np.ndarray) -> list[np.ndarray]:
+        return [mine]
+
+
+@pytest.mark.parametrize("world", [2, 3, 50])
+def test_the_parts_of_all_processes_are_the_whole_in_order(embedder: Embedder, store: PixelStore, world: int) -> None:
+    parts: list[Any] = []
+    for rank in range(world):
+        first, last = rank * len(store.split) // world, (rank + 1) * len(store.split) // world
+        if last > first:
+            parts.append(features(embedder, store, batch=4, group=Alone(rank, world)).embeddings)  # type: ignore[arg-type]
+            assert len(parts[-1]) == last - first
+    np.testing.assert_allclose(np.concatenate(parts), features(embedder, store).embeddings, atol=1e-5)
+
+
+def test_extracting_files_gives_unit_vectors_of_the_same_pixels(embedder: Embedder, tmp_path: Path) -> None:
+    paths = picture_files(tmp_path, 3)
+    pixels = np.stack([resize(read_image(p), 32, 16).transpose(2, 0, 1) for p in paths])
+    raw = embedder(torch.from_numpy(pixels)).astype(np.float64)
+    expected = [row / sum(v * v for v in row) ** 0.5 for row in raw]
+    np.testing.assert_allclose(embedder.extract([paths[0], str(paths[1]), paths[2]]), expected, atol=1e-5)
+
+
+def test_files_that_cannot_be_read_are_named(embedder: Embedder, tmp_path: Path) -> None:
+    paths = picture_files(tmp_path, 8, damaged=(0, 1, 2, 3, 4, 5, 6))
+    with pytest.raises(DataError, match=r"000\.png.*004\.png.*and 2 more"):
+        embedder.extract(paths)
+    with pytest.raises(DataError, match="empty list"):
+        embedder.extract([])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_embedding_leaves_the_model_as_it_was(embedder: Embedder, training: bool) -> None:
+    embedder.model.train(training)
+    before = {name: value.clone() for name, value in embedder.model.state_dict().items()}
+    images = torch.randint(0, 256, (4, 3, 32, 16), dtype=torch.uint8)
+    assert np.array_equal(embedder(images), embedder(images))
+    assert embedder.model.training is training
+    assert all(torch.equal(value, before[name]) for name, value in embedder.model.state_dict().items())
+
+
+def test_bfloat16_gives_float32_embeddings_of_the_same_direction(embedder: Embedder) -> None:
+    images = torch.randint(0, 256, (4, 3, 32, 16), dtype=torch.uint8)
+    exact = embedder(images)
+    rough = Embedder(embedder.model, embedder.input, bf16=True)(images)
+    assert rough.dtype == np.float32
+    cosine = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
+    assert cosine.min() > 0.99

@@ -1,0 +1,70 @@
+"""Experiments as values: JSON and back, and contradictions that are refused before anything runs."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from snreid import recipes
+from snreid.datasets import CUHK03, DrawnPedestrians, Market1501
+from snreid.errors import ExperimentError
+from snreid.experiment import Experiment
+from snreid.losses import CrossEntropy, DualCausality, EntropyCausality
+from snreid.sources import Validation
+from snreid.training.optim import WarmupCosine
+
+SOURCES = (Market1501(), CUHK03(boxes="labelled"), DrawnPedestrians(domain="dusk", train_persons=12))
+
+
+@pytest.mark.parametrize("preset", ["small", "short", "paper"])
+@pytest.mark.parametrize("name", list(recipes.all_recipes()))
+def test_every_recipe_and_preset_comes_back_equal_from_text(name: str, preset: str) -> None:
+    made = replace(recipes.all_recipes()[name](preset), sources=SOURCES, validation=Validation(fraction=0.1), seed=2**32 - 1)
+    again = Experiment.from_json(json.loads(json.dumps(made.to_json())))
+    assert again == made and hash(again) == hash(made)
+
+
+def test_a_file_is_read_in_a_process_that_has_loaded_nothing_else() -> None:
+    """The data sets that a file may name must not depend on what happens to be imported already."""
+    text = json.dumps(replace(recipes.snr("small"), sources=SOURCES).to_json())
+    code = "import sys, json; from snreid.experiment import Experiment as E; print(len(E.from_json(json.load(sys.stdin)).sources))"
+    done = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "3", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epoch": 3}, "did you mean 'epochs'?"),
+        ({"epochs": "3"}, "experiment.epochs must be a int"),
+        ({"losses": [{"kind": "Triplett"}]}, "did you mean 'Triplet'?"),
+        ({"sources": [{"kind": "Market1502"}]}, "did you mean 'Market1501'?"),
+        ({"schedule": {"kind": "Adam"}}, "experiment.schedule must be one of"),
+        ({"metric": "manhattan"}, "'cosine', 'euclidean'"),
+    ],
+)
+def test_a_slip_in_a_file_is_named_with_its_place(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        Experiment.from_json({**recipes.baseline("small").to_json(), **change})
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batches_per_epoch": 0}, {"seed": -1}, {"seed": 2**32}])
+def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ExperimentError, match=str(next(iter(wrong.values())))):
+        replace(Experiment(), **wrong)
+
+
+def test_a_warm_up_longer_than_training_is_refused() -> None:
+    with pytest.raises(ExperimentError, match=r"10 warm-up epochs of 10.*--epochs"):
+        Experiment(epochs=10, schedule=WarmupCosine(warmup_epochs=10))
+    assert Experiment(epochs=1, schedule=WarmupCosine(warmup_epochs=0)).epochs == 1
+
+
+@pytest.mark.parametrize("loss", [DualCausality(), EntropyCausality()])
+def test_a_causality_loss_needs_snr_modules(loss: DualCausality | EntropyCausality) -> None:
+    with pytest.raises(ExperimentError, match=f"{type(loss).__name__} with Plain"):
+        Experiment(losses=(CrossEntropy(), loss))
+    assert Experiment(losses=(CrossEntropy(), replace(loss, weight=0.0))).losses

@@ -1,0 +1,95 @@
+"""Pixels of a split: the same from memory, from disk and from worker processes; bad images are all listed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from snreid.errors import DataError
+from snreid.images import FileImage, read_image, resize
+from snreid.loading import PixelCache, PixelStore
+from snreid.records import Sample, Split
+from tiny import drawn, picture_files
+
+HEIGHT, WIDTH = 24, 12
+BATCHES = [np.array([3, 0, 3]), np.array([6]), np.array([5, 4])]
+
+
+def split_of(paths: list[Path]) -> Split:
+    return Split(tuple(Sample(FileImage(str(path)), 1, 1) for path in paths))
+
+
+def one_by_one(paths: list[Path], batch: np.ndarray) -> torch.Tensor:
+    """A batch read file by file."""
+    pixels = [resize(read_image(paths[i]), HEIGHT, WIDTH).transpose(2, 0, 1) for i in batch]
+    return torch.from_numpy(np.stack(pixels))
+
+
+@pytest.mark.parametrize(("memory_gb", "workers"), [(4.0, 0), (0.0, 0), (0.0, 2), (4.0, 2)])
+def test_batches_are_the_files_whatever_holds_and_reads_them(tmp_path: Path, memory_gb: float, workers: int) -> None:
+    paths = picture_files(tmp_path, 70)  # more than a block of 64
+    store = PixelStore(split_of(paths), HEIGHT, WIDTH, memory_gb=memory_gb, workers=workers)
+    assert store.cached is (memory_gb > 0)
+    assert store.open() == ()
+    batches = [*BATCHES, np.array([69, 64])]
+    for batch, pixels in zip(batches, store.batches(batches), strict=True):
+        assert pixels.dtype == torch.uint8
+        assert torch.equal(pixels, one_by_one(paths, batch))
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_bad_images_are_all_named_with_a_reason_and_can_be_left_out(tmp_path: Path, memory_gb: float) -> None:
+    paths = picture_files(tmp_path, 7, damaged=(1, 5))
+    paths[3].unlink()
+    store = PixelStore(split_of(paths), HEIGHT, WIDTH, memory_gb=memory_gb)
+    bad = store.open()
+    assert [one.name for one in bad] == [str(paths[i]) for i in (1, 3, 5)]
+    assert "does not exist" in bad[1].reason
+    assert all(one.name not in one.reason for one in bad)
+    left = store.without(bad)
+    good = [paths[i] for i in (0, 2, 4, 6)]
+    assert [s.image.name for s in left.split.samples] == [str(p) for p in good]
+    (pixels,) = left.batches([np.array([3, 1])])
+    assert torch.equal(pixels, one_by_one(good, np.array([3, 1])))
+
+
+def test_a_part_of_a_store_keeps_what_is_decoded(tmp_path: Path) -> None:
+    paths = picture_files(tmp_path, 5)
+    store = PixelStore(split_of(paths), HEIGHT, WIDTH)
+    store.open()
+    whole = one_by_one(paths, np.arange(5))
+    for path in paths:
+        path.unlink()
+    (pixels,) = store.only(np.array([4, 2])).batches([np.array([0, 1])])
+    assert torch.equal(pixels, whole[[4, 2]])
+
+
+def test_an_image_that_goes_bad_later_is_named(tmp_path: Path) -> None:
+    paths = picture_files(tmp_path, 7)
+    store = PixelStore(split_of(paths), HEIGHT, WIDTH, memory_gb=0)
+    assert store.open() == ()
+    paths[4].write_bytes(b"")
+    with pytest.raises(DataError, match=r"004\.png.*empty"):
+        list(store.batches(BATCHES))
+
+
+def test_progress_ends_with_all_of_them() -> None:
+    told: list[tuple[int, int]] = []
+    split = drawn().read(Path()).train
+    store = PixelStore(split, HEIGHT, WIDTH)
+    store.open(lambda done, count: told.append((done, count)))
+    assert told[-1] == (len(split), len(split))
+    store.open(lambda done, count: told.append((-1, -1)))
+    assert (-1, -1) not in told, "a second opening read everything again"
+
+
+def test_a_cache_decodes_a_split_once_for_each_size(tmp_path: Path) -> None:
+    paths = picture_files(tmp_path, 4, damaged=(2,))
+    cache = PixelCache()
+    opened = cache.open(split_of(paths), HEIGHT, WIDTH)
+    for path in paths:
+        path.unlink()
+    again = cache.open(split_of(paths), HEIGHT, WIDTH)
+    assert again is opened and len(again.bad) == 1
+    assert len(cache.open(split_of(paths), HEIGHT, 16).bad) == 4

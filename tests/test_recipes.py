@@ -1,0 +1,70 @@
+"""The seven rows differ in nothing but their scheme and loss; presets bear the numbers of method.md section 4."""
+
+from dataclasses import replace
+
+import pytest
+
+from snreid import recipes
+from snreid.errors import ExperimentError
+from snreid.losses import CrossEntropy, DualCausality, Triplet
+from snreid.models.norms import IBN, AllInstance, AllSwitchable, Plain, StageInstance, StageSNR
+from snreid.training.optim import Adam, WarmupHalving, WarmupSteps
+from snreid.transforms import Augmentation
+
+SCHEMES = {
+    "baseline": Plain(),
+    "baseline-a-in": AllInstance(),
+    "baseline-ibn": IBN(),
+    "baseline-a-sn": AllSwitchable(),
+    "baseline-in": StageInstance(),
+    "snr-no-loss": StageSNR(),
+    "snr": StageSNR(),
+}
+
+
+def test_there_is_a_recipe_for_each_row_in_the_papers_order() -> None:
+    assert list(recipes.all_recipes()) == list(SCHEMES)
+
+
+@pytest.mark.parametrize("preset", ["small", "short", "paper"])
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_row_is_the_baseline_with_another_scheme(name: str, preset: str) -> None:
+    row, plain = recipes.all_recipes()[name](preset), recipes.baseline(preset)
+    assert (row.recipe, row.preset) == (name, preset)
+    assert row.model.scheme == SCHEMES[name]
+    assert row.losses == ((*plain.losses, DualCausality()) if name == "snr" else plain.losses)
+    same = replace(row, recipe="baseline", losses=plain.losses, model=replace(row.model, scheme=Plain()))
+    assert same == plain
+
+
+def test_every_row_explains_itself_in_a_line() -> None:
+    lines = [(row.__doc__ or "").splitlines()[0] for row in recipes.all_recipes().values()]
+    assert all(lines) and len(set(lines)) == 7
+
+
+@pytest.mark.parametrize("preset", ["short", "paper"])
+def test_the_published_settings_are_kept(preset: str) -> None:
+    made = recipes.preset(preset)
+    assert (made.input.height, made.input.width) == (256, 128)
+    assert (made.sampling.persons, made.sampling.images) == (16, 4)
+    assert made.augmentation == Augmentation(enlarge=1.125, crop=0.5, flip=0.5, brightness=0.2, contrast=0.15)
+    assert made.losses == (CrossEntropy(), Triplet())
+    assert (made.model.backbone.name, made.model.backbone.weights) == ("resnet50", "imagenet")
+    assert not made.validation.fraction, "the last checkpoint counts"
+
+
+def test_each_preset_has_its_own_optimizer_and_length() -> None:
+    paper, short = recipes.preset("paper"), recipes.preset("short")
+    assert paper.optimizer == Adam(lr=8e-4, weight_decay=5e-4, amsgrad=True)
+    assert (paper.epochs, paper.schedule) == (320, WarmupHalving(warmup_epochs=20, every=40))
+    assert short.optimizer == Adam(lr=3.5e-4, weight_decay=5e-4)
+    assert (short.epochs, short.schedule) == (120, WarmupSteps(warmup_epochs=10, milestones=(40, 70)))
+
+
+def test_the_small_preset_needs_no_pretrained_weights() -> None:
+    assert recipes.preset("small").model.backbone.weights == "random"
+
+
+def test_an_unknown_preset_is_refused_with_the_names() -> None:
+    with pytest.raises(ExperimentError, match=r"paper, short, small.*'tiny'"):
+        recipes.preset("tiny")
