@@ -21,7 +21,9 @@ SOURCES = (Market1501(), CUHK03(boxes="labelled"), DrawnPedestrians(domain="dusk
 @pytest.mark.parametrize("preset", ["small", "short", "paper"])
 @pytest.mark.parametrize("name", list(recipes.all_recipes()))
 def test_every_recipe_and_preset_comes_back_equal_from_text(name: str, preset: str) -> None:
-    made = replace(recipes.all_recipes()[name](preset), sources=SOURCES, validation=Validation(fraction=0.1), seed=2**32 - 1)
+    made = replace(
+        recipes.all_recipes()[name](preset), sources=SOURCES, validation=Validation(fraction=0.1), seed=2**32 - 1
+    )
     again = Experiment.from_json(json.loads(json.dumps(made.to_json())))
     assert again == made and hash(again) == hash(made)
 

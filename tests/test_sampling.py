@@ -38,7 +38,9 @@ def people_of(batch: np.ndarray, found: Labels, images: int) -> list[int]:
     return [int(p) for p in rows[:, 0]]
 
 
-@given(found=labels(), wanted=st.integers(2, 8), images=st.integers(2, 4), seed=st.integers(0, 2**32 - 1), data=st.data())
+@given(
+    found=labels(), wanted=st.integers(2, 8), images=st.integers(2, 4), seed=st.integers(0, 2**32 - 1), data=st.data()
+)
 @settings(max_examples=50, deadline=None)
 def test_batches_hold_p_people_with_k_images_balanced_and_complete(
     found: Labels, wanted: int, images: int, seed: int, data: st.DataObject
@@ -46,7 +48,9 @@ def test_batches_hold_p_people_with_k_images_balanced_and_complete(
     persons = min(wanted, int(found.persons.max()) + 1)
     balance = data.draw(st.booleans())
     length = len(found.persons)  # long enough for several rounds
-    batches = IdentityBatches(Sampling(persons=persons, images=images, balance=balance), found.persons, found.domains, seed, length)
+    batches = IdentityBatches(
+        Sampling(persons=persons, images=images, balance=balance), found.persons, found.domains, seed, length
+    )
     epoch = data.draw(st.integers(0, 500))
     made = batches.epoch(epoch)
     assert len(made) == length == len(batches)

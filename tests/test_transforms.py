@@ -49,7 +49,9 @@ def coloured(image: NDArray[np.float64], draw: list[float], how: Augmentation) -
         for x in range(width):
             total += 0.2989 * bright[0][y][x] + 0.587 * bright[1][y][x] + 0.114 * bright[2][y][x]
     grey = total / (height * width)
-    return np.array([[[min(max(grey + (v - grey) * contrast, 0), 1) for v in row] for row in plane] for plane in bright])
+    return np.array(
+        [[[min(max(grey + (v - grey) * contrast, 0), 1) for v in row] for row in plane] for plane in bright]
+    )
 
 
 def some(count: int, height: int, width: int) -> torch.Tensor:
@@ -72,14 +74,18 @@ def test_a_crop_is_enlarging_and_cutting_and_a_flip_mirrors_it(height: int, widt
 def test_brightness_and_contrast_are_those_of_the_loops() -> None:
     how = replace(STILL, brightness=0.4, contrast=0.3)
     images, draws = some(4, 16, 16), torch.rand(4, 6)
-    for image, draw, result in zip(images.double().numpy() / 255, draws.tolist(), how(images, draws).numpy(), strict=True):
+    for image, draw, result in zip(
+        images.double().numpy() / 255, draws.tolist(), how(images, draws).numpy(), strict=True
+    ):
         np.testing.assert_allclose(result, coloured(image, draw, how), atol=2e-5)
 
 
 def test_all_of_it_together_is_moving_then_colouring() -> None:
     how = Augmentation()
     images, draws = some(6, 32, 16), torch.rand(6, 6)
-    for image, draw, result in zip(images.double().numpy() / 255, draws.tolist(), how(images, draws).numpy(), strict=True):
+    for image, draw, result in zip(
+        images.double().numpy() / 255, draws.tolist(), how(images, draws).numpy(), strict=True
+    ):
         np.testing.assert_allclose(result, coloured(moved(image, draw, how), draw, how), atol=5e-5)
 
 
@@ -90,7 +96,7 @@ def test_nothing_asked_changes_nothing() -> None:
 
 def test_values_stay_between_0_and_1() -> None:
     made = Augmentation(brightness=0.9, contrast=0.9)(some(20, 16, 16), torch.rand(20, 6))
-    assert 0 <= made.min() and made.max() <= 1
+    assert made.min() >= 0 and made.max() <= 1
 
 
 def test_an_image_is_changed_by_its_own_draws_alone() -> None:
@@ -107,7 +113,7 @@ def test_draws_are_uniform_and_a_function_of_seed_epoch_and_batch() -> None:
     assert len({values.numpy().tobytes() for values in drawn.values()}) == len(keys)
     values = torch.cat(list(drawn.values()))
     assert values.shape == (64 * len(keys), 6) and values.dtype == torch.float32
-    assert 0 <= values.min() and values.max() < 1
+    assert values.min() >= 0 and values.max() < 1
     assert torch.allclose(values.mean(0), torch.full((6,), 0.5), atol=0.05)
 
 
@@ -127,7 +133,9 @@ def test_an_impossible_input_is_refused(size: dict[str, object]) -> None:
         InputFormat(**size)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"enlarge": 0.9}, {"crop": 1.1}, {"flip": -0.1}, {"brightness": 1.0}, {"contrast": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"enlarge": 0.9}, {"crop": 1.1}, {"flip": -0.1}, {"brightness": 1.0}, {"contrast": -1.0}]
+)
 def test_an_impossible_augmentation_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ExperimentError, match="--augmentation"):
         Augmentation(**wrong)

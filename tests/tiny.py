@@ -25,10 +25,11 @@ from snreid.transforms import InputFormat
 OPTIONS = "train_persons=6,test_persons=4,images_per_camera=2,cameras_per_person=2,height=64"
 SOURCE, TARGET = f"noon:{OPTIONS}", f"dusk:{OPTIONS}"
 """Data sets as a person types them."""
-FLAGS = (
+_TYPED = (
     "--model.backbone.channels 4 4 8 8 --input.height 32 --input.width 16 --sampling.persons 3 --sampling.images 2 "
     "--epochs 2 --workers 0 --device cpu"
-).split()
+)
+FLAGS = _TYPED.split()
 """Settings as a person types them."""
 ALONE = ProcessGroup(rank=0, world=1, local_rank=0, device=torch.device("cpu"))
 

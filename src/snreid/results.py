@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def read_result(folder: Path, data: ReIDData) -> Result | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays: dict[str, NDArray[Any]] = {name: stored[name] for name in _ARRAYS}
             scored_on = str(stored["data"]) if "data" in stored else ""
             found = Result(data.name, Scores(**arrays, queries=int(stored["queries"])), scored_on)

@@ -117,7 +117,6 @@ def train(
     training, store, held = _training_set(experiment, machine, pixels, group, console)
     torch.manual_seed(experiment.seed)
     model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
-    record = _start_record(experiment, machine, training, model, group, former)
     plan = Plan(
         model=model,
         losses=experiment.losses,
@@ -134,6 +133,8 @@ def train(
         seed=experiment.seed,
         bf16=machine.bf16,
     )
+    # Only now, so that a request that cannot be trained leaves nothing behind.
+    record = _start_record(experiment, machine, training, model, group, former)
     began = time.monotonic()
     _loop(experiment, machine, plan, held, group, console)
     if group.first:

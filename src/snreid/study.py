@@ -241,13 +241,14 @@ def _check_rows(runs: Sequence[Run]) -> None:
                 came=f"{other.folder} and {run.folder} are both {label(run.experiment)}, with other settings",
                 repair="report them apart, or train one of them under another name: --recipe NAME",
             )
-        twin = seen.setdefault((label(run.experiment), run.experiment.seed), run)
-        if twin is not run:
+        key = label(run.experiment), run.experiment.seed
+        if key in seen:
             raise ExperimentError(
                 "Each run is reported once",
-                came=f"{twin.folder} and {run.folder} are the same run",
+                came=f"{seen[key].folder} and {run.folder} are the same run",
                 repair="leave one out",
             )
+        seen[key] = run
 
 
 def _examples(result: StudyResult, target: str) -> list[RankExample]:

@@ -79,9 +79,9 @@ def _check_repeats(words: Sequence[str]) -> None:
     twice = [flag for flag in flags if flags.count(flag) > 1]
     if twice:
         raise ExperimentError(
-            "A flag is given once; several values follow it",
+            "A flag is given once",
             came=f"{twice[0]} {flags.count(twice[0])} times",
-            repair=f"write {twice[0]} ONE TWO",
+            repair="keep one; where it takes several values they follow it: --source noon dusk",
         )
 
 

@@ -37,7 +37,9 @@ def main(arguments: Sequence[str]) -> int:
         paths += inside
     if not paths:
         raise DataError(
-            "Extraction needs images", came=f"none in {', '.join(map(str, request.images)) or 'an empty list'}", repair="give image files"
+            "Extraction needs images",
+            came=f"none in {', '.join(map(str, request.images)) or 'an empty list'}",
+            repair="give image files",
         )
     vectors = load(request.run, device=request.device).extract(paths)
     content = BytesIO()

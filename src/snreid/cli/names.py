@@ -83,7 +83,9 @@ def _folder_tree(name: str, options: str) -> DataSet | None:
 def _options(start: DataSet, options: str, text: str) -> dict[str, Any]:
     if not options:
         return {}
-    values = {key: _literal(value) for key, value in _split(options, text).items()}
+    pairs = _split(options, text).items()
+    # Where a word is wanted, 7 is a word.
+    values = {key: value if isinstance(getattr(start, key, None), str) else _literal(value) for key, value in pairs}
     read = from_json(type(start), {"kind": type(start).__name__, **_present(start), **values}, text)
     return {f.name: getattr(read, f.name) for f in fields(read)}  # type: ignore[arg-type]
 
@@ -99,7 +101,9 @@ def _split(options: str, text: str) -> dict[str, str]:
     wrong = [key for key, equals, _ in pairs if not equals]
     if wrong:
         raise ExperimentError(
-            "Options of a data set are name=value, with commas between", came=repr(text), repair=f"give {wrong[0]}=VALUE"
+            "Options of a data set are name=value, with commas between",
+            came=repr(text),
+            repair=f"give {wrong[0]}=VALUE",
         )
     return {key.strip().replace("-", "_"): value for key, _, value in pairs}
 

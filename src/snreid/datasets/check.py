@@ -17,6 +17,7 @@ from snreid.images import BadImage, examine
 from snreid.records import DISTRACTOR, NO_CAMERA, DataSet, Expected, ReIDData, Split
 
 _WIDTH = 100
+_PATH = 46
 _SHOWN = 3
 
 
@@ -98,8 +99,11 @@ class DataReport:
             out += [_line(split) for split in self.splits]
         out += [f"{split.split}: {split.problem}" for split in self.splits if split.problem]
         for said, names in (
-            ("images cannot be used", [f"{one.name}: {one.reason}" for one in self.bad]),
-            ("pictures are both in training and in the test", [" = ".join(pair) for pair in self.same_pictures]),
+            ("images cannot be used", [f"{_tail(one.name)}: {one.reason}" for one in self.bad]),
+            (
+                "pictures are both in training and in the test",
+                [" = ".join(map(_tail, pair)) for pair in self.same_pictures],
+            ),
         ):
             if names:
                 out.append(f"{len(names):,} {said}:")
@@ -117,6 +121,11 @@ class DataReport:
         if wrong and self.home and self.home not in " ".join(out):  # a long failure may have been cut before it
             out += _folded(f"The data set's own page: {self.home}")
         return tuple(line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..." for line in out[:24])
+
+
+def _tail(path: str) -> str:
+    """The end of a path, which says which file it is, so that two fit into a line."""
+    return path if len(path) <= _PATH else "..." + path[3 - _PATH :]
 
 
 def check(

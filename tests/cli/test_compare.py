@@ -1,0 +1,43 @@
+"""``snreid compare``: the paired test on what both runs score, query by query."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from snreid.cli.compare import main
+from snreid.cli.names import dataset_named
+from snreid.evaluation import compare
+from snreid.results import read_result
+from tiny import TARGET
+
+Captured = pytest.CaptureFixture[str]
+QUIET = ["--workers", "0", "--device", "cpu"]
+
+
+def test_it_is_the_paired_test_of_the_saved_scores(pair: tuple[Path, Path], capsys: Captured) -> None:
+    a, b = pair
+    assert main([str(a), str(b), "-t", TARGET, "--json", *QUIET]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    data = dataset_named(TARGET).read(Path())
+    first, second = read_result(a, data), read_result(b, data)
+    assert first is not None and second is not None
+    expected = compare(first.scores, second.scores)
+    assert shown["target"] == "dusk" and shown["queries"] == len(data.query)
+    assert shown["mAP"]["difference"] == pytest.approx(first.scores.mean_ap - second.scores.mean_ap)
+    assert shown["mAP"]["p_value"] == expected.mean_ap.p_value
+    assert shown["rank1"]["interval"] == [expected.rank1.interval.low, expected.rank1.interval.high]
+
+
+def test_a_run_is_as_good_as_itself(pair: tuple[Path, Path], capsys: Captured) -> None:
+    assert main([str(pair[0]), str(pair[0]), "-t", TARGET, "--json", *QUIET]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["mAP"]["difference"] == 0 and shown["mAP"]["p_value"] == 1
+
+
+def test_without_json_there_is_a_line_for_each_target(pair: tuple[Path, Path], capsys: Captured) -> None:
+    noon = TARGET.replace("dusk", "noon")
+    assert main([str(pair[0]), str(pair[1]), "-t", TARGET, noon, *QUIET]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["dusk", "noon"]
+    assert all("points" in line and "p = " in line for line in lines)

@@ -1,0 +1,78 @@
+"""``snreid data``: draw, check, show, list; and answer for help at once."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from snreid.cli.data import main
+from snreid.cli.names import dataset_named
+
+Captured = pytest.CaptureFixture[str]
+FEW = ["--train-persons", "2", "--test-persons", "2"]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_names_the_verbs(words: list[str], capsys: Captured) -> None:
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert all(f"snreid data {verb} " in shown for verb in ("check", "make", "sheet", "list"))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["list"], ["make", "--help"]])
+def test_help_and_list_load_no_torch(words: list[str]) -> None:
+    code = (
+        f"import sys; from snreid.cli import main; code = main(['data', *{words!r}]);"
+        " sys.exit(code or 10 * ('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "data" in done.stdout
+
+
+def test_what_is_drawn_is_in_order_when_checked_and_reads_as_a_data_set(tmp_path: Path, capsys: Captured) -> None:
+    folder = tmp_path / "people"
+    assert main(["make", str(folder), "--domain", "noon", "dusk", *FEW]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [str(folder / "noon"), str(folder / "dusk")]
+    data = dataset_named(str(folder / "dusk")).read(Path())
+    drawn = dataset_named("dusk:train_persons=2,test_persons=2").read(Path())
+    for split in ("train", "query", "gallery"):
+        made, meant = getattr(data, split), getattr(drawn, split)
+        assert sorted(zip(made.persons, made.cameras, strict=True)) == sorted(
+            zip(meant.persons, meant.cameras, strict=True)
+        )
+    assert lines[1].endswith(f": {len(data.train)} train, {len(data.query)} query, {len(data.gallery)} gallery images")
+
+    assert main(["check", str(folder / "noon"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is True
+
+
+def test_a_set_that_is_not_in_order_ends_with_1(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["make", str(tmp_path / "people"), "--domain", "noon", *FEW]) == 0
+    first = sorted((tmp_path / "people" / "noon" / "query").iterdir())[0]
+    first.write_bytes(b"no picture")
+    capsys.readouterr()
+    assert main(["check", str(tmp_path / "people" / "noon")]) == 1
+    assert first.name in capsys.readouterr().out
+    assert main(["check", "market1501", "--root", str(tmp_path / "nowhere")]) == 1
+    assert "market1501 needs a folder" in capsys.readouterr().out
+
+
+def test_a_sheet_is_a_picture_of_people_by_domains(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "deep" / "sheet.png"
+    assert main(["sheet", str(path), "--domain", "noon", "night", "--persons", "2"]) == 0
+    assert capsys.readouterr().out.strip() == str(path)
+    with Image.open(path) as sheet:
+        assert sheet.format == "PNG" and min(sheet.size) > 64
+
+
+def test_list_shows_how_data_sets_are_named(capsys: Captured) -> None:
+    assert main(["list"]) == 0
+    assert "market1501" in capsys.readouterr().out
+    assert main(["list", "--json"]) == 0
+    assert "market1501" in json.loads(capsys.readouterr().out)["help"]

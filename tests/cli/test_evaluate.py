@@ -1,0 +1,118 @@
+"""``snreid evaluate``: a run, an ONNX file and embeddings give the scores that their vectors earn."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import snreid
+from snreid.cli.evaluate import main
+from snreid.cli.names import dataset_named
+from snreid.evaluation import evaluate, write_features
+from snreid.images import resize
+from snreid.records import Features, Split
+from snreid.results import read_result
+from tiny import TARGET
+
+Captured = pytest.CaptureFixture[str]
+QUIET = ["--workers", "0", "--device", "cpu"]
+
+
+def features_by(split: Split, embed: object) -> Features:
+    """Each image drawn, resized and embedded by itself."""
+    pixels = [resize(s.image.read(), 32, 16) for s in split.samples]
+    vectors = np.stack([embed(one) for one in pixels])  # type: ignore[operator]
+    return Features(
+        vectors.astype(np.float32), split.persons, split.cameras, tuple(s.image.name for s in split.samples)
+    )
+
+
+def mean_colour(pixels: np.ndarray) -> np.ndarray:
+    """Brightness of each channel, between 0 and 1."""
+    return pixels.mean((0, 1)) / 255
+
+
+def test_a_run_gets_the_scores_of_its_vectors_and_keeps_them(pair: tuple[Path, Path], capsys: Captured) -> None:
+    import torch
+
+    embedder = snreid.load(pair[1])
+    data = dataset_named(TARGET).read(Path())
+
+    def embed(pixels: np.ndarray) -> np.ndarray:
+        return embedder(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None])[0]
+
+    expected = evaluate(features_by(data.query, embed), features_by(data.gallery, embed))
+    assert main([str(pair[1]), "-t", TARGET, "--json", *QUIET]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["target"] == "dusk" and shown["queries"] == len(data.query)
+    assert shown["mAP"] == pytest.approx(expected.mean_ap, abs=1e-6)
+    assert shown["rank1"] == pytest.approx(expected.rank(1))
+    stored = read_result(pair[1], data)
+    assert stored is not None and stored.scores.mean_ap == shown["mAP"]
+
+
+def test_another_metric_is_shown_and_not_kept_as_the_runs_own(pair: tuple[Path, Path], capsys: Captured) -> None:
+    assert main([str(pair[1]), "-t", TARGET, "--json", *QUIET]) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert main([str(pair[1]), "-t", TARGET, "--json", "--metric", "euclidean", *QUIET]) == 0
+    other = json.loads(capsys.readouterr().out)
+    assert other["mAP"] != own["mAP"]
+    stored = read_result(pair[1], dataset_named(TARGET).read(Path()))
+    assert stored is not None and stored.scores.mean_ap == own["mAP"]
+
+
+def test_a_table_shows_percent_and_several_targets(
+    pair: tuple[Path, Path], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    noon = TARGET.replace("dusk", "noon")
+    assert main([str(pair[0]), "-t", TARGET, noon, *QUIET]) == 0
+    shown = capsys.readouterr().out
+    assert "dusk" in shown and "noon" in shown and "mINP" in shown
+    found = json.loads((pair[0] / "evaluation" / "dusk.json").read_text())
+    low, high = found["mAP_interval"]
+    assert f"{100 * found['mAP']:.1f} [{100 * low:.1f}, {100 * high:.1f}]" in shown
+    assert main([str(pair[0]), "-t", TARGET, noon, "--json", *QUIET]) == 0
+    assert [t["target"] for t in json.loads(capsys.readouterr().out)["targets"]] == ["dusk", "noon"]
+
+
+def test_embeddings_of_anybody_are_scored(tmp_path: Path, capsys: Captured) -> None:
+    data = dataset_named(TARGET).read(Path())
+    query, gallery = features_by(data.query, mean_colour), features_by(data.gallery, mean_colour)
+    write_features(tmp_path / "mine.npz", query, gallery)
+    for metric in ("cosine", "euclidean"):
+        assert main(["--features", str(tmp_path / "mine.npz"), "--metric", metric, "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        assert shown["mAP"] == pytest.approx(evaluate(query, gallery, metric=metric).mean_ap)
+        assert shown["target"] == "mine"
+
+
+def test_person_0_among_the_queries_is_remarked_on(tmp_path: Path, capsys: Captured) -> None:
+    vectors = np.eye(4, dtype=np.float32)
+    persons, cameras = np.array([0, 1, 2, 3]), np.array([1, 1, 1, 1])
+    write_features(tmp_path / "zero.npz", Features(vectors, persons, cameras), Features(vectors, persons, cameras + 1))
+    assert main(["--features", str(tmp_path / "zero.npz"), "--json"]) == 0
+    streams = capsys.readouterr()
+    assert "1 of 4 queries" in streams.err and json.loads(streams.out)["skipped_queries"] == 1
+
+
+def test_an_onnx_file_is_an_embedder(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    pooled = helper.make_node("GlobalAveragePool", ["images"], ["pooled"])
+    flat = helper.make_node("Flatten", ["pooled"], ["embedding"])
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 32, 16])
+    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3])
+    model = helper.make_model(
+        helper.make_graph([pooled, flat], "colour", [images], [embedding]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    model.ir_version = 8
+    onnx.save(model, tmp_path / "colour.onnx")
+    monkeypatch.chdir(tmp_path)
+    plain = ["--mean", "0", "0", "0", "--std", "1", "1", "1"]
+    assert main(["--onnx", "colour.onnx", "-t", TARGET, *plain, "--json", *QUIET]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    data = dataset_named(TARGET).read(Path())
+    expected = evaluate(features_by(data.query, mean_colour), features_by(data.gallery, mean_colour))
+    assert shown["mAP"] == pytest.approx(expected.mean_ap, abs=0.02)

@@ -1,0 +1,36 @@
+"""``snreid extract``: files and folders in, unit vectors out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import snreid
+from snreid.cli.extract import main
+from tiny import picture_files
+
+
+def test_files_and_folders_are_embedded_in_order(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = picture_files(tmp_path / "folder", 3)
+    single = picture_files(tmp_path / "single", 1)[0]
+    (tmp_path / "folder" / "notes.txt").write_text("no picture")
+    out = tmp_path / "deep" / "vectors"  # no suffix: the file is called what it was asked to be called
+    assert main([str(pair[0]), str(single), str(tmp_path / "folder"), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"file": str(out), "images": 4, "dim": 8}
+    with np.load(out) as stored:
+        assert stored["names"].tolist() == [str(p) for p in (single, *paths)]
+        vectors = stored["embeddings"]
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose((vectors.astype(np.float64) ** 2).sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(vectors, snreid.load(pair[0]).extract([single, *paths]), atol=1e-6)
+
+
+def test_without_json_it_says_what_it_wrote(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = picture_files(tmp_path, 1)
+    assert main([str(pair[0]), str(path), "--out", str(tmp_path / "v.npz")]) == 0
+    assert capsys.readouterr().out == f"1 embeddings of 8 numbers in {tmp_path / 'v.npz'}\n"

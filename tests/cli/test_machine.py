@@ -1,0 +1,40 @@
+"""Machine flags: a list that does not grow unnoticed, the same for every command that computes."""
+
+import importlib
+import os
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+from snreid.cli.machine import MachineFlags
+from snreid.machine import Machine
+
+FLAGS = ["root", "out", "device", "workers", "precision", "skip_bad", "memory_gb", "save_seconds"]
+
+
+def test_the_list_is_frozen() -> None:
+    assert [f.name for f in fields(MachineFlags)] == FLAGS
+
+
+def test_flags_and_settings_have_the_same_names_and_defaults() -> None:
+    flags, settings = MachineFlags(), Machine()
+    assert {f.name for f in fields(Machine)} == set(FLAGS)
+    assert all(getattr(flags, name) == getattr(settings, name) for name in FLAGS if name not in ("root", "out"))
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "compare", "study", "report", "demo"])
+def test_every_command_that_computes_takes_them(command: str) -> None:
+    request = importlib.import_module(f"snreid.cli.{command}").Request
+    machine = next(f for f in fields(request) if f.name == "machine")
+    assert isinstance(machine.default, MachineFlags)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(None, "data"), ("/some/where", "/some/where")])
+def test_the_data_folder_may_come_from_a_variable(value: str | None, expected: str) -> None:
+    environment = {name: text for name, text in os.environ.items() if name != "SNREID_DATA"}
+    environment |= {"SNREID_DATA": value} if value else {}
+    code = "from snreid.cli.machine import MachineFlags; print(MachineFlags().root)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == expected, done.stderr

@@ -1,0 +1,22 @@
+"""``snreid recipes``: every row with its sentence; its settings as JSON that can be trained."""
+
+import json
+
+import pytest
+
+from snreid import recipes
+from snreid.cli.recipes import main
+from snreid.experiment import Experiment
+
+
+def test_it_lists_every_recipe_and_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:7]] == list(recipes.all_recipes())
+    assert all(preset in lines[-1] for preset in ("small", "short", "paper"))
+
+
+def test_the_settings_it_shows_are_those_of_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--preset", "short"]) == 0
+    shown = capsys.readouterr().out
+    assert Experiment.from_json(json.loads(shown[shown.index("{") :])) == recipes.snr("short")

@@ -1,0 +1,42 @@
+"""What a computing command opens and closes, and machine settings that cannot be."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from snreid.cli.machine import MachineFlags
+from snreid.cli.session import machine, session
+from snreid.errors import ExperimentError
+from snreid.machine import Machine
+from snreid.training import distributed
+
+
+def test_one_process_is_the_first_and_talks_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with session(MachineFlags(device="cpu")) as opened:
+        assert opened.group.first and opened.group.world == 1 and opened.group.device.type == "cpu"
+        opened.console.out("hello")
+    streams = capsys.readouterr()
+    assert (streams.out, streams.err) == ("", "hello\n")
+
+
+def test_the_processes_part_even_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = []
+    monkeypatch.setattr(distributed.ProcessGroup, "leave", lambda group: left.append(group.rank))
+    with pytest.raises(ZeroDivisionError), session(MachineFlags(device="cpu")):
+        raise ZeroDivisionError
+    assert left == [0]
+
+
+def test_flags_become_settings_with_the_folder_of_the_command() -> None:
+    flags = MachineFlags(root=Path("pictures"), device="cpu", workers=3, precision="bf16", skip_bad=True)
+    expected = Machine(
+        root=Path("pictures"), out=Path("here"), device="cpu", workers=3, precision="bf16", skip_bad=True
+    )
+    assert machine(flags, Path("here")) == expected
+
+
+@pytest.mark.parametrize("wrong", [{"workers": -1}, {"memory_gb": -0.5}, {"save_seconds": -1.0}])
+def test_negative_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ExperimentError, match=str(next(iter(wrong.values())))):
+        machine(replace(MachineFlags(), **wrong), Path())

@@ -1,0 +1,75 @@
+"""``snreid train``: flags become the experiment, a file is trained as it says, targets are scored at the end."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from snreid import recipes
+from snreid.cli.train import main, overridden
+from snreid.errors import DataError
+from snreid.losses import DualCausality
+from snreid.models.weights import load_model
+from snreid.runs import open_run
+from tiny import FLAGS, SOURCE, TARGET, drawn, experiment
+
+
+def test_flags_become_the_experiment_of_the_run_and_targets_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["snr", "-s", SOURCE, "-t", SOURCE, TARGET, *FLAGS, "--seed", "5"]) == 0
+    run = open_run(Path("runs/snr-noon-5"))
+    assert run.finished and run.experiment == experiment("snr", seed=5)
+    assert {p.name for p in (run.folder / "evaluation").iterdir()} == {
+        f"{t}.{e}" for t in ("noon", "dusk") for e in ("json", "npz")
+    }
+    streams = capsys.readouterr()
+    assert streams.out == "", "progress belongs on stderr"
+    assert "snr on dusk" in streams.err and "The run is in runs/snr-noon-5" in streams.err
+
+
+def test_the_file_of_a_run_is_a_recipe_that_gives_the_same_weights(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    words = [str(pair[0] / "experiment.json"), "--out", str(tmp_path / "again"), "--workers", "0", "--device", "cpu"]
+    assert main(words) == 0
+    again, former = (dict(load_model(f / "model.safetensors").tensors) for f in (tmp_path / "again", pair[0]))
+    assert all(torch.equal(again[name], former[name]) for name in former)
+
+
+def test_settings_are_flags_down_to_the_last_field() -> None:
+    start = replace(recipes.snr("small"), sources=(drawn(),))
+    words = "--losses.2.weight 0.25 --optimizer.lr 1e-3 --model.scheme.stages 2 3 --metric euclidean --epochs 9"
+    changed = overridden(start, words.split())
+    assert changed.losses[2] == replace(DualCausality(), weight=0.25)
+    assert changed.optimizer == replace(start.optimizer, lr=1e-3)  # type: ignore[type-var]
+    assert changed.model.scheme.stages == (2, 3)  # type: ignore[attr-defined]
+    assert (changed.metric, changed.epochs, changed.sources) == ("euclidean", 9, start.sources)
+    untouched = {"losses", "optimizer", "model", "metric", "epochs"}
+    assert all(getattr(changed, f) == getattr(start, f) for f in vars(start) if f not in untouched)
+
+
+def test_a_wrong_target_stops_it_before_training(tmp_path: Path) -> None:
+    words = [
+        "snr",
+        "-s",
+        SOURCE,
+        "-t",
+        "market1501",
+        "--root",
+        str(tmp_path / "nowhere"),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    with pytest.raises(DataError, match="market1501 needs a folder"):
+        main([*words, *FLAGS])
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_with_a_slip_is_refused_by_its_place(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    stored = json.loads((pair[0] / "experiment.json").read_text())
+    stored["experiment"]["optimizer"]["lrr"] = 1
+    (tmp_path / "mine.json").write_text(json.dumps(stored))
+    with pytest.raises(Exception, match=r"experiment\.optimizer.*'lrr'.*did you mean 'lr'"):
+        main([str(tmp_path / "mine.json")])

@@ -1,0 +1,137 @@
+"""R2 and R3: a run killed at any instant, or asked to stop, ends with the bits of one that was left alone (reliability.md)."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from snreid.cli import main
+from snreid.models.weights import load_model
+from snreid.training.checkpoint import CheckpointStore
+from snreid.training.log import read_metrics
+from tiny import FLAGS, SOURCE
+
+BATCHES = 4
+"""Steps in an epoch: 24 images, 6 in a batch."""
+EPOCHS = 20
+
+
+def command(out: Path, epochs: int, *more: str, recipe: str = "baseline") -> list[str]:
+    """The words of ``snreid train`` after the program's name."""
+    flags = list(FLAGS)
+    flags[flags.index("--epochs") + 1] = str(epochs)
+    return ["train", recipe, "--source", SOURCE, *flags, *more, "--out", str(out)]
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "snreid", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(process: subprocess.Popen[str], holds: Callable[[], bool], seconds: float = 120) -> bool:
+    """Whether ``holds`` came true before the process ended."""
+    end = time.monotonic() + seconds
+    while process.poll() is None:
+        if holds():
+            return True
+        assert time.monotonic() < end, "nothing happened for two minutes"
+        time.sleep(0.002)
+    return False
+
+
+def saved_step(out: Path) -> int:
+    pointer = CheckpointStore(out / "checkpoints").last()
+    return pointer.step if pointer else 0
+
+
+def logged_step(out: Path) -> int:
+    return max((line["step"] for line in read_metrics(out)), default=0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ``EPOCHS`` that was left alone."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("kill") / "whole"
+    assert main(command(out, EPOCHS)) == 0
+    return out
+
+
+def assert_same_run(out: Path, other: Path, steps: int) -> None:
+    """Equal weights, every step logged once with equal losses, nothing half written left."""
+    found, expected = (load_model(folder / "model.safetensors").tensors for folder in (out, other))
+    assert found.keys() == expected.keys()
+    assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
+    lines, wanted = read_metrics(out), read_metrics(other)
+    assert [line["step"] for line in lines] == list(range(1, steps + 1))
+    measured = {"seconds", "waited"}
+    for line, one in zip(lines, wanted, strict=True):
+        assert {k: v for k, v in line.items() if k not in measured} == {
+            k: v for k, v in one.items() if k not in measured
+        }
+    left = {p.relative_to(out).parts[0] for p in out.rglob("*")}
+    assert left - {"tensorboard"} == {"experiment.json", "metrics.jsonl", "model.safetensors"}
+
+
+def kill_and_finish(words: list[str], out: Path, steps: int, kills: int) -> None:
+    """Kills the run ``kills`` times, each at a random instant at or after a random step that is saved, and lets it finish."""
+    dice, end = random.Random(steps), 3 * steps // 4  # far enough from the last step that the kill never comes too late
+    for number in range(kills):
+        former = saved_step(out)
+        target = former + dice.randint(1, max(1, 2 * (end - former) // (kills - number + 1) - 1))
+        process = start(words)
+        caught = wait_until(process, lambda target=target: saved_step(out) >= target)  # type: ignore[misc]
+        time.sleep(dice.uniform(0, 0.03))
+        process.kill()
+        _, said = process.communicate()
+        assert caught and process.returncode == -signal.SIGKILL, said
+        assert former <= saved_step(out)
+    assert main(words) == 0
+
+
+@pytest.mark.slow
+def test_a_run_killed_twice_ends_with_the_same_bits(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    kill_and_finish(command(out, EPOCHS, "--save-seconds", "0"), out, EPOCHS * BATCHES, 2)
+    assert_same_run(out, whole, EPOCHS * BATCHES)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("recipe", "more"), [("baseline", ()), ("snr", ("--memory-gb", "0"))])
+def test_a_run_killed_fifty_times_ends_with_the_same_bits(tmp_path: Path, recipe: str, more: tuple[str, ...]) -> None:
+    epochs = 100
+    assert main(command(tmp_path / "whole", epochs, recipe=recipe)) == 0
+    out = tmp_path / "killed"
+    words = command(out, epochs, "--save-seconds", "0", *more, recipe=recipe)
+    kill_and_finish(words, out, epochs * BATCHES, 50)
+    assert_same_run(out, tmp_path / "whole", epochs * BATCHES)
+
+
+@pytest.mark.slow
+def test_sigterm_saves_the_very_step_within_ten_seconds_and_the_rest_comes_out_the_same(
+    whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "stopped"
+    words = command(out, EPOCHS)  # saves once a minute: what is there after the signal was saved because of it
+    process = start(words)
+    assert wait_until(process, lambda: logged_step(out) >= 6)
+    asked = time.monotonic()
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 10
+    assert process.returncode == 143 and "start the same command again" in said
+    assert 6 <= saved_step(out) == logged_step(out) < EPOCHS * BATCHES
+    assert main(words) == 0
+    assert_same_run(out, whole, EPOCHS * BATCHES)

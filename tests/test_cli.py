@@ -1,0 +1,156 @@
+"""The command itself: help, exit codes, and wrong requests: each answered by rule, value and repair, never by a traceback."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from snreid import cli
+from snreid.cli import COMMANDS, main
+from snreid.errors import DivergenceError, Interrupted, SnreidError
+from tiny import FLAGS, SOURCE
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_help_lists_every_command_and_exit_code(words: list[str], capsys: Captured) -> None:
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {name} " in shown for name in COMMANDS)
+    assert all(code in shown for code in ("0 done", "1 the run failed", "2 the request was wrong", "3 ", "143 "))
+
+
+def test_version(capsys: Captured) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"snreid \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_explains_itself(name: str, capsys: Captured) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"snreid {name}" in capsys.readouterr().out
+
+
+def test_help_of_train_lists_the_settings_of_its_recipe(capsys: Captured) -> None:
+    assert main(["train", "snr", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for flag in ("--source", "--out", "--optimizer.lr", "--losses.2.", "--model.scheme.", "--sampling.persons"):
+        assert flag in shown
+    assert main(["train", "baseline", "--preset", "paper", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--losses.1." in shown and "--losses.2.weight" not in shown and "320" in shown
+
+
+WRONG = [
+    ("trian snr", ["no command 'trian'", "Did you mean 'train'?"]),
+    ("train snr", ["needs a source", "--source market1501"]),
+    ("train snrr -s noon", ["baseline-a-in", "'snrr'"]),
+    ("train snr -s noom", ["'noom'", "did you mean 'noon'?"]),
+    ("train snr -s noon --preset tiny", ["paper, short, small", "'tiny'"]),
+    ("train snr -s noon --epoch 3", ["Unrecognized options", "--epochs"]),
+    ("train snr --sourc noon", ["Unrecognized options", "--sourc"]),
+    ("train snr -s noon -s dusk", ["given once", "--source"]),
+    ("train snr -s noon --epochs three", ["three", "--epochs"]),
+    ("train snr -s noon --epochs 1", ["warm-up must end", "1 warm-up epochs of 1"]),
+    ("train snr -s noon --seed -1", ["-1"]),
+    ("train snr -s noon:persons=3", ["'persons'", "did you mean 'test_persons'?"]),
+    ("train snr -s noon:train_persons", ["name=value", "give train_persons=VALUE"]),
+    ("train snr -s noon:train_persons=lots", ["train_persons must be a int", "'lots'"]),
+    ("train snr -s noon noon", ["named once", "noon, noon"]),
+    ("train snr -s noon --workers -1", ["must not be negative", "--workers -1"]),
+    ("train snr -s noon --device tpu", ["auto, cpu or cuda", "'tpu'"]),
+    ("train snr -s market1501 --root NOWHERE", ["market1501 needs a folder", "NOWHERE"]),
+    ("train snr -s noon -t market1501 --root NOWHERE", ["market1501 needs a folder", "NOWHERE"]),
+    ("train snr -s lost.csv --root NOWHERE", ["lost.csv"]),
+    ("train nowhere.json", ["must be JSON", "nowhere.json", "check the path"]),
+    (
+        f"train snr -s {SOURCE} {' '.join(FLAGS)}".replace("persons 3", "persons 9"),
+        ["9 different", "the sources have 6", "add a source"],
+    ),
+    ("evaluate NOWHERE -t noon", ["experiment.json", "NOWHERE", "snreid train made"]),
+    ("evaluate RUN", ["needs a target", "--target market1501"]),
+    ("evaluate", ["one thing to score", "Found: nothing"]),
+    ("evaluate RUN --features x.npz -t noon", ["one thing to score", "run and features"]),
+    ("evaluate RUN -t dask", ["'dask'", "did you mean 'dusk'?"]),
+    ("evaluate RUN -t noon --metric manhattan", ["manhattan", "cosine"]),
+    ("evaluate RUN -t market1501 --root NOWHERE", ["market1501 needs a folder", "NOWHERE"]),
+    ("evaluate --features lost.npz", ["lost.npz"]),
+    ("evaluate --features lost.npz -t noon", ["bring their own query and gallery", "leave it out"]),
+    ("evaluate --onnx lost.onnx -t noon", ["lost.onnx"]),
+    ("compare RUN NOWHERE -t noon", ["experiment.json", "NOWHERE"]),
+    ("compare RUN RUN", ["--target"]),
+    ("report NOWHERE -t noon", ["experiment.json", "NOWHERE"]),
+    ("report RUN -t noon --examples mall", ["targets only", "mall", "noon"]),
+    ("study -s noon", ["at least one target"]),
+    ("study -s noon -t dusk --recipe snr smr", ["baseline-a-in", "'smr'"]),
+    ("study -s noon -t dusk --examples mall", ["targets only", "mall", "dusk"]),
+    ("study -s noon -t dusk --seeds 1 1", ["each once", "1, 1"]),
+    ("extract NOWHERE a.jpg", ["experiment.json", "NOWHERE"]),
+    ("extract RUN lost.jpg", ["lost.jpg", "does not exist"]),
+    ("extract RUN EMPTY", ["Extraction needs images", "EMPTY"]),
+    ("data chekc market1501", ["check, make, sheet or list", "'chekc'"]),
+    ("data check market1502", ["'market1502'", "did you mean 'market1501'?"]),
+    ("data make OUT --domain moon", ["moon"]),
+    ("recipes --preset tiny", ["paper, short, small"]),
+    ("demo --epochs 1", ["warm-up must end"]),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), WRONG, ids=[line[:60] for line, _ in WRONG])
+def test_a_wrong_request_ends_with_2_and_says_what_to_do(
+    line: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, tiny_run: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    monkeypatch.setenv("COLUMNS", "200")
+    code = main([str(tiny_run) if word == "RUN" else word for word in line.split()])
+    streams = capsys.readouterr()
+    shown = re.sub(r"\s+", " ", streams.err + streams.out)
+    assert code == 2, shown
+    assert "Traceback" not in shown
+    assert all(word in shown for word in words), shown
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    from tiny import trained
+
+    return trained(tmp_path_factory.mktemp("cli") / "run").folder
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "shown"),
+    [
+        (SnreidError("It broke"), 1, "snreid: It broke."),
+        (DivergenceError("NaN"), 3, "snreid: NaN."),
+        (Interrupted("Stop"), 143, "snreid: Stop."),
+        (KeyboardInterrupt(), 130, "snreid: stopped"),
+        (PermissionError(13, "Permission denied", "/locked"), 1, "Permission denied: '/locked'"),
+        (SystemExit(5), 5, ""),
+        (SystemExit("words"), 2, ""),
+    ],
+)
+def test_what_ends_a_command_becomes_its_exit_code(
+    error: BaseException, code: int, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    class Module:
+        @staticmethod
+        def main(words: list[str]) -> int:
+            raise error
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Module)
+    assert main(["recipes"]) == code
+    assert shown in capsys.readouterr().err
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Module:
+        @staticmethod
+        def main(words: list[str]) -> int:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Module)
+    with pytest.raises(ZeroDivisionError):
+        main(["recipes"])

@@ -1,0 +1,161 @@
+"""What ends a step or a run early: SIGTERM, and numbers that are not finite."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from snreid.errors import DivergenceError, Interrupted
+from snreid.training.guard import MAX_SKIPPED, FiniteGuard, StopSignal, diverged, stopped
+
+NAMES = ["a.png", "b.png"]
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_is_left_as_it_was() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def sigterm() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_is_a_request_and_the_second_one_is_the_systems() -> None:
+    with StopSignal() as stop:
+        assert not stop.requested
+        sigterm()
+        assert stop.requested and stop.deferring
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # which ends the process at once
+
+
+def test_where_nothing_is_half_done_sigterm_raises_at_once() -> None:
+    with StopSignal() as stop:
+        stop.interruptible()
+        with pytest.raises(Interrupted):
+            sigterm()
+        assert stop.requested
+
+
+def test_a_signal_that_came_before_raises_where_it_may() -> None:
+    with StopSignal() as stop:
+        sigterm()
+        with pytest.raises(Interrupted):
+            stop.interruptible()
+
+
+def test_deferring_again_keeps_it_from_raising() -> None:
+    with StopSignal() as stop:
+        stop.interruptible()
+        stop.deferring = True
+        sigterm()
+        assert stop.requested
+
+
+def test_the_handler_from_before_comes_back_after_an_error_too() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        with pytest.raises(ValueError, match="x"), StopSignal():
+            raise ValueError("x")
+        sigterm()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]
+
+
+def test_the_interruption_says_how_to_go_on_and_has_the_shells_exit_code() -> None:
+    assert stopped().exit_code == 128 + signal.SIGTERM
+    assert "start the same command again" in str(stopped())
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 1))
+
+
+def step(guard: FiniteGuard, images: Tensor) -> bool:
+    """What the loop does: whether forward and backward of ``images`` may be applied."""
+    guard.model.zero_grad()
+    guard.before()
+    loss: Tensor = guard.model(images).square().mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    return guard.finite(loss)
+
+
+def poisoned() -> Tensor:
+    images = torch.rand(4, 3, 2, 2)
+    images[1, 2, 0, 1] = torch.nan
+    return images
+
+
+def test_a_nan_pixel_is_seen_and_leaves_no_trace_in_the_statistics() -> None:
+    guard = FiniteGuard(network())
+    assert step(guard, torch.rand(4, 3, 2, 2))
+    guard.accept()
+    before = {name: value.clone() for name, value in guard.model.state_dict().items()}
+    assert not step(guard, poisoned())
+    assert any(bool(buffer.isnan().any()) for buffer in guard.model.buffers())
+    guard.refuse(NAMES)
+    after = guard.model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert guard.in_a_row == 1
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_one_gradient_that_is_not_finite_is_enough(bad: float) -> None:
+    guard = FiniteGuard(network())
+    assert step(guard, torch.rand(4, 3, 2, 2))
+    last = list(guard.model.parameters())[-1]
+    assert last.grad is not None
+    last.grad[0] = bad
+    assert not guard.finite(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_loss_that_is_not_finite_is_enough(bad: float) -> None:
+    guard = FiniteGuard(network())
+    assert step(guard, torch.rand(4, 3, 2, 2))
+    assert not guard.finite(torch.tensor(bad))
+    assert guard.finite(torch.tensor(1e30))
+
+
+def test_a_few_bad_steps_in_a_row_are_skipped_and_one_more_ends_the_run() -> None:
+    guard = FiniteGuard(network())
+    for number in range(MAX_SKIPPED):
+        assert not step(guard, poisoned())
+        guard.refuse(NAMES)
+        assert guard.in_a_row == number + 1
+    assert not step(guard, poisoned())
+    with pytest.raises(DivergenceError, match=rf"{MAX_SKIPPED + 1} steps in a row.*a\.png, b\.png") as caught:
+        guard.refuse(NAMES)
+    assert caught.value.exit_code == 3
+    assert not any(bool(buffer.isnan().any()) for buffer in guard.model.buffers())
+
+
+def test_a_good_step_between_starts_the_count_anew() -> None:
+    guard = FiniteGuard(network())
+    for _ in range(3):
+        for _ in range(MAX_SKIPPED):
+            step(guard, poisoned())
+            guard.refuse(NAMES)
+        assert step(guard, torch.rand(4, 3, 2, 2))
+        guard.accept()
+    assert guard.in_a_row == 0
+
+
+def test_a_weight_that_is_not_finite_ends_the_run_at_once_and_is_named() -> None:
+    guard = FiniteGuard(network())
+    with torch.no_grad():
+        guard.model.get_parameter("3.weight")[0, 5] = torch.nan
+    assert not step(guard, torch.rand(4, 3, 2, 2))
+    with pytest.raises(DivergenceError, match=r"3\.weight.*a\.png"):
+        guard.refuse(NAMES)
+
+
+def test_the_message_of_divergence_has_cause_images_and_two_ways_out() -> None:
+    said = str(diverged("head.weight", NAMES))
+    assert all(part in said for part in ("head.weight", "a.png, b.png", "same command", "--optimizer.lr"))
