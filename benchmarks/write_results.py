@@ -1,4 +1,4 @@
-"""Writes docs/results.md and the results block of README.md from the run records in docs/records. ``--check`` only says whether they are stale.
+"""Writes docs/results.md and the results block of README.md from the run records in docs/records; ``--check`` only says if they are stale.
 
 A number in the documents comes from a record, a record from ``snreid study --record`` or ``snreid demo``.
 """
@@ -50,7 +50,11 @@ def readme(records: Sequence[dict[str, Any]]) -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
     tail = rest.split(END)[1]
-    tables = "\n".join(f"**{record['title']}** ({_budget(record)})\n\n{_short_table(record)}\n" for record in records if record.get("readme"))
+    tables = "\n".join(
+        f"**{record['title']}** ({_budget(record)})\n\n{_short_table(record)}\n"
+        for record in records
+        if record.get("readme")
+    )
     return f"{head}{BEGIN}\n\n{tables}\n{END}{tail}"
 
 
@@ -60,7 +64,10 @@ def _section(record: dict[str, Any]) -> list[str]:
         lines.append(record["about"] + "\n")
     for metric in ("mAP", "rank-1"):
         lines += [_table(record, metric), ""]
-    lines += ["| difference to the first row | " + " | ".join(_columns(record)) + " |", "|---" * (1 + len(_columns(record))) + "|"]
+    lines += [
+        "| difference to the first row | " + " | ".join(_columns(record)) + " |",
+        "|---" * (1 + len(_columns(record))) + "|",
+    ]
     for scheme in _schemes(record)[1:]:
         cells = [_difference(_cell(record, "mAP", scheme, column)) for column in _columns(record)]
         lines.append(f"| {scheme}, mAP | " + " | ".join(cells) + " |")
@@ -144,7 +151,8 @@ def _cell(record: dict[str, Any], metric: str, scheme: str, column: str) -> dict
 
 def _times(record: dict[str, Any]) -> str:
     seconds = [row["train_seconds"] for row in record["rows"]]
-    return f"training took {min(seconds):.0f} to {max(seconds):.0f} s a run with {record['training']['threads']} thread(s) on a shared machine"
+    threads = record["training"]["threads"]
+    return f"training took {min(seconds):.0f} to {max(seconds):.0f} s a run, {threads} thread(s), on a machine shared with other work"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ class TrainingSet:
     def only(self, keep: Labels) -> "TrainingSet":
         """The images at positions ``keep``, with identities counted anew. Raises ``DataError`` when none is left."""
         if not len(keep):
-            raise DataError("A training set needs images", came="none that can be used", repair="restore the image files")
+            raise DataError(
+                "A training set needs images", came="none that can be used", repair="restore the image files"
+            )
         _, persons = np.unique(self.persons[keep], return_inverse=True)
         split = Split(tuple(self.split.samples[i] for i in keep))
         return TrainingSet(split, persons.astype(np.int64), self.domains[keep], self.sources[keep], self.names)

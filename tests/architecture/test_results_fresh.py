@@ -7,6 +7,10 @@ from pathlib import Path
 
 def test_results_are_those_of_the_records(root: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "benchmarks/write_results.py", "--check"], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "benchmarks/write_results.py", "--check"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, f"run python benchmarks/write_results.py: {done.stdout}{done.stderr}"
