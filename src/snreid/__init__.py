@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
         write_features,
     )
     from snreid.experiment import Experiment
-    from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet
+    from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet, total_loss
     from snreid.models import (
         IBN,
         SNR,
@@ -113,6 +113,7 @@ _HOME = {
     "rank_lists": "snreid.evaluation",
     "read_features": "snreid.evaluation",
     "recipes": "snreid",
+    "total_loss": "snreid.losses",
     "write_features": "snreid.evaluation",
 }
 """Where each public name lives."""
@@ -178,6 +179,7 @@ __all__ = [
     "rank_lists",
     "read_features",
     "recipes",
+    "total_loss",
     "write_features",
 ]
 

@@ -223,7 +223,7 @@ DESCRIPTIONS = {
     "Baseline-A-IN": "Every batch normalization of the network is replaced by instance normalization.",
     "Baseline-IBN": "Half of the channels of the first normalization of each block are instance-normalized (IBN-a).",
     "Baseline-A-SN": "Every batch normalization is a learned mix of instance, layer and batch statistics.",
-    "Baseline-IN": "An instance normalization after each stage removes style; nothing is given back.",
+    "Baseline-IN": "An instance normalization after each of the stages 1 to 3 removes style; nothing is given back.",
     "SNR w/o L_SNR": "Style normalization and restitution: what identity needs is given back through a learned gate.",
     "SNR": "The same with the dual causality loss, which teaches the gate what to give back.",
 }
