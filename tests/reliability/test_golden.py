@@ -1,7 +1,8 @@
 """R5: training gives the losses it gave when ``golden.json`` was written: no change of the method goes unseen.
 
 On the machine that wrote the file every bit is the same. Another one adds in another order (tried: two threads, and kernels without
-oneDNN), which these four steps turn into 3e-5 (baseline) to 6e-4 (SNR); from the fifth step on so small a network multiplies it beyond use. The tolerance is
+oneDNN), which these four steps turn into 3e-5 (baseline) to 6e-4 (SNR);
+from the fifth step on so small a network multiplies it beyond use. The tolerance is
 1e-3, which is narrow for SNR on another machine: hence run by name.
 To write the file anew after a change that is meant: ``SNREID_WRITE_GOLDEN=1 pytest tests/reliability/test_golden.py``.
 """
