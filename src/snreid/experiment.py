@@ -53,6 +53,12 @@ class Experiment:
     """All randomness is a pure function of it."""
 
     def __post_init__(self) -> None:
+        if not self.recipe.strip() or self.recipe.startswith(".") or any(c in self.recipe for c in "/\\\0"):
+            raise ExperimentError(
+                "The recipe's name becomes part of a folder's name",
+                came=repr(self.recipe),
+                repair="give a name without slashes that does not begin with a dot",
+            )
         if (
             self.epochs < 1
             or (self.batches_per_epoch is not None and self.batches_per_epoch < 1)

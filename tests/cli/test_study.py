@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from snreid.cli.study import main
+from snreid.errors import ExperimentError
+from snreid.models.norms import StageSNR
 from snreid.runs import open_run
 from tiny import FLAGS, SOURCE, TARGET, experiment
 
@@ -30,3 +32,23 @@ def test_every_recipe_and_seed_is_trained_with_the_same_flags_and_written_down(
     assert page.lstrip().lower().startswith("<!doctype html") and "data:image" in page
     for reference in ("<script src", '<link rel="stylesheet" href="http', 'src="http'):
         assert reference not in page, "the page must not need the network"
+
+
+def test_a_row_of_its_own_has_a_name_and_flags_that_the_others_do_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = "snr-12: snr --model.scheme.stages 1 2 --optimizer.lr 0.001"
+    assert main(["--recipe", "snr", own, "-s", SOURCE, "-t", TARGET, *FLAGS, "--record", "record.json"]) == 0
+    changed = open_run(Path("runs/study-noon/snr-12-0")).experiment
+    plain = open_run(Path("runs/study-noon/snr-0")).experiment
+    assert isinstance(changed.model.scheme, StageSNR) and changed.model.scheme.stages == (1, 2)
+    assert changed.optimizer.lr == 0.001 and plain.optimizer.lr != 0.001
+    assert changed.epochs == plain.epochs
+    assert [row["scheme"] for row in json.loads(Path("record.json").read_text())["rows"]] == ["SNR", "snr-12"]
+
+
+@pytest.mark.parametrize("row", ["snr-12: srn", "snr-12:", "../up: snr", "a: snr --x '1"])
+def test_a_row_that_cannot_be_is_refused_by_its_words(row: str) -> None:
+    with pytest.raises(ExperimentError):
+        main(["--recipe", row, "-s", SOURCE, "-t", TARGET, *FLAGS])

@@ -14,8 +14,7 @@ from snreid.images import FileImage
 from snreid.runs import open_run
 from tiny import FLAGS, picture_files
 
-# Written at the end of a session on an overloaded machine and not yet seen to pass in time: run by name (make soak) until it was.
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 
 def mutated(data: bytes, dice: random.Random) -> bytes:

@@ -3,7 +3,7 @@
 On the machine that wrote the file every bit is the same. Another one adds in another order (tried: two threads, and kernels without
 oneDNN), which these four steps turn into 3e-5 (baseline) to 6e-4 (SNR);
 from the fifth step on so small a network multiplies it beyond use. The tolerance is
-1e-3, which is narrow for SNR on another machine: hence run by name.
+3e-3, five times that; another form of the loss, another initialization or another learning rate are far outside it.
 To write the file anew after a change that is meant: ``SNREID_WRITE_GOLDEN=1 pytest tests/reliability/test_golden.py``.
 """
 
@@ -25,8 +25,7 @@ from snreid.training.optim import SGD
 from snreid.transforms import InputFormat
 from tiny import ALONE, experiment
 
-# Written at the end of a session on an overloaded machine and not yet seen to pass in time: run by name (make soak) until it was.
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 GOLDEN = Path(__file__).with_name("golden.json")
 STEPS = 4
@@ -84,4 +83,4 @@ def test_the_losses_are_those_of_the_golden_run(recipe: str, tmp_path: Path) -> 
     expected = golden[recipe]
     assert len(found) == len(expected) == STEPS
     for step, (one, other) in enumerate(zip(found, expected, strict=True), start=1):
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-3), f"step {step}"
+        assert one == pytest.approx(other, rel=3e-3, abs=3e-3), f"step {step}"

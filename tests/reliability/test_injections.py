@@ -22,8 +22,7 @@ from snreid.training.optim import Adam, WarmupCosine
 from snreid.transforms import Augmentation, InputFormat
 from tiny import ALONE
 
-# Written at the end of a session on an overloaded machine and not yet seen to pass in time: run by name (make soak) until it was.
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 PERSONS = np.repeat(np.arange(4), 4)
 STEPS = 8

@@ -20,8 +20,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
 from tiny import FLAGS, OPTIONS
 
-# Written at the end of a session on an overloaded machine and not yet seen to pass in time: run by name (make soak) until it was.
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.slow
 
 EPOCHS = 12
 TOGETHER_EPOCHS = 60

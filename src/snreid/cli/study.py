@@ -1,5 +1,6 @@
 """``snreid study``: several recipes, several seeds, one budget, one table."""
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 class Request:
     """Train and score several recipes on the same sources with the same budget; what is done already is not done again.
 
-    Settings of the experiment are flags, as for snreid train, and hold for every recipe: --optimizer.lr 1e-3.
+    Settings of the experiment are flags, as for snreid train, and hold for every recipe: --optimizer.lr 1e-3. A row with settings of
+    its own is written as one word with a name: --recipe snr "snr-12: snr --model.scheme.stages 1 2".
     """
 
-    recipe: Annotated[tuple[str, ...], tyro.conf.arg(help="see snreid recipes")] = (
+    recipe: Annotated[
+        tuple[str, ...], tyro.conf.arg(help='see snreid recipes; or "NAME: RECIPE FLAGS" for a row of its own')
+    ] = (
         "baseline",
         "baseline-in",
         "snr-no-loss",
@@ -86,12 +90,18 @@ def finish(result: "StudyResult", out: Path, *, examples: Sequence[str], record:
         write_record(record, result, seconds)
 
 
-def _experiment(name: str, request: Request, sources: "tuple[DataSet, ...]", words: list[str]) -> "Experiment":
+def _experiment(row: str, request: Request, sources: "tuple[DataSet, ...]", words: list[str]) -> "Experiment":
     from snreid import recipes
     from snreid.cli.train import overridden
     from snreid.errors import ExperimentError
 
+    own_name, colon, rest = row.partition(":")
+    try:
+        name, *own = shlex.split(rest if colon else row) or [""]
+    except ValueError as error:
+        raise ExperimentError('A row is RECIPE or "NAME: RECIPE FLAGS"', came=f"{row!r} ({error})") from error
     known = recipes.all_recipes()
     if name not in known:
         raise ExperimentError(f"A recipe is one of {', '.join(known)}", came=repr(name), repair="see snreid recipes")
-    return overridden(replace(known[name](request.preset), sources=sources), words)
+    named = ["--recipe", own_name.strip()] if colon else []
+    return overridden(replace(known[name](request.preset), sources=sources), [*words, *own, *named])
