@@ -1,9 +1,5 @@
 """Processes that work together: what launchers say, and exchanges between two real gloo processes."""
 
-import json
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +8,7 @@ import torch
 
 from snreid.errors import ExperimentError
 from snreid.training.distributed import ProcessGroup, Rank, first_host, join, launched_rank
+from two_processes import answers_of_two
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host-a", "MASTER_PORT": "29500"}
 SLURM = {
@@ -102,17 +99,11 @@ def test_alone_every_exchange_is_the_identity() -> None:
     group.leave()
 
 
-WORKERS = """
-import json, os, sys
+WORK = """
 import numpy as np
-import torch
-from snreid.training.distributed import join
 
-torch.set_num_threads(1)
-
-def work(rank):
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=sys.argv[2])
-    group = join("cpu", timeout=60)
+def work(group):
+    rank = group.rank
     arrays = [
         np.full((rank + 1, 3), rank, dtype=np.float32),
         np.array([2**62 + rank], dtype=np.int64),
@@ -122,43 +113,15 @@ def work(rank):
     gathered = [[[part.dtype.str, part.tolist()] for part in group.gather_arrays(array)] for array in arrays]
     said = group.broadcast_json({"seed": 7, "who": "\\u00e9"} if group.first else "not this")
     group.barrier()
-    answer = {"rank": group.rank, "world": group.world, "gathered": gathered, "said": said, "sum": group.sum(0.1 + rank)}
-    group.leave()
-    group.leave()
-    with open(f"{sys.argv[1]}/{rank}.json", "w") as file:
-        json.dump(answer, file)
-
-child = os.fork()
-work(0 if child else 1)
-if child:
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    answer = {"rank": rank, "world": group.world, "gathered": gathered, "said": said, "sum": group.sum(0.1 + rank)}
+    group.leave()  # once more at the end
+    return answer
 """
-"""Imports torch once, then goes on as two processes."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.slow
 def test_two_processes_exchange_arrays_and_words(tmp_path: Path) -> None:
-    # Python 3.12 warns of every fork of a process with threads; here nothing has run yet.
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        "-W",
-        "ignore::DeprecationWarning",
-        "-c",
-        WORKERS,
-        str(tmp_path),
-        str(free_port()),
-    ]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    answers = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    answers = answers_of_two(WORK, tmp_path)
     for rank, answer in enumerate(answers):
         assert (answer["rank"], answer["world"]) == (rank, 2)
         assert answer["said"] == {"seed": 7, "who": "é"}

@@ -1,10 +1,6 @@
 """One decision for all processes, and gradients of a whole batch from its shares."""
 
 import itertools
-import json
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +9,7 @@ from torch import nn
 
 from snreid.training.parallel import agree, share_buffers, wrap
 from tiny import ALONE
+from two_processes import answers_of_two
 
 
 def test_alone_the_model_is_not_wrapped() -> None:
@@ -42,18 +39,12 @@ def parts():
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     return model, torch.rand(6, 3)
 """
-WORKERS = (
-    MODEL
-    + """
-import itertools, json, os, sys
-from snreid.training.distributed import join
+WORK = """
+import itertools
 from snreid.training.parallel import agree, share_buffers, wrap
 
-torch.set_num_threads(1)
-
-def work(rank):
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=sys.argv[2])
-    group = join("cpu", timeout=60)
+def work(group):
+    rank = group.rank
     flags = list(itertools.product((False, True), repeat=2))
     agreed = [agree(mine if rank == 0 else theirs, group) for mine, theirs in itertools.product(flags, repeat=2)]
     norm = nn.BatchNorm1d(2)
@@ -62,42 +53,17 @@ def work(rank):
     model, images = parts()
     network = wrap(model, group)
     network(images[3 * rank : 3 * rank + 3]).square().mean().backward()
-    answer = {
+    return {
         "agreed": agreed,
         "mean": norm.running_mean.tolist(),
         "gradients": [p.grad.tolist() for p in model.parameters()],
     }
-    del network
-    group.leave()
-    with open(f"{sys.argv[1]}/{rank}.json", "w") as file:
-        json.dump(answer, file)
-
-child = os.fork()
-work(0 if child else 1)
-if child:
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-)
-"""Imports torch once, then goes on as two processes."""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.slow
 def test_two_processes_agree_and_share(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WORKERS, str(tmp_path), str(free_port())],
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    first, second = answers_of_two(MODEL + WORK, tmp_path)
     assert first == second
     flags = list(itertools.product((False, True), repeat=2))
     expected = [[a[0] or b[0], a[1] or b[1]] for a, b in itertools.product(flags, repeat=2)]

@@ -4,18 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import tyro
 from rich.console import Console
 
-from snreid.cli.machine import MachineFlags
+from snreid.cli.machine import DataFolder, MachineFlags
 
 _HELP = """\
 usage: snreid data check NAME... [--root DIR] [--no-decode] [--json]   hold a data set against its published counts
        snreid data make FOLDER [--domain noon ...]                     draw pedestrians into Market-1501's folder format
        snreid data sheet FILE.png [--domain ...]                       the same people in every domain, side by side
        snreid data list                                                the names that are known"""
+
+_Seed: TypeAlias = Annotated[int, tyro.conf.arg(help="of people, cameras and moments")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +27,7 @@ class Check:
     name: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help="data sets, e.g. market1501 cuhk03")]
     decode: Annotated[bool, tyro.conf.arg(help="open every image")] = True
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object for each")] = False
-    root: Annotated[Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")] = (
-        MachineFlags().root
-    )
+    root: DataFolder = MachineFlags().root
     workers: Annotated[int, tyro.conf.arg(help="threads that open images")] = 2
 
 
@@ -42,7 +42,7 @@ class Make:
     people: Annotated[
         str, tyro.conf.arg(help="a domain whose people are drawn in all of them; left out: other people everywhere")
     ] = ""
-    seed: Annotated[int, tyro.conf.arg(help="of people, cameras and moments")] = 0
+    seed: _Seed = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Sheet:
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="PNG file to write")]
     domain: Annotated[tuple[str, ...], tyro.conf.arg(help="domains to show; all when left out")] = ()
     persons: Annotated[int, tyro.conf.arg(help="people to show")] = 5
-    seed: Annotated[int, tyro.conf.arg(help="of people, cameras and moments")] = 0
+    seed: _Seed = 0
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,18 +3,21 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import tyro
+
+DataFolder: TypeAlias = Annotated[
+    Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")
+]
+"""The flag ``--root``, also of commands that take no other setting of the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineFlags:
     """Settings of the machine; no result depends on them beyond rounding."""
 
-    root: Annotated[Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")] = (
-        Path(os.environ.get("SNREID_DATA", "data"))
-    )
+    root: DataFolder = Path(os.environ.get("SNREID_DATA", "data"))
     out: Annotated[Path | None, tyro.conf.arg(help="folder to write to")] = None
     device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "auto"
     workers: Annotated[int, tyro.conf.arg(help="processes that decode images")] = 2

@@ -10,8 +10,9 @@ from math import sqrt
 
 from snreid.errors import ExperimentError
 from snreid.pedestrians.exact import exp2, log2
+from snreid.pedestrians.limits import check_range
 from snreid.pedestrians.randomness import Draws
-from snreid.pedestrians.style import Scene, Style, check_range
+from snreid.pedestrians.style import Scene, Style
 from snreid.pedestrians.surface import Colour, colour, shaded
 
 

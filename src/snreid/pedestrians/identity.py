@@ -6,7 +6,7 @@ is dressed from the wardrobe of a small group, so that colour alone seldom tells
 
 from dataclasses import dataclass, fields
 
-from snreid.errors import ExperimentError
+from snreid.pedestrians.limits import check_range, check_word
 from snreid.pedestrians.randomness import Draws
 from snreid.pedestrians.surface import PATTERNS, Colour, colour, shaded
 
@@ -17,18 +17,6 @@ JACKETS = ("none", "open", "zipped", "coat")
 BOTTOMS = ("trousers", "wide", "shorts", "skirt", "long skirt")
 LOGOS = ("none", "box", "disc", "ring", "bars", "zigzag", "wedge")
 BAGS = ("none", "backpack", "shoulder", "handbag", "shopping")
-
-
-def _one_of(what: str, value: str, options: tuple[str, ...]) -> None:
-    if value not in options:
-        raise ExperimentError(
-            f"{what} is one of {', '.join(options)}", came=repr(value), repair="take a word of this list"
-        )
-
-
-def _within(what: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ExperimentError(f"{what} lies between {low} and {high}", came=str(value), repair="take a value inside")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +37,9 @@ class Build:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a body that cannot be put together."""
-        _within("Build.height", self.height, 1.0, 2.2)
+        check_range("Build.height", self.height, 1.0, 2.2)
         for part in fields(self)[1:]:
-            _within(f"Build.{part.name}", getattr(self, part.name), 0.6, 1.7)
+            check_range(f"Build.{part.name}", getattr(self, part.name), 0.6, 1.7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +58,8 @@ class Head:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a word that is not known."""
-        _one_of("Head.style", self.style, HAIR_STYLES)
-        _one_of("Head.hat", self.hat, HATS)
+        check_word("Head.style", self.style, HAIR_STYLES)
+        check_word("Head.hat", self.hat, HATS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +83,12 @@ class Garment:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a word that is not known or a period of zero."""
-        _one_of("Garment.kind", self.kind, TOPS + JACKETS + BOTTOMS)
-        _one_of("Garment.pattern", self.pattern, PATTERNS)
-        _one_of("Garment.logo", self.logo, LOGOS)
-        _one_of("Garment.back_logo", self.back_logo, LOGOS)
-        _within("Garment.period", self.period, 0.01, 1.0)
-        _within("Garment.logo_size", self.logo_size, 0.01, 0.3)
+        check_word("Garment.kind", self.kind, TOPS + JACKETS + BOTTOMS)
+        check_word("Garment.pattern", self.pattern, PATTERNS)
+        check_word("Garment.logo", self.logo, LOGOS)
+        check_word("Garment.back_logo", self.back_logo, LOGOS)
+        check_range("Garment.period", self.period, 0.01, 1.0)
+        check_range("Garment.logo_size", self.logo_size, 0.01, 0.3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +111,10 @@ class Identity:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a word that is not known or a garment worn in the wrong place."""
-        _one_of("Identity.bag", self.bag, BAGS)
-        _one_of("Identity.top.kind", self.top.kind, TOPS)
-        _one_of("Identity.jacket.kind", self.jacket.kind, JACKETS)
-        _one_of("Identity.bottom.kind", self.bottom.kind, BOTTOMS)
+        check_word("Identity.bag", self.bag, BAGS)
+        check_word("Identity.top.kind", self.top.kind, TOPS)
+        check_word("Identity.jacket.kind", self.jacket.kind, JACKETS)
+        check_word("Identity.bottom.kind", self.bottom.kind, BOTTOMS)
 
 
 _SKINS = tuple(map(colour, ("f0cdb4", "e3b594", "d09a75", "b27b54", "8a5a3a", "64402a", "47301f")))

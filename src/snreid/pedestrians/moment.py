@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from snreid.errors import ExperimentError
+from snreid.pedestrians.limits import check_word
 from snreid.pedestrians.randomness import Draws
 
 OCCLUDERS = ("none", "pole", "bin", "box", "passer-by")
@@ -35,12 +36,7 @@ class Moment:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for an unknown occluder or a crop without a person."""
-        if self.occluder not in OCCLUDERS:
-            raise ExperimentError(
-                f"Moment.occluder is one of {', '.join(OCCLUDERS)}",
-                came=repr(self.occluder),
-                repair="take a word of this list",
-            )
+        check_word("Moment.occluder", self.occluder, OCCLUDERS)
         if not 0.2 <= self.zoom <= 3.0 or not 0.3 <= self.stretch <= 3.0:
             raise ExperimentError(
                 "Moment.zoom lies between 0.2 and 3, Moment.stretch between 0.3 and 3",

@@ -2,25 +2,11 @@
 
 from dataclasses import dataclass
 
-from snreid.errors import ExperimentError
+from snreid.pedestrians.limits import check_range, check_word
 from snreid.pedestrians.surface import Colour
 
 WALLS = ("plaster", "bricks", "shops", "hedge", "panels", "tiles", "fence", "doors")
 GROUNDS = ("asphalt", "slabs", "grass", "tiles", "crossing", "gravel", "planks")
-
-
-def check_range(what: str, value: float, low: float, high: float) -> None:
-    """Raise ``ExperimentError`` if ``value`` is outside [low, high]."""
-    if not low <= value <= high:
-        raise ExperimentError(f"{what} lies between {low} and {high}", came=str(value), repair="take a value inside")
-
-
-def check_word(what: str, value: str, options: tuple[str, ...]) -> None:
-    """Raise ``ExperimentError`` if ``value`` is none of ``options``."""
-    if value not in options:
-        raise ExperimentError(
-            f"{what} is one of {', '.join(options)}", came=repr(value), repair="take a word of this list"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

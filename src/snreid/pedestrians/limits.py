@@ -1,0 +1,17 @@
+"""What a value of a drawn picture may be: the two refusals that all its parts share."""
+
+from snreid.errors import ExperimentError
+
+
+def check_range(what: str, value: float, low: float, high: float) -> None:
+    """Raise ``ExperimentError`` if ``value`` is outside [low, high]."""
+    if not low <= value <= high:
+        raise ExperimentError(f"{what} lies between {low} and {high}", came=str(value), repair="take a value inside")
+
+
+def check_word(what: str, value: str, options: tuple[str, ...]) -> None:
+    """Raise ``ExperimentError`` if ``value`` is none of ``options``."""
+    if value not in options:
+        raise ExperimentError(
+            f"{what} is one of {', '.join(options)}", came=repr(value), repair="take a word of this list"
+        )
