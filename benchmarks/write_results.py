@@ -1,6 +1,7 @@
 """Writes docs/results.md and the results block of README.md from the run records in docs/records; ``--check`` only says if they are stale.
 
-A number in the documents comes from a record, a record from ``snreid study --record`` or ``snreid demo``.
+A number in the documents comes from a record, a record from ``snreid study --record`` or ``snreid demo``, and stays as it was written. What is
+said about it (title, a sentence, whether the README shows it, the order) stands in ``docs/records/words.json``.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "docs" / "records"
+WORDS = RECORDS / "words.json"
 BEGIN, END = "<!-- results: written by benchmarks/write_results.py -->", "<!-- end of results -->"
 
 
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 when stale")
     check = parser.parse_args(arguments).check
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
+    records = read_records()
     wanted = {ROOT / "docs" / "results.md": results_page(records), ROOT / "README.md": readme(records)}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
@@ -28,6 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not check:
             path.write_text(wanted[path], encoding="utf-8")
     return int(check and bool(stale))
+
+
+def read_records() -> list[dict[str, Any]]:
+    """The records in the order of ``words.json``, each with its words. Every record must have words and the other way round."""
+    words = json.loads(WORDS.read_text(encoding="utf-8"))
+    files = {path.stem for path in RECORDS.glob("*.json") if path != WORDS}
+    if files != set(words):
+        raise SystemExit(f"docs/records and its words.json differ: {', '.join(sorted(files ^ set(words)))}")
+    return [json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8")) | said for name, said in words.items()]
 
 
 def results_page(records: Sequence[dict[str, Any]]) -> str:
@@ -77,7 +88,7 @@ def _section(record: dict[str, Any]) -> list[str]:
             found = [r for r in record["rows"] if r["scheme"] == scheme and r["target"] == target]
             each = ", ".join(f"{r['seed']}: {100 * r['mAP']:.1f} / {100 * r['rank1']:.1f}" for r in found)
             lines.append(f"| {scheme} | {target} | {each} |")
-    lines += ["", "```", *record.get("commands", [record["provenance"]["command"]]), "```", ""]
+    lines += ["", "```", record["provenance"]["command"], "```", ""]
     versions = ", ".join(f"{k} {v}" for k, v in record["provenance"]["versions"].items() if v)
     commit = (record["provenance"].get("git") or {}).get("commit", "unknown")
     lines.append(f"Commit {commit[:12]}; {versions}; Python {record['provenance']['python']}; {_times(record)}.")
