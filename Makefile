@@ -50,6 +50,7 @@ check: $(READY)
 
 soak: $(READY)
 	$(PYTEST) -m soak --timeout 7200
+	SNREID_EFFORT=20 $(PYTEST) --timeout 7200 tests/test_sampling.py tests/datasets
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py

@@ -1,4 +1,4 @@
-"""Exact evaluation against its physical limit, the blockwise matrix product alone (performance.md, "Evaluation").
+"""Exact evaluation against its physical limit, the blockwise matrix product alone.
 
     python benchmarks/evaluate.py                            # small, under a minute
     python benchmarks/evaluate.py --queries 3368 --gallery 15913 --dimension 2048 --persons 751

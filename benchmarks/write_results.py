@@ -1,7 +1,8 @@
 """Writes docs/results.md and the results block of README.md from the run records in docs/records; ``--check`` only says if they are stale.
 
-A number in the documents comes from a record, a record from ``snreid study --record`` or ``snreid demo``, and stays as it was written. What is
-said about it (title, a sentence, whether the README shows it, the order) stands in ``docs/records/words.json``.
+A number in the documents comes from a record, a record from ``snreid study --record`` or ``snreid demo``, and stays as it
+was written. What is said about it (title, a sentence, whether the README shows it, the order) stands in
+``docs/records/words.json``.
 """
 
 import argparse
@@ -75,10 +76,9 @@ def _section(record: dict[str, Any]) -> list[str]:
         lines.append(record["about"] + "\n")
     for metric in ("mAP", "rank-1"):
         lines += [_table(record, metric), ""]
-    lines += [
-        "| difference to the first row | " + " | ".join(_columns(record)) + " |",
-        "|---" * (1 + len(_columns(record))) + "|",
-    ]
+    if len(_schemes(record)) > 1:
+        lines.append("| difference to the first row | " + " | ".join(_columns(record)) + " |")
+        lines.append("|---" * (1 + len(_columns(record))) + "|")
     for scheme in _schemes(record)[1:]:
         cells = [_difference(_cell(record, "mAP", scheme, column)) for column in _columns(record)]
         lines.append(f"| {scheme}, mAP | " + " | ".join(cells) + " |")

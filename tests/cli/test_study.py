@@ -52,3 +52,14 @@ def test_a_row_of_its_own_has_a_name_and_flags_that_the_others_do_not_have(
 def test_a_row_that_cannot_be_is_refused_by_its_words(row: str) -> None:
     with pytest.raises(ExperimentError):
         main(["--recipe", row, "-s", SOURCE, "-t", TARGET, *FLAGS])
+
+
+def test_a_study_does_not_take_one_seed_in_silence() -> None:
+    with pytest.raises(ExperimentError, match=r"--seeds 0 1 2"):
+        main(["--recipe", "snr", "--seed", "3", "-s", SOURCE, "-t", TARGET, *FLAGS])
+
+
+def test_a_flag_that_one_recipe_lacks_is_explained_with_the_row(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--recipe", "snr", "baseline", "--losses.2.form", "code", "-s", SOURCE, "-t", TARGET, *FLAGS])
+    assert "the row 'baseline'" in capsys.readouterr().err

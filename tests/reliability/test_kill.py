@@ -119,19 +119,40 @@ def test_a_run_killed_fifty_times_ends_with_the_same_bits(tmp_path: Path, recipe
     assert_same_run(out, tmp_path / "whole", epochs * BATCHES)
 
 
+def stop(words: list[str], out: Path, step: int, wait: float = 0.0) -> None:
+    """SIGTERM ``wait`` seconds after ``step`` was logged: exit 143 within ten seconds, the step that was logged last is saved."""
+    process = start(words)
+    caught = wait_until(process, lambda: logged_step(out) >= step)
+    time.sleep(wait)
+    asked = time.monotonic()
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert caught and time.monotonic() - asked < 10
+    assert process.returncode == 143 and "start the same command again" in said, said
+    assert step <= saved_step(out) == logged_step(out)
+
+
 @pytest.mark.slow
 def test_sigterm_saves_the_very_step_within_ten_seconds_and_the_rest_comes_out_the_same(
     whole: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "stopped"
     words = command(out, EPOCHS)  # saves once a minute: what is there after the signal was saved because of it
-    process = start(words)
-    assert wait_until(process, lambda: logged_step(out) >= 6)
-    asked = time.monotonic()
-    process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert time.monotonic() - asked < 10
-    assert process.returncode == 143 and "start the same command again" in said
-    assert 6 <= saved_step(out) == logged_step(out) < EPOCHS * BATCHES
+    stop(words, out, 6)
+    assert saved_step(out) < EPOCHS * BATCHES
     assert main(words) == 0
     assert_same_run(out, whole, EPOCHS * BATCHES)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_sigterm_at_twenty_instants_changes_no_bit(tmp_path: Path) -> None:
+    epochs, stops, dice = 100, 20, random.Random(20)
+    assert main(command(tmp_path / "whole", epochs)) == 0
+    out = tmp_path / "stopped"
+    words = command(out, epochs)
+    for number in range(1, stops + 1):
+        last = epochs * BATCHES * number * 3 // (4 * stops)
+        stop(words, out, dice.randint(saved_step(out) + 1, max(saved_step(out) + 1, last)), dice.uniform(0, 0.05))
+    assert main(words) == 0
+    assert_same_run(out, tmp_path / "whole", epochs * BATCHES)

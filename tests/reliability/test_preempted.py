@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from snreid.runs import open_run
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
 from tiny import FLAGS, OPTIONS
+from two_processes import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -41,12 +41,9 @@ def command(out: Path, *, epochs: int = EPOCHS, persons: int = 3, workers: int =
 
 def start(words: Sequence[str], processes: int = 1) -> list[subprocess.Popen[str]]:
     """``snreid`` in one or more processes that know of each other, each the head of a group of its own (its loader workers)."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     if processes > 1:
-        environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        environment |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "snreid", *words],

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,21 +14,16 @@ from snreid.models.weights import load_model
 from snreid.runs import open_run
 from snreid.training.log import read_metrics
 from tiny import FLAGS, SOURCE, TARGET
+from two_processes import free_port
 
 pytestmark = pytest.mark.slow
-
-
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
 
 
 def both(*words: str) -> subprocess.CompletedProcess[str]:
     """``snreid`` with ``words``, in two processes."""
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port"]
     done = subprocess.run(
-        [sys.executable, *launcher, free_port(), "-m", "snreid", *words],
+        [sys.executable, *launcher, str(free_port()), "-m", "snreid", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 """``snreid study``: several recipes, several seeds, one budget, one table."""
 
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -103,5 +104,14 @@ def _experiment(row: str, request: Request, sources: "tuple[DataSet, ...]", word
     known = recipes.all_recipes()
     if name not in known:
         raise ExperimentError(f"A recipe is one of {', '.join(known)}", came=repr(name), repair="see snreid recipes")
+    if any(word.split("=")[0] == "--seed" for word in (*words, *own)):
+        raise ExperimentError("A study takes the seeds of all its rows", came="--seed", repair="write --seeds 0 1 2")
     named = ["--recipe", own_name.strip()] if colon else []
-    return overridden(replace(known[name](request.preset), sources=sources), [*words, *own, *named])
+    try:
+        return overridden(replace(known[name](request.preset), sources=sources), [*words, *own, *named])
+    except SystemExit:
+        print(
+            f'(That was the row {row!r}. A flag that only some recipes know belongs into a row of its own: "{name}: {name} --FLAG VALUE".)',
+            file=sys.stderr,
+        )
+        raise
