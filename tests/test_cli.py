@@ -1,6 +1,10 @@
 """The command itself: help, exit codes, and wrong requests: each answered by rule, value and repair, never by a traceback."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,10 +60,10 @@ WRONG = [
     ("train snr -s noon --seed -1", ["-1"]),
     ("train snr -s noon:persons=3", ["'persons'", "did you mean 'test_persons'?"]),
     ("train snr -s noon:train_persons", ["name=value", "give train_persons=VALUE"]),
-    ("train snr -s noon:train_persons=lots", ["train_persons must be a int", "'lots'"]),
+    ("train snr -s noon:train_persons=lots", ["train_persons must be an integer", "'lots'"]),
     ("train snr -s noon noon", ["named once", "noon, noon"]),
     ("train snr -s noon --workers -1", ["must not be negative", "--workers -1"]),
-    ("train snr -s noon --device tpu", ["auto, cpu or cuda", "'tpu'"]),
+    ("train snr -s noon --device tpu", ["auto, cpu, cuda or cuda:N", "'tpu'"]),
     ("train snr -s market1501 --root NOWHERE", ["market1501 needs a folder", "NOWHERE"]),
     ("train snr -s noon -t market1501 --root NOWHERE", ["market1501 needs a folder", "NOWHERE"]),
     ("train snr -s lost.csv --root NOWHERE", ["lost.csv"]),
@@ -89,6 +93,15 @@ WRONG = [
     ("extract NOWHERE a.jpg", ["experiment.json", "NOWHERE"]),
     ("extract RUN lost.jpg", ["lost.jpg", "does not exist"]),
     ("extract RUN EMPTY", ["Extraction needs images", "EMPTY"]),
+    ("extract RUN a.jpg --device tpu", ["auto, cpu, cuda or cuda:N", "'tpu'"]),
+    ("train FILE.json --preset paper", ["all its settings", "--preset paper with FILE.json", "leave --preset out"]),
+    ("train --epochs 2 -s noon", ["comes first", "--epochs", "snreid train snr --source noon"]),
+    ("train --epochs 1 snr -s noon", ["warm-up must end", "1 warm-up epochs of 1"]),
+    ("train --source noon --epochs 1 snr", ["warm-up must end", "1 warm-up epochs of 1"]),
+    ("train --recipe snr baseline -s noon --epochs 1", ["warm-up must end"]),
+    ("train --epochs 2 nowhere.json", ["must be JSON", "nowhere.json"]),
+    ("data list --bogus", ["Unrecognized options", "--bogus"]),
+    ("data list noon", ["Unrecognized options", "noon"]),
     ("data chekc market1501", ["check, make, sheet or list", "'chekc'"]),
     ("data check market1502", ["'market1502'", "did you mean 'market1501'?"]),
     ("data make OUT --domain moon", ["moon"]),
@@ -128,6 +141,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (Interrupted("Stop"), 143, "snreid: Stop."),
         (KeyboardInterrupt(), 130, "snreid: stopped"),
         (PermissionError(13, "Permission denied", "/locked"), 1, "Permission denied: '/locked'"),
+        (OSError(28, "No space left on device"), 1, "Found: [Errno 28] No space left on device. To repair"),
         (SystemExit(5), 5, ""),
         (SystemExit("words"), 2, ""),
     ],
@@ -145,12 +159,48 @@ def test_what_ends_a_command_becomes_its_exit_code(
     assert shown in capsys.readouterr().err
 
 
-def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mistake", [ZeroDivisionError, OSError])
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch, mistake: type[Exception]) -> None:
     class Module:
         @staticmethod
         def main(words: list[str]) -> int:
-            raise ZeroDivisionError
+            raise mistake  # an OSError without a number is not the system's
 
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: Module)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(mistake):
         main(["recipes"])
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["data", "list"]])
+def test_a_reader_that_has_gone_is_no_failure(words: list[str], unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "snreid", *words],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
+    words = ["data", "check", "market1501", "--json", "--root"]
+    done = subprocess.run(
+        [sys.executable, "-m", "snreid", *words, os.fsdecode(bytes(tmp_path) + b"/\xff")],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    assert done.returncode == 1
+    assert rb"\udcff" in done.stdout
+    assert json.loads(done.stdout)["ok"] is False

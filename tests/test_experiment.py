@@ -40,7 +40,7 @@ def test_a_file_is_read_in_a_process_that_has_loaded_nothing_else() -> None:
     ("change", "words"),
     [
         ({"epoch": 3}, "did you mean 'epochs'?"),
-        ({"epochs": "3"}, "experiment.epochs must be a int"),
+        ({"epochs": "3"}, "experiment.epochs must be an integer"),
         ({"losses": [{"kind": "Triplett"}]}, "did you mean 'Triplet'?"),
         ({"sources": [{"kind": "Market1502"}]}, "did you mean 'Market1501'?"),
         ({"schedule": {"kind": "Adam"}}, "experiment.schedule must be one of"),

@@ -21,8 +21,8 @@ from PIL import Image
 
 from snreid import images
 from snreid.errors import DataError, ExperimentError
-from snreid.images import BadImage, FileImage, check_images, examine, read_image, resize, without, write_bad_list
-from snreid.records import Sample, Split
+from snreid.images import BadImage, FileImage, examine, read_bad_list, read_image, resize, write_bad_list
+from snreid.records import Sample
 
 Pixels = NDArray[np.uint8]
 LOSSLESS = (("PNG", "png"), ("BMP", "bmp"), ("TIFF", "tif"), ("PPM", "ppm"), ("WEBP", "webp"))
@@ -255,15 +255,13 @@ def test_a_hundred_damaged_files_are_listed_and_nothing_crashes(
     originals = [encoded(picture, "JPEG"), encoded(picture[..., 0], "JPEG"), encoded(picture, "PNG")]
     paths = [written(tmp_path, f"{i:03d}.jpg", damaged(originals[i % 3], rng)) for i in range(100)]
     good = [written(tmp_path, f"good{i}.jpg", data) for i, data in enumerate(originals)]
-    split = Split(tuple(Sample(FileImage(str(path)), 1, 1) for path in [*paths, *good]))
-    bad = check_images(split.samples, workers=2)
+    found = list(examine([Sample(FileImage(str(path)), 1, 1) for path in [*paths, *good]], workers=2))
+    bad = [one.bad for one in found if one.bad is not None]
     refused = {str(path) for path in paths if _is_refused(path)}
     assert {one.name for one in bad} == refused
     assert len(bad) == len(refused) > 40
     assert all(one.reason and one.name not in one.reason for one in bad)
-    left = without(split, bad)
-    assert len(left) == len(split) - len(bad)
-    assert [s.image.name for s in left.samples][-3:] == [str(path) for path in good]
+    assert all(one.bad is None and one.digest for one in found[-3:])
 
 
 def _is_refused(path: Path) -> bool:
@@ -291,6 +289,19 @@ def test_the_list_of_bad_files_is_one_json_object_a_line(tmp_path: Path) -> None
     lines = (tmp_path / "bad_files.jsonl").read_text().splitlines()
     assert [BadImage(**json.loads(line)) for line in lines] == list(bad)
     assert [path.name for path in tmp_path.iterdir()] == ["bad_files.jsonl"]
+    assert read_bad_list(tmp_path / "bad_files.jsonl") == bad
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [b'{"name": "b.jpg", "rea', b"\xff\xfe\0", b"[" * 9999, b"3", b'{"name": 3, "reason": "x"}', b'{"name": "b"}'],
+)
+def test_of_a_torn_list_the_whole_lines_are_read(tmp_path: Path, torn: bytes) -> None:
+    path, whole = tmp_path / "bad_files.jsonl", BadImage("a.jpg", "is empty")
+    assert read_bad_list(path) == ()
+    write_bad_list(path, [whole])
+    path.write_bytes(path.read_bytes() + torn + b"\n" + path.read_bytes())
+    assert read_bad_list(path) == (whole, whole)
 
 
 def test_examining_keeps_order_counts_and_knows_equal_pictures(picture: Pixels, tmp_path: Path) -> None:

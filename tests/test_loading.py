@@ -1,5 +1,6 @@
 """Pixels of a split: the same from memory, from disk and from worker processes; bad images are all listed."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 import torch
 
 from snreid.errors import DataError
-from snreid.images import FileImage, read_image, resize
-from snreid.loading import PixelCache, PixelStore
+from snreid.images import BadImage, FileImage, read_image, resize
+from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad
 from snreid.records import Sample, Split
 from tiny import drawn, picture_files
 
@@ -47,7 +48,8 @@ def test_bad_images_are_all_named_with_a_reason_and_can_be_left_out(tmp_path: Pa
     assert [one.name for one in bad] == [str(paths[i]) for i in (1, 3, 5)]
     assert "does not exist" in bad[1].reason
     assert all(one.name not in one.reason for one in bad)
-    left = store.without(bad)
+    assert store.open() == bad, "a second opening forgets them"
+    left = store.only(store.good)
     good = [paths[i] for i in (0, 2, 4, 6)]
     assert [s.image.name for s in left.split.samples] == [str(p) for p in good]
     (pixels,) = left.batches([np.array([3, 1])])
@@ -61,8 +63,36 @@ def test_a_part_of_a_store_keeps_what_is_decoded(tmp_path: Path) -> None:
     whole = one_by_one(paths, np.arange(5))
     for path in paths:
         path.unlink()
-    (pixels,) = store.only(np.array([4, 2])).batches([np.array([0, 1])])
+    part = store.only(np.array([4, 2, 0]))
+    (pixels,) = part.batches([np.array([0, 1])])
     assert torch.equal(pixels, whole[[4, 2]])
+    (pixels,) = part.only(np.array([2, 1])).batches([np.array([0, 1, 0])])
+    assert torch.equal(pixels, whole[[0, 2, 0]])
+
+
+def test_decoded_images_are_in_memory_once_whatever_part_of_them_is_used(tmp_path: Path) -> None:
+    store = PixelStore(split_of(picture_files(tmp_path, 5)), HEIGHT, WIDTH)
+    store.open()
+    assert store.only(np.arange(5)) is store
+    part = store.only(np.array([4, 2]))
+    assert part._pixels is store._pixels and part.only(np.array([1]))._pixels is store._pixels
+
+
+def test_a_part_knows_which_of_its_images_are_bad(tmp_path: Path) -> None:
+    paths = picture_files(tmp_path, 5, damaged=(1, 3))
+    store = PixelStore(split_of(paths), HEIGHT, WIDTH)
+    store.open()
+    part = store.only(np.array([3, 0, 4]))
+    assert [one.name for one in part.open()] == [str(paths[3])] and part.good.tolist() == [1, 2]
+
+
+def test_a_torn_list_of_bad_files_is_written_anew_from_what_can_be_read(tmp_path: Path) -> None:
+    first, second = BadImage("a.png", "is empty"), BadImage("b.png", "is damaged")
+    list_bad([first], 9, tmp_path, skip=True)
+    path = tmp_path / BAD_FILES
+    path.write_bytes(path.read_bytes() + b'{"name": "c.png", "rea')
+    list_bad([second], 9, tmp_path, skip=True)
+    assert [json.loads(line)["name"] for line in path.read_text().splitlines()] == ["a.png", "b.png"]
 
 
 def test_an_image_that_goes_bad_later_is_named(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from snreid.provenance import git_state, provenance
 
 
 def test_it_is_json_and_names_what_decides_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["/somewhere/snreid", "train", "snr", "--seed", "3"])
+    monkeypatch.setattr("sys.argv", ["/somewhere/snreid", "train", "snr", "--seed", "3", "--recipe", "a b: snr --x 1"])
     found = json.loads(json.dumps(provenance()))
-    assert found["command"] == "snreid train snr --seed 3"
+    assert found["command"] == "snreid train snr --seed 3 --recipe 'a b: snr --x 1'"
     assert {"snreid", "torch", "timm", "numpy"} <= set(found["versions"])
     assert found["versions"]["torch"]
     assert found["started"].endswith("+00:00")

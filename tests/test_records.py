@@ -1,9 +1,12 @@
 """Splits and scores: the means against loops over queries."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from snreid.records import NO_CAMERA, Sample, Scores, Split
+from snreid.images import FileImage
+from snreid.records import NO_CAMERA, DataSet, ReIDData, Sample, Scores, Split, fingerprint
 from tiny import drawn
 
 
@@ -42,6 +45,47 @@ def test_a_split_gives_its_labels_as_arrays_in_its_order() -> None:
     assert len(split) == 3
     assert split.persons.tolist() == [3, 1, 3] and split.persons.dtype == np.int64
     assert split.cameras.tolist() == [1, -1, 2] and split.cameras.dtype == np.int64
+
+
+def files(folder: str, labels: list[tuple[str, int, int]]) -> Split:
+    return Split(tuple(Sample(FileImage(f"{folder}/{name}"), person, camera) for name, person, camera in labels))
+
+
+LABELS = [("train/a.png", 1, 1), ("train/b.png", 2, 1)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [("train/a.png", 1, 1), ("train/c.png", 2, 1)],
+        [("train/a.png", 1, 1), ("train/b.png", 3, 1)],
+        [("train/a.png", 1, 1), ("train/b.png", 2, 2)],
+        LABELS[::-1],
+        LABELS[:1],
+    ],
+)
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_a_fingerprint_sees_names_persons_cameras_and_order(other: list[tuple[str, int, int]], anywhere: bool) -> None:
+    mine = fingerprint(files("/x", LABELS), anywhere=anywhere)
+    assert mine == fingerprint(files("/x", list(LABELS)), anywhere=anywhere)
+    assert mine != fingerprint(files("/x", other), anywhere=anywhere)
+    assert mine != fingerprint(files("/x", LABELS), files("/x", LABELS), anywhere=anywhere)
+
+
+def test_only_if_asked_a_fingerprint_overlooks_that_everything_moved() -> None:
+    here, there = files("/x", LABELS), files("/y/z", LABELS)
+    assert fingerprint(here) != fingerprint(there)
+    assert fingerprint(here, anywhere=True) == fingerprint(there, anywhere=True)
+
+
+def test_a_data_set_is_its_own_collection_unless_it_says_otherwise() -> None:
+    class Plain(DataSet):
+        name = "mine"
+
+        def read(self, root: Path) -> ReIDData:
+            raise NotImplementedError
+
+    assert Plain().collection == "mine"
 
 
 def test_an_empty_split_has_empty_labels() -> None:

@@ -1,7 +1,7 @@
 """A run folder: what training leaves there, what it refuses to mix, and how it is read back."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +9,19 @@ import pytest
 import torch
 
 import snreid
+from snreid import runs
 from snreid.errors import CheckpointError, DataError, ExperimentError
+from snreid.images import FileImage, resize
 from snreid.loading import PixelCache
 from snreid.losses import CrossEntropy
 from snreid.models.weights import load_model
-from snreid.records import DataSet, ReIDData
-from snreid.runs import Run, embed_target, open_run, train
+from snreid.records import ReIDData, Sample, Split
+from snreid.runs import Run, open_run, train
 from snreid.sampling import Sampling
 from snreid.sources import Validation
+from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
-from tiny import ALONE, console, data_of, drawn, experiment, machine, picture_files, trained
+from tiny import ALONE, Files, console, drawn, experiment, machine, trained
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +74,95 @@ def test_a_folder_holds_one_experiment(run: Run) -> None:
     assert open_run(run.folder).experiment.seed == 0
 
 
+def forget(folder: Path, part: str, field: str) -> None:
+    """Take a field out of a run's record, as if an earlier version had written it."""
+    record = json.loads((folder / "experiment.json").read_text())
+    del record[part][field]
+    (folder / "experiment.json").write_text(json.dumps(record))
+
+
+@pytest.fixture
+def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a run of ``Files`` that is trained, but for its weights: the next start goes on from its last checkpoint."""
+
+    def power_cut(*_: object) -> None:
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save_model", power_cut)
+        with pytest.raises(RuntimeError, match="power cut"):
+            resumed(tmp_path / "run")
+    return tmp_path / "run"
+
+
+def resumed(folder: Path) -> Run:
+    return trained(folder, sources=(Files(folder=folder.parent / "data"),))
+
+
+def test_a_run_of_an_earlier_version_without_a_newer_setting_goes_on(cut: Path) -> None:
+    forget(cut, "experiment", "metric")
+    checkpoints = CheckpointStore(cut / "checkpoints")
+    state = checkpoints.load()
+    assert state is not None
+    older = {name: value for name, value in state.values["experiment"].items() if name != "metric"}
+    checkpoints.save(replace(state, values={**state.values, "experiment": older}))
+    assert resumed(cut).finished
+    assert open_run(cut).record["experiment"]["metric"] == "cosine"
+
+
+def test_checkpoints_of_another_experiment_are_not_gone_on_with(cut: Path) -> None:
+    checkpoints = CheckpointStore(cut / "checkpoints")
+    state = checkpoints.load()
+    assert state is not None
+    for other in ({**state.values["experiment"], "seed": 7}, {"kind": "Nothing"}, None):
+        checkpoints.save(replace(state, values={**state.values, "experiment": other}))
+        with pytest.raises(CheckpointError, match="belong to other settings"):
+            resumed(cut)
+
+
+def test_a_finished_run_of_an_earlier_version_is_taken(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    forget(run.folder, "experiment", "metric")
+    before = (run.folder / "model.safetensors").stat().st_mtime_ns
+    assert trained(run.folder).finished
+    assert (run.folder / "model.safetensors").stat().st_mtime_ns == before
+
+
+def changed(samples: list[Sample], how: str) -> list[Sample]:
+    """As many images and persons: two labels swapped, or a file replaced, or all files moved."""
+    if how == "labels":
+        return [replace(samples[0], person=2), *samples[1:4], replace(samples[4], person=1), *samples[5:]]
+    paths = [Path(sample.image.name) for sample in samples]
+    moved = paths[0].parents[1] / "elsewhere"
+    moved.mkdir(exist_ok=True)
+    names = [moved / path.name for path in paths] if how == "moved" else [moved / "new.png", *paths[1:]]
+    for name, path in zip(names, paths, strict=True):
+        if name != path:
+            name.write_bytes(path.read_bytes())
+    return [replace(s, image=FileImage(str(name))) for s, name in zip(samples, names, strict=True)]
+
+
+@pytest.mark.parametrize("how", ["labels", "file", "moved"])
+def test_a_run_goes_on_with_the_same_images_only_wherever_they_are(
+    cut: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    read, saved = Files.read, (cut / "experiment.json").read_text()
+
+    def other(source: Files, root: Path) -> ReIDData:
+        data = read(source, root)
+        return replace(data, train=Split(tuple(changed(list(data.train.samples), how))))
+
+    monkeypatch.setattr(Files, "read", other)
+    if how == "moved":
+        assert resumed(cut).finished
+        return
+    with pytest.raises(DataError, match="as many images and persons, but other files or labels"):
+        resumed(cut)
+    assert (cut / "experiment.json").read_text() == saved
+    forget(cut, "training", "fingerprint")  # a run of an earlier version has only its counts to go by
+    assert resumed(cut).finished and open_run(cut).record["training"]["fingerprint"]
+
+
 def test_a_request_that_failed_at_its_start_does_not_bar_the_corrected_one(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="the sources have 6"):
         trained(tmp_path / "run", sampling=Sampling(persons=7, images=2))
@@ -109,23 +201,6 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, content: str | None)
     assert caught.value.exit_code == 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Files(DataSet):
-    """Six people with four pictures each, in files; ``damaged`` of them cut short."""
-
-    folder: Path
-    damaged: tuple[int, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return "files"
-
-    def read(self, root: Path) -> ReIDData:
-        paths = picture_files(self.folder, 24, damaged=self.damaged)
-        data = data_of(paths, [1 + i // 4 for i in range(24)], [1 + i % 2 for i in range(24)])
-        return replace(data, query=data.train, gallery=data.train)
-
-
 def test_bad_images_stop_a_run_before_training_and_are_all_listed(tmp_path: Path) -> None:
     source, out = Files(folder=tmp_path / "data", damaged=(2, 9)), tmp_path / "run"
     with pytest.raises(DataError, match=r"2 of 24 are not.*002\.png.*009\.png.*--skip-bad"):
@@ -152,18 +227,6 @@ def test_nothing_but_bad_images_is_an_error(tmp_path: Path) -> None:
         train(experiment(sources=(source,)), machine(tmp_path / "run", skip_bad=True), group=ALONE, console=console())
 
 
-def test_a_target_is_embedded_without_its_bad_images(run: Run, tmp_path: Path) -> None:
-    data = Files(folder=tmp_path / "data", damaged=(5,)).read(Path())
-    embedder, talk = run.embedder(), console()
-    with pytest.raises(DataError, match=r"1 of 24 are not.*005\.png"):
-        embed_target(embedder, (32, 16), data, machine(tmp_path / "out"), console=talk)
-    found = embed_target(
-        embedder, (32, 16), data, machine(tmp_path / "out", skip_bad=True), console=talk, pixels=PixelCache()
-    )
-    assert len(found.query.embeddings) == len(found.gallery.names) == 23
-    assert not any("005.png" in name for name in found.query.names)
-
-
 def test_the_best_epoch_on_held_out_source_people_is_what_is_kept(tmp_path: Path) -> None:
     chosen = Validation(fraction=0.25, every=1)
     run = trained(
@@ -175,3 +238,22 @@ def test_the_best_epoch_on_held_out_source_people_is_what_is_kept(tmp_path: Path
     assert f"(epoch {int(best['epoch'])}, mAP {best['validation_mAP']:.4f})" in run.record["finished"]["checkpoint"]
     assert run.record["training"]["persons"] == 12
     assert not (run.folder / "checkpoints").exists()
+
+
+def test_with_held_out_people_every_image_keeps_its_own_pixels(tmp_path: Path) -> None:
+    sources = (drawn(train_persons=8), drawn(train_persons=8, people="dusk"))
+    chosen = experiment(sources=sources, validation=Validation(fraction=0.5))
+    pixels = PixelCache()
+    training, store, held = runs._training_set(chosen, machine(tmp_path), pixels, ALONE, console())
+    assert held is not None and len(training.split) == len(held.images.split) == 32
+    for images, decoded in ((training, store), (held.images, held.store)):
+        (found,) = decoded.batches([np.arange(32)])
+        for sample, one in zip(images.split.samples, found, strict=True):
+            assert np.array_equal(one.numpy().transpose(1, 2, 0), resize(sample.image.read(), 32, 16))
+
+
+def test_held_out_people_of_one_camera_are_refused_before_training(tmp_path: Path) -> None:
+    source = Files(folder=tmp_path / "data", cameras=1)
+    with pytest.raises(DataError, match=r"two cameras see.*--validation\.fraction 0"):
+        trained(tmp_path / "run", sources=(source,), validation=Validation(fraction=0.5, every=2))
+    assert not (tmp_path / "run" / "metrics.jsonl").exists() and not (tmp_path / "run" / "experiment.json").exists()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import examples
 from snreid.errors import ExperimentError
 from snreid.sampling import IdentityBatches, Sampling
 
@@ -41,7 +42,7 @@ def people_of(batch: np.ndarray, found: Labels, images: int) -> list[int]:
 @given(
     found=labels(), wanted=st.integers(2, 8), images=st.integers(2, 4), seed=st.integers(0, 2**32 - 1), data=st.data()
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_batches_hold_p_people_with_k_images_balanced_and_complete(
     found: Labels, wanted: int, images: int, seed: int, data: st.DataObject
 ) -> None:
@@ -77,7 +78,7 @@ def test_batches_hold_p_people_with_k_images_balanced_and_complete(
 
 
 @given(found=labels(), world=st.sampled_from([1, 2, 3]), per=st.integers(2, 3), seed=st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_the_shares_of_all_processes_are_the_batch_of_one(found: Labels, world: int, per: int, seed: int) -> None:
     persons = world * per
     if persons > found.persons.max() + 1:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snreid.errors import DataError, ExperimentError
+from snreid.images import FileImage
 from snreid.records import NO_CAMERA, ReIDData, Sample, Split
 from snreid.sources import TrainingSet, Validation, hold_out, join, validation_split
 from tiny import drawn
@@ -65,7 +66,7 @@ def test_a_part_counts_its_identities_anew() -> None:
 def test_held_out_identities_are_a_share_of_each_source_and_never_trained_on() -> None:
     big = [source(name, [(p, c) for p in range(1, n + 1) for c in (1, 2)]) for name, n in (("noon", 20), ("dusk", 10))]
     joined = join(big)
-    kept, held = hold_out(joined, 0.2, seed=3)
+    kept, held = (joined.only(part) for part in hold_out(joined, 0.2, seed=3))
     assert [len(set(held.persons[held.sources == n].tolist())) for n in (0, 1)] == [4, 2]
     names = {s.image.name for s in kept.split.samples}, {s.image.name for s in held.split.samples}
     assert not names[0] & names[1] and len(names[0] | names[1]) == 60
@@ -74,9 +75,36 @@ def test_held_out_identities_are_a_share_of_each_source_and_never_trained_on() -
     assert kept.identities == 24 and held.identities == 6
 
     def chosen(seed: int) -> list[int]:
-        return [s.person for s in hold_out(joined, 0.2, seed)[1].split.samples]
+        return hold_out(joined, 0.2, seed)[1].tolist()
 
     assert chosen(3) == chosen(3) and len({tuple(chosen(s)) for s in range(5)}) > 1
+
+
+def test_positions_are_held_out_whatever_the_images_are_called() -> None:
+    once = source("noon", [(p, c) for p in range(1, 9) for c in (1, 2)])
+    joined = join([once, replace(once, name="dusk")])  # every name is there twice
+    kept, held = hold_out(joined, 0.25, seed=3)
+    assert sorted([*kept, *held]) == list(range(32)) and len(held) == 8
+    assert (np.diff(kept) > 0).all() and (np.diff(held) > 0).all()
+    assert not set(joined.persons[kept]) & set(joined.persons[held])
+
+
+def test_a_fingerprint_sees_every_image_and_label_but_not_where_the_sources_are() -> None:
+    def at(folder: str, labels: list[tuple[int, int]], start: int = 0) -> TrainingSet:
+        """Two sources of files in a folder."""
+        both = []
+        for name in ("one", "two"):
+            images = (FileImage(f"{folder}/{name}/{start + i}.png") for i in range(len(labels)))
+            samples = tuple(Sample(image, *label) for image, label in zip(images, labels, strict=True))
+            both.append(ReIDData(name, Split(samples), Split(()), Split(())))
+        return join(both)
+
+    labels = [(1, 1), (1, 2), (2, 1), (2, 2)]
+    mine = at("/here", labels).fingerprint
+    assert mine == at("/elsewhere/data", labels).fingerprint
+    assert mine != at("/here", labels, start=1).fingerprint
+    assert mine != at("/here", [(1, 1), (1, 2), (3, 1), (3, 2)]).fingerprint
+    assert mine != at("/here", [(1, 1), (1, 2), (2, 1), (2, 1)]).fingerprint
 
 
 def test_too_few_to_hold_out_is_refused_with_the_numbers() -> None:

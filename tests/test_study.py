@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from snreid.errors import ExperimentError
-from snreid.figures import text_table
-from snreid.recipes import all_recipes
-from snreid.study import DESCRIPTIONS, Study, StudyResult, label, report, run_study, score_runs, write_record
-from tiny import ALONE, console, drawn, experiment, machine, trained
-
-LABELS = ["Baseline", "Baseline-A-IN", "Baseline-IBN", "Baseline-A-SN", "Baseline-IN", "SNR w/o L_SNR", "SNR"]
+from snreid.datasets import CUHK03, Market1501
+from snreid.errors import DataError, ExperimentError
+from snreid.evaluation import read_features
+from snreid.figures import render_report, text_table
+from snreid.records import DataSet, ReIDData, Split
+from snreid.results import features_path
+from snreid.rows import DESCRIPTIONS
+from snreid.study import Study, StudyResult, report, run_study, score_runs, write_record
+from tiny import ALONE, Files, console, drawn, experiment, machine, picture_files, trained
 
 
 def study_of(*names: str, seeds: tuple[int, ...] = (0,)) -> Study:
@@ -60,7 +62,8 @@ def test_finished_runs_give_the_same_result_wherever_they_are(done: tuple[StudyR
 def test_the_report_knows_seen_from_unseen_and_shows_rank_lists(done: tuple[StudyResult, Path]) -> None:
     page = report(done[0], examples=("dusk",), commands=("snreid study",))
     assert [(d.name, d.seen, d.description) for d in page.domains] == [("noon", True, ""), ("dusk", False, "Low sun.")]
-    assert page.trained_on == "noon" and page.baseline == "Baseline"
+    assert page.trained_on == "noon" and page.baseline == "Baseline" and page.notes == ()
+    assert [s.description for s in page.schemes] == [DESCRIPTIONS["baseline"], DESCRIPTIONS["snr"]]
     assert page.examples and all([name for name, _ in one.lists] == ["Baseline", "SNR"] for one in page.examples)
     assert {r.name: r.seeds for r in page.runs} == {"Baseline": (0, 1), "SNR": (0, 1)}
     table = text_table(page.table())
@@ -79,9 +82,69 @@ def test_the_record_holds_every_single_score(done: tuple[StudyResult, Path], tmp
     assert set(record["experiments"]) == {"Baseline", "SNR"}
 
 
-def test_labels_are_the_papers_and_an_own_name_stays() -> None:
-    assert [label(row("small")) for row in all_recipes().values()] == LABELS == list(DESCRIPTIONS)
-    assert label(replace(experiment("snr"), recipe="snr-code")) == "snr-code"
+def seen(sources: tuple[DataSet, ...], *targets: DataSet) -> list[bool]:
+    """Which targets a report calls seen."""
+    study = Study(title="t", experiments=(experiment(sources=sources),), targets=targets, descriptions={})
+    data = tuple(ReIDData(target.name, Split(()), Split(()), Split(())) for target in targets)
+    return [domain.seen for domain in report(StudyResult(study, data, {"Baseline": {}}, {})).domains]
+
+
+def test_what_the_sources_cameras_took_is_seen_whatever_its_name_is() -> None:
+    noon = (drawn("noon"),)
+    assert seen(noon, drawn("noon", people="dusk"), drawn("dusk", people="noon"), drawn("noon")) == [True, False, True]
+    assert seen((CUHK03(),), CUHK03(boxes="labelled"), Market1501()) == [True, False]
+    assert seen((CUHK03(boxes="labelled"),), CUHK03()) == [True]
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, StudyResult, Path]:
+    """A study whose target lost three of its images: queries and gallery images both."""
+    out = tmp_path_factory.mktemp("damaged")
+    target = Files(folder=out / "data", damaged=(0, 6, 13))
+    study = replace(study_of("baseline", "snr"), targets=(target, drawn("dusk")))
+    with pytest.raises(DataError, match="3 of 40 are not"):  # of both targets
+        run_study(study, machine(out / "runs"), group=ALONE, console=console())
+    return study, run_study(study, machine(out / "runs", skip_bad=True), group=ALONE, console=console()), out
+
+
+def test_a_report_is_of_the_images_that_were_scored(damaged: tuple[Study, StudyResult, Path]) -> None:
+    _, result, out = damaged
+    page = report(result, examples=("files", "dusk"))
+    (domain, other), bad = page.domains, {str(out / "data" / f"{n:03d}.png") for n in (0, 6, 13)}
+    assert domain.query is not None and len(domain.query) == 21 and other.query == result.data[1].query
+    assert not {sample.image.name for sample in (*domain.samples, *domain.query.samples)} & bad
+    assert page.notes == ("files: 3 images could not be read and were left out.",)
+    for example in page.examples:
+        for name, ranks in example.lists:
+            query, gallery = read_features(features_path(result.runs[name][0].folder, example.domain))
+            assert example.sample.image.name == query.names[ranks.query]
+            positions = [int(i) for i in ranks.gallery]
+            assert [example.gallery.samples[i].image.name for i in positions] == [gallery.names[i] for i in positions]
+    assert "3 images could not be read" in render_report(page)
+
+
+def test_scores_without_bad_images_are_not_made_again(damaged: tuple[Study, StudyResult, Path]) -> None:
+    study, result, out = damaged
+    before = {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*.npz")}
+    again = run_study(study, machine(out / "runs", skip_bad=True), group=ALONE, console=console())
+    assert {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*.npz")} == before and len(before) == 8
+    assert again.data[0] == result.data[0] and again.left_out == result.left_out
+
+
+def test_scores_of_an_image_that_went_bad_in_between_are_no_table(tmp_path: Path) -> None:
+    target = Files(folder=tmp_path / "data")
+    study = replace(study_of("baseline"), targets=(target,))
+    skipping = machine(tmp_path / "runs", skip_bad=True)
+    run_study(study, skipping, group=ALONE, console=console())
+    both = replace(study_of("baseline", "snr"), targets=(replace(target, damaged=(3,)),))
+    with pytest.raises(
+        ExperimentError, match=r"files without 0 and without 1 unreadable.*baseline-0.*snr-0.*score again"
+    ):
+        run_study(both, skipping, group=ALONE, console=console())
+    picture_files(tmp_path / "data", 24)
+    assert run_study(replace(both, targets=(target,)), skipping, group=ALONE, console=console()).left_out == {
+        "files": ()
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,6 +156,14 @@ def test_labels_are_the_papers_and_an_own_name_stays() -> None:
         ({"seeds": (1, 1)}, "1, 1"),
         ({"targets": (drawn(), drawn(seed=3))}, "noon, noon"),
         ({"experiments": (experiment(), experiment(epochs=3))}, "Baseline, Baseline"),
+        (
+            {"experiments": (experiment(), experiment("snr", sources=(drawn("dusk"),)))},
+            "the same sources.*Baseline on noon, SNR on dusk.*a table of each",
+        ),
+        (
+            {"experiments": (experiment(), experiment("snr", sources=(drawn(train_persons=7),)))},
+            "Baseline on noon, SNR on noon of other settings",
+        ),
     ],
 )
 def test_what_would_be_counted_twice_or_not_at_all_is_refused(change: dict[str, object], words: str) -> None:
@@ -109,7 +180,13 @@ def test_rank_lists_of_no_target_are_refused_before_anything_runs() -> None:
 def test_runs_of_other_settings_or_the_same_seed_are_no_row(done: tuple[StudyResult, Path], tmp_path: Path) -> None:
     result, out = done
     longer = trained(tmp_path / "longer", epochs=3)
+    elsewhere = trained(tmp_path / "elsewhere", "snr", sources=(drawn("dusk"),))
     first = result.runs["Baseline"][0]
-    for runs, words in (([first, longer], "with other settings"), ([first, first], "the same run")):
+    cases = (
+        ([first, longer], "with other settings"),
+        ([first, first], "the same run"),
+        ([first, elsewhere], r"baseline-0 on noon, .*elsewhere on dusk"),
+    )
+    for runs, words in cases:
         with pytest.raises(ExperimentError, match=words):
             score_runs(result.study, runs, machine(out), group=ALONE, console=console())

@@ -1,6 +1,6 @@
 """The smallest things the real program can run on: ten drawn people, a network of at most eight channels, two epochs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from snreid.experiment import Experiment
 from snreid.images import FileImage
 from snreid.machine import Machine
 from snreid.models.backbone import Backbone
-from snreid.records import ReIDData, Sample, Split
+from snreid.records import DataSet, ReIDData, Sample, Split
 from snreid.runs import Run, train
 from snreid.sampling import Sampling
 from snreid.training.distributed import ProcessGroup
@@ -88,3 +88,23 @@ def data_of(paths: list[Path], persons: list[int], cameras: list[int], name: str
     samples = (Sample(FileImage(str(path)), p, c) for path, p, c in zip(paths, persons, cameras, strict=True))
     empty = Split(())
     return ReIDData(name, Split(tuple(samples)), empty, empty)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(DataSet):
+    """Six people with four pictures each, in files; ``damaged`` of them cut short. The test images are those of the training."""
+
+    folder: Path
+    damaged: tuple[int, ...] = ()
+    cameras: int = 2
+
+    @property
+    def name(self) -> str:
+        """``files``."""
+        return "files"
+
+    def read(self, root: Path) -> ReIDData:
+        """Writes the files and names them."""
+        paths = picture_files(self.folder, 24, damaged=self.damaged)
+        data = data_of(paths, [1 + i // 4 for i in range(24)], [1 + i % self.cameras for i in range(24)])
+        return replace(data, query=data.train, gallery=data.train)

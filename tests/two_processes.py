@@ -1,6 +1,7 @@
 """Two real gloo processes on this machine, for what can only be seen when processes work together."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -45,6 +46,9 @@ def answers_of_two(code: str, folder: Path) -> list[Any]:
     # Python 3.12 warns of every fork of a process with threads; here nothing has run yet.
     warnings = ["-W", "error", "-W", "ignore::DeprecationWarning"]
     command = [sys.executable, *warnings, "-c", code + _FRAME, str(folder), str(free_port())]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    tests = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": tests}  # what is in this folder can be imported
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert "Warning" not in done.stderr, done.stderr
     assert done.returncode == 0, done.stderr
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]

@@ -7,16 +7,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snreid.errors import DataError
+from snreid.errors import DataError, DivergenceError
 from snreid.images import FileImage
 from snreid.loading import PixelStore, Progress
 from snreid.models.reid import ReIDModel
 from snreid.records import NO_CAMERA, Features, Sample, Split
 from snreid.training.distributed import ProcessGroup
+from snreid.training.parallel import agree
 from snreid.transforms import InputFormat, StoredImages
 
 EmbedBatch = Callable[[StoredImages], NDArray[np.float32]]
 """uint8 images (B, 3, H, W) to embeddings (B, D)."""
+_TRIED = 64
+"""Images that a trained model has to embed before it counts as one."""
 
 
 class Embedder:
@@ -86,3 +89,32 @@ def features(
     if group is not None:
         vectors = np.concatenate([part for part in group.gather_arrays(vectors) if part.size])
     return Features(vectors, store.split.persons, store.split.cameras, tuple(s.image.name for s in store.split.samples))
+
+
+def require_finite(vectors: NDArray[np.float32], *, where: str) -> None:
+    """Raises ``DivergenceError`` unless every number of the embeddings (N, D) is finite. ``where``: whose they are, for the message."""
+    if not np.isfinite(vectors).all():
+        raise _not_finite(where)
+
+
+def require_working(embed: EmbedBatch, store: PixelStore, group: ProcessGroup) -> None:
+    """Raises ``DivergenceError`` in every process when the first one does not embed a few images of an opened ``store`` as finite
+    numbers: losses may stay finite while running statistics, which count only now, do not. Draws nothing and changes nothing.
+    """
+    vectors = np.zeros((0, 0), np.float32)
+    if group.first:
+        some = np.unique(np.linspace(0, len(store.split) - 1, _TRIED).astype(np.int64))
+        with torch.random.fork_rng(devices=[]):  # torch seeds loader workers from the state that all share
+            (images,) = store.batches([some])
+            vectors = embed(images)
+    broken = not np.isfinite(vectors).all()
+    if agree((broken, False), group)[0]:
+        raise _not_finite("training images after the last step")
+
+
+def _not_finite(where: str) -> DivergenceError:
+    return DivergenceError(
+        "A trained model must embed images as finite numbers",
+        came=f"NaN or infinity for {where}",
+        repair="start anew in another --out folder with a lower --optimizer.lr",
+    )

@@ -3,11 +3,11 @@
 Every image of the project, for training, testing and serving, comes through ``read_image`` and ``resize``, so the
 pixels a model is trained on are the pixels it is served. Nothing else in ``src`` decodes an image file.
 
-* JPEG is decoded by simplejpeg (2 to 5 times Pillow, equal pixels: stack.md 2.3), everything else by Pillow's plugin of
+* JPEG is decoded by simplejpeg (2 to 5 times Pillow, equal pixels), everything else by Pillow's plugin of
   that one format, chosen by the first bytes of the file and never by its name.
 * The size in the header is checked before anything is decoded, so a decompression bomb costs its header
   (reliability.md R9).
-* The decoder of torchvision is not used: it dies by SIGSEGV on damaged PNG files (stack.md 2.3).
+* The decoder of torchvision is not used: it dies by SIGSEGV on damaged PNG files.
 * The orientation tag of EXIF is ignored, as in every published re-identification pipeline.
 """
 
@@ -15,7 +15,7 @@ import json
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -39,12 +39,10 @@ from PIL import (
 )
 
 from snreid.errors import DataError, ExperimentError
-from snreid.records import Sample, Split
+from snreid.records import Sample
 
 CROP_PIXELS = 4_000_000
 """Most pixels of a crop of one person."""
-FRAME_PIXELS = 64_000_000
-"""Most pixels of a whole camera frame."""
 FORMATS = "JPEG, PNG, BMP, single-page TIFF, still WebP, PPM"
 """What can be read, as told to the user."""
 
@@ -163,20 +161,6 @@ def examine(
                 progress(len(block))
 
 
-def check_images(
-    samples: Sequence[Sample], *, workers: int, progress: Callable[[int], None] | None = None
-) -> tuple[BadImage, ...]:
-    """Decode every image once and return the bad ones, each name once, in the order of ``samples``. See ``examine``."""
-    bad = (found.bad for found in examine(samples, workers=workers, progress=progress))
-    return tuple(dict.fromkeys(one for one in bad if one is not None))
-
-
-def without(split: Split, bad: Iterable[BadImage]) -> Split:
-    """The split less the samples whose image is named in ``bad``; the order stays."""
-    names = {one.name for one in bad}
-    return Split(tuple(sample for sample in split.samples if sample.image.name not in names))
-
-
 def write_bad_list(path: Path, bad: Iterable[BadImage]) -> None:
     """Write ``bad_files.jsonl``: one JSON object a line with ``name`` and ``reason``; the file appears whole or not
     at all.
@@ -185,6 +169,22 @@ def write_bad_list(path: Path, bad: Iterable[BadImage]) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text("".join(lines), encoding="ascii")
     os.replace(partial, path)
+
+
+def read_bad_list(path: Path) -> tuple[BadImage, ...]:
+    """What can be read of a file that ``write_bad_list`` wrote: lines that are torn are left out; () where there is none."""
+    if not path.is_file():
+        return ()
+    found = []
+    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            one = BadImage(entry["name"], entry["reason"])
+        except (ValueError, TypeError, KeyError, RecursionError):  # whatever a few wrong bytes are to a JSON reader
+            continue
+        if isinstance(one.name, str) and isinstance(one.reason, str):
+            found.append(one)
+    return tuple(found)
 
 
 def _examine(sample: Sample) -> Examined:

@@ -4,7 +4,6 @@ Small sets are decoded once into memory by worker processes; larger ones are dec
 never raises inside a worker: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
 """
 
-import json
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from snreid.errors import DataError
-from snreid.images import BadImage, resize, write_bad_list
-from snreid.records import Sample, Split
+from snreid.images import BadImage, read_bad_list, resize, write_bad_list
+from snreid.progress import counting
+from snreid.records import ReIDData, Sample, Split
 from snreid.transforms import StoredImages
 
 BAD_FILES = "bad_files.jsonl"
@@ -78,60 +79,62 @@ class PixelStore:
         self.split, self.height, self.width, self.workers = split, height, width, workers
         self.cached = len(split) * 3 * height * width <= memory_gb * 1e9
         self._pixels: StoredImages | None = None
+        self._rows = np.arange(len(split))  # where in _pixels each sample is: parts of a store share its pixels
+        self._bad: dict[int, BadImage] = {}
 
     def open(self, progress: Progress | None = None) -> tuple[BadImage, ...]:
-        """Reads every image once and returns those that cannot be read. Idempotent: a second call reads nothing again."""
-        if self._pixels is not None:
-            return ()
+        """Reads every image once and returns those that cannot be read. A second call reads nothing and returns them again."""
+        if self._pixels is None:
+            self._pixels = self._read(progress)
+        return tuple(self._bad.values())
+
+    @property
+    def good(self) -> NDArray[np.int64]:
+        """Positions of the images that ``open`` could read, ascending; of all of them before it."""
+        return np.array([i for i in range(len(self.split)) if i not in self._bad], dtype=np.int64)
+
+    def _read(self, progress: Progress | None) -> StoredImages:
         pixels = torch.empty(len(self.split) if self.cached else 0, 3, self.height, self.width, dtype=torch.uint8)
-        bad: list[BadImage] = []
         blocks = [list(range(i, min(i + 64, len(self.split)))) for i in range(0, len(self.split), 64)]
         for done, block in enumerate(self._blocks(blocks), start=1):
             if self.cached:
                 pixels[torch.tensor(block.indices)] = block.pixels
-            bad += self._bad(block)
+            self._bad |= self._refused(block)
             if progress is not None:
                 progress(min(done * 64, len(self.split)), len(self.split))
-        self._pixels = pixels
-        return tuple(bad)
-
-    def without(self, bad: Sequence[BadImage]) -> "PixelStore":
-        """The same store less the bad images, keeping what is decoded."""
-        if not bad:
-            return self
-        names = {b.name for b in bad}
-        keep = [i for i, s in enumerate(self.split.samples) if s.image.name not in names]
-        return self.only(np.array(keep, dtype=np.int64))
+        return pixels
 
     def only(self, indices: NDArray[np.int64]) -> "PixelStore":
-        """The store of the samples at ``indices``, keeping what is decoded."""
+        """The store of the samples at ``indices``. What is decoded is shared, never copied: it may be most of the memory."""
+        if np.array_equal(indices, np.arange(len(self.split))):
+            return self
         part = PixelStore(
             Split(tuple(self.split.samples[i] for i in indices)), self.height, self.width, workers=self.workers
         )
         part.cached = self.cached
         if self._pixels is not None:
-            part._pixels = self._pixels[torch.from_numpy(indices)] if self.cached else self._pixels
+            part._pixels, part._rows = self._pixels, self._rows[indices]
+            part._bad = {new: self._bad[old] for new, old in enumerate(indices.tolist()) if old in self._bad}
         return part
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
         """uint8 images (B, 3, H, W) of each index batch, in order. Raises ``DataError`` when an image has gone bad since ``open``."""
         if self.cached and self._pixels is not None:
             for batch in batches:
-                yield self._pixels[torch.from_numpy(batch)]
+                yield self._pixels[torch.from_numpy(self._rows[batch])]
             return
         for block in self._blocks([[int(i) for i in batch] for batch in batches]):
-            bad = self._bad(block)
-            if bad:
+            for bad in self._refused(block).values():
                 raise DataError(
                     "Every image of the set must stay readable while it is used",
-                    came=f"{bad[0].name}: {bad[0].reason}",
+                    came=f"{bad.name}: {bad.reason}",
                     repair="restore the file and resume",
                 )
             yield block.pixels
 
-    def _bad(self, block: _Block) -> list[BadImage]:
+    def _refused(self, block: _Block) -> dict[int, BadImage]:
         pairs = zip(block.indices, block.reasons, strict=True)
-        return [BadImage(self.split.samples[i].image.name, reason) for i, reason in pairs if reason]
+        return {i: BadImage(self.split.samples[i].image.name, reason) for i, reason in pairs if reason}
 
     def _blocks(self, batches: list[list[int]]) -> Iterator[_Block]:
         decoder = _Decoder(self.split.samples, self.height, self.width)
@@ -142,7 +145,8 @@ class PixelStore:
 
 
 def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
-    """Lists the ``bad`` ones of ``count`` images in ``folder``'s ``bad_files.jsonl``, each file once, beside those listed before.
+    """Lists the ``bad`` ones of ``count`` images in ``folder``'s ``bad_files.jsonl``, each file once, beside those listed before
+    (less what a torn file no longer tells).
 
     ``skip``: they may be left out. ``write``: False in all processes but the first. Raises ``DataError`` naming them when they may
     not, or when no image is left.
@@ -150,9 +154,7 @@ def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, w
     path = folder / BAD_FILES
     if write:
         folder.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="ascii").splitlines() if path.is_file() else []
-        before = [BadImage(**json.loads(line)) for line in lines]
-        write_bad_list(path, {one.name: one for one in (*before, *bad)}.values())
+        write_bad_list(path, {one.name: one for one in (*read_bad_list(path), *bad)}.values())
     if skip and len(bad) < count:
         return
     shown = "; ".join(f"{b.name}: {b.reason}" for b in bad[:_SHOWN_BAD])
@@ -162,6 +164,35 @@ def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, w
         came=f"{len(bad)} of {count} are not: {shown}{more}. All are listed in {path}",
         repair="restore these files, or go on without them: --skip-bad",
     )
+
+
+def look_at(
+    targets: Sequence[ReIDData],
+    pixels: "PixelCache",
+    size: tuple[int, int],
+    folder: Path,
+    *,
+    skip: bool,
+    write: bool,
+    console: Console,
+) -> None:
+    """Opens every query and gallery image at ``size`` (height, width), so that a bad one is known before hours of training; what is
+    decoded stays in ``pixels``. ``folder``, ``skip``, ``write``: as for ``list_bad``.
+
+    Raises ``DataError`` naming the bad images of all targets, or with ``skip`` where a side of a target has no other ones.
+    """
+    bad: dict[str, BadImage] = {}
+    every: set[str] = set()
+    for target in targets:
+        for split, part in ((target.query, "query"), (target.gallery, "gallery")):
+            with counting(console, f"reading {target.name} {part}") as progress:
+                found = pixels.open(split, *size, progress).bad
+            if found and skip:
+                list_bad(found, len(split), folder, skip=True, write=write)
+            bad |= {one.name: one for one in found}
+            every |= {sample.image.name for sample in split.samples}
+    if bad and not skip:
+        list_bad(tuple(bad.values()), len(every), folder, skip=False, write=write)
 
 
 def _settle(_: int) -> None:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,7 +14,10 @@ PACKAGES = ("snreid", "torch", "timm", "numpy", "pillow", "simplejpeg", "safeten
 
 
 def provenance() -> dict[str, Any]:
-    """JSON: time (UTC), versions of Python and the packages that decide numbers, processor, git state of the working folder, command."""
+    """JSON: time (UTC), versions of Python and the packages that decide numbers, processor, git state of the working folder, command.
+
+    The command is quoted so that a shell takes it as it is.
+    """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -21,7 +25,7 @@ def provenance() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "git": git_state(Path.cwd()),
-        "command": " ".join(["snreid", *sys.argv[1:]]),
+        "command": shlex.join(["snreid", *sys.argv[1:]]),
     }
 
 

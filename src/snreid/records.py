@@ -1,8 +1,10 @@
 """Frozen records that cross layers: images with labels, splits, features, scores. No torch here."""
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +63,20 @@ class Split:
         return np.array([s.camera for s in self.samples], dtype=np.int64)
 
 
+def fingerprint(*splits: Split, anywhere: bool = False) -> str:
+    """A digest of ordered splits: names, persons and cameras of their samples. Pixels are not looked at.
+
+    ``anywhere``: leave out what all names of a split begin with, so that a data set that was moved keeps its digest.
+    """
+    digest = sha256()
+    for split in splits:
+        names = [sample.image.name for sample in split.samples]
+        begin = len(os.path.commonprefix(names)) if anywhere else 0  # noqa: RUF071  (no path is made of it)
+        digest.update(b"\0".join(name[begin:].encode("utf-8", "surrogateescape") for name in names))
+        digest.update(split.persons.tobytes() + split.cameras.tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
 class ReIDData:
     """A data set as a protocol sees it."""
@@ -91,7 +107,13 @@ class DataSet(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The short name used on the command line and in results."""
+        """The short name used on the command line and in results; it becomes part of file names."""
+
+    @property
+    def collection(self) -> str:
+        """Where its images were taken, in a word: who is trained on one data set has *seen* every other one of its
+        collection. The name, unless data sets of several names share their cameras."""
+        return self.name
 
     @abstractmethod
     def read(self, root: Path) -> ReIDData:

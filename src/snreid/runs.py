@@ -6,13 +6,13 @@ runs/snr-market1501-0/
 ├── checkpoints/          exact training state, deleted when the run is done
 ├── model.safetensors     weights to use: the last, or the best on held-out source identities
 ├── bad_files.jsonl       images that were left out (--skip-bad)
-└── evaluation/NAME.json  scores on a target, and NAME.npz with one value per query
+└── evaluation/NAME.json  scores on a target, NAME.npz with one value per query, embeddings/NAME.npz if they were kept
 """
 
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ import torch
 from rich.console import Console
 
 from snreid.datasets import require_pairs
-from snreid.embedding import EmbedBatch, Embedder, features
+from snreid.embedding import Embedder, features, require_finite, require_working
 from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.evaluation import evaluate
 from snreid.experiment import Experiment
-from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad
+from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad, look_at
 from snreid.machine import Machine
 from snreid.models.reid import ReIDModel
 from snreid.models.weights import load_model, restore, save_model, write_atomically
@@ -34,10 +34,10 @@ from snreid.progress import counting
 from snreid.provenance import provenance
 from snreid.records import Features, ReIDData, Split
 from snreid.sampling import IdentityBatches
-from snreid.sources import TrainingSet, hold_out, join, validation_split
+from snreid.sources import Labels, TrainingSet, hold_out, join, validation_split
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
-from snreid.training.log import MetricsLog, ProgressLine, read_metrics
+from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
 
 
@@ -97,12 +97,18 @@ def load(folder: str | Path, *, device: str = "cpu") -> Embedder:
 
 
 def train(
-    experiment: Experiment, machine: Machine, *, group: ProcessGroup, console: Console, pixels: PixelCache | None = None
+    experiment: Experiment,
+    machine: Machine,
+    *,
+    group: ProcessGroup,
+    console: Console,
+    pixels: PixelCache | None = None,
+    targets: Sequence[ReIDData] = (),
 ) -> Run:
     """Trains, or continues what is in ``machine.out``, and leaves a finished run there; a finished one is taken as it is.
 
-    ``pixels``: decoded images to share. Raises ``DataError`` (bad images are listed before training), ``ExperimentError``,
-    ``CheckpointError``, ``DivergenceError``, ``Interrupted``.
+    ``pixels``: decoded images to share. ``targets``: their images are looked at before training too. Raises ``DataError`` (bad images
+    are listed before training), ``ExperimentError``, ``CheckpointError``, ``DivergenceError``, ``Interrupted``.
     """
     if not experiment.sources:
         raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
@@ -115,6 +121,8 @@ def train(
         return former
     pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
     training, store, held = _training_set(experiment, machine, pixels, group, console)
+    size = experiment.input.height, experiment.input.width
+    look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)
     torch.manual_seed(experiment.seed)
     model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
     plan = Plan(
@@ -137,52 +145,31 @@ def train(
     record = _start_record(experiment, machine, training, model, group, former)
     began = time.monotonic()
     _loop(experiment, machine, plan, held, group, console)
+    chosen = _choose(machine, model) if group.first else ""
+    require_working(Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16), store, group)
     if group.first:
-        _finish(experiment, machine, model, training, record, time.monotonic() - began)
+        if skipped := skipped_text(machine.out):
+            console.out(skipped, highlight=False)
+        _finish(experiment, machine, model, training, record, chosen, time.monotonic() - began)
     group.barrier()
     return open_run(machine.out)
 
 
 @dataclass(frozen=True)
-class TargetFeatures:
-    """Embedded query and gallery of one target."""
+class _HeldOut:
+    """Source people that are not trained on."""
 
-    query: Features
-    gallery: Features
-
-
-def embed_target(
-    embed: EmbedBatch,
-    size: tuple[int, int],
-    data: ReIDData,
-    machine: Machine,
-    *,
-    group: ProcessGroup | None = None,
-    console: Console,
-    pixels: PixelCache | None = None,
-) -> TargetFeatures:
-    """Features of a target's query and gallery, from any callable that embeds uint8 images of ``size`` (height, width).
-
-    Bad images stop it with a ``DataError``, or are left out with ``machine.skip_bad``.
-    """
-    pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
-
-    def embedded(split: Split, part: str) -> Features:
-        """Features of one side."""
-        with counting(console, f"reading {data.name} {part}") as progress:
-            opened = pixels.open(split, *size, progress)
-        if opened.bad:
-            write = group is None or group.first
-            list_bad(opened.bad, len(split), machine.out, skip=machine.skip_bad, write=write)
-        with counting(console, f"embedding {data.name} {part}") as progress:
-            return features(embed, opened.store.without(opened.bad), group=group, progress=progress)
-
-    return TargetFeatures(embedded(data.query, "query"), embedded(data.gallery, "gallery"))
+    images: TrainingSet
+    store: PixelStore
+    query: Labels
+    """Positions of those who ask."""
+    gallery: Labels
+    """Positions of those who answer."""
 
 
 def _training_set(
     experiment: Experiment, machine: Machine, pixels: PixelCache, group: ProcessGroup, console: Console
-) -> tuple[TrainingSet, PixelStore, tuple[TrainingSet, PixelStore] | None]:
+) -> tuple[TrainingSet, PixelStore, _HeldOut | None]:
     sources = [source.read(machine.root) for source in experiment.sources]
     for source in sources:
         require_pairs(Split(tuple(s for s in source.train.samples if s.person > 0)), where=source.name)
@@ -190,11 +177,9 @@ def _training_set(
     size = experiment.input.height, experiment.input.width
     with counting(console if group.first else None, "reading training images") as progress:
         opened = pixels.open(joined.split, *size, progress)
-    keep = np.arange(len(joined.split))
+    keep = opened.store.good
     if opened.bad:
         list_bad(opened.bad, len(joined.split), machine.out, skip=machine.skip_bad, write=group.first)
-        names = {b.name for b in opened.bad}
-        keep = np.array([i for i in keep if joined.split.samples[i].image.name not in names])
         # A person left with one image cannot form a pair; leaving it out is part of going on without the bad ones.
         counts = np.bincount(joined.persons[keep], minlength=joined.identities)
         keep = keep[counts[joined.persons[keep]] >= 2]
@@ -202,13 +187,10 @@ def _training_set(
     if not experiment.validation.fraction:
         return training, store, None
     kept, held = hold_out(training, experiment.validation.fraction, experiment.seed)
-    positions = {s.image.name: i for i, s in enumerate(training.split.samples)}
-
-    def part(of: TrainingSet) -> PixelStore:
-        """The decoded images of a part of the training set."""
-        return store.only(np.array([positions[s.image.name] for s in of.split.samples]))
-
-    return kept, part(kept), (held, part(held))
+    outside = training.only(held)
+    # Now and not at the first validation: that nobody can ask must not be found out epochs later, at every restart again.
+    query, gallery = validation_split(outside)
+    return training.only(kept), store.only(kept), _HeldOut(outside, store.only(held), query, gallery)
 
 
 def _former(experiment: Experiment, folder: Path) -> Run | None:
@@ -217,13 +199,20 @@ def _former(experiment: Experiment, folder: Path) -> Run | None:
     if not begun or not (folder / "experiment.json").exists():
         return None  # a request that failed at its start leaves nothing to protect
     run = open_run(folder)
-    if run.record["experiment"] != experiment.to_json():
+    if run.experiment != experiment:  # as values: the JSON of an older version may lack a field that has a default
         raise ExperimentError(
             "A run folder holds one experiment",
             came=f"{folder} holds another one ({run.experiment.recipe}, seed {run.experiment.seed})",
             repair="choose another --out folder, or delete that one",
         )
     return run
+
+
+def _reads_as(stored: Any, experiment: Experiment) -> bool:
+    try:
+        return Experiment.from_json(stored) == experiment
+    except ExperimentError:
+        return False
 
 
 def _sweep(folder: Path, *, finished: bool) -> None:
@@ -238,6 +227,9 @@ def _sweep(folder: Path, *, finished: bool) -> None:
 
 def _same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     changed = [f"{before[what]} {what}, now {now[what]}" for what in ("images", "persons") if before[what] != now[what]]
+    # Runs of earlier versions have no fingerprint; their counts have to do.
+    if not changed and before.get("fingerprint", now["fingerprint"]) != now["fingerprint"]:
+        changed = ["as many images and persons, but other files or labels"]
     if changed:
         raise DataError(
             "A run goes on only with the images it was started with",
@@ -261,6 +253,7 @@ def _start_record(
             "images": len(training.split),
             "persons": training.identities,
             "sources": list(training.names),
+            "fingerprint": training.fingerprint,
             "parameters": sum(p.numel() for p in model.parameters()),
             "processes": group.world,
             "device": str(group.device),
@@ -281,7 +274,7 @@ def _loop(
     experiment: Experiment,
     machine: Machine,
     plan: Plan,
-    held: tuple[TrainingSet, PixelStore] | None,
+    held: _HeldOut | None,
     group: ProcessGroup,
     console: Console,
 ) -> None:
@@ -316,7 +309,8 @@ def _loop(
         log.start(done)
     bar.start(done)
     with log, bar:
-        hooks = Hooks(report=report, epoch_end=epoch_end, values={"experiment": experiment.to_json()})
+        stored = {"experiment": experiment.to_json()}
+        hooks = Hooks(report=report, epoch_end=epoch_end, values=stored, same=lambda one, _: _reads_as(one, experiment))
         Loop(plan, checkpoints, group=group, hooks=hooks, save_seconds=machine.save_seconds).run()
 
 
@@ -324,23 +318,22 @@ def _validate(
     experiment: Experiment,
     machine: Machine,
     plan: Plan,
-    held: tuple[TrainingSet, PixelStore],
+    held: _HeldOut,
     group: ProcessGroup,
     epoch: int,
     kept: Mapping[str, Any],
     log: MetricsLog,
 ) -> Mapping[str, Any]:
     """mAP on held-out source identities; a new best is saved beside the checkpoints."""
-    held_out, store = held
-    model = plan.model
+    model, images = plan.model, held.images
     if not isinstance(model, ReIDModel):
         raise ExperimentError("Validation embeds with a ReIDModel", came=type(model).__name__)
     embedder = Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16)
-    found = features(embedder, store, group=group)
-    query, gallery = validation_split(held_out)
-    cameras = held_out.split.cameras + 1000 * held_out.sources * (held_out.split.cameras >= 0)
-    joint = Features(found.embeddings, held_out.persons + 1, cameras, found.names)
-    scores = evaluate(_rows(joint, query), _rows(joint, gallery), metric=experiment.metric)
+    found = features(embedder, held.store, group=group)
+    require_finite(found.embeddings, where=f"held-out images after epoch {epoch}")
+    cameras = images.split.cameras + 1000 * images.sources * (images.split.cameras >= 0)
+    joint = Features(found.embeddings, images.persons + 1, cameras, found.names)
+    scores = evaluate(_rows(joint, held.query), _rows(joint, held.gallery), metric=experiment.metric)
     best = float(kept.get("best_mAP", -1.0))
     improved = scores.mean_ap > best
     if group.first:
@@ -353,9 +346,19 @@ def _validate(
     return {"best_mAP": scores.mean_ap, "best_epoch": epoch} if improved else dict(kept)
 
 
-def _rows(found: Features, index: np.ndarray[Any, np.dtype[np.int64]]) -> Features:
+def _rows(found: Features, index: Labels) -> Features:
     names = tuple(found.names[i] for i in index)
     return Features(found.embeddings[index], found.persons[index], found.cameras[index], names)
+
+
+def _choose(machine: Machine, model: ReIDModel) -> str:
+    """Gives the model its best weights where there was validation; which ones it has now, in words."""
+    best = machine.out / "checkpoints" / "best.safetensors"
+    if not best.exists():
+        return "last"
+    saved = load_model(best)
+    restore(model, saved, source=str(best))
+    return f"best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
 
 
 def _finish(
@@ -364,16 +367,9 @@ def _finish(
     model: ReIDModel,
     training: TrainingSet,
     record: dict[str, Any],
+    chosen: str,
     seconds: float,
 ) -> None:
-    chosen = "last"
-    best = machine.out / "checkpoints" / "best.safetensors"
-    if best.exists():
-        saved = load_model(best)
-        restore(model, saved, source=str(best))
-        chosen = (
-            f"best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
-        )
     metadata = {"experiment": experiment.to_json(), "persons": training.identities, "chosen": chosen}
     save_model(machine.out / "model.safetensors", model, metadata)
     # A run that was interrupted took as long as its steps.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import DataError, ExperimentError
-from snreid.records import NO_CAMERA, ReIDData, Sample, Split
+from snreid.records import NO_CAMERA, ReIDData, Sample, Split, fingerprint
 
 Labels = NDArray[np.int64]
 
@@ -49,6 +49,12 @@ class TrainingSet:
         """Number of training identities."""
         return int(self.persons.max()) + 1
 
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the images' names (below their source's folder), persons and cameras, wherever the sources are."""
+        parts = (np.flatnonzero(self.sources == source) for source in range(len(self.names)))
+        return fingerprint(*(Split(tuple(self.split.samples[i] for i in part)) for part in parts), anywhere=True)
+
     def only(self, keep: Labels) -> "TrainingSet":
         """The images at positions ``keep``, with identities counted anew. Raises ``DataError`` when none is left."""
         if not len(keep):
@@ -71,7 +77,7 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
         raise DataError(
             "Each source must be named once, and there must be one",
             came=f"{', '.join(names) or 'none'}",
-            repair="change --source",
+            repair="leave one out, or give one a name of its own, for example --source DIR:name=shop-a",
         )
     samples: list[Sample] = []
     person_keys: list[tuple[int, int]] = []
@@ -100,8 +106,8 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
     )
 
 
-def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[TrainingSet, TrainingSet]:
-    """Splits off ``fraction`` of each source's identities: (what to train on, what to validate on).
+def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[Labels, Labels]:
+    """Splits off ``fraction`` of each source's identities: positions of (what to train on, what to validate on), ascending.
 
     Raises ``DataError`` when a source has too few identities to hold out two of them.
     """
@@ -118,7 +124,7 @@ def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[Trainin
             )
         held += [int(p) for p in random.permutation(persons)[:count]]
     outside = np.isin(training.persons, held)
-    return training.only(np.flatnonzero(~outside)), training.only(np.flatnonzero(outside))
+    return np.flatnonzero(~outside), np.flatnonzero(outside)
 
 
 def validation_split(held_out: TrainingSet) -> tuple[Labels, Labels]:

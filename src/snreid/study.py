@@ -6,7 +6,7 @@ Every finished run and every score on disk is taken as it is, so an interrupted 
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,18 @@ from snreid.figures import (
 from snreid.loading import PixelCache
 from snreid.machine import Machine
 from snreid.records import DataSet, ReIDData, Scores
-from snreid.results import Result, features_path, fingerprint, read_result, read_targets, save_result, score
-from snreid.runs import Run, embed_target, train
+from snreid.results import (
+    Result,
+    features_path,
+    read_result,
+    read_targets,
+    require_same_images,
+    save_result,
+    score,
+)
+from snreid.rows import DESCRIPTIONS, check_rows, label, require_same_sources
+from snreid.runs import Run, train
+from snreid.targets import embed_target
 from snreid.training.distributed import ProcessGroup
 
 RANK_LENGTH = 8
@@ -43,9 +53,9 @@ class Study:
 
     title: str
     experiments: tuple[Experiment, ...]
-    """One per scheme; each is trained with each seed."""
+    """One per scheme, all on the same sources; each is trained with each seed."""
     targets: tuple[DataSet, ...]
-    """Scored by every run. One that is also a source is the seen one."""
+    """Scored by every run. Those of a source's ``collection`` are the seen ones."""
     seeds: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
@@ -61,6 +71,9 @@ class Study:
                     came=", ".join(found) or "none",
                     repair=f"name every {what} once",
                 )
+        first = self.experiments[0]
+        for other in self.experiments:
+            require_same_sources(label(first), first, label(other), other)
 
     def check_examples(self, names: Sequence[str]) -> None:
         """Raises ``ExperimentError`` when rank lists are asked for a data set that is no target."""
@@ -80,10 +93,13 @@ class StudyResult:
 
     study: Study
     data: tuple[ReIDData, ...]
+    """What was scored of each target: without the images that could not be read."""
     scores: Mapping[str, Mapping[str, tuple[Scores, ...]]]
     """Scheme label -> target name -> one ``Scores`` per seed."""
     runs: Mapping[str, tuple[Run, ...]]
     """Scheme label -> one run per seed."""
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Target name -> names of its images that could not be read (``--skip-bad``)."""
 
 
 def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: Console) -> StudyResult:
@@ -96,7 +112,7 @@ def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: C
             seeded = replace(experiment, seed=seed)
             own = replace(machine, out=machine.out / f"{experiment.recipe}-{seed}")
             console.rule(f"{label(experiment)}, seed {seed}", align="left")
-            run = train(seeded, own, group=group, console=console, pixels=pixels)
+            run = train(seeded, own, group=group, console=console, pixels=pixels, targets=data)
             keep = seed == study.seeds[0]
             collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=keep))
     return collected.result()
@@ -107,9 +123,9 @@ def score_runs(
 ) -> StudyResult:
     """The same from runs that are finished already, wherever they are.
 
-    Raises ``ExperimentError`` when runs of one row differ in more than their seed.
+    Raises ``ExperimentError`` when runs of one row differ in more than their seed, or rows in their sources.
     """
-    _check_rows(runs)
+    check_rows(runs)
     pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
     data = read_targets(study.targets, machine.root)
     collected = _Collected(study, data)
@@ -124,20 +140,26 @@ class _Collected:
 
     def __init__(self, study: Study, data: tuple[ReIDData, ...]) -> None:
         self.study, self.data = study, data
+        self.first: dict[str, tuple[Run, Result]] = {}
         self.runs: dict[str, list[Run]] = {label(e): [] for e in study.experiments}
         self.scores: dict[str, dict[str, list[Scores]]] = {name: {d.name: [] for d in data} for name in self.runs}
 
     def add(self, run: Run, results: Sequence[Result]) -> None:
-        """One run and what it scored."""
+        """One run and what it scored. Raises ``ExperimentError`` for scores of other images than those of the runs before it."""
         name = label(run.experiment)
         self.runs[name].append(run)
         for found in results:
+            other, before = self.first.setdefault(found.target, (run, found))
+            require_same_images(before, found, where=f"{other.folder}, {run.folder}")
             self.scores[name][found.target].append(found.scores)
 
     def result(self) -> StudyResult:
         """Everything, frozen."""
         scores = {name: {t: tuple(found) for t, found in columns.items()} for name, columns in self.scores.items()}
-        return StudyResult(self.study, self.data, scores, {name: tuple(found) for name, found in self.runs.items()})
+        runs = {name: tuple(found) for name, found in self.runs.items()}
+        used = tuple(self.first[data.name][1].used or data for data in self.data)
+        left_out = {target: found.left_out for target, (_, found) in self.first.items()}
+        return StudyResult(self.study, used, scores, runs, left_out)
 
 
 def score_run(
@@ -154,101 +176,63 @@ def score_run(
     results = []
     embedder = None
     for target in data:
-        result = read_result(run.folder, target)
+        result = read_result(run.folder, target, skip_bad=machine.skip_bad)
         features_there = features_path(run.folder, target.name).is_file()
         if result is None or (keep and not features_there):
             embedder = embedder or run.embedder(device=str(group.device), bf16=machine.bf16)
             size = embedder.input.height, embedder.input.width
             found = embed_target(embedder, size, target, machine, group=group, console=console, pixels=pixels)
-            result = Result(target.name, score(found, run.experiment.metric, group), fingerprint(target))
+            result = score(found, run.experiment.metric, group)
             if group.first:
                 save_result(run.folder, result, found if keep else None)
         results.append(result)
         shown = result.scores
         console.out(
             f"{run.experiment.recipe:>16} on {target.name:<16} mAP {100 * shown.mean_ap:5.1f}  rank-1 {100 * shown.rank(1):5.1f}"
-            f"  ({shown.queries} queries, {shown.skipped_queries} without a match)",
+            f"  ({shown.queries} queries, {shown.skipped_queries} without a match"
+            f"{f', {len(result.left_out)} images left out' if result.left_out else ''})",
             highlight=False,
         )
     return results
 
 
-def label(experiment: Experiment) -> str:
-    """The row's name in tables: the paper's; an experiment with a name of its own (``--recipe``) keeps that."""
-    named = {
-        "baseline": "Baseline",
-        "baseline-a-in": "Baseline-A-IN",
-        "baseline-ibn": "Baseline-IBN",
-        "baseline-a-sn": "Baseline-A-SN",
-        "baseline-in": "Baseline-IN",
-        "snr-no-loss": "SNR w/o L_SNR",
-        "snr": "SNR",
-    }
-    return named.get(experiment.recipe, experiment.recipe)
-
-
 def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Sequence[str] = ()) -> Report:
     """The study as a report page. ``examples``: targets whose rank lists are shown (their embeddings must have been kept)."""
     study = result.study
-    sources = {source.name for source in study.experiments[0].sources}
+    sources = study.experiments[0].sources
+    collections = {source.collection for source in sources}
     domains = tuple(
         Domain(
             name=d.name,
-            seen=d.name in sources,
+            seen=target.collection in collections,
             description=study.descriptions.get(d.name, ""),
             samples=_spread(d),
             query=d.query,
         )
-        for d in result.data
+        for target, d in zip(study.targets, result.data, strict=True)
     )
     schemes = tuple(
-        SchemeResult(name=name, scores=dict(columns), description=DESCRIPTIONS.get(name, ""))
-        for name, columns in result.scores.items()
+        SchemeResult(
+            name=label(one), scores=dict(result.scores[label(one)]), description=DESCRIPTIONS.get(one.recipe, "")
+        )
+        for one in study.experiments
+    )
+    missing = tuple(
+        f"{name}: {len(images)} images could not be read and were left out."
+        for name, images in result.left_out.items()
+        if images
     )
     return Report(
         title=study.title,
-        trained_on=", ".join(sorted(sources)),
+        trained_on=", ".join(sorted(source.name for source in sources)),
         domains=domains,
         schemes=schemes,
         baseline=next(iter(result.scores)),
         examples=tuple(example for name in examples for example in _examples(result, name)),
         runs=tuple(_record(name, runs, commands) for name, runs in result.runs.items()),
-        notes=study.notes,
+        notes=(*study.notes, *missing),
         made=f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}",
     )
-
-
-DESCRIPTIONS = {
-    "Baseline": "The plain network: batch normalization only.",
-    "Baseline-A-IN": "Every batch normalization of the network is replaced by instance normalization.",
-    "Baseline-IBN": "Half of the channels of the first normalization of each block are instance-normalized (IBN-a).",
-    "Baseline-A-SN": "Every batch normalization is a learned mix of instance, layer and batch statistics.",
-    "Baseline-IN": "An instance normalization after each of the stages 1 to 3 removes style; nothing is given back.",
-    "SNR w/o L_SNR": "Style normalization and restitution: what identity needs is given back through a learned gate.",
-    "SNR": "The same with the dual causality loss, which teaches the gate what to give back.",
-}
-"""A sentence on each row, for the report."""
-
-
-def _check_rows(runs: Sequence[Run]) -> None:
-    first: dict[str, Run] = {}
-    seen: dict[tuple[str, int], Run] = {}
-    for run in runs:
-        other = first.setdefault(label(run.experiment), run)
-        if replace(run.experiment, seed=other.experiment.seed) != other.experiment:
-            raise ExperimentError(
-                "Runs of one row differ in their seed only",
-                came=f"{other.folder} and {run.folder} are both {label(run.experiment)}, with other settings",
-                repair="report them apart, or train one of them under another name: --recipe NAME",
-            )
-        key = label(run.experiment), run.experiment.seed
-        if key in seen:
-            raise ExperimentError(
-                "Each run is reported once",
-                came=f"{seen[key].folder} and {run.folder} are the same run",
-                repair="leave one out",
-            )
-        seen[key] = run
 
 
 def _examples(result: StudyResult, target: str) -> list[RankExample]:

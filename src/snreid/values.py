@@ -1,7 +1,7 @@
 """Choices as values, to and from JSON.
 
 A value is a frozen dataclass. In JSON it is an object with its class name under ``kind`` and its fields; reading looks the
-name up among the subclasses of the type that the field declares, so a file can never import code (design.md 2.3).
+name up among the subclasses of the type that the field declares, so a file can never import code.
 """
 
 import dataclasses
@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 from snreid.errors import ExperimentError
 
 T = TypeVar("T")
+
+_SHOWN = 200
+"""So much of a wrong value is shown."""
 
 
 def to_json(value: object) -> Any:
@@ -68,16 +71,23 @@ def _read(kind: Any, data: Any, where: str) -> Any:
             raise _wrong(where, f"one of {', '.join(map(repr, typing.get_args(kind)))}", data)
         return data
     if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
-        return float(data)
+        return _float(data, where)
     if kind in (int, str, bool):
         if type(data) is not kind:
-            raise _wrong(where, f"a {kind.__name__}", data)
+            raise _wrong(where, _article(kind), data)
         return data
     if kind is Path and isinstance(data, str):
         return Path(data)
     if isinstance(kind, type) and isinstance(data, dict):
         return _read_value(kind, data, where)
-    raise _wrong(where, f"a {getattr(kind, '__name__', kind)}", data)
+    raise _wrong(where, _article(kind), data)
+
+
+def _float(data: float, where: str) -> float:
+    try:
+        return float(data)
+    except OverflowError:  # JSON has integers of any length
+        raise _wrong(where, "a number below 1.8e308", data) from None
 
 
 def _read_union(options: tuple[Any, ...], data: Any, where: str) -> Any:
@@ -107,7 +117,7 @@ def _read_tuple(items: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...
 def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
     kinds = known_kinds(base)
     name = data.get("kind", base.__name__)
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         close = difflib.get_close_matches(str(name), kinds, n=1)
         raise ExperimentError(
             f"{where} must be one of {', '.join(sorted(kinds)) or 'nothing that this installation knows'}",
@@ -136,5 +146,12 @@ def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
     return kinds[name](**{key: _read(hints[key], data[key], f"{where}.{key}") for key in data if key != "kind"})
 
 
+def _article(kind: Any) -> str:
+    words = {int: "an integer", float: "a number", str: "a string", bool: "true or false", Path: "a path (a string)"}
+    return words.get(kind, f"a value of type {getattr(kind, '__name__', kind)}")
+
+
 def _wrong(where: str, wanted: str, data: Any) -> ExperimentError:
-    return ExperimentError(f"{where} must be {wanted}", came=f"{data!r}", repair="correct the value")
+    said = repr(data)
+    short = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}... ({len(said)} characters)"
+    return ExperimentError(f"{where} must be {wanted}", came=short, repair="correct the value")

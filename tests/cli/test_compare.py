@@ -9,6 +9,7 @@ from snreid.cli.compare import main
 from snreid.cli.names import dataset_named
 from snreid.evaluation import compare
 from snreid.results import read_result
+from snreid.training.distributed import ProcessGroup
 from tiny import TARGET
 
 Captured = pytest.CaptureFixture[str]
@@ -22,7 +23,10 @@ def test_it_is_the_paired_test_of_the_saved_scores(pair: tuple[Path, Path], caps
     data = dataset_named(TARGET).read(Path())
     first, second = read_result(a, data), read_result(b, data)
     assert first is not None and second is not None
-    expected = compare(first.scores, second.scores)
+    persons = data.query.persons[first.scores.query_index]
+    expected = compare(first.scores, second.scores, groups=persons)
+    assert len(set(persons)) < len(persons)
+    assert expected != compare(first.scores, second.scores), "queries of one person do not count as independent"
     assert shown["target"] == "dusk" and shown["queries"] == len(data.query)
     assert shown["mAP"]["difference"] == pytest.approx(first.scores.mean_ap - second.scores.mean_ap)
     assert shown["mAP"]["p_value"] == expected.mean_ap.p_value
@@ -33,6 +37,14 @@ def test_a_run_is_as_good_as_itself(pair: tuple[Path, Path], capsys: Captured) -
     assert main([str(pair[0]), str(pair[0]), "-t", TARGET, "--json", *QUIET]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["mAP"]["difference"] == 0 and shown["mAP"]["p_value"] == 1
+
+
+def test_one_process_of_several_prints(
+    pair: tuple[Path, Path], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ProcessGroup, "first", False)
+    assert main([str(pair[0]), str(pair[1]), "-t", TARGET, "--json", *QUIET]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_without_json_there_is_a_line_for_each_target(pair: tuple[Path, Path], capsys: Captured) -> None:

@@ -4,10 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from snreid.cli.machine import MachineFlags
 from snreid.cli.session import machine, session
-from snreid.errors import ExperimentError
+from snreid.errors import ExperimentError, SnreidError
 from snreid.machine import Machine
 from snreid.training import distributed
 
@@ -26,6 +27,26 @@ def test_the_processes_part_even_when_the_work_fails(monkeypatch: pytest.MonkeyP
     with pytest.raises(ZeroDivisionError), session(MachineFlags(device="cpu")):
         raise ZeroDivisionError
     assert left == [0]
+
+
+LOST = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer"
+
+
+@pytest.mark.parametrize(
+    ("world", "said", "kind", "shown"),
+    [
+        (2, LOST, SnreidError, r"process 1 of 2 lost another one .*Connection closed.*start the same command again"),
+        (2, "shapes do not match", RuntimeError, "shapes do not match"),
+        (1, LOST, RuntimeError, "Connection closed"),
+    ],
+)
+def test_a_process_that_has_gone_is_told_and_a_mistake_of_ours_is_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, world: int, said: str, kind: type[Exception], shown: str
+) -> None:
+    group = distributed.ProcessGroup(rank=world - 1, world=world, local_rank=0, device=torch.device("cpu"))
+    monkeypatch.setattr(distributed, "join", lambda device: group)
+    with pytest.raises(kind, match=shown), session(MachineFlags(device="cpu")):
+        raise RuntimeError(said)
 
 
 def test_flags_become_settings_with_the_folder_of_the_command() -> None:

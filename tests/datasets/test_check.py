@@ -99,13 +99,14 @@ def test_missing_images_are_counted_and_the_page_is_named(root: Path) -> None:
 def test_bad_images_and_equal_pictures_are_found(root: Path) -> None:
     (root / "train-1-1-a.png").write_bytes(b"")
     Image.open(root / "train-2-1-c.png").save(root / "gallery-9-1-z.png", compress_level=0)
-    seen: list[int] = []
-    report = check(Toy(), root, decode=True, progress=seen.append)
+    seen: list[tuple[int, int]] = []
+    report = check(Toy(), root, decode=True, progress=lambda done, count: seen.append((done, count)))
     assert [(Path(one.name).name, one.reason) for one in report.bad] == [("train-1-1-a.png", "is empty (0 bytes)")]
     assert [tuple(Path(name).name for name in pair) for pair in report.same_pictures] == [
         ("train-2-1-c.png", "gallery-9-1-z.png")
     ]
-    assert sum(seen) == 7
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    assert seen[-1] == (7, 7) and {count for _, count in seen} == {7}
     text = fits_one_screen(report.lines())
     assert "1 images cannot be used" in text
     assert "1 pictures are both in training and in the test" in text

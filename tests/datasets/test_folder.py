@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import examples
 from snreid.datasets import FolderTree, Labels
 from snreid.datasets.folder import compile_pattern
 from snreid.errors import DataError, ExperimentError
@@ -116,7 +117,7 @@ def test_a_path_that_does_not_fit_is_refused_or_skipped(tmp_path: Path) -> None:
 text = st.text(st.characters(exclude_characters="/\0{}", exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(name=text)
 def test_any_name_is_the_person_it_says_or_a_data_error(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """R11, short form: two images of person 5 and one with an arbitrary name."""

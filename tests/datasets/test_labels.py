@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import examples
 from snreid.datasets import Labels, has_match
 from snreid.datasets.labels import Row
 from snreid.errors import DataError, ExperimentError
@@ -130,7 +131,7 @@ def test_without_cameras_the_first_of_each_person_is_a_query() -> None:
 cell = st.tuples(st.sampled_from(["1", "2", "7", "x"]), st.sampled_from(["1", "2", "c"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(cells=st.lists(cell, min_size=1, max_size=12), cameras=st.booleans(), order=st.randoms(use_true_random=False))
 def test_the_rule_asks_only_for_persons_that_can_be_found(
     cells: list[tuple[str, str]], cameras: bool, order: object

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import examples
 from snreid.datasets import Market1501, MarketFormat
 from snreid.errors import DataError, ExperimentError
 
@@ -111,7 +112,7 @@ def test_a_name_that_does_not_parse_is_an_error_with_the_name_and_the_form(name:
     assert "PPPP_cCsS_FFFFFF_BB.jpg" in caught.value.rule
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(name=st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40))
 def test_any_other_name_is_a_data_error_and_never_a_person(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """R11, short form: a name is either read by the rule, ignored because it is no image, or refused."""

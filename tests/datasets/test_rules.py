@@ -1,11 +1,15 @@
 """What has to hold for the labels of any data set."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snreid.datasets import drop_singles, has_match, require_pairs, require_queries, validated
+from effort import examples
+from snreid.datasets import drop_singles, has_match, require_name, require_pairs, require_queries, validated
 from snreid.errors import DataError
 from snreid.images import FileImage
 from snreid.records import ReIDData, Sample, Split
@@ -34,6 +38,20 @@ GOOD = data(
 def test_good_data_passes_unchanged() -> None:
     assert validated(GOOD) is GOOD
     assert validated(data()) == data()
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", "x" * 151, "é" * 76])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match=r"names of files.*To repair"):
+        require_name(name)
+    with pytest.raises(DataError, match="names of files"):
+        validated(replace(GOOD, name=name))
+
+
+@pytest.mark.parametrize("name", ["noon", "noon (dusk's people)", "my site 2.1", "x" * 150, "横浜"])
+def test_a_name_that_files_can_have_is_taken(name: str, tmp_path: Path) -> None:
+    require_name(name)
+    (tmp_path / f".{name}.npz.1234567.tmp").write_text("")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +97,7 @@ def test_unmatched_queries_are_counted_in_a_note() -> None:
 labels = st.tuples(st.integers(0, 3), st.integers(1, 3))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(queries=st.lists(labels, max_size=5), gallery=st.lists(labels, max_size=6), cameras=st.booleans())
 def test_a_match_is_the_same_person_elsewhere(
     queries: list[tuple[int, int]], gallery: list[tuple[int, int]], cameras: bool

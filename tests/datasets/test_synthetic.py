@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from snreid.datasets.synthetic import DrawnImage, DrawnPedestrians
-from snreid.errors import ExperimentError
+from snreid.errors import DataError, ExperimentError
 from snreid.pedestrians import DOMAINS
 from snreid.records import ReIDData, Split
 
@@ -48,6 +48,40 @@ def test_names_are_unique_inside_a_split() -> None:
         names = [sample.image.name for sample in split.samples]
         assert len(set(names)) == len(names)
     assert data.train.samples[0].image.name.startswith("noon/0001_c")
+
+
+_CHANGES: list[dict[str, object]] = [
+    {}, {"people": "dusk"}, {"people": "a-test1"}, {"seed": 1}, {"height": 64}, {"domain": "dusk"}, {"train_persons": 5}
+]  # fmt: skip
+
+
+def test_equal_names_are_equal_pictures_over_all_sets() -> None:
+    seen: dict[str, tuple[object, ...]] = {}
+    for change in _CHANGES:
+        data = _read(distractors=2, **change)
+        for image in (i for split in (data.train, data.query, data.gallery) for i in _images(split)):
+            drawn = (
+                image.domain,
+                image.people,
+                image.part,
+                image.number,
+                image.camera,
+                image.shot,
+                image.seed,
+                image.size,
+            )
+            assert seen.setdefault(image.name, drawn) == drawn
+
+
+def test_a_model_that_saw_a_domain_has_seen_it_with_other_people_too() -> None:
+    noon, other = DrawnPedestrians(), DrawnPedestrians(people="dusk")
+    assert noon.name != other.name and noon.collection == other.collection == "noon"
+    assert DrawnPedestrians(domain="dusk").collection != noon.collection
+
+
+def test_reading_ends_in_the_rules_of_every_data_set() -> None:
+    with pytest.raises(DataError, match="at least 2 images"):
+        _read(test_persons=0, cameras_per_person=1, images_per_camera=1)
 
 
 def test_people_of_parts_domains_and_seeds_are_different_people() -> None:
@@ -96,6 +130,8 @@ def test_another_height() -> None:
         ({"cameras": 2, "cameras_per_person": 3}, "cameras_per_person 3, cameras 2"),
         ({"cameras_per_person": 1}, "at least two cameras"),
         ({"height": 100}, "multiple of 32"),
+        ({"people": "a/b"}, "people of drawn pedestrians is a word.*'a/b'"),
+        ({"people": "a" * 300}, "people of drawn pedestrians is a word.*bytes"),
     ],
 )
 def test_contradictions_are_refused(fields: dict[str, object], message: str) -> None:

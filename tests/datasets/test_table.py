@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from effort import examples
 from snreid.datasets import Columns, Labels, Table
 from snreid.errors import DataError, ExperimentError
 from snreid.records import ReIDData
@@ -191,7 +192,7 @@ def test_leaving_the_folder_can_be_allowed_and_links_within_are_fine(folder: Pat
     assert len(read(folder, HEADER, LINES[0], "a/link.jpg,anna,2,train").train) == 2
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(body=st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))))
 def test_any_last_line_is_a_data_error_or_what_it_says(body: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     """R11, short form: never another exception, never a person that was not written."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snreid.errors import DataError, ExperimentError
-from snreid.evaluation.evaluate import evaluate
+from snreid.evaluation.evaluate import evaluate, score_ranks
 from snreid.records import DISTRACTOR, JUNK, NO_CAMERA, Features
 
 
@@ -49,6 +49,18 @@ def test_without_cameras_a_query_does_not_match_itself() -> None:
     assert scores.first_rank.tolist() == [1, 1] and scores.query_index.tolist() == [0, 2]
     nameless = Features(values, everything.persons, everything.cameras)
     assert evaluate(nameless, nameless).skipped_queries == 0
+
+
+def test_queries_without_a_match_are_counted_even_if_all_are() -> None:
+    nothing = np.empty(0, np.int64)
+    scores = score_ranks([nothing, np.array([1, 4]), nothing])
+    assert scores.query_index.tolist() == [1] and (scores.queries, scores.skipped_queries) == (3, 2)
+    assert scores.average_precision.tolist() == [0.75] and scores.first_rank.tolist() == [1]
+    for ranks in ([], [nothing, nothing]):
+        none = score_ranks(ranks)
+        assert none.queries == none.skipped_queries == len(ranks)
+        assert none.average_precision.dtype == none.inverse_negative_penalty.dtype == np.float64
+        assert none.first_rank.dtype == none.query_index.dtype == np.int64
 
 
 def features(count: int = 4, dimension: int = 3) -> Features:

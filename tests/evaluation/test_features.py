@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from snreid.errors import DataError
-from snreid.evaluation.features import read_features, remarks, write_features
+from snreid.evaluation.features import check_values, read_features, remarks, write_features
 from snreid.records import NO_CAMERA, Features
 
 
@@ -106,6 +106,20 @@ def test_every_malformation_is_told(file: Path, case: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_features(file)
     assert "features.npz" in str(caught.value) and caught.value.repair
+
+
+@pytest.mark.parametrize("row", [0, 9000])
+@pytest.mark.parametrize("side", ["query", "gallery"])
+def test_a_value_that_cannot_be_used_is_found_wherever_it_is(side: str, row: int) -> None:
+    count = 9001  # more than are looked at in one go
+    labels = np.ones(count, np.int64)
+    good = Features(np.ones((count, 2), np.float32), labels, labels)
+    check_values(good, good)
+    values = good.embeddings.copy()
+    values[row, 1] = np.inf
+    bad = Features(values, labels, labels)
+    with pytest.raises(DataError, match=f"a {side} embedding is finite.*row {row}, column 1"):
+        check_values(*((bad, good) if side == "query" else (good, bad)))
 
 
 def test_files_that_are_no_npz(file: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from snreid.errors import ExperimentError
-from snreid.models.backbone import Backbone, Stage, timm_tags
+from snreid.models.backbone import Backbone, Stage, synchronized, timm_tags
 
 
 def _shapes(stages: tuple[Stage, ...]) -> list[tuple[str, int, int, str]]:
@@ -149,3 +149,15 @@ def test_what_a_network_cannot_do_is_told(options: dict[str, Any], words: str) -
 def test_the_default_tag_comes_first() -> None:
     assert timm_tags("resnet50")[0] == "a1_in1k"
     assert timm_tags("test_vit")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100"])
+def test_synchronized_batch_norms_keep_the_activations_that_timm_folds_into_them(name: str) -> None:
+    network = Backbone(name=name).build().network.eval()
+    images, before = torch.rand(2, 3, 64, 32), dict(network.named_parameters())
+    expected = network.forward_features(images)  # type: ignore[operator]
+    converted = synchronized(network)
+    assert any(isinstance(module, nn.SyncBatchNorm) for module in converted.modules())
+    assert torch.equal(converted.forward_features(images), expected)  # type: ignore[operator]
+    after = dict(converted.named_parameters())
+    assert list(after) == list(before) and all(after[key] is value for key, value in before.items())

@@ -69,10 +69,11 @@ def test_what_is_missing_or_foreign_is_told(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damage_is_refused_or_changes_numbers_only(tmp_path: Path, data: st.DataObject) -> None:
-    """Cut anywhere or with any bytes overwritten: never a crash, never another error."""
+def test_damage_is_refused_or_changes_nothing(tmp_path: Path, data: st.DataObject) -> None:
+    """Cut anywhere or with any bytes overwritten: never a crash, never another error, never another number."""
     path = tmp_path / "model.safetensors"
-    save_model(path, _network(), {"persons": 4})
+    model, twin = _network(), _network()
+    save_model(path, model, {"persons": 4})
     content = bytearray(path.read_bytes())
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(0, len(content) - 1))]
@@ -81,9 +82,38 @@ def test_damage_is_refused_or_changes_numbers_only(tmp_path: Path, data: st.Data
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(bytes(content))
     try:
-        restore(_network(), load_model(path), source=str(path))
+        saved = load_model(path)
     except CheckpointError:
         return
+    assert saved.metadata == {"persons": 4}
+    restore(twin, saved, source=str(path))
+    assert all(torch.equal(a, b) for a, b in zip(twin.state_dict().values(), model.state_dict().values(), strict=True))
+
+
+def test_one_changed_bit_of_a_weight_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, _network(), {"persons": 4})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(CheckpointError, match=r"must be whole.*sha256 [0-9a-f]{12}\.\.\. instead of"):
+        load_model(path)
+
+
+def test_changed_metadata_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(path, _network(), {"persons": 4})
+    path.write_bytes(path.read_bytes().replace(b'{\\"persons\\": 4}', b'{\\"persons\\": 5}'))
+    with pytest.raises(CheckpointError, match="sha256"):
+        load_model(path)
+
+
+def test_a_file_of_an_earlier_version_has_no_hash_and_is_taken(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(2)}, tmp_path / "old.safetensors", metadata={"snreid": '{"persons": 4}'})
+    saved = load_model(tmp_path / "old.safetensors")
+    assert saved.metadata == {"persons": 4} and torch.equal(saved.tensors["a"], torch.ones(2))
 
 
 def test_weights_of_another_model_are_named(tmp_path: Path) -> None:

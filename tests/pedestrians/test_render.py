@@ -123,6 +123,14 @@ def test_sizes() -> None:
         Picture(size=(100, 50))
 
 
+@pytest.mark.parametrize("height", range(32, 160, 16))
+def test_the_widest_picture_is_three_times_as_wide_as_high(height: int) -> None:
+    moment = Moment(background=1.0)
+    assert Picture(style=PLAIN, moment=moment, size=(height, 3 * height)).draw().shape == (height, 3 * height, 3)
+    with pytest.raises(ExperimentError, match="three times as wide"):
+        Picture(style=PLAIN, moment=moment, size=(height, 3 * height + 16))
+
+
 PINNED_PARAMETERS: tuple[str, ...] = (
     "0x1.b33804449ed1fp+0",
     "0x1.3d96a9b10a8d4p-1",

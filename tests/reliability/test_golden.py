@@ -9,6 +9,7 @@ To write the file anew after a change that is meant: ``SNREID_WRITE_GOLDEN=1 pyt
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from snreid.loading import PixelStore
+from snreid.models.norms import StageSNR
 from snreid.records import Sample, Split
 from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.checkpoint import CheckpointStore
@@ -48,6 +50,8 @@ class Picture:
 def curve(recipe: str, folder: Path) -> list[dict[str, float]]:
     """Weighted loss parts of each step."""
     chosen = experiment(recipe)
+    if recipe == "snr":  # modules after every stage, whatever the preset has
+        chosen = replace(chosen, model=replace(chosen.model, scheme=StageSNR()))
     store = PixelStore(Split(tuple(Sample(Picture(i), int(p) + 1, 1) for i, p in enumerate(PERSONS))), HEIGHT, WIDTH)
     assert store.open() == ()
     torch.manual_seed(0)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from snreid.errors import CheckpointError, DivergenceError
-from snreid.training.checkpoint import STEP_FILE, CheckpointStore, TrainingState
+from snreid.training.checkpoint import CheckpointStore, TrainingState
 
 
 def state(step: int = 1, fill: float = 0.5, **tensors: Tensor) -> TrainingState:
@@ -60,35 +60,27 @@ def test_everything_comes_back_with_its_bits(store: CheckpointStore) -> None:
 
 def test_nothing_saved_is_none(store: CheckpointStore) -> None:
     assert store.load() is None
-    assert store.load_best() is None
     assert store.last() is None
     assert store.sweep() == ()
 
 
-def test_only_the_last_and_the_best_stay(store: CheckpointStore) -> None:
+def test_only_the_last_stays(store: CheckpointStore) -> None:
     for step in range(1, 6):
-        store.save(state(step, fill=float(step)), best=0.8 if step == 2 else None)
-    last, best = store.load(), store.load_best()
-    assert last is not None
-    assert best is not None
-    assert (last.step, best.step) == (5, 2)
-    assert float(best.tensors["model/weight"][0, 0]) == 2.0
-    pointer = store.best()
-    assert pointer is not None
-    assert pointer.score == 0.8
-    steps = [name for name in names(store) if STEP_FILE.fullmatch(name)]
-    assert [name[:13] for name in steps] == ["step-00000002", "step-00000005"]
-    assert names(store) == ["best.json", "last.json", *steps]
+        store.save(state(step, fill=float(step)))
+    last, pointer = store.load(), store.last()
+    assert last is not None and pointer is not None
+    assert last.step == pointer.step == 5
+    assert float(last.tensors["model/weight"][0, 0]) == 5.0
+    assert names(store) == ["last.json", pointer.file]
 
 
 def test_one_step_may_be_saved_twice(store: CheckpointStore) -> None:
-    store.save(state(7, fill=1.0), best=0.5)
-    store.save(state(7, fill=2.0))
-    last, best = store.load(), store.load_best()
+    first = store.save(state(7, fill=1.0))
+    second = store.save(state(7, fill=2.0))
+    last = store.load()
     assert last is not None
-    assert best is not None
     assert float(last.tensors["model/weight"][0, 0]) == 2.0
-    assert float(best.tensors["model/weight"][0, 0]) == 1.0
+    assert first != second and names(store) == ["last.json", second.name]
 
 
 def test_the_pointer_says_what_the_file_is(store: CheckpointStore) -> None:
@@ -121,8 +113,6 @@ def test_no_non_finite_number_reaches_a_file(store: CheckpointStore, value: floa
         store.save(state(2, **{"model/bad": torch.tensor([1.0, value])}))
     with pytest.raises(DivergenceError, match="finite"):
         store.save(TrainingState(tensors={}, step=2, epoch=0, batch=0, values={"loss": value}))
-    with pytest.raises(DivergenceError, match="finite"):
-        store.save(state(2), best=value)
     assert {name: (store.folder / name).read_bytes() for name in names(store)} == before
 
 
@@ -174,7 +164,7 @@ def test_a_reader_follows_a_writer_that_has_moved_on(store: CheckpointStore, mon
     store.save(state(2))
     fresh = store.last()
     answers = iter([stale, fresh])
-    monkeypatch.setattr(CheckpointStore, "_pointer", lambda self, name: next(answers))
+    monkeypatch.setattr(CheckpointStore, "last", lambda self: next(answers))
     read = store.load()
     assert read is not None
     assert read.step == 2
@@ -207,12 +197,12 @@ def test_a_full_disk_leaves_the_former_state_in_force(store: CheckpointStore) ->
     assert [name[:13] for name in names(store) if name.startswith("step")] == ["step-00000003"]
 
 
-@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("call", range(4))
 def test_a_disk_that_fails_at_any_sync_leaves_a_whole_state(
     store: CheckpointStore, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    """The six syncs of a save with a new best: file, folder, best, folder, last, folder."""
-    store.save(state(1), best=0.1)
+    """The four syncs of a save: file, folder, pointer, folder."""
+    store.save(state(1))
     calls, real = iter(range(100)), os.fsync
 
     def fsync(handle: int) -> None:
@@ -222,13 +212,11 @@ def test_a_disk_that_fails_at_any_sync_leaves_a_whole_state(
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(CheckpointError, match="No space left"):
-        store.save(state(2), best=0.2)
+        store.save(state(2))
     monkeypatch.setattr(os, "fsync", real)
-    read, best = store.load(), store.load_best()
+    read = store.load()
     assert read is not None
-    assert best is not None
-    assert read.step == (2 if call == 5 else 1)  # the commit is the rename of last.json, before the last sync
-    assert best.step == (2 if call >= 3 else 1)
+    assert read.step == (2 if call == 3 else 1)  # the commit is the rename of last.json, before the last sync
     assert all(".tmp." not in name for name in names(store))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from snreid.errors import ExperimentError
-from snreid.training.distributed import ProcessGroup, Rank, first_host, join, launched_rank
+from snreid.training.distributed import ProcessGroup, Rank, chosen_device, first_host, join, launched_rank
 from two_processes import answers_of_two
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host-a", "MASTER_PORT": "29500"}
@@ -82,19 +82,20 @@ def test_an_empty_node_list_is_refused() -> None:
 
 def test_devices() -> None:
     assert join("auto", environment={}).device.type in ("cpu", "cuda")
-    with pytest.raises(ExperimentError, match="auto, cpu or cuda"):
-        join("gpu", environment={})
+    assert chosen_device("cpu") == torch.device("cpu")
+    for word in ("gpu", "meta", "mps", "cpu:1", "cuda:", "cuda:-1", "cuda:x", "", "CPU"):
+        with pytest.raises(ExperimentError, match=f"auto, cpu, cuda or cuda:N.*'{word}'"):
+            join(word, environment={})
     if not torch.cuda.is_available():
-        with pytest.raises(ExperimentError, match="CUDA device of its own"):
-            join("cuda", environment={})
+        for word in ("cuda", "cuda:0", "cuda:12"):
+            with pytest.raises(ExperimentError, match=f"CUDA device of its own.*device {word},.* 0 CUDA devices"):
+                join(word, environment={})
 
 
 def test_alone_every_exchange_is_the_identity() -> None:
     group = join("cpu", environment={})
     array = np.arange(6).reshape(2, 3)
     assert group.gather_arrays(array)[0] is array
-    assert group.broadcast_json({"a": [1]}) == {"a": [1]}
-    assert group.sum(2.5) == 2.5
     group.barrier()
     group.leave()
 
@@ -111,21 +112,18 @@ def work(group):
         np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3) + rank),
     ]
     gathered = [[[part.dtype.str, part.tolist()] for part in group.gather_arrays(array)] for array in arrays]
-    said = group.broadcast_json({"seed": 7, "who": "\\u00e9"} if group.first else "not this")
     group.barrier()
-    answer = {"rank": rank, "world": group.world, "gathered": gathered, "said": said, "sum": group.sum(0.1 + rank)}
+    answer = {"rank": rank, "world": group.world, "gathered": gathered}
     group.leave()  # once more at the end
     return answer
 """
 
 
 @pytest.mark.slow
-def test_two_processes_exchange_arrays_and_words(tmp_path: Path) -> None:
+def test_two_processes_exchange_arrays(tmp_path: Path) -> None:
     answers = answers_of_two(WORK, tmp_path)
     for rank, answer in enumerate(answers):
         assert (answer["rank"], answer["world"]) == (rank, 2)
-        assert answer["said"] == {"seed": 7, "who": "é"}
-        assert answer["sum"] == pytest.approx(1.2)
         assert answer["gathered"] == [
             [["<f4", [[0.0] * 3]], ["<f4", [[1.0] * 3] * 2]],
             [["<i8", [2**62]], ["<i8", [2**62 + 1]]],

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -25,35 +25,92 @@ def sigterm() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_sigterm_is_a_request_and_the_second_one_is_the_systems() -> None:
+def within(work: Callable[[StopSignal], None]) -> None:
+    """``work`` while SIGTERM is a request."""
     with StopSignal() as stop:
-        assert not stop.requested
+        work(stop)
+
+
+def test_sigterm_is_a_request_and_the_second_one_is_the_systems() -> None:
+    seen: list[object] = []
+
+    def work(stop: StopSignal) -> None:
+        seen.append(stop.requested)
         sigterm()
-        assert stop.requested and stop.deferring
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # which ends the process at once
+        seen.extend((stop.requested, stop.deferring, signal.getsignal(signal.SIGTERM)))
+
+    with pytest.raises(Interrupted):  # at the end, when nobody has answered
+        within(work)
+    assert seen == [False, True, True, signal.SIG_DFL]  # which ends the process at once
 
 
 def test_where_nothing_is_half_done_sigterm_raises_at_once() -> None:
-    with StopSignal() as stop:
+    seen: list[object] = []
+
+    def work(stop: StopSignal) -> None:
         stop.interruptible()
-        with pytest.raises(Interrupted):
-            sigterm()
-        assert stop.requested
+        seen.append(stop)
+        sigterm()
+        seen.append("after")
+
+    with pytest.raises(Interrupted):
+        within(work)
+    assert len(seen) == 1 and seen[0].requested  # type: ignore[attr-defined]
 
 
 def test_a_signal_that_came_before_raises_where_it_may() -> None:
-    with StopSignal() as stop:
+    seen: list[str] = []
+
+    def work(stop: StopSignal) -> None:
         sigterm()
-        with pytest.raises(Interrupted):
-            stop.interruptible()
+        seen.append("before")
+        stop.interruptible()
+        seen.append("after")
+
+    with pytest.raises(Interrupted):
+        within(work)
+    assert seen == ["before"]
 
 
-def test_deferring_again_keeps_it_from_raising() -> None:
-    with StopSignal() as stop:
+def test_deferring_again_keeps_it_from_raising_until_the_end() -> None:
+    seen: list[bool] = []
+
+    def work(stop: StopSignal) -> None:
         stop.interruptible()
         stop.deferring = True
         sigterm()
-        assert stop.requested
+        seen.append(stop.requested)
+
+    with pytest.raises(Interrupted):
+        within(work)
+    assert seen == [True]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_python_swallows_is_answered_at_the_end() -> None:
+    seen: list[bool] = []
+
+    class Closing:
+        def __del__(self) -> None:
+            sigterm()
+
+    def work(stop: StopSignal) -> None:
+        stop.interruptible()
+        Closing()
+        seen.append(stop.requested)
+
+    with pytest.raises(Interrupted):
+        within(work)
+    assert seen == [True]
+
+
+def test_another_error_is_not_hidden_by_a_signal() -> None:
+    def work(stop: StopSignal) -> None:
+        sigterm()
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        within(work)
 
 
 def test_the_handler_from_before_comes_back_after_an_error_too() -> None:

@@ -76,6 +76,27 @@ def test_tensorboard_is_written_where_it_is_installed(tmp_path: Path, monkeypatc
     assert written == [("loss", 0.5, 1), ("closed",)]
 
 
+@pytest.mark.parametrize(("first", "told"), [(None, "gone"), (ValueError("first"), "first")])
+def test_an_error_on_closing_does_not_hide_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Exception | None, told: str
+) -> None:
+    class Board:
+        def close(self) -> None:
+            raise FileNotFoundError("gone")
+
+    monkeypatch.setattr("snreid.training.log._board", lambda folder, purge_step: Board())
+    log = MetricsLog(tmp_path)
+    log.start()
+
+    def work() -> None:
+        with log:
+            if first:
+                raise first
+
+    with pytest.raises((FileNotFoundError, ValueError), match=told):
+        work()
+
+
 def test_without_tensorboard_the_lines_are_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

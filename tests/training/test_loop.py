@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, DivergenceError, Interrupted
 from snreid.loading import PixelStore
@@ -21,6 +21,7 @@ from snreid.models.reid import ModelConfig
 from snreid.records import Sample, Split
 from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.checkpoint import CheckpointStore, TrainingState
+from snreid.training.distributed import ProcessGroup
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
 from snreid.training.optim import Adam, WarmupCosine
 from snreid.transforms import Augmentation, Draws, InputFormat
@@ -194,6 +195,22 @@ def test_sigterm_in_validation_ends_it_at_once_and_it_is_done_again(
     assert differing(straight[0], weights(what)) == []
 
 
+def test_sigterm_while_buffers_are_shared_is_answered_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared: list[ProcessGroup] = []
+
+    def share(model: nn.Module, group: ProcessGroup) -> None:
+        sigterm()
+        shared.append(group)
+
+    monkeypatch.setattr("snreid.training.loop.share_buffers", share)
+    watch = Watch()
+    with pytest.raises(Interrupted):
+        run(plan(), tmp_path, watch)
+    assert shared == [ALONE] and watch.epochs == []
+    state = CheckpointStore(tmp_path).load()
+    assert state is not None and state.values["pending"]
+
+
 @pytest.mark.parametrize(
     "watch",
     [
@@ -238,9 +255,9 @@ def test_stopped_after_every_single_step_it_still_comes_out_the_same(
 class SignalledAtTheEnd(CheckpointStore):
     """SIGTERM comes while the state of the last step is written."""
 
-    def save(self, state: TrainingState, *, best: float | None = None) -> Path:
+    def save(self, state: TrainingState) -> Path:
         sigterm()
-        return super().save(state, best=best)
+        return super().save(state)
 
 
 def test_sigterm_in_the_last_save_is_answered_and_nothing_is_trained_again(

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from snreid.training.parallel import agree, share_buffers, wrap
-from tiny import ALONE
+from snreid.losses import CrossEntropy, Triplet, total_loss
+from snreid.training.parallel import Objective, agree, share_buffers, wrap
+from tiny import ALONE, experiment
 from two_processes import answers_of_two
 
 
@@ -41,7 +42,8 @@ def parts():
 """
 WORK = """
 import itertools
-from snreid.training.parallel import agree, share_buffers, wrap
+from snreid.losses import CrossEntropy, Triplet, total_loss
+from snreid.training.parallel import Objective, agree, share_buffers, wrap
 
 def work(group):
     rank = group.rank
@@ -51,12 +53,13 @@ def work(group):
     norm(torch.rand(4, 2) + 10 * rank)
     share_buffers(norm, group)
     model, images = parts()
+    parameters = list(model.parameters())
     network = wrap(model, group)
     network(images[3 * rank : 3 * rank + 3]).square().mean().backward()
     return {
         "agreed": agreed,
         "mean": norm.running_mean.tolist(),
-        "gradients": [p.grad.tolist() for p in model.parameters()],
+        "gradients": [p.grad.tolist() for p in parameters],
     }
 """
 
@@ -75,3 +78,71 @@ def test_two_processes_agree_and_share(tmp_path: Path) -> None:
     model(images).square().mean().backward()
     for parameter, found in zip(model.parameters(), first["gradients"], strict=True):
         torch.testing.assert_close(torch.tensor(found), parameter.grad)
+
+
+def test_an_objective_is_the_sum_of_its_losses_over_the_network() -> None:
+    network, losses = experiment().model.build(3), (CrossEntropy(), Triplet(weight=0.5))
+    images, persons = torch.rand(6, 3, 32, 16), torch.arange(6) // 2
+    expected = total_loss(losses, network(images), persons)
+    total, parts = Objective(network, losses)(images, persons)
+    assert torch.equal(total, expected.total) and total.requires_grad
+    assert parts == dict(expected.parts) and list(parts) == ["CrossEntropy", "Triplet"]
+
+
+def test_under_bfloat16_the_losses_are_in_float32() -> None:
+    network = experiment("snr").model.build(3)
+    images, persons = torch.rand(6, 3, 32, 16), torch.arange(6) // 2
+    total, parts = Objective(network, experiment("snr").losses, bf16=True)(images, persons)
+    exact, _ = Objective(network, experiment("snr").losses)(images, persons)
+    assert {value.dtype for value in (total, *parts.values())} == {torch.float32}
+    assert total != exact
+    torch.testing.assert_close(total, exact, rtol=0.1, atol=0.1)
+
+
+IDLE = """
+from dataclasses import replace
+
+import torch
+from snreid.losses import CrossEntropy, DualCausality, Triplet
+from snreid.models.head import Head
+from snreid.models.norms import StageSNR
+from snreid.training.parallel import Objective, wrap
+from tiny import ALONE, experiment
+
+BASE = (CrossEntropy(), Triplet())
+CASES = {
+    "two gates, no loss for them": (dict(gate="two_gates"), False, BASE),
+    "two branches, no loss for them": (dict(gate="conv"), False, BASE),
+    "one half of the loss": (dict(gate="two_gates"), False, (*BASE, DualCausality(terms="clarification"))),
+    "classifiers of stages, no loss for them": ({}, True, BASE),
+    "no weight on the classifier": ({}, False, (CrossEntropy(weight=0.0), Triplet(), DualCausality())),
+    "all in use": ({}, False, (*BASE, DualCausality())),
+}
+
+def idle(case, group):
+    scheme, classifiers, losses = CASES[case]
+    torch.manual_seed(0)
+    model = replace(experiment("snr").model, scheme=StageSNR(**scheme), head=Head(stage_classifiers=classifiers)).build(3)
+    objective = wrap(Objective(model, losses), group)
+    optimizer = torch.optim.Adam(model.parameters(), weight_decay=0.1)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    for _ in range(2):
+        objective(torch.rand(6, 3, 32, 16), torch.arange(6) // 2)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return [name for name, value in model.named_parameters() if value.requires_grad and torch.equal(value, before[name])]
+
+def work(group):
+    return {case: idle(case, group) for case in CASES}
+"""
+
+
+@pytest.mark.slow
+def test_a_parameter_that_no_loss_uses_stays_as_it_is_in_two_processes_too(tmp_path: Path) -> None:
+    first, second = answers_of_two(IDLE, tmp_path)
+    names: dict[str, object] = {}
+    exec(IDLE, names)
+    alone = names["work"](ALONE)  # type: ignore[operator]
+    assert first == second == alone
+    assert [case for case, found in alone.items() if not found] == ["all in use"]
+    assert alone["no weight on the classifier"] == ["head.classifier.weight"]

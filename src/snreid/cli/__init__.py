@@ -1,6 +1,9 @@
 """The command ``snreid``: sub-commands as typed functions. Nothing heavy is imported before a sub-command needs it."""
 
+import contextlib
 import importlib
+import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -30,6 +33,28 @@ COMMANDS: dict[str, tuple[str, str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 1 failed, 2 the request was wrong, 3 diverged, 143 SIGTERM."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no text
+    try:
+        done = _run(words)
+        sys.stdout.flush()  # here and not at the interpreter's end, where a reader that has gone is reported as a failure
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; that is no failure, and nothing more can be said to it.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(
+            f"snreid: a file or folder cannot be used. Found: {error}. To repair: check the path, rights and space.",
+            file=sys.stderr,
+        )
+        return 1
+    return done
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -41,28 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         print(_unknown(words[0]), file=sys.stderr)
         return 2
-    return _run(COMMANDS[words[0]][0], words[1:])
+    return _command(COMMANDS[words[0]][0], words[1:])
 
 
-def _run(module: str, words: list[str]) -> int:
+def _command(module: str, words: list[str]) -> int:
     try:
         _check_repeats(words)
         done: int = importlib.import_module(module).main(words)
     except SnreidError as error:
         print(f"snreid: {error}", file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader of our output (head, less) has gone; that is no failure.
-            sys.stderr.close()
-            return 0
-        if error.filename is None:
-            raise
-        print(
-            f"snreid: a file or folder cannot be used. Found: {error}. To repair: check the path, rights and space.",
-            file=sys.stderr,
-        )
-        return 1
     except KeyboardInterrupt:
         print("snreid: stopped", file=sys.stderr)
         return 130

@@ -12,12 +12,15 @@ from rich.console import Console
 from snreid.cli.machine import MachineFlags
 
 if TYPE_CHECKING:
-    from snreid.evaluation import PairedDifference
+    from snreid.evaluation import PairedComparison, PairedDifference
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Paired test between two runs, query by query: difference A - B with a 95 % interval and a two-sided p-value."""
+    """Paired test between two runs, query by query: difference A - B with a 95 % interval and a two-sided p-value.
+
+    The queries of one person are not independent, so whole persons are drawn: the test of a study's own table.
+    """
 
     a: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run A")]
     b: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run B")]
@@ -34,10 +37,16 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.errors import ExperimentError
     from snreid.evaluation import compare
     from snreid.loading import PixelCache
-    from snreid.results import read_targets
+    from snreid.results import read_targets, require_same_images
     from snreid.runs import open_run
     from snreid.study import score_run
 
+    if request.machine.out is not None:
+        raise ExperimentError(
+            "A comparison writes no folder: it is printed, and new scores are kept in the runs",
+            came=f"--out {request.machine.out}",
+            repair="leave it out",
+        )
     if not request.target:
         raise ExperimentError("A comparison needs a target", came="none", repair="name one: --target market1501")
     runs = [open_run(folder) for folder in (request.a, request.b)]  # both, before the first is scored
@@ -50,17 +59,24 @@ def main(arguments: Sequence[str]) -> int:
             own = machine(request.machine, run.folder)
             scored.append(score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels))
         for a, b in zip(*scored, strict=True):
-            rows.append((a.target, compare(a.scores, b.scores)))
+            require_same_images(a, b, where=f"{request.a}, {request.b}")
+            persons = None if a.used is None else a.used.query.persons[a.scores.query_index]
+            rows.append((a.target, compare(a.scores, b.scores, groups=persons)))
+        if opened.group.first:
+            _show(rows, request)
+    return 0
+
+
+def _show(rows: "Sequence[tuple[str, PairedComparison]]", request: Request) -> None:
     if request.json:
         found = [
             {"target": t, "mAP": _object(c.mean_ap), "rank1": _object(c.rank1), "queries": c.queries} for t, c in rows
         ]
         print(json.dumps(found[0] if len(found) == 1 else {"targets": found}))
-        return 0
+        return
     console = Console()
     for target, c in rows:
         console.out(f"{target}: mAP {_text(c.mean_ap)}; rank-1 {_text(c.rank1)}; {c.queries} queries", highlight=False)
-    return 0
 
 
 def _object(found: "PairedDifference") -> dict[str, object]:

@@ -46,6 +46,13 @@ class Make:
 
 
 @dataclass(frozen=True, kw_only=True)
+class List:
+    """List how a data set is named."""
+
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sheet:
     """Draw a contact sheet: rows are people, columns are domains."""
 
@@ -84,17 +91,8 @@ def _check(words: list[str]) -> int:
     good = True
     for name in request.name:
         with counting(console, f"reading {name}") as progress:
-            done = 0
-
-            def tell(more: int) -> None:
-                """Images done since the last call."""
-                nonlocal done
-                done += more
-                if progress is not None:
-                    progress(done, max(done, 1))
-
             report = check(
-                dataset_named(name), request.root, decode=request.decode, workers=request.workers, progress=tell
+                dataset_named(name), request.root, decode=request.decode, workers=request.workers, progress=progress
             )
         print(report.to_json() if request.json else "\n".join(report.lines()))
         good = good and report.ok
@@ -145,8 +143,9 @@ def _sheet(words: list[str]) -> int:
 
 
 def _list(words: list[str]) -> int:
+    request = tyro.cli(List, args=words, prog="snreid data list")
     from snreid.cli.names import HELP, known_names
 
     names = known_names()
-    print(json.dumps({"names": names, "help": HELP}) if "--json" in words else f"{HELP}\nnames: {', '.join(names)}")
+    print(json.dumps({"names": names, "help": HELP}) if request.json else f"{HELP}\nnames: {', '.join(names)}")
     return 0

@@ -22,6 +22,7 @@ Numbers = Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="R 
 class Request:
     """Score a run on targets; or an ONNX file (--onnx) on targets; or embeddings in a file (--features).
 
+    The scores of a run are also kept in its folder; with --out those of anything are kept below that folder instead.
     Every mAP and rank-1 comes with a 95 % bootstrap interval over queries. Shares in --json lie between 0 and 1.
     """
 
@@ -57,6 +58,11 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _place(request: Request, *, own_metric: bool = True) -> Path | None:
+    """The folder that keeps the scores. A run keeps those in its own metric only; None: they are kept nowhere."""
+    return request.machine.out or (request.run if own_metric else None)
+
+
 def _check(request: Request) -> None:
     from snreid.errors import ExperimentError
 
@@ -75,38 +81,47 @@ def _check(request: Request) -> None:
             came=f"--target {' '.join(request.target)}",
             repair="leave it out",
         )
+    if request.machine.out is not None and (request.machine.out / "experiment.json").exists():
+        raise ExperimentError(
+            "--out is a folder for scores, and that of a run holds its own",
+            came=str(request.machine.out),
+            repair="name another folder; without --out the scores of a run are kept in it",
+        )
 
 
 def _from_features(request: Request) -> list["Result"]:
     from snreid.evaluation import evaluate, read_features, remarks
-    from snreid.results import Result
+    from snreid.results import Result, keep_result
 
     assert request.features is not None
     query, gallery = read_features(request.features)
+    console = Console(stderr=True)
     for remark in remarks(query):
-        Console(stderr=True).out(remark, highlight=False)
-    return [Result(request.features.stem, evaluate(query, gallery, metric=request.metric or "cosine"))]
+        console.out(remark, highlight=False)
+    result = Result(request.features.stem, evaluate(query, gallery, metric=request.metric or "cosine"))
+    keep_result(_place(request), result, console)
+    return [result]
 
 
 def _from_images(request: Request) -> list["Result"]:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.loading import PixelCache
-    from snreid.results import Result, fingerprint, read_targets, save_result, score
-    from snreid.runs import embed_target
+    from snreid.results import keep_result, read_targets, score
+    from snreid.targets import embed_target
 
     data = read_targets([dataset_named(name) for name in request.target], request.machine.root)
     with session(request.machine) as opened:
-        folder = request.run or request.machine.out or Path("runs") / "onnx"
+        folder = _place(request) or Path("runs") / "onnx"
         own = machine(request.machine, folder)
         embed, size, metric = _embedder(request, str(opened.group.device))
         pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
         results = []
         for target in data:
             found = embed_target(embed, size, target, own, group=opened.group, console=opened.console, pixels=pixels)
-            result = Result(target.name, score(found, request.metric or metric, opened.group), fingerprint(target))
-            if request.run is not None and opened.group.first and (request.metric or metric) == metric:
-                save_result(request.run, result)
+            result = score(found, request.metric or metric, opened.group)
+            if opened.group.first:
+                keep_result(_place(request, own_metric=(request.metric or metric) == metric), result, opened.console)
             results.append(result)
         return results if opened.group.first else []
 

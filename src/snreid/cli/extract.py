@@ -17,7 +17,7 @@ class Request:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="image files, or folders of them")]
     out: Annotated[Path, tyro.conf.arg(help="file to write")] = Path("features.npz")
-    device: Annotated[str, tyro.conf.arg(help="cpu, cuda or cuda:N")] = "cpu"
+    device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "cpu"
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
 
 
@@ -28,9 +28,12 @@ def main(arguments: Sequence[str]) -> int:
 
     from snreid.datasets._files import SUFFIXES as IMAGE_SUFFIXES
     from snreid.errors import DataError
-    from snreid.models.weights import write_atomically
+    from snreid.models.weights import require_replaceable, write_atomically
     from snreid.runs import load
+    from snreid.training.distributed import chosen_device
 
+    require_replaceable(request.out)  # before images are embedded
+    device = str(chosen_device(request.device))
     paths: list[Path] = []
     for path in request.images:
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
             came=f"none in {', '.join(map(str, request.images)) or 'an empty list'}",
             repair="give image files",
         )
-    vectors = load(request.run, device=request.device).extract(paths)
+    vectors = load(request.run, device=device).extract(paths)
     content = BytesIO()
     np.savez(content, names=np.array([str(p) for p in paths]), embeddings=vectors)
     write_atomically(request.out, content.getvalue())

@@ -1,5 +1,6 @@
 """What every computing command opens: the processes, a console, the machine settings."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +26,25 @@ class Session:
 
 @contextmanager
 def session(flags: MachineFlags) -> Iterator[Session]:
-    """Joins the processes torchrun or srun started, if any; only the first one talks."""
+    """Joins the processes torchrun or srun started, if any; only the first one talks.
+
+    Raises ``SnreidError`` when another process of the job goes before the work is done.
+    """
+    from snreid.errors import SnreidError
     from snreid.training.distributed import join
 
     group = join(flags.device)
     try:
         yield Session(group, Console(stderr=True, quiet=not group.first))
+    except RuntimeError as error:
+        # torch has no type of its own for this; gloo's words name its source file.
+        if group.world == 1 or not re.search(r"gloo|nccl", str(error), re.IGNORECASE):
+            raise
+        raise SnreidError(
+            "The processes of a job work together to the end",
+            came=f"process {group.rank} of {group.world} lost another one ({str(error).splitlines()[0]})",
+            repair="see what that one said, and start the same command again: it continues",
+        ) from error
     finally:
         group.leave()
 

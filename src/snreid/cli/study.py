@@ -67,9 +67,12 @@ def main(arguments: Sequence[str]) -> int:
 def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[str], record: Path | None) -> None:
     """Trains and scores what is missing, then prints the table and writes report and record."""
     from snreid.cli.session import machine, session
+    from snreid.models.weights import require_replaceable
     from snreid.study import run_study
 
     study.check_examples(examples)  # before hours of training
+    for file in (out / "report.html", *([record] if record else [])):
+        require_replaceable(file)
     began = time.monotonic()
     with session(flags) as opened:
         result = run_study(study, machine(flags, out), group=opened.group, console=opened.console)

@@ -30,13 +30,13 @@ class Request:
         tuple[str, ...],
         tyro.conf.arg(aliases=["-t"], help="data sets to score afterwards; never used to choose anything"),
     ] = ()
-    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
+    preset: Annotated[str | None, tyro.conf.arg(help="small, short or paper; small when left out")] = None
     machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Trains, resumes what is there, and scores the targets."""
-    words = list(arguments)
+    words = _recipe_first(list(arguments))
     if "-h" in words or "--help" in words:
         return _help(words)
     request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid train", add_help=False)
@@ -48,6 +48,29 @@ def main(arguments: Sequence[str]) -> int:
     return _train(request, experiment)
 
 
+def _recipe_first(words: list[str]) -> list[str]:
+    """The words with the recipe in front, where tyro can tell it from the values of flags that it does not know yet."""
+    if not words or not words[0].startswith("-"):
+        return words
+    from snreid import recipes
+    from snreid.errors import ExperimentError
+
+    known = recipes.all_recipes()
+    # After --recipe comes a name of one's own, which may be that of a recipe.
+    found = [
+        at for at, word in enumerate(words) if (word in known or word.endswith(".json")) and words[at - 1] != "--recipe"
+    ]
+    if len(found) == 1:
+        return [words[found[0]], *words[: found[0]], *words[found[0] + 1 :]]
+    if "-h" in words or "--help" in words:
+        return words
+    raise ExperimentError(
+        "The recipe or FILE.json comes first, its flags follow",
+        came=words[0],
+        repair="write it so: snreid train snr --source noon --epochs 6",
+    )
+
+
 def _start(request: Request) -> "Experiment":
     from snreid import recipes
     from snreid.cli.names import dataset_named
@@ -55,9 +78,15 @@ def _start(request: Request) -> "Experiment":
     from snreid.experiment import Experiment
 
     if request.recipe.endswith(".json"):
+        if request.preset is not None:
+            raise ExperimentError(
+                "A preset is where a recipe starts; an experiment file has all its settings",
+                came=f"--preset {request.preset} with {request.recipe}",
+                repair="leave --preset out, and change single settings by their flags",
+            )
         try:
             stored = json.loads(Path(request.recipe).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ExperimentError(
                 "An experiment file must be JSON", came=f"{request.recipe}: {error}", repair="check the path"
             ) from error
@@ -68,7 +97,7 @@ def _start(request: Request) -> "Experiment":
             raise ExperimentError(
                 f"A recipe is one of {', '.join(known)}", came=repr(request.recipe), repair="see snreid recipes"
             )
-        experiment = known[request.recipe](request.preset)
+        experiment = known[request.recipe](request.preset or "small")
     if request.source:
         experiment = replace(experiment, sources=tuple(dataset_named(name) for name in request.source))
     return experiment
@@ -111,9 +140,9 @@ def _train(request: Request, experiment: "Experiment") -> int:
     targets = [dataset_named(name) for name in request.target]
     with session(request.machine) as opened:
         pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
-        # Targets are read before training, so that a wrong path does not cost a day.
+        # Targets are read before training and their images looked at, so that a wrong path or a bad file does not cost a day.
         data = read_targets(targets, own.root)
-        run = train(experiment, own, group=opened.group, console=opened.console, pixels=pixels)
+        run = train(experiment, own, group=opened.group, console=opened.console, pixels=pixels, targets=data)
         score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels)
         opened.console.out(f"The run is in {run.folder}", highlight=False)
     return 0

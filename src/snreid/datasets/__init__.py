@@ -4,7 +4,14 @@ Reading opens no image and writes nothing; nothing is ever downloaded. A name, l
 a ``DataError`` in the user's words, never a guess.
 """
 
-from snreid.datasets._rules import drop_singles, has_match, require_pairs, require_queries, validated
+from snreid.datasets._rules import (
+    drop_singles,
+    has_match,
+    require_name,
+    require_pairs,
+    require_queries,
+    validated,
+)
 from snreid.datasets.check import DataReport, SplitReport, check
 from snreid.datasets.cuhk03 import CUHK03
 from snreid.datasets.folder import FolderTree
@@ -28,6 +35,7 @@ __all__ = [
     "check",
     "drop_singles",
     "has_match",
+    "require_name",
     "require_pairs",
     "require_queries",
     "validated",

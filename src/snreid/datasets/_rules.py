@@ -1,5 +1,5 @@
-"""What has to hold for the labels of any data set, with errors in the user's words. Every reader ends in
-``validated``.
+"""What has to hold for the name and the labels of any data set, with errors in the user's words. Every reader of this
+package ends in ``validated``.
 """
 
 from collections import Counter, defaultdict
@@ -12,16 +12,21 @@ from snreid.errors import DataError
 from snreid.records import DISTRACTOR, NO_CAMERA, ReIDData, Sample, Split
 
 _SHOWN = 5
+_LONGEST_NAME = 150
+"""Bytes. File systems allow 255 for a whole name; endings, process ids and the recipe's name come to it."""
 
 
 def validated(data: ReIDData) -> ReIDData:
-    """``data`` itself, or with a note on queries without a match. Raises ``DataError`` for a duplicate path, a person
-    with one training image, a train and test split that share images, or a test split without any valid query.
+    """``data`` itself, or with a note on queries without a match. Raises ``DataError`` for a name that no file can
+    have, a duplicate path, a person with one training image, a train and test split that share images or persons, or a
+    test split without any valid query.
     """
+    require_name(data.name)
     for name, split in (("train", data.train), ("query", data.query), ("gallery", data.gallery)):
         require_unique(split, where=f"{data.name}, {name} split")
         require_cameras(split, has_cameras=data.has_cameras, where=f"{data.name}, {name} split")
     require_apart(data)
+    require_strangers(data)
     require_pairs(data.train, where=data.name)
     missed = require_queries(data)
     if not missed:
@@ -30,6 +35,28 @@ def validated(data: ReIDData) -> ReIDData:
         f"{missed} of {len(data.query)} queries have no match in the gallery; they are counted, and left out of means"
     )
     return ReIDData(data.name, data.train, data.query, data.gallery, data.has_cameras, (*data.notes, note))
+
+
+def unfit_name(name: str) -> str:
+    """Why ``name`` cannot be part of the names of files and folders, or ""."""
+    if not name.strip():
+        return "it has no letter"
+    if name.startswith("."):
+        return "it begins with a dot"
+    if strange := [c for c in name if c in "/\\" or ord(c) < 32]:
+        return f"it holds {strange[0]!r}"
+    size = len(name.encode("utf-8", "surrogateescape"))
+    return f"it has {size} bytes, more than {_LONGEST_NAME}" if size > _LONGEST_NAME else ""
+
+
+def require_name(name: str) -> None:
+    """Raise ``DataError`` when a data set's name cannot be part of a file's name, as it has to be once it is scored."""
+    if problem := unfit_name(name):
+        raise DataError(
+            "the name of a data set becomes part of the names of files",
+            came=f"{name!r}: {problem}",
+            repair="rename its folder or table, give its full path, or give it a name of its own: name=shop",
+        )
 
 
 def require_unique(split: Split, *, where: str) -> None:
@@ -66,6 +93,21 @@ def require_apart(data: ReIDData) -> None:
         )
 
 
+def require_strangers(data: ReIDData) -> None:
+    """Raise ``DataError`` when a person of the training split is asked for or answers in the test: it would be scored on
+    whom it was trained on. Distractors and junk are nobody.
+    """
+    training = {sample.person: sample for sample in reversed(data.train.samples) if sample.person > 0}
+    met = {s.person: s for s in (*data.gallery.samples[::-1], *data.query.samples[::-1]) if s.person in training}
+    if met:
+        pairs = [f"{training[person].image.name} = {met[person].image.name}" for person in sorted(met)]
+        raise DataError(
+            f"a person is either in training or in the test ({data.name})",
+            came=f"{len(pairs)} persons in both: {shown(pairs)}",
+            repair="put all images of a person into one of the two; different people need different labels",
+        )
+
+
 def require_pairs(split: Split, *, where: str) -> None:
     """Raise ``DataError`` when a training person has one image only: there is no other image to pull it towards."""
     single = singles(split.samples)
@@ -86,7 +128,7 @@ def singles(samples: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def drop_singles(split: Split) -> tuple[Split, int]:
-    """The split without persons of one image, and how many there were. For use after ``images.without``."""
+    """The split without persons of one image, and how many there were. For use once bad images are left out."""
     single = {sample.person for sample in singles(split.samples)}
     return Split(tuple(sample for sample in split.samples if sample.person not in single)), len(single)
 

@@ -6,6 +6,7 @@ picture in training and in the test.
 """
 
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,8 +18,7 @@ from snreid.images import BadImage, examine
 from snreid.records import DISTRACTOR, NO_CAMERA, DataSet, Expected, ReIDData, Split
 
 _WIDTH = 100
-_PATH = 46
-_SHOWN = 3
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,43 +89,39 @@ class DataReport:
         return json.dumps({"ok": self.ok, **asdict(self), "splits": splits}, ensure_ascii=False)
 
     def lines(self) -> tuple[str, ...]:
-        """The report as text for a person: at most 24 lines of at most 100 characters."""
+        """The report as text for a person, in lines of at most 100 characters: at most ten of a kind are named, and nothing
+        said of one is cut."""
         out = [f"{self.name} in {self.root}: {'in order' if self.ok else 'NOT in order'}"]
         if self.failure:
-            out += _folded(self.failure)
+            out.append(self.failure)
             out += [f"published: {e.split} {e.images:,} images, {e.persons or 0:,} persons" for e in self.published]
         if self.splits:
             out.append(f"{'split':<10}{'images':>9}{'expected':>10}{'persons':>9}{'expected':>10}{'cameras':>9}")
             out += [_line(split) for split in self.splits]
         out += [f"{split.split}: {split.problem}" for split in self.splits if split.problem]
         for said, names in (
-            ("images cannot be used", [f"{_tail(one.name)}: {one.reason}" for one in self.bad]),
-            (
-                "pictures are both in training and in the test",
-                [" = ".join(map(_tail, pair)) for pair in self.same_pictures],
-            ),
+            ("images cannot be used", [f"{one.name}: {one.reason}" for one in self.bad]),
+            ("pictures are both in training and in the test", [" = ".join(pair) for pair in self.same_pictures]),
         ):
             if names:
                 out.append(f"{len(names):,} {said}:")
                 out += [f"  {name}" for name in names[:_SHOWN]]
+            if len(names) > _SHOWN:
+                out.append(f"  and {len(names) - _SHOWN:,} more: --json lists all")
         for said, persons in (
             ("persons are both in training and in the test", self.shared_persons),
             ("training persons have one image", self.single_persons),
         ):
             if persons:
-                out.append(f"{len(persons):,} {said}: {', '.join(map(str, persons[:8]))}")
+                more = f" and {len(persons) - _SHOWN:,} more: --json lists all" if len(persons) > _SHOWN else ""
+                out.append(f"{len(persons):,} {said}: {', '.join(map(str, persons[:_SHOWN]))}{more}")
         if self.splits and not self.decoded:
             out.append("The images were not opened.")
-        out += [f"note: {note}" for note in self.notes[:4]]
+        out += [f"note: {note}" for note in self.notes]
         wrong = self.failure or any(split.problem for split in self.splits)
-        if wrong and self.home and self.home not in " ".join(out):  # a long failure may have been cut before it
-            out += _folded(f"The data set's own page: {self.home}")
-        return tuple(line if len(line) <= _WIDTH else line[: _WIDTH - 3] + "..." for line in out[:24])
-
-
-def _tail(path: str) -> str:
-    """The end of a path, which says which file it is, so that two fit into a line."""
-    return path if len(path) <= _PATH else "..." + path[3 - _PATH :]
+        if wrong and self.home and self.home not in self.failure:
+            out.append(f"The data set's own page: {self.home}")
+        return tuple(line for text in out for line in _folded(text))
 
 
 def check(
@@ -134,12 +130,11 @@ def check(
     *,
     decode: bool,
     workers: int = 2,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:
     """Hold what is below ``root`` against what ``dataset`` has to be. Bad data is reported, not raised.
 
-    ``decode`` opens every image, in ``workers`` threads; ``progress`` is called with the images done since its last
-    call.
+    ``decode`` opens every image, in ``workers`` threads; ``progress`` is called with (done, all) images.
     """
     try:
         data = dataset.read(root)
@@ -175,19 +170,28 @@ def _counted(name: str, split: Split, expected: Expected | None) -> SplitReport:
 
 
 def _decoded(
-    data: ReIDData, workers: int, progress: Callable[[int], None] | None
+    data: ReIDData, workers: int, progress: Callable[[int, int], None] | None
 ) -> tuple[tuple[BadImage, ...], tuple[tuple[str, str], ...]]:
     """The bad images, and the pairs of equal pictures in training and test."""
+    done, count = 0, len(data.train) + len(data.query) + len(data.gallery)
+
+    def tell(more: int) -> None:
+        """Images done since the last call."""
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, count)
+
     bad: dict[BadImage, None] = {}
     training: dict[bytes, str] = {}
-    for found in examine(data.train.samples, workers=workers, progress=progress):
+    for found in examine(data.train.samples, workers=workers, progress=tell):
         if found.bad is not None:
             bad[found.bad] = None
         else:
             training.setdefault(found.digest, found.sample.image.name)
     same: dict[str, str] = {}
     for split in (data.query, data.gallery):
-        for found in examine(split.samples, workers=workers, progress=progress):
+        for found in examine(split.samples, workers=workers, progress=tell):
             if found.bad is not None:
                 bad[found.bad] = None
             elif found.digest in training:
@@ -205,13 +209,14 @@ def _line(split: SplitReport) -> str:
 
 
 def _folded(text: str) -> list[str]:
-    """The text in lines of ``_WIDTH``, at most eight."""
-    lines, line = [], ""
-    for word in text.split(" "):
-        if line and len(line) + 1 + len(word) > _WIDTH:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    lines.append(line)
-    return lines if len(lines) <= 8 else [*lines[:7], lines[7][: _WIDTH - 4] + " ..."]
+    """The text in lines of ``_WIDTH``, the second and later ones indented; what has no blank is broken where it has to be."""
+    if len(text) <= _WIDTH:
+        return [text]  # a row of the table keeps its blanks
+    left = " " * (len(text) - len(text.lstrip()))
+    return textwrap.wrap(
+        text.strip(),
+        _WIDTH,
+        initial_indent=left,
+        subsequent_indent=left + "  ",
+        break_on_hyphens=False,  # names of files are full of them
+    )

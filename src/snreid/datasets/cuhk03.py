@@ -65,6 +65,11 @@ class CUHK03(DataSet):
         return f"cuhk03-{self.boxes}"
 
     @property
+    def collection(self) -> str:
+        """``cuhk03``: detected and labelled boxes are cut from the same frames of the same persons."""
+        return "cuhk03"
+
+    @property
     def home(self) -> str:
         """Where to ask for the data set and its protocol, in words."""
         return (

@@ -31,26 +31,24 @@ class FolderTree(DataSet):
     """
 
     path: str
-    """The folder, below the data folder or absolute; its last part names the data set."""
+    """The folder, below the data folder or absolute."""
     pattern: str
     """For example ``"{person}_c{camera}_{*}.jpg"``."""
     labels: Labels = field(default_factory=Labels)
     """What labels mean, and what images are for when the pattern has no ``{split}``."""
     unmatched: Literal["refuse", "skip"] = "refuse"
     """What to do with an image whose path does not fit the pattern; skipped ones are counted in the notes."""
+    name: str = ""
+    """The data set's name in results and files; left out: the last part of ``path``."""
 
     def __post_init__(self) -> None:
         """Refuse a pattern that cannot be understood or has no person."""
+        object.__setattr__(self, "name", self.name or Path(self.path).name)
         if self.unmatched not in ("refuse", "skip"):
             raise ExperimentError(
                 "unmatched images are refused or skipped", came=repr(self.unmatched), repair='"refuse" or "skip"'
             )
         compile_pattern(self.pattern)
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return Path(self.path).name
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the tree. Raises ``DataError`` for a missing folder, an image whose path does not fit the pattern,

@@ -63,7 +63,9 @@ class MarketFormat(DataSet):
     """
 
     folder: str
-    """Below the data folder, or absolute; its last part is the name of the data set."""
+    """Below the data folder, or absolute."""
+    name: str = ""
+    """The data set's name in results and files; left out: the last part of ``folder``."""
 
     def __post_init__(self) -> None:
         """Refuse a folder without a name."""
@@ -73,11 +75,7 @@ class MarketFormat(DataSet):
                 came=repr(self.folder),
                 repair="give a folder below the data folder, such as folder='my_site'",
             )
-
-    @property
-    def name(self) -> str:
-        """The last part of ``folder``."""
-        return Path(self.folder).name
+        object.__setattr__(self, "name", self.name or Path(self.folder).name)
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""

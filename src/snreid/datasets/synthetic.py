@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.datasets._rules import unfit_name, validated
 from snreid.errors import ExperimentError
 from snreid.pedestrians import Draws, Identity, Picture, domain_named, draw_identity, draw_moment
 from snreid.records import DISTRACTOR, DataSet, ReIDData, Sample, Split
@@ -41,9 +42,11 @@ class DrawnImage:
 
     @property
     def name(self) -> str:
-        """Such as ``noon/0007_c2_03``: domain, person, camera, shot; distractors count from ``d0001``."""
+        """Such as ``noon/0007_c2_03~noon-train7-s0-128x64``: domain, person, camera and shot, and behind the ``~`` all
+        else that decides the pixels, so that equal names are equal pictures. Distractors count from ``d0001``."""
         person = f"d{self.number:04d}" if self.part == "distractor" else f"{self.label:04d}"
-        return f"{self.domain}/{person}_c{self.camera}_{self.shot:02d}"
+        drawn = f"{self.people}-{self.part}{self.number}-s{self.seed}-{self.size[0]}x{self.size[1]}"
+        return f"{self.domain}/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
 
     def picture(self) -> Picture:
         """Everything that decides the pixels, to look at or to turn one field of (``dataclasses.replace``)."""
@@ -126,11 +129,22 @@ class DrawnPedestrians(DataSet):
                 came=str(self.height),
                 repair="take 128",
             )
+        if problem := unfit_name(self.name):
+            raise ExperimentError(
+                "people of drawn pedestrians is a word that can be part of a file's name",
+                came=f"{self.people!r}: {problem}" if len(self.people) < 80 else problem,
+                repair="use letters and digits",
+            )
 
     @property
     def name(self) -> str:
         """The domain's name; with another domain's people, both names."""
         return self.domain if self._population == self.domain else f"{self.domain} ({self._population}'s people)"
+
+    @property
+    def collection(self) -> str:
+        """The domain: other people, or another seed, are seen in the same light."""
+        return self.domain
 
     @property
     def home(self) -> str:
@@ -162,7 +176,7 @@ class DrawnPedestrians(DataSet):
         for number in range(1, self.distractors + 1):
             camera = self._cameras_of("distractor", number)[0]
             gallery.append(self._sample("distractor", number, DISTRACTOR, camera, 1))
-        return ReIDData(self.name, Split(tuple(train)), Split(tuple(query)), Split(tuple(gallery)))
+        return validated(ReIDData(self.name, Split(tuple(train)), Split(tuple(query)), Split(tuple(gallery))))
 
     def _cameras_of(self, part: str, number: int) -> list[int]:
         """The cameras that see a person, rising."""

@@ -40,7 +40,7 @@ class Table(DataSet):
     """A CSV (UTF-8; comma, semicolon or tab, whichever the first line has most of) or Parquet table."""
 
     path: str
-    """The table, below the data folder or absolute; its name without ending names the data set."""
+    """The table, below the data folder or absolute."""
     images: str = ""
     """The folder that paths are relative to, seen from the table's folder or absolute; "" is the table's folder."""
     columns: Columns = field(default_factory=Columns)
@@ -49,18 +49,16 @@ class Table(DataSet):
     """What labels mean, and what images are for when there is no split column."""
     outside: bool = False
     """Allow paths that lead out of the folder of images."""
+    name: str = ""
+    """The data set's name in results and files; left out: the table's name without its ending."""
 
     def __post_init__(self) -> None:
         """Refuse a file that is no table by its ending."""
+        object.__setattr__(self, "name", self.name or Path(self.path).stem)
         if Path(self.path).suffix.lower() not in (*_TEXT, *_PARQUET):
             raise ExperimentError(
                 f"a table ends in {', '.join((*_TEXT, *_PARQUET))}", came=repr(self.path), repair="rename or convert it"
             )
-
-    @property
-    def name(self) -> str:
-        """The table's name without its ending."""
-        return Path(self.path).stem
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the table. Raises ``DataError`` with table and line for a row that cannot be used, a path that

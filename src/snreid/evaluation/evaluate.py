@@ -1,6 +1,9 @@
 """From embeddings with labels to scores: what a model is worth on a target (method.md 6)."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from snreid.errors import DataError
 from snreid.evaluation.metrics import average_precision, first_rank, inverse_negative_penalty
@@ -18,19 +21,29 @@ def evaluate(query: Features, gallery: Features, *, metric: str = "cosine", bloc
     Raises ``DataError`` when labels and embeddings do not fit together, when a value is not finite, or when no query has a
     valid match; ``ExperimentError`` for an unknown metric.
     """
-    ranks = match_ranks(query, gallery, metric=metric, block=block)
-    valid = [index for index, found in enumerate(ranks) if len(found)]
-    if not valid:
+    scores = score_ranks(match_ranks(query, gallery, metric=metric, block=block))
+    if not len(scores.query_index):
         raise DataError(
             "at least one query needs a match: a gallery image of its person"
             + (" from another camera" if (query.cameras >= 0).any() else ""),
-            came=f"none among {len(ranks)} queries and {len(gallery.persons)} gallery images",
+            came=f"none among {scores.queries} queries and {len(gallery.persons)} gallery images",
             repair="check that query and gallery share person ids (>= 1; 0 marks distractors, -1 junk) and, if every person "
             "was seen by one camera only, leave the cameras out",
         )
+    return scores
+
+
+def score_ranks(ranks: Sequence[NDArray[np.int64]]) -> Scores:
+    """What the ranks of every query's matches are worth (one array a query, as ``match_ranks`` gives them).
+
+    Also of queries without a match: ``Scores`` of none, whose means are not defined.
+    """
+    valid = [index for index, found in enumerate(ranks) if len(found)]
     return Scores(
-        average_precision=np.array([average_precision(ranks[index]) for index in valid]),
-        inverse_negative_penalty=np.array([inverse_negative_penalty(ranks[index]) for index in valid]),
+        average_precision=np.array([average_precision(ranks[index]) for index in valid], dtype=np.float64),
+        inverse_negative_penalty=np.array(
+            [inverse_negative_penalty(ranks[index]) for index in valid], dtype=np.float64
+        ),
         first_rank=np.array([first_rank(ranks[index]) for index in valid], dtype=np.int64),
         query_index=np.array(valid, dtype=np.int64),
         queries=len(ranks),

@@ -88,6 +88,15 @@ def check_lengths(features: Features, part: slice, squared: NDArray[np.float64],
     )
 
 
+def check_values(query: Features, gallery: Features) -> None:
+    """Raise ``DataError`` unless labels and embeddings fit together (``check_pair``) and all can be used (``check_lengths``)."""
+    check_pair(query, gallery)
+    for features, side in ((query, "query"), (gallery, "gallery")):
+        for start in range(0, len(features.embeddings), _ROWS):
+            part = slice(start, start + _ROWS)
+            check_lengths(features, part, squared_lengths(features.embeddings[part]), side)
+
+
 def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: int) -> None:
     """Raise ``DataError`` unless ``labels`` are ``count`` integers, none below ``lowest``."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
@@ -115,11 +124,7 @@ def read_features(path: Path) -> tuple[Features, Features]:
     arrays = _load(path)
     try:
         query, gallery = (_features(arrays, side) for side in _SIDES)
-        check_pair(query, gallery)
-        for features, side in ((query, "query"), (gallery, "gallery")):
-            for start in range(0, len(features.embeddings), _ROWS):
-                part = slice(start, start + _ROWS)
-                check_lengths(features, part, squared_lengths(features.embeddings[part]), side)
+        check_values(query, gallery)
     except DataError as error:
         raise DataError(error.rule, came=f"in {path}: {error.came}", repair=error.repair) from error
     return query, gallery

@@ -8,7 +8,7 @@ What the network wants to see comes, value by value, from the first of these tha
 2. the graph: a fixed height and width of its input;
 3. the file's metadata: ``snreid.height``, ``snreid.width`` (pixels), ``snreid.mean``, ``snreid.std`` (three numbers with
    commas between them, for values from 0 to 1);
-4. BoxMOT's side-car ``FILE.onnx.metadata.json``: ``img_size`` ([height, width]) and ``preprocess`` (stack.md 2.10);
+4. BoxMOT's side-car ``FILE.onnx.metadata.json``: ``img_size`` ([height, width]) and ``preprocess``;
 5. for the normalization only: ImageNet's mean and standard deviation, which is BoxMOT's contract.
 
 Contract of the graph: its first input is RGB, NCHW, 3 channels, float32 or float16, with a dynamic or a fixed batch; its

@@ -1,6 +1,6 @@
 """Exact ranks of every query's matches, block by block: no query x gallery matrix, no order of files.
 
-The rank of a match is 1 + the number of valid gallery entries before it (performance.md), counted behind a matrix
+The rank of a match is 1 + the number of valid gallery entries before it, counted behind a matrix
 product. Valid is what is neither junk nor ignored for the query (`relevance.py`).
 
 **The rule for ties.** A wrong entry that is exactly as similar as a match comes before it. So nothing depends on the order

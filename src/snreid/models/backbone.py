@@ -163,6 +163,18 @@ def timm_tags(name: str) -> list[str]:
     return sorted(tags, key=lambda tag: tag != first)
 
 
+def synchronized(network: nn.Module) -> nn.Module:
+    """The network with every batch norm taking its statistics over all processes; its parts are replaced in place.
+
+    Parameters and buffers are the same tensors as before. By timm's conversion, not torch's: timm folds activations into some of
+    its batch norms (MobileNet, EfficientNet), and torch's would drop them without a word.
+    """
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    converted: nn.Module = convert_sync_batchnorm(network)
+    return converted
+
+
 def _named_file(name: str, tag: str) -> Path:
     from timm.models import get_pretrained_cfg
 

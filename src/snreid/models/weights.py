@@ -1,8 +1,10 @@
 """Weights on disk: safetensors with a JSON header, written atomically, never pickled.
 
-A reader sees either the old file or the new one, whatever happens while it is written.
+A reader sees either the old file or the new one, whatever happens while it is written. The header holds the sha256 of the rest, so a
+changed byte is found; files of earlier versions have none and are taken as they are.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -11,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from snreid.errors import CheckpointError
+from snreid.errors import CheckpointError, ExperimentError
 
-_HEADER = "snreid"
+_HEADER, _HASH = "snreid", "sha256"
 _SHOWN = 4
 
 
@@ -43,12 +45,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     file cannot be written; ``path`` is then what it was before.
     """
     try:
-        header = {_HEADER: json.dumps(metadata, sort_keys=True, allow_nan=False)}
+        said = json.dumps(metadata, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError("Metadata of a weight file must be JSON", came=str(error)) from error
     owned = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
-        write_atomically(path, save(owned, metadata=header))
+        # Where tensors lie depends on nothing in the header, so the hash of a first copy is that of the second.
+        digest = _digest(save(owned, metadata={_HEADER: said}))
+        write_atomically(path, save(owned, metadata={_HEADER: said, _HASH: digest}))
     except OSError as error:
         raise CheckpointError(
             "A weight file must be writable", came=f"{path}: {error}", repair="free space or give another folder"
@@ -56,7 +60,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds either all of it or what it held before. Raises ``OSError``."""
+    """Write ``content`` so that ``path`` holds either all of it or what it held before. Raises ``OSError``, and
+    ``ExperimentError`` as ``require_replaceable``."""
+    require_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process id keeps two writers apart; a leftover of a killed one is overwritten by its successor or harmless.
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -69,12 +75,29 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut. Windows cannot open folders and needs no such thing."""
-    if os.name == "nt":
+def require_replaceable(path: Path) -> None:
+    """Raise ``ExperimentError`` unless ``path`` is free or a regular file. A new file takes the place of the old one by renaming,
+    which would do away with a device (``/dev/null``), a pipe or the link ``/dev/stdout`` for the whole machine.
+    """
+    if not path.exists() or (path.is_file() and not (path.is_symlink() and str(path.readlink()).startswith("/proc/"))):
+        return
+    kind = "a folder" if path.is_dir() else "no regular file (a device, a pipe, ...)"
+    raise ExperimentError(
+        "A result is written to a new file or over an old one",
+        came=f"{path} is {kind}",
+        repair="name another file",
+    )
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` survive a power cut. Windows cannot open folders and orders its renames itself.
+
+    Raises ``OSError``.
+    """
+    if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -88,10 +111,12 @@ def load_model(path: Path) -> SavedModel:
     if not path.is_file():
         raise CheckpointError("A weight file must exist", came=f"no file {path}", repair="check the path of the run")
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        content = path.read_bytes()
+        tensors = load(content)
+        header = _split(content)[0].get("__metadata__", {})
+        if _HASH in header and header[_HASH] != (digest := _digest(content)):
+            raise ValueError(f"sha256 {digest[:12]}... instead of {header[_HASH][:12]}...")
+    except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
         raise CheckpointError(
             "A weight file must be whole", came=f"{path}: {error}", repair="take an earlier checkpoint of the run"
         ) from error
@@ -104,6 +129,22 @@ def load_model(path: Path) -> SavedModel:
             repair="give foreign weights as the backbone's weights instead",
         ) from error
     return SavedModel(tensors, metadata)
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Header and tensors of a safetensors file: 8 bytes with the length of the header, the header as JSON, the tensors."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header: dict[str, Any] = json.loads(content[8:end])
+    return header, memoryview(content)[end:]
+
+
+def _digest(content: bytes) -> str:
+    """sha256 of everything in the file that has a meaning, less the hash itself; the order inside the header has none."""
+    header, tensors = _split(content)
+    header["__metadata__"].pop(_HASH, None)
+    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    found.update(tensors)
+    return found.hexdigest()
 
 
 def restore(model: nn.Module, saved: SavedModel, *, source: str) -> None:

@@ -39,13 +39,17 @@ class Picture:
     style: Style = field(default_factory=Style)
     moment: Moment = field(default_factory=Moment)
     size: tuple[int, int] = (128, 64)
-    """Height and width, multiples of 16 up to 512."""
+    """Height and width, multiples of 16 from 32 to 512; the width at most three times the height."""
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a size that cannot be drawn."""
         if any(side % 16 or not 32 <= side <= 512 for side in self.size):
             raise ExperimentError(
                 "Height and width are multiples of 16 between 32 and 512", came=str(self.size), repair="take (128, 64)"
+            )
+        if self.size[1] > 3 * self.size[0]:  # the place behind the person is 3.1 times as wide as a picture is high
+            raise ExperimentError(
+                "A picture is at most three times as wide as it is high", came=str(self.size), repair="take (128, 64)"
             )
 
     def draw(self) -> NDArray[np.uint8]:

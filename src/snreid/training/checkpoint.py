@@ -6,11 +6,10 @@ A save is three steps, each durable before the next begins:
 1. ``step-00000123-<hash>.safetensors``: every tensor, and the JSON state in the file's own header. Written in a
    temporary folder beside its place, fsynced, renamed, folder fsynced.
 2. the commit: ``last.json`` (name, sha256, size, step, epoch, batch of that file) is replaced the same way.
-   For a new best ``best.json`` is replaced just before.
-3. files that neither pointer names are deleted.
+3. files that the pointer does not name are deleted.
 
 Whoever dies before the commit leaves the former state in force, whoever dies after it the new one. The name of a
-step file holds the beginning of its hash, so saving one step twice never overwrites a file that a pointer names
+step file holds the beginning of its hash, so saving one step twice never overwrites a file that the pointer names
 with other bytes.
 """
 
@@ -21,21 +20,22 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from snreid.errors import CheckpointError, DivergenceError
+from snreid.models.weights import flush_folder
 
 STEP_FILE = re.compile(r"step-\d{8,}-[0-9a-f]{12}\.safetensors")
-_OURS = re.compile(r"(step-\d{8,}(-[0-9a-f]{12})?\.safetensors|(last|best)\.json)(\.tmp\.\d+)?")
+_OURS = re.compile(r"(step-\d{8,}(-[0-9a-f]{12})?\.safetensors|last\.json)(\.tmp\.\d+)?")
 _HEADER = "snreid"
+_LAST = "last.json"
 _POINTER_FIELDS = {"file": str, "sha256": str, "size": int, "step": int, "epoch": int, "batch": int}
 
 
@@ -58,7 +58,7 @@ class TrainingState:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What ``last.json`` and ``best.json`` say about a step file."""
+    """What ``last.json`` says about a step file."""
 
     file: str
     sha256: str
@@ -67,8 +67,6 @@ class Pointer:
     step: int
     epoch: int
     batch: int
-    score: float | None = None
-    """``best.json`` only: the score on held-out source identities that made it the best."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,8 @@ class CheckpointStore:
 
     folder: Path
 
-    def save(self, state: TrainingState, *, best: float | None = None) -> Path:
-        """Writes the state durably and makes it ``last``; with ``best`` (its score) also ``best``. Returns the
-        step file.
+    def save(self, state: TrainingState) -> Path:
+        """Writes the state durably and makes it ``last``. Returns the step file.
 
         Raises ``DivergenceError``, before anything is written, if a tensor or number is NaN or infinite;
         ``CheckpointError`` if the disk refuses (full, read-only): the former state stays in force and nothing
@@ -87,14 +84,10 @@ class CheckpointStore:
         """
         _refuse_non_finite(state.tensors)
         header = _header(state)
-        if best is not None and not np.isfinite(best):
-            raise DivergenceError("The score of a best checkpoint is finite", came=str(best))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             pointer = self._write_step(state, header)
-            if best is not None:
-                self._write_pointer("best.json", {**_fields(pointer), "score": float(best)})
-            self._write_pointer("last.json", _fields(pointer))
+            self._write_pointer(pointer)
             self.sweep()
         except (OSError, safetensors.SafetensorError) as error:
             raise CheckpointError(
@@ -110,30 +103,42 @@ class CheckpointStore:
         Raises ``CheckpointError`` if a file is missing, damaged, of other length or hash, or not written by this
         program.
         """
-        return self._load("last.json")
-
-    def load_best(self) -> TrainingState | None:
-        """The best saved state; None if no best was ever marked. Raises as ``load``."""
-        return self._load("best.json")
+        pointer = self.last()
+        while pointer is not None:
+            path = self.folder / pointer.file
+            try:
+                return _read_step(path, pointer)
+            except FileNotFoundError as error:
+                # A writer may have moved on between our reading the pointer and opening its file.
+                pointer, former = self.last(), pointer
+                if pointer == former:
+                    raise _damaged(path, "the file is missing") from error
+        return None
 
     def last(self) -> Pointer | None:
         """What ``last.json`` says, without reading tensors; None if there is none. Raises ``CheckpointError`` if
         it is damaged."""
-        return self._pointer("last.json")
-
-    def best(self) -> Pointer | None:
-        """What ``best.json`` says, with its score; None if there is none. Raises ``CheckpointError`` if it is
-        damaged."""
-        return self._pointer("best.json")
+        path = self.folder / _LAST
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise _damaged(path, f"no JSON: {error}") from error
+        if not isinstance(fields, dict) or any(type(fields.get(k)) is not kind for k, kind in _POINTER_FIELDS.items()):
+            raise _damaged(path, f"a pointer with the fields {', '.join(_POINTER_FIELDS)} was expected")
+        if not STEP_FILE.fullmatch(fields["file"]):
+            raise _damaged(path, f"it names the file {fields['file']!r}")
+        return Pointer(**{k: fields[k] for k in _POINTER_FIELDS})
 
     def sweep(self) -> tuple[str, ...]:
-        """Deletes temporary folders and step files that no pointer names; returns their names, sorted.
+        """Deletes temporary folders and step files that the pointer does not name; returns their names, sorted.
 
         Only the writing process may call it, at its start (``save`` does it itself). Files that are not this
         store's are left alone.
         """
-        named = {pointer.file for pointer in (self.last(), self.best()) if pointer}
-        kept = named | {"last.json", "best.json"}
+        pointer = self.last()
+        kept = {_LAST} | ({pointer.file} if pointer else set())
         orphans = sorted(p.name for p in self.folder.glob("*") if _OURS.fullmatch(p.name) and p.name not in kept)
         for name in orphans:
             if (self.folder / name).is_dir():
@@ -152,45 +157,17 @@ class CheckpointStore:
                 size = os.fstat(file.fileno()).st_size
             name = f"step-{state.step:08d}-{digest[:12]}.safetensors"
             partial.replace(self.folder / name)
-        _sync_folder(self.folder)
+        flush_folder(self.folder)
         return Pointer(name, digest, size, state.step, state.epoch, state.batch)
 
-    def _write_pointer(self, name: str, fields: dict[str, Any]) -> None:
-        with _temporary(self.folder / name) as partial:
+    def _write_pointer(self, pointer: Pointer) -> None:
+        with _temporary(self.folder / _LAST) as partial:
             with partial.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(fields, indent=2) + "\n")
+                file.write(json.dumps(asdict(pointer), indent=2) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(self.folder / name)
-        _sync_folder(self.folder)
-
-    def _pointer(self, name: str) -> Pointer | None:
-        path = self.folder / name
-        try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, RecursionError) as error:
-            raise _damaged(path, f"no JSON: {error}") from error
-        if not isinstance(fields, dict) or any(type(fields.get(k)) is not kind for k, kind in _POINTER_FIELDS.items()):
-            raise _damaged(path, f"a pointer with the fields {', '.join(_POINTER_FIELDS)} was expected")
-        if not STEP_FILE.fullmatch(fields["file"]):
-            raise _damaged(path, f"it names the file {fields['file']!r}")
-        score = fields.get("score")
-        return Pointer(**{k: fields[k] for k in _POINTER_FIELDS}, score=None if score is None else float(score))
-
-    def _load(self, name: str) -> TrainingState | None:
-        pointer = self._pointer(name)
-        while pointer is not None:
-            path = self.folder / pointer.file
-            try:
-                return _read_step(path, pointer)
-            except FileNotFoundError as error:
-                # A writer may have moved on between our reading the pointer and opening its file.
-                pointer, former = self._pointer(name), pointer
-                if pointer == former:
-                    raise _damaged(path, "the file is missing") from error
-        return None
+            partial.replace(self.folder / _LAST)
+        flush_folder(self.folder)
 
 
 def _read_step(path: Path, pointer: Pointer) -> TrainingState:
@@ -221,10 +198,6 @@ def _damaged(path: Path, came: str) -> CheckpointError:
         came=f"{path.name}: {came} in {path.parent}",
         repair="restore the file from a copy, or start the run anew in another folder",
     )
-
-
-def _fields(pointer: Pointer) -> dict[str, Any]:
-    return {k: getattr(pointer, k) for k in _POINTER_FIELDS}
 
 
 def _header(state: TrainingState) -> str:
@@ -274,14 +247,3 @@ def _temporary(path: Path) -> Iterator[Path]:
         yield private / path.name
     finally:
         shutil.rmtree(private, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes renames inside ``folder`` survive a power cut. Windows has no such call and orders its renames itself."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

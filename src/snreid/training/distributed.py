@@ -58,14 +58,6 @@ class ProcessGroup:
         if self.world > 1:
             dist.all_reduce(torch.zeros(1))
 
-    def sum(self, value: float) -> float:
-        """Sum of the ``value`` of every process, in float64, the same in all."""
-        if self.world == 1:
-            return float(value)
-        total = torch.tensor([value], dtype=torch.float64)
-        dist.all_reduce(total)
-        return float(total.item())
-
     def gather_arrays(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """The array of every process, in rank order, in all of them. Shapes may differ; the dtype has to be a
         plain number type."""
@@ -78,17 +70,6 @@ class ProcessGroup:
             part.view(np.dtype(header["dtype"])).reshape(header["shape"])
             for header, part in zip(headers, parts, strict=True)
         )
-
-    def broadcast_json(self, value: Any) -> Any:
-        """What rank 0 passed, in every process. ``value``: anything JSON can hold; others' values are not looked at."""
-        if self.world == 1:
-            return value
-        data = torch.frombuffer(bytearray(json.dumps(value).encode() if self.first else b" "), dtype=torch.uint8)
-        length = torch.tensor([len(data)])
-        dist.broadcast(length, src=0)
-        buffer = data.clone() if self.first else torch.empty(int(length.item()), dtype=torch.uint8)
-        dist.broadcast(buffer, src=0)
-        return json.loads(buffer.numpy().tobytes())
 
     def leave(self) -> None:
         """Ends the group of this process. Safe to call twice."""
@@ -117,8 +98,8 @@ def join(
     """
     rank = launched_rank(os.environ if environment is None else environment)
     if rank is None:
-        return ProcessGroup(rank=0, world=1, local_rank=0, device=_device(device, 0))
-    own = _device(device, rank.local_rank)
+        return ProcessGroup(rank=0, world=1, local_rank=0, device=chosen_device(device))
+    own = chosen_device(device, rank.local_rank)
     if own.type == "cuda":
         torch.cuda.set_device(own)
     dist.init_process_group(
@@ -191,24 +172,25 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address and not address.startswith("[") else address  # IPv6 beside a port
 
 
-def _device(name: str, local_rank: int) -> torch.device:
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        name = "cuda" if count else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
+def chosen_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that ``name`` means on this machine: ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` (CUDA if there is one).
+
+    ``cuda`` alone means the one of this process's ``local_rank``. Raises ``ExperimentError`` for any other word and when there is no
+    such device.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ExperimentError(
-            "The device is auto, cpu or cuda", came=repr(name), repair="choose one of them"
-        ) from error
-    if device.type != "cuda":
-        return device
+            "The device is auto, cpu, cuda or cuda:N", came=repr(name), repair="choose one of them, for example cuda:0"
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and not count):
+        return torch.device("cpu")
     # With --gpus-per-task=1 SLURM shows every process one device, which each sees as number 0.
-    index = device.index if device.index is not None else (0 if count == 1 else local_rank)
+    index = int(name.removeprefix("cuda:")) if ":" in name else (0 if count == 1 else local_rank)
     if index >= count or (count == 1 and local_rank > 0 and "SLURM_STEP_NUM_TASKS" not in os.environ):
         raise ExperimentError(
             "Every process needs a CUDA device of its own",
-            came=f"process {local_rank} on this machine, {count} CUDA devices",
+            came=f"device {name}, process {local_rank} on this machine, {count} CUDA devices",
             repair="start as many processes as there are devices, or use the device cpu",
         )
     return torch.device("cuda", index)

@@ -1,7 +1,7 @@
 """What protects a training run: NaN and infinity are caught in the step they appear, SIGTERM ends the run after
 the current step.
 
-Reliability.md R3 and R4 say with which numbers.
+docs/reliability.md R3 and R4 say with which numbers.
 """
 
 import signal
@@ -22,7 +22,9 @@ MAX_SKIPPED = 3
 class StopSignal:
     """Turns SIGTERM into a request that the loop answers after the current step; a second SIGTERM ends the process at once.
 
-    While ``deferring`` is off (validation, nothing half done) the first SIGTERM raises ``Interrupted`` there and then.
+    While ``deferring`` is off (validation, nothing half done) the first SIGTERM raises ``Interrupted`` there and then. A request that
+    nobody has answered when the block ends without an error raises it at the end, so none is lost: not one that comes after the last
+    look, and not one whose ``Interrupted`` was swallowed (Python does that inside ``__del__``).
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,8 @@ class StopSignal:
     ) -> None:
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
+        if self.requested and kind is None:
+            raise stopped()
 
     def interruptible(self) -> None:
         """From here on SIGTERM raises at once, also one that has come already."""

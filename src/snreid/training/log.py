@@ -69,7 +69,9 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # TensorBoard fails once more where its folder has gone or the disk is full; the first error is the one to tell.
+        with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+            self.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -86,6 +88,17 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
             if isinstance(record, dict) and type(record.get("step")) is int:
                 records.append(record)
     return records
+
+
+def skipped_text(folder: Path) -> str:
+    """A sentence on the steps of a run that were not applied (``FiniteGuard``), or "" where all were."""
+    lines = [line for line in read_metrics(folder) if line.get("skipped")]
+    if not lines:
+        return ""
+    return (
+        f"{lines[-1]['skipped']:.0f} of {lines[-1]['step']} steps were skipped, because their loss or gradient was not finite. If they "
+        "are many, start anew with a lower --optimizer.lr."
+    )
 
 
 def _plain(value: Metric) -> float | str | None:

@@ -16,14 +16,13 @@ from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, Interrupted
 from snreid.loading import PixelStore
-from snreid.losses import Loss, LossParts, total_loss
-from snreid.outputs import Outputs
+from snreid.losses import Loss
 from snreid.sampling import IdentityBatches
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.guard import FiniteGuard, StopSignal, stopped
 from snreid.training.optim import Optim, OptimizerState, Schedule, flatten_optimizer, restore_optimizer
-from snreid.training.parallel import agree, share_buffers, wrap
+from snreid.training.parallel import Objective, agree, share_buffers, wrap
 from snreid.transforms import Augmentation, Draws, InputFormat, StoredImages
 
 
@@ -83,6 +82,8 @@ class Hooks:
     """Called after every epoch (validation) with what it returned last; its JSON result is kept in the checkpoint."""
     values: Mapping[str, Any] | None = None
     """JSON stored with each checkpoint."""
+    same: Callable[[Any, Any], bool] = lambda stored, mine: bool(stored == mine)
+    """Whether the ``experiment`` that a checkpoint holds is that of ``values``: of an older version its JSON may lack a field."""
 
 
 @dataclass
@@ -136,13 +137,13 @@ class Loop:
         """
         optimizer = self.plan.optim.build(self.plan.model)
         position = self._resume(optimizer)
-        network = wrap(self.plan.model, self.group)
+        objective = wrap(Objective(self.plan.model, self.plan.losses, bf16=self.plan.bf16), self.group)
         saved = time.monotonic()
         with StopSignal() as stop:
             self._finish_epoch(position, stop, optimizer)
             while position.epoch < self.plan.epochs:
                 for batch in self._batches(position):
-                    self._step(network, optimizer, position, batch)
+                    self._step(objective, optimizer, position, batch)
                     due = time.monotonic() - saved >= self.save_seconds
                     stopping, saving = agree((stop.requested, due), self.group)
                     if stopping or (saving and not position.pending):
@@ -164,8 +165,10 @@ class Loop:
         if not position.pending:
             return
         try:
-            stop.interruptible()
+            # Nobody leaves the others alone in an exchange on the GPU, where they would wait for the timeout. Those of a validation run
+            # over gloo, which tells at once when a process has gone.
             share_buffers(self.plan.model, self.group)
+            stop.interruptible()
             kept = self.hooks.epoch_end(position.epoch, position.kept or {})
             stop.deferring = True  # inside, so that no instant lies between the last one that raises and this one
         except Interrupted:
@@ -187,7 +190,7 @@ class Loop:
             draws = plan.augmentation.draws(plan.seed, epoch, number, size)[mine]
             yield _Batch(images, draws, shares[number], whole[number], time.monotonic() - began)
 
-    def _step(self, network: nn.Module, optimizer: torch.optim.Optimizer, position: _Position, share: _Batch) -> None:
+    def _step(self, objective: nn.Module, optimizer: torch.optim.Optimizer, position: _Position, share: _Batch) -> None:
         plan, began = self.plan, time.monotonic()
         length = len(plan.batches)
         rate = plan.optim.set_rate(
@@ -195,8 +198,8 @@ class Loop:
         )
         torch.manual_seed(_mix(plan.seed, position.step, self.group.rank))
         self.guard.before()
-        parts = self._backward(network, share.images, share.draws, torch.from_numpy(plan.persons[share.mine]))
-        good = not agree((not self.guard.finite(parts.total), False), self.group)[0]
+        total, parts = self._backward(objective, share.images, share.draws, torch.from_numpy(plan.persons[share.mine]))
+        good = not agree((not self.guard.finite(total), False), self.group)[0]
         if good:
             optimizer.step()
             self.guard.accept()
@@ -217,7 +220,7 @@ class Loop:
                 batches=length,
                 epochs=plan.epochs,
                 rate=rate,
-                parts={name: float(value) for name, value in parts.parts.items()},
+                parts={name: float(value) for name, value in parts.items()},
                 images=len(share.whole),
                 seconds=time.monotonic() - began + share.waited,
                 waited=share.waited,
@@ -225,15 +228,15 @@ class Loop:
             )
         )
 
-    def _backward(self, network: nn.Module, images: StoredImages, draws: Draws, persons: Tensor) -> LossParts:
+    def _backward(
+        self, objective: nn.Module, images: StoredImages, draws: Draws, persons: Tensor
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
         plan = self.plan
         pixels = plan.input.normalize(plan.augmentation(images.to(self.device), draws.to(self.device)))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.bf16):
-            outputs: Outputs = network(pixels)
-        parts = total_loss(plan.losses, _in_float32(outputs) if plan.bf16 else outputs, persons.to(self.device))
-        parts.total.backward()  # type: ignore[no-untyped-call]
-        return parts
+        total, parts = objective(pixels, persons.to(self.device))
+        total.backward()
+        return total, parts
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> _Position:
         if self.group.rank == 0:
@@ -242,7 +245,7 @@ class Loop:
         state = self.checkpoints.load()
         if state is None:
             return _Position()
-        if state.values.get("experiment") != (self.hooks.values or {}).get("experiment"):
+        if not self.hooks.same(state.values.get("experiment"), (self.hooks.values or {}).get("experiment")):
             raise CheckpointError(
                 "A run goes on only with the experiment it was started with",
                 came=f"the checkpoints in {self.checkpoints.folder} belong to other settings",
@@ -281,13 +284,3 @@ class Loop:
 def _mix(seed: int, step: int, rank: int) -> int:
     """A torch seed for one step of one process."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
-
-
-def _in_float32(outputs: Outputs) -> Outputs:
-    """Head outputs in float32, so that losses under bfloat16 are computed in float32 (stage vectors are already)."""
-    return Outputs(
-        pooled=outputs.pooled.float(),
-        embedding=outputs.embedding.float(),
-        logits=outputs.logits.float(),
-        stages=outputs.stages,
-    )

@@ -1,24 +1,55 @@
-"""What the loop asks of several processes: wrap the network, and take one decision together."""
+"""What the loop asks of several processes: a loss whose gradients are those of all, and one decision taken together."""
+
+from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from snreid.losses import Loss, total_loss
+from snreid.models.backbone import synchronized
+from snreid.outputs import Outputs
 from snreid.training.distributed import ProcessGroup
 
 
-def wrap(model: nn.Module, group: ProcessGroup) -> nn.Module:
-    """The network whose ``backward`` averages gradients over the processes; the model itself for one process.
+class Objective(nn.Module):
+    """A network together with its losses: normalized images and persons in, the number to differentiate out.
 
-    On GPUs batch norms are synchronized, so that statistics are those of the whole batch; on CPU torch has no such kernel and each
-    process normalizes by its own share.
+    One module, because ``DistributedDataParallel`` waits for the gradient of every parameter that leads to what the wrapped module
+    returns. A gate that only a loss looks at leads to the outputs but, without that loss, not to the number.
+    """
+
+    def __init__(self, network: nn.Module, losses: Sequence[Loss], *, bf16: bool = False) -> None:
+        """``network``: images -> ``Outputs``. ``bf16``: its forward pass runs under bfloat16 autocast, the losses in float32."""
+        super().__init__()
+        self.network, self.losses, self.bf16 = network, tuple(losses), bf16
+
+    def forward(self, images: Tensor, persons: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, 3, H, W) and (B,) -> the total, and the weighted, detached part of each loss by name (see ``total_loss``)."""
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            outputs: Outputs = self.network(images)
+        found = total_loss(self.losses, _in_float32(outputs) if self.bf16 else outputs, persons)
+        return found.total, dict(found.parts)
+
+
+def wrap(objective: nn.Module, group: ProcessGroup) -> nn.Module:
+    """The module whose ``backward`` averages gradients over the processes; the ``objective`` itself for one process.
+
+    Parameters that its result does not depend on keep the gradient None, as they do in one process. On GPUs batch norms are
+    synchronized (in place), so that statistics are those of the whole batch; on CPU torch has no such kernel and each process
+    normalizes by its own share.
     """
     if group.world == 1:
-        return model
-    if group.device.type == "cuda":
-        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(synchronized, device_ids=[group.device])
-    return DistributedDataParallel(model)
+        return objective
+    # torch warns on every run that asks it to find unused parameters and has none. With one that nothing uses it is quiet; it is no
+    # parameter of the network, so neither the optimizer nor a checkpoint sees it.
+    objective.register_parameter("unused", nn.Parameter(torch.zeros(1, device=group.device)))
+    on_cuda = group.device.type == "cuda"
+    return DistributedDataParallel(
+        synchronized(objective) if on_cuda else objective,
+        device_ids=[group.device] if on_cuda else None,
+        find_unused_parameters=True,
+    )
 
 
 def share_buffers(model: nn.Module, group: ProcessGroup) -> None:
@@ -41,3 +72,13 @@ def agree(flags: tuple[bool, bool], group: ProcessGroup) -> tuple[bool, bool]:
     torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
     first, second = shared.tolist()
     return bool(first), bool(second)
+
+
+def _in_float32(outputs: Outputs) -> Outputs:
+    """Head outputs in float32, so that losses under bfloat16 are computed in float32 (stage vectors are already)."""
+    return Outputs(
+        pooled=outputs.pooled.float(),
+        embedding=outputs.embedding.float(),
+        logits=outputs.logits.float(),
+        stages=outputs.stages,
+    )
