@@ -26,10 +26,12 @@ from snreid.figures import (
 )
 from snreid.loading import PixelCache
 from snreid.machine import Machine
+from snreid.provenance import provenance
 from snreid.records import DataSet, ReIDData, Scores
 from snreid.results import (
     Result,
     features_path,
+    keep_result,
     read_result,
     read_targets,
     require_same_images,
@@ -172,7 +174,8 @@ def score_run(
     pixels: PixelCache,
     keep: bool = False,
 ) -> list[Result]:
-    """Scores of a run on every target, from disk where they are there. ``keep``: store the embeddings too."""
+    """Scores of a run on every target, from disk where they are there. ``keep``: store the embeddings too, or raise ``OSError``;
+    without it a folder that cannot be written costs a remark."""
     results = []
     embedder = None
     for target in data:
@@ -183,8 +186,10 @@ def score_run(
             size = embedder.input.height, embedder.input.width
             found = embed_target(embedder, size, target, machine, group=group, console=console, pixels=pixels)
             result = score(found, run.experiment.metric, group)
-            if group.first:
-                save_result(run.folder, result, found if keep else None)
+            if group.first and keep:
+                save_result(run.folder, result, found)
+            elif group.first:
+                keep_result(run.folder, result, console)
         results.append(result)
         shown = result.scores
         console.out(
@@ -310,7 +315,8 @@ def _cells(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def write_record(path: Path, result: StudyResult, seconds: float) -> None:
-    """Writes the study's numbers as JSON: per scheme, target and seed the summary, with commands, versions and times."""
+    """Writes the study's numbers as JSON: per scheme, target and seed the summary, the time and the commit it was trained at; versions and
+    command are those of the process that writes."""
     from snreid.models.weights import write_atomically
 
     rows = []
@@ -323,6 +329,7 @@ def write_record(path: Path, result: StudyResult, seconds: float) -> None:
                         "scheme": name,
                         "seed": run.experiment.seed,
                         "train_seconds": run.record["finished"]["seconds"],
+                        "trained_at": (run.record["provenance"].get("git") or {}).get("commit"),
                         **row,
                     }
                 )
@@ -332,7 +339,7 @@ def write_record(path: Path, result: StudyResult, seconds: float) -> None:
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 1),
         "training": first["training"],
-        "provenance": first["provenance"],
+        "provenance": provenance(),
         "experiments": {label(e): e.to_json() for e in result.study.experiments},
         "table": _cells(result),
         "rows": rows,

@@ -1,6 +1,7 @@
 """``snreid study``: recipes x seeds with shared flags; table, report and record."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def test_every_recipe_and_seed_is_trained_with_the_same_flags_and_written_down(
     assert [(row["scheme"], row["seed"]) for row in record["rows"]] == [
         (s, n) for s in ("Baseline", "SNR") for n in (0, 1)
     ]
+    trained = open_run(folder / "snr-1").record["provenance"]
+    assert record["rows"][-1]["trained_at"] == (trained["git"] or {}).get("commit")
+    assert record["provenance"]["started"] > trained["started"], "of the process that wrote, not of the first run"
     shown = capsys.readouterr().out
     assert "dusk" in shown and "SNR" in shown and "Report: runs/study-noon/report.html" in shown
     page = (folder / "report.html").read_text()
@@ -52,6 +56,17 @@ def test_a_row_of_its_own_has_a_name_and_flags_that_the_others_do_not_have(
 def test_a_row_that_cannot_be_is_refused_by_its_words(row: str) -> None:
     with pytest.raises(ExperimentError):
         main(["--recipe", row, "-s", SOURCE, "-t", TARGET, *FLAGS])
+
+
+@pytest.mark.parametrize("place", ["record", "report"])
+def test_a_pipe_that_a_result_would_replace_is_refused_before_training(tmp_path: Path, place: str) -> None:
+    pipe = tmp_path / ("record.json" if place == "record" else "out/report.html")
+    pipe.parent.mkdir(exist_ok=True)
+    os.mkfifo(pipe)
+    words = ["--recipe", "snr", "-s", SOURCE, "-t", TARGET, *FLAGS, "--out", str(tmp_path / "out")]
+    with pytest.raises(ExperimentError, match=f"{pipe.name} is no regular file"):
+        main([*words, "--record", str(tmp_path / "record.json")])
+    assert pipe.is_fifo() and not (tmp_path / "out" / "snr-0").exists()
 
 
 def test_a_study_does_not_take_one_seed_in_silence() -> None:
