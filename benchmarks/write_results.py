@@ -92,7 +92,9 @@ def _section(record: dict[str, Any]) -> list[str]:
     versions = ", ".join(f"{k} {v}" for k, v in record["provenance"]["versions"].items() if v)
     written_at = (record["provenance"].get("git") or {}).get("commit") or "unknown"
     commits = dict.fromkeys(row.get("trained_at") or written_at for row in record["rows"])
-    lines.append(f"Trained at commit {', '.join(c[:12] for c in commits)}; {versions}; Python {record['provenance']['python']}; {_times(record)}.")
+    lines.append(
+        f"Trained at commit {', '.join(c[:12] for c in commits)}; {versions}; Python {record['provenance']['python']}; {_times(record)}."
+    )
     return lines
 
 

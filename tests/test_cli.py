@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,33 @@ def test_help_of_train_lists_the_settings_of_its_recipe(capsys: Captured) -> Non
     assert "--losses.1." in shown and "--losses.2.weight" not in shown and "320" in shown
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("train", "runs/RECIPE-SOURCES-SEED"),
+        ("study", "runs/study-SOURCES"),
+        ("demo", "runs/demo"),
+        ("report", "runs/report-RUNS-on-TARGETS"),
+        ("evaluate", "the run's; other scores are not kept"),
+    ],
+)
+def test_help_says_where_a_command_writes(
+    name: str, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"(default: {folder}" in shown
+    assert "two checkpoints (training only)" in shown
+
+
+def test_help_of_evaluate_explains_mean_and_std(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["evaluate", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "subtracted from the ONNX file's input" in shown and "divides the input after --mean" in shown
+
+
 WRONG = [
     ("trian snr", ["no command 'trian'", "Did you mean 'train'?"]),
     ("train snr", ["needs a source", "--source market1501"]),
@@ -56,7 +85,10 @@ WRONG = [
     ("train snr --sourc noon", ["Unrecognized options", "--sourc"]),
     ("train snr -s noon -s dusk", ["given once", "--source"]),
     ("train snr -s noon --epochs three", ["three", "--epochs"]),
-    ("train snr -s noon --epochs 1", ["warm-up must end", "1 warm-up epochs of 1"]),
+    (
+        "train snr -s noon --epochs 1",
+        ["warm-up must end", "1 warm-up epochs of 1", "--epochs 1 --schedule.warmup-epochs 0"],
+    ),
     ("train snr -s noon --seed -1", ["-1"]),
     ("train snr -s noon:persons=3", ["'persons'", "did you mean 'test_persons'?"]),
     ("train snr -s noon:train_persons", ["name=value", "give train_persons=VALUE"]),
@@ -85,6 +117,22 @@ WRONG = [
     ("compare RUN NOWHERE -t noon", ["experiment.json", "NOWHERE"]),
     ("compare RUN RUN", ["--target"]),
     ("report NOWHERE -t noon", ["experiment.json", "NOWHERE"]),
+    ("report -t noon", ["name at least one run folder", "snreid report runs/snr-noon-0 -t noon"]),
+    (
+        "report -t noon runs/a --workers 0",
+        ["then flags: name at least one run", "snreid report runs/a -t noon --workers 0"],
+    ),
+    ("compare RUN -t noon", ["the folders of two runs", "runs/b -t noon"]),
+    ("evaluate -t noon dusk runs/a", ["then flags: a run's folder", "snreid evaluate runs/a -t noon dusk"]),
+    ("study -t noon RUN", ["is the folder of a run", "names come first"]),
+    ("compare RUN RUN -t noon --out x", ["Unrecognized options", "--out"]),
+    ("train snr -s noon --out FILE.txt", ["--out is a folder", "FILE.txt is a file"]),
+    ("report RUN -t noon --out FILE.txt/deep", ["--out is a folder", "FILE.txt is a file"]),
+    ("evaluate --features FILE.txt", ["FILE.txt is no .npz file"]),
+    ("data make --domain noon", ["the folder to write to", "snreid data make FOLDER --domain noon"]),
+    ("data make --domain noon OUT --seed 1", ["the folder to write to", "snreid data make OUT --domain noon --seed 1"]),
+    ("data sheet --domain noon dusk x.png", ["the picture to write", "snreid data sheet x.png --domain noon dusk"]),
+    ("data check EMPTY/noon --root NOWHERE", ["'EMPTY/noon': no such folder here or in NOWHERE"]),
     ("report RUN -t noon --examples mall", ["targets only", "mall", "noon"]),
     ("study -s noon", ["at least one target"]),
     ("study -s noon -t dusk --recipe snr smr", ["baseline-a-in", "'smr'"]),
@@ -95,7 +143,8 @@ WRONG = [
     ("extract RUN EMPTY", ["Extraction needs images", "EMPTY"]),
     ("extract RUN a.jpg --device tpu", ["auto, cpu, cuda or cuda:N", "'tpu'"]),
     ("train FILE.json --preset paper", ["all its settings", "--preset paper with FILE.json", "leave --preset out"]),
-    ("train --epochs 2 -s noon", ["comes first", "--epochs", "snreid train snr --source noon"]),
+    ("train --epochs 2 -s noon", ["Names come first, then flags", "snreid train snr --epochs 2 -s noon"]),
+    ("train", ["Names come first, then flags: the recipe", "snreid train snr"]),
     ("train --epochs 1 snr -s noon", ["warm-up must end", "1 warm-up epochs of 1"]),
     ("train --source noon --epochs 1 snr", ["warm-up must end", "1 warm-up epochs of 1"]),
     ("train --recipe snr baseline -s noon --epochs 1", ["warm-up must end"]),
@@ -106,7 +155,7 @@ WRONG = [
     ("data check market1502", ["'market1502'", "did you mean 'market1501'?"]),
     ("data make OUT --domain moon", ["moon"]),
     ("recipes --preset tiny", ["paper, short, small"]),
-    ("demo --epochs 1", ["warm-up must end"]),
+    ("demo --epochs 1", ["at least 2 epochs", "--epochs 1", "snreid demo --epochs 2"]),
 ]
 
 
@@ -116,6 +165,7 @@ def test_a_wrong_request_ends_with_2_and_says_what_to_do(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "FILE.txt").write_text("no folder, and no arrays")
     monkeypatch.setenv("COLUMNS", "200")
     code = main([str(tiny_run) if word == "RUN" else word for word in line.split()])
     streams = capsys.readouterr()
@@ -204,3 +254,72 @@ def test_a_name_that_is_no_text_can_be_printed(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert rb"\udcff" in done.stdout
     assert json.loads(done.stdout)["ok"] is False
+
+
+class Signalled:
+    """A command that gets SIGTERM while it works."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def main(self, words: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except Exception:  # what a reader of a damaged file does
+            self.seen.append("taken for a damaged file")
+        finally:
+            self.seen.append("cleaned up")
+        return 0
+
+
+def test_sigterm_ends_a_command_cleanly_with_143(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    module = Signalled()
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: module)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert main(["recipes"]) == 143
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert module.seen == ["cleaned up"]
+    assert capsys.readouterr().err == "snreid: stopped by SIGTERM; start the same command again to continue.\n"
+
+
+def test_who_decided_what_sigterm_does_goes_on_deciding(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[int] = []
+
+    class Module:
+        @staticmethod
+        def main(words: list[str]) -> int:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return 7
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Module)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        assert main(["recipes"]) == 7
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_process_that_a_command_has_forked_dies_of_sigterm_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Module:
+        @staticmethod
+        def main(words: list[str]) -> int:
+            child = os.fork()
+            if not child:
+                try:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(5)
+                finally:
+                    os._exit(3)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    monkeypatch.setattr(cli.importlib, "import_module", lambda name: Module)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert main(["recipes"]) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -67,7 +67,7 @@ def test_negative_numbers_and_values_are_no_flags(refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ([f"{TARGET},test_persons=0"], "dusk with 0 query and 0 gallery images"),
+        ([TARGET.replace("test_persons=4", "test_persons=0")], "dusk with 0 query and 0 gallery images"),
         ([TARGET, "dusk"], "Each target has a name of its own. Found: dusk twice"),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_target_that_cannot_be_scored_is_told_before_training(
 
 
 def test_a_study_and_a_report_refuse_an_empty_target_too(run: Path, refused: Refused) -> None:
-    empty = f"{TARGET},test_persons=0"
+    empty = TARGET.replace("test_persons=4", "test_persons=0")
     words = ["--recipe", "baseline", "-s", SOURCE, *FLAGS, "--out", "new"]
     assert "0 gallery images" in refused("study", *words, "-t", empty)
     assert "0 gallery images" in refused("report", run, *HERE, "-t", empty)

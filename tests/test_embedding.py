@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from snreid.embedding import Embedder, features
-from snreid.errors import DataError
+from snreid.embedding import Embedder, features, require_finite, require_working
+from snreid.errors import DataError, DivergenceError
 from snreid.images import read_image, resize
 from snreid.loading import PixelStore
-from tiny import drawn, experiment, picture_files
+from tiny import ALONE, drawn, experiment, picture_files
+from two_processes import answers_of_two
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +99,57 @@ def test_bfloat16_gives_float32_embeddings_of_the_same_direction(embedder: Embed
     assert rough.dtype == np.float32
     cosine = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
     assert cosine.min() > 0.99
+
+
+def test_looking_whether_a_model_works_changes_nothing(embedder: Embedder) -> None:
+    # Not kept in memory: loader workers would be seeded from the state that all share.
+    uncached = PixelStore(drawn().read(Path()).gallery, 32, 16, workers=1, memory_gb=0)
+    uncached.open()
+    before = {name: value.clone() for name, value in embedder.model.state_dict().items()}
+    embedder.model.train()
+    state = torch.get_rng_state()
+    require_working(embedder, uncached, ALONE)
+    assert torch.equal(torch.get_rng_state(), state) and embedder.model.training
+    assert all(torch.equal(value, before[name]) for name, value in embedder.model.state_dict().items())
+    embedder.model.eval()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e25])
+def test_a_model_whose_embeddings_are_no_numbers_does_not_work(store: PixelStore, value: float) -> None:
+    for row in (0, -1):
+
+        def embed(images: torch.Tensor, row: int = row) -> np.ndarray:
+            vectors = np.ones((len(images), 3), np.float32)
+            vectors[row, 1] = value
+            return vectors
+
+        with pytest.raises(DivergenceError, match=r"NaN or infinity for training images.*--optimizer\.lr"):
+            require_working(embed, store, ALONE)
+    require_finite(np.ones((2, 3), np.float32), where="x")
+    with pytest.raises(DivergenceError, match="infinity for x"):
+        require_finite(np.array([[1, value]], np.float32), where="x")
+
+
+def test_all_processes_hear_that_the_first_ones_model_does_not_work(tmp_path: Path) -> None:
+    code = """
+import numpy as np
+from pathlib import Path
+from snreid.embedding import require_working
+from snreid.errors import DivergenceError
+from snreid.loading import PixelStore
+from tiny import drawn
+
+def work(group):
+    store = PixelStore(drawn().read(Path()).gallery, 32, 16)
+    store.open()
+    heard = []
+    for broken in (0, 1, 2):  # the model of nobody, of the first process, of the second (which counts for nothing)
+        value = np.nan if broken == group.rank + 1 else 1
+        try:
+            require_working(lambda images: np.full((len(images), 2), value, np.float32), store, group)
+            heard.append(False)
+        except DivergenceError:
+            heard.append(True)
+    return heard
+"""
+    assert answers_of_two(code, tmp_path) == [[False, True, False]] * 2

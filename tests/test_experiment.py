@@ -60,7 +60,9 @@ def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
 
 
 def test_a_warm_up_longer_than_training_is_refused() -> None:
-    with pytest.raises(ExperimentError, match=r"10 warm-up epochs of 10.*--epochs"):
+    with pytest.raises(
+        ExperimentError, match=r"10 warm-up epochs of 10.*--epochs 11\).*--epochs 10 --schedule\.warmup-epochs 0"
+    ):
         Experiment(epochs=10, schedule=WarmupCosine(warmup_epochs=10))
     assert Experiment(epochs=1, schedule=WarmupCosine(warmup_epochs=0)).epochs == 1
 

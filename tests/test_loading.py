@@ -1,16 +1,19 @@
 """Pixels of a split: the same from memory, from disk and from worker processes; bad images are all listed."""
 
 import json
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from snreid.errors import DataError
 from snreid.images import BadImage, FileImage, read_image, resize
-from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad
-from snreid.records import Sample, Split
+from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad, look_at
+from snreid.records import ReIDData, Sample, Split
 from tiny import drawn, picture_files
 
 HEIGHT, WIDTH = 24, 12
@@ -123,3 +126,36 @@ def test_a_cache_decodes_a_split_once_for_each_size(tmp_path: Path) -> None:
     again = cache.open(split_of(paths), HEIGHT, WIDTH)
     assert again is opened and len(again.bad) == 1
     assert len(cache.open(split_of(paths), HEIGHT, 16).bad) == 4
+
+
+def target_of(name: str, paths: list[Path]) -> ReIDData:
+    return ReIDData(name, Split(()), split_of(paths[:3]), split_of(paths[3:]))
+
+
+def looked_at(targets: list[ReIDData], pixels: PixelCache, out: Path, *, skip: bool) -> None:
+    look_at(targets, pixels, (HEIGHT, WIDTH), out, skip=skip, write=True, console=Console(file=StringIO()))
+
+
+def test_bad_images_of_all_targets_are_named_at_once(tmp_path: Path) -> None:
+    one = target_of("one", picture_files(tmp_path / "one", 6, damaged=(1,)))
+    two = target_of("two", picture_files(tmp_path / "two", 6, damaged=(4,)))
+    again = replace(one, gallery=Split((*one.gallery.samples, *one.query.samples)))
+    pixels = PixelCache()
+    with pytest.raises(DataError, match=r"2 of 12 are not.*one/001\.png.*two/004\.png.*--skip-bad"):
+        looked_at([again, two], pixels, tmp_path / "out", skip=False)
+    assert len((tmp_path / "out" / BAD_FILES).read_text().splitlines()) == 2
+    looked_at([again, two], pixels, tmp_path / "skipped", skip=True)
+    assert len((tmp_path / "skipped" / BAD_FILES).read_text().splitlines()) == 2
+    nothing = target_of("nothing", picture_files(tmp_path / "nothing", 6, damaged=(3, 4, 5)))
+    with pytest.raises(DataError, match="3 of 3 are not"):
+        looked_at([nothing], pixels, tmp_path / "skipped", skip=True)
+
+
+def test_what_was_looked_at_is_not_decoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, pixels = target_of("one", picture_files(tmp_path, 6)), PixelCache()
+    looked_at([target], pixels, tmp_path / "out", skip=False)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(FileImage, "read", lambda _: pytest.fail("decoded again"))
+    for split in (target.query, target.gallery):
+        store = pixels.open(split, HEIGHT, WIDTH).store
+        assert sum(len(images) for images in store.batches([np.arange(3)])) == 3

@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from snreid.datasets import FolderTree, Labels
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import evaluate, read_features
 from snreid.records import Features, ReIDData, Scores, Split
-from snreid.results import Result, features_path, read_result, read_targets, require_same_images, save_result, score
+from snreid.results import (
+    Result,
+    features_path,
+    keep_result,
+    read_result,
+    read_targets,
+    require_same_images,
+    save_result,
+    score,
+)
 from snreid.targets import TargetFeatures, without
-from tiny import Files, drawn, picture_files
+from tiny import Files, console, drawn, picture_files
 
 FIELDS = ("average_precision", "inverse_negative_penalty", "first_rank", "query_index")
 
@@ -248,3 +258,41 @@ def test_a_number_that_is_none_stops_every_process_with_the_words_of_one(
         score(broken, "cosine")
     for world in (2, 3):
         assert [str(one) for one in scored_together(broken, world)] == [str(alone.value)] * world
+
+
+def test_targets_of_one_name_are_refused_with_the_way_to_name_them() -> None:
+    with pytest.raises(DataError, match=r"noon twice.*DIR:name=shop-a"):
+        read_targets([drawn("noon"), drawn("noon", seed=3)], Path())
+
+
+def test_a_target_whose_images_are_all_for_training_says_how_they_become_a_test(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    for camera in "12":
+        (tmp_path / "shop" / f"anna-{camera}.png").touch()
+    tree = FolderTree(path="shop", pattern="{person}-{camera}.png")
+    with pytest.raises(DataError, match=r"shop: all its 2 images are for training.*\{split\}.*labels\.role=test"):
+        read_targets([tree], tmp_path)
+    assert len(read_targets([replace(tree, labels=Labels(role="test"))], tmp_path)[0].query) == 2
+    only_query = drawn("dusk").read(Path())
+
+    class Half(Files):
+        def read(self, root: Path) -> ReIDData:
+            return replace(only_query, gallery=Split(()))
+
+    with pytest.raises(DataError, match="with 8 query and 0 gallery images"):
+        read_targets([Half(folder=tmp_path)], tmp_path)
+
+
+def test_scores_that_cannot_be_kept_cost_a_remark(
+    tmp_path: Path, found: TargetFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, talk = score(found, "cosine"), console()
+    keep_result(None, result, talk)
+    assert not list(tmp_path.iterdir())
+    keep_result(tmp_path, result, talk)
+    assert (tmp_path / "evaluation" / "dusk.npz").is_file() and talk.file.getvalue() == ""  # type: ignore[attr-defined]
+    (tmp_path / "file").write_text("no folder")
+    keep_result(tmp_path / "file", result, talk)
+    keep_result(tmp_path, replace(result, target="a/b"), talk)
+    said = talk.file.getvalue()  # type: ignore[attr-defined]
+    assert "dusk could not be kept" in said and "a/b could not be kept" in said

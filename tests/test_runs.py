@@ -10,7 +10,8 @@ import torch
 
 import snreid
 from snreid import runs
-from snreid.errors import CheckpointError, DataError, ExperimentError
+from snreid.embedding import Embedder
+from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError
 from snreid.images import FileImage, resize
 from snreid.loading import PixelCache
 from snreid.losses import CrossEntropy
@@ -20,6 +21,7 @@ from snreid.runs import Run, open_run, train
 from snreid.sampling import Sampling
 from snreid.sources import Validation
 from snreid.training.checkpoint import CheckpointStore
+from snreid.training.guard import FiniteGuard
 from snreid.training.log import read_metrics
 from tiny import ALONE, Files, console, drawn, experiment, machine, trained
 
@@ -257,3 +259,29 @@ def test_held_out_people_of_one_camera_are_refused_before_training(tmp_path: Pat
     with pytest.raises(DataError, match=r"two cameras see.*--validation\.fraction 0"):
         trained(tmp_path / "run", sources=(source,), validation=Validation(fraction=0.5, every=2))
     assert not (tmp_path / "run" / "metrics.jsonl").exists() and not (tmp_path / "run" / "experiment.json").exists()
+
+
+def test_a_run_whose_model_broke_down_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    embed = Embedder.__call__
+    monkeypatch.setattr(Embedder, "__call__", lambda *values: embed(*values) * np.float32(np.inf))
+    for _ in range(2):  # and starting it again does not make it whole
+        with pytest.raises(
+            DivergenceError, match=r"finite numbers.*NaN or infinity for training images.*--optimizer\.lr"
+        ):
+            trained(tmp_path / "run")
+        assert not open_run(tmp_path / "run").finished and not (tmp_path / "run" / "model.safetensors").exists()
+    held_out = {"sources": (drawn(train_persons=16),), "validation": Validation(fraction=0.25, every=1)}
+    with pytest.raises(DivergenceError, match="held-out images after epoch 1"):
+        trained(tmp_path / "validated", **held_out)
+
+
+def test_steps_that_were_skipped_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(folder: Path) -> str:
+        talk = console()
+        train(experiment(), machine(folder), group=ALONE, console=talk)
+        return str(talk.file.getvalue())  # type: ignore[attr-defined]
+
+    assert "skipped" not in told(tmp_path / "good")
+    finite, calls = FiniteGuard.finite, iter(range(100))
+    monkeypatch.setattr(FiniteGuard, "finite", lambda guard, loss: finite(guard, loss) and next(calls) not in (2, 5))
+    assert "2 of 8 steps were skipped" in told(tmp_path / "bad")

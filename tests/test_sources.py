@@ -45,7 +45,7 @@ def test_joint_labels_are_equal_exactly_where_the_own_ones_are(domains: str) -> 
     ("sources", "domains", "words"),
     [
         ([], "source", "none"),
-        ([NOON, NOON], "source", "noon, noon"),
+        ([NOON, NOON], "source", "noon, noon.*DIR:name=shop-a"),
         ([source("empty", [(0, 1), (-1, 1)])], "source", "empty has none"),
         ([source("blind", [(1, NO_CAMERA), (1, 2)])], "camera", "blind has images without one"),
     ],

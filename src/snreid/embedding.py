@@ -92,8 +92,9 @@ def features(
 
 
 def require_finite(vectors: NDArray[np.float32], *, where: str) -> None:
-    """Raises ``DivergenceError`` unless every number of the embeddings (N, D) is finite. ``where``: whose they are, for the message."""
-    if not np.isfinite(vectors).all():
+    """Raises ``DivergenceError`` unless every number of the embeddings (N, D), and their length in float32, is finite. ``where``: whose
+    they are, for the message."""
+    if not _finite(vectors):
         raise _not_finite(where)
 
 
@@ -107,9 +108,14 @@ def require_working(embed: EmbedBatch, store: PixelStore, group: ProcessGroup) -
         with torch.random.fork_rng(devices=[]):  # torch seeds loader workers from the state that all share
             (images,) = store.batches([some])
             vectors = embed(images)
-    broken = not np.isfinite(vectors).all()
+    broken = not _finite(vectors)
     if agree((broken, False), group)[0]:
         raise _not_finite("training images after the last step")
+
+
+def _finite(vectors: NDArray[np.float32]) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):  # that is what is looked for
+        return bool(np.isfinite(np.linalg.norm(vectors, axis=1)).all())
 
 
 def _not_finite(where: str) -> DivergenceError:

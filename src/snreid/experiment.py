@@ -1,6 +1,7 @@
 """An experiment: the nest of choices that makes a model, as one value that goes to and from JSON."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,7 +74,8 @@ class Experiment:
             raise ExperimentError(
                 "The warm-up must end before training does",
                 came=f"{self.schedule.warmup_epochs:g} warm-up epochs of {self.epochs}",
-                repair="raise --epochs or lower --schedule.warmup-epochs",
+                repair=f"train for longer (--epochs {math.floor(self.schedule.warmup_epochs) + 1}), or leave the warm-up out: "
+                f"--epochs {self.epochs} --schedule.warmup-epochs 0",
             )
         causal = [
             loss for loss in self.losses if isinstance(loss, DualCausality | EntropyCausality) and loss.weight > 0

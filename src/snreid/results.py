@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from snreid.datasets import require_name
-from snreid.errors import DataError, ExperimentError, SnreidError
+from snreid.datasets import FolderTree, Table, require_name
+from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import check_values, evaluate, match_ranks, score_ranks, summary_with_intervals, write_features
 from snreid.models.weights import write_atomically
 from snreid.records import DataSet, Features, ReIDData, Sample, Scores, fingerprint
@@ -60,15 +60,15 @@ def read_targets(targets: Sequence[DataSet], root: Path) -> tuple[ReIDData, ...]
             repair="leave one out, or give one a name, for example --target DIR:name=shop-a",
         )
     data = tuple(target.read(root) for target in targets)
-    for found in data:
-        _require_test(found)
+    for target, found in zip(targets, data, strict=True):
+        _require_test(target, found)
     return data
 
 
-def _require_test(found: ReIDData) -> None:
+def _require_test(target: DataSet, found: ReIDData) -> None:
     if len(found.query) and len(found.gallery):
         return
-    if len(found.train) and not len(found.query) and not len(found.gallery):
+    if isinstance(target, FolderTree | Table) and not len(found.query) and not len(found.gallery):
         raise DataError(
             "A target has query and gallery images",
             came=f"{found.name}: all its {len(found.train)} images are for training",
@@ -134,7 +134,7 @@ def keep_result(folder: Path | None, result: Result, console: Console) -> None:
     try:
         require_name(result.target)
         save_result(folder, result)
-    except (OSError, SnreidError) as error:
+    except (OSError, DataError, ExperimentError) as error:
         console.out(f"The scores on {result.target} could not be kept: {error}", highlight=False)
 
 

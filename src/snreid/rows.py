@@ -15,7 +15,7 @@ DESCRIPTIONS = {
     "baseline-a-in": "Every batch normalization of the network is replaced by instance normalization.",
     "baseline-ibn": "Half of the channels of the first normalization of each block are instance-normalized (IBN-a).",
     "baseline-a-sn": "Every batch normalization is a learned mix of instance, layer and batch statistics.",
-    "baseline-in": "An instance normalization at the places of SNR's modules (but never after the last stage) removes style; nothing is given back.",
+    "baseline-in": "An instance normalization where SNR has its modules (not after the last stage) removes style; nothing is given back.",
     "snr-no-loss": "Style normalization and restitution: what identity needs is given back through a learned gate.",
     "snr": "The same with the dual causality loss, which teaches the gate what to give back.",
 }

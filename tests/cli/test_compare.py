@@ -53,3 +53,14 @@ def test_without_json_there_is_a_line_for_each_target(pair: tuple[Path, Path], c
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["dusk", "noon"]
     assert all("points" in line and "p = " in line for line in lines)
+
+
+def test_a_folder_for_nothing_is_refused(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
+    with pytest.raises(SystemExit):
+        main([str(pair[0]), str(pair[1]), "-t", TARGET, "--out", str(tmp_path / "x")])
+    assert "--out" in capsys.readouterr().err
+
+
+def test_runs_behind_the_targets_are_still_the_runs(pair: tuple[Path, Path], capsys: Captured) -> None:
+    assert main([str(pair[0]), "-t", TARGET, str(pair[1]), "--json", *QUIET]) == 0
+    assert json.loads(capsys.readouterr().out)["target"] == "dusk"

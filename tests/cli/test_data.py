@@ -1,8 +1,10 @@
 """``snreid data``: draw, check, show, list; and answer for help at once."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,39 @@ def test_list_shows_how_data_sets_are_named(capsys: Captured) -> None:
     assert "market1501" in capsys.readouterr().out
     assert main(["list", "--json"]) == 0
     assert "market1501" in json.loads(capsys.readouterr().out)["help"]
+
+
+def test_sigterm_leaves_no_draft_and_says_how_to_draw_the_rest(tmp_path: Path) -> None:
+    folder = tmp_path / "people"
+    words = ["data", "make", str(folder), "--domain", "noon", "dusk", "night", "--train-persons", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snreid", *words, "--test-persons", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(".dusk.partial-*/query/*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1].decode()
+    assert (process.returncode, said) == (
+        143,
+        "snreid: stopped by SIGTERM; start it again with --domain dusk night to draw the rest.\n",
+    )
+    assert [path.name for path in folder.iterdir()] == ["noon"]
+
+
+def test_a_folder_below_the_data_folder_is_checked_and_one_without_a_split_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "data")
+    assert main(["make", "tiny", "--domain", "noon", *FEW]) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", "tiny/noon", "--root", "data", "--no-decode"]) == 0
+    assert "no split" not in capsys.readouterr().out
+    tree = "folder:path=tiny/noon/query,pattern={person}_c{camera}s1_{*}.jpg"
+    assert main(["check", tree, "--root", "data", "--no-decode"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "note: no split: all images are for training; by the option labels.role=test" in shown
+    assert main(["check", f"{tree},labels.role=test", "--root", "data", "--no-decode"]) == 0
+    shown = capsys.readouterr().out
+    assert "no split" not in shown and "gallery" in shown

@@ -9,6 +9,7 @@ import pytest
 from snreid.cli import demo
 from snreid.cli import study as study_command
 from snreid.cli.machine import MachineFlags
+from snreid.errors import ExperimentError
 from snreid.pedestrians import DOMAINS
 from snreid.study import Study, label
 
@@ -49,3 +50,12 @@ def test_seed_epochs_and_machine_flags_are_taken(asked: list[Asked]) -> None:
 
 def test_every_domain_has_its_sentence() -> None:
     assert set(demo.DESCRIPTIONS) == {domain.name for domain in DOMAINS}
+
+
+def test_a_demo_too_short_is_refused_in_its_own_words(asked: list[Asked], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ExperimentError, match=r"at least 2 epochs.*--epochs 1.*snreid demo --epochs 2") as caught:
+        demo.main(["--epochs", "1"])
+    assert "--schedule" not in str(caught.value) and asked == []
+    with pytest.raises(SystemExit):
+        demo.main(["--help"])
+    assert "at least 2" in " ".join(capsys.readouterr().out.split())

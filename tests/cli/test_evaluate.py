@@ -9,8 +9,10 @@ import pytest
 from onnx import TensorProto, helper
 
 import snreid
+from snreid import results
 from snreid.cli.evaluate import main
 from snreid.cli.names import dataset_named
+from snreid.errors import ExperimentError
 from snreid.evaluation import evaluate, write_features
 from snreid.images import resize
 from snreid.records import Features, Split
@@ -116,3 +118,49 @@ def test_an_onnx_file_is_an_embedder(tmp_path: Path, capsys: Captured, monkeypat
     data = dataset_named(TARGET).read(Path())
     expected = evaluate(features_by(data.query, mean_colour), features_by(data.gallery, mean_colour))
     assert shown["mAP"] == pytest.approx(expected.mean_ap, abs=0.02)
+
+
+def test_a_run_that_cannot_be_written_is_scored_all_the_same(
+    pair: tuple[Path, Path], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/locked")
+
+    monkeypatch.setattr(results, "write_atomically", locked)
+    noon = TARGET.replace("dusk", "noon")
+    assert main([str(pair[0]), "-t", TARGET, noon, "--json", *QUIET]) == 0
+    streams = capsys.readouterr()
+    assert [target["target"] for target in json.loads(streams.out)["targets"]] == ["dusk", "noon"]
+    for name in ("dusk", "noon"):
+        assert f"The scores on {name} could not be kept: [Errno 13] Permission denied" in streams.err
+
+
+def test_scores_are_kept_where_out_says(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("experiment.json", "model.safetensors"):
+        (run / name).write_bytes((pair[0] / name).read_bytes())
+    words = [str(run), "-t", TARGET, "--json", "--metric", "euclidean", *QUIET, "--out"]
+    assert main([*words, str(tmp_path / "scores")]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    stored = read_result(tmp_path / "scores", dataset_named(TARGET).read(Path()))
+    assert stored is not None and stored.scores.mean_ap == shown["mAP"]
+    assert {path.name for path in run.iterdir()} == {"experiment.json", "model.safetensors"}
+    with pytest.raises(ExperimentError, match=r"that of a run holds its own.*another folder"):
+        main([*words, str(pair[1])])
+
+
+def test_scores_of_embeddings_are_kept_where_out_says(tmp_path: Path, capsys: Captured) -> None:
+    vectors, persons, cameras = np.eye(4, dtype=np.float32), np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1])
+    write_features(tmp_path / "mine.npz", Features(vectors, persons, cameras), Features(vectors, persons, cameras + 1))
+    words = ["--features", str(tmp_path / "mine.npz"), "--json"]
+    assert main(words) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+    assert main([*words, "--out", str(tmp_path / "scores")]) == 0
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert json.loads((tmp_path / "scores" / "evaluation" / "mine.json").read_text()) == json.loads(shown)
+
+
+def test_a_run_behind_the_targets_is_still_the_run(pair: tuple[Path, Path], capsys: Captured) -> None:
+    assert main(["-t", TARGET, str(pair[0]), "--json", *QUIET]) == 0
+    assert json.loads(capsys.readouterr().out)["target"] == "dusk"

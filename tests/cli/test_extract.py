@@ -1,6 +1,7 @@
 """``snreid extract``: files and folders in, unit vectors out."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import snreid
 from snreid.cli.extract import main
+from snreid.errors import ExperimentError
 from tiny import picture_files
 
 
@@ -34,3 +36,14 @@ def test_without_json_it_says_what_it_wrote(
     (path,) = picture_files(tmp_path, 1)
     assert main([str(pair[0]), str(path), "--out", str(tmp_path / "v.npz")]) == 0
     assert capsys.readouterr().out == f"1 embeddings of 8 numbers in {tmp_path / 'v.npz'}\n"
+
+
+def test_a_device_is_refused_before_anything_is_embedded(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = picture_files(tmp_path, 1)
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr("snreid.runs.load", lambda *_, **__: pytest.fail("the model was loaded"))
+    with pytest.raises(ExperimentError, match="pipe is no regular file"):
+        main([str(pair[0]), str(path), "--out", str(tmp_path / "pipe")])
+    assert (tmp_path / "pipe").is_fifo()

@@ -1,15 +1,19 @@
 """Words to data sets, and what is said about a word that is none."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import snreid
 from snreid.cli.names import HELP, dataset_named, known_names
-from snreid.datasets import CUHK03, DrawnPedestrians, FolderTree, Market1501, MarketFormat, Table
+from snreid.datasets import CUHK03, Columns, DrawnPedestrians, FolderTree, Labels, Market1501, MarketFormat, Table
 from snreid.errors import ExperimentError
 from snreid.pedestrians import DOMAINS
 from snreid.records import DataSet
+from snreid.values import from_json, to_json
+from tiny import picture_files
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,7 @@ def test_every_known_name_is_read_and_every_domain_is_known() -> None:
     assert {domain.name for domain in DOMAINS} < set(known_names())
     assert all(isinstance(dataset_named(name), DataSet) for name in known_names())
     assert "market1501" in HELP and "noon" in HELP
+    assert "data list" not in HELP, "it is what data list prints"
 
 
 def test_a_folder_in_market_format_and_a_table_are_known_by_their_path(
@@ -54,9 +59,89 @@ def test_a_folder_tree_takes_its_path_and_pattern(tmp_path: Path) -> None:
     assert made == replace(made, path=str(tmp_path), pattern=pattern)
 
 
+PATTERN = "{person}_{camera}_{*}.png"
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ("labels.role=test", Labels(role="test")),
+        ("labels.cameras=false", Labels(cameras=False)),
+        ("labels.role=test,labels.cameras=False", Labels(role="test", cameras=False)),
+        ("singles=drop", Labels(singles="drop")),
+        ("labels.junk=-1+0,labels.distractors=7", Labels(junk=("-1", "0"), distractors=("7",))),
+    ],
+)
+def test_own_folders_and_tables_take_options_of_their_labels(options: str, labels: Labels) -> None:
+    assert dataset_named(f"folder:path=shop,pattern={PATTERN},{options}") == FolderTree(
+        path="shop", pattern=PATTERN, labels=labels
+    )
+    assert dataset_named(f"list.csv:{options}") == Table(path="list.csv", labels=labels)
+
+
+def test_options_that_messages_name_can_be_typed() -> None:
+    source = "".join(path.read_text() for path in Path(snreid.__file__).parent.rglob("*.py"))
+    named = set(re.findall(r"\b((?:labels|columns)\.\w+=\w+|(?:outside|unmatched)=[a-z]\w+)", source))
+    assert {"labels.role=test", "labels.singles=drop", "columns.person=id", "outside=true", "unmatched=skip"} <= named
+    for option in named:
+        start = "folder:path=shop,pattern={person}.png," if option.startswith("unmatched") else "list.csv:"
+        assert dataset_named(start + option) != dataset_named(start)
+
+
+def test_a_table_takes_names_of_columns() -> None:
+    made = dataset_named("list.csv:columns.person=7,columns.path=file,images=../crops")
+    assert made == Table(path="list.csv", columns=Columns(person="7", path="file"), images="../crops")
+
+
+def test_a_folder_without_splits_becomes_a_target(tmp_path: Path) -> None:
+    picture_files(tmp_path / "shop", 4)
+    for number, path in enumerate(sorted((tmp_path / "shop").iterdir())):
+        path.rename(path.with_name(f"{number // 2}_{number % 2}_x.png"))
+    data = dataset_named(f"folder:path=shop,pattern={PATTERN},labels.role=test").read(tmp_path)
+    assert (len(data.train), len(data.query), len(data.gallery)) == (0, 4, 4)
+
+
+def test_a_folder_is_looked_for_below_the_data_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "tiny" / "noon" / "query").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert dataset_named("tiny/noon", Path("data")) == MarketFormat(folder="tiny/noon")
+    (tmp_path / "tiny" / "noon" / "query").mkdir(parents=True)
+    assert dataset_named("tiny/noon", Path("data")) == MarketFormat(folder=str(tmp_path / "tiny" / "noon"))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("tiny/noom", "'tiny/noom': no such folder here or in data"),
+        ("lost/noon", "no such folder"),
+        ("tiny", "'tiny' has no bounding_box_train. To repair: name a data set in it: tiny/dusk, tiny/noon."),
+        ("bare", "'bare' has no bounding_box_train. To repair: or read it by a pattern"),
+        ("notes.txt", "'notes.txt' is a file. To repair: a table ends in"),
+        ("run", "'run' is the folder of a run. To repair: names come first, then flags"),
+    ],
+)
+def test_for_a_path_no_drawn_domain_is_offered(
+    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("data/tiny/noon/query", "data/tiny/dusk/bounding_box_train", "data/tiny/other", "bare", "run"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "run" / "experiment.json").touch()
+    with pytest.raises(ExperimentError) as caught:
+        dataset_named(text, Path("data"))
+    assert words in str(caught.value) and "did you mean" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("list.csv:labels=test", "give labels.role=VALUE"),
+        ("list.csv:labels.rol=test", "did you mean 'role'?"),
+        ("list.csv:label.role=test", "did you mean 'labels'?"),
+        ("list.csv:labels.role=both", "both"),
+        ("list.csv:labels.cameras=maybe", "true or false"),
+        ("noon:labels.role=test", "labels.role"),
         ("markt1501", "did you mean 'market1501'?"),
         ("nothing-like-it", "see snreid data list"),
         ("", "A data set is named by"),
@@ -71,3 +156,20 @@ def test_a_word_that_is_none_gets_the_nearest(text: str, words: str) -> None:
     with pytest.raises(ExperimentError) as caught:
         dataset_named(text)
     assert words in str(caught.value)
+
+
+def test_two_folders_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place / "shop" / "query").mkdir(parents=True)
+    a, b = tmp_path / "a" / "shop", tmp_path / "b" / "shop"
+    assert dataset_named(str(a)).name == dataset_named(str(b)).name == "shop"
+    assert dataset_named(f"{b}:name=shop-b") == MarketFormat(folder=str(b), name="shop-b")
+    assert dataset_named(f"{b}:name=7").name == "7"
+    assert dataset_named("lost.csv:name=other").name == "other" and dataset_named("lost.csv").name == "lost"
+    tree = dataset_named(f"folder:path={a},pattern={{person}}.jpg,name=shop-a")
+    assert tree == FolderTree(path=str(a), pattern="{person}.jpg", name="shop-a")
+    for data in (dataset_named(str(a)), tree):  # a run's file of a version without names reads as it did
+        stored = to_json(data)
+        assert from_json(DataSet, stored) == data
+        unnamed = {key: value for key, value in stored.items() if key != "name"}
+        assert from_json(DataSet, unnamed).name == "shop"

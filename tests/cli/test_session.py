@@ -61,3 +61,11 @@ def test_flags_become_settings_with_the_folder_of_the_command() -> None:
 def test_negative_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ExperimentError, match=str(next(iter(wrong.values())))):
         machine(replace(MachineFlags(), **wrong), Path())
+
+
+def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    for out in (tmp_path / "taken", tmp_path / "taken" / "deep"):
+        with pytest.raises(ExperimentError, match=rf"--out is a folder.*{tmp_path / 'taken'} is a file"):
+            machine(MachineFlags(), out)
+    assert machine(MachineFlags(), tmp_path / "new" / "deep").out == tmp_path / "new" / "deep"

@@ -9,6 +9,8 @@ import torch
 
 from snreid import recipes
 from snreid.cli.train import main, overridden
+from snreid.datasets import DrawnImage
+from snreid.datasets.market_writer import write_market_format
 from snreid.errors import DataError
 from snreid.losses import DualCausality
 from snreid.models.weights import load_model
@@ -73,3 +75,21 @@ def test_a_file_with_a_slip_is_refused_by_its_place(tmp_path: Path, pair: tuple[
     (tmp_path / "mine.json").write_text(json.dumps(stored))
     with pytest.raises(Exception, match=r"experiment\.optimizer.*'lrr'.*did you mean 'lr'"):
         main([str(tmp_path / "mine.json")])
+
+
+def test_a_bad_target_image_stops_it_before_training_unless_all_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = tmp_path / "people"
+    write_market_format(drawn("dusk").read(Path()), people)
+    bad = sorted((people / "bounding_box_test").iterdir())[0]
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:99])
+    words = ["snr", "-s", SOURCE, "-t", TARGET, str(people), *FLAGS, "--out", str(tmp_path / "run")]
+    with pytest.raises(DataError, match=rf"1 of 32 are not: .*{bad.name}.*--skip-bad"):
+        main(words)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists() and not (tmp_path / "run" / "model.safetensors").exists()
+    bad.write_bytes(whole)
+    assert main(words) == 0
+    monkeypatch.setattr(DrawnImage, "read", lambda _: pytest.fail("drawn although everything is done"))
+    assert main(words) == 0

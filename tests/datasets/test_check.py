@@ -1,4 +1,4 @@
-"""The data report: counts, bad images, equal pictures, shared persons; one screen of text."""
+"""The data report: counts, bad images, equal pictures, shared persons; as text of lines that fit a screen."""
 
 import json
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snreid.datasets import Market1501, check
+from snreid.datasets import DataReport, Market1501, check
 from snreid.errors import DataError
 from snreid.images import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
@@ -57,10 +57,45 @@ def root(tmp_path: Path, rng: np.random.Generator) -> Path:
 COUNTS = (Expected("train", 4, 2, 2), Expected("query", 1, 1, 1), Expected("gallery", 1, 1))
 
 
-def fits_one_screen(lines: tuple[str, ...]) -> str:
-    assert len(lines) <= 24
+def unfolded(lines: tuple[str, ...]) -> str:
+    """The text in one line: where it is folded says nothing."""
+    assert len(lines) <= 40
     assert max(map(len, lines)) <= 100
-    return "\n".join(lines)
+    return " ".join(line.strip() for line in lines)
+
+
+def test_up_to_ten_bad_images_are_named_with_their_whole_reasons(root: Path, tmp_path: Path) -> None:
+    deep = tmp_path / ("long folder " * 7).strip()
+    deep.mkdir()
+    for number in range(10):
+        (deep / f"train-9-1-{number}.png").write_bytes(b"no picture at all")
+    lines = check(Toy(), deep, decode=True).lines()
+    text = unfolded(lines)
+    reason = "is no picture (it begins with b'no pictu'); the formats read are JPEG, PNG, BMP"
+    assert text.count(reason) == text.count(", PPM") == 10 and "more:" not in text
+    assert all(f"train-9-1-{number}.png: is no" in text for number in range(10))
+    for number in (10, 11):
+        (deep / f"train-9-1-{number}.png").write_bytes(b"")
+    text = unfolded(check(Toy(), deep, decode=True).lines())
+    assert "12 images cannot be used:" in text and "and 2 more: --json lists all" in text
+
+
+def test_what_has_no_blank_is_broken_and_not_cut() -> None:
+    long = "/".join(["folder-with-hyphens"] * 12)
+    report = DataReport("toy", long, "", notes=tuple(f"{long} {number}" for number in range(6)))
+    lines = report.lines()
+    assert max(map(len, lines)) <= 100
+    joined = "".join(line.strip() for line in lines)
+    assert joined.count(long) == 7 and sum("note:" in line for line in lines) == 6
+    broken = [line for line in lines if line.endswith("/")]
+    assert len(broken) >= 7 and all(line.endswith("folder-with-hyphens/") for line in broken)
+    assert max(map(len, DataReport("toy", "x" * 250, "").lines())) == 100
+
+
+def test_many_persons_say_how_many_more_there_are() -> None:
+    text = unfolded(DataReport("toy", "x", "", shared_persons=tuple(range(1, 13)), single_persons=(5,)).lines())
+    assert "12 persons are both in training and in the test: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more: --json" in text
+    assert "1 training persons have one image: 5" in text
 
 
 def test_good_data_is_in_order(root: Path) -> None:
@@ -73,11 +108,11 @@ def test_good_data_is_in_order(root: Path) -> None:
         ("gallery", 1, 1, 1),
     ]
     assert report.splits[0].images_per_camera == {1: 2, 2: 2}
-    text = fits_one_screen(report.lines())
+    text = unfolded(report.lines())
     assert "in order" in text
     assert "note: a note" in text
     assert "nobody" not in text
-    assert "not opened" in fits_one_screen(check(Toy(wanted=COUNTS), root, decode=False).lines())
+    assert "not opened" in unfolded(check(Toy(wanted=COUNTS), root, decode=False).lines())
 
 
 def test_missing_images_are_counted_and_the_page_is_named(root: Path) -> None:
@@ -86,7 +121,7 @@ def test_missing_images_are_counted_and_the_page_is_named(root: Path) -> None:
     (root / "query-3-1-x.png").touch()
     report = check(Toy(wanted=COUNTS), root, decode=False)
     assert not report.ok
-    text = fits_one_screen(report.lines())
+    text = unfolded(report.lines())
     for said in (
         "NOT in order",
         "train: 2 images missing, 1 persons missing",
@@ -107,7 +142,7 @@ def test_bad_images_and_equal_pictures_are_found(root: Path) -> None:
     ]
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert seen[-1] == (7, 7) and {count for _, count in seen} == {7}
-    text = fits_one_screen(report.lines())
+    text = unfolded(report.lines())
     assert "1 images cannot be used" in text
     assert "1 pictures are both in training and in the test" in text
     blind = check(Toy(), root, decode=False)
@@ -122,7 +157,7 @@ def test_shared_and_single_persons_and_unmatched_queries_are_found(root: Path) -
     assert report.single_persons == (5,)
     assert report.queries_without_match == 1
     assert not report.ok
-    text = fits_one_screen(report.lines())
+    text = unfolded(report.lines())
     assert "1 persons are both in training and in the test: 1" in text
     assert "1 training persons have one image: 5" in text
 
@@ -130,9 +165,9 @@ def test_shared_and_single_persons_and_unmatched_queries_are_found(root: Path) -
 def test_what_cannot_be_read_is_reported_and_not_raised(tmp_path: Path) -> None:
     report = check(Toy(), tmp_path, decode=True)
     assert not report.ok
-    assert "a toy has files" in fits_one_screen(report.lines())
+    assert "a toy has files" in unfolded(report.lines())
     market = check(Market1501(), tmp_path, decode=False)
-    text = fits_one_screen(market.lines())
+    text = unfolded(market.lines())
     assert "bounding_box_train" in text
     assert "Zheng" in text
     assert "12,936" in text

@@ -100,7 +100,12 @@ def test_a_tree_without_splits_has_the_role_that_is_given(tmp_path: Path) -> Non
 def test_a_path_that_does_not_fit_is_refused_or_skipped(tmp_path: Path) -> None:
     tree(tmp_path, "shop/1_c1_a.jpg", "shop/1_c2_a.jpg", "shop/map.jpg")
     pattern = "{person}_c{camera}_{*}.jpg"
-    with pytest.raises(DataError, match=re.escape("1 of 3 do not: map.jpg")) as caught:
+    with pytest.raises(
+        DataError,
+        match=re.escape(
+            "1 of 3 do not: map.jpg. To repair: correct the pattern, rename the files, or leave them out by unmatched=skip"
+        ),
+    ) as caught:
         read(tmp_path, pattern)
     assert pattern in caught.value.rule
     found = read(tmp_path, pattern, unmatched="skip")

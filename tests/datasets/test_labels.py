@@ -60,7 +60,7 @@ def test_no_number_has_a_hidden_meaning() -> None:
         ([("a", "nan", None, None), ("b", "1", None, None)], "person is a whole number or a name.*'nan' in line 1"),
         ([("a", "1", None, None), ("b", "01", None, None)], "spelt in one way.*'01' in line 2 and '1' in line 1"),
         ([("a", "1", "2.", None), ("b", "1", "1", None)], "a camera is a whole number.*line 1"),
-        ([("a", "1", "2", None), ("b", "1", "", None)], "for all images or for none.*line 2"),
+        ([("a", "1", "2", None), ("b", "1", "", None)], "for all images or for none.*line 2.*labels\\.cameras=false"),
         ([("a", "1", None, "train"), ("b", "1", None, "dev")], "split is one of.*'dev' in line 2"),
         ([("a", "1", None, "train"), ("b", "1", None, None)], "split is given for all.*line 2"),
         ([("a", "1", "1", "test"), ("b", "1", "2", "query")], "either marked test"),
@@ -68,7 +68,10 @@ def test_no_number_has_a_hidden_meaning() -> None:
         ([("a", "1", None, "query"), ("a", "2", None, "gallery")], "always as the same person"),
         ([("a", "1", "1", "query"), ("a", "1", "2", "gallery")], "same camera"),
         ([("a", "1", None, "train"), ("a", "1", None, "test")], "for training or for the test"),
-        ([("a", "1", None, None), ("b", "2", None, None), ("c", "2", None, None)], "at least 2 images"),
+        (
+            [("a", "1", None, None), ("b", "2", None, None), ("c", "2", None, None)],
+            "at least 2 images.*labels\\.singles=drop",
+        ),
     ],
 )
 def test_every_fault_names_its_place(cells: list[tuple[str, str, str | None, str | None]], said: str) -> None:
@@ -124,7 +127,7 @@ def test_without_cameras_the_first_of_each_person_is_a_query() -> None:
     assert not found.has_cameras
     assert set(found.gallery.cameras.tolist()) == {-1}
     assert names(found.query) == ["1a", "2a"]  # person 3 has one image
-    with pytest.raises(DataError, match=r"another camera.*leave cameras out"):
+    with pytest.raises(DataError, match=r"another camera.*leave cameras out.*labels\.cameras=false"):
         read(*cells, labels=Labels(role="test"))
 
 

@@ -1,5 +1,7 @@
 """What is written in Market-1501's format is read back with the same labels."""
 
+import subprocess
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -76,3 +78,50 @@ def test_data_without_cameras_is_refused(drawn: ReIDData, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="camera"):
         write_market_format(ReIDData("blind", blind, drawn.query, drawn.gallery, False), tmp_path / "drawn")
     assert not (tmp_path / "drawn").exists()
+
+
+def draft(folder: Path, *inside: str) -> Path:
+    """What a killed writer leaves beside ``folder``."""
+    left = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    for name in inside:
+        (left / name).mkdir()
+    return left
+
+
+def test_what_killed_writers_left_is_swept_and_nothing_else(drawn: ReIDData, tmp_path: Path) -> None:
+    folder = tmp_path / "noon [1]"
+    dead = [draft(folder), draft(folder, "bounding_box_train", "query")]
+    (dead[1] / "query" / "x.jpg").touch()
+    other = [draft(tmp_path / "noon 1", "query"), draft(folder, "mine"), tmp_path / ".noon [1].partial-longer-name"]
+    other[2].mkdir()
+    (tmp_path / ".noon [1].partial-12345678").symlink_to(other[0])
+    living = draft(folder, "query")
+    holder = subprocess.Popen(
+        ["flock", str(living), "sh", "-c", "echo held; exec sleep 60"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        write_market_format(drawn, folder)
+    finally:
+        holder.kill()
+        holder.wait()
+        assert holder.stdout is not None
+        holder.stdout.close()
+    kept = {*other, living, folder, tmp_path / ".noon [1].partial-12345678"}
+    assert set(tmp_path.iterdir()) == kept
+
+
+def test_a_writer_at_work_is_not_swept_by_another(drawn: ReIDData, tmp_path: Path) -> None:
+    def meanwhile(done: int, total: int) -> None:
+        if done == 3:
+            with pytest.raises(_Stop):
+                write_market_format(drawn, tmp_path / "drawn", stop)
+
+    class _Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise _Stop
+
+    write_market_format(drawn, tmp_path / "drawn", meanwhile)
+    assert [path.name for path in tmp_path.iterdir()] == ["drawn"]

@@ -40,6 +40,12 @@ def test_good_data_passes_unchanged() -> None:
     assert validated(data()) == data()
 
 
+def test_distractors_and_junk_are_nobody_who_could_be_met_again() -> None:
+    train = split(("a", 1, 1), ("b", 1, 2), ("x", 0, 1), ("y", 0, 2), ("j", -1, 1), ("k", -1, 2))
+    gallery = Split((*GOOD.gallery.samples, *split(("m", -1, 1)).samples))
+    assert validated(data(train, GOOD.query, gallery))
+
+
 @pytest.mark.parametrize("name", ["", " ", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", "x" * 151, "é" * 76])
 def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
     with pytest.raises(DataError, match=r"names of files.*To repair"):
@@ -60,6 +66,11 @@ def test_a_name_that_files_can_have_is_taken(name: str, tmp_path: Path) -> None:
         (data(split(("a", 1, 1), ("a", 1, 1), ("b", 1, 2))), "in a split once.*: a"),
         (data(split(("a", 1, 1), ("b", 2, 1), ("c", 2, 2))), r"at least 2 images.*person 1 \(a\)"),
         (data(GOOD.train, split(("a", 2, 1)), GOOD.gallery), "for training or for the test.*: a"),
+        (data(GOOD.train, split(("c", 1, 1)), GOOD.gallery), "either in training or in the test.*1 persons.*: a = c"),
+        (
+            data(GOOD.train, GOOD.query, split(("d", 1, 2), ("e", 1, 3))),
+            "either in training or in the test.*: a = d\\.",
+        ),
         (data(GOOD.train, GOOD.query, split(("d", 2, 1))), "none of 1 queries.*on 1 camera\\b"),
         (data(GOOD.train, split(("c", 9, 1)), GOOD.gallery), "none of 1 queries has one among 3 gallery images"),
         (data(GOOD.train, split(), GOOD.gallery), "none of 0 queries"),

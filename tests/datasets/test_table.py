@@ -54,6 +54,23 @@ def test_csv_in_its_dialects(delimiter: str, newline: str, folder: Path) -> None
     as_expected(read(folder, "\ufeff" + lines[0], *lines[1:], name="site.tsv", newline=newline), folder)
 
 
+def test_a_word_in_training_and_in_the_test_is_one_person(folder: Path) -> None:
+    for word, number in (("anna", "bert"), ("7", "8")):
+        lines = [line.replace("anna", word).replace("bert", number) for line in LINES]
+        assert read(folder, HEADER, *lines)
+        shared = [line.replace(number, word) if "b/2" in line else line for line in lines]
+        with pytest.raises(DataError, match=r"either in training or in the test \(site\).*a/1\.jpg = .*b/2\.jpg"):
+            read(folder, HEADER, *shared)
+
+
+def test_a_table_may_have_a_name_of_its_own(folder: Path) -> None:
+    assert read(folder, HEADER, *LINES, name="site.csv").name == "site"
+    (folder / "labels.csv").write_text("\n".join([HEADER, *LINES]))
+    assert Table(path="labels.csv", name="shop-a").read(folder).name == "shop-a"
+    with pytest.raises(DataError, match=r"names of files.*'a/b'.*name=shop"):
+        Table(path="labels.csv", name="a/b").read(folder)
+
+
 def test_other_columns_other_names_and_other_folders(folder: Path) -> None:
     lines = [f'x,"{c[0][2:]}",{c[1]},{c[2]},{c[3]}' for c in (line.split(",") for line in LINES) if c[1] == "anna"]
     (folder / "lists").mkdir()
@@ -64,7 +81,7 @@ def test_other_columns_other_names_and_other_folders(folder: Path) -> None:
         str(folder / "a/1.jpg"),
         str(folder / "a/2.jpg"),
     ]
-    with pytest.raises(DataError, match=r"has note, file, who.*columns=Columns"):
+    with pytest.raises(DataError, match=r"has note, file, who.*columns\.person=id \(in Python columns=Columns"):
         Table(path="lists/one.csv").read(folder)
 
 
@@ -139,7 +156,7 @@ def test_a_row_that_cannot_be_used_is_named_by_its_line(lines: list[str], said: 
 
 def test_another_encoding_and_another_file_are_refused(folder: Path) -> None:
     (folder / "site.csv").write_bytes(HEADER.encode() + b"\na/1.jpg,J\xfcrgen,1,train\n")
-    with pytest.raises(DataError, match=r"site\.csv.*utf-8"):
+    with pytest.raises(DataError, match=r"UTF-8 text.*site\.csv.*utf-8.*save it as UTF-8"):
         Table(path="site.csv").read(folder)
     with pytest.raises(DataError, match="is none"):
         Table(path="none.csv").read(folder)

@@ -135,8 +135,10 @@ def test_files_that_are_no_npz(file: Path) -> None:
         read_features(file)
     for content in (b"", b"hello", b"PK\x03\x04 not a zip", b"\x93NUMPY\x01\x00"):
         file.write_bytes(content)
-        with pytest.raises(DataError, match="npz"):
+        with pytest.raises(DataError, match="npz") as caught:
             read_features(file)
+        assert "pickle" not in str(caught.value)
+        assert (f"{file} is no .npz file" in str(caught.value)) == (content in (b"", b"hello"))
 
 
 def test_damaged_files_are_refused_or_unharmed(file: Path, rng: np.random.Generator) -> None:

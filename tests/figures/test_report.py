@@ -61,6 +61,18 @@ def test_nothing_comes_from_outside_and_nothing_runs(report: Report) -> None:
     assert "default-src 'none'" in (policy.attributes["content"] or "")
 
 
+def test_a_box_that_hides_something_shows_a_shade_at_its_edge(report: Report) -> None:
+    (style,) = read_html(render_report(report)).all("style")
+    (box,) = re.findall(r"^\.scroll \{\n\s*background:(.*?)\}", style.text, re.DOTALL | re.MULTILINE)
+    cover, shade = re.findall(r"linear-gradient.*(?=,\n)", box)
+    assert "var(--card)" in cover and cover.endswith("local"), "goes along with the content"
+    assert "var(--shade)" in shade and shade.endswith("scroll"), "stays at the edge of the box"
+    # What is opaque hides it, so only the column that stands still while the rest scrolls is.
+    opaque = re.findall(r"^(.*?) \{[^}]*background: var\(--tint\)", style.text, re.MULTILINE)
+    cells = [rule for rule in opaque if re.search(r"\bt[hrd]\b|scores|thead|tfoot", rule)]
+    assert cells == ["table thead tr > :first-child", ".scores tfoot tr > :first-child"]
+
+
 def test_names_from_users_stay_text() -> None:
     report = make_report(domain=HOSTILE)
     hostile = dataclasses.replace(

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from snreid.errors import CheckpointError
+from snreid.errors import CheckpointError, ExperimentError
 from snreid.models import weights
-from snreid.models.weights import load_model, restore, save_model, save_tensors
+from snreid.models.weights import load_model, restore, save_model, save_tensors, write_atomically
 
 
 def _network(width: int = 3) -> nn.Module:
@@ -48,6 +48,27 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         save_model(path, _network(), {"step": 2})
     assert load_model(path).metadata == {"step": 1}
     assert os.listdir(tmp_path) == ["model.safetensors"]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "to-pipe").symlink_to("pipe")
+    (tmp_path / "to-output").symlink_to("/proc/self/fd/1")
+    for name, said in (("pipe", "device"), ("folder", "a folder"), ("to-pipe", "device"), ("to-output", "device")):
+        kind = (tmp_path / name).lstat()
+        with pytest.raises(ExperimentError, match=f"new file or over an old one.*{name} is .*{said}.*another file"):
+            write_atomically(tmp_path / name, b"content")
+        assert (tmp_path / name).lstat() == kind
+    assert len(os.listdir(tmp_path)) == 4, "no draft is left behind"
+    for name in ("new", "new"):
+        write_atomically(tmp_path / name, b"content")
+    (tmp_path / "link").symlink_to("new")
+    (tmp_path / "nowhere").symlink_to("lost")
+    for name in ("link", "nowhere"):
+        write_atomically(tmp_path / name, name.encode())
+        assert (tmp_path / name).read_bytes() == name.encode()
+    assert (tmp_path / "new").read_bytes() == b"content"
 
 
 def test_metadata_that_is_no_json_is_refused(tmp_path: Path) -> None:
@@ -96,7 +117,9 @@ def test_one_changed_bit_of_a_weight_is_found(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(CheckpointError, match=r"must be whole.*sha256 [0-9a-f]{12}\.\.\. instead of"):
+    with pytest.raises(
+        CheckpointError, match=r"must be whole.*sha256 [0-9a-f]{12}\.\.\. instead of.*copy it again, or train again"
+    ):
         load_model(path)
 
 

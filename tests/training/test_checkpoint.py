@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -190,9 +191,15 @@ def assert_step_one_is_in_force(store: CheckpointStore) -> None:
 
 def test_a_full_disk_leaves_the_former_state_in_force(store: CheckpointStore) -> None:
     store.save(state(1))
-    with largest_file(8_000), pytest.raises(CheckpointError, match=r"step 2 was not.*free space"):
+    with (
+        largest_file(8_000),
+        pytest.raises(CheckpointError, match=r"step 2 was not, the one before it.*free space.*it resumes"),
+    ):
         store.save(state(2))
     assert_step_one_is_in_force(store)
+    shutil.rmtree(store.folder)  # as somebody may do while it trains
+    with largest_file(8_000), pytest.raises(CheckpointError, match=r"none before it.*it starts anew"):
+        store.save(state(2))
     store.save(state(3))
     assert [name[:13] for name in names(store) if name.startswith("step")] == ["step-00000003"]
 

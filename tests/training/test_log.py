@@ -10,7 +10,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from snreid.training.log import METRICS_FILE, MetricsLog, ProgressLine, duration_text, loss_text, read_metrics
+from snreid.training.log import (
+    METRICS_FILE,
+    MetricsLog,
+    ProgressLine,
+    duration_text,
+    loss_text,
+    read_metrics,
+    skipped_text,
+)
 
 
 def log_of(folder: Path, steps: range, start: int = 0) -> MetricsLog:
@@ -187,3 +195,13 @@ def test_on_a_terminal_there_is_a_bar() -> None:
 def test_texts() -> None:
     assert loss_text({"A": 1.0, "B": torch.tensor(0.126)}) == "loss 1.13 (A 1.00, B 0.13)"
     assert [duration_text(s) for s in (-1, 7.4, 725, 10_809)] == ["0:00", "0:07", "12:05", "3:00:09"]
+
+
+def test_skipped_steps_are_said_with_all_steps(tmp_path: Path) -> None:
+    assert skipped_text(tmp_path) == ""
+    log = MetricsLog(tmp_path, tensorboard=False)
+    log.start()
+    for step, skipped in enumerate((0, 1, 1, 2), start=1):
+        log.write(step, {"skipped": skipped})
+    log.write(4, {"validation_mAP": 0.5})
+    assert skipped_text(tmp_path).startswith("2 of 4 steps were skipped")

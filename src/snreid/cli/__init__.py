@@ -5,8 +5,11 @@ import importlib
 import io
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 from snreid.errors import ExperimentError, SnreidError
 
@@ -28,6 +31,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("snreid.cli.report", "write the HTML report of finished runs"),
 }
 """Name -> (module with ``main(arguments) -> int``, one line of help)."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came while nothing answered it: a command ends here. No ``Exception``, so that nobody who expects a damaged file takes it
+    for one; ``repair`` says how to go on."""
+
+    def __init__(self, repair: str = "start the same command again to continue") -> None:
+        super().__init__(repair)
+        self.repair = repair
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +66,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return done
 
 
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """The first SIGTERM unwinds the command, so that drafts are removed; a second one ends the process at once. Training has an answer of
+    its own (``StopSignal``). Nothing is changed where somebody else has decided what SIGTERM does.
+    """
+    owner = os.getpid()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        """Raise where the command runs."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != owner:  # a loader worker that has not begun yet
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise Terminated
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
@@ -71,11 +108,15 @@ def _run(words: list[str]) -> int:
 
 def _command(module: str, words: list[str]) -> int:
     try:
-        _check_repeats(words)
-        done: int = importlib.import_module(module).main(words)
+        with _terminable():
+            _check_repeats(words)
+            done: int = importlib.import_module(module).main(words)
     except SnreidError as error:
         print(f"snreid: {error}", file=sys.stderr)
         return error.exit_code
+    except Terminated as stop:
+        print(f"snreid: stopped by SIGTERM; {stop.repair}.", file=sys.stderr)
+        return 143
     except KeyboardInterrupt:
         print("snreid: stopped", file=sys.stderr)
         return 130

@@ -10,9 +10,16 @@ import tyro
 from rich.console import Console
 
 from snreid.cli.machine import MachineFlags
+from snreid.cli.order import is_run_folder, names_first, require_names
 
 if TYPE_CHECKING:
     from snreid.evaluation import PairedComparison, PairedDifference
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    # Scores are kept with each run; a flag without effect is none.
+    out: Annotated[Path | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +33,14 @@ class Request:
     b: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run B")]
     target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to compare on")]
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Scores what is not scored yet, then compares."""
-    request = tyro.cli(Request, args=list(arguments), prog="snreid compare")
+    words = names_first(arguments, is_run_folder, 2)
+    require_names("compare", words, ("runs/a", "runs/b"), "the folders of two runs")
+    request = tyro.cli(Request, args=words, prog="snreid compare")
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.errors import ExperimentError
@@ -41,16 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.runs import open_run
     from snreid.study import score_run
 
-    if request.machine.out is not None:
-        raise ExperimentError(
-            "A comparison writes no folder: it is printed, and new scores are kept in the runs",
-            came=f"--out {request.machine.out}",
-            repair="leave it out",
-        )
     if not request.target:
         raise ExperimentError("A comparison needs a target", came="none", repair="name one: --target market1501")
     runs = [open_run(folder) for folder in (request.a, request.b)]  # both, before the first is scored
-    data = read_targets([dataset_named(name) for name in request.target], request.machine.root)
+    data = read_targets([dataset_named(name, request.machine.root) for name in request.target], request.machine.root)
     rows = []
     with session(request.machine) as opened:
         pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from snreid.cli.machine import DataFolder, MachineFlags
+from snreid.cli.order import require_names
 
 _HELP = """\
 usage: snreid data check NAME... [--root DIR] [--no-decode] [--json]   hold a data set against its published counts
@@ -92,7 +93,11 @@ def _check(words: list[str]) -> int:
     for name in request.name:
         with counting(console, f"reading {name}") as progress:
             report = check(
-                dataset_named(name), request.root, decode=request.decode, workers=request.workers, progress=progress
+                dataset_named(name, request.root),
+                request.root,
+                decode=request.decode,
+                workers=request.workers,
+                progress=progress,
             )
         print(report.to_json() if request.json else "\n".join(report.lines()))
         good = good and report.ok
@@ -100,14 +105,17 @@ def _check(words: list[str]) -> int:
 
 
 def _make(words: list[str]) -> int:
+    require_names("data make", words, ("FOLDER",), "the folder to write to")
     request = tyro.cli(Make, args=words, prog="snreid data make")
+    from snreid.cli import Terminated
     from snreid.datasets import DrawnPedestrians
     from snreid.datasets.market_writer import write_market_format
     from snreid.pedestrians import DOMAINS
     from snreid.progress import counting
 
     console = Console(stderr=True)
-    for name in request.domain or tuple(domain.name for domain in DOMAINS):
+    names = request.domain or tuple(domain.name for domain in DOMAINS)
+    for number, name in enumerate(names):
         drawn = DrawnPedestrians(
             domain=name,
             train_persons=request.train_persons,
@@ -116,8 +124,16 @@ def _make(words: list[str]) -> int:
             seed=request.seed,
         )
         data = drawn.read(Path())
-        with counting(console, f"drawing {name}") as progress:
-            write_market_format(data, request.folder / name, progress)
+        try:
+            with counting(console, f"drawing {name}") as progress:
+                write_market_format(data, request.folder / name, progress)
+        except Terminated:  # the same command would refuse the folders that are done
+            left = (
+                f"start it again with --domain {' '.join(names[number:])} to draw the rest"
+                if number
+                else "nothing was written"
+            )
+            raise Terminated(left) from None
         print(
             f"{request.folder / name}: {len(data.train)} train, {len(data.query)} query, {len(data.gallery)} gallery images"
         )
@@ -125,6 +141,7 @@ def _make(words: list[str]) -> int:
 
 
 def _sheet(words: list[str]) -> int:
+    require_names("data sheet", words, ("FILE.png",), "the picture to write")
     request = tyro.cli(Sheet, args=words, prog="snreid data sheet")
     from PIL import Image
 

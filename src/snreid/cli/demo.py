@@ -1,5 +1,6 @@
 """``snreid demo``: the main job on drawn pedestrians, in minutes on two cores."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from snreid.cli.machine import MachineFlags
+from snreid.cli.machine import MachineFlags, out_folder
 
 SOURCES = ("noon", "overcast")
 """Domains trained on."""
@@ -24,13 +25,18 @@ DESCRIPTIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("runs/demo")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """Train Baseline, Baseline-IN and SNR on drawn pedestrians of two domains with the same budget, test each on domains it
     never saw, print one table and write an HTML report. Under 8 minutes on 2 cores; needs no data and no network."""
 
     seed: Annotated[int, tyro.conf.arg(help="of the training; the pedestrians stay the same")] = 0
-    epochs: Annotated[int, tyro.conf.arg(help="passes over the 3,600 training images")] = 6
-    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+    epochs: Annotated[int, tyro.conf.arg(help="passes over the 3,600 training images, at least 2")] = 6
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid import recipes
     from snreid.cli.study import run
     from snreid.datasets import DrawnPedestrians
+    from snreid.errors import ExperimentError
     from snreid.pedestrians import DOMAINS
     from snreid.study import Study
 
@@ -46,9 +53,16 @@ def main(arguments: Sequence[str]) -> int:
         """A domain at the size of the demo."""
         return DrawnPedestrians(domain=name, train_persons=150, test_persons=60)
 
-    rows = (recipes.baseline, recipes.baseline_in, recipes.snr)
+    starts = tuple(row("small") for row in (recipes.baseline, recipes.baseline_in, recipes.snr))
+    rising = math.floor(max(start.schedule.warmup_epochs for start in starts))
+    if request.epochs <= rising:
+        raise ExperimentError(
+            f"The demo trains for at least {rising + 1} epochs: its learning rate still rises in the first",
+            came=f"--epochs {request.epochs}",
+            repair=f"snreid demo --epochs {rising + 1}",
+        )
     sources = tuple(drawn(name) for name in SOURCES)
-    experiments = tuple(replace(row("small"), sources=sources, epochs=request.epochs) for row in rows)
+    experiments = tuple(replace(start, sources=sources, epochs=request.epochs) for start in starts)
     study = Study(
         title="Drawn pedestrians: trained on two domains, tested on cameras never seen",
         experiments=experiments,

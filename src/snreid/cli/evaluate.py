@@ -10,12 +10,16 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from snreid.cli.machine import MachineFlags
+from snreid.cli.machine import MachineFlags, out_folder
+from snreid.cli.order import is_run_folder, misplaced, names_first
 
 if TYPE_CHECKING:
     from snreid.results import Result
 
-Numbers = Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="R G B")]
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("the run's; other scores are not kept")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +43,29 @@ class Request:
         int | None, tyro.conf.arg(help="input height of the ONNX file, pixels; read from the file if left out")
     ] = None
     width: Annotated[int | None, tyro.conf.arg(help="input width of the ONNX file, pixels")] = None
-    mean: Numbers = None
-    std: Numbers = None
+    mean: Annotated[
+        tuple[float, float, float] | None,
+        tyro.conf.arg(
+            metavar="R G B",
+            help="subtracted from the ONNX file's input, which lies between 0 and 1; left out: as the file says, else ImageNet's",
+        ),
+    ] = None
+    std: Annotated[
+        tuple[float, float, float] | None,
+        tyro.conf.arg(metavar="R G B", help="divides the input after --mean; left out: likewise"),
+    ] = None
     metric: Annotated[
         Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
     ] = None
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Scores and prints."""
-    request = tyro.cli(Request, args=list(arguments), prog="snreid evaluate")
-    _check(request)
+    words = names_first(arguments, is_run_folder, 1)
+    request = tyro.cli(Request, args=words, prog="snreid evaluate")
+    _check(request, words)
     results = _from_features(request) if request.features else _from_images(request)
     if results:
         _show(results, request)
@@ -63,10 +77,14 @@ def _place(request: Request, *, own_metric: bool = True) -> Path | None:
     return request.machine.out or (request.run if own_metric else None)
 
 
-def _check(request: Request) -> None:
+def _check(request: Request, words: Sequence[str]) -> None:
     from snreid.errors import ExperimentError
 
     given = [name for name in ("run", "features", "onnx") if getattr(request, name) is not None]
+    if not given and request.target:
+        raise misplaced(
+            "evaluate", words, ("runs/snr-noon-0",), "a run's folder (or --features FILE.npz, or --onnx FILE.onnx)"
+        )
     if len(given) != 1:
         raise ExperimentError(
             "Give one thing to score: a run's folder, --features FILE.npz, or --onnx FILE.onnx",
@@ -110,7 +128,7 @@ def _from_images(request: Request) -> list["Result"]:
     from snreid.results import keep_result, read_targets, score
     from snreid.targets import embed_target
 
-    data = read_targets([dataset_named(name) for name in request.target], request.machine.root)
+    data = read_targets([dataset_named(name, request.machine.root) for name in request.target], request.machine.root)
     with session(request.machine) as opened:
         folder = _place(request) or Path("runs") / "onnx"
         own = machine(request.machine, folder)

@@ -13,12 +13,17 @@ DataFolder: TypeAlias = Annotated[
 """The flag ``--root``, also of commands that take no other setting of the machine."""
 
 
+def out_folder(left_out: str) -> object:
+    """What the help of a command says of ``--out``: ``left_out`` is the folder that it writes to without the flag."""
+    return tyro.conf.arg(metavar="PATH", help="folder to write to", help_behavior_hint=f"(default: {left_out})")
+
+
 @dataclass(frozen=True, kw_only=True)
 class MachineFlags:
     """Settings of the machine; no result depends on them beyond rounding."""
 
     root: DataFolder = Path(os.environ.get("SNREID_DATA", "data"))
-    out: Annotated[Path | None, tyro.conf.arg(help="folder to write to")] = None
+    out: Annotated[Path | None, out_folder("see the command")] = None
     device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "auto"
     workers: Annotated[int, tyro.conf.arg(help="processes that decode images")] = 2
     precision: Annotated[
@@ -27,4 +32,4 @@ class MachineFlags:
     ] = "float32"
     skip_bad: Annotated[bool, tyro.conf.arg(help="go on without images that cannot be read")] = False
     memory_gb: Annotated[float, tyro.conf.arg(help="keep sets of up to this size decoded in memory")] = 4.0
-    save_seconds: Annotated[float, tyro.conf.arg(help="least time between two checkpoints")] = 60.0
+    save_seconds: Annotated[float, tyro.conf.arg(help="least time between two checkpoints (training only)")] = 60.0

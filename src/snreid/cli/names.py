@@ -2,40 +2,46 @@
 
 import difflib
 import json
-from dataclasses import fields, replace
+import typing
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from snreid.cli.order import is_run_folder
 from snreid.errors import ExperimentError
 from snreid.records import DataSet
 from snreid.values import from_json
+
+if TYPE_CHECKING:
+    from snreid.datasets import MarketFormat
 
 HELP = """\
 a data set is named by one of
   market1501                      Market-1501
   cuhk03, cuhk03-labelled         CUHK03, new protocol (detected or labelled boxes)
-  noon, overcast, dusk, ...       drawn pedestrians (see: snreid data list)
+  noon, overcast, dusk, ...       drawn pedestrians of that domain
   TABLE.csv, TABLE.parquet        your own table: path, person, camera, split
   folder:path=DIR,pattern=...     your own folder tree, e.g. pattern={split}/{person}_c{camera}_{*}.jpg
   DIR                             a folder in Market-1501's format
-options may follow a colon:  noon:train_persons=60,test_persons=30   cuhk03:images=my/images"""
+tables and folders are looked for here and in the data folder (--root); options may follow a colon:
+  noon:train_persons=60,test_persons=30   cuhk03:images=my/images   DIR:name=shop
+  TABLE.csv:labels.role=test,columns.person=id   folder:path=DIR,pattern=...,labels.role=test,labels.cameras=false"""
+
+_FOLDERS = ("bounding_box_train", "query")
+"""Either makes a folder one in Market-1501's format; reading says which others are missing."""
 
 
-def dataset_named(text: str) -> DataSet:
-    """The data set a person means by ``text`` (see ``HELP``). Raises ``ExperimentError`` with the closest name."""
+def dataset_named(text: str, root: Path = Path()) -> DataSet:
+    """The data set a person means by ``text`` (see ``HELP``). ``root``: the data folder, where tables and folders that are not here are
+    looked for. Raises ``ExperimentError`` with the closest name, or for a path with what is there instead.
+    """
     name, _, options = text.partition(":")
-    start = _known().get(name) or _by_path(name) or _folder_tree(name, options)
+    if name == "folder":
+        return _folder_tree(options)
+    start = _known().get(name) or _by_path(name, root)
     if start is None:
-        close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
-        raise ExperimentError(
-            HELP.splitlines()[0].capitalize()
-            + " "
-            + ", ".join(_known())
-            + ", a table, or a folder in Market-1501's format",
-            came=repr(text),
-            repair=f"did you mean {close[0]!r}?" if close else "see snreid data list",
-        )
-    return start if name == "folder" else replace(start, **_options(start, options, text))  # type: ignore[type-var]
+        raise _no_folder(name, root) if _is_path(name, root) else _no_name(name, root)
+    return replace(start, **_options(start, options, text))  # type: ignore[type-var]
 
 
 def _known() -> dict[str, DataSet]:
@@ -57,46 +63,123 @@ def known_names() -> tuple[str, ...]:
     return tuple(_known())
 
 
-def _by_path(name: str) -> DataSet | None:
-    from snreid.datasets import MarketFormat, Table
+def _by_path(name: str, root: Path) -> DataSet | None:
+    from snreid.datasets import Table
 
     path = Path(name)
     if path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq"):
         return Table(path=str(path.absolute() if path.is_file() else path))
-    if (path / "bounding_box_train").is_dir() or (path / "query").is_dir():
-        return MarketFormat(folder=str(path.absolute()))
-    return None
+    return _market_format(path, root) if name else None
 
 
-def _folder_tree(name: str, options: str) -> DataSet | None:
+def _market_format(path: Path, root: Path) -> "MarketFormat | None":
+    from snreid.datasets import MarketFormat
+
+    # Absolute where it is here, so that a run folder says the same from everywhere; below the data folder this stays the name.
+    places = ((path, str(path.absolute())), (root / path, str(path)))
+    found = (said for place, said in places if any((place / one).is_dir() for one in _FOLDERS))
+    return next((MarketFormat(folder=said) for said in found), None)
+
+
+def _is_path(name: str, root: Path) -> bool:
+    """Whether a folder was meant and not a word: a drawn domain must not be offered for it."""
+    return "/" in name or "\\" in name or (bool(name) and any((place / name).exists() for place in (Path(), root)))
+
+
+def _no_folder(name: str, root: Path) -> ExperimentError:
+    there = [place for place in (Path(name), root / name) if place.is_dir()]
+    if not there and Path(name).is_file():
+        came, repair = f"{name!r} is a file", "a table ends in .csv, .tsv, .parquet or .pq"
+    elif not there:
+        came, repair = (
+            f"{name!r}: no such folder here or in {root}",
+            "check the path, or give the data folder by --root",
+        )
+    elif is_run_folder(name):
+        came, repair = (
+            f"{name!r} is the folder of a run",
+            "names come first, then flags: snreid COMMAND RUN --target noon",
+        )
+    else:
+        came = f"{name!r} has no {_FOLDERS[0]}"
+        inner = sorted(one.name for one in there[0].iterdir() if any((one / folder).is_dir() for folder in _FOLDERS))
+        repair = "or read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
+        if inner:
+            repair = f"name a data set in it: {', '.join(str(Path(name) / one) for one in inner[:8])}"
+    return ExperimentError(
+        f"A data set that is a folder lies here or in the data folder and has {_FOLDERS[0]}, query and bounding_box_test",
+        came=came,
+        repair=repair,
+    )
+
+
+def _no_name(name: str, root: Path) -> ExperimentError:
+    close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
+    return ExperimentError(
+        f"{HELP.splitlines()[0].capitalize()} {', '.join(_known())}, a table, or a folder in Market-1501's format here or in {root}",
+        came=repr(name),
+        repair=f"did you mean {close[0]!r}?" if close else "see snreid data list",
+    )
+
+
+def _folder_tree(options: str) -> DataSet:
     from snreid.datasets import FolderTree
 
-    if name != "folder":
-        return None
-    values = _split(options, f"folder:{options}")
+    text = f"folder:{options}"
+    values = _nested(FolderTree, options, text)
     if "path" in values:
         folder = Path(values["path"])
         values["path"] = str(folder.absolute() if folder.is_dir() else folder)
-    return from_json(FolderTree, {"kind": "FolderTree", **values}, f"folder:{options}")
+    return from_json(FolderTree, {"kind": "FolderTree", **values}, text)
 
 
 def _options(start: DataSet, options: str, text: str) -> dict[str, Any]:
     if not options:
         return {}
-    pairs = _split(options, text).items()
-    # Where a word is wanted, 7 is a word.
-    values = {key: value if isinstance(getattr(start, key, None), str) else _literal(value) for key, value in pairs}
-    read = from_json(type(start), {"kind": type(start).__name__, **_present(start), **values}, text)
+    read = from_json(type(start), {**_present(start), **_nested(type(start), options, text)}, text)
     return {f.name: getattr(read, f.name) for f in fields(read)}  # type: ignore[arg-type]
 
 
 def _present(start: DataSet) -> dict[str, Any]:
     from snreid.values import to_json
 
-    return {k: v for k, v in to_json(start).items() if k != "kind"}
+    return dict(to_json(start))
 
 
-def _split(options: str, text: str) -> dict[str, str]:
+def _nested(kind: type, options: str, text: str) -> dict[str, Any]:
+    """The options as ``from_json`` takes them: ``labels.role=test`` is a field of a field. What is left out there has its default."""
+    hints = typing.get_type_hints(kind)
+    groups = {name: typing.get_type_hints(hint) for name, hint in hints.items() if is_dataclass(hint)}
+    values: dict[str, Any] = {}
+    for key, value in _split(options, text):
+        if key in groups:
+            raise ExperimentError(
+                f"{key} has options of its own: {', '.join(f'{key}.{inner}' for inner in groups[key])}",
+                came=f"{key}={value} in {text!r}",
+                repair=f"give {key}.{next(iter(groups[key]))}=VALUE",
+            )
+        # singles=drop means labels.singles=drop.
+        full = key if key in hints or key not in groups.get("labels", {}) else f"labels.{key}"
+        outer, _, inner = full.partition(".")
+        if outer in groups:
+            values.setdefault(outer, {})[inner] = _typed(groups[outer].get(inner), value)
+        else:
+            values[full] = _typed(hints.get(full), value)
+    return values
+
+
+def _typed(hint: Any, value: str) -> Any:
+    """A value in the form that JSON has for the type of its field."""
+    if hint is str:  # where a word is wanted, 7 is a word
+        return value
+    if hint is bool and value.lower() in ("true", "false"):  # as Python writes them too
+        return value.lower() == "true"
+    if typing.get_origin(hint) is tuple:
+        return value.split("+")
+    return _literal(value)
+
+
+def _split(options: str, text: str) -> list[tuple[str, str]]:
     pairs = [part.partition("=") for part in options.split(",") if part]
     wrong = [key for key, equals, _ in pairs if not equals]
     if wrong:
@@ -105,7 +188,7 @@ def _split(options: str, text: str) -> dict[str, str]:
             came=repr(text),
             repair=f"give {wrong[0]}=VALUE",
         )
-    return {key.strip().replace("-", "_"): value for key, _, value in pairs}
+    return [(key.strip().replace("-", "_"), value) for key, _, value in pairs]
 
 
 def _literal(value: str) -> Any:

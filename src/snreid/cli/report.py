@@ -1,5 +1,6 @@
 """``snreid report``: the HTML report of runs that are there already."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +9,16 @@ from typing import Annotated
 
 import tyro
 
-from snreid.cli.machine import MachineFlags
+from snreid.cli.machine import MachineFlags, out_folder
+from snreid.cli.order import is_run_folder, names_first, require_names
+
+_LONGEST_NAME = 120
+"""Bytes in the name of a report's folder; file systems allow 255."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("runs/report-RUNS-on-TARGETS")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +31,14 @@ class Request:
     run: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="folders of finished runs")]
     target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score on")]
     examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists are shown")] = ()
-    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Scores and writes the page."""
-    request = tyro.cli(Request, args=list(arguments), prog="snreid report")
+    words = names_first(arguments, is_run_folder)
+    require_names("report", words, ("runs/snr-noon-0",), "name at least one run folder")
+    request = tyro.cli(Request, args=words, prog="snreid report")
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.cli.study import finish
@@ -39,16 +51,28 @@ def main(arguments: Sequence[str]) -> int:
     study = Study(
         title=", ".join(run.name for run in runs),
         experiments=tuple(first[name] for name in dict.fromkeys(run.experiment.recipe for run in runs)),
-        targets=tuple(dataset_named(name) for name in request.target),
+        targets=tuple(dataset_named(name, request.machine.root) for name in request.target),
         seeds=tuple(sorted({run.experiment.seed for run in runs})),
         descriptions={},
     )
     study.check_examples(request.examples)
-    out = request.machine.out or Path("runs") / "report"
+    out = request.machine.out or Path("runs") / _name(
+        [run.name for run in runs], [target.name for target in study.targets]
+    )
     began = time.monotonic()
     with session(request.machine) as opened:
         own = machine(request.machine, out)
+        if (out / "report.html").exists():
+            opened.console.out(f"The page in {out} is replaced; --out keeps it", highlight=False)
         result = score_runs(study, runs, own, group=opened.group, console=opened.console)
         if opened.group.first:
             finish(result, out, examples=request.examples, record=None, seconds=time.monotonic() - began)
     return 0
+
+
+def _name(runs: Sequence[str], targets: Sequence[str]) -> str:
+    """Of the folder: other runs or other targets are another page."""
+    name = f"report-{'+'.join(dict.fromkeys(runs))}-on-{'+'.join(targets)}"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"report-of-{len(runs)}-runs-on-{len(targets)}-targets-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -60,6 +60,8 @@ def machine(flags: MachineFlags, out: Path) -> "Machine":
             came=f"--workers {flags.workers} --memory-gb {flags.memory_gb} --save-seconds {flags.save_seconds}",
             repair="give 0 or more",
         )
+    if taken := next((place for place in (out, *out.parents) if place.exists() and not place.is_dir()), None):
+        raise ExperimentError("--out is a folder", came=f"{taken} is a file", repair="name a folder, new or old")
     return Machine(
         root=flags.root,
         out=out,

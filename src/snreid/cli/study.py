@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from snreid.cli.machine import MachineFlags
+from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
     from snreid.experiment import Experiment
     from snreid.records import DataSet
     from snreid.study import Study, StudyResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("runs/study-SOURCES")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class Request:
     preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
     examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists the report shows")] = ()
     record: Annotated[Path | None, tyro.conf.arg(help="also write all numbers to this JSON file")] = None
-    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,8 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.cli.names import dataset_named
     from snreid.study import Study
 
-    sources = tuple(dataset_named(name) for name in request.source)
-    targets = tuple(dataset_named(name) for name in request.target)
+    sources = tuple(dataset_named(name, request.machine.root) for name in request.source)
+    targets = tuple(dataset_named(name, request.machine.root) for name in request.target)
     study = Study(
         title=f"{' + '.join(s.name for s in sources)} to {', '.join(t.name for t in targets)}",
         experiments=tuple(_experiment(name, request, sources, rest) for name in request.recipe),

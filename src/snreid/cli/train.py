@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from snreid.cli.machine import MachineFlags
+from snreid.cli.machine import MachineFlags, out_folder
+from snreid.cli.order import misplaced, names_first
 
 if TYPE_CHECKING:
     from snreid.experiment import Experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("runs/RECIPE-SOURCES-SEED")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +37,12 @@ class Request:
         tyro.conf.arg(aliases=["-t"], help="data sets to score afterwards; never used to choose anything"),
     ] = ()
     preset: Annotated[str | None, tyro.conf.arg(help="small, short or paper; small when left out")] = None
-    machine: Annotated[MachineFlags, tyro.conf.arg(name="")] = MachineFlags()
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Trains, resumes what is there, and scores the targets."""
-    words = _recipe_first(list(arguments))
+    words = _recipe_first(arguments)
     if "-h" in words or "--help" in words:
         return _help(words)
     request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid train", add_help=False)
@@ -48,27 +54,15 @@ def main(arguments: Sequence[str]) -> int:
     return _train(request, experiment)
 
 
-def _recipe_first(words: list[str]) -> list[str]:
+def _recipe_first(words: Sequence[str]) -> list[str]:
     """The words with the recipe in front, where tyro can tell it from the values of flags that it does not know yet."""
-    if not words or not words[0].startswith("-"):
-        return words
     from snreid import recipes
-    from snreid.errors import ExperimentError
 
     known = recipes.all_recipes()
-    # After --recipe comes a name of one's own, which may be that of a recipe.
-    found = [
-        at for at, word in enumerate(words) if (word in known or word.endswith(".json")) and words[at - 1] != "--recipe"
-    ]
-    if len(found) == 1:
-        return [words[found[0]], *words[: found[0]], *words[found[0] + 1 :]]
-    if "-h" in words or "--help" in words:
-        return words
-    raise ExperimentError(
-        "The recipe or FILE.json comes first, its flags follow",
-        came=words[0],
-        repair="write it so: snreid train snr --source noon --epochs 6",
-    )
+    ordered = names_first(words, lambda word: word in known or word.endswith(".json"), 1)
+    if (not ordered or ordered[0].startswith("-")) and not {"-h", "--help"} & set(ordered):
+        raise misplaced("train", words, ("snr",), "the recipe or FILE.json")
+    return ordered
 
 
 def _start(request: Request) -> "Experiment":
@@ -99,7 +93,9 @@ def _start(request: Request) -> "Experiment":
             )
         experiment = known[request.recipe](request.preset or "small")
     if request.source:
-        experiment = replace(experiment, sources=tuple(dataset_named(name) for name in request.source))
+        experiment = replace(
+            experiment, sources=tuple(dataset_named(name, request.machine.root) for name in request.source)
+        )
     return experiment
 
 
@@ -137,7 +133,7 @@ def _train(request: Request, experiment: "Experiment") -> int:
     names = "+".join(source.name for source in experiment.sources)
     out = request.machine.out or Path("runs") / f"{experiment.recipe}-{names}-{experiment.seed}"
     own = machine(request.machine, out)
-    targets = [dataset_named(name) for name in request.target]
+    targets = [dataset_named(name, own.root) for name in request.target]
     with session(request.machine) as opened:
         pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
         # Targets are read before training and their images looked at, so that a wrong path or a bad file does not cost a day.

@@ -115,7 +115,8 @@ def require_pairs(split: Split, *, where: str) -> None:
         raise DataError(
             f"every person in training has at least 2 images ({where})",
             came=f"{len(single)} with one image: {shown([f'person {s.person} ({s.image.name})' for s in single])}",
-            repair='add images of them, remove them, or read with singles="drop" where the reader has it',
+            repair="add images of them, remove them, or drop them by labels.singles=drop where the data set is your own table "
+            "or folder tree (in Python Labels(singles='drop'))",
         )
 
 
@@ -166,7 +167,8 @@ def require_queries(data: ReIDData) -> int:
     raise DataError(
         f"{rule} ({data.name})",
         came=f"none of {len(data.query)} queries has one among {len(data.gallery)} gallery images{seen}",
-        repair="check how persons and cameras are read from the names, or leave cameras out if they are not known",
+        repair="check how persons and cameras are read from the names, or leave cameras out if they are not known (own tables and folder "
+        "trees: labels.cameras=false)",
     )
 
 

@@ -6,7 +6,6 @@ picture in training and in the test.
 """
 
 import json
-import textwrap
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -156,8 +155,16 @@ def check(
         shared_persons=tuple(sorted(_persons(data.train) & (_persons(data.query) | _persons(data.gallery)))),
         single_persons=tuple(sample.person for sample in singles(data.train.samples)),
         queries_without_match=int((~has_match(data)).sum()),
-        notes=data.notes,
+        notes=(*data.notes, *_unsplit(dataset, data)),
     )
+
+
+def _unsplit(dataset: DataSet, data: ReIDData) -> tuple[str, ...]:
+    """That there is nothing to test on: an own folder or table looks like a target and is none until somebody says so."""
+    if data.query.samples or data.gallery.samples:
+        return ()
+    how = "; by the option labels.role=test all are for the test" if hasattr(dataset, "labels") else ""
+    return (f"no split: all images are for training{how}",)
 
 
 def _persons(split: Split) -> set[int]:
@@ -209,14 +216,20 @@ def _line(split: SplitReport) -> str:
 
 
 def _folded(text: str) -> list[str]:
-    """The text in lines of ``_WIDTH``, the second and later ones indented; what has no blank is broken where it has to be."""
+    """The text in lines of ``_WIDTH``, the second and later ones indented; a word that needs more is broken at its slashes."""
     if len(text) <= _WIDTH:
         return [text]  # a row of the table keeps its blanks
-    left = " " * (len(text) - len(text.lstrip()))
-    return textwrap.wrap(
-        text.strip(),
-        _WIDTH,
-        initial_indent=left,
-        subsequent_indent=left + "  ",
-        break_on_hyphens=False,  # names of files are full of them
-    )
+    first = " " * (len(text) - len(text.lstrip()))
+    indent = first + "  "
+    lines, line = [], first
+    for word in text.split():
+        longer = f"{line} {word}" if line.strip() else line + word
+        if len(longer) > _WIDTH and line.strip():
+            lines.append(line)
+            longer = indent + word
+        line = longer
+        while len(line) > _WIDTH:
+            cut = line.rfind("/", len(indent) + 1, _WIDTH) + 1 or _WIDTH
+            lines.append(line[:cut])
+            line = indent + line[cut:]
+    return [*lines, line]

@@ -66,7 +66,7 @@ class FolderTree(DataSet):
             raise DataError(
                 f"the path of every image below {folder} fits the pattern {self.pattern}",
                 came=f"{len(strange)} of {len(parsed)} do not: {shown(strange)}",
-                repair='correct the pattern, rename the files, or leave them out by unmatched="skip"',
+                repair="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
             )
         notes = [f"{len(strange)} images do not fit the pattern and were skipped"] if strange else []
         if listing.others:

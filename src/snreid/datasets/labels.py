@@ -76,7 +76,9 @@ class Labels:
         ):
             if value not in words:
                 raise ExperimentError(
-                    f"labels.{field} is one of {', '.join(words)}", came=repr(value), repair=f"choose {words[0]!r}"
+                    f"labels.{field} is one of {', '.join(words)}",
+                    came=repr(value),
+                    repair=f"give labels.{field}={words[0]}",
                 )
 
     def assemble(self, rows: Sequence[Row], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
@@ -117,7 +119,7 @@ class Labels:
             raise DataError(
                 f"a split is one of {', '.join(sorted(_WORDS))}",
                 came=f"{row.split!r} in {row.where}",
-                repair="rename the split, or leave the split out and give labels.role",
+                repair="rename the split, or leave the split out and give labels.role=test (in Python Labels(role='test'))",
             )
         return word
 
@@ -129,7 +131,7 @@ class Labels:
             raise DataError(
                 "cameras are given for all images or for none",
                 came=f"{len(without)} of {len(rows)} images without: {shown(without)}",
-                repair="fill in these cameras, or ignore all of them by labels.cameras=False",
+                repair="fill in these cameras, or ignore all of them by labels.cameras=false (in Python Labels(cameras=False))",
             )
         return True
 
@@ -139,7 +141,7 @@ class Labels:
             raise DataError(
                 f"a split is given for all images or for none ({name})",
                 came=f"{len(unsaid)} of {len(rows)} images without: {shown(unsaid)}",
-                repair="fill in these splits, or leave out all of them and give labels.role",
+                repair="fill in these splits, or leave out all of them and give labels.role=test (in Python Labels(role='test'))",
             )
         if splits["test"] and (splits["query"] or splits["gallery"]):
             raise DataError(

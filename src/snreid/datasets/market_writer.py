@@ -6,8 +6,11 @@ so no two files are called the same, and ``MarketFormat(folder=...)`` reads back
 each person and camera.
 """
 
+import contextlib
+import glob
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +22,15 @@ from snreid.errors import DataError
 from snreid.records import JUNK, ReIDData, Sample
 
 _QUALITY = 95
+_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 
 def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
     """Write train, query and gallery images as JPEG (quality 95, colour at full size); returns how many.
 
     ``progress(done, total)`` is called after each image. Everything is written beside ``folder`` and moved there at the
-    end: an interrupted run leaves ``folder`` as it was. Raises ``DataError`` when ``folder`` holds anything, when an
-    image's camera is not known, or when an image cannot be read.
+    end: an interrupted run leaves ``folder`` as it was, and what a killed one left beside it is removed. Raises
+    ``DataError`` when ``folder`` holds anything, when an image's camera is not known, or when an image cannot be read.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(
@@ -34,10 +38,11 @@ def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, i
             came=f"{folder} holds something already" if folder.is_dir() else f"{folder} is a file",
             repair="name another folder, or empty this one yourself",
         )
-    splits = {"bounding_box_train": data.train, "query": data.query, "bounding_box_test": data.gallery}
+    splits = dict(zip(_FOLDERS, (data.train, data.query, data.gallery), strict=True))
     total = sum(len(split) for split in splits.values())
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    _sweep(folder)
+    partial, lock = _draft(folder)
     try:
         done = 0
         for name, split in splits.items():
@@ -54,6 +59,9 @@ def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, i
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    finally:
+        if lock is not None:
+            os.close(lock)
     return total
 
 
@@ -72,6 +80,59 @@ def market_name(sample: Sample, frame: int) -> str:
 def _write(sample: Sample, folder: Path, frame: int) -> None:
     pixels = np.ascontiguousarray(sample.image.read())
     Image.fromarray(pixels).save(folder / market_name(sample, frame), format="JPEG", quality=_QUALITY, subsampling=0)
+
+
+def _draft(folder: Path) -> tuple[Path, int | None]:
+    """A new folder beside ``folder`` and the lock that says its writer lives; None where there are no locks."""
+    while True:
+        partial = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=folder.parent))
+        lock, taken = _lock(partial)
+        if not taken and partial.exists():
+            return partial, lock
+        if lock is not None:  # another process swept it between its making and its locking
+            os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes the drafts of ``folder`` that killed writers left: folders of our name, with nothing but our folders in
+    them, that nobody has locked.
+    """
+    for partial in folder.parent.glob(f"{glob.escape(_prefix(folder))}????????"):
+        with contextlib.suppress(OSError):  # another process may sweep it at the same time
+            if partial.is_symlink() or not {entry.name for entry in partial.iterdir()} <= set(_FOLDERS):
+                continue
+            lock, taken = _lock(partial)
+            if lock is None:
+                continue
+            if not taken:
+                shutil.rmtree(partial, ignore_errors=True)
+            os.close(lock)
+
+
+def _prefix(folder: Path) -> str:
+    return f".{folder.name}.partial-"
+
+
+def _lock(folder: Path) -> tuple[int | None, bool]:
+    """(a handle that holds the lock of a folder until it is closed or its process ends, whether another process has it).
+
+    No handle where neither can be known: Windows, and file systems without locks.
+    """
+    if sys.platform == "win32":
+        return None, False
+    import fcntl
+
+    handle = None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return handle, True
+    except OSError:
+        if handle is not None:
+            os.close(handle)
+        return None, False
+    return handle, False
 
 
 def _umask() -> int:

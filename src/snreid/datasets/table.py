@@ -85,7 +85,7 @@ class Table(DataSet):
             raise DataError(
                 f"every path of a table names an image file below {folder}",
                 came=f"{len(wrong)} do not: {shown(wrong)}",
-                repair="correct the paths, give images=..., or allow other folders by outside=True",
+                repair="correct the paths, give images=DIR, or allow other folders by outside=true (in Python outside=True)",
             )
         return located
 
@@ -125,7 +125,13 @@ def _text_rows(table: Path, columns: Columns) -> Iterator[Row]:
                 if len(cells) != len(header):
                     raise _unusable(line, f"{len(cells)} cells where the first line names {len(header)}")
                 yield _row([None if at is None else cells[at] for at in where], line)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "a CSV table is UTF-8 text",
+            came=f"{table}: {error}",
+            repair="save it as UTF-8 (a spreadsheet asks when it saves)",
+        ) from None
+    except (OSError, csv.Error) as error:
         raise _unusable(str(table), str(error)) from None
 
 
@@ -164,7 +170,7 @@ def _positions(table: Path, header: list[str], columns: Columns) -> list[int | N
         raise DataError(
             f"a table has the columns {columns.path} and {columns.person}, each once",
             came=f"{table} has {shown(header) or 'no columns'}",
-            repair="add or rename columns, or say how they are called by columns=Columns(...)",
+            repair="add or rename columns, or say how they are called: columns.person=id (in Python columns=Columns(person='id'))",
         )
     return [header.index(name) if name in header else None for name in names]
 

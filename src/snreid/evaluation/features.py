@@ -170,6 +170,14 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
         raise DataError("a features file exists", came=str(path), repair="check the path")
     try:
         with path.open("rb") as stream:  # numpy leaves a file open that it cannot read.
+            # Of any other file numpy says that it may be loaded unsafely.
+            if not stream.read(6).startswith((b"PK", b"\x93NUMPY")):
+                raise DataError(
+                    "a features file is an .npz with several named arrays",
+                    came=f"{path} is no .npz file",
+                    repair="write it with numpy.savez; the arrays are listed in snreid evaluate --help",
+                )
+            stream.seek(0)
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(

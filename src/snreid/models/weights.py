@@ -118,7 +118,9 @@ def load_model(path: Path) -> SavedModel:
             raise ValueError(f"sha256 {digest[:12]}... instead of {header[_HASH][:12]}...")
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
         raise CheckpointError(
-            "A weight file must be whole", came=f"{path}: {error}", repair="take an earlier checkpoint of the run"
+            "A weight file must be whole",
+            came=f"{path}: {error}",
+            repair="copy it again, or train again in another --out folder",
         ) from error
     try:
         metadata = json.loads(header[_HEADER])

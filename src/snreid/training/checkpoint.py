@@ -90,10 +90,13 @@ class CheckpointStore:
             self._write_pointer(pointer)
             self.sweep()
         except (OSError, safetensors.SafetensorError) as error:
+            former = (self.folder / _LAST).is_file()  # gone where somebody has deleted the run's folder
             raise CheckpointError(
-                f"A checkpoint is written whole or not at all; step {state.step} was not, the one before it counts",
+                f"A checkpoint is written whole or not at all; step {state.step} was not, "
+                f"{'the one before it counts' if former else 'and there is none before it'}",
                 came=f"{error} in {self.folder}",
-                repair="free space or rights in the run folder and start the run again: it resumes",
+                repair="free space or rights in the run folder and start the run again: it "
+                f"{'resumes' if former else 'starts anew'}",
             ) from error
         return self.folder / pointer.file
 
