@@ -143,7 +143,8 @@ def _difference(cell: dict[str, Any]) -> str:
     if gap is None:
         return ""
     low, high = (100 * x for x in gap["interval"])
-    p = f", p {gap['p_value']:.3f}" if gap["p_value"] is not None else ""
+    value = gap["p_value"]
+    p = "" if value is None else ", p < 0.001" if value < 0.001 else f", p {value:.3f}"
     return f"{100 * gap['value']:+.1f} [{low:+.1f}, {high:+.1f}]{p}"
 
 
