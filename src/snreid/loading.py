@@ -4,9 +4,11 @@ Small sets are decoded once into memory by worker processes; larger ones are dec
 never raises inside a worker: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
 """
 
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +141,12 @@ class PixelStore:
     def _blocks(self, batches: list[list[int]]) -> Iterator[_Block]:
         decoder = _Decoder(self.split.samples, self.height, self.width)
         loader: DataLoader[Any] = DataLoader(
-            decoder, batch_sampler=batches, num_workers=self.workers, collate_fn=_collate, worker_init_fn=_settle
+            decoder,
+            batch_sampler=batches,
+            num_workers=self.workers,
+            collate_fn=_collate,
+            worker_init_fn=_settle,
+            multiprocessing_context=_processes() if self.workers else None,
         )
         yield from loader
 
@@ -193,6 +200,17 @@ def look_at(
             every |= {sample.image.name for sample in split.samples}
     if bad and not skip:
         list_bad(tuple(bad.values()), len(every), folder, skip=False, write=write)
+
+
+def _processes() -> BaseContext:
+    """How workers are started: never forked from this process. It has threads (TensorBoard, gloo, OpenMP), and a child forked while one of
+    them holds a lock waits for that lock for ever. A server that has none forks them instead; it imports torch once.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _settle(_: int) -> None:
