@@ -91,9 +91,10 @@ def test_sigterm_leaves_no_draft_and_says_how_to_draw_the_rest(tmp_path: Path) -
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1].decode()
-    assert (process.returncode, said) == (
+    # A slow machine shows its progress before.
+    assert (process.returncode, said.splitlines()[-1]) == (
         143,
-        "snreid: stopped by SIGTERM; start it again with --domain dusk night to draw the rest.\n",
+        "snreid: stopped by SIGTERM; start it again with --domain dusk night to draw the rest.",
     )
     assert [path.name for path in folder.iterdir()] == ["noon"]
 
