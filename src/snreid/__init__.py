@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a test holds the two together
     from snreid import recipes
-    from snreid.datasets import CUHK03, Columns, FolderTree, Labels, Market1501, MarketFormat, Table
+    from snreid.datasets import CUHK03, AllImages, Columns, FolderTree, Labels, Market1501, MarketFormat, Table
     from snreid.datasets.synthetic import DrawnPedestrians
     from snreid.embedding import Embedder, features
     from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError, Interrupted, SnreidError
@@ -55,6 +55,7 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
 
 _HOME = {
     "Adam": "snreid.training.optim",
+    "AllImages": "snreid.datasets",
     "AllInstance": "snreid.models",
     "AllSwitchable": "snreid.models",
     "Augmentation": "snreid.transforms",
@@ -124,6 +125,7 @@ __all__ = [
     "SGD",
     "SNR",
     "Adam",
+    "AllImages",
     "AllInstance",
     "AllSwitchable",
     "Augmentation",

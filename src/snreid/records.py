@@ -115,6 +115,12 @@ class DataSet(ABC):
         collection. The name, unless data sets of several names share their cameras."""
         return self.name
 
+    @property
+    def split_id(self) -> str:
+        """Which one of several published or drawn splits this is, as in ``viper/3 (sha256 1a2b3c4d5e6f)``; every stored
+        result names it. Empty where a data set has one split only."""
+        return ""
+
     @abstractmethod
     def read(self, root: Path) -> ReIDData:
         """Samples with labels, without opening a single image.

@@ -75,9 +75,11 @@ def test_a_sheet_is_a_picture_of_people_by_domains(tmp_path: Path, capsys: Captu
 
 def test_list_shows_how_data_sets_are_named(capsys: Captured) -> None:
     assert main(["list"]) == 0
-    assert "market1501" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "market1501" in shown and "behind an @: all" in shown
     assert main(["list", "--json"]) == 0
-    assert "market1501" in json.loads(capsys.readouterr().out)["help"]
+    listed = json.loads(capsys.readouterr().out)
+    assert "market1501" in listed["help"] and "market1501" in listed["names"] and "all" in listed["wrappers"]
 
 
 def test_sigterm_leaves_no_draft_and_says_how_to_draw_the_rest(tmp_path: Path) -> None:

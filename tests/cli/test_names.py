@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 import snreid
-from snreid.cli.names import HELP, dataset_named, known_names
-from snreid.datasets import CUHK03, Columns, DrawnPedestrians, FolderTree, Labels, Market1501, MarketFormat, Table
+from snreid.cli.names import HELP, dataset_named, known_names, known_wrappers
+from snreid.datasets import (
+    CUHK03,
+    AllImages,
+    Columns,
+    DrawnPedestrians,
+    FolderTree,
+    Labels,
+    Market1501,
+    MarketFormat,
+    Table,
+)
 from snreid.errors import ExperimentError
 from snreid.pedestrians import DOMAINS
 from snreid.records import DataSet
@@ -173,3 +183,44 @@ def test_two_folders_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
         assert from_json(DataSet, stored) == data
         unnamed = {key: value for key, value in stored.items() if key != "name"}
         assert from_json(DataSet, unnamed).name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("market1501@all", AllImages(of=Market1501())),
+        ("noon:train_persons=6@all", AllImages(of=DrawnPedestrians(domain="noon", train_persons=6))),
+        ("noon@all@all", AllImages(of=AllImages(of=DrawnPedestrians()))),
+        ("folder:path=a@b,pattern={person}.png@all", AllImages(of=FolderTree(path="a@b", pattern="{person}.png"))),
+        ("a@b.csv:columns.person=id@all", AllImages(of=Table(path="a@b.csv", columns=Columns(person="id")))),
+        ("a@b.csv", Table(path="a@b.csv")),
+        ("folder:path=shop@home,pattern={person}.png", FolderTree(path="shop@home", pattern="{person}.png")),
+    ],
+)
+def test_behind_an_at_stands_what_is_done_with_the_data_set(text: str, expected: DataSet) -> None:
+    assert dataset_named(text) == expected
+    assert from_json(DataSet, to_json(expected)) == expected
+    assert set(known_wrappers()) >= {"all"}
+
+
+def test_a_folder_whose_own_name_has_an_at_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "shop@all" / "query").mkdir(parents=True)
+    shop = MarketFormat(folder="shop@all")
+    assert dataset_named("shop@all", tmp_path) == shop
+    assert dataset_named("shop@all@all", tmp_path) == AllImages(of=shop)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("market1501@al", "did you mean 'market1501@all'?"),
+        ("noon@all:train_persons=6", "did you mean 'noon:train_persons=6@all'?"),
+        ("noon@nothing-like-it", "leave it out"),
+        ("markt1501@all", "did you mean 'market1501'?"),
+        ("@all", "'@all'"),
+    ],
+)
+def test_an_at_that_is_not_understood_says_what_may_stand_there(text: str, words: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        dataset_named(text)
+    assert words in str(caught.value)

@@ -161,8 +161,11 @@ def _sheet(words: list[str]) -> int:
 
 def _list(words: list[str]) -> int:
     request = tyro.cli(List, args=words, prog="snreid data list")
-    from snreid.cli.names import HELP, known_names
+    from snreid.cli.names import HELP, known_names, known_wrappers
 
-    names = known_names()
-    print(json.dumps({"names": names, "help": HELP}) if request.json else f"{HELP}\nnames: {', '.join(names)}")
+    names, wrappers = known_names(), known_wrappers()
+    if request.json:
+        print(json.dumps({"names": names, "wrappers": wrappers, "help": HELP}))
+    else:
+        print(f"{HELP}\nnames: {', '.join(names)}\nbehind an @: {', '.join(wrappers)}")
     return 0

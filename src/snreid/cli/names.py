@@ -3,6 +3,7 @@
 import difflib
 import json
 import typing
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ a data set is named by one of
   DIR                             a folder in Market-1501's format
 tables and folders are looked for here and in the data folder (--root); options may follow a colon:
   noon:train_persons=60,test_persons=30   cuhk03:images=my/images   DIR:name=shop
-  TABLE.csv:labels.role=test,columns.person=id   folder:path=DIR,pattern=...,labels.role=test,labels.cameras=false"""
+  TABLE.csv:labels.role=test,columns.person=id   folder:path=DIR,pattern=...,labels.role=test,labels.cameras=false
+and behind all of that, an @ and what is done with it:
+  market1501@all, noon:train_persons=60@all      train on all its images, those of its test split too"""
 
 _FOLDERS = ("bounding_box_train", "query")
 """Either makes a folder one in Market-1501's format; reading says which others are missing."""
@@ -35,12 +38,15 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
     """The data set a person means by ``text`` (see ``HELP``). ``root``: the data folder, where tables and folders that are not here are
     looked for. Raises ``ExperimentError`` with the closest name, or for a path with what is there instead.
     """
+    inner, _, word = text.rpartition("@")
+    if inner and word in (wrappers := _wrappers()) and _by_path(text, root) is None:
+        return wrappers[word](dataset_named(inner, root))
     name, _, options = text.partition(":")
     if name == "folder":
         return _folder_tree(options)
     start = _known().get(name) or _by_path(name, root)
     if start is None:
-        raise _no_folder(name, root) if _is_path(name, root) else _no_name(name, root)
+        raise _no_folder(name, root) if _is_path(name, root) else _no_name(text, root)
     return replace(start, **_options(start, options, text))  # type: ignore[type-var]
 
 
@@ -56,6 +62,18 @@ def _known() -> dict[str, DataSet]:
         "cuhk03-labelled": CUHK03(boxes="labelled"),
     }
     return files | drawn
+
+
+def _wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
+    """What may stand behind an ``@``, and what it makes of the data set before it."""
+    from snreid.datasets import AllImages
+
+    return {"all": lambda inner: AllImages(of=inner)}
+
+
+def known_wrappers() -> tuple[str, ...]:
+    """Every word that may stand behind an ``@``."""
+    return tuple(_wrappers())
 
 
 def known_names() -> tuple[str, ...]:
@@ -113,7 +131,18 @@ def _no_folder(name: str, root: Path) -> ExperimentError:
     )
 
 
-def _no_name(name: str, root: Path) -> ExperimentError:
+def _no_name(text: str, root: Path) -> ExperimentError:
+    inner, _, word = text.rpartition("@")
+    if inner:
+        word, _, options = word.partition(":")
+        close = difflib.get_close_matches(word, known_wrappers(), n=1)
+        right = ":".join(filter(None, (inner, options))) + f"@{close[0]}" if close else ""
+        return ExperimentError(
+            f"What is done with a data set is said behind an @ at the end: {', '.join(known_wrappers())}",
+            came=repr(text),
+            repair=f"did you mean {right!r}?" if close else "leave it out, or see snreid data list",
+        )
+    name, _, _ = text.partition(":")
     close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
     return ExperimentError(
         f"{HELP.splitlines()[0].capitalize()} {', '.join(_known())}, a table, or a folder in Market-1501's format here or in {root}",

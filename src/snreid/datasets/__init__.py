@@ -12,6 +12,7 @@ from snreid.datasets._rules import (
     require_queries,
     validated,
 )
+from snreid.datasets.all_images import AllImages
 from snreid.datasets.check import DataReport, SplitReport, check
 from snreid.datasets.cuhk03 import CUHK03
 from snreid.datasets.folder import FolderTree
@@ -22,6 +23,7 @@ from snreid.datasets.table import Columns, Table
 
 __all__ = [
     "CUHK03",
+    "AllImages",
     "Columns",
     "DataReport",
     "DrawnImage",

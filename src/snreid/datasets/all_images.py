@@ -1,0 +1,61 @@
+"""Every labelled image of a data set, those of its test split too, as one training split: what protocols P1 and P3 of domain
+generalization train on (method.md 6).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from snreid.datasets._rules import drop_singles, require_strangers, validated
+from snreid.errors import DataError
+from snreid.records import DataSet, ReIDData, Sample, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllImages(DataSet):
+    """A data set whose training, query and gallery images are all for training; on the command line ``NAME@all``.
+
+    Distractors and junk are nobody and left out; an image that is query and gallery at once counts once; persons left with
+    one image are dropped, with a note, because there is no other image to pull it towards.
+    """
+
+    of: DataSet
+    """The data set whose images these are."""
+
+    @property
+    def name(self) -> str:
+        """The inner name and ``@all``, as in ``market1501@all``."""
+        return f"{self.of.name}@all"
+
+    @property
+    def collection(self) -> str:
+        """That of the inner data set: its test split is seen once this was trained on."""
+        return self.of.collection
+
+    @property
+    def home(self) -> str:
+        """That of the inner data set."""
+        return self.of.home
+
+    def read(self, root: Path) -> ReIDData:
+        """All labelled samples in the order train, query, gallery. Raises ``DataError`` as the inner data set does, for a
+        number that stands for a person of the training and of the test split, and when no two images are of one person.
+        """
+        inner = self.of.read(root)
+        require_strangers(inner)  # readers keep them apart; one that does not would have two people become one here
+        once: dict[str, Sample] = {}
+        for split in (inner.train, inner.query, inner.gallery):
+            for sample in split.samples:
+                if sample.person > 0:
+                    once.setdefault(sample.image.name, sample)
+        train, dropped = drop_singles(Split(tuple(once.values())))
+        if not train.samples:
+            raise DataError(
+                f"a data set to train on has persons with two images or more ({self.name})",
+                came=f"{len(once)} labelled images, {dropped} persons with one image",
+                repair="name another data set",
+            )
+        test = len(inner.query) + len(inner.gallery)
+        notes = [*inner.notes, f"all labelled images are for training, {test:,} query and gallery images among them"]
+        if dropped:
+            notes.append(f"{dropped} persons with one image dropped")
+        return validated(ReIDData(self.name, train, Split(()), Split(()), inner.has_cameras, tuple(notes)))
