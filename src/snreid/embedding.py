@@ -39,11 +39,15 @@ class Embedder:
         """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
         was_training = self.model.training
         self.model.eval()
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with torch.inference_mode(), self.autocast():
             pixels = self.input.normalize(images.to(self.device)).contiguous(memory_format=torch.channels_last)
             vectors = self.model.embed(pixels)
         self.model.train(was_training)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def autocast(self) -> torch.autocast:
+        """The precision that this embedder computes in, as a context."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def extract(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities.

@@ -152,7 +152,7 @@ def test_one_mask_splits_the_residual_without_loss(gate: Gate) -> None:
         split = module.split(maps)
         assert torch.allclose(split.restored + split.contaminated, maps.mean((2, 3)) + module.beta)
     else:
-        relevant, irrelevant = module._parts(residual)
+        relevant, irrelevant, _ = module._parts(residual)
         assert torch.allclose(relevant + irrelevant, residual)
     assert torch.allclose(normalized + residual, maps)
 
@@ -283,3 +283,34 @@ def test_wrong_numbers_are_told_in_words() -> None:
         SNR(8, eps=0.0)
     with pytest.raises(ExperimentError, match="at least one channel"):
         SNR(0)
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_parts_are_the_five_steps_and_add_up_to_what_is_passed_on(layout: Layout, gate: Gate) -> None:
+    if layout == "tokens" and "spatial" in gate:
+        return
+    module, maps = _module(gate=gate, layout=layout).eval(), _maps()
+    given = {"nchw": maps, "nhwc": maps.permute(0, 2, 3, 1), "tokens": maps.flatten(2).transpose(1, 2)}[layout]
+    flat = maps.flatten(2).unsqueeze(-1) if layout == "tokens" else maps
+    parts = module.parts(given)
+    normalized = normalize(flat, module.gamma, module.beta, module.eps)
+    relevant, irrelevant = _naive_parts(module, flat - normalized)
+    for ours, slow in (
+        (parts.maps, flat),
+        (parts.normalized, normalized),
+        (parts.residual, flat - normalized),
+        (parts.relevant, relevant),
+        (parts.irrelevant, irrelevant),
+        (parts.restored, normalized + relevant),
+        (parts.contaminated, normalized + irrelevant),
+    ):
+        assert ours.shape == slow.shape and (ours - slow).abs().max() < 1e-9
+    assert (module._join(given, parts.restored) - module(given)).abs().max() < 1e-9
+    if gate in ONE_MASK:
+        assert (parts.restored + parts.contaminated - flat - normalized).abs().max() < 1e-9
+    if gate == "conv":
+        assert parts.gate is None
+    else:
+        assert parts.gate is not None and 0 < parts.gate.min() and parts.gate.max() < 1
+        assert (parts.gate * parts.residual - parts.relevant).abs().max() < 1e-9

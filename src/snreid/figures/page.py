@@ -1,10 +1,72 @@
-"""What every part of the report's page is built from: headings with anchors, boxes that scroll, images."""
+"""What every page is built from: the document itself, headings with anchors, boxes that scroll, images."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
 
 from snreid.figures.markup import Content, Html, tag
 from snreid.figures.tiles import data_uri
 from snreid.records import Sample
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""Content-Security-Policy of a page: a browser refuses everything that does not stand in the file itself."""
+
+
+def document(
+    title: str, facts: Mapping[str, str], sections: Mapping[str, Html | None], made: str, *, styles: Sequence[str] = ()
+) -> str:
+    """The text of one HTML file: head, title, ``facts`` (term to words; empty ones left out), links to the ``sections``, these
+    (name to what ``section`` made of it; None left out), and ``made``. ``styles``: style sheets of this package beside report.css.
+    """
+    sheets = (files("snreid.figures").joinpath(name).read_text(encoding="utf-8") for name in ("report.css", *styles))
+    parts = {name: part for name, part in sections.items() if part is not None}
+    links = [tag("a", name, href=f"#{anchor(name)}") for name in parts]
+    html = tag(
+        "html",
+        tag(
+            "head",
+            tag("meta", charset="utf-8"),
+            tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            tag("meta", name="color-scheme", content="light dark"),
+            tag("meta", name="generator", content="snreid"),
+            tag("title", title),
+            tag("style", Html("".join(sheets))),
+        ),
+        tag(
+            "body",
+            tag(
+                "header",
+                tag("h1", title),
+                tag("dl", *(described(term, words) for term, words in facts.items() if words), class_="facts"),
+                tag("nav", *links, aria_label="Parts of this page"),
+            ),
+            tag("main", *parts.values()),
+            tag("footer", tag("p", "Made by snreid. ", made or None)),
+        ),
+        lang="en",
+    )
+    return f"<!doctype html>\n{html.text}\n"
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Puts a page's text into the file ``path`` and returns it; missing folders are made.
+
+    The file is whole or not there: it is written under another name in the same folder and then renamed. Raises ``OSError`` where
+    the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
 
 
 def anchor(name: str) -> str:

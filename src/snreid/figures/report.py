@@ -4,15 +4,12 @@ What goes in is a frozen ``Report``; ``render_report`` is a pure function of it,
 The page's parts are in results.py, rank_lists.py, runs.py and sections.py, its looks in report.css.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 from snreid.errors import ExperimentError
-from snreid.figures.markup import Html, tag
-from snreid.figures.page import anchor, described
+from snreid.figures.page import document, write_page
 from snreid.figures.rank_lists import examples_section
 from snreid.figures.results import results_section
 from snreid.figures.runs import RunRecord, experiment_section
@@ -25,9 +22,6 @@ SELECTION = (
     "Those labels were used once, at the end, to compute the numbers above."
 )
 """How the models were chosen, as the report says it unless told otherwise."""
-
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""Content-Security-Policy of the page: a browser refuses everything that does not stand in the file itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +99,7 @@ def render_report(report: Report) -> str:
         "Domains": domains_section(report.domains),
         "Experiment": experiment_section(report.runs, report.files) if report.runs or report.files else None,
     }
-    sections = {name: part for name, part in parts.items() if part is not None}
-    return "<!doctype html>\n" + _page(report, sections).text + "\n"
+    return document(report.title, _facts(report), parts, report.made)
 
 
 def write_report(path: Path, report: Report) -> Path:
@@ -115,52 +108,14 @@ def write_report(path: Path, report: Report) -> Path:
     The file is whole or not there: it is written under another name in the same folder and then renamed. Raises what
     ``render_report`` raises, and ``OSError`` where the folder cannot be written.
     """
-    text = render_report(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_page(path, render_report(report))
 
 
-def _page(report: Report, sections: Mapping[str, Html]) -> Html:
-    style = Html(files("snreid.figures").joinpath("report.css").read_text(encoding="utf-8"))
+def _facts(report: Report) -> dict[str, str]:
     unseen = [domain.name for domain in report.domains if not domain.seen]
     seen = [domain.name for domain in report.domains if domain.seen]
-    facts = {
+    return {
         "Trained on": report.trained_on,
         "Unseen": " \N{MIDDLE DOT} ".join(unseen) or "none",
         "Seen": " \N{MIDDLE DOT} ".join(seen) + " (other people than in training)" if seen else "",
     }
-    links = [tag("a", name, href=f"#{anchor(name)}") for name in sections]
-    return tag(
-        "html",
-        tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="color-scheme", content="light dark"),
-            tag("meta", name="generator", content="snreid"),
-            tag("title", report.title),
-            tag("style", style),
-        ),
-        tag(
-            "body",
-            tag(
-                "header",
-                tag("h1", report.title),
-                tag("dl", *(described(term, words) for term, words in facts.items() if words), class_="facts"),
-                tag("nav", *links, aria_label="Parts of this page"),
-            ),
-            tag("main", *sections.values()),
-            tag("footer", tag("p", "Made by snreid. ", report.made or None)),
-        ),
-        lang="en",
-    )

@@ -45,6 +45,38 @@ class SNRSplit:
     """f~- = pool(F~-), (B, C)."""
 
 
+@dataclass(frozen=True, slots=True)
+class SNRParts:
+    """Every map of one SNR module, to be looked at: (B, C, H, W), float32 (float64 for float64 input)."""
+
+    maps: Maps
+    """F, what came in."""
+    normalized: Maps
+    """F~ = IN(F)."""
+    relevant: Maps
+    """R+, the part of R = F - F~ that is given back."""
+    irrelevant: Maps
+    """R-, the part that is not."""
+    gate: Tensor | None
+    """The mask of R+, each value between 0 and 1: (B, C, 1, 1), (B, 1, H, W) or (B, C, H, W) as the gate decides. None for
+    ``conv``, whose branches are no masks."""
+
+    @property
+    def residual(self) -> Maps:
+        """R = F - F~, what normalization removed."""
+        return self.maps - self.normalized
+
+    @property
+    def restored(self) -> Maps:
+        """F~+ = F~ + R+, what goes on to the next stage."""
+        return self.normalized + self.relevant
+
+    @property
+    def contaminated(self) -> Maps:
+        """F~- = F~ + R-."""
+        return self.normalized + self.irrelevant
+
+
 class SNR(nn.Module):
     """F~+ = IN(F) + R+, the input with its style removed and its identity restored (method.md section 1).
 
@@ -118,13 +150,19 @@ class SNR(nn.Module):
             split = self._split_closed(inner) if self.has_closed_form else self._split_maps(inner)
             return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
 
+    def parts(self, maps: Tensor) -> SNRParts:
+        """``maps``: F in the module's layout. Returns all maps the long way, step by step as published (method.md section 1).
+
+        For looking at: several times the memory and time of ``forward``, whose F~+ it equals up to rounding.
+        """
+        with _full_precision(maps):
+            inner = self._maps(maps)
+            normalized, residual = self._residual(inner)
+            relevant, irrelevant, mask = self._parts(residual)
+            return SNRParts(inner.to(normalized.dtype), normalized, relevant, irrelevant, mask)
+
     def _maps(self, maps: Tensor) -> Maps:
-        """A (B, C, H, W) view of the positions of the image."""
-        if self.layout == "nchw":
-            return maps
-        if self.layout == "nhwc":
-            return maps.permute(0, 3, 1, 2)
-        return maps[:, self.prefix_tokens :].transpose(1, 2).unsqueeze(-1)
+        return channels_first(maps, self.layout, self.prefix_tokens)
 
     def _join(self, maps: Tensor, restored: Maps) -> Tensor:
         """The way back from (B, C, H, W) to the module's layout, prefix tokens in front."""
@@ -172,7 +210,7 @@ class SNR(nn.Module):
     def _split_maps(self, maps: Maps) -> SNRSplit:
         """The gates without closed form: R is built, split and added."""
         normalized, residual = self._residual(maps)
-        relevant, irrelevant = self._parts(residual)
+        relevant, irrelevant, _ = self._parts(residual)
         restored = normalized + relevant
         if self.pool_kind == "mean":
             plain = self.beta.to(normalized.dtype).expand(normalized.shape[:2])
@@ -189,16 +227,25 @@ class SNR(nn.Module):
         normalized = scale * (wide - mean) + self.beta.to(wide.dtype)[:, None, None]
         return normalized, wide - normalized
 
-    def _parts(self, residual: Maps) -> tuple[Maps, Maps]:
-        """R+ and R-. For the gates with one mask they sum to R."""
+    def _parts(self, residual: Maps) -> tuple[Maps, Maps, Tensor | None]:
+        """R+, R- and the mask of R+ (None for ``conv``). For the gates with one mask R+ and R- sum to R."""
         if self.gate_kind == "conv":
-            return self.relevant(residual), self.irrelevant(residual)
-        mask = self.spatial_gate(residual)
+            return self.relevant(residual), self.irrelevant(residual), None
+        mask = self._mask(residual)
+        relevant = mask * residual
+        if self.gate_kind == "two_gates":
+            return relevant, self.irrelevant_gate(residual.mean((2, 3)))[..., None, None] * residual, mask
+        return relevant, residual - relevant, mask
+
+    def _mask(self, residual: Maps) -> Tensor:
+        """What R is multiplied by to give R+."""
+        if self.has_closed_form:
+            return self.gate(residual.mean((2, 3)))[..., None, None]  # type: ignore[no-any-return]
+        mask: Tensor = self.spatial_gate(residual)
         if self.gate_kind == "channel_spatial":
             # In parallel: both masks look at R, and their mean keeps 0 < mask < 1 and R+ + R- = R.
             mask = (mask + self.gate(residual.mean((2, 3)))[..., None, None]) / 2
-        relevant = mask * residual
-        return relevant, residual - relevant
+        return mask
 
     def _pool(self, maps: Maps) -> ChannelVectors:
         """The non-linear pools: mean of relu, generalized mean with power 3, standard deviation."""
@@ -208,6 +255,15 @@ class SNR(nn.Module):
             return maps.clamp(min=_GEM_FLOOR).pow(_GEM_POWER).mean((2, 3)).pow(1 / _GEM_POWER)
         # eps under the root: the slope of a standard deviation at a constant map would be infinite.
         return torch.sqrt(torch.var(maps, (2, 3), correction=0) + self.eps)
+
+
+def channels_first(maps: Tensor, layout: Layout, prefix_tokens: int = 0) -> Maps:
+    """A (B, C, H, W) view of the positions of the image: of maps in ``layout``; tokens give (B, C, N, 1) without the prefix."""
+    if layout == "nchw":
+        return maps
+    if layout == "nhwc":
+        return maps.permute(0, 3, 1, 2)
+    return maps[:, prefix_tokens:].transpose(1, 2).unsqueeze(-1)
 
 
 def check_options(*, gate: str, pool: str, reduction: int, layout: str = "nchw") -> None:
