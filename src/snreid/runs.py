@@ -4,7 +4,8 @@ runs/snr-market1501-0/
 ├── experiment.json       the experiment, where it comes from, how long it took
 ├── metrics.jsonl         one line per step and validation
 ├── checkpoints/          exact training state, deleted when the run is done
-├── model.safetensors     weights to use: the last, or the best on held-out source identities
+├── model.safetensors     weights to use: the last, or the best on held-out source identities;
+│                         or delta.safetensors: what differs from another run's model (models/delta.py)
 ├── bad_files.jsonl       images that were left out (--skip-bad)
 └── evaluation/NAME.json  scores on a target, NAME.npz with one value per query, embeddings/NAME.npz if they were kept
 """
@@ -28,6 +29,7 @@ from snreid.evaluation import evaluate
 from snreid.experiment import Experiment
 from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad, look_at
 from snreid.machine import Machine
+from snreid.models.delta import has_weights, read_weights
 from snreid.models.reid import ReIDModel
 from snreid.models.weights import load_model, restore, save_model, write_atomically
 from snreid.progress import counting
@@ -37,8 +39,9 @@ from snreid.sampling import IdentityBatches
 from snreid.sources import Labels, TrainingSet, hold_out, join, validation_split
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
+from snreid.training.follow import follow
 from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text
-from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.loop import Hooks, Loop, Plan
 
 
 @dataclass(frozen=True)
@@ -58,21 +61,21 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training is through and its weights are there."""
-        return "finished" in self.record and (self.folder / "model.safetensors").is_file()
+        return "finished" in self.record and has_weights(self.folder)
 
     def embedder(self, *, device: str = "cpu", bf16: bool = False) -> Embedder:
         """The trained model. Raises ``CheckpointError`` when the run is not finished or its weights are damaged."""
-        path = self.folder / "model.safetensors"
-        if not path.is_file():
+        if not has_weights(self.folder):
+            train_it = f"snreid train {self.folder / 'experiment.json'} --out {self.folder}"
             raise CheckpointError(
                 "A run must be finished before its model is used",
-                came=f"no {path.name} in {self.folder}",
-                repair=f"continue it: snreid train {self.folder / 'experiment.json'} --out {self.folder}",
+                came=f"no model.safetensors in {self.folder}",
+                repair=f"continue it: {'the same snreid adapt command' if 'adaptation' in self.record else train_it}",
             )
-        saved = load_model(path)
+        saved = read_weights(self.folder)
         # The weights come from this run's own file, so none are looked for elsewhere.
         model = _without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]))
-        restore(model, saved, source=str(path))
+        restore(model, saved, source=str(self.folder))
         model.eval()
         return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16)
 
@@ -120,7 +123,7 @@ def train(
         console.out(f"{machine.out} is finished, nothing is trained; another --out folder starts anew", highlight=False)
         return former
     pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
-    training, store, held = _training_set(experiment, machine, pixels, group, console)
+    training, store, held = training_set(experiment, machine, pixels, group, console)
     size = experiment.input.height, experiment.input.width
     look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)
     torch.manual_seed(experiment.seed)
@@ -167,9 +170,10 @@ class _HeldOut:
     """Positions of those who answer."""
 
 
-def _training_set(
+def training_set(
     experiment: Experiment, machine: Machine, pixels: PixelCache, group: ProcessGroup, console: Console
 ) -> tuple[TrainingSet, PixelStore, _HeldOut | None]:
+    """What an experiment trains on, its opened images row by row, and who is held out. Raises ``DataError``."""
     sources = [source.read(machine.root) for source in experiment.sources]
     for source in sources:
         require_pairs(Split(tuple(s for s in source.train.samples if s.person > 0)), where=source.name)
@@ -195,7 +199,7 @@ def _training_set(
 
 def _former(experiment: Experiment, folder: Path) -> Run | None:
     """The run that is in ``folder`` already. Raises ``ExperimentError`` when it is of another experiment."""
-    begun = (folder / "model.safetensors").is_file() or CheckpointStore(folder / "checkpoints").last() is not None
+    begun = has_weights(folder) or CheckpointStore(folder / "checkpoints").last() is not None
     if not begun or not (folder / "experiment.json").exists():
         return None  # a request that failed at its start leaves nothing to protect
     run = open_run(folder)
@@ -284,20 +288,6 @@ def _loop(
     done = pointer.step if pointer else 0
     bar = ProgressLine(console, total_steps=experiment.epochs * len(plan.batches), epochs=experiment.epochs)
 
-    def report(step: StepReport) -> None:
-        """Log a step; only the first process does."""
-        if not group.first:
-            return
-        bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts)
-        wanted = {
-            "epoch": step.epoch,
-            "rate": step.rate,
-            "seconds": step.seconds,
-            "waited": step.waited,
-            "skipped": step.skipped,
-        }
-        log.write(step.step, {**wanted, **step.parts})
-
     def epoch_end(epoch: int, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         """Validate when it is time."""
         last = epoch == experiment.epochs
@@ -310,6 +300,7 @@ def _loop(
     bar.start(done)
     with log, bar:
         stored = {"experiment": experiment.to_json()}
+        report = follow(log, bar) if group.first else lambda step: None
         hooks = Hooks(report=report, epoch_end=epoch_end, values=stored, same=lambda one, _: _reads_as(one, experiment))
         Loop(plan, checkpoints, group=group, hooks=hooks, save_seconds=machine.save_seconds).run()
 

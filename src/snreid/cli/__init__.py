@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recipes": ("snreid.cli.recipes", "list the schemes that can be trained, and the presets"),
     "data": ("snreid.cli.data", "check data sets on disk, draw pedestrians, show them on a contact sheet"),
     "train": ("snreid.cli.train", "train a recipe on one or several sources"),
+    "adapt": ("snreid.cli.adapt", "adapt a run to a target by its images, without its labels"),
     "evaluate": ("snreid.cli.evaluate", "score a run, an ONNX file or anybody's embeddings on targets"),
     "compare": ("snreid.cli.compare", "paired test between two runs on one target"),
     "study": (

@@ -79,7 +79,7 @@ def _show(rows: "Sequence[tuple[str, PairedComparison]]", request: Request) -> N
         return
     console = Console()
     for target, c in rows:
-        console.out(f"{target}: mAP {_text(c.mean_ap)}; rank-1 {_text(c.rank1)}; {c.queries} queries", highlight=False)
+        console.out(f"{target}: mAP {text(c.mean_ap)}; rank-1 {text(c.rank1)}; {c.queries} queries", highlight=False)
 
 
 def _object(found: "PairedDifference") -> dict[str, object]:
@@ -90,6 +90,7 @@ def _object(found: "PairedDifference") -> dict[str, object]:
     }
 
 
-def _text(found: "PairedDifference") -> str:
+def text(found: "PairedDifference") -> str:
+    """A difference in points, with its interval and p-value."""
     low, high = 100 * found.interval.low, 100 * found.interval.high
     return f"{100 * found.difference:+.1f} points [{low:+.1f}, {high:+.1f}], p = {found.p_value:.4f}"

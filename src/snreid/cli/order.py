@@ -16,7 +16,9 @@ from snreid.errors import ExperimentError
 _LISTS = ("--target", "-t", "--source", "-s", "--examples", "--domain")
 _VALUES: dict[str, float] = {
     **dict.fromkeys(_LISTS, math.inf),
-    **dict.fromkeys(("--json", "--no-json", "--skip-bad", "--no-skip-bad", "-h", "--help"), 0),
+    **dict.fromkeys(
+        ("--json", "--no-json", "--evaluate", "--no-evaluate", "--skip-bad", "--no-skip-bad", "-h", "--help"), 0
+    ),
     **dict.fromkeys(("--mean", "--std"), 3),
 }
 """How many values a flag takes; all others take one."""

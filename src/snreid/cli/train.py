@@ -84,6 +84,12 @@ def _start(request: Request) -> "Experiment":
             raise ExperimentError(
                 "An experiment file must be JSON", came=f"{request.recipe}: {error}", repair="check the path"
             ) from error
+        if isinstance(stored, dict) and "adaptation" in stored:
+            raise ExperimentError(
+                "An adapted run is made from the run it started from",
+                came=f"{request.recipe} of an adaptation",
+                repair="use snreid adapt; or train by the experiment.json of the run that was adapted",
+            )
         experiment = Experiment.from_json(stored.get("experiment", stored) if isinstance(stored, dict) else stored)
     else:
         known = recipes.all_recipes()

@@ -31,6 +31,8 @@ class SavedModel:
     """Parameters and buffers by name, on the CPU."""
     metadata: dict[str, Any]
     """What was given to ``save_model``: anything JSON can say."""
+    sha256: str
+    """Of everything in the file that has a meaning: two files of the same hash are the same model with the same metadata."""
 
 
 def save_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:
@@ -114,7 +116,8 @@ def load_model(path: Path) -> SavedModel:
         content = path.read_bytes()
         tensors = load(content)
         header = _split(content)[0].get("__metadata__", {})
-        if _HASH in header and header[_HASH] != (digest := _digest(content)):
+        digest = _digest(content)
+        if header.get(_HASH, digest) != digest:
             raise ValueError(f"sha256 {digest[:12]}... instead of {header[_HASH][:12]}...")
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
         raise CheckpointError(
@@ -130,7 +133,7 @@ def load_model(path: Path) -> SavedModel:
             came=f"{path} with {sorted(header) or 'no metadata'}",
             repair="give foreign weights as the backbone's weights instead",
         ) from error
-    return SavedModel(tensors, metadata)
+    return SavedModel(tensors, metadata, digest)
 
 
 def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
@@ -143,7 +146,7 @@ def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
 def _digest(content: bytes) -> str:
     """sha256 of everything in the file that has a meaning, less the hash itself; the order inside the header has none."""
     header, tensors = _split(content)
-    header["__metadata__"].pop(_HASH, None)
+    header.get("__metadata__", {}).pop(_HASH, None)
     found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     found.update(tensors)
     return found.hexdigest()

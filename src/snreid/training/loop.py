@@ -5,9 +5,9 @@ layer draws. A resumed run therefore needs the weights, the optimizer's state an
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, Interrupted
-from snreid.loading import PixelStore
 from snreid.losses import Loss
-from snreid.sampling import IdentityBatches
+from snreid.records import Split
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.guard import FiniteGuard, StopSignal, stopped
@@ -26,18 +25,47 @@ from snreid.training.parallel import Objective, agree, share_buffers, wrap
 from snreid.transforms import Augmentation, Draws, InputFormat, StoredImages
 
 
+class Images(Protocol):
+    """Where the loop gets pixels: a ``PixelStore``, or several of them as one."""
+
+    @property
+    def split(self) -> Split:
+        """Names of the images, for messages."""
+        ...
+
+    def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
+        """uint8 images (B, 3, H, W) of each index batch, in order."""
+        ...
+
+
+class Batches(Protocol):
+    """Which images make a batch: ``IdentityBatches``, or what an adaptation draws."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        """All batches of an epoch, of one length; the same ones whenever it is asked, also after a resume."""
+        ...
+
+    def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
+        """The part of a batch that process ``rank`` of ``world`` trains on."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is trained, on what, how: built objects and values, no folders."""
 
     model: nn.Module
-    """Images -> ``Outputs``; on its device already."""
+    """Images -> ``Outputs``; on its device already. All its parameters and buffers are saved with each checkpoint."""
     losses: tuple[Loss, ...]
-    store: PixelStore
+    store: Images
     """Opened; positions are those of ``persons``."""
     persons: NDArray[np.int64]
-    """(N,) joint identities."""
-    batches: IdentityBatches
+    """(N,) what the losses are told of each image: its joint identity."""
+    batches: Batches
     augmentation: Augmentation
     input: InputFormat
     optim: Optim
@@ -46,6 +74,9 @@ class Plan:
     seed: int
     bf16: bool = False
     """Forward pass under bfloat16 autocast; weights, losses and optimizer stay float32."""
+    objective: nn.Module | None = None
+    """(normalized images, persons) -> (total, weighted parts by name), as ``Objective``; None: ``losses`` of the ``model``'s outputs.
+    It trains the parameters of ``model``, and what it remembers from step to step are buffers of ``model``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +109,9 @@ class Hooks:
 
     report: Callable[[StepReport], None] = lambda report: None
     """Called after every step."""
+    epoch_start: Callable[[int], None] = lambda epoch: None
+    """Called with the epoch (from 0) before its first step, before its batches are asked for, and again when a run resumes inside it; what
+    it changes are buffers of the model. SIGTERM interrupts it (one process), and the next start calls it again."""
     epoch_end: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda epoch, kept: kept
     """Called after every epoch (validation) with what it returned last; its JSON result is kept in the checkpoint."""
     values: Mapping[str, Any] | None = None
@@ -137,11 +171,13 @@ class Loop:
         """
         optimizer = self.plan.optim.build(self.plan.model)
         position = self._resume(optimizer)
-        objective = wrap(Objective(self.plan.model, self.plan.losses, bf16=self.plan.bf16), self.group)
+        plan = self.plan
+        objective = wrap(plan.objective or Objective(plan.model, plan.losses, bf16=plan.bf16), self.group)
         saved = time.monotonic()
         with StopSignal() as stop:
             self._finish_epoch(position, stop, optimizer)
-            while position.epoch < self.plan.epochs:
+            while position.epoch < plan.epochs:
+                self._start_epoch(position, stop, optimizer)
                 for batch in self._batches(position):
                     self._step(objective, optimizer, position, batch)
                     due = time.monotonic() - saved >= self.save_seconds
@@ -153,12 +189,22 @@ class Loop:
                         raise stopped()
                 self._finish_epoch(position, stop, optimizer)
                 due = time.monotonic() - saved >= self.save_seconds
-                if agree((due or position.epoch == self.plan.epochs, False), self.group)[0]:
+                if agree((due or position.epoch == plan.epochs, False), self.group)[0]:
                     self._save(optimizer, position)
                     saved = time.monotonic()
             if agree((stop.requested, False), self.group)[0]:
                 raise stopped()  # the signal came after the last step: what follows training would not answer it
         return position.kept or {}
+
+    def _start_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
+        try:
+            if self.group.world == 1:  # of several, none leaves before all agree to
+                stop.interruptible()
+            self.hooks.epoch_start(position.epoch)
+            stop.deferring = True
+        except Interrupted:
+            self._save(optimizer, position, together=False)
+            raise
 
     def _finish_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
         """Validation and what else follows an epoch; interrupted, it is done again after the resume."""

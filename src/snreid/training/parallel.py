@@ -26,10 +26,15 @@ class Objective(nn.Module):
 
     def forward(self, images: Tensor, persons: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(B, 3, H, W) and (B,) -> the total, and the weighted, detached part of each loss by name (see ``total_loss``)."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
-            outputs: Outputs = self.network(images)
-        found = total_loss(self.losses, _in_float32(outputs) if self.bf16 else outputs, persons)
+        found = total_loss(self.losses, outputs_of(self.network, images, bf16=self.bf16), persons)
         return found.total, dict(found.parts)
+
+
+def outputs_of(network: nn.Module, images: Tensor, *, bf16: bool) -> Outputs:
+    """What a network gives for normalized images (B, 3, H, W), in float32. ``bf16``: computed under bfloat16 autocast."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        outputs: Outputs = network(images)
+    return _in_float32(outputs) if bf16 else outputs
 
 
 def wrap(objective: nn.Module, group: ProcessGroup) -> nn.Module:

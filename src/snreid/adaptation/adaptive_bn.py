@@ -1,0 +1,142 @@
+"""Adaptive batch normalization: the running statistics of all batch norms, estimated anew on the target (Li et al., arXiv 1603.04779).
+
+Nothing is learned and no label is used. What a batch norm subtracts and divides by in evaluation was measured on the source; here it is
+measured on the target's images, all of them counting alike, as they are (no augmentation). The scales and shifts stay.
+
+The moments are exact over all N images: mean = sum x / n and variance = sum (x - mean)^2 / (n - 1) over the n = N H W values of a channel,
+which is not the mean of the batches' variances (torch's ``momentum=None``): that leaves out how the batches' means differ.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from snreid.adaptation import Adaptation
+from snreid.adaptation.job import Job
+from snreid.errors import DataError, ExperimentError
+from snreid.loading import Progress
+from snreid.models.layers import Switchable
+from snreid.progress import counting
+
+Norm = nn.modules.batchnorm._BatchNorm | Switchable
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptiveBN(Adaptation):
+    """Adaptive BN, in seconds; stored as a delta of some kilobytes."""
+
+    name: ClassVar[str] = "adaptive-bn"
+    as_delta: ClassVar[bool] = True
+
+    batch: int = 128
+    """Images in a batch, at least 2; in the first pass a batch is normalized by its own statistics, so larger is more exact."""
+    passes: int = 1
+    """Passes over the images. In each further one layers see what evaluation will show them: inputs normalized by the statistics of the
+    pass before. After as many passes as there are norms in a row, the statistics are those of a layer-by-layer estimate."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for a batch below 2 or no pass."""
+        super().__post_init__()
+        if self.batch < 2 or self.passes < 1:
+            raise ExperimentError(
+                "Statistics need batches of at least 2 images and at least 1 pass",
+                came=f"batch {self.batch}, passes {self.passes}",
+                repair="use --batch 128 --passes 1",
+            )
+
+    def fit(self, job: Job) -> Mapping[str, Any]:
+        """See ``Adaptation.fit``. It is not resumed: it takes as long as embedding the target does."""
+        if len(job.target) < 2:
+            raise DataError(
+                "Statistics need at least 2 images", came=f"{len(job.target)} of {job.target.name}", repair="add images"
+            )
+        # Batches of images in the order of the files would each show one person.
+        order = np.random.Generator(np.random.Philox(key=np.array([self.seed, 0xB7], dtype=np.uint64)))
+        shuffled = order.permutation(len(job.target))
+        batches = np.array_split(shuffled, -(-len(shuffled) // self.batch))
+        norms = batch_norms(job.model)
+        job.model.eval()
+        for number in range(self.passes):
+            with counting(job.console, f"statistics of {job.target.name}") as progress:
+                _one_pass(job, norms, batches, own=number == 0, progress=progress)
+        return {"norms": len(norms)}
+
+
+def batch_norms(model: nn.Module) -> dict[str, Norm]:
+    """Every norm of a model that keeps running statistics, by its name: batch norms, the batch part of IBN-a and of Switchable Norm, and
+    the neck of the head."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm | Switchable) and module.running_mean is not None
+    }
+
+
+class _Moments:
+    """Sums over all values of each channel, in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.origin = self.total = self.square = torch.zeros(())
+
+    def add(self, values: Tensor) -> None:
+        """(B, C) or (B, C, H, W)."""
+        rows = values.detach().to(torch.float64).transpose(0, 1).flatten(1)
+        # The first batch's mean is taken off, so that squares stay small and nothing is lost in the difference of two large sums.
+        if not self.count:
+            self.origin = rows.mean(1)
+        rows = rows - self.origin[:, None]
+        self.count += rows.shape[1]
+        self.total = self.total + rows.sum(1)
+        self.square = self.square + rows.square().sum(1)
+
+    def read(self, *, unbiased: bool) -> tuple[Tensor, Tensor]:
+        """Mean and variance, (C,) each; the variance is divided by n - 1 or by n."""
+        shifted = self.total / self.count
+        biased = (self.square / self.count - shifted.square()).clamp(min=0)
+        return self.origin + shifted, biased * (self.count / (self.count - 1) if unbiased else 1.0)
+
+
+def _one_pass(
+    job: Job, norms: Mapping[str, Norm], batches: list[NDArray[np.int64]], *, own: bool, progress: Progress | None
+) -> None:
+    """Looks at all images once and sets the statistics. ``own``: norms normalize by the batch's own statistics meanwhile."""
+    found = {name: _Moments() for name in norms}
+    counters = {name: norm.num_batches_tracked for name, norm in norms.items() if not isinstance(norm, Switchable)}
+    counted = {name: None if counter is None else counter.clone() for name, counter in counters.items()}
+    hooks = [norm.register_forward_pre_hook(partial(_collect, found[name])) for name, norm in norms.items()]
+    done, device = 0, job.group.device
+    try:
+        for norm in norms.values():
+            norm.train(own)  # nothing else trains: no dropout, no drawing of styles
+        for batch, images in zip(batches, job.store.batches(batches), strict=True):
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=job.machine.bf16):
+                pixels = job.experiment.input.normalize(images.to(device))
+                job.model.embed(pixels.contiguous(memory_format=torch.channels_last))
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(job.target))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        job.model.eval()
+    with torch.no_grad():
+        for name, norm in norms.items():
+            mean, variance = found[name].read(unbiased=not isinstance(norm, Switchable))
+            for buffer, value in (
+                (norm.running_mean, mean),
+                (norm.running_var, variance),
+                (counters.get(name), counted.get(name)),
+            ):
+                if buffer is not None and value is not None:
+                    buffer.copy_(value)
+
+
+def _collect(moments: _Moments, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    moments.add(inputs[0])

@@ -1,0 +1,147 @@
+"""``snreid adapt``: a finished run, changed by a target's images without their labels."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from rich.console import Console
+
+from snreid.cli.machine import MachineFlags, out_folder
+from snreid.cli.order import is_run_folder, names_first, require_names
+
+if TYPE_CHECKING:
+    from snreid.adaptation import Adaptation
+    from snreid.cli.session import Session
+    from snreid.experiment import Experiment
+    from snreid.machine import Machine
+    from snreid.records import ReIDData
+    from snreid.runs import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("runs/RUN-METHOD-TARGET")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Adapt a finished run to a target by the images of its training part; nobody tells who is on them.
+
+    The result is a run folder of its own: evaluate, compare, report and extract take it. Every setting of the method is a flag too.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
+    target: Annotated[str, tyro.conf.arg(aliases=["-t"], help="data set whose training images are adapted to")]
+    method: Annotated[str, tyro.conf.arg(help="how: mar, clustering or adaptive-bn")] = "adaptive-bn"
+    evaluate: Annotated[
+        bool,
+        tyro.conf.arg(help="score the run before and after on the target's test images; only this reads its labels"),
+    ] = False
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Adapts, resumes what is there, and scores when asked to."""
+    words = names_first(arguments, is_run_folder, 1)
+    if "-h" in words or "--help" in words:
+        return _help(words)
+    require_names("adapt", words, ("runs/snr-market1501-0",), "the folder of a run")
+    request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid adapt", add_help=False)
+    from snreid.runs import open_run
+
+    run = open_run(request.run)
+    method = chosen(request.method, run.experiment, rest)
+    _adapt(request, run, method)
+    return 0
+
+
+def chosen(name: str, experiment: "Experiment", words: list[str]) -> "Adaptation":
+    """The method of this name as it starts for ``experiment``, with the settings that ``words`` give as flags. An unknown flag ends the
+    command with help; an unknown name raises ``ExperimentError``."""
+    import difflib
+
+    from snreid.adaptation import methods
+    from snreid.errors import ExperimentError
+
+    known = methods()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise ExperimentError(
+            f"A method of adaptation is one of {', '.join(known)}",
+            came=repr(name),
+            repair=f"did you mean {close[0]!r}?" if close else "give one of these by --method",
+        )
+    start = known[name].for_experiment(experiment)
+    found: Adaptation = tyro.cli(
+        type(start), default=start, args=words, prog=f"snreid adapt RUN --method {name}", add_help=False
+    )
+    return found
+
+
+def _help(words: list[str]) -> int:
+    from snreid.adaptation import methods
+    from snreid.experiment import Experiment
+
+    known = methods()
+    with contextlib.suppress(SystemExit):
+        tyro.cli(Request, args=["--help"], prog="snreid adapt")
+    after = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--method"]
+    for name in [one for one in after if one in known] or known:
+        print(f"\nSettings of --method {name}:\n")
+        start = known[name].for_experiment(Experiment())
+        with contextlib.suppress(SystemExit):
+            tyro.cli(type(start), default=start, args=["--help"], prog=f"snreid adapt RUN --method {name}")
+    return 0
+
+
+def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
+    from snreid.adaptation import Unlabelled, adapt_run
+    from snreid.cli.names import dataset_named
+    from snreid.cli.session import machine, session
+    from snreid.datasets import require_name
+    from snreid.loading import PixelCache
+    from snreid.results import read_targets
+
+    target = dataset_named(request.target, request.machine.root)
+    require_name(target.name)
+    # Read once. Labels leave ``data`` only in the evaluation; the adaptation is given the images alone.
+    data = read_targets([target], request.machine.root)[0] if request.evaluate else target.read(request.machine.root)
+    unlabelled = Unlabelled.of(data)
+    out = request.machine.out or Path("runs") / f"{run.folder.resolve().name}-{method.name}-{target.name}"
+    own = machine(request.machine, out)
+    with session(request.machine) as opened:
+        pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+        adapted = adapt_run(method, run, unlabelled, own, group=opened.group, console=opened.console, pixels=pixels)
+        if request.evaluate:
+            _evaluate(run, adapted, data, own, opened)
+        opened.console.out(f"The adapted run is in {adapted.folder}", highlight=False)
+
+
+def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", own: "Machine", opened: "Session") -> None:
+    """Prints the scores of both runs on the target, and what lies between them."""
+    from dataclasses import replace
+
+    from snreid.cli.compare import text
+    from snreid.cli.evaluate import table
+    from snreid.evaluation import compare
+    from snreid.loading import PixelCache
+    from snreid.results import require_same_images
+    from snreid.study import score_run
+
+    pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+    before, after = (
+        score_run(one, [data], replace(own, out=one.folder), group=opened.group, console=opened.console, pixels=pixels)[
+            0
+        ]
+        for one in (run, adapted)
+    )
+    require_same_images(before, after, where=f"{run.folder}, {adapted.folder}")
+    console = Console()
+    rows = [{**one.to_json(), "target": f"{data.name}, {when}"} for one, when in ((before, "before"), (after, "after"))]
+    Console(width=max(console.width, 120)).print(table(rows))
+    persons = None if after.used is None else after.used.query.persons[after.scores.query_index]
+    found = compare(after.scores, before.scores, groups=persons)
+    console.out(f"after - before: mAP {text(found.mean_ap)}; rank-1 {text(found.rank1)}", highlight=False)
