@@ -71,6 +71,16 @@ def test_what_is_saved_comes_back(tmp_path: Path, data: ReIDData, found: TargetF
     assert not [p for p in (tmp_path / "evaluation").iterdir() if "tmp" in p.name]
 
 
+def test_the_split_is_named_in_what_is_stored(tmp_path: Path, found: TargetFeatures) -> None:
+    assert saved(tmp_path, found).to_json()["split"] == ""
+    one = "viper/3 (sha256 1a2b3c4d5e6f)"
+    split = replace(found, used=replace(found.used, split_id=one))
+    assert saved(tmp_path, split).to_json()["split"] == one
+    assert json.loads((tmp_path / "evaluation" / "dusk.json").read_text())["split"] == one
+    again = read_result(tmp_path, split.used)
+    assert again is not None and again.to_json()["split"] == one
+
+
 EVERYBODY = {"cameras": 2, "cameras_per_person": 2}
 """Every camera sees everyone, so that nothing but the pictures depends on the seed."""
 

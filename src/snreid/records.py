@@ -89,6 +89,8 @@ class ReIDData:
     """False is the "no cameras" mode: every camera is ``NO_CAMERA`` and a query is only kept from matching itself."""
     notes: tuple[str, ...] = ()
     """What the reader dropped or noticed, in sentences for the user."""
+    split_id: str = ""
+    """``DataSet.split_id`` of the data set it was read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Expected:
     """Published counts of a data set's split (method.md 6), held against what is on disk by ``snreid data check``."""
 
     split: str
+    """``"train"``, ``"query"``, ``"gallery"``, or ``"all"`` for the three together."""
     images: int
     persons: int | None = None
     cameras: int | None = None

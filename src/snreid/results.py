@@ -39,8 +39,10 @@ class Result:
         return "" if self.used is None else fingerprint(self.used.query, self.used.gallery)
 
     def to_json(self) -> dict[str, Any]:
-        """One object: ``target``, the shares of ``evaluation.summary`` with 95 % intervals."""
-        return {"target": self.target, **summary_with_intervals(self.scores)}
+        """One object: ``target``, ``split`` (which of several splits it was scored on, with the hash of its file; empty where
+        there is one only), and the shares of ``evaluation.summary`` with 95 % intervals."""
+        split = "" if self.used is None else self.used.split_id
+        return {"target": self.target, "split": split, **summary_with_intervals(self.scores)}
 
 
 def read_targets(targets: Sequence[DataSet], root: Path) -> tuple[ReIDData, ...]:

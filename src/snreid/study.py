@@ -320,10 +320,11 @@ def write_record(path: Path, result: StudyResult, seconds: float) -> None:
     from snreid.models.weights import write_atomically
 
     rows = []
+    data = {one.name: one for one in result.data}
     for name, columns in result.scores.items():
         for target, found in columns.items():
             for run, scores in zip(result.runs[name], found, strict=True):
-                row = Result(target, scores).to_json()
+                row = Result(target, scores, data[target]).to_json()
                 rows.append(
                     {
                         "scheme": name,

@@ -20,6 +20,10 @@ HELP = """\
 a data set is named by one of
   market1501                      Market-1501
   cuhk03, cuhk03-labelled         CUHK03, new protocol (detected or labelled boxes)
+  msmt17, msmt17-v2               MSMT17 (first release, or with blurred faces)
+  viper, prid2011, grid, ilids, cuhk01    each on one of ten random splits: viper:split=3
+  cuhk02, cuhk-sysu, randperson   to train on only; clonedperson, personx: rendered people with a test split
+  dukemtmc:withdrawn_ok=true      DukeMTMC-reID, withdrawn by its owners
   noon, overcast, dusk, ...       drawn pedestrians of that domain
   TABLE.csv, TABLE.parquet        your own table: path, person, camera, split
   folder:path=DIR,pattern=...     your own folder tree, e.g. pattern={split}/{person}_c{camera}_{*}.jpg
@@ -51,15 +55,28 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
 
 
 def _known() -> dict[str, DataSet]:
-    from snreid.datasets import CUHK03, DrawnPedestrians, Market1501
+    import snreid.datasets as family
     from snreid.pedestrians import DOMAINS
 
-    drawn = {domain.name: DrawnPedestrians(domain=domain.name) for domain in DOMAINS}
+    drawn: dict[str, DataSet] = {domain.name: family.DrawnPedestrians(domain=domain.name) for domain in DOMAINS}
     files: dict[str, DataSet] = {
-        "market1501": Market1501(),
-        "cuhk03": CUHK03(),
-        "cuhk03-detected": CUHK03(),
-        "cuhk03-labelled": CUHK03(boxes="labelled"),
+        "market1501": family.Market1501(),
+        "cuhk03": family.CUHK03(),
+        "cuhk03-detected": family.CUHK03(),
+        "cuhk03-labelled": family.CUHK03(boxes="labelled"),
+        "msmt17": family.MSMT17(),
+        "msmt17-v2": family.MSMT17(version="v2"),
+        "dukemtmc": family.DukeMTMC(),
+        "viper": family.VIPeR(),
+        "prid2011": family.PRID2011(),
+        "grid": family.GRID(),
+        "ilids": family.ILIDS(),
+        "cuhk01": family.CUHK01(),
+        "cuhk02": family.CUHK02(),
+        "cuhk-sysu": family.CUHKSYSU(),
+        "randperson": family.RandPerson(),
+        "clonedperson": family.ClonedPerson(),
+        "personx": family.PersonX(),
     }
     return files | drawn
 

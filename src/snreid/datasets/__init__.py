@@ -14,26 +14,50 @@ from snreid.datasets._rules import (
 )
 from snreid.datasets.all_images import AllImages
 from snreid.datasets.check import DataReport, SplitReport, check
+from snreid.datasets.clonedperson import ClonedPerson
+from snreid.datasets.cuhk01 import CUHK01
+from snreid.datasets.cuhk02 import CUHK02
 from snreid.datasets.cuhk03 import CUHK03
+from snreid.datasets.cuhk_sysu import CUHKSYSU
+from snreid.datasets.dukemtmc import DukeMTMC
 from snreid.datasets.folder import FolderTree
+from snreid.datasets.grid import GRID
+from snreid.datasets.ilids import ILIDS
 from snreid.datasets.labels import Labels
 from snreid.datasets.market1501 import Market1501, MarketFormat
+from snreid.datasets.msmt17 import MSMT17
+from snreid.datasets.personx import PersonX
+from snreid.datasets.prid2011 import PRID2011
+from snreid.datasets.randperson import RandPerson
 from snreid.datasets.synthetic import DrawnImage, DrawnPedestrians
 from snreid.datasets.table import Columns, Table
+from snreid.datasets.viper import VIPeR
 
 __all__ = [
+    "CUHK01",
+    "CUHK02",
     "CUHK03",
+    "CUHKSYSU",
+    "GRID",
+    "ILIDS",
+    "MSMT17",
+    "PRID2011",
     "AllImages",
+    "ClonedPerson",
     "Columns",
     "DataReport",
     "DrawnImage",
     "DrawnPedestrians",
+    "DukeMTMC",
     "FolderTree",
     "Labels",
     "Market1501",
     "MarketFormat",
+    "PersonX",
+    "RandPerson",
     "SplitReport",
     "Table",
+    "VIPeR",
     "check",
     "drop_singles",
     "has_match",

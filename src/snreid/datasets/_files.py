@@ -1,10 +1,12 @@
 """Finding and listing what is on disk: shared by the readers only."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from snreid.datasets._rules import shown
 from snreid.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -37,6 +39,28 @@ def list_images(folder: Path, *, deep: bool = False) -> Listing:
     return Listing(images, tuple(name for name in found if not name.lower().endswith(SUFFIXES)))
 
 
+def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tuple[str, re.Match[str]]]:
+    """The images of ``folder`` in the order of their names: full path, and the name taken apart by ``pattern``.
+
+    ``form`` is the pattern in words, for the message. Raises ``DataError`` when the folder cannot be listed or holds no
+    image, and for names of another form.
+    """
+    names = list_images(folder).images
+    if not names:
+        raise DataError(
+            "a folder of a data set holds images", came=f"none in {folder}", repair="unpack the archive again"
+        )
+    parsed = [(name, pattern.fullmatch(name)) for name in names]
+    strange = [name for name, match in parsed if match is None]
+    if strange:
+        raise DataError(
+            f"an image in this folder is named {form}",
+            came=f"{len(strange)} of {len(names)} in {folder} are not: {shown(strange)}",
+            repair="rename or remove them, or read the folder by a pattern of your own (FolderTree)",
+        )
+    return [(str(folder / name), match) for name, match in parsed if match is not None]
+
+
 def _walk(folder: Path, prefix: str, deep: bool, found: list[str]) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -67,6 +91,30 @@ def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name
     raise DataError(
         f"{name} needs a folder that holds {wanted}",
         came=f"none of {_places(root, folders)}{_state(root)}",
+        repair=f"give the right data folder, or get the data set by hand from its own page: {home}",
+    )
+
+
+def find_folder(root: Path, folders: Sequence[str], *, name: str, home: str) -> Path:
+    """The one of ``folders`` below ``root`` that is there; ``root`` itself where it bears the last part of one's name.
+
+    Raises ``DataError`` saying what was looked for and where when there is none, or more than one.
+    """
+    places = [root / folder for folder in folders if (root / folder).is_dir()]
+    if root.is_dir() and root.name in {folder.rpartition("/")[2] for folder in folders}:
+        places.append(root)
+    unique = list({os.path.realpath(place): place for place in places}.values())
+    if len(unique) == 1:
+        return unique[0]
+    if unique:
+        raise DataError(
+            f"{name} has to be found once below the data folder",
+            came=", ".join(map(str, unique)),
+            repair="give the folder that is meant as the data folder itself",
+        )
+    raise DataError(
+        f"{name} needs its folder of images",
+        came=f"none of {', '.join(folders)} in {root}{_state(root)}",
         repair=f"give the right data folder, or get the data set by hand from its own page: {home}",
     )
 

@@ -4,6 +4,7 @@ package ends in ``validated``.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def validated(data: ReIDData) -> ReIDData:
     note = (
         f"{missed} of {len(data.query)} queries have no match in the gallery; they are counted, and left out of means"
     )
-    return ReIDData(data.name, data.train, data.query, data.gallery, data.has_cameras, (*data.notes, note))
+    return replace(data, notes=(*data.notes, note))
 
 
 def unfit_name(name: str) -> str:

@@ -142,6 +142,9 @@ def check(
     wanted = {expected.split: expected for expected in dataset.expected}
     named = (("train", data.train), ("query", data.query), ("gallery", data.gallery))
     splits = tuple(_counted(name, split, wanted.get(name)) for name, split in named if split.samples or name in wanted)
+    if "all" in wanted:
+        every = Split(tuple(sample for _, split in named for sample in split.samples))
+        splits = (*splits, _counted("all", every, wanted["all"]))
     bad, same = _decoded(data, workers, progress) if decode else ((), ())
     return DataReport(
         name=data.name,

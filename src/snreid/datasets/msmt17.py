@@ -1,0 +1,132 @@
+"""MSMT17 (Wei et al., CVPR 2018), in the first release and in the second, whose faces are blurred.
+
+Four lists say which image is whose, one image a line: ``0000/0000_000_01_0303morning_0015_0.jpg 0`` is, below the folder of
+the training or of the test images, a picture of person 0 on camera 1 (the third part of the file's name). Persons count from
+0 in the training lists and from 0 again in the test lists, and are other people there. ``list_val.txt`` belongs to the
+training split, as the published counts have it.
+
+Verified in the readers of torchreid and fast-reid: ``MSMT17_V1`` with ``train`` and ``test``, ``MSMT17_V2`` with
+``mask_train_v2`` and ``mask_test_v2``, the lists beside them.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from snreid.datasets._files import find_base, list_images
+from snreid.datasets._rules import shown, validated
+from snreid.errors import DataError, ExperimentError
+from snreid.images import FileImage
+from snreid.records import DataSet, Expected, ReIDData, Sample, Split
+
+_LINE = re.compile(
+    r"(?P<path>(?:[^/\s]+/)*[^/_\s]+_[^/_\s]+_(?P<camera>0*[1-9][0-9]?)_[^/\s]+) +(?P<person>[0-9]{1,4})"
+)
+_FORM = "FOLDER/PPPP_NNN_CC_*.jpg PERSON (CC the camera from 01), as in 0000/0000_000_01_0303morning_0015_0.jpg 0"
+_TEST = 10_000
+"""Added to a person of the test lists, who is another than the training person of the same number."""
+_FOLDERS = {"v1": ("MSMT17_V1", "train", "test"), "v2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2")}
+_LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSMT17(DataSet):
+    """MSMT17: 1,041 persons to train on, 3,060 to test, 15 cameras.
+
+    Looked for in the data folder itself and in its folders ``MSMT17_V1`` (or ``MSMT17_V2``), ``msmt17/MSMT17_V1``,
+    ``MSMT17/MSMT17_V1``, ``msmt17``, ``MSMT17``. Training persons are numbered from 1, test persons from 10,001.
+    """
+
+    version: Literal["v1", "v2"] = "v1"
+    """The first release, or the second with blurred faces."""
+
+    def __post_init__(self) -> None:
+        """Refuse a version that does not exist."""
+        if self.version not in _FOLDERS:
+            raise ExperimentError("MSMT17 has two versions", came=repr(self.version), repair='choose "v1" or "v2"')
+
+    @property
+    def name(self) -> str:
+        """``msmt17`` or ``msmt17-v2``."""
+        return "msmt17" if self.version == "v1" else "msmt17-v2"
+
+    @property
+    def collection(self) -> str:
+        """``msmt17``: both versions are the same pictures but for the faces."""
+        return "msmt17"
+
+    @property
+    def home(self) -> str:
+        """Where to ask for the data set, in words."""
+        return (
+            "the MSMT17 page of the PKU-VMC group (search for 'MSMT17, Wei, Person Transfer GAN'): on request, for research "
+            "only"
+        )
+
+    @property
+    def expected(self) -> tuple[Expected, ...]:
+        """Published counts, ``list_val`` within train (method.md 6)."""
+        return (
+            Expected("train", 32_621, 1_041, 15),
+            Expected("query", 11_659, 3_060, 15),
+            Expected("gallery", 82_161, 3_060, 15),
+        )
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples of the lists. Raises ``DataError`` for a missing folder or list, a line of another form, or an image that
+        is listed and missing; images that are not listed are left out with a note."""
+        outer, train, test = _FOLDERS[self.version]
+        places = ("", outer, f"msmt17/{outer}", f"MSMT17/{outer}", "msmt17", "MSMT17")
+        base = find_base(root, places, (train, test, *_LISTS), name=self.name, home=self.home)
+        notes: list[str] = []
+        train_list, validation_list = _listed(base, train, _LISTS[:2], 1, notes)
+        query, gallery = _listed(base, test, _LISTS[2:], 1 + _TEST, notes)
+        training = Split((*train_list.samples, *validation_list.samples))
+        return validated(ReIDData(self.name, training, query, gallery, notes=tuple(notes)))
+
+
+def _listed(base: Path, folder: str, lists: tuple[str, ...], first: int, notes: list[str]) -> list[Split]:
+    """The splits of the lists; person 0 of a list becomes number ``first``."""
+    there = set(list_images(base / folder, deep=True).images)
+    splits, listed = [], set[str]()
+    for name in lists:
+        lines = _lines(base / name)
+        missing = [line["path"] for line in lines if line["path"] not in there]
+        if missing:
+            raise DataError(
+                f"every image of {name} is there",
+                came=f"{len(missing)} of {len(lines)} missing in {base / folder}: {shown(missing)}",
+                repair="unpack the archive again",
+            )
+        listed |= {line["path"] for line in lines}
+        splits.append(
+            Split(
+                tuple(
+                    Sample(
+                        FileImage(str(base / folder / line["path"])), first + int(line["person"]), int(line["camera"])
+                    )
+                    for line in lines
+                )
+            )
+        )
+    if rest := len(there - listed):
+        notes.append(f"{folder}: {rest} images are in no list and were left out")
+    return splits
+
+
+def _lines(path: Path) -> list[re.Match[str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("a list of MSMT17 is a text file", came=f"{path}: {error}", repair="unpack it again") from None
+    numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    parsed = [(number, line, _LINE.fullmatch(line)) for number, line in numbered]
+    wrong = [f"line {number} is {line[:80]!r}" for number, line, match in parsed if match is None]
+    if wrong or not parsed:
+        raise DataError(
+            f"a line of a list of MSMT17 is {_FORM}",
+            came=f"{path}: {shown(wrong) or 'no line'}",
+            repair="use the list as it was published",
+        )
+    return [match for _, _, match in parsed if match is not None]
