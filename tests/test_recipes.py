@@ -1,4 +1,4 @@
-"""The seven rows differ in nothing but their scheme and loss; presets bear the numbers of method.md section 4."""
+"""The rows differ in nothing but their scheme and loss; presets bear the numbers of method.md section 4."""
 
 from dataclasses import replace
 
@@ -7,7 +7,8 @@ import pytest
 from snreid import recipes
 from snreid.errors import ExperimentError
 from snreid.losses import CrossEntropy, DualCausality, Triplet
-from snreid.models.norms import IBN, AllInstance, AllSwitchable, Plain, StageInstance, StageSNR
+from snreid.models.mixing import EFDMix, MixStyle
+from snreid.models.norms import IBN, AllBatchInstance, AllInstance, AllSwitchable, IBNb, Plain, StageInstance, StageSNR
 from snreid.training.optim import Adam, WarmupHalving, WarmupSteps
 from snreid.transforms import Augmentation
 
@@ -20,6 +21,12 @@ SCHEMES = {
     "snr-no-loss": StageSNR(),
     "snr": StageSNR(),
 }
+OTHERS = {
+    "baseline-ibn-b": IBNb(),
+    "baseline-bin": AllBatchInstance(),
+    "mixstyle": MixStyle(stages=(1, 2), probability=0.5, alpha=0.1),
+    "efdmix": EFDMix(stages=(1, 2), probability=0.5, alpha=0.1),
+}
 
 # The recipe says why: maps of 6 x 3 positions.
 SMALL = {
@@ -30,15 +37,18 @@ SMALL = {
 
 
 def test_there_is_a_recipe_for_each_row_in_the_papers_order() -> None:
-    assert list(recipes.all_recipes()) == list(SCHEMES)
+    assert list(recipes.paper_rows()) == list(SCHEMES)
+    assert list(recipes.other_methods()) == list(OTHERS)
+    assert list(recipes.all_recipes()) == [*SCHEMES, *OTHERS]
 
 
 @pytest.mark.parametrize("preset", ["small", "short", "paper"])
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("name", [*SCHEMES, *OTHERS])
 def test_a_row_is_the_baseline_with_another_scheme(name: str, preset: str) -> None:
     row, plain = recipes.all_recipes()[name](preset), recipes.baseline(preset)
     assert (row.recipe, row.preset) == (name, preset)
-    assert row.model.scheme == (SMALL.get(name, SCHEMES[name]) if preset == "small" else SCHEMES[name])
+    scheme = {**SCHEMES, **OTHERS}[name]
+    assert row.model.scheme == (SMALL.get(name, scheme) if preset == "small" else scheme)
     assert row.losses == ((*plain.losses, DualCausality()) if name == "snr" else plain.losses)
     same = replace(row, recipe="baseline", losses=plain.losses, model=replace(row.model, scheme=Plain()))
     assert same == plain
@@ -46,7 +56,7 @@ def test_a_row_is_the_baseline_with_another_scheme(name: str, preset: str) -> No
 
 def test_every_row_explains_itself_in_a_line() -> None:
     lines = [(row.__doc__ or "").splitlines()[0] for row in recipes.all_recipes().values()]
-    assert all(lines) and len(set(lines)) == 7
+    assert all(lines) and len(set(lines)) == len(recipes.all_recipes())
 
 
 @pytest.mark.parametrize("preset", ["short", "paper"])

@@ -1,4 +1,4 @@
-"""Rows: the paper's names come from the schemes, and a table holds what can be held against each other."""
+"""Rows: each recipe has the name its scheme has in the paper, and a table holds what can be held against each other."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,12 @@ import pytest
 
 from snreid.errors import ExperimentError
 from snreid.recipes import all_recipes
-from snreid.rows import DESCRIPTIONS, check_rows, label, require_same_sources
+from snreid.rows import DESCRIPTIONS, LABELS, check_rows, label, require_same_sources
 from snreid.runs import Run
 from tiny import drawn, experiment
 
-LABELS = ["Baseline", "Baseline-A-IN", "Baseline-IBN", "Baseline-A-SN", "Baseline-IN", "SNR w/o L_SNR", "SNR"]
+PAPER = ["Baseline", "Baseline-A-IN", "Baseline-IBN", "Baseline-A-SN", "Baseline-IN", "SNR w/o L_SNR", "SNR"]
+OTHERS = ["Baseline-IBN-b", "Baseline-BIN", "MixStyle", "EFDMix"]
 
 
 def run(name: str, recipe: str = "baseline", **changes: object) -> Run:
@@ -19,12 +20,18 @@ def run(name: str, recipe: str = "baseline", **changes: object) -> Run:
 
 
 def test_labels_are_the_papers_and_an_own_name_stays() -> None:
-    assert [label(row("small")) for row in all_recipes().values()] == LABELS
+    assert [label(row("small")) for row in all_recipes().values()] == PAPER + OTHERS
     assert label(replace(experiment("snr"), recipe="snr-code")) == "snr-code"
 
 
-def test_every_recipe_is_described() -> None:
-    assert list(DESCRIPTIONS) == list(all_recipes())
+def test_a_scheme_and_its_row_have_one_name() -> None:
+    different = {name for name, row in all_recipes().items() if row("small").model.scheme.label != LABELS[name]}
+    assert different == {"snr-no-loss"}, "the same scheme as SNR"
+
+
+def test_every_recipe_is_named_and_described() -> None:
+    assert list(DESCRIPTIONS) == list(LABELS) == list(all_recipes())
+    assert len(set(LABELS.values())) == len(LABELS)
 
 
 def test_the_same_sources_in_any_order_are_the_same() -> None:

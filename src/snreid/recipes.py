@@ -1,4 +1,4 @@
-"""One function per row of the paper's comparison, returning an ``Experiment``, and the three presets (method.md 4 and 5).
+"""One function per row of a comparison, returning an ``Experiment``, and the three presets (method.md 4 and 5).
 
 A variant derives with ``dataclasses.replace``, so a table of ablations reads as a list of differences.
 """
@@ -10,7 +10,18 @@ from snreid.errors import ExperimentError
 from snreid.experiment import Experiment
 from snreid.losses import CrossEntropy, DualCausality, Triplet
 from snreid.models.backbone import Backbone
-from snreid.models.norms import IBN, AllInstance, AllSwitchable, Plain, Scheme, StageInstance, StageSNR
+from snreid.models.mixing import EFDMix, MixStyle
+from snreid.models.norms import (
+    IBN,
+    AllBatchInstance,
+    AllInstance,
+    AllSwitchable,
+    IBNb,
+    Plain,
+    Scheme,
+    StageInstance,
+    StageSNR,
+)
 from snreid.models.reid import ModelConfig
 from snreid.sampling import Sampling
 from snreid.training.optim import Adam, WarmupCosine, WarmupHalving, WarmupSteps
@@ -82,9 +93,42 @@ def snr(preset_name: str = "small") -> Experiment:
     return replace(plain, losses=(*plain.losses, DualCausality()))
 
 
+def baseline_ibn_b(preset_name: str = "small") -> Experiment:
+    """Baseline-IBN-b: IN in the stem and at the end of stages 1 and 2."""
+    return _row("baseline-ibn-b", preset_name, IBNb())
+
+
+def baseline_bin(preset_name: str = "small") -> Experiment:
+    """Baseline-BIN: every BN becomes a learned mix of BN and IN."""
+    return _row("baseline-bin", preset_name, AllBatchInstance())
+
+
+def mixstyle(preset_name: str = "small") -> Experiment:
+    """MixStyle: means and deviations of two images are mixed after stages 1 and 2."""
+    return _row("mixstyle", preset_name, MixStyle())
+
+
+def efdmix(preset_name: str = "small") -> Experiment:
+    """EFDMix: whole feature distributions of two images are mixed after stages 1 and 2."""
+    return _row("efdmix", preset_name, EFDMix())
+
+
+def paper_rows() -> dict[str, Recipe]:
+    """The seven rows of the SNR paper by the name used on the command line, in its order."""
+    return _named(baseline, baseline_a_in, baseline_ibn, baseline_a_sn, baseline_in, snr_no_loss, snr)
+
+
+def other_methods() -> dict[str, Recipe]:
+    """Methods that the SNR paper does not compare with, on the same trunk, by name (method.md 5.1)."""
+    return _named(baseline_ibn_b, baseline_bin, mixstyle, efdmix)
+
+
 def all_recipes() -> dict[str, Recipe]:
-    """The seven rows by the name used on the command line, in the paper's order."""
-    rows = (baseline, baseline_a_in, baseline_ibn, baseline_a_sn, baseline_in, snr_no_loss, snr)
+    """Everything that can be trained, by name: the paper's rows, then the other methods."""
+    return {**paper_rows(), **other_methods()}
+
+
+def _named(*rows: Recipe) -> dict[str, Recipe]:
     return {row.__name__.replace("_", "-"): row for row in rows}
 
 

@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from snreid import recipes
 from snreid.errors import ExperimentError
 from snreid.experiment import Experiment
-from snreid.losses import DualCausality
-from snreid.models.norms import StageSNR
 from snreid.runs import Run
 
 DESCRIPTIONS = {
@@ -18,18 +15,32 @@ DESCRIPTIONS = {
     "baseline-in": "An instance normalization where SNR has its modules (not after the last stage) removes style; nothing is given back.",
     "snr-no-loss": "Style normalization and restitution: what identity needs is given back through a learned gate.",
     "snr": "The same with the dual causality loss, which teaches the gate what to give back.",
+    "baseline-ibn-b": "An instance normalization in the stem and at the end of the first two stages (IBN-b).",
+    "baseline-bin": "Every batch normalization is a learned mix, channel by channel, of batch and instance normalization.",
+    "mixstyle": "While training, an image takes over a part of the feature means and deviations of another one.",
+    "efdmix": "While training, an image takes over a part of the feature distribution of another one, value by value.",
 }
 """A sentence on each recipe's row, for the report."""
 
+LABELS = {
+    "baseline": "Baseline",
+    "baseline-a-in": "Baseline-A-IN",
+    "baseline-ibn": "Baseline-IBN",
+    "baseline-a-sn": "Baseline-A-SN",
+    "baseline-in": "Baseline-IN",
+    "snr-no-loss": "SNR w/o L_SNR",
+    "snr": "SNR",
+    "baseline-ibn-b": "Baseline-IBN-b",
+    "baseline-bin": "Baseline-BIN",
+    "mixstyle": "MixStyle",
+    "efdmix": "EFDMix",
+}
+"""The name of each recipe's row in tables: the paper's."""
+
 
 def label(experiment: Experiment) -> str:
-    """The row's name in tables: the one that its recipe's scheme has in the paper; an own name (``--recipe NAME``) stays."""
-    recipe = recipes.all_recipes().get(experiment.recipe)
-    if recipe is None:
-        return experiment.recipe
-    row = recipe("small")
-    lossless = not any(isinstance(loss, DualCausality) for loss in row.losses)
-    return row.model.scheme.label + (" w/o L_SNR" if lossless and isinstance(row.model.scheme, StageSNR) else "")
+    """The row's name in tables: that of its recipe; an own name (``--recipe NAME``) stays."""
+    return LABELS.get(experiment.recipe, experiment.recipe)
 
 
 def require_same_sources(name: str, one: Experiment, other_name: str, other: Experiment) -> None:

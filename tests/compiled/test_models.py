@@ -6,7 +6,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snreid.models import SNR, Backbone, Head, ModelConfig, ReIDModel, StageSNR
+from snreid.models import (
+    SNR,
+    AllBatchInstance,
+    Backbone,
+    EFDMix,
+    Head,
+    IBNb,
+    MixStyle,
+    ModelConfig,
+    ReIDModel,
+    Scheme,
+    StageSNR,
+)
 from snreid.models.snr import Gate, Pool
 
 SMALL = Backbone(name="resnet10t", channels=(24, 48, 96, 192))
@@ -103,3 +115,31 @@ def test_forward_exports_with_its_record() -> None:
     model, images = _model().eval(), _images(2)
     out = torch.export.export(model, (images,)).module()(images)
     assert torch.allclose(out.stages[3].restored, model(images).stages[3].restored, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", [IBNb(), AllBatchInstance(), MixStyle(), EFDMix()], ids=lambda s: s.label)
+def test_the_other_methods_embed_as_one_graph_and_export(scheme: Scheme) -> None:
+    model = ModelConfig(backbone=SMALL, scheme=scheme).build(5).eval()
+    images = _images(2)
+    embed = torch.compile(model.embed, backend="aot_eager", fullgraph=True)
+    assert torch.allclose(embed(images), model.embed(images), atol=1e-5)
+    program = torch.export.export(_Embed(model), (images,))
+    assert torch.allclose(program.module()(images), model.embed(images), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "scheme", [AllBatchInstance(), MixStyle(probability=1.0), EFDMix(probability=1.0)], ids=lambda s: s.label
+)
+def test_the_other_methods_train_compiled_as_they_do_eager(scheme: Scheme) -> None:
+    """Not as one graph where a random number decides whether to mix."""
+    model = ModelConfig(backbone=SMALL, scheme=scheme).build(5)
+    images = _images()
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    results = []
+    for run in (model, torch.compile(model, backend="aot_eager", fullgraph=isinstance(scheme, AllBatchInstance))):
+        model.load_state_dict(state)
+        torch.manual_seed(3)
+        results.append(torch.autograd.grad(run(images).logits.logsumexp(1).sum(), model.head.classifier.weight)[0])
+    assert torch.allclose(*results, atol=1e-4 * float(results[0].abs().max()))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snreid.models.layers import AffineInstance, HalfInstance, StageInstanceNorm, Switchable
+from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
 
 
 def _trained_norm(channels: int, kind: type[nn.BatchNorm2d] = nn.BatchNorm2d, **options: Any) -> nn.BatchNorm2d:
@@ -86,7 +86,7 @@ def test_switchable_with_only_bn_chosen_is_batch_norm() -> None:
     assert torch.allclose(made(maps), norm(maps), atol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [AffineInstance, HalfInstance, Switchable])
+@pytest.mark.parametrize("layer", [AffineInstance, BatchInstance, HalfInstance, Switchable])
 def test_an_activation_that_timm_folded_in_survives(layer: Any) -> None:
     class NormAct(nn.BatchNorm2d):
         """As timm's: a batch norm that drops out and activates."""
@@ -100,8 +100,67 @@ def test_an_activation_that_timm_folded_in_survives(layer: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_switchable_keeps_the_dtype_of_the_maps(dtype: torch.dtype) -> None:
-    assert Switchable(4)(torch.randn(2, 4, 3, 3, dtype=dtype)).dtype == dtype
+def test_statistics_in_float32_keep_the_dtype_of_the_maps(dtype: torch.dtype) -> None:
+    for layer in (Switchable(4), BatchInstance(4)):
+        assert layer(torch.randn(2, 4, 3, 3, dtype=dtype)).dtype == dtype
+
+
+def _batch_instance(norm: nn.BatchNorm2d, rho: Tensor) -> BatchInstance:
+    made = BatchInstance.like(norm).double()
+    with torch.no_grad():
+        made.rho.copy_(rho)
+    return made
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_instance_mixes_two_norms_channel_by_channel(training: bool) -> None:
+    norm, maps = _trained_norm(3), torch.randn(4, 3, 5, 2, dtype=torch.float64)
+    made = _batch_instance(norm, torch.tensor([0.0, 0.3, 1.0])).train(training)
+    running = made.batch.running_mean.clone(), made.batch.running_var.clone()  # type: ignore[union-attr]
+    expected = torch.empty_like(maps)
+    for channel, rho in enumerate((0.0, 0.3, 1.0)):
+        every = maps[:, channel]
+        mean = every.mean() if training else running[0][channel]
+        variance = (every - every.mean()).square().mean() if training else running[1][channel]
+        for image in range(4):
+            one = maps[image, channel]
+            by_batch = (one - mean) / (variance + 1e-4).sqrt()
+            by_itself = (one - one.mean()) / ((one - one.mean()).square().mean() + 1e-4).sqrt()
+            scaled = norm.weight[channel] * (rho * by_batch + (1 - rho) * by_itself)
+            expected[image, channel] = scaled + norm.bias[channel]
+    assert torch.allclose(made(maps), expected, atol=1e-7)
+
+
+def test_batch_instance_starts_as_the_batch_norm_it_is_like() -> None:
+    norm, maps = _trained_norm(3), torch.randn(4, 3, 5, 2)
+    made = BatchInstance.like(norm)
+    assert torch.allclose(made(maps), norm(maps), atol=1e-5)
+    assert torch.allclose(made.eval()(maps), norm.eval()(maps), atol=1e-5)
+
+
+def test_the_mix_of_batch_instance_is_clipped_and_still_learns_at_the_border() -> None:
+    norm, maps = _trained_norm(3), torch.randn(4, 3, 5, 2, dtype=torch.float64)
+    outside, inside = torch.tensor([-0.4, 0.5, 1.7]), torch.tensor([0.0, 0.5, 1.0])
+    made = _batch_instance(norm, outside).eval()
+    clipped = _batch_instance(norm, inside).eval()
+    assert torch.equal(made(maps), clipped(maps))
+    assert torch.allclose(made.rho, outside.double()), "evaluation changes nothing"
+    made.train()(maps).square().sum().backward()
+    assert torch.equal(made.rho.detach(), inside.double())
+    assert made.rho.grad is not None and bool((made.rho.grad != 0).all())
+
+
+def test_the_gradients_of_batch_instance_are_those_of_its_formula() -> None:
+    made = _batch_instance(_trained_norm(2), torch.tensor([0.2, 0.7]))
+    maps = torch.randn(3, 2, 3, 2, dtype=torch.float64, requires_grad=True)
+
+    def through(maps: Tensor, weight: Tensor, bias: Tensor, rho: Tensor) -> Tensor:
+        found = torch.func.functional_call(made, {"weight": weight, "bias": bias, "rho": rho}, (maps,))
+        return found  # type: ignore[no-any-return]
+
+    made.eval()  # running statistics do not move between two evaluations of the formula
+    values = [p.detach().clone().requires_grad_() for p in (made.weight, made.bias, made.rho)]
+    assert torch.autograd.gradcheck(through, (maps, *values))
 
 
 def test_stage_instance_is_the_same_in_every_layout() -> None:

@@ -1,4 +1,4 @@
-"""The seven schemes as edits of a backbone."""
+"""The schemes as edits of a backbone."""
 
 from dataclasses import FrozenInstanceError
 from typing import get_args
@@ -8,9 +8,20 @@ import torch
 from torch import nn
 
 from snreid.errors import ExperimentError
-from snreid.models import IBN, AllInstance, AllSwitchable, Backbone, Plain, Scheme, StageInstance, StageSNR
+from snreid.models import (
+    IBN,
+    AllBatchInstance,
+    AllInstance,
+    AllSwitchable,
+    Backbone,
+    IBNb,
+    Plain,
+    Scheme,
+    StageInstance,
+    StageSNR,
+)
 from snreid.models.backbone import Trunk
-from snreid.models.layers import AffineInstance, HalfInstance, StageInstanceNorm, Switchable
+from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
 from snreid.models.snr import SNR, Gate
 
 ALL: tuple[Scheme, ...] = (Plain(), AllInstance(), IBN(), AllSwitchable(), StageInstance(), StageSNR())
@@ -34,6 +45,7 @@ def test_schemes_are_values_with_the_papers_names() -> None:
         "Baseline-IN",
         "SNR",
     ]
+    assert (IBNb().label, AllBatchInstance().label) == ("Baseline-IBN-b", "Baseline-BIN")
     assert len(set(ALL)) == len(ALL)
     assert StageSNR() == StageSNR(stages=(1, 2, 3, 4), gate="channel", pool="mean", reduction=16)
     with pytest.raises(FrozenInstanceError):
@@ -47,7 +59,10 @@ def test_plain_changes_nothing() -> None:
     assert [type(module) for module in trunk.network.modules()] == before
 
 
-@pytest.mark.parametrize(("scheme", "kind"), [(AllInstance(), AffineInstance), (AllSwitchable(), Switchable)])
+@pytest.mark.parametrize(
+    ("scheme", "kind"),
+    [(AllInstance(), AffineInstance), (AllSwitchable(), Switchable), (AllBatchInstance(), BatchInstance)],
+)
 @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_100"])
 def test_every_batch_norm_is_replaced_with_its_scale_and_shift(
     name: str, scheme: Scheme, kind: type[nn.Module]
@@ -61,7 +76,8 @@ def test_every_batch_norm_is_replaced_with_its_scale_and_shift(
     old = {key: value.clone() for key, value in trunk.network.state_dict().items()}
     assert scheme.apply(trunk) == {}
     assert _kinds(trunk.network, kind) == norms
-    assert not _kinds(trunk.network, nn.BatchNorm2d)
+    left = _kinds(trunk.network, nn.BatchNorm2d)
+    assert left == ([f"{key}.batch" for key in norms] if kind is BatchInstance else [])
     new = trunk.network.state_dict()
     for key in norms:
         assert torch.equal(new[f"{key}.weight"], old[f"{key}.weight"])
@@ -79,7 +95,54 @@ def test_ibn_a_touches_the_first_norm_of_each_block_of_stages_1_to_3() -> None:
     assert (halves.instance.weight.numel(), halves.batch.num_features) == (32, 32)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("scheme", [AllInstance(), AllSwitchable(), IBN()])
+def test_bin_starts_as_the_batch_norms_it_replaces() -> None:
+    trunk, images = _trunk("resnet18"), torch.randn(2, 3, 64, 32)
+    for key in _kinds(trunk.network, nn.BatchNorm2d):
+        nn.init.uniform_(trunk.network.get_submodule(key).running_var, 0.5, 2)  # type: ignore[arg-type]
+    before = trunk.network.eval().forward_features(images)  # type: ignore[operator]
+    AllBatchInstance().apply(trunk)
+    assert torch.allclose(trunk.network.eval().forward_features(images), before, atol=1e-5)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks", "last"),
+    [("resnet18", (2, 2), "act2"), ("resnet50", (3, 4), "act3"), ("resnet10t", (1, 1), "act2")],
+)
+def test_ibn_b_normalizes_the_stem_and_the_sums_that_end_stages_1_and_2(
+    name: str, blocks: tuple[int, int], last: str
+) -> None:
+    trunk = _trunk(name)
+    scale = trunk.network.get_parameter("bn1.weight")
+    nn.init.normal_(scale)
+    keys = set(trunk.network.state_dict())
+    assert IBNb().apply(trunk) == {}
+    places = [f"layer{stage}.{count - 1}.{last}.0" for stage, count in zip((1, 2), blocks, strict=True)]
+    assert _kinds(trunk.network, AffineInstance) == ["bn1", *places]
+    assert torch.equal(trunk.network.get_parameter("bn1.weight"), scale)
+    new = set(trunk.network.state_dict())
+    assert new - keys == {f"{place}.{part}" for place in places for part in ("weight", "bias")}
+    assert keys - new == {f"bn1.{part}" for part in ("running_mean", "running_var", "num_batches_tracked")}
+
+
+def test_ibn_b_normalizes_after_the_addition_and_before_the_activation() -> None:
+    """The twin: the stage by hand, block by block, with the norm where the paper's figure has it."""
+    trunk = _trunk("resnet18")
+    images = torch.randn(2, 3, 64, 32)
+    IBNb().apply(trunk)
+    trunk.network.eval()
+    given: dict[str, torch.Tensor] = {}
+    for key in ("maxpool", "layer1"):
+        trunk.network.get_submodule(key).register_forward_hook(lambda _m, _i, out, key=key: given.update({key: out}))
+    trunk.network.forward_features(images)  # type: ignore[operator]
+    part = trunk.network.get_submodule
+    maps = part("layer1.0")(given["maxpool"].clone())
+    inner = torch.relu(part("layer1.1.bn1")(part("layer1.1.conv1")(maps)))
+    total = maps + part("layer1.1.bn2")(part("layer1.1.conv2")(inner))
+    mean, variance = total.mean((2, 3), keepdim=True), total.var((2, 3), keepdim=True, correction=0)
+    assert torch.allclose(given["layer1"], torch.relu((total - mean) / (variance + 1e-5).sqrt()), atol=1e-5)
+
+
+@pytest.mark.parametrize("scheme", [AllInstance(), AllSwitchable(), IBN(), IBNb(), AllBatchInstance()])
 @pytest.mark.parametrize("name", ["convnext_atto", "test_vit"])
 def test_a_scheme_that_does_not_fit_says_so(name: str, scheme: Scheme) -> None:
     trunk = _trunk(name)
@@ -90,6 +153,11 @@ def test_a_scheme_that_does_not_fit_says_so(name: str, scheme: Scheme) -> None:
 def test_ibn_is_refused_where_its_stages_are_not_a_resnets() -> None:
     with pytest.raises(ExperimentError, match="blocks of a ResNet"):
         IBN().apply(_trunk("mobilenetv3_small_100"))
+    trunk = _trunk("mobilenetv3_small_100")
+    before = list(trunk.network.state_dict())
+    with pytest.raises(ExperimentError, match="defined for a ResNet"):
+        IBNb().apply(trunk)
+    assert list(trunk.network.state_dict()) == before, "untouched"
 
 
 @pytest.mark.parametrize("stages", [(1,), (2, 4), (1, 2, 3, 4)])

@@ -16,10 +16,14 @@ from snreid.errors import ExperimentError
 from snreid.models import (
     IBN,
     SNR,
+    AllBatchInstance,
     AllInstance,
     AllSwitchable,
     Backbone,
+    EFDMix,
     Head,
+    IBNb,
+    MixStyle,
     ModelConfig,
     Plain,
     ReIDModel,
@@ -76,7 +80,19 @@ def test_every_backbone_builds_runs_and_learns(name: str, scheme: Scheme) -> Non
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("scheme", [AllInstance(), IBN(), AllSwitchable(), StageInstance()], ids=lambda s: s.label)
+OTHERS = (
+    AllInstance(),
+    IBN(),
+    IBNb(),
+    AllSwitchable(),
+    AllBatchInstance(),
+    StageInstance(),
+    MixStyle(probability=1.0),
+    EFDMix(probability=1.0),
+)
+
+
+@pytest.mark.parametrize("scheme", OTHERS, ids=lambda s: s.label)
 def test_every_other_scheme_runs_and_learns(scheme: Scheme) -> None:
     model = _small(scheme)
     out = model(_images())

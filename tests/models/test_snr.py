@@ -312,5 +312,5 @@ def test_the_parts_are_the_five_steps_and_add_up_to_what_is_passed_on(layout: La
     if gate == "conv":
         assert parts.gate is None
     else:
-        assert parts.gate is not None and 0 < parts.gate.min() and parts.gate.max() < 1
+        assert parts.gate is not None and parts.gate.min() > 0 and parts.gate.max() < 1
         assert (parts.gate * parts.residual - parts.relevant).abs().max() < 1e-9

@@ -5,17 +5,32 @@ Public: ``SNR``, ``ModelConfig``, ``ReIDModel``, ``Backbone``, ``Head`` and the 
 
 from snreid.models.backbone import Backbone, Stage, Trunk
 from snreid.models.head import Head
-from snreid.models.norms import IBN, AllInstance, AllSwitchable, Plain, Scheme, StageInstance, StageSNR
+from snreid.models.mixing import EFDMix, MixStyle
+from snreid.models.norms import (
+    IBN,
+    AllBatchInstance,
+    AllInstance,
+    AllSwitchable,
+    IBNb,
+    Plain,
+    Scheme,
+    StageInstance,
+    StageSNR,
+)
 from snreid.models.reid import ModelConfig, ReIDModel
 from snreid.models.snr import SNR, SNRSplit
 
 __all__ = [
     "IBN",
     "SNR",
+    "AllBatchInstance",
     "AllInstance",
     "AllSwitchable",
     "Backbone",
+    "EFDMix",
     "Head",
+    "IBNb",
+    "MixStyle",
     "ModelConfig",
     "Plain",
     "ReIDModel",

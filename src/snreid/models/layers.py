@@ -1,4 +1,4 @@
-"""Normalization layers that the baselines need: affine instance norm, IBN-a's half, switchable norm."""
+"""Normalization layers that the baselines need: affine instance norm, IBN-a's half, switchable norm, batch-instance norm."""
 
 from typing import Any, Self
 
@@ -131,6 +131,52 @@ class Switchable(nn.Module):
         share = torch.softmax(self.var_weight, 0)
         variance = share[0] * own_variance + share[1] * layer_variance + share[2] * batch_variance
         return mean, variance.clamp(min=0)
+
+
+class BatchInstance(nn.Module):
+    """Batch-Instance Normalization: gamma (rho BN(F) + (1 - rho) IN(F)) + beta (Nam and Kim, arXiv 1805.07925).
+
+    rho is one learned number per channel, 1 (batch norm) at the start. As in the paper it is clipped to [0, 1] after each step: the next
+    pass in training mode does that to the parameter itself before it uses it, evaluation to what it uses.
+    """
+
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, tail: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.rho = nn.Parameter(torch.ones(channels))
+        # A batch norm of torch, so that it is synchronized between GPUs like any other.
+        self.batch = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
+        self.tail = tail if tail is not None else nn.Identity()
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift and running statistics of a batch norm; it starts as that batch norm."""
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=_tail(norm))
+        _copy_affine(norm, made.weight, made.bias)
+        _copy_running(norm, made.batch.running_mean, made.batch.running_var)
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W), computed in float32. torch refuses maps of a single position."""
+        share = self._share()
+        with torch.autocast(maps.device.type, enabled=False):
+            wide = maps if maps.dtype == torch.float64 else maps.float()
+            own = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
+            scale = (self.weight * share)[:, None, None]
+            mixed = torch.addcmul(own, self.batch(wide), scale).to(maps.dtype)
+        result: Tensor = self.tail(mixed)
+        return result
+
+    def _share(self) -> Tensor:
+        if not self.training:
+            return self.rho.clamp(0, 1)
+        with torch.no_grad():
+            self.rho.clamp_(0, 1)
+        return self.rho  # itself: the gradient of a clamp is 0 at its border, where rho starts
 
 
 class StageInstanceNorm(nn.Module):

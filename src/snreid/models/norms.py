@@ -1,7 +1,8 @@
 """The schemes the paper compares, as values that edit a backbone (method.md section 5; arXiv 2005.11037).
 
 ``StageSNR`` trained without its loss is the paper's "SNR w/o L_SNR": the same value. Sources of the others: instance
-normalization arXiv 1607.08022, IBN-a arXiv 1807.09441, switchable normalization arXiv 1806.10779.
+normalization arXiv 1607.08022, IBN-a and IBN-b arXiv 1807.09441, switchable normalization arXiv 1806.10779, batch-instance normalization
+arXiv 1805.07925. Schemes that mix the statistics of two images are in ``mixing``.
 """
 
 from abc import ABC, abstractmethod
@@ -11,10 +12,11 @@ from torch import nn
 
 from snreid.errors import ExperimentError
 from snreid.models.backbone import Stage, Trunk
-from snreid.models.layers import AffineInstance, HalfInstance, StageInstanceNorm, Switchable
+from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
 from snreid.models.snr import SNR, Gate, Pool, check_options
 
 _IBN_STAGES = 3
+_IBN_B_STAGES = 2
 
 
 class Scheme(ABC):
@@ -58,7 +60,7 @@ class AllInstance(Scheme):
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in _batch_norms(trunk, self.label).items():
+        for name, norm in batch_norms(trunk, self.label).items():
             trunk.network.set_submodule(name, AffineInstance.like(norm))
         return {}
 
@@ -102,8 +104,53 @@ class AllSwitchable(Scheme):
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in _batch_norms(trunk, self.label).items():
+        for name, norm in batch_norms(trunk, self.label).items():
             trunk.network.set_submodule(name, Switchable.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IBNb(Scheme):
+    """Baseline-IBN-b: the stem's norm becomes an instance norm, and one more follows the addition that ends stages 1 and 2.
+
+    In the last block of the stage, before its activation (Pan et al., arXiv 1807.09441, and their code). All of them are affine.
+    """
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables."""
+        return "Baseline-IBN-b"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace ``bn1`` and two activations. Raises ``ExperimentError`` for anything but a timm ResNet with batch norm."""
+        stem = getattr(trunk.network, "bn1", None)
+        found = [_last_activation(trunk, stage) for stage in trunk.stages[:_IBN_B_STAGES]]
+        if not isinstance(stem, nn.BatchNorm2d) or not all(found):
+            raise ExperimentError(
+                "IBN-b is defined for a ResNet with a batch norm bn1 in its stem and blocks that end with an addition and an activation",
+                came=f"{trunk.name} ({type(trunk.network).__name__})",
+                repair="take a ResNet, or another scheme",
+            )
+        trunk.network.set_submodule("bn1", AffineInstance.like(stem))
+        for name, stage in zip(found, trunk.stages, strict=False):
+            activation = trunk.network.get_submodule(name)
+            trunk.network.set_submodule(name, nn.Sequential(AffineInstance(stage.channels), activation))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllBatchInstance(Scheme):
+    """Baseline-BIN: every batch norm becomes a learned mix, channel by channel, of batch and instance norm."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables."""
+        return "Baseline-BIN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
+        for name, norm in batch_norms(trunk, self.label).items():
+            trunk.network.set_submodule(name, BatchInstance.like(norm))
         return {}
 
 
@@ -115,7 +162,7 @@ class StageInstance(Scheme):
     """After which stages, counted from 1."""
 
     def __post_init__(self) -> None:
-        _check_stages(self.stages)
+        check_stages(self.stages)
 
     @property
     def label(self) -> str:
@@ -126,7 +173,7 @@ class StageInstance(Scheme):
         """One module per chosen stage."""
         return {
             stage.number: StageInstanceNorm(stage.channels, layout=stage.layout, prefix_tokens=stage.prefix_tokens)
-            for stage in _chosen(trunk, self.stages)
+            for stage in chosen_stages(trunk, self.stages)
         }
 
 
@@ -144,7 +191,7 @@ class StageSNR(Scheme):
     """Channels over the hidden width of the gate."""
 
     def __post_init__(self) -> None:
-        _check_stages(self.stages)
+        check_stages(self.stages)
         check_options(gate=self.gate, pool=self.pool, reduction=self.reduction)
 
     @property
@@ -154,7 +201,7 @@ class StageSNR(Scheme):
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage. Raises ``ExperimentError`` for a spatial gate on tokens."""
-        return {stage.number: self._module(stage) for stage in _chosen(trunk, self.stages)}
+        return {stage.number: self._module(stage) for stage in chosen_stages(trunk, self.stages)}
 
     def _module(self, stage: Stage) -> SNR:
         return SNR(
@@ -167,14 +214,16 @@ class StageSNR(Scheme):
         )
 
 
-def _check_stages(stages: tuple[int, ...]) -> None:
+def check_stages(stages: tuple[int, ...]) -> None:
+    """Raises ``ExperimentError`` unless ``stages`` are rising numbers from 1."""
     if not stages or min(stages) < 1 or list(stages) != sorted(set(stages)):
         raise ExperimentError(
             "Stages must be rising numbers from 1, each once", came=f"{stages}", repair="write for example (1, 2, 3, 4)"
         )
 
 
-def _chosen(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
+def chosen_stages(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
+    """The stages of the trunk with these numbers. Raises ``ExperimentError`` for one that it has not."""
     if max(stages) > len(trunk.stages):
         raise ExperimentError(
             "A scheme can only follow stages that the backbone has",
@@ -184,7 +233,8 @@ def _chosen(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
     return [stage for stage in trunk.stages if stage.number in stages]
 
 
-def _batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
+def batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
+    """The batch norms of the trunk by name. Raises ``ExperimentError``, with the ``label`` of who asks, when there is none."""
     found = {name: module for name, module in trunk.network.named_modules() if isinstance(module, nn.BatchNorm2d)}
     if not found:
         raise ExperimentError(
@@ -193,3 +243,12 @@ def _batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
             repair="take a ResNet or MobileNet, or another scheme",
         )
     return found
+
+
+def _last_activation(trunk: Trunk, stage: Stage) -> str:
+    """Name of the activation after the addition of the stage's last block; empty where the stage is not a ResNet's."""
+    if stage.name != f"layer{stage.number}":
+        return ""
+    number, block = list(trunk.network.get_submodule(stage.name).named_children())[-1]
+    last = next((name for name in ("act3", "act2") if hasattr(block, name)), "")
+    return f"{stage.name}.{number}.{last}" if last else ""

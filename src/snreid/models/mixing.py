@@ -1,0 +1,165 @@
+"""Schemes that mix the style of two images of a batch while training: MixStyle and EFDMix (method.md section 5.1).
+
+Both follow a stage, have no parameters, and do nothing in evaluation. Every pass of a stage in training mode is mixed with
+probability p. Then each image gets a partner (a random permutation of the batch) and a share lambda ~ Beta(alpha, alpha), and
+keeps lambda of its own style.
+
+The partner is any image of the batch. Both papers also try partners of another domain only; a module after a stage does not
+know the domains of its batch, and their models for re-identification are published in the random form too.
+
+Random numbers come from torch's global generator on the CPU, which the training loop seeds for every step: a resumed run
+repeats them.
+"""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from snreid.errors import ExperimentError
+from snreid.models.backbone import Trunk
+from snreid.models.norms import Scheme, check_stages, chosen_stages
+from snreid.models.snr import Layout
+
+Positions = Float[Tensor, "batch channels positions"]
+"""Maps with their positions in one dimension."""
+Share = Float[Tensor, "batch"]
+"""How much of its own style an image keeps, 0 to 1."""
+Partner = Int64[Tensor, "batch"]
+"""Position in the batch of the image that gives the rest."""
+
+_EPS = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mixed(Scheme):
+    """What MixStyle and EFDMix have in common."""
+
+    stages: tuple[int, ...] = (1, 2)
+    """After which stages, counted from 1. Both papers mix after the early ones: later maps hold the person."""
+    probability: float = 0.5
+    """p: how often a pass is mixed, for all images of it or none."""
+    alpha: float = 0.1
+    """Of Beta(alpha, alpha): below 1 one of the two styles prevails."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for stages that cannot be, a probability outside [0, 1] or an alpha that is not positive."""
+        check_stages(self.stages)
+        if not 0 <= self.probability <= 1 or not (math.isfinite(self.alpha) and self.alpha > 0):
+            raise ExperimentError(
+                "Mixing has a probability between 0 and 1 and an alpha above 0",
+                came=f"probability {self.probability}, alpha {self.alpha}",
+                repair="use 0.5 and 0.1",
+            )
+
+    @property
+    @abstractmethod
+    def _style(self) -> Literal["moments", "distribution"]:
+        """What is mixed."""
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """One module per chosen stage."""
+        return {
+            stage.number: StageMixing(
+                self._style, self.probability, self.alpha, layout=stage.layout, prefix_tokens=stage.prefix_tokens
+            )
+            for stage in chosen_stages(trunk, self.stages)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixStyle(_Mixed):
+    """MixStyle: means and standard deviations of two images are mixed (Zhou et al., ICLR 2021, arXiv 2104.02008)."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables."""
+        return "MixStyle"
+
+    @property
+    def _style(self) -> Literal["moments", "distribution"]:
+        return "moments"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EFDMix(_Mixed):
+    """EFDMix: the whole distributions of two images are mixed, value by value (Zhang et al., CVPR 2022, arXiv 2203.07740)."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables."""
+        return "EFDMix"
+
+    @property
+    def _style(self) -> Literal["moments", "distribution"]:
+        return "distribution"
+
+
+class StageMixing(nn.Module):
+    """The module after a stage: maps or tokens in, maps or tokens of the same shape out; prefix tokens pass unchanged."""
+
+    def __init__(
+        self,
+        style: Literal["moments", "distribution"],
+        probability: float,
+        alpha: float,
+        *,
+        layout: Layout = "nchw",
+        prefix_tokens: int = 0,
+    ) -> None:
+        super().__init__()
+        self.mix = mix_moments if style == "moments" else mix_distributions
+        self.probability, self.alpha = probability, alpha
+        self.layout, self.prefix_tokens = layout, prefix_tokens
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The same shape, layout and dtype as came in; in evaluation the maps themselves."""
+        if not self.training or not float(torch.rand(())) < self.probability:
+            return maps
+        count = maps.shape[0]
+        share = torch.distributions.Beta(self.alpha, self.alpha).sample((count,)).to(maps.device)
+        partner = torch.randperm(count).to(maps.device)
+        wide = maps if maps.dtype == torch.float64 else maps.float()
+        with torch.autocast(maps.device.type, enabled=False):
+            return self._mixed(wide, partner, share.to(wide.dtype)).to(maps.dtype)
+
+    def _mixed(self, maps: Tensor, partner: Partner, share: Share) -> Tensor:
+        if self.layout == "nchw":
+            return self.mix(maps.flatten(2), partner, share).view_as(maps)
+        if self.layout == "nhwc":
+            channels_first = maps.permute(0, 3, 1, 2)
+            return self.mix(channels_first.flatten(2), partner, share).view(channels_first.shape).permute(0, 2, 3, 1)
+        prefix, patches = maps[:, : self.prefix_tokens], maps[:, self.prefix_tokens :]
+        return torch.cat([prefix, self.mix(patches.transpose(1, 2), partner, share).transpose(1, 2)], 1)
+
+
+def mix_moments(maps: Positions, partner: Partner, share: Share) -> Positions:
+    """s' (F - mu) / s + mu' with mu' = lambda mu + (1 - lambda) mu_partner and s' likewise (arXiv 2104.02008, section 3).
+
+    mu and s = sqrt(variance + 1e-6) are those of each image and channel, the variance unbiased as in the published code. No gradient goes
+    into them: a step cannot undo the mixing.
+    """
+    with torch.no_grad():
+        variance, mean = torch.var_mean(maps, 2, keepdim=True)
+        spread = (variance + _EPS).sqrt()
+        own = share[:, None, None]
+        wanted_mean = own * mean + (1 - own) * mean[partner]
+        slope = (own * spread + (1 - own) * spread[partner]) / spread
+    return torch.addcmul(wanted_mean - mean * slope, maps, slope)
+
+
+def mix_distributions(maps: Positions, partner: Partner, share: Share) -> Positions:
+    """F + (1 - lambda) (M - F) with M the partner's values in the order of F's (arXiv 2203.07740, section 3).
+
+    The k-th smallest value of M stands where the k-th smallest of F does, per image and channel; equal values (many are 0
+    after a ReLU) rank in the order of their positions. The F that is taken away is without gradient, so that F's own
+    gradient passes whole, and the partner's values get theirs.
+    """
+    ordered, order = maps.sort(dim=2, stable=True)
+    ranks = order.argsort(dim=2)
+    matched = ordered[partner].gather(2, ranks)
+    return maps + (1 - share)[:, None, None] * (matched - maps.detach())
