@@ -151,7 +151,7 @@ WRONG = [
     ("train --epochs 2 nowhere.json", ["must be JSON", "nowhere.json"]),
     ("data list --bogus", ["Unrecognized options", "--bogus"]),
     ("data list noon", ["Unrecognized options", "noon"]),
-    ("data chekc market1501", ["check, make, sheet or list", "'chekc'"]),
+    ("data chekc market1501", ["check, make, sheet, crop-sysu or list", "'chekc'"]),
     ("data check market1502", ["'market1502'", "did you mean 'market1501'?"]),
     ("data make OUT --domain moon", ["moon"]),
     ("recipes --preset tiny", ["paper, short, small"]),

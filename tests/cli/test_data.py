@@ -7,11 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from snreid.cli.data import main
 from snreid.cli.names import dataset_named
+from snreid.errors import ExperimentError
 
 Captured = pytest.CaptureFixture[str]
 FEW = ["--train-persons", "2", "--test-persons", "2"]
@@ -21,7 +24,7 @@ FEW = ["--train-persons", "2", "--test-persons", "2"]
 def test_help_names_the_verbs(words: list[str], capsys: Captured) -> None:
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert all(f"snreid data {verb} " in shown for verb in ("check", "make", "sheet", "list"))
+    assert all(f"snreid data {verb} " in shown for verb in ("check", "make", "sheet", "crop-sysu", "list"))
 
 
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["make", "--help"]])
@@ -117,3 +120,28 @@ def test_a_folder_below_the_data_folder_is_checked_and_one_without_a_split_says_
     assert main(["check", f"{tree},labels.role=test", "--root", "data", "--no-decode"]) == 0
     shown = capsys.readouterr().out
     assert "no split" not in shown and "gallery" in shown
+
+
+def test_crop_sysu_says_the_counts_and_fails_where_they_are_not_the_published_ones(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    kind = [("idname", object), ("nAppear", object), ("scene", object)]
+    scenes = np.empty((1, 2), dtype=[("imname", object), ("idlocate", object), ("ishard", object)])
+    for index in (0, 1):
+        scenes[0, index] = ("s1.jpg", np.array([8 * index, 0, 8, 16]), np.uint8(0))
+    person = np.empty((1, 1), dtype=kind)
+    person[0, 0] = ("p3", np.uint8(2), scenes)
+    (tmp_path / "annotation").mkdir()
+    savemat(tmp_path / "annotation" / "Person.mat", {"Person": person})
+    (tmp_path / "Image" / "SSM").mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(tmp_path / "Image" / "SSM" / "s1.jpg")
+    out = tmp_path / "data" / "CUHK-SYSU" / "cropped_images"
+    assert main(["crop-sysu", str(tmp_path), str(out)]) == 1
+    assert "2 crops (2 written, 0 there before) of 1 persons; published: 34,574 of 11,934" in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ["p3_s1_1.jpg", "p3_s1_2.jpg"]
+    assert main(["crop-sysu", str(tmp_path), str(out), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["kept"] == 2
+    assert main(["check", "cuhk-sysu", "--root", str(tmp_path / "data")]) == 1
+    assert "34,572 images missing" in capsys.readouterr().out
+    with pytest.raises(ExperimentError, match="folder to write to"):
+        main(["crop-sysu", str(tmp_path)])

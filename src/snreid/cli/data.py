@@ -16,6 +16,7 @@ _HELP = """\
 usage: snreid data check NAME... [--root DIR] [--no-decode] [--json]   hold a data set against its published counts
        snreid data make FOLDER [--domain noon ...]                     draw pedestrians into Market-1501's folder format
        snreid data sheet FILE.png [--domain ...]                       the same people in every domain, side by side
+       snreid data crop-sysu RELEASE FOLDER                            cut the persons out of CUHK-SYSU's frames
        snreid data list                                                the names that are known"""
 
 _Seed: TypeAlias = Annotated[int, tyro.conf.arg(help="of people, cameras and moments")]
@@ -63,9 +64,23 @@ class Sheet:
     seed: _Seed = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class CropSysu:
+    """Cut the persons out of the released frames of CUHK-SYSU. Crops that are there are kept; nothing is overwritten."""
+
+    release: Annotated[
+        tyro.conf.Positional[Path], tyro.conf.arg(help="folder with annotation/Person.mat and Image/SSM")
+    ]
+    folder: Annotated[
+        tyro.conf.Positional[Path],
+        tyro.conf.arg(help="folder to write to, for example my-data/CUHK-SYSU/cropped_images"),
+    ]
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+
+
 def main(arguments: Sequence[str]) -> int:
     """Dispatches to the verbs."""
-    verbs = {"check": _check, "make": _make, "sheet": _sheet, "list": _list}
+    verbs = {"check": _check, "make": _make, "sheet": _sheet, "crop-sysu": _crop_sysu, "list": _list}
     words = list(arguments)
     if not words or words[0] in ("-h", "--help"):
         print(_HELP)
@@ -74,7 +89,9 @@ def main(arguments: Sequence[str]) -> int:
         from snreid.errors import ExperimentError
 
         raise ExperimentError(
-            "snreid data takes check, make, sheet or list", came=repr(words[0]), repair="see snreid data --help"
+            "snreid data takes check, make, sheet, crop-sysu or list",
+            came=repr(words[0]),
+            repair="see snreid data --help",
         )
     return verbs[words[0]](words[1:])
 
@@ -157,6 +174,19 @@ def _sheet(words: list[str]) -> int:
     Image.fromarray(sheet).save(request.file)
     print(request.file)
     return 0
+
+
+def _crop_sysu(words: list[str]) -> int:
+    names = ("RELEASE", "FOLDER")
+    require_names("data crop-sysu", words, names, "the release's folder and the folder to write to")
+    request = tyro.cli(CropSysu, args=words, prog="snreid data crop-sysu")
+    from snreid.datasets.cuhk_sysu_release import crop
+    from snreid.progress import counting
+
+    with counting(Console(stderr=True), "cutting persons out of frames") as progress:
+        report = crop(request.release, request.folder, progress)
+    print(report.to_json() if request.json else "\n".join(report.lines()))
+    return 0 if report.ok else 1
 
 
 def _list(words: list[str]) -> int:
