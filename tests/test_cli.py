@@ -139,6 +139,8 @@ WRONG = [
     ("study -s noon -t dusk --examples mall", ["targets only", "mall", "dusk"]),
     ("study -s noon -t dusk --seeds 1 1", ["each once", "1, 1"]),
     ("extract NOWHERE a.jpg", ["experiment.json", "NOWHERE"]),
+    ("lens NOWHERE a.jpg", ["experiment.json", "NOWHERE"]),
+    ("lens RUN", ["something to look at", "neither"]),
     ("extract RUN lost.jpg", ["lost.jpg", "does not exist"]),
     ("extract RUN EMPTY", ["Extraction needs images", "EMPTY"]),
     ("extract RUN a.jpg --device tpu", ["auto, cpu, cuda or cuda:N", "'tpu'"]),

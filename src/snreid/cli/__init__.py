@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "train and score several recipes with several seeds, and write table, report and record",
     ),
     "extract": ("snreid.cli.extract", "embed image files with a run's model"),
+    "lens": ("snreid.cli.lens", "show what normalization removed from images and what SNR gave back, as a page"),
     "report": ("snreid.cli.report", "write the HTML report of finished runs"),
 }
 """Name -> (module with ``main(arguments) -> int``, one line of help)."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from snreid.cli.machine import MachineFlags
 from snreid.errors import ExperimentError
 
-_LISTS = ("--target", "-t", "--source", "-s", "--examples", "--domain")
+_LISTS = ("--target", "-t", "--source", "-s", "--examples", "--domain", "--data")
 _VALUES: dict[str, float] = {
     **dict.fromkeys(_LISTS, math.inf),
     **dict.fromkeys(

@@ -96,12 +96,18 @@ def _look(stage: Stage, module: nn.Module | None, given: Tensor, passed: Tensor,
 
 def _each(parts: SNRParts, change: Callable[[Tensor], Tensor]) -> SNRParts:
     gate = None if parts.gate is None else parts.gate.float().cpu()
-    return SNRParts(*(change(one) for one in (parts.maps, parts.normalized, parts.relevant, parts.irrelevant)), gate)
+    return SNRParts(
+        maps=change(parts.maps),
+        normalized=change(parts.normalized),
+        relevant=change(parts.relevant),
+        irrelevant=change(parts.irrelevant),
+        gate=gate,
+    )
 
 
 def _grid(maps: Maps, stride: int, size: tuple[int, int]) -> Maps:
     """Tokens back in the rows and columns of the image, where their number says how; everything else as it is."""
     rows, columns = size[0] // stride, size[1] // stride
     if maps.shape[3] == 1 and maps.shape[2] == rows * columns:
-        return maps.unflatten(2, (rows, columns)).squeeze(-1)
+        return maps.squeeze(-1).reshape(*maps.shape[:2], rows, columns)
     return maps

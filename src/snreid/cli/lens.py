@@ -1,0 +1,257 @@
+"""``snreid lens``: what normalization removed from images and what was given back, as a page."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from snreid.cli.machine import MachineFlags
+from snreid.cli.order import is_run_folder, names_first, require_names
+
+if TYPE_CHECKING:
+    from snreid.figures.lens_records import Lens
+    from snreid.lens.choose import Chosen
+    from snreid.records import Sample
+    from snreid.runs import Run
+
+MOST_SHOWN = 24
+"""Images of a folder whose maps are shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    # The page is a file, named by the request's own --out; nothing is trained.
+    out: Annotated[Path | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
+    save_seconds: Annotated[float, tyro.conf.Fixed, tyro.conf.Suppress] = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Write a page that shows what a run's model does to images: what normalization removed after each stage and what was given back.
+
+    IMAGES are shown with their maps; data sets (--data) are compared by their cameras' styles and drawn by t-SNE. With data sets
+    alone, images to show are picked evenly from them. Labels order and colour what is shown; nothing is chosen by them.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
+    images: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(help="image files whose maps are shown, or folders of them"),
+    ] = ()
+    data: Annotated[tuple[str, ...], tyro.conf.arg(help="data sets to compare, e.g. noon night market1501")] = ()
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.html", help="page to write")] = Path("lens.html")
+    per_data: Annotated[int, tyro.conf.arg(help="most images taken of each data set")] = 180
+    show: Annotated[int, tyro.conf.arg(help="images shown when no file is named")] = 8
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object with the numbers")] = False
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Looks and writes the page."""
+    words = ordered(arguments)
+    require_names("lens", words, ("runs/snr-noon-0",), "the folder of a run, then image files")
+    request = tyro.cli(Request, args=words, prog="snreid lens")
+    _check(request)
+    from snreid.cli.session import machine, session
+    from snreid.figures.lens import write_lens
+    from snreid.lens.look import Reading, look
+    from snreid.models.weights import require_replaceable
+    from snreid.runs import open_run
+
+    require_replaceable(request.out)  # before anything is computed
+    machine(request.machine, request.out.absolute().parent)  # impossible flags and places
+    run = open_run(request.run)
+    chosen = _chosen(request)
+    shown = _shown(request, chosen)
+    with session(request.machine) as opened:
+        embedder = run.embedder(device=str(opened.group.device), bf16=request.machine.precision == "bf16")
+        reading = Reading(
+            console=opened.console,
+            workers=request.machine.workers,
+            memory_gb=request.machine.memory_gb,
+            skip_bad=request.machine.skip_bad,
+        )
+        if opened.group.first:
+            lens = _described(look(embedder, shown, chosen, reading, **_words(run)), request)
+            write_lens(request.out, lens)
+            _tell(lens, request)
+    return 0
+
+
+def ordered(arguments: Sequence[str]) -> list[str]:
+    """The words with the run in front, then the image files that can be told for certain, then flags."""
+    from snreid.datasets._files import SUFFIXES
+
+    def is_image(word: str) -> bool:
+        """Whether it is an image file that is there."""
+        return Path(word).suffix.lower() in SUFFIXES and Path(word).is_file()
+
+    words = names_first(names_first(arguments, is_run_folder), is_image)
+    run = next((at for at, word in enumerate(words) if is_run_folder(word)), 0)
+    # Only images can stand before the run; what a flag took has been moved already.
+    front = all(is_image(word) for word in words[:run])
+    return [words[run], *words[:run], *words[run + 1 :]] if front and run else words
+
+
+def _check(request: Request) -> None:
+    from snreid.errors import ExperimentError
+
+    if not request.images and not request.data:
+        raise ExperimentError(
+            "The lens needs something to look at: image files, or data sets",
+            came="neither",
+            repair=f"name some: snreid lens {request.run} a.jpg b.jpg --data noon night",
+        )
+    if request.per_data < 1 or request.show < 1:
+        raise ExperimentError(
+            "At least one image is taken and shown",
+            came=f"--per-data {request.per_data} --show {request.show}",
+            repair="give 1 or more; 180 and 8 when left out",
+        )
+
+
+def _chosen(request: Request) -> "list[Chosen]":
+    from snreid.cli.names import dataset_named
+    from snreid.errors import DataError
+    from snreid.lens.choose import choose
+
+    root = request.machine.root
+    sets = [dataset_named(name, root) for name in request.data]
+    names = [one.name for one in sets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(
+            "Each data set has a name of its own", came=f"{twice[0]} twice", repair="leave one out, or give one a name"
+        )
+    chosen = [choose(one.read(root), request.per_data) for one in sets]
+    if empty := [one.name for one in chosen if not len(one.split)]:
+        raise DataError("A data set has images", came=f"{empty[0]} with none", repair="leave it out")
+    return chosen
+
+
+def _shown(request: Request, chosen: "Sequence[Chosen]") -> "list[tuple[str, Sample]]":
+    """The images whose maps are shown, with their titles."""
+    from snreid.images import FileImage
+    from snreid.lens.choose import evenly, shares
+    from snreid.records import NO_CAMERA, Sample
+
+    if request.images:
+        return [(str(path), Sample(FileImage(str(path)), 1, NO_CAMERA)) for path in _files(request.images)]
+    counts = shares([len(one.split) for one in chosen], request.show)
+    picked = [
+        (one.name, sample)
+        for one, count in zip(chosen, counts, strict=True)
+        for sample in evenly(one.split.samples, count)
+    ]
+    return [(_title(name, sample), sample) for name, sample in picked]
+
+
+def _title(name: str, sample: "Sample") -> str:
+    camera = f", camera {sample.camera}" if sample.camera >= 0 else ""
+    return f"{name}, person {sample.person}{camera}" if sample.person > 0 else f"{name}, a distractor{camera}"
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """The files; of a folder the images below it, evenly taken where they are many. Raises ``DataError`` for a folder without."""
+    from snreid.datasets._files import SUFFIXES
+    from snreid.errors import DataError
+
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise DataError("A folder that is looked at has images", came=f"none in {path}", repair="give image files")
+        step = max(1, -(-len(inside) // MOST_SHOWN)) if path.is_dir() else 1
+        found += inside[::step]
+    return list(dict.fromkeys(found))
+
+
+def _words(run: "Run") -> dict[str, str]:
+    experiment = run.experiment
+    sources = ", ".join(source.name for source in experiment.sources)
+    return {
+        "title": f"SNR lens: {run.name}",
+        "run": f"{run.folder} ({experiment.recipe}, seed {experiment.seed})",
+        "scheme": f"{experiment.model.scheme.label} on {experiment.model.backbone.name}",
+        "trained_on": sources,
+    }
+
+
+def _described(lens: "Lens", request: Request) -> "Lens":
+    """With the notes of what the request left open."""
+    from dataclasses import replace
+
+    from snreid import __version__
+
+    notes = list(lens.notes)
+    if not request.images:
+        titles = "; ".join(image.title for image in lens.images)
+        notes.insert(
+            0,
+            f"No image file was named, so {len(lens.images)} images of the data sets are shown, evenly taken: {titles}.",
+        )
+    folders = [path for path in request.images if path.is_dir()]
+    if folders:
+        notes.insert(
+            0, f"Of a folder ({', '.join(map(str, folders))}) at most {MOST_SHOWN} images are shown, evenly taken."
+        )
+    return replace(lens, notes=tuple(notes), made=f"snreid {__version__}; t-SNE and halves with seed 0.")
+
+
+def _tell(lens: "Lens", request: Request) -> None:
+    from snreid.figures.lens import findings
+
+    if request.json:
+        print(json.dumps(to_json(lens, request.out)))
+        return
+    for name, words in findings(lens):
+        print(f"{name}{words}")
+    for note in lens.notes:
+        print(note)
+    print(f"Page: {request.out}")
+
+
+def to_json(lens: "Lens", out: Path) -> dict[str, Any]:
+    """The numbers of the page as JSON has them; a number that cannot be is null."""
+    stages = sorted(
+        {one.stage for image in lens.images for one in image.stages} | {table.stage for table in lens.styles}
+    )
+    styles = {table.stage: table for table in lens.styles}
+    rows = []
+    for stage in stages:
+        seen = [one for image in lens.images for one in image.stages if one.stage == stage]
+        gates = {gate.label: gate.mean for gate in lens.gates if gate.stage == stage}
+        rows.append(
+            {
+                "stage": stage,
+                "given_back": [one.given_back for one in seen],
+                "gate": gates,
+                "style": {n: _numbers(means) for n, means in styles[stage].summaries.items()}
+                if stage in styles
+                else {},
+            }
+        )
+    neighbours = [
+        {"what": one.what, **{key: _share(getattr(one, key)) for key in ("domain", "camera")}} for one in lens.mixed
+    ]
+    return {
+        "file": str(out),
+        "run": lens.run,
+        "scheme": lens.scheme,
+        "images": [image.title for image in lens.images],
+        "cameras": list(lens.sets),
+        "stages": rows,
+        "neighbours": neighbours,
+        "notes": list(lens.notes),
+    }
+
+
+def _share(found: Any) -> dict[str, float] | None:
+    return None if found is None else {"share": found.share, "chance": found.chance}
+
+
+def _numbers(means: Any) -> dict[str, float | None]:
+    return {key: None if isnan(value) else value for key, value in means.items()}
