@@ -22,6 +22,7 @@ from snreid.figures import (
     Report,
     RunRecord,
     SchemeResult,
+    ScoreTable,
     choose_queries,
 )
 from snreid.loading import PixelCache
@@ -284,9 +285,8 @@ def _spread(data: ReIDData) -> tuple[Any, ...]:
     return tuple(samples[i * len(samples) // SAMPLES] for i in range(min(SAMPLES, len(samples))))
 
 
-def _cells(result: StudyResult) -> list[dict[str, Any]]:
-    """The report's table as data: mean over seeds, interval over persons, paired difference to the first scheme."""
-    table = report(result).table()
+def _cells(table: ScoreTable) -> list[dict[str, Any]]:
+    """A table as data: mean over seeds, interval over persons, paired difference to the first scheme."""
     cells = []
     for metric, rows in table.groups:
         for row in rows:
@@ -315,35 +315,49 @@ def _cells(result: StudyResult) -> list[dict[str, Any]]:
 
 
 def write_record(path: Path, result: StudyResult, seconds: float) -> None:
-    """Writes the study's numbers as JSON: per scheme, target and seed the summary, the time and the commit it was trained at; versions and
-    command are those of the process that writes."""
-    from snreid.models.weights import write_atomically
-
-    rows = []
+    """Writes the study's numbers as JSON (``record``)."""
     data = {one.name: one for one in result.data}
-    for name, columns in result.scores.items():
-        for target, found in columns.items():
-            for run, scores in zip(result.runs[name], found, strict=True):
-                row = Result(target, scores, data[target]).to_json()
-                rows.append(
-                    {
-                        "scheme": name,
-                        "seed": run.experiment.seed,
-                        "train_seconds": run.record["finished"]["seconds"],
-                        "trained_at": (run.record["provenance"].get("git") or {}).get("commit"),
-                        **row,
-                    }
-                )
-    first = next(iter(result.runs.values()))[0].record
-    record = {
-        "title": result.study.title,
+    write_json(path, record(result.study.title, report(result).table(), result.scores, data, result.runs, seconds))
+
+
+def record(
+    title: str,
+    table: ScoreTable,
+    scores: Mapping[str, Mapping[str, tuple[Scores, ...]]],
+    data: Mapping[str, ReIDData],
+    runs: Mapping[str, tuple[Run, ...]],
+    seconds: float,
+) -> dict[str, Any]:
+    """A comparison as JSON: its table, and per scheme, target and seed the summary, the time and the commit it was trained at; versions and
+    command are those of the process that writes. ``scores``, ``runs``: scheme -> (target ->) one per seed; ``data``: what was scored."""
+    rows = [
+        {
+            "scheme": name,
+            "seed": run.experiment.seed,
+            "train_seconds": run.record["finished"]["seconds"],
+            "trained_at": (run.record["provenance"].get("git") or {}).get("commit"),
+            **Result(target, one, data[target]).to_json(),
+        }
+        for name, columns in scores.items()
+        for target, found in columns.items()
+        for run, one in zip(runs[name], found, strict=True)
+    ]
+    trained = {name: found[0] for name, found in runs.items() if found}
+    return {
+        "title": title,
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 1),
-        "training": first["training"],
+        "training": next(iter(trained.values())).record["training"],
         "provenance": provenance(),
-        "experiments": {label(e): e.to_json() for e in result.study.experiments},
-        "table": _cells(result),
+        "experiments": {name: {**run.experiment.to_json(), "seed": 0} for name, run in trained.items()},
+        "table": _cells(table),
         "rows": rows,
     }
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a record whole or not at all, into a folder that is made if need be."""
+    from snreid.models.weights import write_atomically
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())

@@ -28,6 +28,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "snreid.cli.study",
         "train and score several recipes with several seeds, and write table, report and record",
     ),
+    "protocol": (
+        "snreid.cli.protocol",
+        "train and score recipes under a protocol of the field (P1, P2, P3, leave-one-out, ...)",
+    ),
+    "reproduce": (
+        "snreid.cli.reproduce",
+        "fill the tables of the paper: published, ours, difference",
+    ),
     "extract": ("snreid.cli.extract", "embed image files with a run's model"),
     "lens": ("snreid.cli.lens", "show what normalization removed from images and what SNR gave back, as a page"),
     "report": ("snreid.cli.report", "write the HTML report of finished runs"),

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     targets = tuple(dataset_named(name, request.machine.root) for name in request.target)
     study = Study(
         title=f"{' + '.join(s.name for s in sources)} to {', '.join(t.name for t in targets)}",
-        experiments=tuple(_experiment(name, request, sources, rest) for name in request.recipe),
+        experiments=tuple(row_experiment(name, request.preset, sources, rest) for name in request.recipe),
         targets=targets,
         seeds=request.seeds,
         descriptions={},
@@ -99,7 +99,11 @@ def finish(result: "StudyResult", out: Path, *, examples: Sequence[str], record:
         write_record(record, result, seconds)
 
 
-def _experiment(row: str, request: Request, sources: "tuple[DataSet, ...]", words: list[str]) -> "Experiment":
+def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words: list[str]) -> "Experiment":
+    """The experiment of a row as it is typed: ``RECIPE``, or ``NAME: RECIPE FLAGS``; ``words`` are flags that hold for every row.
+
+    Raises ``ExperimentError`` for an unknown recipe or a seed; an unknown flag ends the command with help.
+    """
     from snreid import recipes
     from snreid.cli.train import overridden
     from snreid.errors import ExperimentError
@@ -116,7 +120,7 @@ def _experiment(row: str, request: Request, sources: "tuple[DataSet, ...]", word
         raise ExperimentError("A study takes the seeds of all its rows", came="--seed", repair="write --seeds 0 1 2")
     named = ["--recipe", own_name.strip()] if colon else []
     try:
-        return overridden(replace(known[name](request.preset), sources=sources), [*words, *own, *named])
+        return overridden(replace(known[name](preset), sources=sources), [*words, *own, *named])
     except SystemExit:
         print(
             f'(That was the row {row!r}. A flag that only some recipes know belongs into a row of its own: "{name}: {name} --FLAG VALUE".)',

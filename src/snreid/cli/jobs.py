@@ -1,0 +1,119 @@
+"""Cells of a table filled by several processes side by side: on few cores two trainings of one thread each do more than one of two."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from snreid.errors import ExperimentError, SnreidError
+
+if TYPE_CHECKING:
+    from snreid.machine import Machine
+    from snreid.reproduction import Plan, Shard
+
+_POLL_SECONDS = 1.0
+_PATIENCE_SECONDS = 60.0
+"""A process that was asked to stop saves its state first."""
+
+
+def shard_named(text: str) -> "Shard":
+    """``K/N`` as a share of the cells, K from 0. Raises ``ExperimentError`` for anything else."""
+    from snreid.reproduction import Shard
+
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
+        raise ExperimentError("A share of the cells is K/N, K from 0 to N - 1", came=repr(text), repair="write 0/2")
+    return Shard(int(number), int(of))
+
+
+def check_jobs(jobs: int, world: int = 1) -> None:
+    """Raise ``ExperimentError`` for a number of processes that cannot be."""
+    if jobs < 1 or (jobs > 1 and world > 1):
+        raise ExperimentError(
+            "Cells are filled by one process or more, and several of them are no torchrun job",
+            came=f"--jobs {jobs}" + (f" under torchrun with {world} processes" if world > 1 else ""),
+            repair="give --jobs 1 or more, without torchrun",
+        )
+
+
+def fill_in_jobs(words: Sequence[str], jobs: int, plans: "Sequence[Plan]", machine: "Machine", console: Console) -> None:
+    """Starts the same command ``jobs`` times, each with its share of the cells, and waits; what they say goes to ``job-K.log`` in the
+    output folder. A SIGTERM here stops them all, each with its state saved.
+
+    Raises ``SnreidError`` with the last words of one that failed.
+    """
+    from snreid.reproduction import distinct_cells
+
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    environment = {"OMP_NUM_THREADS": threads, **os.environ}
+    machine.out.mkdir(parents=True, exist_ok=True)
+    logs = [machine.out / f"job-{k}.log" for k in range(jobs)]
+    command = [sys.executable, "-m", "snreid", *words, "--jobs", "1"]
+    with ExitStack() as stack:
+        started: list[subprocess.Popen[bytes]] = []
+        stack.callback(_stop, started)
+        for k, log in enumerate(logs):
+            stream = stack.enter_context(log.open("wb"))
+            started.append(
+                subprocess.Popen(
+                    [*command, "--shard", f"{k}/{jobs}"], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment
+                )
+            )
+        _wait(started, [cell.folder(machine.out) for cell in distinct_cells(plans)], console)
+    bad = [k for k, process in enumerate(started) if process.returncode]
+    if bad:
+        said = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise SnreidError(
+            "Every process that fills a table ends well",
+            came=f"job {bad[0]} ended with code {started[bad[0]].returncode}: {said[-1] if said else 'it said nothing'}",
+            repair=f"see {logs[bad[0]]}, and start the same command again: it goes on with the cells that are missing",
+        )
+
+
+def _wait(started: Sequence["subprocess.Popen[bytes]"], places: Sequence[Path], console: Console) -> None:
+    began, shown = time.monotonic(), -1
+    at_start = _trained(places)
+    while any(process.poll() is None for process in started):
+        done = _trained(places)
+        if done != shown:
+            shown, minutes = done, (time.monotonic() - began) / 60
+            console.out(f"{done} of {len(places)} cells trained, {minutes:.0f} min", highlight=False)
+        if any(process.returncode for process in started):
+            return  # the others are stopped: what failed for one is better told now than in an hour
+        time.sleep(_POLL_SECONDS)
+    console.out(f"{_trained(places) - at_start} cells trained in {(time.monotonic() - began) / 60:.1f} min", highlight=False)
+
+
+def _trained(places: Sequence[Path]) -> int:
+    return sum((place / "model.safetensors").is_file() for place in places)
+
+
+def _stop(started: Sequence["subprocess.Popen[bytes]"]) -> None:
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+    for process in started:
+        try:
+            process.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def without_jobs(arguments: Sequence[str]) -> list[str]:
+    """The words of a command less ``--jobs`` and its value."""
+    words, skip = [], False
+    for word in arguments:
+        if skip:
+            skip = False
+        elif word == "--jobs":
+            skip = True
+        elif not word.startswith("--jobs="):
+            words.append(word)
+    return words

@@ -1,0 +1,148 @@
+"""``snreid protocol``: recipes under a protocol of the field, from training to the table."""
+
+import difflib
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from snreid.cli.machine import MachineFlags, out_folder
+
+if TYPE_CHECKING:
+    from snreid.protocols import Protocol
+    from snreid.reproduction import Plan
+    from snreid.tables import Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("runs/protocol-NAME")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Train and score recipes under a protocol: snreid protocol p1 --recipe snr. Prints the whole table with means, intervals and, where a
+    column is the mean of random splits, their standard deviation.
+
+    A name is one of snreid protocol --list, or A-to-B for any two data sets: snreid protocol market1501-to-night --recipe snr. Settings of
+    the experiment are flags, as for snreid train; a row of its own is written "NAME: RECIPE FLAGS". What is done is not done again.
+    """
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help="see --list, or A-to-B")] = ""
+    recipe: Annotated[
+        tuple[str, ...], tyro.conf.arg(help='see snreid recipes; or "NAME: RECIPE FLAGS" for a row of its own')
+    ] = ("baseline", "snr")
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)
+    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
+    jobs: Annotated[int, tyro.conf.arg(help="processes that train side by side; on 2 cores, 2 are faster")] = 1
+    withdrawn: Annotated[
+        bool, tyro.conf.arg(help="also use DukeMTMC-reID, which its owners withdrew, where it is on disk")
+    ] = False
+    list: Annotated[bool, tyro.conf.arg(help="list the protocols; trains nothing")] = False
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    records: Annotated[Path | None, tyro.conf.arg(help="also write PROTOCOL-CASE.json for each case into this folder")] = None
+    shard: Annotated[str, tyro.conf.arg(help="K/N: train only this share of the runs and print no table")] = ""
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Trains, scores, prints."""
+    request, rest = tyro.cli(Request, args=list(arguments), return_unknown_args=True, prog="snreid protocol")
+    if request.list:
+        _list()
+        return 0
+    from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
+    from snreid.cli.session import machine, session
+    from snreid.protocols import with_withdrawn
+    from snreid.reproduction import Plan, fill
+    from snreid.tables import Table
+
+    protocol = _protocol(request)
+    rows = tuple(_row(text, request, rest) for text in request.recipe)
+    cases = tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
+    plan = Plan(
+        cases=cases,
+        rows=rows,
+        seeds=request.seeds,
+        preset=request.preset,
+        case_budget=not _says_how_long([*request.recipe, *rest]),
+    )
+    table = Table(name=protocol.name, title=f"Protocol {protocol.name}", rows=rows, settings={protocol.name: protocol})
+    shard = shard_named(request.shard) if request.shard else None
+    began = time.monotonic()
+    with session(request.machine) as opened:
+        check_jobs(request.jobs, opened.group.world)
+        own = machine(request.machine, request.machine.out or Path("runs") / f"protocol-{protocol.name}")
+        _require_some(plan, own.root)
+        if request.jobs > 1:
+            fill_in_jobs(["protocol", *without_jobs(arguments)], request.jobs, [plan], own, opened.console)
+        else:
+            fill([plan], own, group=opened.group, console=opened.console, shard=shard)
+        if opened.group.first and shard is None:
+            from snreid.cli.reproduce import show
+
+            show([(table, plan)], own, as_json=request.json, records=request.records, seconds=time.monotonic() - began)
+    return 0
+
+
+def _protocol(request: Request) -> "Protocol":
+    """The protocol of that name, or the single-source one that A-to-B says."""
+    from snreid.cli.names import dataset_named
+    from snreid.errors import ExperimentError
+    from snreid.protocols import SingleSource, protocols
+
+    known = {protocol.name: protocol for protocol in protocols()}
+    if request.name in known:
+        return known[request.name]
+    source, to, target = request.name.partition("-to-")
+    if to:
+        root = request.machine.root
+        return SingleSource(source=dataset_named(source, root), target=dataset_named(target, root))
+    close = difflib.get_close_matches(request.name, known, n=1)
+    raise ExperimentError(
+        f"A protocol is one of {', '.join(known)}, or A-to-B for two data sets",
+        came=repr(request.name),
+        repair=f"did you mean {close[0]!r}?" if close else "see snreid protocol --list",
+    )
+
+
+def _row(text: str, request: Request, words: list[str]) -> "Row":
+    from snreid.cli.study import row_experiment
+    from snreid.rows import label
+    from snreid.tables import Row
+
+    experiment = row_experiment(text, request.preset, (), words)
+    return Row(name=experiment.recipe, label=label(experiment), make=lambda preset: experiment)
+
+
+def _says_how_long(words: Sequence[str]) -> bool:
+    """Whether the length of training is given by flags, so that the case's own for preset small does not count."""
+    return any(re.search(r"--(epochs|batches[-_]per[-_]epoch)\b", word) for word in words)
+
+
+def _require_some(plan: "Plan", root: Path) -> None:
+    """Raise ``DataError`` when no case of the protocol can be run, saying what is missing."""
+    from snreid.errors import DataError
+    from snreid.reproduction import look
+
+    looked = [look(case, root) for case in plan.cases]
+    if any(one.runs for one in looked):
+        return
+    absent = {name: why for one in looked for name, why in one.absent.items()}
+    raise DataError(
+        "A protocol needs its data sets in the data folder",
+        came="; ".join(f"{name}: {why}" for name, why in absent.items()),
+        repair=f"put them below {root}, or name another data folder by --root; nothing is downloaded",
+    )
+
+
+def _list() -> None:
+    from snreid.protocols import protocols
+
+    for protocol in protocols():
+        print(f"{protocol.name:<28} {protocol.about}")
+    print(f"{'A-to-B':<28} train on data set A, test on B (any two: snreid data list)")
