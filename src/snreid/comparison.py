@@ -1,10 +1,11 @@
 """A table that was run, held against what was published: as text for a terminal, and as a record that the documents are written from."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
-from snreid.figures.text import percent, points
 from snreid.figures.table import Cell, ScoreTable
+from snreid.figures.text import percent, points
 from snreid.protocols import Column
 from snreid.reproduction import CaseResult
 from snreid.study import record
@@ -37,7 +38,9 @@ def _case_lines(table: Table, result: CaseResult) -> Iterator[str]:
         known = next((c for c in result.looked.columns if c.name == column.name), None)
         count = f", mean of {len(known.targets)} splits" if known and len(known.targets) > 1 else ""
         yield f"{column.name}{' (seen)' if column.kind == 'seen' else ''}{count}"
-        for row, own in zip(table.rows, zip(*(scores.rows(metric) for metric in ("mAP", "rank-1")), strict=True), strict=True):
+        for row, own in zip(
+            table.rows, zip(*(scores.rows(metric) for metric in ("mAP", "rank-1")), strict=True), strict=True
+        ):
             yield _row_line(table, result, row, known, [one.cells[place] for one in own])
     yield from (f"{sentence}" for sentence in order_sentences(table, result, scores))
 
@@ -50,9 +53,7 @@ def _published_only(table: Table, result: CaseResult) -> Iterator[str]:
                 yield f"  published: {row.label}, {column.name}: {_published(found)}"
 
 
-def _row_line(
-    table: Table, result: CaseResult, row: Row, column: Column | None, cells: Sequence[Cell | None]
-) -> str:
+def _row_line(table: Table, result: CaseResult, row: Row, column: Column | None, cells: Sequence[Cell | None]) -> str:
     """``cells``: mAP and rank-1. ``column``: None for the mean over the unseen ones."""
     found = table.published.get((row.name, result.case.name, column.name)) if column else None
     mean_ap, rank1 = cells
@@ -61,7 +62,9 @@ def _row_line(
     low, high = percent(mean_ap.interval.low), percent(mean_ap.interval.high)
     spread = result.spread(row, column) if column else None
     own = f"{percent(mean_ap.value)} [{low}, {high}]{'' if spread is None else f' ± {percent(spread)}'} / {percent(rank1.value)}"
-    return _line(f"  {row.label}", _published(found), own, f"n = {len(mean_ap.seeds)}", _difference(found, mean_ap, rank1))
+    return _line(
+        f"  {row.label}", _published(found), own, f"n = {len(mean_ap.seeds)}", _difference(found, mean_ap, rank1)
+    )
 
 
 def _difference(found: Published | None, mean_ap: Cell, rank1: Cell) -> str:
@@ -113,7 +116,7 @@ def _order_sentence(where: str, ranked: Sequence[tuple[str, Cell]]) -> str:
     wanted = " < ".join(name for name, _ in ranked)
     wrong = [
         f"{one} {percent(low.value)} is not below {other} {percent(high.value)}"
-        for (one, low), (other, high) in zip(ranked, ranked[1:], strict=False)
+        for (one, low), (other, high) in pairwise(ranked)
         if low.value >= high.value
     ]
     return f"{where}: the paper has {wanted}; " + ("so have ours" if not wrong else "ours differ: " + "; ".join(wrong))

@@ -254,7 +254,7 @@ class PaperSources(Protocol):
     @property
     def about(self) -> str:
         """In words."""
-        return "the paper's: Market-1501 to DukeMTMC-reID and back, each also on PRID, GRID, VIPeR, i-LIDS (10 splits) and on its own test people"
+        return "the paper's: Market-1501 to DukeMTMC-reID and back, each also on PRID, GRID, VIPeR, i-LIDS and its own test people"
 
     def cases(self) -> tuple[Case, ...]:
         """Two."""

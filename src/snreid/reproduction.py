@@ -228,8 +228,8 @@ def fill(
 ) -> None:
     """Trains and scores every cell of the plans (of the ``shard``) that is missing below ``machine.out`` and can be had.
 
-    A training that ended in NaN leaves its reason in its folder and the others go on; it is tried again the next time. All else is raised as
-    ``train`` and scoring raise it.
+    A training that ended in NaN leaves its reason in its folder and the others go on; it is tried again the next time. All else is
+    raised as ``train`` and scoring raise it.
     """
     shard = shard or Shard()
     looked = {case.name: look(case, machine.root) for plan in plans for case in plan.cases}
@@ -241,7 +241,9 @@ def fill(
         data = _targets(looked[cell.case.name])
         own = replace(machine, out=cell.folder(machine.out))
         experiment = cell.plan.experiment(cell.row, cell.case, cell.seed)
-        console.rule(f"{cell.case.name}: {cell.row.label}, seed {cell.seed} ({position + 1} of {len(cells)})", align="left")
+        console.rule(
+            f"{cell.case.name}: {cell.row.label}, seed {cell.seed} ({position + 1} of {len(cells)})", align="left"
+        )
         try:
             run = train(experiment, own, group=group, console=console, pixels=pixels, targets=data)
         except DivergenceError as error:  # one scheme that cannot be trained must not cost the others

@@ -2,8 +2,8 @@
 
 A published number stands here only where it was seen in a named source; a cell nobody could confirm stays empty (its row and column are
 there all the same). Sources: SNR = tables 1 and 2 of arXiv 2005.11037 as later papers quote them, RN = the ReNorm paper, OU = the
-OpenUnReID leaderboard, MUVA = the MUVA repository's tables (2026), TLL = Transfer-Learning-Library's benchmark pages, LB = a public leaderboard, MAR = the MAR
-repository. A new row is one ``Row`` here; a new table one function and its line in ``tables``.
+OpenUnReID leaderboard, MUVA = the MUVA repository's tables (2026), LB = a public leaderboard, MAR = the MAR repository. A new row is one
+``Row`` here; a new table one function and its line in ``tables``.
 """
 
 from collections.abc import Callable, Mapping
@@ -74,7 +74,13 @@ class Table:
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]
         unknown = [name for name in self.order if name not in names]
-        known = {(row, case.name, column.name) for row in names for p in self.settings.values() for case in p.cases() for column in case.columns}
+        known = {
+            (row, case.name, column.name)
+            for row in names
+            for p in self.settings.values()
+            for case in p.cases()
+            for column in case.columns
+        }
         lost = [key for key in self.published if key not in known]
         if len(set(names)) != len(names) or unknown or lost:
             raise ExperimentError(
@@ -226,7 +232,11 @@ def pooling() -> Table:
 def generalization() -> Table:
     """The field's multi-source protocols P1 to P3, with what others print for methods that can be trained here."""
     rows = (BASELINE, SNR)
-    market, msmt, cuhk03 = (("p2-market1501", "market1501"), ("p2-msmt17", "msmt17"), ("p2-cuhk03-detected", "cuhk03-detected"))
+    market, msmt, cuhk03 = (
+        ("p2-market1501", "market1501"),
+        ("p2-msmt17", "msmt17"),
+        ("p2-cuhk03-detected", "cuhk03-detected"),
+    )
     published = {
         ("snr", *cuhk03): Published(8.9, 8.9, "RN"),
         ("snr", *msmt): Published(6.8, 19.9, "RN"),

@@ -42,7 +42,9 @@ def check_jobs(jobs: int, world: int = 1) -> None:
         )
 
 
-def fill_in_jobs(words: Sequence[str], jobs: int, plans: "Sequence[Plan]", machine: "Machine", console: Console) -> None:
+def fill_in_jobs(
+    words: Sequence[str], jobs: int, plans: "Sequence[Plan]", machine: "Machine", console: Console
+) -> None:
     """Starts the same command ``jobs`` times, each with its share of the cells, and waits; what they say goes to ``job-K.log`` in the
     output folder. A SIGTERM here stops them all, each with its state saved.
 
@@ -62,7 +64,11 @@ def fill_in_jobs(words: Sequence[str], jobs: int, plans: "Sequence[Plan]", machi
             stream = stack.enter_context(log.open("wb"))
             started.append(
                 subprocess.Popen(
-                    [*command, "--shard", f"{k}/{jobs}"], stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment
+                    [*command, "--shard", f"{k}/{jobs}"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=stream,
+                    env=environment,
                 )
             )
         _wait(started, [cell.folder(machine.out) for cell in distinct_cells(plans)], console)
@@ -87,7 +93,9 @@ def _wait(started: Sequence["subprocess.Popen[bytes]"], places: Sequence[Path], 
         if any(process.returncode for process in started):
             return  # the others are stopped: what failed for one is better told now than in an hour
         time.sleep(_POLL_SECONDS)
-    console.out(f"{_trained(places) - at_start} cells trained in {(time.monotonic() - began) / 60:.1f} min", highlight=False)
+    console.out(
+        f"{_trained(places) - at_start} cells trained in {(time.monotonic() - began) / 60:.1f} min", highlight=False
+    )
 
 
 def _trained(places: Sequence[Path]) -> int:

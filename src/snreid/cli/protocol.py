@@ -44,7 +44,9 @@ class Request:
     ] = False
     list: Annotated[bool, tyro.conf.arg(help="list the protocols; trains nothing")] = False
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    records: Annotated[Path | None, tyro.conf.arg(help="also write PROTOCOL-CASE.json for each case into this folder")] = None
+    records: Annotated[
+        Path | None, tyro.conf.arg(help="also write PROTOCOL-CASE.json for each case into this folder")
+    ] = None
     shard: Annotated[str, tyro.conf.arg(help="K/N: train only this share of the runs and print no table")] = ""
     machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 

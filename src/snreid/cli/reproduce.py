@@ -35,7 +35,9 @@ class Request:
     table: Annotated[
         tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help="names of tables, or all; see --list")
     ] = ()
-    on: Annotated[tuple[str, ...], tyro.conf.arg(help="where: drawn, real, paper, ...; left out: wherever the data are here")] = ()
+    on: Annotated[
+        tuple[str, ...], tyro.conf.arg(help="where: drawn, real, paper, ...; left out: wherever the data are here")
+    ] = ()
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="each row is trained once with each")] = (0, 1, 2)
     preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
     epochs: Annotated[int | None, tyro.conf.arg(help="in place of what preset and case say")] = None
@@ -47,7 +49,9 @@ class Request:
     list: Annotated[bool, tyro.conf.arg(help="list the tables and what can be run here; trains nothing")] = False
     show: Annotated[bool, tyro.conf.arg(help="print what is filled already; trains nothing")] = False
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    records: Annotated[Path | None, tyro.conf.arg(help="also write TABLE-CASE.json for each case into this folder")] = None
+    records: Annotated[Path | None, tyro.conf.arg(help="also write TABLE-CASE.json for each case into this folder")] = (
+        None
+    )
     shard: Annotated[str, tyro.conf.arg(help="K/N: fill only this share of the cells and print no table")] = ""
     machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
@@ -76,9 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             fill(plans, own, group=opened.group, console=opened.console, shard=shard)
         if opened.group.first and shard is None:
-            show(
-                chosen, own, as_json=request.json, records=request.records, seconds=time.monotonic() - began
-            )
+            show(chosen, own, as_json=request.json, records=request.records, seconds=time.monotonic() - began)
     return 0
 
 
@@ -91,7 +93,9 @@ def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
     names = list(known) if "all" in request.table else list(dict.fromkeys(request.table))
     if not names:
         raise ExperimentError(
-            f"Name the tables to fill: {', '.join(known)}, or all", came="none", repair="snreid reproduce main --on drawn"
+            f"Name the tables to fill: {', '.join(known)}, or all",
+            came="none",
+            repair="snreid reproduce main --on drawn",
         )
     for name in names:
         if name not in known:
@@ -105,7 +109,9 @@ def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
     for place in request.on:
         if place not in places:
             raise ExperimentError(
-                f"These tables can be run on {', '.join(places)}", came=repr(place), repair="see snreid reproduce --list"
+                f"These tables can be run on {', '.join(places)}",
+                came=repr(place),
+                repair="see snreid reproduce --list",
             )
     found = [(known[name], _cases(known[name], request)) for name in names]
     return [(table, _plan(request, table, cases)) for table, cases in found if cases]
