@@ -1,7 +1,7 @@
 """Writes docs/results.md and the results block of README.md from the run records in docs/records; ``--check`` only says if they are stale.
 
-A number in the documents comes from a record, a record from ``snreid study --record`` or ``snreid demo``, and stays as it
-was written. What is said about it (title, a sentence, whether the README shows it, the order) stands in
+A number in the documents comes from a record, a record from ``snreid reproduce --records``, ``snreid study --record`` or ``snreid demo``,
+and stays as it was written. What is said about it (title, a sentence, whether the README shows it, the order) stands in
 ``docs/records/words.json``.
 """
 
@@ -76,6 +76,7 @@ def _section(record: dict[str, Any]) -> list[str]:
         lines.append(record["about"] + "\n")
     for metric in ("mAP", "rank-1"):
         lines += [_table(record, metric), ""]
+    lines += _published(record)
     if len(_schemes(record)) > 1:
         lines.append("| difference to the first row | " + " | ".join(_columns(record)) + " |")
         lines.append("|---" * (1 + len(_columns(record))) + "|")
@@ -96,6 +97,32 @@ def _section(record: dict[str, Any]) -> list[str]:
         f"Trained at commit {', '.join(c[:12] for c in commits)}; {versions}; Python {record['provenance']['python']}; {_times(record)}."
     )
     return lines
+
+
+def _published(record: dict[str, Any]) -> list[str]:
+    """What others printed beside ours, what is said of the order of the rows, and what was not to be had."""
+    lines = []
+    if record.get("published"):
+        lines += ["| mAP / rank-1 | on | published (source) | ours | difference |", "|---|---|---|---|---|"]
+        for cell in record["published"]:
+            column = next((c for c in _columns(record) if c.removesuffix(" (seen)") == cell["target"]), None)
+            own = [_cell(record, m, cell["scheme"], column)["value"] for m in ("mAP", "rank-1")] if column else []
+            said = [cell["mAP"], cell["rank1"]]
+            gaps = [f"{100 * o - p:+.1f}" if p is not None else "-" for o, p in zip(own, said, strict=False)]
+            ours = " / ".join(f"{100 * o:.1f}" for o in own) or "not run"
+            shown = " / ".join("-" if p is None else f"{p:.1f}" for p in said)
+            lines.append(
+                f"| {cell['scheme']} | {cell['target']} | {shown} ({cell['source']}) | {ours} | {' / '.join(gaps)} |"
+            )
+        lines.append("")
+    for split in record.get("splits", []):
+        lines.append(
+            f"- {split['scheme']} on {split['target']}: standard deviation {100 * split['std']:.1f} over {split['splits']} splits"
+        )
+    lines += [f"- {sentence}" for sentence in record.get("order", [])]
+    lines += [f"- not run, {name}: {why}" for name, why in record.get("absent", {}).items()]
+    lines += [f"- failed, {name}: {why}" for name, why in record.get("failed", {}).items()]
+    return [*lines, ""] if lines else []
 
 
 def _budget(record: dict[str, Any]) -> str:

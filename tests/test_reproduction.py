@@ -2,20 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from snreid.errors import DivergenceError
+from snreid.experiment import Experiment
 from snreid.protocols import Budget
 from snreid.records import Scores
 from snreid.reproduction import FAILED, CaseResult, Plan, Shard, collect, distinct_cells, fill, look, pooled
-from snreid.runs import open_run
+from snreid.runs import Run, open_run
 from tiny import ALONE, console, machine
 from tiny_tables import Tiny, rows, tiny_table
 
 
-def plan(**changes: object) -> Plan:
+def plan(**changes: Any) -> Plan:
     return replace(Plan(cases=Tiny().cases(), rows=rows("baseline", "snr"), seeds=(0, 1)), **changes)
 
 
@@ -117,7 +119,7 @@ def test_one_training_that_ends_in_nan_does_not_cost_the_others(
 
     real = reproduction.train
 
-    def train(experiment, *args, **kwargs):  # noqa: ANN001, ANN002, ANN003, ANN202
+    def train(experiment: Experiment, *args: Any, **kwargs: Any) -> Run:
         if experiment.recipe == "baseline":
             raise DivergenceError("The loss is finite", came="NaN at step 3", repair="lower the rate")
         return real(experiment, *args, **kwargs)

@@ -99,7 +99,13 @@ def test_the_headline_numbers_are_there() -> None:
 def test_a_number_for_a_cell_that_the_table_does_not_have_is_refused() -> None:
     rows = table("main").rows
     with pytest.raises(ExperimentError, match="its own rows and columns"):
-        Table(name="x", title="x", rows=rows, settings={"drawn": Drawn()}, published={("snr", "drawn", "mars"): Published(1, 2, "SNR")})
+        Table(
+            name="x",
+            title="x",
+            rows=rows,
+            settings={"drawn": Drawn()},
+            published={("snr", "drawn", "mars"): Published(1, 2, "SNR")},
+        )
     with pytest.raises(ExperimentError, match="its own rows and columns"):
         Table(name="x", title="x", rows=rows, settings={"drawn": Drawn()}, order=("snr", "nobody"))
     with pytest.raises(ExperimentError, match="each row once"):

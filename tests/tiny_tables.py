@@ -1,6 +1,7 @@
 """A table that is filled in seconds: two rows, one drawn source, a seen and two unseen columns, one of them the mean of two splits."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from snreid.protocols import Budget, Case, Column, Protocol, one
 from snreid.tables import Published, Row, Table
@@ -40,14 +41,17 @@ def rows(*names: str) -> tuple[Row, ...]:
     return tuple(Row(name=name, label=name.upper(), make=lambda preset, name=name: made[name]) for name in names)
 
 
-def tiny_table(**changes: object) -> Table:
+def tiny_table(**changes: Any) -> Table:
     """Baseline and SNR with one published number."""
     table = Table(
         name="tiny",
         title="A tiny table",
         rows=rows("baseline", "snr"),
         settings={"tiny": Tiny()},
-        published={("snr", "here", "dusk"): Published(50.0, None, "SNR"), ("snr", "away", "dusk"): Published(33.6, 55.1, "SNR")},
+        published={
+            ("snr", "here", "dusk"): Published(50.0, None, "SNR"),
+            ("snr", "away", "dusk"): Published(33.6, 55.1, "SNR"),
+        },
         order=("baseline", "snr"),
     )
     return replace(table, **changes)

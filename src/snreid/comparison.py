@@ -141,7 +141,7 @@ def case_record(table: Table, result: CaseResult, seconds: float) -> dict[str, A
         if (spread := result.spread(row, column)) is not None
     ]
     return {
-        **record(title, scored, scores, runs, seconds),
+        **record(title, scored, scores, result.looked.data, runs, seconds),
         "published": published,
         "splits": spreads,
         "absent": dict(result.looked.absent),

@@ -198,8 +198,8 @@ class Protocol1(Protocol):
 class LeaveOneOut(Protocol):
     """Each target in turn; the sources are all others of the group."""
 
-    name: str
-    group: tuple[DataSet, ...]
+    name: str = "leave-one-out"
+    group: tuple[DataSet, ...] = ()
     never_targets: tuple[DataSet, ...] = ()
     """Members that are sources only (CUHK-SYSU has one camera)."""
     all_images: bool = False

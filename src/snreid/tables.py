@@ -8,6 +8,7 @@ OpenUnReID leaderboard, MUVA = the MUVA repository's tables (2026), LB = a publi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from snreid import recipes
 from snreid.errors import ExperimentError
@@ -99,7 +100,7 @@ def _snr(name: str, label: str, change: Callable[[Experiment], Experiment]) -> R
     return Row(name=name, label=label, make=lambda preset: change(recipes.snr(preset)))
 
 
-def _loss(name: str, label: str, **changes: object) -> Row:
+def _loss(name: str, label: str, **changes: Any) -> Row:
     def change(start: Experiment) -> Experiment:
         """The causality loss with other switches."""
         losses = tuple(replace(one, **changes) if isinstance(one, DualCausality) else one for one in start.losses)
@@ -108,7 +109,7 @@ def _loss(name: str, label: str, **changes: object) -> Row:
     return _snr(name, label, change)
 
 
-def _scheme(name: str, label: str, **changes: object) -> Row:
+def _scheme(name: str, label: str, **changes: Any) -> Row:
     def change(start: Experiment) -> Experiment:
         """The modules with other settings."""
         assert isinstance(start.model.scheme, StageSNR)

@@ -1,0 +1,67 @@
+"""``snreid protocol``: a protocol by its name, or from A to B."""
+
+from pathlib import Path
+
+import pytest
+
+from snreid.cli.protocol import main
+from snreid.errors import DataError, ExperimentError
+from snreid.runs import open_run
+from tiny import FLAGS, SOURCE, TARGET, experiment
+
+
+def test_from_one_data_set_to_another_with_flags_of_the_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = "mine: snr --losses.2.form code"
+    assert main([f"{SOURCE}-to-{TARGET}", "--recipe", "baseline", own, *FLAGS, "--records", "records"]) == 0
+    shown = capsys.readouterr().out
+    assert "Protocol noon-to-dusk" in shown and "noon (seen)" in shown and "  mine" in shown
+    folder = Path("runs/protocol-noon-to-dusk/small/noon-to-dusk")
+    assert open_run(folder / "baseline-0").experiment == experiment("baseline")
+    assert open_run(folder / "mine-0").experiment.epochs == 2
+    assert Path("records/noon-to-dusk-noon-to-dusk.json").is_file()
+
+
+def test_several_processes_fill_what_one_would_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = [f"{SOURCE}-to-{TARGET}", "--recipe", "baseline", "snr", *FLAGS]
+    assert main([*words, "--jobs", "2", "--out", "two"]) == 0
+    both = capsys.readouterr().out
+    assert main([*words, "--out", "one"]) == 0
+    assert capsys.readouterr().out == both
+    case = "small/noon-to-dusk"
+    for name in ("baseline-0", "snr-0"):
+        one, two = (Path(out) / case / name / "model.safetensors" for out in ("one", "two"))
+        assert one.read_bytes()[-1000:] == two.read_bytes()[-1000:]
+    assert {path.name for path in Path("two").iterdir()} == {"small", "job-0.log", "job-1.log"}
+
+
+def test_the_list_names_every_protocol(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{name} " in shown for name in ("drawn", "p1", "p2", "p3", "leave-one-out", "A-to-B"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["leave-on-out"], "did you mean 'leave-one-out'"),
+        ([""], "A-to-B"),
+        (["market-to-noon"], "market1501"),
+        (["p1", "--recipe", "srn"], "recipe"),
+    ],
+)
+def test_a_name_that_is_none_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        main(words)
+
+
+def test_without_its_data_a_protocol_says_everything_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cuhk02") as caught:
+        main(["p1", "--root", str(tmp_path), "--out", str(tmp_path / "runs")])
+    assert "market1501" in str(caught.value) and "prid2011" in str(caught.value)
+    assert not (tmp_path / "runs").exists()
