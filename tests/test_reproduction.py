@@ -9,11 +9,11 @@ import pytest
 
 from snreid.errors import DivergenceError
 from snreid.experiment import Experiment
-from snreid.protocols import Budget
+from snreid.protocols import Budget, one
 from snreid.records import Scores
-from snreid.reproduction import FAILED, CaseResult, Plan, Shard, collect, distinct_cells, fill, look, pooled
+from snreid.reproduction import FAILED, CaseResult, Plan, Shard, collect, fill, look, pooled, trainings
 from snreid.runs import Run, open_run
-from tiny import ALONE, console, machine
+from tiny import ALONE, console, drawn, machine
 from tiny_tables import Tiny, rows, tiny_table
 
 
@@ -32,9 +32,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CaseResult]:
 
 def test_every_cell_is_a_run_of_just_that_row_case_and_seed(filled: tuple[Path, CaseResult]) -> None:
     out, here = filled
-    found = {path.parent.name for path in (out / "small/here").glob("*/model.safetensors")}
-    assert found == {"baseline-0", "baseline-1", "snr-0", "snr-1"} and not (out / "small/away").exists()
-    run = open_run(out / "small/here/snr-1")
+    found = {path.parent.name for path in (out / "small/noon").glob("*/model.safetensors")}
+    assert found == {"baseline-0", "baseline-1", "snr-0", "snr-1"} and not (out / "small/market1501").exists()
+    run = open_run(out / "small/noon/snr-1")
     assert run.experiment.recipe == "snr" and run.experiment.seed == 1
     assert run.experiment.sources == here.case.sources
     assert (run.experiment.epochs, run.experiment.batches_per_epoch) == (2, 1), "the case says how long small trains"
@@ -98,16 +98,28 @@ def test_rows_say_how_long_they_train_where_the_case_does_not_count() -> None:
 
 def test_a_cell_of_two_tables_is_filled_once() -> None:
     two = [plan(), plan(rows=rows("snr", "snr-no-loss"))]
-    assert len(distinct_cells(two)) == 2 * 2 * 3  # cases, seeds, rows
-    folders = [cell.folder(Path("x")) for cell in distinct_cells(two)]
-    assert len(set(folders)) == len(folders) and folders[0] == Path("x/small/here/baseline-0")
+    found = trainings(two, Path("x"))
+    assert len(found) == 2 * 2 * 3  # sources, seeds, rows
+    assert len({one.folder for one in found}) == len(found) and found[0].folder == Path("x/small/noon/baseline-0")
+    shared = next(one for one in found if one.folder.name == "snr-0")
+    assert [case.name for case in shared.cases] == ["here", "here"]
+
+
+def test_two_cases_of_the_same_sources_are_one_training_that_is_scored_for_both(tmp_path: Path) -> None:
+    here = Tiny(absent=False).cases()[0]
+    other = replace(here, name="other", columns=(one(drawn("mall")),))
+    both = plan(cases=(here, other), rows=rows("baseline"), seeds=(0,))
+    fill([both], machine(tmp_path), group=ALONE, console=console())
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["noon"]
+    first, second = collect(both, machine(tmp_path))
+    assert first.filled and [column.name for column in second.table().columns] == ["mall"]
 
 
 def test_shares_are_disjoint_and_together_the_whole(tmp_path: Path) -> None:
     assert [[k for k in range(7) if Shard(n, 3).has(k)] for n in range(3)] == [[0, 3, 6], [1, 4], [2, 5]]
     own = machine(tmp_path, root=tmp_path / "no-data")
     fill([plan(seeds=(0,))], own, group=ALONE, console=console(), shard=Shard(1, 2))
-    assert [path.name for path in (tmp_path / "small/here").iterdir()] == ["snr-0"]
+    assert [path.name for path in (tmp_path / "small/noon").iterdir()] == ["snr-0"]
     partly = collect(plan(seeds=(0,)), own)[0]
     assert partly.filled and not partly.runs["baseline"] and partly.table().rows("mAP")[0].cells[0] is None
 
@@ -132,7 +144,7 @@ def test_one_training_that_ends_in_nan_does_not_cost_the_others(
     assert len(found.runs["snr"]) == 1
     monkeypatch.setattr(reproduction, "train", real)
     fill([plan(seeds=(0,))], own, group=ALONE, console=console())
-    assert (tmp_path / "small/here/baseline-0" / FAILED).exists() and not collect(plan(seeds=(0,)), own)[0].failed
+    assert (tmp_path / "small/noon/baseline-0" / FAILED).exists() and not collect(plan(seeds=(0,)), own)[0].failed
 
 
 def test_a_case_says_what_is_missing_and_runs_with_the_columns_that_are_there(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Protocols and tables, run: every cell that can be filled on this machine is trained and scored, once.
 
-A cell is a row in a case with a seed; it lives in ``OUT/PRESET/CASE/ROW-SEED``, so that two tables that share a row share its training, and
-what is finished is never done again. Cells without data on disk, and cells whose training failed, say so; the rest goes on.
+A cell is a row in a case with a seed; its run lives in ``OUT/PRESET/SOURCES/ROW-SEED``, so that two tables that share a row, and two cases
+that share their sources, share the training, and what is finished is never done again. Cells without data on disk, and cells whose
+training failed, say so; the rest goes on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +52,7 @@ class Plan:
 
     def folder(self, out: Path, row: Row, case: Case, seed: int) -> Path:
         """Where a cell's run is."""
-        return out / self.preset / case.name / f"{row.name}-{seed}"
+        return out / self.preset / "+".join(source.name for source in case.sources) / f"{row.name}-{seed}"
 
     def cells(self) -> Iterator[tuple[Case, int, Row]]:
         """Every cell, in the order in which they are filled: all rows of a seed before the next seed, so that a table that was
@@ -200,26 +201,26 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One training of a plan."""
+class Training:
+    """One run that is to be made, for all cells that need it."""
 
-    plan: Plan
-    case: Case
-    seed: int
-    row: Row
-
-    def folder(self, out: Path) -> Path:
-        """Where its run is."""
-        return self.plan.folder(out, self.row, self.case, self.seed)
+    folder: Path
+    experiment: Experiment
+    label: str
+    """For people: row and seed."""
+    cases: tuple[Case, ...]
+    """What it is scored for."""
 
 
-def distinct_cells(plans: Sequence[Plan]) -> list[Cell]:
-    """The cells of all plans, in their order; one that several plans have stands once."""
-    found: dict[Path, Cell] = {}
+def trainings(plans: Sequence[Plan], out: Path) -> list[Training]:
+    """The runs of all plans, in their order; one that several plans or cases need stands once."""
+    found: dict[Path, Training] = {}
     for plan in plans:
         for case, seed, row in plan.cells():
-            cell = Cell(plan, case, seed, row)
-            found.setdefault(cell.folder(Path()), cell)
+            folder = plan.folder(out, row, case, seed)
+            new = Training(folder, plan.experiment(row, case, seed), f"{row.label}, seed {seed}", (case,))
+            known = found.get(folder)
+            found[folder] = new if known is None else replace(known, cases=(*known.cases, case))
     return list(found.values())
 
 
@@ -234,18 +235,16 @@ def fill(
     shard = shard or Shard()
     looked = {case.name: look(case, machine.root) for plan in plans for case in plan.cases}
     pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
-    cells = [cell for cell in distinct_cells(plans) if looked[cell.case.name].runs]
-    for position, cell in enumerate(cells):
+    wanted = [one for one in trainings(plans, machine.out) if any(looked[case.name].runs for case in one.cases)]
+    for position, one in enumerate(wanted):
         if not shard.has(position):
             continue
-        data = _targets(looked[cell.case.name])
-        own = replace(machine, out=cell.folder(machine.out))
-        experiment = cell.plan.experiment(cell.row, cell.case, cell.seed)
-        console.rule(
-            f"{cell.case.name}: {cell.row.label}, seed {cell.seed} ({position + 1} of {len(cells)})", align="left"
-        )
+        data = _targets([looked[case.name] for case in one.cases])
+        own = replace(machine, out=one.folder)
+        sources = " + ".join(source.name for source in one.experiment.sources)
+        console.rule(f"{sources}: {one.label} ({position + 1} of {len(wanted)})", align="left")
         try:
-            run = train(experiment, own, group=group, console=console, pixels=pixels, targets=data)
+            run = train(one.experiment, own, group=group, console=console, pixels=pixels, targets=data)
         except DivergenceError as error:  # one scheme that cannot be trained must not cost the others
             console.out(str(error), highlight=False)
             if group.first:
@@ -255,9 +254,9 @@ def fill(
         score_run(run, data, own, group=group, console=console, pixels=pixels)
 
 
-def _targets(looked: Looked) -> list[ReIDData]:
-    names = dict.fromkeys(target.name for column in looked.columns for target in column.targets)
-    return [looked.data[name] for name in names]
+def _targets(looked: Sequence[Looked]) -> list[ReIDData]:
+    """What is scored for these cases, each data set once."""
+    return list({t.name: one.data[t.name] for one in looked for c in one.columns for t in c.targets}.values())
 
 
 def collect(plan: Plan, machine: Machine) -> tuple[CaseResult, ...]:
@@ -268,7 +267,7 @@ def collect(plan: Plan, machine: Machine) -> tuple[CaseResult, ...]:
 
 def _collect(plan: Plan, case: Case, machine: Machine) -> CaseResult:
     looked = look(case, machine.root)
-    data = _targets(looked)
+    data = _targets([looked])
     first: dict[str, Result] = {}
     runs: dict[str, tuple[Run, ...]] = {}
     scores: dict[str, Mapping[str, tuple[Scores, ...]]] = {}

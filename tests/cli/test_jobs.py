@@ -58,7 +58,7 @@ def test_sigterm_stops_every_share_with_its_state_saved(tmp_path: Path) -> None:
         str(tmp_path),
     ]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    states = [tmp_path / "small/noon-to-dusk" / name / "checkpoints" for name in ("baseline-0", "snr-0")]
+    states = [tmp_path / "small/noon" / name / "checkpoints" for name in ("baseline-0", "snr-0")]
     until = time.monotonic() + 200
     while not all(state.is_dir() and any(state.iterdir()) for state in states) and time.monotonic() < until:
         time.sleep(0.2)

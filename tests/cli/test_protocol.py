@@ -18,7 +18,7 @@ def test_from_one_data_set_to_another_with_flags_of_the_experiment(
     assert main([f"{SOURCE}-to-{TARGET}", "--recipe", "baseline", own, *FLAGS, "--records", "records"]) == 0
     shown = capsys.readouterr().out
     assert "Protocol noon-to-dusk" in shown and "noon (seen)" in shown and "  mine" in shown
-    folder = Path("runs/protocol-noon-to-dusk/small/noon-to-dusk")
+    folder = Path("runs/protocol-noon-to-dusk/small/noon")
     assert open_run(folder / "baseline-0").experiment == experiment("baseline")
     assert open_run(folder / "mine-0").experiment.epochs == 2
     assert Path("records/noon-to-dusk-noon-to-dusk.json").is_file()
@@ -33,7 +33,7 @@ def test_several_processes_fill_what_one_would_have(
     both = capsys.readouterr().out
     assert main([*words, "--out", "one"]) == 0
     assert capsys.readouterr().out == both
-    case = "small/noon-to-dusk"
+    case = "small/noon"
     for name in ("baseline-0", "snr-0"):
         one, two = (Path(out) / case / name / "model.safetensors" for out in ("one", "two"))
         assert one.read_bytes()[-1000:] == two.read_bytes()[-1000:]

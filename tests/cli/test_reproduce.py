@@ -27,7 +27,7 @@ def test_a_table_is_filled_printed_and_recorded_and_a_second_time_nothing_is_tra
     assert main(["tiny", *FLAGS, "--records", "records"]) == 0
     first = capsys.readouterr().out
     assert "A tiny table" in first and "50.0 / - (SNR)" in first and "cannot be run here" in first
-    assert sorted(path.name for path in (here / "runs/reproduce/small/here").iterdir()) == ["baseline-0", "snr-0"]
+    assert sorted(path.name for path in (here / "runs/reproduce/small/noon").iterdir()) == ["baseline-0", "snr-0"]
     assert [path.name for path in (here / "records").iterdir()] == ["tiny-here.json"]
     record = json.loads((here / "records/tiny-here.json").read_text())
     assert record["published"][0]["mAP"] == 50.0 and {row["seed"] for row in record["rows"]} == {0}

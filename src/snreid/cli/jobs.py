@@ -50,7 +50,7 @@ def fill_in_jobs(
 
     Raises ``SnreidError`` with the last words of one that failed.
     """
-    from snreid.reproduction import distinct_cells
+    from snreid.reproduction import trainings
 
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}
@@ -71,7 +71,7 @@ def fill_in_jobs(
                     env=environment,
                 )
             )
-        _wait(started, [cell.folder(machine.out) for cell in distinct_cells(plans)], console)
+        _wait(started, [one.folder for one in trainings(plans, machine.out)], console)
     bad = [k for k, process in enumerate(started) if process.returncode]
     if bad:
         said = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
