@@ -101,7 +101,7 @@ def test_what_holds_of_every_distance(rng: np.random.Generator) -> None:
     assert (np.diag(distances) == 0).all() and (distances == distances.T).all()
     assert distances.min() == 0 and distances.max() == 1
     near = dense(embeddings, 12, 4, limit=0.5)
-    assert (near == np.where(distances <= np.float32(0.5), distances, 1)).all()
+    assert (near == np.where(distances <= 0.5, distances, 1)).all()
 
 
 def test_queries_against_a_gallery(rng: np.random.Generator) -> None:

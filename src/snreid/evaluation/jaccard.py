@@ -91,7 +91,7 @@ def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Spa
     starts, holders, values = images.indptr, images.indices, images.data
     lengths = np.diff(starts)
     columns: list[NDArray[np.int32]] = []
-    distances: list[NDArray[np.float32]] = []
+    distances: list[NDArray[np.float64]] = []
     for first, last in zip(left.indptr[:-1], left.indptr[1:], strict=True):
         used = left.indices[first:last]
         counts = lengths[used]
@@ -104,10 +104,10 @@ def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Spa
         apart[apart < _ROUNDING] = 0.0
         kept = apart <= limit
         columns.append(found[kept].astype(np.int32))
-        distances.append(apart[kept].astype(np.float32))
+        distances.append(apart[kept])
     borders = np.concatenate([[0], np.cumsum([len(part) for part in columns])])
     indices = np.concatenate(columns) if columns else np.empty(0, np.int32)
-    data = np.concatenate(distances) if distances else np.empty(0, np.float32)
+    data = np.concatenate(distances) if distances else np.empty(0)
     return sparse.csr_array((data, indices, borders), shape=(left.shape[0], right.shape[0]))
 
 

@@ -1,0 +1,231 @@
+"""Adaptation by clustering: Cluster Contrast (Dai et al., arXiv 2103.11568), of the family of SpCL (Ge et al., NeurIPS 2020;
+method.md 7). Needs no source images.
+
+Each epoch: embed every target image, cluster the embeddings (``pseudo_labels.py``), leave the outliers out, start a memory with the
+clusters' means and contrast batches of P clusters x K images against it (``memory.py``). The next epoch clusters anew.
+
+Clusters are a pure function of the weights and the images, batches of (seed, epoch), augmentation of (seed, epoch, batch). What a step
+needs beside weights and optimizer, the clusters and the memory of its epoch, is in the checkpoint; so an interrupted adaptation ends
+with the same bits.
+
+Departures from the authors' code: no random erasing and the augmentation of this project, average instead of generalized-mean pooling,
+and the start is a model trained on a source instead of ImageNet (their results without labels start from ImageNet).
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from snreid.adaptation import Adaptation
+from snreid.adaptation.job import Job
+from snreid.adaptation.memory import (
+    OUTLIER,
+    Update,
+    check_memory_choices,
+    cluster_centres,
+    cluster_contrast,
+    moved_centres,
+)
+from snreid.adaptation.pseudo_labels import Density
+from snreid.adaptation.training import run_plan
+from snreid.embedding import features, require_finite
+from snreid.errors import ExperimentError
+from snreid.experiment import Experiment
+from snreid.losses import DualCausality, EntropyCausality, Loss, total_loss
+from snreid.sampling import IdentityBatches, Sampling
+from snreid.training.log import MetricsLog
+from snreid.training.loop import Plan
+from snreid.training.optim import Adam, Optim, Schedule, WarmupSteps
+from snreid.training.parallel import outputs_of
+from snreid.transforms import Augmentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterContrast(Adaptation):
+    """Cluster Contrast on a target's images. The defaults are those of the authors' code for Market-1501."""
+
+    name: ClassVar[str] = "clustering"
+
+    epochs: int = 50
+    """How often the target is clustered and trained on."""
+    batches_per_epoch: int = 200
+    """Steps between two clusterings."""
+    density: Density = Density()
+    """How images become clusters."""
+    sampling: Sampling = Sampling(persons=16, images=16, domains="camera")
+    """Batches: ``persons`` clusters (or all, where there are fewer) with ``images`` images each, spread over the cameras where these are
+    known."""
+    augmentation: Augmentation = Augmentation()
+    """Random changes to the images that are trained on; clusters come from the images as they are."""
+    optimizer: Optim = Adam(lr=3.5e-4, weight_decay=5e-4)
+    """Update rule and learning rate."""
+    schedule: Schedule = WarmupSteps(warmup_epochs=0, milestones=(20.0, 40.0))
+    """Learning-rate factor over epochs."""
+    temperature: float = 0.05
+    """Of the contrast, > 0."""
+    momentum: float = 0.1
+    """Share of a cluster's vector that stays when an embedding moves it, 0 to 1."""
+    update: Update = "each"
+    """Which embeddings of a batch move a cluster's vector: ``each`` one after the other, the ``hard`` one, or their ``mean``."""
+    causality: float = 1.0
+    """Factor, >= 0, on the causality loss that an SNR run was trained with; the clusters are its persons. 0 leaves it out; a run that was
+    trained without it has none here either."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for settings out of range."""
+        super().__post_init__()
+        check_memory_choices(self.temperature, self.momentum, self.update)
+        if self.epochs < 1 or self.batches_per_epoch < 1 or not 0 <= self.causality < float("inf"):
+            raise ExperimentError(
+                "Clustering takes at least 1 epoch of at least 1 batch, and a factor of the causality loss that is not negative",
+                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality {self.causality}",
+                repair="correct the flag",
+            )
+
+    @classmethod
+    def for_experiment(cls, experiment: Experiment) -> Self:
+        """See ``Adaptation.for_experiment``; a run of the preset ``small`` is adapted in minutes on two cores."""
+        if experiment.preset != "small":
+            return cls(seed=experiment.seed)
+        return cls(
+            seed=experiment.seed,
+            epochs=5,
+            batches_per_epoch=50,
+            sampling=Sampling(persons=16, images=4, domains="camera"),
+            schedule=WarmupSteps(warmup_epochs=0, milestones=(2.0, 4.0)),
+        )
+
+    def fit(self, job: Job) -> Mapping[str, Any]:
+        """See ``Adaptation.fit``. Facts: clusters and outliers of the last epoch. Raises ``ExperimentError`` when the target falls into
+        fewer than two clusters."""
+        training = _Clustered(self, job)
+        training.train()
+        plan = Plan(
+            model=training,
+            objective=training,
+            losses=(),
+            store=job.store,
+            persons=np.arange(len(job.target)),
+            batches=_ClusterBatches(self, training.clusters, job.target.cameras),
+            augmentation=self.augmentation,
+            input=job.experiment.input,
+            optim=self.optimizer,
+            schedule=self.schedule,
+            epochs=self.epochs,
+            seed=self.seed,
+            bf16=job.machine.bf16,
+        )
+        run_plan(self, job, plan, epoch_start=training.cluster)
+        return {"clusters": len(training.centres), "outliers": int((training.clusters == OUTLIER).sum())}
+
+    def causality_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
+        """The causality losses of the run, weighted by ``causality``."""
+        kept = [loss for loss in experiment.losses if isinstance(loss, DualCausality | EntropyCausality)]
+        weighted = [replace(loss, weight=loss.weight * self.causality) for loss in kept]
+        return tuple(loss for loss in weighted if loss.weight > 0)
+
+
+class _Clustered(nn.Module):
+    """The network, and as buffers what an epoch remembers: whose cluster each image is of, and the memory of the clusters."""
+
+    clusters: Tensor
+    """(N,) cluster of each of the target's images, ``OUTLIER`` for some."""
+    centres: Tensor
+    """(C, D) unit vectors, C as many as the epoch has clusters."""
+    made_for: Tensor
+    """() the epoch whose clusters these are, -1 before the first."""
+
+    def __init__(self, method: ClusterContrast, job: Job) -> None:
+        super().__init__()
+        self.method, self.job = method, job
+        self.losses = method.causality_losses(job.experiment)
+        self.network = job.model
+        device = job.group.device
+        self.register_buffer("clusters", torch.full((len(job.target),), OUTLIER, device=device))
+        self.register_buffer("centres", torch.zeros(0, job.model.dim, device=device))
+        self.register_buffer("made_for", torch.tensor(-1, device=device))
+        self.register_load_state_dict_pre_hook(_as_many_centres)
+
+    def forward(self, images: Tensor, indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Normalized images (B, 3, H, W) at positions ``indices`` (B,) of the target -> the total and its parts by name."""
+        method, clusters = self.method, self.clusters[indices]
+        outputs = outputs_of(self.network, images, bf16=self.job.machine.bf16)
+        contrast = cluster_contrast(outputs.embedding, clusters, self.centres, method.temperature)
+        total, parts = contrast, {type(method).__name__: contrast.detach()}
+        if self.losses:
+            found = total_loss(self.losses, outputs, clusters)
+            total, parts = contrast + found.total, parts | dict(found.parts)
+        # The loop restores buffers where it refuses the step.
+        seen = outputs.embedding.detach()
+        self.centres = moved_centres(self.centres, seen, clusters, method.momentum, method.update)
+        return total, parts
+
+    def cluster(self, epoch: int) -> None:
+        """Clusters the target for an epoch, unless a checkpoint inside this epoch brought its clusters along."""
+        if int(self.made_for) == epoch:
+            return
+        began, job, density = time.monotonic(), self.job, self.method.density
+        where = f"{job.target.name} in epoch {epoch + 1}"
+        vectors = features(job.embedder(), job.store).embeddings
+        require_finite(vectors, where=where)
+        clusters = density(vectors)
+        count, outliers = int(clusters.max()) + 1, int((clusters == OUTLIER).sum())
+        seconds = time.monotonic() - began
+        text = f"{count} clusters of {len(clusters) - outliers} images, {outliers} outliers"
+        job.console.out(f"epoch {epoch + 1}/{self.method.epochs}  {text} ({seconds:.0f} s)", highlight=False)
+        # Beside the epoch's first step: a resume that clusters this epoch again drops the line before.
+        first = epoch * self.method.batches_per_epoch + 1
+        found = {"epoch": epoch, "clusters": count, "outliers": outliers, "cluster_seconds": seconds}
+        MetricsLog(job.machine.out, tensorboard=False).write(first, found)
+        if count < 2:
+            raise _too_few(text, where, density, lonely=outliers > len(clusters) // 2)
+        labels = torch.from_numpy(clusters)
+        self.centres = cluster_centres(torch.from_numpy(vectors), labels).to(self.centres)
+        self.clusters.copy_(labels)
+        self.made_for.fill_(epoch)
+
+
+def _as_many_centres(module: _Clustered, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+    """Makes room for the centres of a checkpoint: every epoch has another number of them."""
+    module.centres = module.centres.new_zeros(state[prefix + "centres"].shape)
+
+
+def _too_few(text: str, where: str, density: Density, *, lonely: bool) -> ExperimentError:
+    return ExperimentError(
+        "Contrast needs at least two clusters",
+        came=f"{text} of {where}, with eps {density.eps}",
+        repair=f"{'raise' if lonely else 'lower'} --density.eps in another --out folder; the last checkpoint is kept in this one",
+    )
+
+
+@dataclass(frozen=True)
+class _ClusterBatches:
+    """Batches of the clusters that an epoch has."""
+
+    method: ClusterContrast
+    clusters: Tensor
+    """(N,) those of the current epoch."""
+    cameras: NDArray[np.int64]
+    """(N,)"""
+
+    def __len__(self) -> int:
+        return self.method.batches_per_epoch
+
+    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        """``len(self)`` arrays of P * K positions of images; P is lower where there are fewer clusters."""
+        clusters = self.clusters.cpu().numpy()
+        kept = np.flatnonzero(clusters != OUTLIER)
+        count = int(clusters.max()) + 1
+        sampling = replace(self.method.sampling, persons=min(self.method.sampling.persons, count))
+        made = IdentityBatches(sampling, clusters[kept], self.cameras[kept], self.method.seed, len(self))
+        return [kept[batch] for batch in made.epoch(epoch)]
+
+    def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
+        """The whole batch: an adaptation runs in one process."""
+        return batch
