@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import torch
-from clusters import centres_by_definition, contrast_by_definition, moved_by_definition
 from torch import Tensor
 
+from reference.clusters import centres_by_definition, contrast_by_definition, moved_by_definition
 from snreid.adaptation.memory import Update, check_memory_choices, cluster_centres, cluster_contrast, moved_centres
 from snreid.errors import ExperimentError
 

@@ -150,7 +150,7 @@ class _Clustered(nn.Module):
         self.register_buffer("clusters", torch.full((len(job.target),), OUTLIER, device=device))
         self.register_buffer("centres", torch.zeros(0, job.model.dim, device=device))
         self.register_buffer("made_for", torch.tensor(-1, device=device))
-        self.register_load_state_dict_pre_hook(_as_many_centres)
+        self.register_load_state_dict_pre_hook(_as_many_centres)  # type: ignore[no-untyped-call]
 
     def forward(self, images: Tensor, indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Normalized images (B, 3, H, W) at positions ``indices`` (B,) of the target -> the total and its parts by name."""

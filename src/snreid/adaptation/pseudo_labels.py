@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import DBSCAN
-from sklearn.neighbors import sort_graph_by_row_values
 
 from snreid.errors import ExperimentError
 from snreid.evaluation.jaccard import jaccard_distances, k_reciprocal
@@ -49,6 +47,9 @@ class Density:
 
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
         """(N,) clusters, numbered from 0, of embeddings (N, D); -1 for outliers. Raises ``DataError`` for values that are not finite."""
+        from sklearn.cluster import DBSCAN  # slow to import, and of a method that a command may not use: only here
+        from sklearn.neighbors import sort_graph_by_row_values
+
         encodings = k_reciprocal(embeddings, k1=self.k1, k2=self.k2)
         distances = jaccard_distances(encodings.rows, encodings.rows, limit=self.eps)
         graph = sort_graph_by_row_values(distances, copy=False, warn_when_not_sorted=False)
