@@ -121,6 +121,18 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     return np.array(small, dtype=np.uint8)
 
 
+def recompress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """An image (H, W, 3) uint8 after JPEG at ``quality`` 1 to 100, colours at half the resolution (4:2:0), and back.
+
+    libjpeg-turbo's integer transform: the same pixels on any machine with the same version of the library.
+    """
+    encoded = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="420", fastdct=False
+    )
+    pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(encoded, colorspace="RGB", fastdct=False)
+    return pixels
+
+
 @dataclass(frozen=True, slots=True)
 class BadImage:
     """An image that cannot be used, and why."""

@@ -15,6 +15,8 @@ from snreid.datasets._rules import (
 from snreid.datasets.all_images import AllImages
 from snreid.datasets.check import DataReport, SplitReport, check
 from snreid.datasets.clonedperson import ClonedPerson
+from snreid.datasets.corrupted import Corrupted, CorruptedImage
+from snreid.datasets.corruptions import KINDS, SEVERITIES, corrupt
 from snreid.datasets.cuhk01 import CUHK01
 from snreid.datasets.cuhk02 import CUHK02
 from snreid.datasets.cuhk03 import CUHK03
@@ -40,11 +42,15 @@ __all__ = [
     "CUHKSYSU",
     "GRID",
     "ILIDS",
+    "KINDS",
     "MSMT17",
     "PRID2011",
+    "SEVERITIES",
     "AllImages",
     "ClonedPerson",
     "Columns",
+    "Corrupted",
+    "CorruptedImage",
     "DataReport",
     "DrawnImage",
     "DrawnPedestrians",
@@ -59,6 +65,7 @@ __all__ = [
     "Table",
     "VIPeR",
     "check",
+    "corrupt",
     "drop_singles",
     "has_match",
     "require_name",

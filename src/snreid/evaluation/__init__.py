@@ -3,10 +3,13 @@
 Knows no model class: features come from this project's networks, from an ONNX file, or from anybody's ``.npz``.
 """
 
+from snreid.evaluation.camera_pairs import CameraPair, CameraPairs, camera_pairs
 from snreid.evaluation.evaluate import evaluate, score_ranks
 from snreid.evaluation.features import check_values, read_features, remarks, write_features
 from snreid.evaluation.onnx_embedder import OnnxEmbedder
+from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.ranking import Block, match_ranks, rank_lists
+from snreid.evaluation.robustness import CorruptionEffect, corruption_effect, mean_drop
 from snreid.evaluation.summary import summary, summary_with_intervals
 from snreid.evaluation.uncertainty import (
     PairedComparison,
@@ -15,17 +18,32 @@ from snreid.evaluation.uncertainty import (
     compare,
     sign_flip_p_value,
 )
+from snreid.evaluation.worth import Estimate, Worth, estimate, worth
 
 __all__ = [
     "Block",
+    "CameraPair",
+    "CameraPairs",
+    "CorruptionEffect",
+    "Estimate",
+    "ImageProperties",
     "OnnxEmbedder",
     "PairedComparison",
     "PairedDifference",
+    "PropertyBuckets",
+    "Trend",
+    "Worth",
     "bootstrap_interval",
+    "by_property",
+    "camera_pairs",
     "check_values",
     "compare",
+    "corruption_effect",
+    "estimate",
     "evaluate",
     "match_ranks",
+    "mean_drop",
+    "measure",
     "rank_lists",
     "read_features",
     "remarks",
@@ -33,5 +51,6 @@ __all__ = [
     "sign_flip_p_value",
     "summary",
     "summary_with_intervals",
+    "worth",
     "write_features",
 ]

@@ -1,0 +1,117 @@
+"""Which camera fails to find whom on which: scores for each pair of a query camera and a gallery camera.
+
+For the pair (a, b) the queries of camera a ask a gallery of which only the images of camera b are left; those of all other
+cameras are removed *before* ranking. Within it the rules of `relevance.py` hold unchanged: junk and an entry with the
+query's own name are ignored, distractors of camera b stay and match nobody. So
+
+* a pair of a camera with itself is empty by the rule, since every image of the query's person in it is ignored;
+* a query whose person was not seen by camera b has no match in the pair: it is counted there, and in no mean;
+* images whose camera is not known are in no pair; how many is said;
+* a pair's gallery is smaller than the whole one and has fewer matches, so its mAP is no part of the overall mAP and may lie
+  above or below it. Pairs are compared with one another, best those with galleries of like size.
+
+Exact, by the ranking of `ranking.py`: block by block, one gallery camera after the other. Of the gallery the rows of one
+camera are copied at a time; no query x gallery matrix is kept.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.evaluation.evaluate import score_ranks
+from snreid.evaluation.features import check_values
+from snreid.evaluation.ranking import Block, match_ranks
+from snreid.evaluation.worth import Worth, worth
+from snreid.records import JUNK, NO_CAMERA, Features, Scores
+
+
+@dataclass(frozen=True)
+class CameraPair:
+    """One query camera against one gallery camera."""
+
+    query_camera: int
+    gallery_camera: int
+    gallery: int
+    """Images of the gallery camera, junk left out."""
+    scores: Scores
+    """``queries``: all of the query camera; ``query_index``: positions in the whole query split. Of a pair of one camera
+    with itself, and where no person was seen by both, the scores of none."""
+    worth: Worth | None
+    """With intervals over persons; None where no query has a match."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Cameras and counts; mAP and rank-1 where there are any."""
+        counts = {
+            "query_camera": self.query_camera,
+            "gallery_camera": self.gallery_camera,
+            "gallery_images": self.gallery,
+            "all_queries": self.scores.queries,
+            "without_match": self.scores.skipped_queries,
+        }
+        return counts | ({} if self.worth is None else self.worth.to_json())
+
+
+@dataclass(frozen=True)
+class CameraPairs:
+    """All pairs of cameras, and what is in none."""
+
+    pairs: tuple[CameraPair, ...]
+    """Query camera by query camera, cameras ascending; pairs of one camera with itself included. Empty without cameras."""
+    unknown_queries: int
+    """Queries whose camera is not known."""
+    unknown_gallery: int
+    """Gallery images whose camera is not known, junk left out."""
+
+    @property
+    def scored(self) -> tuple[CameraPair, ...]:
+        """The pairs with a query that has a match, lowest mAP first."""
+        found = [pair for pair in self.pairs if pair.worth is not None]
+        return tuple(sorted(found, key=lambda pair: pair.scores.mean_ap))
+
+
+def camera_pairs(
+    query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None
+) -> CameraPairs:
+    """Scores of every pair of cameras (rules: top of this module).
+
+    ``metric`` and ``block`` as in ``evaluate``. Raises ``DataError`` for labels and embeddings that do not fit together and for
+    values that are not finite, ``ExperimentError`` for an unknown metric.
+    """
+    check_values(query, gallery)
+    counted = gallery.persons != JUNK
+    asking, answering = _cameras(query.cameras), _cameras(gallery.cameras[counted])
+    found: dict[tuple[int, int], CameraPair] = {}
+    for there in answering:
+        entries = np.flatnonzero(counted & (gallery.cameras == there))
+        askers = np.flatnonzero((query.cameras != NO_CAMERA) & (query.cameras != there))
+        ranks: dict[int, NDArray[np.int64]] = {}
+        if len(askers):
+            ranked = match_ranks(_rows(query, askers), _rows(gallery, entries), metric=metric, block=block)
+            ranks = dict(zip(askers.tolist(), ranked, strict=True))
+        for here in asking:
+            mine = np.flatnonzero(query.cameras == here)
+            # Of the query's own camera nothing can match, so nothing was ranked.
+            own = score_ranks([ranks.get(index, np.empty(0, np.int64)) for index in mine.tolist()])
+            scores = Scores(
+                own.average_precision, own.inverse_negative_penalty, own.first_rank, mine[own.query_index], own.queries
+            )
+            found[here, there] = CameraPair(
+                here, there, len(entries), scores, worth(scores, query.persons[scores.query_index])
+            )
+    return CameraPairs(
+        tuple(found[here, there] for here in asking for there in answering),
+        int((query.cameras == NO_CAMERA).sum()),
+        int((counted & (gallery.cameras == NO_CAMERA)).sum()),
+    )
+
+
+def _cameras(labels: NDArray[np.int64]) -> list[int]:
+    """The known cameras, ascending."""
+    return [int(camera) for camera in np.unique(labels) if camera != NO_CAMERA]
+
+
+def _rows(features: Features, rows: NDArray[np.int64]) -> Features:
+    names = tuple(features.names[i] for i in rows) if features.names else ()
+    return Features(features.embeddings[rows], features.persons[rows], features.cameras[rows], names)

@@ -1,0 +1,180 @@
+"""How bright, how large, how sharp: what is measured on an image, and whether it goes along with being found.
+
+Properties of one image, an array (H, W, 3) uint8, as it lies on disk, before any resize:
+
+* **brightness**: mean luma, 0 to 255; luma = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), on the stored (gamma-coded) values;
+* **size**: number of pixels, H x W;
+* **sharpness**: variance of the Laplacian of the luma (Pech-Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR
+  2000) after a resize to ``SHARPNESS_SIZE``, so that images of different sizes can be compared. Kernel 0 1 0 / 1 -4 1 / 0 1 0 at
+  positions with four neighbours. It grows with contrast and texture too: a dark image counts as less sharp.
+
+Queries are split into quartiles of a property. Whether average precision rises or falls along it is told by Spearman's rank
+correlation rho and tested without taking the queries of one person for independent: under "no association" each person's
+sum of centred rank products is as likely positive as negative, so its sign is flipped at random (Hemerik, Goeman and Finos,
+Robust testing in generalized linear models by sign flipping score contributions, JRSS-B 82, 2020; here the score of a
+regression of ranks on ranks). An association is no cause: dark images may be those of one bad camera.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.evaluation.uncertainty import sign_flip_p_value
+from snreid.evaluation.worth import RESAMPLES, Worth, worth
+from snreid.images import resize
+from snreid.records import Interval, Scores
+
+SHARPNESS_SIZE = (128, 64)
+"""Height and width at which sharpness is measured."""
+QUARTILES = (0.25, 0.5, 0.75)
+LEAST = 4
+"""Fewer queries are not split."""
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageProperties:
+    """What is measured on one image."""
+
+    brightness: float
+    """Mean luma, 0 to 255."""
+    size: float
+    """Pixels, height x width."""
+    sharpness: float
+    """Variance of the Laplacian, >= 0."""
+
+
+def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(H, W) luma, 0 to 255, of an RGB image (H, W, 3)."""
+    return np.asarray(pixels.astype(np.float32) @ _LUMA, dtype=np.float32)
+
+
+def measure(pixels: NDArray[np.uint8]) -> ImageProperties:
+    """The properties of an image (H, W, 3). Raises ``DataError`` for an array that is no image."""
+    grey = luma(resize(pixels, *SHARPNESS_SIZE))
+    edges = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    height, width = pixels.shape[:2]
+    brightness = float(luma(pixels).mean(dtype=np.float64))
+    return ImageProperties(brightness, float(height * width), float(edges.var(dtype=np.float64)))
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A quarter of the queries."""
+
+    low: float
+    """Least value of the property in it."""
+    high: float
+    """Greatest value in it."""
+    worth: Worth
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How a property goes along with average precision, query by query."""
+
+    rho: float
+    """Spearman's rank correlation, -1 to 1; ties have the mean of their ranks."""
+    interval: Interval
+    """Bootstrap over persons; ranks are those of all queries."""
+    p_value: float
+    """Two-sided, of "no association": signs flipped person by person; 0 < p <= 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PropertyBuckets:
+    """Scores by quartiles of one property."""
+
+    name: str
+    """Such as ``brightness``."""
+    unit: str
+    """What its numbers mean, in words."""
+    buckets: tuple[Bucket, ...] = ()
+    """Up to four, ascending: equal values are never parted. Empty where nothing can be split; ``remark`` says why."""
+    trend: Trend | None = None
+    """None where the property or the average precision does not vary."""
+    remark: str = ""
+    """Why there are no buckets, in a sentence; else empty."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Buckets with their bounds; the trend where there is one."""
+        rows = [{"low": b.low, "high": b.high, **b.worth.to_json()} for b in self.buckets]
+        found: dict[str, Any] = {"name": self.name, "unit": self.unit, "buckets": rows}
+        if self.trend is not None:
+            bounds = [self.trend.interval.low, self.trend.interval.high]
+            found["trend"] = {"rho": self.trend.rho, "interval": bounds, "p_value": self.trend.p_value}
+        return found | ({"remark": self.remark} if self.remark else {})
+
+
+def by_property(
+    name: str, unit: str, values: NDArray[np.float64], scores: Scores, persons: NDArray[np.int64]
+) -> PropertyBuckets:
+    """Scores by quartiles of ``values`` (V,), one per valid query of ``scores``; ``persons`` (V,) whom they show.
+
+    A query that lies on an edge belongs to the lower quartile. A property without two values, and fewer than four queries,
+    come back without buckets and with a remark.
+    """
+    if len(values) < LEAST:
+        remark = f"Only {len(values)} queries have a match and this property: too few to split."
+        return PropertyBuckets(name=name, unit=unit, remark=remark)
+    if values.min() == values.max():
+        remark = f"The same for all {len(values)} queries ({values[0]:,.6g} {unit}): there is nothing to split."
+        return PropertyBuckets(name=name, unit=unit, remark=remark)
+    place = np.searchsorted(np.quantile(values, QUARTILES), values, side="left")
+    buckets = []
+    for quarter in range(len(QUARTILES) + 1):
+        inside = place == quarter
+        found = worth(scores, persons, inside)
+        if found is not None:
+            buckets.append(Bucket(float(values[inside].min()), float(values[inside].max()), found))
+    return PropertyBuckets(
+        name=name, unit=unit, buckets=tuple(buckets), trend=trend(values, scores.average_precision, persons)
+    )
+
+
+def trend(
+    values: NDArray[np.float64],
+    precisions: NDArray[np.float64],
+    persons: NDArray[np.int64],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Trend | None:
+    """Spearman's rho of two numbers per query (V,), with interval and p-value over ``persons`` (V,); None where one is constant."""
+    x, y = (_ranks(one) - (len(values) + 1) / 2 for one in (values, precisions))
+    if not x.any() or not y.any():
+        return None
+    p_value = sign_flip_p_value(x * y, resamples=resamples, seed=seed, groups=persons)
+    return Trend(_correlation(x, y), _rho_interval(x, y, persons, resamples, seed), p_value)
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(V,) ranks from 1; equal values share the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[place])
+
+
+def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Pearson's correlation of centred values."""
+    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
+
+
+def _rho_interval(
+    x: NDArray[np.float64], y: NDArray[np.float64], persons: NDArray[np.int64], resamples: int, seed: int
+) -> Interval:
+    """Percentile bootstrap of the correlation of ranks: whole persons are drawn, from sums kept per person."""
+    _, label = np.unique(persons, return_inverse=True)
+    columns = (np.ones(len(x)), x, y, x * x, y * y, x * y)
+    sums = np.stack([np.bincount(label, weights=column) for column in columns], axis=1)
+    generator = np.random.default_rng(seed)
+    found = []
+    for _ in range(resamples):
+        drawn = np.bincount(generator.integers(0, len(sums), len(sums)), minlength=len(sums))
+        n, sx, sy, sxx, syy, sxy = drawn @ sums
+        spread = (n * sxx - sx * sx) * (n * syy - sy * sy)
+        found.append((n * sxy - sx * sy) / np.sqrt(spread) if spread > 0 else 0.0)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Interval(float(low), float(high))

@@ -1,0 +1,66 @@
+"""What a corruption costs: the same queries with clean and with corrupted images, compared query by query."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.evaluation.uncertainty import PairedComparison, PairedDifference, compare
+from snreid.evaluation.worth import RESAMPLES, Estimate, Worth, estimate, worth
+from snreid.records import Scores
+
+
+@dataclass(frozen=True)
+class CorruptionEffect:
+    """One kind of corruption at one severity, against clean images."""
+
+    kind: str
+    severity: int
+    """1 (mild) to 5 (hard)."""
+    scores: Scores
+    worth: Worth
+    comparison: PairedComparison
+    """Corrupted minus clean: a loss is negative."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What it is worth and the paired differences."""
+        both = {"mAP": self.comparison.mean_ap, "rank1": self.comparison.rank1}
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            **self.worth.to_json(),
+            "difference": {name: _difference(one) for name, one in both.items()},
+        }
+
+
+def corruption_effect(
+    kind: str, severity: int, clean: Scores, corrupted: Scores, persons: NDArray[np.int64]
+) -> CorruptionEffect:
+    """Corrupted against clean images; ``persons`` (V,): whom each valid query shows, drawn as wholes.
+
+    Raises ``ExperimentError`` unless both were scored on the same queries (`uncertainty.py: compare`), at least one of them valid.
+    """
+    paired = compare(corrupted, clean, groups=persons, resamples=RESAMPLES)
+    found = worth(corrupted, persons)
+    assert found is not None  # or compare would have refused
+    return CorruptionEffect(kind, severity, corrupted, found, paired)
+
+
+def mean_drop(clean: Scores, effects: Sequence[CorruptionEffect], persons: NDArray[np.int64]) -> Estimate | None:
+    """The mean corruption drop: what mAP loses on average over ``effects``, each counted once; positive is a loss.
+
+    The drops of one query under all corruptions are averaged first, so the interval holds the queries of a person, and all
+    corruptions of a query, together. None without effects. (Hendrycks and Dietterich's mean corruption error, arXiv 1903.12261,
+    divides by a reference model's errors; there is none here.)
+    """
+    if not effects:
+        return None
+    drops = [clean.average_precision - effect.scores.average_precision for effect in effects]
+    return estimate(np.asarray(np.mean(drops, axis=0)), persons)
+
+
+def _difference(found: PairedDifference) -> dict[str, Any]:
+    bounds = [found.interval.low, found.interval.high]
+    return {"value": found.difference, "interval": bounds, "p_value": found.p_value}
