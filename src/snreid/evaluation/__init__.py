@@ -4,6 +4,7 @@ Knows no model class: features come from this project's networks, from an ONNX f
 """
 
 from snreid.evaluation.camera_pairs import CameraPair, CameraPairs, camera_pairs
+from snreid.evaluation.diagnosis import Diagnosis
 from snreid.evaluation.evaluate import evaluate, score_ranks
 from snreid.evaluation.features import check_values, read_features, remarks, write_features
 from snreid.evaluation.onnx_embedder import OnnxEmbedder
@@ -25,6 +26,7 @@ __all__ = [
     "CameraPair",
     "CameraPairs",
     "CorruptionEffect",
+    "Diagnosis",
     "Estimate",
     "ImageProperties",
     "OnnxEmbedder",

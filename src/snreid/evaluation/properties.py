@@ -113,16 +113,18 @@ def by_property(
 ) -> PropertyBuckets:
     """Scores by quartiles of ``values`` (V,), one per valid query of ``scores``; ``persons`` (V,) whom they show.
 
-    A query that lies on an edge belongs to the lower quartile. A property without two values, and fewer than four queries,
-    come back without buckets and with a remark.
+    NaN: not known; such a query is left out. A query that lies on an edge belongs to the lower quartile. A property without two
+    values, and fewer than four queries, come back without buckets and with a remark.
     """
-    if len(values) < LEAST:
-        remark = f"Only {len(values)} queries have a match and this property: too few to split."
+    known = ~np.isnan(values)
+    sure = values[known]
+    if len(sure) < LEAST:
+        remark = f"Too few to split: {len(sure)} queries have a match and this property."
         return PropertyBuckets(name=name, unit=unit, remark=remark)
-    if values.min() == values.max():
-        remark = f"The same for all {len(values)} queries ({values[0]:,.6g} {unit}): there is nothing to split."
+    if sure.min() == sure.max():
+        remark = f"Nothing to split: the same for all {len(sure):,} queries, {sure[0]:,.6g} {unit}."
         return PropertyBuckets(name=name, unit=unit, remark=remark)
-    place = np.searchsorted(np.quantile(values, QUARTILES), values, side="left")
+    place = np.where(known, np.searchsorted(np.quantile(sure, QUARTILES), values, side="left"), -1)
     buckets = []
     for quarter in range(len(QUARTILES) + 1):
         inside = place == quarter
@@ -130,7 +132,7 @@ def by_property(
         if found is not None:
             buckets.append(Bucket(float(values[inside].min()), float(values[inside].max()), found))
     return PropertyBuckets(
-        name=name, unit=unit, buckets=tuple(buckets), trend=trend(values, scores.average_precision, persons)
+        name=name, unit=unit, buckets=tuple(buckets), trend=trend(sure, scores.average_precision[known], persons[known])
     )
 
 

@@ -1,5 +1,6 @@
 """What a person looks at: the report, its curves and tables, rank lists as pictures. No torch, no plotting library."""
 
+from snreid.figures.diagnosis import DiagnosisPage, render_diagnosis
 from snreid.figures.examples import ChosenQuery, choose_queries
 from snreid.figures.report import Report, render_report, write_report
 from snreid.figures.runs import RunRecord
@@ -9,6 +10,7 @@ from snreid.figures.tiles import RankExample, domains_picture, rank_list_picture
 
 __all__ = [
     "ChosenQuery",
+    "DiagnosisPage",
     "Difference",
     "Domain",
     "RankExample",
@@ -20,6 +22,7 @@ __all__ = [
     "domains_picture",
     "markdown_table",
     "rank_list_picture",
+    "render_diagnosis",
     "render_report",
     "score_table",
     "text_table",

@@ -11,15 +11,20 @@ SIGNS = {RIGHT: "\N{CHECK MARK}", WRONG: "\N{MULTIPLICATION X}", IGNORED: "\N{EN
 """What stands under an image, beside the word."""
 
 
-def examples_section(examples: Sequence[RankExample], *, first: int = 10) -> Html:
-    """Queries with the ``first`` gallery images of each scheme; a verdict is told by colour, line, sign and word."""
+def examples_section(
+    examples: Sequence[RankExample], *, first: int = 10, title: str = "Rank lists", intro: str = ""
+) -> Html:
+    """Queries with the ``first`` gallery images of each scheme; a verdict is told by colour, line, sign and word.
+
+    ``title``: the heading of the part; ``intro``: a sentence before everything else.
+    """
     keys = [tag("span", f"{SIGNS[verdict]} {verdict}", class_=f"key {verdict}") for verdict in SIGNS]
     words = (
         " Ignored: the same person seen by the query's own camera, or a junk image; the metrics skip it."
         " The number under an image is its likeness to the query."
     )
     key = tag("p", *keys, words, class_="caption")
-    return section("Rank lists", key, *(_example(example, first) for example in examples))
+    return section(title, tag("p", intro) if intro else None, key, *(_example(example, first) for example in examples))
 
 
 def _example(example: RankExample, first: int) -> Html:

@@ -1,0 +1,47 @@
+"""Where a model fails on a target: everything that was looked at, as one value."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from snreid.evaluation.camera_pairs import CameraPairs
+from snreid.evaluation.properties import PropertyBuckets
+from snreid.evaluation.robustness import CorruptionEffect
+from snreid.evaluation.worth import Estimate, Worth
+from snreid.records import Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """What a model is worth on a target, and on which part of it how much."""
+
+    target: str
+    metric: str
+    """``cosine`` or ``euclidean``."""
+    scores: Scores
+    """Of all queries against the whole gallery."""
+    worth: Worth
+    """The same, with intervals over persons."""
+    pairs: CameraPairs
+    properties: tuple[PropertyBuckets, ...] = ()
+    """Empty where there were no images to look at."""
+    effects: tuple[CorruptionEffect, ...] = ()
+    """Kind by kind, severities ascending; empty where none was asked for."""
+    drop: Estimate | None = None
+    """Mean corruption drop: mAP lost on average over ``effects``."""
+    notes: tuple[str, ...] = ()
+    """What could not be looked at and why, in sentences for the user."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One object; shares between 0 and 1, intervals of level 0.95 as [low, high]."""
+        found: dict[str, Any] = {
+            "target": self.target,
+            "metric": self.metric,
+            "overall": {**self.worth.to_json(), "without_match": self.scores.skipped_queries},
+            "camera_pairs": [pair.to_json() for pair in self.pairs.pairs],
+            "unknown_camera": {"query": self.pairs.unknown_queries, "gallery": self.pairs.unknown_gallery},
+            "properties": [one.to_json() for one in self.properties],
+            "corruptions": [effect.to_json() for effect in self.effects],
+        }
+        if self.drop is not None:
+            found["mean_corruption_drop"] = self.drop.to_json()
+        return found | {"notes": list(self.notes)}
