@@ -21,7 +21,7 @@ from PIL import Image
 
 from snreid import images
 from snreid.errors import DataError, ExperimentError
-from snreid.images import BadImage, FileImage, examine, read_bad_list, read_image, resize, write_bad_list
+from snreid.images import BadImage, FileImage, examine, read_bad_list, read_image, recompress, resize, write_bad_list
 from snreid.records import Sample
 
 Pixels = NDArray[np.uint8]
@@ -372,3 +372,11 @@ def test_nothing_else_in_the_source_opens_image_files_or_pickled_arrays() -> Non
     source = Path(images.__file__).parent
     texts = {path: path.read_text(encoding="utf-8") for path in source.rglob("*.py")}
     assert not [str(path) for path, text in texts.items() if path.name != "images.py" and forbidden.search(text)]
+
+
+def test_recompressed_pixels_are_those_of_an_encoder_and_a_decoder(picture: Pixels) -> None:
+    wanted = np.asarray(Image.open(io.BytesIO(encoded(picture, "JPEG", quality=30, subsampling="4:2:0")))).astype(int)
+    found = recompress(picture, 30)
+    # Encoders round differently; quality 31 is further away than another encoder is.
+    assert found.dtype == np.uint8 and np.abs(found - wanted).mean() < np.abs(recompress(picture, 31) - wanted).mean()
+    assert not np.array_equal(found, picture) and np.array_equal(recompress(picture, 30), found)

@@ -57,27 +57,30 @@ def diagnose(
     effects: Sequence[CorruptionEffect] = (),
     machine: Machine | None = None,
     console: Console | None = None,
+    notes: Sequence[str] = (),
 ) -> Diagnosis:
     """Everything that embeddings tell, and with ``data`` what their images tell.
 
     ``data``: the images of the rows, in their order; read anew, at their own size. ``scores``: those of these embeddings, where
     they are known. ``effects``: what ``corruption_effects`` found. ``machine``: threads that read, and what to do with an image
-    that cannot be read. Raises ``DataError`` as ``evaluate`` does, and for images that cannot be read (left out of the properties
-    with ``machine.skip_bad``).
+    that cannot be read. ``notes``: what the reader should know besides.
+
+    Raises ``DataError`` as ``evaluate`` does, and for images that cannot be read (left out of the properties with
+    ``machine.skip_bad``).
     """
     scores = scores or evaluate(query, gallery, metric=metric)
     persons = query.persons[scores.query_index]
     overall = worth(scores, persons)
     assert overall is not None  # evaluate gives no scores without a valid query
-    notes: list[str] = []
+    said = list(notes)
     properties: tuple[PropertyBuckets, ...] = ()
     if data is None:
-        notes.append("There are only embeddings: brightness, size and sharpness need images.")
+        said.append("There are only embeddings: brightness, size and sharpness need images.")
     else:
-        properties = _properties(query, gallery, data, scores, machine or Machine(), console, notes)
+        properties = _properties(query, gallery, data, scores, machine or Machine(), console, said)
     pairs = camera_pairs(query, gallery, metric=metric)
     if not (query.cameras != NO_CAMERA).any():
-        notes.append("No camera is known, so there are no camera pairs, and a query is only kept from matching itself.")
+        said.append("No camera is known, so there are no camera pairs, and a query is only kept from matching itself.")
     return Diagnosis(
         target=target,
         metric=metric,
@@ -87,7 +90,7 @@ def diagnose(
         properties=properties,
         effects=tuple(effects),
         drop=mean_drop(scores, effects, persons),
-        notes=tuple(notes),
+        notes=tuple(said),
     )
 
 
@@ -113,7 +116,7 @@ def corruption_effects(
     """
     found = []
     for kind, severity in corruptions:
-        worse = Corrupted(of=target, kind=kind, severity=severity).apply(data)
+        worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
         store = PixelStore(worse.query, *size, workers=machine.workers, memory_gb=machine.memory_gb)
         with counting(console, f"reading {worse.name}") as progress:
             bad = store.open(progress)
@@ -153,6 +156,38 @@ def worst_queries(
     )
 
 
+def looks(
+    target: DataSet, data: ReIDData, index: int, corruptions: Sequence[tuple[Kind, int]]
+) -> tuple[tuple[str, tuple[tuple[str, Sample], ...]], ...]:
+    """What ``corruptions`` (kind, severity) look like on the query at ``index``: for each kind its images with a word, clean first."""
+    found: dict[str, list[tuple[str, Sample]]] = {}
+    for kind, severity in corruptions:
+        row = found.setdefault(kind, [("clean", data.query.samples[index])])
+        worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
+        row.append((f"severity {severity}", worse.query.samples[index]))
+    return tuple((kind, tuple(images)) for kind, images in found.items())
+
+
+def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
+    """Raise ``DataError`` unless anybody's embeddings are those of the images of ``data``, row by row, as far as labels tell."""
+    for found, split, side in ((query, data.query, "query"), (gallery, data.gallery, "gallery")):
+        came = ""
+        if len(found.persons) != len(split):
+            came = f"{len(found.persons)} {side} rows for {len(split)} images"
+        elif not np.array_equal(found.persons, split.persons) or not np.array_equal(found.cameras, split.cameras):
+            rows = (found.persons != split.persons) | (found.cameras != split.cameras)
+            came = (
+                f"other labels in {int(rows.sum())} {side} rows, the first of them row {int(np.flatnonzero(rows)[0])}"
+            )
+        if came:
+            raise DataError(
+                f"Embeddings that are diagnosed with images have the rows of {data.name}: every image once, in its order",
+                came=came,
+                repair="leave --target out (camera pairs need no images), or write the rows in that order: query and gallery of "
+                "the data set's read()",
+            )
+
+
 def _properties(
     query: Features,
     gallery: Features,
@@ -182,7 +217,7 @@ def _properties(
         ("brightness", "mean luma, 0 to 255"): column(mine, "brightness"),
         ("size", "pixels"): column(mine, "size"),
         ("sharpness", "variance of the Laplacian"): column(mine, "sharpness"),
-        ("brightness gap", "levels of mean luma between the query and its matches"): _gaps(
+        ("brightness gap", "levels of luma between query and matches"): _gaps(
             column(mine, "brightness"), [others[positions] for positions in matches]
         ),
     }
@@ -211,7 +246,8 @@ def _measured(
             if progress is not None:
                 progress(len(found), len(samples))
     if bad:
-        list_bad(tuple(bad.values()), len(samples), machine.out, skip=machine.skip_bad)
+        count = len({sample.image.name for sample in samples})
+        list_bad(tuple(bad.values()), count, machine.out, skip=machine.skip_bad)
     return found
 
 
@@ -222,24 +258,3 @@ def _look(bad: dict[str, BadImage], sample: Sample) -> ImageProperties | None:
         named = sample.image.name
         bad[named] = BadImage(named, (error.came or str(error)).removeprefix(f"{named}: "))
         return None
-
-
-def rows_of(query: Features, gallery: Features, data: ReIDData) -> ReIDData:
-    """``data``, once it is sure that anybody's embeddings are those of its images, row by row.
-
-    Raises ``DataError`` where counts, persons or cameras differ.
-    """
-    for features_, split, side in ((query, data.query, "query"), (gallery, data.gallery, "gallery")):
-        for mine, theirs, what in (
-            (features_.persons, split.persons, "persons"),
-            (features_.cameras, split.cameras, "cameras"),
-        ):
-            if not np.array_equal(mine, theirs):
-                came = f"{len(mine)} and {len(theirs)} rows" if len(mine) != len(theirs) else f"other {what}"
-                raise DataError(
-                    f"embeddings that are diagnosed with the images of {data.name} have one row per image, in the order of the data "
-                    "set (by name, as snreid reads it)",
-                    came=f"{side}: {came}",
-                    repair="leave --target out (camera pairs need no images), or write the rows in that order",
-                )
-    return data

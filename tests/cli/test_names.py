@@ -12,6 +12,7 @@ from snreid.datasets import (
     CUHK03,
     AllImages,
     Columns,
+    Corrupted,
     DrawnPedestrians,
     FolderTree,
     Labels,
@@ -190,6 +191,11 @@ def test_two_folders_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
     [
         ("market1501@all", AllImages(of=Market1501())),
         ("noon:train_persons=6@all", AllImages(of=DrawnPedestrians(domain="noon", train_persons=6))),
+        ("market1501@dark-3", Corrupted(of=Market1501(), corruption="dark", severity=3)),
+        (
+            "noon:train_persons=6@low-resolution-5-both",
+            Corrupted(of=DrawnPedestrians(train_persons=6), corruption="low-resolution", severity=5, side="both"),
+        ),
         ("noon@all@all", AllImages(of=AllImages(of=DrawnPedestrians()))),
         ("folder:path=a@b,pattern={person}.png@all", AllImages(of=FolderTree(path="a@b", pattern="{person}.png"))),
         ("a@b.csv:columns.person=id@all", AllImages(of=Table(path="a@b.csv", columns=Columns(person="id")))),
@@ -200,7 +206,7 @@ def test_two_folders_of_one_name_get_names_of_their_own(tmp_path: Path) -> None:
 def test_behind_an_at_stands_what_is_done_with_the_data_set(text: str, expected: DataSet) -> None:
     assert dataset_named(text) == expected
     assert from_json(DataSet, to_json(expected)) == expected
-    assert set(known_wrappers()) >= {"all"}
+    assert set(known_wrappers()) >= {"all", "dark-1", "jpeg-5-gallery"}
 
 
 def test_a_folder_whose_own_name_has_an_at_is_that_folder(tmp_path: Path) -> None:
@@ -216,6 +222,8 @@ def test_a_folder_whose_own_name_has_an_at_is_that_folder(tmp_path: Path) -> Non
         ("market1501@al", "did you mean 'market1501@all'?"),
         ("noon@all:train_persons=6", "did you mean 'noon:train_persons=6@all'?"),
         ("noon@nothing-like-it", "leave it out"),
+        ("noon@drak-3", "did you mean 'noon@dark-3'?"),
+        ("noon@dark-6", "SEVERITY 1 to 5"),
         ("markt1501@all", "did you mean 'market1501'?"),
         ("@all", "'@all'"),
     ],

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "adapt": ("snreid.cli.adapt", "adapt a run to a target by its images, without its labels"),
     "evaluate": ("snreid.cli.evaluate", "score a run, an ONNX file or anybody's embeddings on targets"),
     "compare": ("snreid.cli.compare", "paired test between two runs on one target"),
+    "diagnose": ("snreid.cli.diagnose", "where it fails: camera pairs, kinds of images, corruptions, worst queries"),
     "study": (
         "snreid.cli.study",
         "train and score several recipes with several seeds, and write table, report and record",

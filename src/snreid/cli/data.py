@@ -191,11 +191,11 @@ def _crop_sysu(words: list[str]) -> int:
 
 def _list(words: list[str]) -> int:
     request = tyro.cli(List, args=words, prog="snreid data list")
-    from snreid.cli.names import HELP, known_names, known_wrappers
+    from snreid.cli.names import HELP, known_names, known_wrappers, wrapper_forms
 
     names, wrappers = known_names(), known_wrappers()
     if request.json:
         print(json.dumps({"names": names, "wrappers": wrappers, "help": HELP}))
     else:
-        print(f"{HELP}\nnames: {', '.join(names)}\nbehind an @: {', '.join(wrappers)}")
+        print(f"{HELP}\nnames: {', '.join(names)}\nbehind an @: {wrapper_forms()}")
     return 0

@@ -5,6 +5,8 @@ import json
 import typing
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ from snreid.values import from_json
 
 if TYPE_CHECKING:
     from snreid.datasets import MarketFormat
+    from snreid.datasets.corrupted import Side
+    from snreid.datasets.corruptions import Kind
 
 HELP = """\
 a data set is named by one of
@@ -32,7 +36,9 @@ tables and folders are looked for here and in the data folder (--root); options 
   noon:train_persons=60,test_persons=30   cuhk03:images=my/images   DIR:name=shop
   TABLE.csv:labels.role=test,columns.person=id   folder:path=DIR,pattern=...,labels.role=test,labels.cameras=false
 and behind all of that, an @ and what is done with it:
-  market1501@all, noon:train_persons=60@all      train on all its images, those of its test split too"""
+  market1501@all, noon:train_persons=60@all      train on all its images, those of its test split too
+  market1501@dark-3, night@jpeg-5-both           its query images made worse (-gallery, -both: others) by dark, blur,
+                                                 low-resolution, jpeg or colour-cast, severity 1 to 5"""
 
 _FOLDERS = ("bounding_box_train", "query")
 """Either makes a folder one in Market-1501's format; reading says which others are missing."""
@@ -83,14 +89,33 @@ def _known() -> dict[str, DataSet]:
 
 def _wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
     """What may stand behind an ``@``, and what it makes of the data set before it."""
-    from snreid.datasets import AllImages
+    from snreid.datasets import KINDS, SEVERITIES, AllImages
 
-    return {"all": lambda inner: AllImages(of=inner)}
+    found: dict[str, Callable[[DataSet], DataSet]] = {"all": lambda inner: AllImages(of=inner)}
+    for kind, severity in product(KINDS, SEVERITIES):
+        found[f"{kind}-{severity}"] = partial(_worse, kind, severity, "query")
+        found[f"{kind}-{severity}-gallery"] = partial(_worse, kind, severity, "gallery")
+        found[f"{kind}-{severity}-both"] = partial(_worse, kind, severity, "both")
+    return found
+
+
+def _worse(kind: "Kind", severity: int, side: "Side", inner: DataSet) -> DataSet:
+    from snreid.datasets import Corrupted
+
+    return Corrupted(of=inner, corruption=kind, severity=severity, side=side)
 
 
 def known_wrappers() -> tuple[str, ...]:
     """Every word that may stand behind an ``@``."""
     return tuple(_wrappers())
+
+
+def wrapper_forms() -> str:
+    """The same in a few words: corruptions by their form."""
+    from snreid.datasets import KINDS
+
+    plain = [word for word in _wrappers() if not word.startswith(KINDS)]
+    return f"{', '.join(plain)}, KIND-SEVERITY (KIND {', '.join(KINDS)}; SEVERITY 1 to 5; -gallery or -both behind it)"
 
 
 def known_names() -> tuple[str, ...]:
@@ -155,7 +180,7 @@ def _no_name(text: str, root: Path) -> ExperimentError:
         close = difflib.get_close_matches(word, known_wrappers(), n=1)
         right = ":".join(filter(None, (inner, options))) + f"@{close[0]}" if close else ""
         return ExperimentError(
-            f"What is done with a data set is said behind an @ at the end: {', '.join(known_wrappers())}",
+            f"What is done with a data set is said behind an @ at the end: {wrapper_forms()}",
             came=repr(text),
             repair=f"did you mean {right!r}?" if close else "leave it out, or see snreid data list",
         )

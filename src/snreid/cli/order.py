@@ -18,6 +18,9 @@ _VALUES: dict[str, float] = {
     **dict.fromkeys(_LISTS, math.inf),
     **dict.fromkeys(
         ("--json", "--no-json", "--evaluate", "--no-evaluate", "--skip-bad", "--no-skip-bad", "-h", "--help"), 0
+    **dict.fromkeys((*_LISTS, "--corruptions", "--severity"), math.inf),
+    **dict.fromkeys(
+        ("--json", "--no-json", "--skip-bad", "--no-skip-bad", "--images", "--no-images", "-h", "--help"), 0
     ),
     **dict.fromkeys(("--mean", "--std"), 3),
 }

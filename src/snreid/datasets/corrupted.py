@@ -7,7 +7,7 @@ on clean and corrupted images can be compared query by query, and a query is sti
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from snreid.datasets.corruptions import Kind, check_kind, corrupt
 from snreid.errors import ExperimentError
 from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split
 
-SIDES = ("query", "gallery", "both")
+Side = Literal["query", "gallery", "both"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class CorruptedImage:
     kind: Kind
     severity: int
     key: str
-    """What noise and cast are drawn from: the image's name without what all names of its data set begin with, so that a data
-    set that was moved gives the same pixels."""
+    """What noise and cast are drawn from: the image's name without the folder that all test images lie in, so that a data set
+    that was moved gives the same pixels."""
 
     @property
     def name(self) -> str:
@@ -45,31 +45,34 @@ class Corrupted(DataSet):
     """A data set whose test images are corrupted (kinds and formulas: `corruptions.py`). Its training images stay as they are.
 
     >>> from snreid import Corrupted, Market1501
-    >>> Corrupted(of=Market1501(), kind="dark", severity=3).name
+    >>> Corrupted(of=Market1501(), corruption="dark", severity=3).name
     'market1501@dark-3'
     """
 
     of: DataSet
-    kind: Kind
+    corruption: Kind
+    """What is done to its images. (Not called ``kind``: a value's class has that name in JSON.)"""
     severity: int = 3
     """1 (mild) to 5 (hard)."""
-    side: Literal["query", "gallery", "both"] = "query"
+    side: Side = "query"
     """Which images: by default the queries only, a bad camera that asks a gallery of good ones. Every score then has the same
     gallery, and only the queries have to be embedded again."""
 
     def __post_init__(self) -> None:
         """Refuse what is not known."""
-        check_kind(self.kind, self.severity)
-        if self.side not in SIDES:
+        check_kind(self.corruption, self.severity)
+        if self.side not in get_args(Side):
             raise ExperimentError(
-                f"a corruption acts on one of {', '.join(SIDES)}", came=repr(self.side), repair="choose one of them"
+                f"a corruption acts on one of {', '.join(get_args(Side))}",
+                came=repr(self.side),
+                repair="choose one of them",
             )
 
     @property
     def name(self) -> str:
         """Such as ``market1501@dark-3``, and ``market1501@dark-3-both`` where the side is not the usual one."""
         side = "" if self.side == "query" else f"-{self.side}"
-        return f"{self.of.name}@{self.kind}-{self.severity}{side}"
+        return f"{self.of.name}@{self.corruption}-{self.severity}{side}"
 
     @property
     def collection(self) -> str:
@@ -93,15 +96,14 @@ class Corrupted(DataSet):
     def apply(self, data: ReIDData) -> ReIDData:
         """The same for samples of the data set that were read already (less those that could not be, for example)."""
         names = [sample.image.name for split in (data.query, data.gallery) for sample in split.samples]
-        begin = len(os.path.commonprefix(names))  # noqa: RUF071  (no path is made of it)
+        common = os.path.commonprefix(names)  # noqa: RUF071  (no path is made of it)
+        begin = 1 + max(common.rfind("/"), common.rfind("\\"))
 
         def corrupted(split: Split, side: str) -> Split:
             """One side, if it is meant."""
             return self._corrupted(split, begin) if self.side in (side, "both") else split
 
-        note = (
-            f"{'query and gallery' if self.side == 'both' else self.side} images: {self.kind}, severity {self.severity}"
-        )
+        note = f"{'query and gallery' if self.side == 'both' else self.side} images: {self.corruption}, severity {self.severity}"
         return replace(
             data,
             name=self.name,
@@ -113,7 +115,7 @@ class Corrupted(DataSet):
     def _corrupted(self, split: Split, begin: int) -> Split:
         def worse(sample: Sample) -> Sample:
             """The sample with its image corrupted."""
-            image = CorruptedImage(sample.image, self.kind, self.severity, sample.image.name[begin:])
+            image = CorruptedImage(sample.image, self.corruption, self.severity, sample.image.name[begin:])
             return replace(sample, image=image)
 
         return Split(tuple(worse(sample) for sample in split.samples))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from snreid.evaluation import CameraPair, CorruptionEffect, Diagnosis, Estimate, PropertyBuckets, Worth
 from snreid.figures.curves import interval_figure
-from snreid.figures.markup import Html, join, tag
+from snreid.figures.markup import Html, tag
 from snreid.figures.page import described, document, picture, plain_table, row, scrolling, section
 from snreid.figures.rank_lists import examples_section
 from snreid.figures.results import RANGE, SPACE, signed
@@ -23,12 +23,12 @@ TERMS = {
     "mAP": "Mean average precision: 100 % when, for every query, all images of the right person stand before all others.",
     "rank-1": "The share of queries whose very first gallery image shows the right person.",
     "Interval": "95 %: how far a value may move by the luck of who was photographed. Whole persons are drawn, because the queries of one "
-    "person are not independent. It does not cover the luck of training, nor that a page with many numbers has a few extreme ones by chance.",
+    "person are not independent. It covers neither the luck of training nor that of many numbers, a few of which are extreme by chance.",
     "Camera pair": "Queries of one camera ask a gallery of which only one other camera's images are left. Its gallery is smaller than the "
     "whole one, so its mAP may lie above or below the overall mAP; compare pairs with each other.",
     "Quarter": "Queries sorted by a property of their image and split into four groups of like size; equal values stay together.",
     "rho and p": "Spearman's rank correlation of the property and average precision: 0 none, 1 the larger the better. p: how often chance "
-    "alone gives as much, when the sign of each person's share is random. A correlation is no cause: dark images may be those of one camera.",
+    "alone gives as much, when the sign of each person's share is random. It is no cause: dark images may be those of one camera.",
     "Corruption": "The queries' images are made worse by a formula, the gallery stays as it is; the same queries are compared.",
 }
 
@@ -42,6 +42,8 @@ class DiagnosisPage:
     """Whose embeddings they are, in words: a run's folder, or a file."""
     trained_on: str = ""
     """What the model was trained on, where it is known."""
+    seen: bool | None = None
+    """Whether it was trained on other people of the target's cameras; None: not known."""
     corrupted: tuple[tuple[str, tuple[tuple[str, Sample], ...]], ...] = ()
     """(kind, images of one query with a word each): what the corruptions look like."""
     worst: tuple[RankExample, ...] = ()
@@ -56,7 +58,8 @@ def render_diagnosis(page: DiagnosisPage) -> str:
     facts = {
         "Model": page.model,
         "Trained on": page.trained_on,
-        "Target": found.target,
+        "Target": found.target
+        + {True: " (cameras seen in training, other people)", False: " (cameras never seen)", None: ""}[page.seen],
         "Compared by": found.metric,
     }
     sections = {
@@ -141,8 +144,8 @@ def _pairs_section(found: Diagnosis) -> Html:
         )
     caption = (
         "Rows: the camera that asks; columns: the only camera whose gallery images are left. In a cell mAP, its 95 % interval, rank-1, and "
-        "the queries that have a match there, of all queries of the camera. The darker, the higher the mAP. A camera has no matches with itself "
-        f"by the rule.{left}"
+        "the queries that have a match there, of all queries of the camera. Darker: higher mAP. A camera has no match with itself, by "
+        f"the rule.{left}"
     )
     return section("Camera pairs", scrolling(_matrix(pairs), "Camera pairs"), tag("p", caption, class_="caption"))
 
@@ -150,7 +153,9 @@ def _pairs_section(found: Diagnosis) -> Html:
 def _matrix(pairs: Sequence[CameraPair]) -> Html:
     there = list(dict.fromkeys(pair.gallery_camera for pair in pairs))
     images = {pair.gallery_camera: pair.gallery for pair in pairs}
-    heads = [tag("th", f"in {camera}", tag("small", f"{images[camera]:,} images"), scope="col") for camera in there]
+    heads = [
+        tag("th", f"in camera {camera}", tag("small", f"{images[camera]:,} images"), scope="col") for camera in there
+    ]
     values = [pair.worth.mean_ap.value for pair in pairs if pair.worth is not None]
     rows = []
     for start in range(0, len(pairs), len(there)):
@@ -158,7 +163,10 @@ def _matrix(pairs: Sequence[CameraPair]) -> Html:
         head = tag("th", f"camera {line[0].query_camera}", scope="row")
         rows.append(tag("tr", head, *(_pair_cell(pair, min(values), max(values)) for pair in line)))
     return tag(
-        "table", tag("thead", tag("tr", tag("th", "asks", scope="col"), *heads)), tag("tbody", *rows), class_="heat"
+        "table",
+        tag("thead", tag("tr", tag("th", "Queries of", scope="col"), *heads)),
+        tag("tbody", *rows),
+        class_="heat",
     )
 
 
@@ -185,7 +193,7 @@ def _properties_section(properties: Sequence[PropertyBuckets]) -> Html:
             continue
         lines = [(_range(b.low, b.high), 2, b.worth.mean_ap.value, b.worth.mean_ap.interval) for b in one.buckets]
         drawing = interval_figure(f"mAP by {one.name}", [(one.unit, lines)])
-        words = tag("p", signed(_trend_text(one)), class_="trend") if one.trend is not None else None
+        words = tag("p", _trend_text(one), class_="trend") if one.trend is not None else None
         panels.append(tag("figure", tag("figcaption", one.name.capitalize()), drawing, words))
         rows += [row(one.name, [_range(b.low, b.high), *_worth_cells(b.worth)]) for b in one.buckets]
     remarks = [tag("li", tag("b", one.name.capitalize()), f": {one.remark}") for one in properties if one.remark]
@@ -291,9 +299,10 @@ def _trend_text(one: PropertyBuckets) -> str:
     if one.trend is None:
         return ""
     low, high = one.trend.interval.low, one.trend.interval.high
-    return f"rho = {one.trend.rho:+.2f} [{low:+.2f}, {high:+.2f}], {p_text(one.trend.p_value)}"
+    return signed(f"rho = {one.trend.rho:+.2f} [{low:+.2f}, {high:+.2f}]") + f", {p_text(one.trend.p_value)}"
 
 
 def _pair_text(pair: CameraPair) -> str:
     assert pair.worth is not None
-    return f"{pair.query_camera} asking {pair.gallery_camera} (mAP{SPACE}{_estimate(pair.worth.mean_ap)}, {pair.worth.queries:,} queries)"
+    value = f"mAP{SPACE}{_estimate(pair.worth.mean_ap)}, {pair.worth.queries:,} queries"
+    return f"camera {pair.query_camera} asking camera {pair.gallery_camera} ({value})"

@@ -1,0 +1,320 @@
+"""``snreid diagnose``: where a run, or anybody's embeddings, fail on a target."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from snreid.cli.machine import MachineFlags, out_folder
+from snreid.cli.order import is_run_folder, misplaced, names_first
+
+if TYPE_CHECKING:
+    from snreid.cli.session import Session
+    from snreid.evaluation import Diagnosis, Estimate
+    from snreid.figures import DiagnosisPage, RankExample
+    from snreid.loading import PixelCache
+    from snreid.records import DataSet, Features, ReIDData, Sample
+    from snreid.runs import Run
+
+_Kind = Literal["dark", "blur", "low-resolution", "jpeg", "colour-cast"]
+_ALL: tuple[_Kind, ...] = ("dark", "blur", "low-resolution", "jpeg", "colour-cast")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flags(MachineFlags):
+    out: Annotated[Path | None, out_folder("diagnosis in the run's folder; runs/diagnosis-FILE for --features")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Where a model fails: per camera pair, by brightness, size and sharpness, under corruptions; and its worst queries.
+
+    Writes TARGET.html and TARGET.json into one folder. Embeddings of anybody (--features) are diagnosed by camera pair alone, and by
+    their images too where --target names the data set whose rows they are. Intervals are 95 % over persons.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(help="folder of a finished run")] = None
+    target: Annotated[
+        tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to look at, e.g. market1501 night")
+    ] = ()
+    features: Annotated[Path | None, tyro.conf.arg(help="npz of embeddings, as snreid evaluate takes it")] = None
+    corruptions: Annotated[
+        tuple[_Kind, ...], tyro.conf.arg(help="what is done to the query images; the flag without a word: nothing")
+    ] = _ALL
+    severity: Annotated[tuple[int, ...], tyro.conf.arg(help="1 (mild) to 5 (hard)")] = (1, 3, 5)
+    worst: Annotated[int, tyro.conf.arg(help="queries with the lowest average precision that the page shows")] = 6
+    images: Annotated[bool, tyro.conf.arg(help="show images in the page; --no-images: nobody can be recognized")] = True
+    metric: Annotated[
+        Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
+    ] = None
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Diagnoses, prints, writes."""
+    words = names_first(arguments, is_run_folder, 1)
+    request = tyro.cli(Request, args=words, prog="snreid diagnose")
+    _check(request, words)
+    found = _from_features(request) if request.features else _from_run(request)
+    if request.json and found:
+        objects = [one.to_json() for one in found]
+        print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
+    elif found:
+        console = Console()
+        wide = Console(width=max(console.width, 120))  # narrower, and numbers would be cut off
+        for one in found:
+            _show(one, wide)
+    return 0
+
+
+def _check(request: Request, words: Sequence[str]) -> None:
+    from snreid.datasets.corruptions import check_kind
+    from snreid.errors import ExperimentError
+
+    if request.run is None and request.features is None and request.target:
+        raise misplaced("diagnose", words, ("runs/snr-noon-0",), "a run's folder (or --features FILE.npz)")
+    if (request.run is None) == (request.features is None):
+        raise ExperimentError(
+            "Give one thing to diagnose: a run's folder or --features FILE.npz",
+            came="nothing" if request.run is None else "both",
+            repair="for example: snreid diagnose runs/snr-noon-0 --target night",
+        )
+    if request.run is not None and not request.target:
+        raise ExperimentError(
+            "A diagnosis of a run needs a target", came="none", repair="name one: --target market1501"
+        )
+    if request.features is not None and len(request.target) > 1:
+        raise ExperimentError(
+            "Embeddings in a file are the rows of one data set", came=" ".join(request.target), repair="name one"
+        )
+    if request.worst < 0:
+        raise ExperimentError("So many worst queries are shown: 0 or more", came=str(request.worst), repair="give 6")
+    for severity in request.severity or (0,):
+        check_kind(_ALL[0], severity)
+    if request.machine.out is not None and (request.machine.out / "experiment.json").exists():
+        raise ExperimentError(
+            "--out is a folder for pages, and that of a run is none",
+            came=str(request.machine.out),
+            repair="name another folder; without --out it is the folder diagnosis in the run's",
+        )
+
+
+def _from_features(request: Request) -> list["Diagnosis"]:
+    from snreid.cli.session import machine
+    from snreid.diagnosis import diagnose, require_rows
+    from snreid.evaluation import read_features, remarks
+    from snreid.figures import DiagnosisPage
+
+    assert request.features is not None
+    query, gallery = read_features(request.features)
+    console = Console(stderr=True)
+    for remark in remarks(query):
+        console.out(remark, highlight=False)
+    own = machine(request.machine, request.machine.out or Path("runs") / f"diagnosis-{request.features.stem}")
+    data = _targets(request)[0][1] if request.target else None
+    if data is not None:
+        require_rows(query, gallery, data)
+    name = request.features.stem if data is None else data.name
+    found = diagnose(
+        query, gallery, target=name, metric=request.metric or "cosine", data=data, machine=own, console=console
+    )
+    page = DiagnosisPage(
+        diagnosis=found,
+        model=f"embeddings in {request.features.name}",
+        worst=_worst(request, found, query, gallery, data),
+        made=_made(),
+    )
+    _write(page, own.out, console)
+    return [found]
+
+
+def _from_run(request: Request) -> list["Diagnosis"]:
+    from snreid.cli.session import session
+    from snreid.loading import PixelCache
+    from snreid.runs import open_run
+
+    assert request.run is not None
+    run = open_run(request.run)
+    targets = _targets(request)
+    found = []
+    with session(request.machine) as opened:
+        pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)
+        for target, data in targets:
+            found += _of_run(request, run, target, data, opened, pixels)
+    return found
+
+
+def _targets(request: Request) -> list[tuple["DataSet", "ReIDData"]]:
+    from snreid.cli.names import dataset_named
+    from snreid.results import read_targets
+
+    named = [dataset_named(name, request.machine.root) for name in request.target]
+    return list(zip(named, read_targets(named, request.machine.root), strict=True))
+
+
+def _of_run(
+    request: Request, run: "Run", target: "DataSet", data: "ReIDData", opened: "Session", pixels: "PixelCache"
+) -> list["Diagnosis"]:
+    """The diagnosis of one target, written; nothing in all processes but the first."""
+    from snreid.cli.session import machine
+    from snreid.diagnosis import corruption_effects, diagnose
+    from snreid.figures import DiagnosisPage
+    from snreid.results import score
+    from snreid.targets import embed_target
+
+    assert request.run is not None
+    own = machine(request.machine, request.machine.out or request.run / "diagnosis")
+    embedder = run.embedder(device=str(opened.group.device), bf16=own.bf16)
+    size = embedder.input.height, embedder.input.width
+    metric = request.metric or run.experiment.metric
+    embedded = embed_target(embedder, size, data, own, group=opened.group, console=opened.console, pixels=pixels)
+    scores = score(embedded, metric, opened.group).scores
+    effects = corruption_effects(
+        embedder,
+        size,
+        target,
+        embedded.used,
+        embedded.gallery,
+        scores,
+        _wanted(request),
+        own,
+        metric=metric,
+        group=opened.group,
+        console=opened.console,
+    )
+    if not opened.group.first:
+        return []
+    found = diagnose(
+        embedded.query, embedded.gallery, target=data.name, metric=metric, data=embedded.used, scores=scores,
+        effects=effects, machine=own, console=opened.console, notes=_notes(embedded.left_out),
+    )  # fmt: skip
+    page = DiagnosisPage(
+        diagnosis=found,
+        model=run.name,
+        trained_on=", ".join(source.name for source in run.experiment.sources),
+        seen=target.collection in {source.collection for source in run.experiment.sources},
+        made=_made(),
+        corrupted=_looks(request, found, target, embedded.used),
+        worst=_worst(request, found, embedded.query, embedded.gallery, embedded.used),
+    )
+    _write(page, own.out, opened.console)
+    return [found]
+
+
+def _wanted(request: Request) -> list[tuple[_Kind, int]]:
+    """Each corruption once, kind by kind, severities ascending."""
+    return [(kind, severity) for kind in dict.fromkeys(request.corruptions) for severity in sorted({*request.severity})]
+
+
+def _notes(left_out: Sequence[str]) -> list[str]:
+    return [f"{len(left_out)} images could not be read and were left out of everything."] if left_out else []
+
+
+def _made() -> str:
+    import time
+
+    from snreid import __version__
+
+    return f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}"
+
+
+def _worst(
+    request: Request, found: "Diagnosis", query: "Features", gallery: "Features", data: "ReIDData | None"
+) -> tuple["RankExample", ...]:
+    from snreid.diagnosis import worst_queries
+
+    if data is None or not request.images or not request.worst:
+        return ()
+    return worst_queries(query, gallery, data, found.scores, count=request.worst, metric=found.metric)
+
+
+def _looks(
+    request: Request, found: "Diagnosis", target: "DataSet", data: "ReIDData"
+) -> tuple[tuple[str, tuple[tuple[str, "Sample"], ...]], ...]:
+    """What each corruption looks like, on the first query that has a match."""
+    from snreid.diagnosis import looks
+
+    if not request.images:
+        return ()
+    return looks(target, data, int(found.scores.query_index[0]), _wanted(request))
+
+
+def _write(page: "DiagnosisPage", out: Path, console: Console) -> None:
+    from snreid.datasets import require_name
+    from snreid.figures import render_diagnosis
+    from snreid.figures.page import write_page
+
+    target = page.diagnosis.target
+    require_name(target)
+    text = render_diagnosis(page)
+    write_page(out / f"{target}.json", json.dumps(page.diagnosis.to_json(), indent=1) + "\n")
+    console.out(f"Page: {write_page(out / f'{target}.html', text)}", highlight=False)
+
+
+def _show(found: "Diagnosis", console: Console) -> None:
+    """The same numbers as text."""
+    from snreid.figures.diagnosis import findings
+
+    console.out(f"{found.target}", highlight=False)
+    for head, rest in findings(found):
+        console.print(f"  {head}{rest}", highlight=False, markup=False, soft_wrap=True)
+    for note in found.notes:
+        console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
+    for table in (_pairs_table(found), _properties_table(found), _corruptions_table(found)):
+        if table is not None:
+            console.print(table)
+
+
+def _pairs_table(found: "Diagnosis") -> Table | None:
+    if not found.pairs.scored:
+        return None
+    there = list(dict.fromkeys(pair.gallery_camera for pair in found.pairs.pairs))
+    table = _table(
+        "mAP of query camera (row) in gallery camera (column), queries with a match", "camera", *map(str, there)
+    )
+    for start in range(0, len(found.pairs.pairs), len(there)):
+        line = found.pairs.pairs[start : start + len(there)]
+        cells = ["" if p.worth is None else f"{100 * p.worth.mean_ap.value:.1f} ({p.worth.queries})" for p in line]
+        table.add_row(str(line[0].query_camera), *cells)
+    return table
+
+
+def _properties_table(found: "Diagnosis") -> Table | None:
+    table = _table("by quarters of what the query image is like", "property", "from", "to", "queries", "mAP", "rank-1")
+    for one in found.properties:
+        for bucket in one.buckets:
+            worth = bucket.worth
+            bounds = f"{bucket.low:,.1f}", f"{bucket.high:,.1f}"
+            table.add_row(one.name, *bounds, str(worth.queries), _text(worth.mean_ap), _text(worth.rank1))
+    return table if table.row_count else None
+
+
+def _corruptions_table(found: "Diagnosis") -> Table | None:
+    if not found.effects:
+        return None
+    table = _table("corrupted queries against clean ones", "corruption", "severity", "mAP", "difference", "rank-1")
+    for effect in found.effects:
+        change = effect.comparison.mean_ap
+        low, high = 100 * change.interval.low, 100 * change.interval.high
+        words = rf"{100 * change.difference:+.1f} \[{low:+.1f}, {high:+.1f}]"
+        worth = effect.worth
+        table.add_row(effect.kind, str(effect.severity), _text(worth.mean_ap), words, _text(worth.rank1))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number == 0 else "right")
+    return table
+
+
+def _text(found: "Estimate") -> str:
+    low, high = 100 * found.interval.low, 100 * found.interval.high
+    return rf"{100 * found.value:.1f} \[{low:.1f}, {high:.1f}]"
