@@ -151,3 +151,8 @@ def read_html(text: str) -> Node:
     reader.close()
     assert reader.open == [reader.root], f"never closed: {[node.name for node in reader.open[1:]]}"
     return reader.root
+
+
+def every(node: Node) -> list[Node]:
+    """The element and all below it."""
+    return [node, *(n for child in node.children if isinstance(child, Node) for n in every(child))]

@@ -10,7 +10,7 @@ from snreid.datasets import CorruptedImage, corrupt
 from snreid.diagnosis import corruption_effects, diagnose, looks, require_rows, worst_queries
 from snreid.embedding import features
 from snreid.errors import DataError, DivergenceError
-from snreid.evaluation import by_property, camera_pairs, evaluate, measure, mean_drop, worth
+from snreid.evaluation import by_property, camera_pairs, evaluate, mean_drop, measure, worth
 from snreid.loading import PixelStore
 from snreid.records import Features, ReIDData, Split
 from snreid.transforms import StoredImages

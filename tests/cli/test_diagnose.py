@@ -50,7 +50,9 @@ def test_a_run_is_diagnosed_and_its_corruptions_are_those_of_evaluate(
 def test_by_default_it_lies_in_the_run_and_tables_are_printed(pair: tuple[Path, Path], capsys: Captured) -> None:
     assert main(["-t", TARGET, str(pair[0]), "--corruptions", "--no-images", *QUIET]) == 0
     streams = capsys.readouterr()
-    assert "mAP of query camera" in streams.out and "brightness" in streams.out and "corrupted queries" not in streams.out
+    assert (
+        "mAP of query camera" in streams.out and "brightness" in streams.out and "corrupted queries" not in streams.out
+    )
     assert str(pair[0] / "diagnosis" / "dusk.html") in streams.err
     page = (pair[0] / "diagnosis" / "dusk.html").read_text()
     assert "<img" not in page and "Camera pairs" in page
@@ -72,12 +74,16 @@ def test_embeddings_of_anybody_have_camera_pairs_and_with_a_target_images_too(
     assert both["properties"][0]["buckets"]
     assert "Worst queries" in (tmp_path / "with" / "dusk.html").read_text()
     with pytest.raises(DataError, match="rows of noon"):
-        main(["--features", "mine.npz", "-t", TARGET.replace("dusk", "noon").replace("test_persons=4", "test_persons=5")])
+        main(
+            ["--features", "mine.npz", "-t", TARGET.replace("dusk", "noon").replace("test_persons=4", "test_persons=5")]
+        )
 
 
 def test_embeddings_without_cameras_are_diagnosed(tmp_path: Path, capsys: Captured) -> None:
     query, gallery = mean_colours(dataset_named(TARGET).read(Path()))
-    blind = [Features(one.embeddings, one.persons, np.full(len(one.persons), -1), one.names) for one in (query, gallery)]
+    blind = [
+        Features(one.embeddings, one.persons, np.full(len(one.persons), -1), one.names) for one in (query, gallery)
+    ]
     write_features(tmp_path / "mine.npz", *blind)
     assert main(["--features", str(tmp_path / "mine.npz"), "--out", str(tmp_path / "out")]) == 0
     assert "No camera is known" in capsys.readouterr().out

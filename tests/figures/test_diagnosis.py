@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_report import CHROMIUM, PROBE, browse, every
 
-from report_samples import HOSTILE, Node, rank_list, read_html, split
+from browser import CHROMIUM, PROBE, browse
+from report_samples import HOSTILE, Node, every, rank_list, read_html, split
 from snreid.evaluation import Diagnosis, by_property, camera_pairs, corruption_effect, evaluate, mean_drop, worth
 from snreid.figures import DiagnosisPage, RankExample, render_diagnosis
 from snreid.figures.diagnosis import findings
 from snreid.records import Features, Scores
 
 
-def make_diagnosis(*, cameras: int = 4, target: str = "evening street") -> Diagnosis:
+def make_diagnosis(*, target: str = "evening street") -> Diagnosis:
     """Twenty people whose embeddings tell them apart so so; the last camera sees nobody twice."""
     draws = np.random.default_rng(1)
     centres = draws.normal(size=(21, 8))
@@ -25,7 +25,7 @@ def make_diagnosis(*, cameras: int = 4, target: str = "evening street") -> Diagn
     def draw(count: int) -> Features:
         persons = draws.integers(1, 21, size=count)
         vectors = (centres[persons] + 1.2 * draws.normal(size=(count, 8))).astype(np.float32)
-        return Features(vectors, persons, draws.integers(1, cameras + 1, size=count))
+        return Features(vectors, persons, draws.integers(1, 5, size=count))
 
     query, gallery = draw(60), draw(200)
     gallery = dataclasses.replace(gallery, persons=np.where(gallery.cameras == 4, 0, gallery.persons))
@@ -56,7 +56,11 @@ def make_diagnosis(*, cameras: int = 4, target: str = "evening street") -> Diagn
 def make_page(**changes: object) -> DiagnosisPage:
     query, gallery = split(10, (1,)), split(10, (1, 2))
     example = RankExample(
-        domain="street", query=query, gallery=gallery, lists=(("AP 1.00 %", rank_list(3, 1, len(gallery))),), reason="Why"
+        domain="street",
+        query=query,
+        gallery=gallery,
+        lists=(("AP 1.00 %", rank_list(3, 1, len(gallery))),),
+        reason="Why",
     )
     shown = tuple((word, query.samples[0]) for word in ("clean", "severity 1"))
     page = DiagnosisPage(
@@ -75,7 +79,14 @@ def shown() -> tuple[DiagnosisPage, Node]:
 def test_the_page_is_whole(shown: tuple[DiagnosisPage, Node]) -> None:
     root = shown[1]
     headings = [h2.text for h2 in root.all("h2")]
-    assert headings == ["Findings", "Camera pairs", "Kinds of images", "Corruptions", "How to read this", "Worst queries"]
+    assert headings == [
+        "Findings",
+        "Camera pairs",
+        "Kinds of images",
+        "Corruptions",
+        "How to read this",
+        "Worst queries",
+    ]
     assert [a.text for a in root.all("a")] == headings
     assert "cameras never seen" in root.text and "A note" in root.text and "today" in root.text
     assert all(image.attributes["alt"] for image in root.all("img"))
@@ -123,8 +134,14 @@ def test_findings_say_what_the_numbers_say() -> None:
     found = make_diagnosis()
     text = dict(findings(found))
     hard, easy = found.pairs.scored[0], found.pairs.scored[-1]
-    assert f"camera {hard.query_camera} asking camera {hard.gallery_camera} (mAP" in text["Cameras"].partition("easiest")[0]
-    assert f"camera {easy.query_camera} asking camera {easy.gallery_camera} (mAP" in text["Cameras"].partition("easiest")[2]
+    assert (
+        f"camera {hard.query_camera} asking camera {hard.gallery_camera} (mAP"
+        in text["Cameras"].partition("easiest")[0]
+    )
+    assert (
+        f"camera {easy.query_camera} asking camera {easy.gallery_camera} (mAP"
+        in text["Cameras"].partition("easiest")[2]
+    )
     assert "most by dark at severity 3" in text["Corruptions"]
     assert "the same for all" in text["Size"]
     trend = found.properties[0].trend
@@ -135,8 +152,10 @@ def test_findings_say_what_the_numbers_say() -> None:
 
 
 def test_parts_without_content_are_left_out_or_say_why() -> None:
-    bare = dataclasses.replace(make_diagnosis(cameras=1), properties=(), effects=(), drop=None, notes=())
-    root = read_html(render_diagnosis(DiagnosisPage(diagnosis=dataclasses.replace(bare), model="file")))
+    whole = make_diagnosis()
+    one = Features(np.eye(3, dtype=np.float32), np.array([1, 2, 3]), np.ones(3, np.int64))
+    bare = dataclasses.replace(whole, pairs=camera_pairs(one, one), properties=(), effects=(), drop=None, notes=())
+    root = read_html(render_diagnosis(DiagnosisPage(diagnosis=bare, model="file")))
     assert [h2.text for h2 in root.all("h2")] == ["Findings", "Camera pairs", "How to read this"]
     assert "There is no pair to score" in root.text and not root.all("img")
 

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import re
-import shutil
-import subprocess
 from html import escape, unescape
 from importlib.resources import files
 from pathlib import Path
@@ -14,22 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from report_samples import HOSTILE, Node, make_report, read_html
+from browser import CHROMIUM, PROBE, browse
+from report_samples import HOSTILE, Node, every, make_report, read_html
 from snreid.errors import DataError, ExperimentError
 from snreid.figures import Domain, Report, render_report, write_report
 from snreid.records import Sample
 
-CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
 STYLE = files("snreid.figures").joinpath("report.css").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def page(report: Report) -> Node:
     return read_html(render_report(report))
-
-
-def every(node: Node) -> list[Node]:
-    return [node, *(n for child in node.children if isinstance(child, Node) for n in every(child))]
 
 
 def test_the_page_is_whole(page: Node, report: Report) -> None:
@@ -178,30 +172,6 @@ def test_text_and_lines_stand_out_from_their_ground(scheme: int) -> None:
 
 
 # --- in a browser ----------------------------------------------------------------------------------------------------
-
-PROBE = """<!doctype html><title>none</title><body style="margin:0">
-<iframe width="%d" height="900" style="border:0" srcdoc="%s"></iframe><script>
-addEventListener("load", () => {
-  const inner = document.querySelector("iframe").contentDocument, root = inner.documentElement;
-  const wide = [...inner.querySelectorAll("body *")].filter(e => !e.closest(".scroll > *, svg")
-    && e.getBoundingClientRect().right > root.clientWidth + 1).map(e => e.tagName + "." + e.className);
-  const text = Math.min(...[...inner.querySelectorAll("svg text")].map(e => e.getBoundingClientRect().height));
-  const empty = [...inner.images].filter(i => !i.complete || !i.naturalWidth).length;
-  document.title = JSON.stringify({shown: root.clientWidth, needed: root.scrollWidth, wide, text, empty});
-});
-</script>"""
-"""Shows a page in a frame of a given width (a window is never narrower than 500 pixels) and measures it."""
-
-
-def browse(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    assert CHROMIUM is not None
-    profile = tmp_path / "profile"
-    command = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-        f"--user-data-dir={profile}", *flags,
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
 
 
 def long_names() -> Report:

@@ -15,13 +15,9 @@ from snreid.errors import ExperimentError
 
 _LISTS = ("--target", "-t", "--source", "-s", "--examples", "--domain", "--data")
 _VALUES: dict[str, float] = {
-    **dict.fromkeys(_LISTS, math.inf),
-    **dict.fromkeys(
-        ("--json", "--no-json", "--evaluate", "--no-evaluate", "--skip-bad", "--no-skip-bad", "-h", "--help"), 0
     **dict.fromkeys((*_LISTS, "--corruptions", "--severity"), math.inf),
-    **dict.fromkeys(
-        ("--json", "--no-json", "--skip-bad", "--no-skip-bad", "--images", "--no-images", "-h", "--help"), 0
-    ),
+    **dict.fromkeys(("--json", "--evaluate", "--skip-bad", "--images"), 0),
+    **dict.fromkeys(("--no-json", "--no-evaluate", "--no-skip-bad", "--no-images", "-h", "--help"), 0),
     **dict.fromkeys(("--mean", "--std"), 3),
 }
 """How many values a flag takes; all others take one."""
