@@ -9,12 +9,13 @@ import pytest
 
 from snreid.errors import DivergenceError
 from snreid.experiment import Experiment
+from snreid.plans import Plan, Shard
 from snreid.protocols import Budget, one
 from snreid.records import Scores
-from snreid.reproduction import FAILED, CaseResult, Plan, Shard, collect, fill, look, pooled, trainings
+from snreid.reproduction import FAILED, CaseResult, collect, fill, pooled
 from snreid.runs import Run, open_run
 from tiny import ALONE, console, drawn, machine
-from tiny_tables import Tiny, rows, tiny_table
+from tiny_tables import Tiny, adapted, rows
 
 
 def plan(**changes: Any) -> Plan:
@@ -38,7 +39,7 @@ def test_every_cell_is_a_run_of_just_that_row_case_and_seed(filled: tuple[Path, 
     assert run.experiment.recipe == "snr" and run.experiment.seed == 1
     assert run.experiment.sources == here.case.sources
     assert (run.experiment.epochs, run.experiment.batches_per_epoch) == (2, 1), "the case says how long small trains"
-    assert [len(here.runs[name]) for name in ("baseline", "snr")] == [2, 2]
+    assert [len(found) for name in ("baseline", "snr") for found in here.runs[name].values()] == [2] * 8
 
 
 def test_a_second_time_nothing_is_done(filled: tuple[Path, CaseResult]) -> None:
@@ -88,23 +89,6 @@ def test_cells_of_another_budget_or_preset_are_not_taken_for_these(filled: tuple
     assert not found.filled and found.looked.runs
 
 
-def test_rows_say_how_long_they_train_where_the_case_does_not_count() -> None:
-    here = Tiny().cases()[0]
-    row = rows("baseline")[0]
-    assert plan().experiment(row, here, 0).batches_per_epoch == 1
-    assert plan(case_budget=False).experiment(row, here, 0).batches_per_epoch is None
-    assert plan(preset="short").experiment(row, here, 0).batches_per_epoch is None
-
-
-def test_a_cell_of_two_tables_is_filled_once() -> None:
-    two = [plan(), plan(rows=rows("snr", "snr-no-loss"))]
-    found = trainings(two, Path("x"))
-    assert len(found) == 2 * 2 * 3  # sources, seeds, rows
-    assert len({one.folder for one in found}) == len(found) and found[0].folder == Path("x/small/noon/baseline-0")
-    shared = next(one for one in found if one.folder.name == "snr-0")
-    assert [case.name for case in shared.cases] == ["here", "here"]
-
-
 def test_two_cases_of_the_same_sources_are_one_training_that_is_scored_for_both(tmp_path: Path) -> None:
     here = Tiny(absent=False).cases()[0]
     other = replace(here, name="other", columns=(one(drawn("mall")),))
@@ -116,7 +100,6 @@ def test_two_cases_of_the_same_sources_are_one_training_that_is_scored_for_both(
 
 
 def test_shares_are_disjoint_and_together_the_whole(tmp_path: Path) -> None:
-    assert [[k for k in range(7) if Shard(n, 3).has(k)] for n in range(3)] == [[0, 3, 6], [1, 4], [2, 5]]
     own = machine(tmp_path, root=tmp_path / "no-data")
     fill([plan(seeds=(0,))], own, group=ALONE, console=console(), shard=Shard(1, 2))
     assert [path.name for path in (tmp_path / "small/noon").iterdir()] == ["snr-0"]
@@ -141,21 +124,40 @@ def test_one_training_that_ends_in_nan_does_not_cost_the_others(
     fill([plan(seeds=(0,))], own, group=ALONE, console=console())
     found = collect(plan(seeds=(0,)), own)[0]
     assert list(found.failed) == ["BASELINE, seed 0"] and "NaN at step 3" in found.failed["BASELINE, seed 0"]
-    assert len(found.runs["snr"]) == 1
+    assert len(found.runs["snr"]["dusk"]) == 1
     monkeypatch.setattr(reproduction, "train", real)
     fill([plan(seeds=(0,))], own, group=ALONE, console=console())
     assert (tmp_path / "small/noon/baseline-0" / FAILED).exists() and not collect(plan(seeds=(0,)), own)[0].failed
 
 
-def test_a_case_says_what_is_missing_and_runs_with_the_columns_that_are_there(tmp_path: Path) -> None:
-    here, away = Tiny().cases()
-    assert look(here, tmp_path).runs and not look(here, tmp_path).absent
-    found = look(away, tmp_path)
-    assert not found.can_train and "market1501" in found.absent["market1501"].lower()
-    both = replace(here, columns=(*away.columns, replace(here.columns[0], name="lost", targets=away.sources)))
-    partly = look(both, tmp_path)
-    assert partly.runs and [column.name for column in partly.columns] == ["dusk"] and list(partly.absent) == ["lost"]
+def test_an_adapted_row_starts_from_the_trained_run_and_is_scored_on_its_target_alone(tmp_path: Path) -> None:
+    with_it = plan(cases=Tiny(absent=False).cases(), rows=(*rows("snr"), adapted("snr", "adaptive-bn")), seeds=(0,))
+    fill([with_it], machine(tmp_path), group=ALONE, console=console())
+    assert {path.name for path in (tmp_path / "small/noon").iterdir()} == {"snr-0", "snr-0-adaptive-bn-dusk"}
+    (found,) = collect(with_it, machine(tmp_path))
+    assert list(found.scores["snr-adaptive-bn"]) == ["dusk"], "neither the splits nor the domain trained on"
+    cells = found.table().rows("mAP")[1].cells
+    assert [cell is not None for cell in cells] == [False, True, False, False]
+    run = open_run(tmp_path / "small/noon/snr-0-adaptive-bn-dusk")
+    assert (
+        run.record["adaptation"]["source"] == "snr-0" and found.runs["snr-adaptive-bn"]["dusk"][0].folder == run.folder
+    )
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    fill([with_it], machine(tmp_path), group=ALONE, console=console())
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_the_table_of_the_tests_is_one(tmp_path: Path) -> None:
-    assert [row.name for row in tiny_table().rows] == ["baseline", "snr"]
+def test_an_adaptation_that_cannot_be_made_does_not_cost_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snreid import reproduction
+    from snreid.errors import ExperimentError
+
+    def adapt(*args: Any, **kwargs: Any) -> Run:
+        raise ExperimentError("Two clusters at least", came="one", repair="raise eps")
+
+    monkeypatch.setattr(reproduction, "adapt_run", adapt)
+    with_it = plan(cases=Tiny(absent=False).cases(), rows=(adapted("snr", "adaptive-bn"), *rows("snr")), seeds=(0,))
+    fill([with_it], machine(tmp_path), group=ALONE, console=console())
+    (found,) = collect(with_it, machine(tmp_path))
+    assert "Two clusters at least" in found.failed["SNR + adaptive-bn, seed 0"] and found.runs["snr"]["dusk"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from snreid import recipes
+from snreid.adaptation import methods
 from snreid.errors import ExperimentError
 from snreid.losses import DualCausality
 from snreid.models.norms import StageSNR
@@ -25,15 +26,24 @@ def test_rows_of_one_name_are_one_experiment_in_every_table() -> None:
             for preset in ("small", "short"):
                 key = row.name, preset
                 assert found.setdefault(key, row.experiment(preset)) == row.experiment(preset)
-                assert row.experiment(preset).recipe == row.name
+                assert row.experiment(preset).recipe == (row.start or row.name)
     labels = {row.name: row.label for one in tables() for row in one.rows}
     assert all(labels[row.name] == row.label for one in tables() for row in one.rows)
 
 
 def test_rows_of_two_names_are_two_experiments() -> None:
     """But for the places: under the presets of the paper SNR sits after all stages."""
-    rows = {row.name: replace(row.experiment("small"), recipe="x") for one in tables() for row in one.rows}
-    assert len(set(map(str, rows.values()))) == len(rows)
+    rows = {row.name: row for one in tables() for row in one.rows}
+    made = [(str(replace(row.experiment("small"), recipe="x")), row.adaptation) for row in rows.values()]
+    assert len(set(made)) == len(rows)
+
+
+def test_an_adapted_row_starts_from_a_row_of_its_table_and_by_a_method_that_exists() -> None:
+    rows = {row.name: row for row in table("adaptation").rows}
+    adapted = [row for row in rows.values() if row.adaptation]
+    assert {row.adaptation for row in adapted} == set(methods())
+    for row in adapted:
+        assert row.experiment("small") == rows[row.start].experiment("small")
 
 
 def test_the_main_comparison_is_the_papers_seven_rows() -> None:

@@ -41,6 +41,12 @@ def rows(*names: str) -> tuple[Row, ...]:
     return tuple(Row(name=name, label=name.upper(), make=lambda preset, name=name: made[name]) for name in names)
 
 
+def adapted(start: str, method: str) -> Row:
+    """A row of ``rows``, adapted to every unseen target."""
+    (row,) = rows(start)
+    return Row(name=f"{start}-{method}", label=f"{row.label} + {method}", make=row.make, adaptation=method, start=start)
+
+
 def tiny_table(**changes: Any) -> Table:
     """Baseline and SNR with one published number."""
     table = Table(

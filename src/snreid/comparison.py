@@ -126,8 +126,8 @@ def case_record(table: Table, result: CaseResult, seconds: float) -> dict[str, A
     """One case of a table as a record (``study.record``), with what was published, what is missing and what is said about the order."""
     label = {row.name: row.label for row in table.rows}
     scored = result.table()
-    scores = {label[name]: columns for name, columns in result.scores.items() if result.runs[name]}
-    runs = {label[name]: runs for name, runs in result.runs.items() if runs}
+    scores = {label[name]: columns for name, columns in result.scores.items()}
+    runs = {label[name]: columns for name, columns in result.runs.items()}
     title = f"{table.title}: {' + '.join(s.name for s in result.case.sources)}"
     published = [
         {"scheme": label[row], "target": column, "mAP": found.mean_ap, "rank1": found.rank1, "source": found.source}

@@ -149,6 +149,8 @@ class Drawn(Protocol):
     test_persons: int = 60
     """Of each domain."""
     sources: tuple[str, ...] = ("noon", "overcast")
+    targets: tuple[str, ...] = ()
+    """Unseen domains that are tested; left empty, all."""
 
     @property
     def name(self) -> str:
@@ -168,7 +170,7 @@ class Drawn(Protocol):
             )
             for domain in DOMAINS
         }
-        unseen = [name for name in sets if name not in self.sources]
+        unseen = [name for name in self.targets or sets if name not in self.sources]
         columns = tuple(one(sets[name]) for name in (*unseen, *self.sources))
         sources = tuple(sets[name] for name in self.sources)
         return (Case(name="drawn", sources=sources, columns=columns, small=Budget(epochs=3, batches_per_epoch=None)),)

@@ -1,24 +1,24 @@
-"""Protocols and tables, run: every cell that can be filled on this machine is trained and scored, once.
+"""Protocols and tables, run: every cell that can be filled on this machine is trained, adapted and scored, once.
 
-A cell is a row in a case with a seed; its run lives in ``OUT/PRESET/SOURCES/ROW-SEED``, so that two tables that share a row, and two cases
-that share their sources, share the training, and what is finished is never done again. Cells without data on disk, and cells whose
-training failed, say so; the rest goes on.
+What is finished is never done again. Cells without data on disk, and cells whose training failed, say so; the rest goes on.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from snreid.errors import DataError, DivergenceError
-from snreid.experiment import Experiment
+from snreid.adaptation import Unlabelled, adapt_run, methods
+from snreid.errors import DivergenceError, ExperimentError
 from snreid.figures import Domain, SchemeResult, ScoreTable, score_table
 from snreid.loading import PixelCache
 from snreid.machine import Machine
-from snreid.protocols import Budget, Case, Column
-from snreid.records import DataSet, ReIDData, Scores, Split
+from snreid.plans import Looked, Plan, Shard, adapted_to, look, trainings
+from snreid.protocols import Case, Column
+from snreid.records import ReIDData, Scores, Split
 from snreid.results import Result, read_result, require_same_images
 from snreid.runs import Run, open_run, train
 from snreid.study import score_run
@@ -29,99 +29,14 @@ FAILED = "failed.txt"
 """In the folder of a cell: why its training ended."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is to be filled: rows x cases x seeds under a preset."""
-
-    cases: tuple[Case, ...]
-    rows: tuple[Row, ...]
-    seeds: tuple[int, ...] = (0, 1, 2)
-    preset: str = "small"
-    budget: Budget | None = None
-    """In place of the preset's own length of training, and of what a case says for preset ``small``."""
-    case_budget: bool = True
-    """False: what a case says for preset ``small`` does not count, the rows say how long they train."""
-
-    def experiment(self, row: Row, case: Case, seed: int) -> Experiment:
-        """What is trained for a cell."""
-        budget = self.budget or (case.small if self.preset == "small" and self.case_budget else None)
-        start = replace(row.experiment(self.preset), sources=case.sources, seed=seed)
-        if budget is None:
-            return start
-        return replace(start, epochs=budget.epochs, batches_per_epoch=budget.batches_per_epoch)
-
-    def folder(self, out: Path, row: Row, case: Case, seed: int) -> Path:
-        """Where a cell's run is."""
-        return out / self.preset / "+".join(source.name for source in case.sources) / f"{row.name}-{seed}"
-
-    def cells(self) -> Iterator[tuple[Case, int, Row]]:
-        """Every cell, in the order in which they are filled: all rows of a seed before the next seed, so that a table that was
-        interrupted compares what belongs together."""
-        for case in self.cases:
-            for seed in self.seeds:
-                for row in self.rows:
-                    yield case, seed, row
-
-
-@dataclass(frozen=True)
-class Looked:
-    """A case and what of it is on this machine."""
-
-    case: Case
-    data: Mapping[str, ReIDData]
-    """Target name -> what is scored. Only columns all of whose targets are there."""
-    absent: Mapping[str, str]
-    """Source or column name -> why it cannot be had, in the words of its reader."""
-
-    @property
-    def can_train(self) -> bool:
-        """Whether every source is there."""
-        return not any(source.name in self.absent for source in self.case.sources)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns that can be scored."""
-        return tuple(column for column in self.case.columns if all(t.name in self.data for t in column.targets))
-
-    @property
-    def runs(self) -> bool:
-        """Whether any cell of the case can be filled."""
-        return self.can_train and bool(self.columns)
-
-
-def look(case: Case, root: Path) -> Looked:
-    """What of a case lies below the data folder. Lists are read, no image is opened; nothing is raised for what is missing."""
-    absent: dict[str, str] = {}
-    for source in case.sources:
-        found, reason = _read(source, root)
-        if reason or not found or not len(found.train):
-            absent[source.name] = reason or "it has no training images"
-    data: dict[str, ReIDData] = {}
-    for column in case.columns:
-        read = [_read(target, root) for target in column.targets]
-        reasons = [reason for _, reason in read if reason]
-        if reasons:
-            absent[column.name] = reasons[0]
-        else:
-            data |= {found.name: found for found, _ in read if found is not None}
-    return Looked(case, data, absent)
-
-
-def _read(data: DataSet, root: Path) -> tuple[ReIDData | None, str]:
-    try:
-        return data.read(root), ""
-    except DataError as error:
-        return None, str(error)
-
-
 @dataclass(frozen=True)
 class CaseResult:
     """The cells of one case that are filled."""
 
     looked: Looked
     rows: tuple[Row, ...]
-    runs: Mapping[str, tuple[Run, ...]]
-    """Row name -> finished runs, one per seed."""
+    runs: Mapping[str, Mapping[str, tuple[Run, ...]]]
+    """Row name -> target name -> the finished runs that were scored on it, one per seed."""
     scores: Mapping[str, Mapping[str, tuple[Scores, ...]]]
     """Row name -> target name -> one per seed."""
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -188,49 +103,13 @@ def pooled(parts: Sequence[Scores]) -> Scores:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A share of the cells, for several processes that fill one table side by side."""
-
-    number: int = 0
-    of: int = 1
-
-    def has(self, position: int) -> bool:
-        """Whether the cell at this position of ``Plan.cells`` is its own."""
-        return position % self.of == self.number
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """One run that is to be made, for all cells that need it."""
-
-    folder: Path
-    experiment: Experiment
-    label: str
-    """For people: row and seed."""
-    cases: tuple[Case, ...]
-    """What it is scored for."""
-
-
-def trainings(plans: Sequence[Plan], out: Path) -> list[Training]:
-    """The runs of all plans, in their order; one that several plans or cases need stands once."""
-    found: dict[Path, Training] = {}
-    for plan in plans:
-        for case, seed, row in plan.cells():
-            folder = plan.folder(out, row, case, seed)
-            new = Training(folder, plan.experiment(row, case, seed), f"{row.label}, seed {seed}", (case,))
-            known = found.get(folder)
-            found[folder] = new if known is None else replace(known, cases=(*known.cases, case))
-    return list(found.values())
-
-
 def fill(
     plans: Sequence[Plan], machine: Machine, *, group: ProcessGroup, console: Console, shard: Shard | None = None
 ) -> None:
-    """Trains and scores every cell of the plans (of the ``shard``) that is missing below ``machine.out`` and can be had.
+    """Trains, adapts and scores every cell of the plans (of the ``shard``) that is missing below ``machine.out`` and can be had.
 
-    A training that ended in NaN leaves its reason in its folder and the others go on; it is tried again the next time. All else is
-    raised as ``train`` and scoring raise it.
+    A training that ended in NaN, or an adaptation that cannot be made, leaves its reason in its folder and the others go on; it is tried
+    again the next time. All else is raised as ``train`` and scoring raise it.
     """
     shard = shard or Shard()
     looked = {case.name: look(case, machine.root) for plan in plans for case in plan.cases}
@@ -243,15 +122,36 @@ def fill(
         own = replace(machine, out=one.folder)
         sources = " + ".join(source.name for source in one.experiment.sources)
         console.rule(f"{sources}: {one.label} ({position + 1} of {len(wanted)})", align="left")
-        try:
+        run = None
+        with _kept(own.out, group, console):
             run = train(one.experiment, own, group=group, console=console, pixels=pixels, targets=data)
-        except DivergenceError as error:  # one scheme that cannot be trained must not cost the others
-            console.out(str(error), highlight=False)
-            if group.first:
-                own.out.mkdir(parents=True, exist_ok=True)
-                (own.out / FAILED).write_text(f"{error}\n", encoding="utf-8")
-            continue
-        score_run(run, data, own, group=group, console=console, pixels=pixels)
+            score_run(run, data, own, group=group, console=console, pixels=pixels)
+        for method, folder, name in one.adaptations if run is not None else ():
+            target = next((found for found in data if found.name == name), None)
+            if target is not None:
+                with _kept(folder, group, console):
+                    _adapt(run, method, target, replace(machine, out=folder), group, console, pixels)
+
+
+def _adapt(
+    run: Run, method: str, target: ReIDData, own: Machine, group: ProcessGroup, console: Console, pixels: PixelCache
+) -> None:
+    """One adaptation, and its score: only that reads labels of the target."""
+    value = methods()[method].for_experiment(run.experiment)
+    adapted = adapt_run(value, run, Unlabelled.of(target), own, group=group, console=console, pixels=pixels)
+    score_run(adapted, [target], own, group=group, console=console, pixels=pixels)
+
+
+@contextmanager
+def _kept(folder: Path, group: ProcessGroup, console: Console) -> Iterator[None]:
+    """What ends one cell must not cost the others: its reason is kept in its folder."""
+    try:
+        yield
+    except (DivergenceError, ExperimentError) as error:
+        console.out(str(error), highlight=False)
+        if group.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FAILED).write_text(f"{error}\n", encoding="utf-8")
 
 
 def _targets(looked: Sequence[Looked]) -> list[ReIDData]:
@@ -261,7 +161,7 @@ def _targets(looked: Sequence[Looked]) -> list[ReIDData]:
 
 def collect(plan: Plan, machine: Machine) -> tuple[CaseResult, ...]:
     """What is filled below ``machine.out``: finished runs of just these experiments, with their scores of just these images. Trains and
-    scores nothing. A seed counts for a row once every column that can be had is scored."""
+    scores nothing. A seed counts for a trained row once every column that can be had is scored."""
     return tuple(_collect(plan, case, machine) for case in plan.cases)
 
 
@@ -269,37 +169,49 @@ def _collect(plan: Plan, case: Case, machine: Machine) -> CaseResult:
     looked = look(case, machine.root)
     data = _targets([looked])
     first: dict[str, Result] = {}
-    runs: dict[str, tuple[Run, ...]] = {}
+    runs: dict[str, Mapping[str, tuple[Run, ...]]] = {}
     scores: dict[str, Mapping[str, tuple[Scores, ...]]] = {}
+    failed: dict[str, str] = {}
     for row in plan.rows:
-        done = [(run, found) for seed in plan.seeds for run, found in _done(plan, row, case, seed, data, machine)]
-        for run, found in done:
-            for result in found:
-                require_same_images(first.setdefault(result.target, result), result, where=str(run.folder))
-        runs[row.name] = tuple(run for run, _ in done)
-        scores[row.name] = {d.name: tuple(found[i].scores for _, found in done) for i, d in enumerate(data)}
+        own_runs: dict[str, list[Run]] = {}
+        own_scores: dict[str, list[Scores]] = {}
+        for seed in plan.seeds:
+            for folder, targets in _places(plan, row, case, seed, data, machine):
+                done = list(_done(plan, row, case, seed, folder, targets, machine))
+                for run, result in done:
+                    require_same_images(first.setdefault(result.target, result), result, where=str(folder))
+                    own_runs.setdefault(result.target, []).append(run)
+                    own_scores.setdefault(result.target, []).append(result.scores)
+                if not done and (folder / FAILED).is_file():
+                    failed[f"{row.label}, seed {seed}"] = (folder / FAILED).read_text(encoding="utf-8").strip()
+        runs[row.name] = {name: tuple(found) for name, found in own_runs.items()}
+        scores[row.name] = {name: tuple(found) for name, found in own_scores.items()}
     used = {name: found.used for name, found in first.items() if found.used is not None}
-    failed = {
-        f"{row.label}, seed {seed}": place.read_text(encoding="utf-8").strip()
-        for row in plan.rows
-        for seed in plan.seeds
-        if (place := plan.folder(machine.out, row, case, seed) / FAILED).is_file()
-        and seed not in [run.experiment.seed for run in runs[row.name]]
-    }
     return CaseResult(replace(looked, data={**looked.data, **used}), plan.rows, runs, scores, failed)
 
 
-def _done(
+def _places(
     plan: Plan, row: Row, case: Case, seed: int, data: Sequence[ReIDData], machine: Machine
-) -> Iterator[tuple[Run, list[Result]]]:
-    """The finished run of a cell and its results, or nothing."""
-    folder = plan.folder(machine.out, row, case, seed)
-    if not (folder / "model.safetensors").is_file():
+) -> list[tuple[Path, list[ReIDData]]]:
+    """The folders of a row with one seed, and what each is scored on."""
+    if not row.adaptation:
+        return [(plan.folder(machine.out, row, case, seed), list(data))]
+    wanted = adapted_to(row, case)
+    return [(plan.adapted(machine.out, row, case, seed, d.name), [d]) for d in data if d.name in wanted]
+
+
+def _done(
+    plan: Plan, row: Row, case: Case, seed: int, folder: Path, targets: Sequence[ReIDData], machine: Machine
+) -> Iterator[tuple[Run, Result]]:
+    """The finished run in a folder with its result on each target, or nothing."""
+    if not targets or not (folder / "experiment.json").is_file():
         return
     run = open_run(folder)
-    if not run.finished or run.experiment != plan.experiment(row, case, seed):
+    wanted = plan.experiment(row, case, seed)
+    # The run of an adaptation is called by its method and target; all else is that of the run it started from.
+    if not run.finished or replace(run.experiment, recipe=wanted.recipe) != wanted:
         return
-    found = [read_result(folder, target, skip_bad=machine.skip_bad) for target in data]
+    found = [read_result(folder, target, skip_bad=machine.skip_bad) for target in targets]
     results = [result for result in found if result is not None]
-    if data and len(results) == len(found):
-        yield run, results
+    if len(results) == len(found):
+        yield from ((run, result) for result in results)

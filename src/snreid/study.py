@@ -317,7 +317,8 @@ def _cells(table: ScoreTable) -> list[dict[str, Any]]:
 def write_record(path: Path, result: StudyResult, seconds: float) -> None:
     """Writes the study's numbers as JSON (``record``)."""
     data = {one.name: one for one in result.data}
-    write_json(path, record(result.study.title, report(result).table(), result.scores, data, result.runs, seconds))
+    runs = {name: dict.fromkeys(data, found) for name, found in result.runs.items()}
+    write_json(path, record(result.study.title, report(result).table(), result.scores, data, runs, seconds))
 
 
 def record(
@@ -325,11 +326,11 @@ def record(
     table: ScoreTable,
     scores: Mapping[str, Mapping[str, tuple[Scores, ...]]],
     data: Mapping[str, ReIDData],
-    runs: Mapping[str, tuple[Run, ...]],
+    runs: Mapping[str, Mapping[str, tuple[Run, ...]]],
     seconds: float,
 ) -> dict[str, Any]:
     """A comparison as JSON: its table, and per scheme, target and seed the summary, the time and the commit it was trained at; versions and
-    command are those of the process that writes. ``scores``, ``runs``: scheme -> (target ->) one per seed; ``data``: what was scored."""
+    command are those of the process that writes. ``scores``, ``runs``: scheme -> target -> one per seed; ``data``: what was scored."""
     rows = [
         {
             "scheme": name,
@@ -340,9 +341,9 @@ def record(
         }
         for name, columns in scores.items()
         for target, found in columns.items()
-        for run, one in zip(runs[name], found, strict=True)
+        for run, one in zip(runs[name][target], found, strict=True)
     ]
-    trained = {name: found[0] for name, found in runs.items() if found}
+    trained = {name: found[0] for name, columns in runs.items() for found in columns.values() if found}
     return {
         "title": title,
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

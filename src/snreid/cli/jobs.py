@@ -15,7 +15,7 @@ from snreid.errors import ExperimentError, SnreidError
 
 if TYPE_CHECKING:
     from snreid.machine import Machine
-    from snreid.reproduction import Plan, Shard
+    from snreid.plans import Plan, Shard
 
 _POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
@@ -24,7 +24,7 @@ _PATIENCE_SECONDS = 60.0
 
 def shard_named(text: str) -> "Shard":
     """``K/N`` as a share of the cells, K from 0. Raises ``ExperimentError`` for anything else."""
-    from snreid.reproduction import Shard
+    from snreid.plans import Shard
 
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
@@ -50,7 +50,7 @@ def fill_in_jobs(
 
     Raises ``SnreidError`` with the last words of one that failed.
     """
-    from snreid.reproduction import trainings
+    from snreid.plans import trainings
 
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}
@@ -71,7 +71,15 @@ def fill_in_jobs(
                     env=environment,
                 )
             )
-        _wait(started, [one.folder for one in trainings(plans, machine.out)], console)
+        _wait(
+            started,
+            [
+                folder
+                for one in trainings(plans, machine.out)
+                for folder in (one.folder, *(place for _, place, _ in one.adaptations))
+            ],
+            console,
+        )
     bad = [k for k, process in enumerate(started) if process.returncode]
     if bad:
         said = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -13,8 +13,8 @@ import tyro
 from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
+    from snreid.plans import Plan
     from snreid.protocols import Protocol
-    from snreid.reproduction import Plan
     from snreid.tables import Row
 
 
@@ -59,8 +59,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
     from snreid.cli.session import machine, session
+    from snreid.plans import Plan
     from snreid.protocols import with_withdrawn
-    from snreid.reproduction import Plan, fill
+    from snreid.reproduction import fill
     from snreid.tables import Table
 
     protocol = _protocol(request)
@@ -129,7 +130,7 @@ def _says_how_long(words: Sequence[str]) -> bool:
 def _require_some(plan: "Plan", root: Path) -> None:
     """Raise ``DataError`` when no case of the protocol can be run, saying what is missing."""
     from snreid.errors import DataError
-    from snreid.reproduction import look
+    from snreid.plans import look
 
     looked = [look(case, root) for case in plan.cases]
     if any(one.runs for one in looked):

@@ -14,8 +14,8 @@ from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
     from snreid.machine import Machine
+    from snreid.plans import Looked, Plan
     from snreid.protocols import Case
-    from snreid.reproduction import Looked, Plan
     from snreid.tables import Table
 
 
@@ -131,8 +131,8 @@ def _cases(table: "Table", request: Request) -> "tuple[Case, ...]":
 
 def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan":
     from snreid.errors import ExperimentError
+    from snreid.plans import Plan
     from snreid.protocols import Budget
-    from snreid.reproduction import Plan
 
     if request.epochs is None and request.batches_per_epoch is not None:
         raise ExperimentError("--batches-per-epoch goes with --epochs", came="it alone", repair="give both")
@@ -168,7 +168,7 @@ def show(
 
 def _list(request: Request) -> None:
     """What there is, and what of it the data on this machine allow."""
-    from snreid.reproduction import look
+    from snreid.plans import look
     from snreid.tables import tables
 
     looked = {}
