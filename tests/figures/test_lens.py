@@ -64,11 +64,11 @@ def test_the_findings_are_the_numbers() -> None:
     assert "25\N{NO-BREAK SPACE}% of what normalization removed is given back" in found["Stage 1"]
     assert "the gate is 0.46 on average" in found["Stage 1"]
     assert (
-        "cameras of one data set are 2 apart at F and 0.500 at F~+ (\N{MINUS SIGN}75\N{NO-BREAK SPACE}%)"
+        "cameras of one data set are 2.00 apart at F and 0.500 at F~+ (\N{MINUS SIGN}75\N{NO-BREAK SPACE}%)"
         in found["Stage 1"]
     )
-    assert "cameras of two data sets are 6 apart at F and 1.5 at F~+" in found["Stage 2"]
-    assert found["Stage 3"] == ": cameras of one data set are 2 apart; cameras of two data sets are 6 apart."
+    assert "cameras of two data sets are 6.00 apart at F and 1.50 at F~+" in found["Stage 2"]
+    assert found["Stage 3"] == ": cameras of one data set are 2.00 apart; cameras of two data sets are 6.00 apart."
     assert "same data set for 80\N{NO-BREAK SPACE}% (by lot 50\N{NO-BREAK SPACE}%)" in found["Embedding"]
 
 

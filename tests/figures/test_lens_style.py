@@ -47,18 +47,18 @@ def test_the_means_of_every_stage_and_the_pairs_before_and_after() -> None:
     first = page.all("table")[0]
     rows = {tr.all("th")[0].text: [td.text for td in tr.all("td")] for tr in first.all("tr")[1:]}
     assert list(rows) == [f"Stage {s}, {n}" for s in (1, 2) for n in ("F", "F~", "F~+")] + ["Stage 3, F"]
-    assert rows["Stage 1, F"] == ["2", "6", "0.200"]
+    assert rows["Stage 1, F"] == ["2.00", "6.00", "0.200"]
     assert rows["Stage 1, F~+"] == [
         "0.500\N{MINUS SIGN}75\N{NO-BREAK SPACE}%",
-        "1.5\N{MINUS SIGN}75\N{NO-BREAK SPACE}%",
+        "1.50\N{MINUS SIGN}75\N{NO-BREAK SPACE}%",
         "0.050",
     ]
     heats = page.all("table")[1:]
     assert len(heats) == 2 + 2 + 1  # F and F~+ of two stages, F of the third
     cells = [[td.text for td in tr.all("td")] for tr in heats[0].all("tr")[1:]]
-    assert cells == [["0.100", "2", "5"], ["2", "0.300", "7"], ["5", "7", "\N{EN DASH}"]]
+    assert cells == [["0.100", "2.00", "5.00"], ["2.00", "0.300", "7.00"], ["5.00", "7.00", "\N{EN DASH}"]]
     titles = [td.attributes["title"] for td in heats[0].all("td")]
-    assert titles[1] == "noon, camera 1 and noon, camera 2: 2" and titles[0] == "noon, camera 1, halves: 0.100"
+    assert titles[1] == "noon, camera 1 and noon, camera 2: 2.00" and titles[0] == "noon, camera 1, halves: 0.100"
     # One scale for the tables of a stage: the largest pair at F has the darkest shade, a quarter of it does not.
     shades = [td.attributes["class"] for td in heats[1].all("td")]
     assert heats[0].all("td")[5].attributes["class"] == "heat h9" and shades[5] == "heat h2"

@@ -55,16 +55,16 @@ def maps_section(images: Sequence[SeenImage]) -> Html:
 
 
 def _image(image: SeenImage) -> Html:
-    own = [_stage(stage, image.title, own=True) for stage in image.stages]
-    words = "Each map on its own scale: to see where, not how much"
-    shown = tag("figure", picture(image.sample, f"Image: {image.title}", 192), class_="tile query")
+    few = max(len(stage.maps) for stage in image.stages) <= 2
     rows = [_stage(stage, image.title) for stage in image.stages]
-    return tag(
-        "article",
-        tag("h3", image.title),
-        tag("div", shown, tag("div", *rows, class_="stages"), class_="example"),
-        folded(words, tag("div", *own, class_="stages own")),
-    )
+    shown = tag("figure", picture(image.sample, f"Image: {image.title}", 192), class_="tile query")
+    layout = "stages few" if few else "stages"
+    parts = [tag("h3", image.title), tag("div", shown, tag("div", *rows, class_=layout), class_="example")]
+    if any(len(stage.maps) > 1 for stage in image.stages):
+        own = [_stage(stage, image.title, own=True) for stage in image.stages]
+        words = "Each map on its own scale: to see where, not how much"
+        parts.append(folded(words, tag("div", *own, class_=f"{layout} own")))
+    return tag("article", *parts)
 
 
 def _stage(stage: StageMaps, title: str, *, own: bool = False) -> Html:

@@ -28,10 +28,11 @@ YARDSTICK = (
 
 
 def number(value: float) -> str:
-    """A distance with three significant digits, a dash where there is none."""
+    """A distance with about three significant digits, a dash where there is none."""
     if isnan(value):
         return DASH
-    return f"{value:.3f}" if value < 1 else f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 1000 else 0
+    return f"{value:,.{digits}f}"
 
 
 def change(before: float, after: float) -> str:
@@ -85,7 +86,10 @@ def _stage(table: StyleTable, sets: Sequence[str]) -> Html:
         for name, matrix in table.matrices.items()
         if name != "F~"  # all but empty, as the summary says
     ]
-    return folded(f"Stage {table.stage}: every pair of cameras", tag("div", *panels, class_="heats"))
+    return folded(
+        f"Stage {table.stage}: every pair of cameras",
+        tag("div", *panels, class_="heats wide" if len(sets) > 8 else "heats"),
+    )
 
 
 def _matrix(matrix: NDArray[np.float64], sets: Sequence[str], scale: float, words: str) -> Html:
@@ -93,7 +97,7 @@ def _matrix(matrix: NDArray[np.float64], sets: Sequence[str], scale: float, word
     for place, name in enumerate(sets):
         cells = []
         for other, value in enumerate(matrix[place].tolist()):
-            shade = "own" if other == place else f"heat h{shade_of(value, scale)}"
+            shade = "halves" if other == place else f"heat h{shade_of(value, scale)}"
             between = f"{name}, halves" if other == place else f"{name} and {sets[other]}"
             cells.append(tag("td", number(value), class_=shade, title=f"{between}: {number(value)}"))
         rows.append(tag("tr", tag("th", tag("b", str(place + 1)), f" {name}", scope="row"), *cells))
