@@ -91,7 +91,7 @@ def test_cells_of_another_budget_or_preset_are_not_taken_for_these(filled: tuple
 
 def test_two_cases_of_the_same_sources_are_one_training_that_is_scored_for_both(tmp_path: Path) -> None:
     here = Tiny(absent=False).cases()[0]
-    other = replace(here, name="other", columns=(one(drawn("mall")),))
+    other = replace(here, columns=(one(drawn("mall")),))  # of the same name, as the table of adaptation has it
     both = plan(cases=(here, other), rows=rows("baseline"), seeds=(0,))
     fill([both], machine(tmp_path), group=ALONE, console=console())
     assert [path.name for path in (tmp_path / "small").iterdir()] == ["noon"]

@@ -112,13 +112,13 @@ def fill(
     again the next time. All else is raised as ``train`` and scoring raise it.
     """
     shard = shard or Shard()
-    looked = {case.name: look(case, machine.root) for plan in plans for case in plan.cases}
+    looked = {case: look(case, machine.root) for plan in plans for case in plan.cases}
     pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
-    wanted = [one for one in trainings(plans, machine.out) if any(looked[case.name].runs for case in one.cases)]
+    wanted = [one for one in trainings(plans, machine.out) if any(looked[case].runs for case in one.cases)]
     for position, one in enumerate(wanted):
         if not shard.has(position):
             continue
-        data = _targets([looked[case.name] for case in one.cases])
+        data = _targets([looked[case] for case in one.cases])
         own = replace(machine, out=one.folder)
         sources = " + ".join(source.name for source in one.experiment.sources)
         console.rule(f"{sources}: {one.label} ({position + 1} of {len(wanted)})", align="left")

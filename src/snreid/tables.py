@@ -178,8 +178,8 @@ def loss_ablation() -> Table:
     rows = (
         BASELINE,
         NO_LOSS,
-        _loss("snr-only-clarification", "SNR, only L+", terms="clarification"),
-        _loss("snr-only-destruction", "SNR, only L-", terms="destruction"),
+        _loss("snr-only-clarification", "SNR (only L+)", terms="clarification"),
+        _loss("snr-only-destruction", "SNR (only L-)", terms="destruction"),
         _loss("snr-no-comparison", "SNR w/o comparing", compare=False),
         SNR,
     )
@@ -212,10 +212,10 @@ def residual_ablation() -> Table:
     """How what normalization removed is split."""
     rows = (
         BASELINE,
-        _scheme("snr-gate-conv", "SNR, conv branches", gate="conv"),
-        _scheme("snr-gate-two", "SNR, g(.)^2", gate="two_gates"),
-        _scheme("snr-gate-spatial", "SNR, spatial gate", gate="spatial"),
-        _scheme("snr-gate-channel-spatial", "SNR, channel and spatial", gate="channel_spatial"),
+        _scheme("snr-gate-conv", "SNR (conv branches)", gate="conv"),
+        _scheme("snr-gate-two", "SNR (g(.)^2)", gate="two_gates"),
+        _scheme("snr-gate-spatial", "SNR (spatial gate)", gate="spatial"),
+        _scheme("snr-gate-channel-spatial", "SNR (channel and spatial)", gate="channel_spatial"),
         SNR,
     )
     published = {
@@ -233,8 +233,8 @@ def pooling() -> Table:
     rows = (
         NO_LOSS,
         SNR,
-        _scheme("snr-pool-relu", "SNR, pool relu", pool="relu"),
-        _scheme("snr-pool-gem", "SNR, pool gem", pool="gem"),
+        _scheme("snr-pool-relu", "SNR (pool relu)", pool="relu"),
+        _scheme("snr-pool-gem", "SNR (pool gem)", pool="gem"),
     )
     settings = {name: protocol for name, protocol in _settings().items() if name != "paper"}
     title = "Does a non-linear pooling in the loss help? (ours)"

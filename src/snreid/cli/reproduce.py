@@ -176,9 +176,9 @@ def _list(request: Request) -> None:
         print(f"{table.name:<16} {table.title}: {', '.join(row.label for row in table.rows)}")
         for place, protocol in table.settings.items():
             for case in protocol.cases():
-                if case.name not in looked:
-                    looked[case.name] = look(case, request.machine.root)
-                print(f"  --on {place:<8} {case.name}: {_can(looked[case.name])}")
+                if case not in looked:
+                    looked[case] = look(case, request.machine.root)
+                print(f"  --on {place:<8} {case.name}: {_can(looked[case])}")
     print(f"\nData sets are looked for in {request.machine.root} (--root). Nothing is downloaded.")
 
 
