@@ -1,10 +1,14 @@
 """GRID: 125 ask among 900, of whom 775 are nobody."""
 
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from snreid.datasets import GRID, AllImages, check
+from snreid.errors import DataError, ExperimentError
 from snreid.records import DISTRACTOR
 from trees import refused, touch
 
@@ -48,3 +52,41 @@ def test_what_is_missing_doubled_or_strange_is_said(root: Path, tmp_path: Path) 
     for folder in ("probe", "gallery"):
         next((root / "underground_reid" / folder).glob("0007_*")).unlink()
     refused(GRID(), root, "249 persons")
+
+
+def partitions(path: Path, lists: list[np.ndarray]) -> Path:
+    """``trainIdxAll`` as the release has it: cells of structs whose third field is the list."""
+    cells = np.empty((1, len(lists)), dtype=object)
+    for at, numbers in enumerate(lists):
+        struct = np.empty((1, 1), dtype=[("a", object), ("b", object), ("c", object)])
+        struct[0, 0] = (np.arange(3), np.arange(4), numbers)
+        cells[0, at] = struct
+    savemat(path, {"trainIdxAll": cells})
+    return path
+
+
+def test_the_partitions_of_the_release_are_read_where_asked(root: Path) -> None:
+    lists = [np.arange(1 + split, 126 + split) for split in range(10)]
+    path = partitions(root / "underground_reid" / "features_and_partitions.mat", lists)
+    released = GRID(split=7, partition="released")
+    data = released.read(root)
+    assert set(data.train.persons.tolist()) == set(range(8, 133))
+    assert set(data.query.persons.tolist()) == set(range(1, 251)) - set(range(8, 133))
+    assert data.name == released.name == "grid-released7" and released.collection == "grid"
+    assert data.split_id == f"grid/7 of the release (sha256 {sha256(path.read_bytes()).hexdigest()[:12]})"
+    assert check(released, root, decode=False).ok
+    with pytest.raises(ExperimentError, match="drawn or as released"):
+        GRID(partition="other")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "numbers", [np.arange(1, 125), np.arange(127, 252), np.array([1] * 125), np.array(["x"] * 125), np.array([])]
+)
+def test_partitions_of_another_form_are_refused(numbers: np.ndarray, root: Path) -> None:
+    path = root / "underground_reid" / "features_and_partitions.mat"
+    with pytest.raises(DataError, match="FileNotFoundError"):
+        GRID(partition="released").read(root)
+    partitions(path, [numbers] * 10)
+    refused(GRID(partition="released"), root, "trainIdxAll", str(path), "partition=drawn")
+    path.write_bytes(path.read_bytes()[:200])
+    refused(GRID(partition="released"), root, "trainIdxAll", str(path))

@@ -3,16 +3,25 @@
 ``probe/0001_1_25008_169_18_98_246.jpeg``: person 1 on camera 1; ``gallery`` has the other image of each of the 250 and, as
 person 0, 775 images of people who have no probe (verified in torchreid's and MetaBIN's readers). 125 persons are for
 training; of the other 125 the probe images ask, and the gallery is their 125 images and the 775 distractors.
+
+The release brings ten partitions of its own in ``features_and_partitions.mat``: ``trainIdxAll`` is a row of ten cells, each a
+struct whose third field lists the 125 persons to train on (torchreid and MetaBIN read it so). They are read by
+``partition="released"``, to compare with results of these programs.
 """
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.io import loadmat
 
 from snreid.datasets._files import find_base, named_images
 from snreid.datasets._rules import shown, validated
 from snreid.datasets._splits import DrawnSplits, SplitDataSet
-from snreid.errors import DataError
+from snreid.errors import DataError, ExperimentError
 from snreid.images import FileImage
 from snreid.records import DISTRACTOR, Expected, ReIDData, Sample, Split
 
@@ -30,6 +39,27 @@ class GRID(SplitDataSet):
     Looked for in the data folder itself and in its folders ``underground_reid``, ``grid``, ``GRID``,
     ``grid/underground_reid``, ``GRID/underground_reid``.
     """
+
+    partition: Literal["drawn", "released"] = "drawn"
+    """The splits that come with this program, or those that come with the data set."""
+
+    def __post_init__(self) -> None:
+        """Refuse a split or a partition that does not exist."""
+        super().__post_init__()
+        if self.partition not in ("drawn", "released"):
+            raise ExperimentError(
+                "GRID is parted as drawn or as released", came=repr(self.partition), repair='"drawn" or "released"'
+            )
+
+    @property
+    def name(self) -> str:
+        """With its split, as in ``grid-split3`` or ``grid-released3``."""
+        return super().name if self.partition == "drawn" else f"grid-released{self.split}"
+
+    @property
+    def split_id(self) -> str:
+        """As in ``grid/3 (sha256 1a2b3c4d5e6f)``; of a released partition the hash is known once it is read."""
+        return super().split_id if self.partition == "drawn" else f"grid/{self.split} of the release"
 
     @property
     def splits(self) -> DrawnSplits:
@@ -70,6 +100,11 @@ class GRID(SplitDataSet):
                 repair="unpack the archive again",
             )
         train, test = SPLITS.halves(self.split, asked)
+        split_id = self.split_id
+        if self.partition == "released":
+            train, digest = _released(base / "features_and_partitions.mat", self.split, frozenset(asked))
+            test = frozenset(asked) - train
+            split_id += f" (sha256 {digest[:12]})"
         rest = sum(sample.person == DISTRACTOR for sample in gallery)
         return validated(
             ReIDData(
@@ -78,6 +113,28 @@ class GRID(SplitDataSet):
                 Split(tuple(sample for sample in probe if sample.person in test)),
                 Split(tuple(sample for sample in gallery if sample.person not in train)),
                 notes=(f"gallery: {rest} distractors (person 0) kept; they match nobody",),
-                split_id=self.split_id,
+                split_id=split_id,
             )
         )
+
+
+def _released(path: Path, split: int, persons: frozenset[int]) -> tuple[frozenset[int], str]:
+    """The persons to train on by a partition of the release, and the SHA-256 of its file."""
+    try:
+        digest = sha256(path.read_bytes()).hexdigest()
+        cell = loadmat(path, variable_names=["trainIdxAll"])["trainIdxAll"].ravel()[split]
+        numbers = np.asarray(cell[0, 0][2]).ravel().astype(np.int64).tolist()
+    except Exception as error:  # a damaged MATLAB file makes scipy raise nearly anything
+        raise _unknown(path, f"{type(error).__name__}: {error}") from None
+    train = frozenset(numbers)
+    if not train <= persons or len(train) != len(numbers) or len(train) != SPLITS.train:
+        raise _unknown(path, f"{len(train & persons)} known persons among {len(numbers)} numbers in partition {split}")
+    return train, digest
+
+
+def _unknown(path: Path, came: str) -> DataError:
+    return DataError(
+        f"the partitions of the release are ten lists of {SPLITS.train} of GRID's persons (trainIdxAll)",
+        came=f"{path}: {came}",
+        repair="unpack the archive again, or take the splits that come with this program: partition=drawn",
+    )
