@@ -15,7 +15,8 @@ class AllImages(DataSet):
     """A data set whose training, query and gallery images are all for training; on the command line ``NAME@all``.
 
     Distractors and junk are nobody and left out; an image that is query and gallery at once counts once; persons left with
-    one image are dropped, with a note, because there is no other image to pull it towards.
+    one image are dropped, with a note, because there is no other image to pull it towards. What no split of the inner data set
+    uses stays out (the other images of i-LIDS's test persons).
     """
 
     of: DataSet
