@@ -69,5 +69,16 @@ def methods() -> dict[str, type[Adaptation]]:
 from snreid.adaptation.adaptive_bn import AdaptiveBN  # noqa: E402  (the base has to exist first)
 from snreid.adaptation.clustering import ClusterContrast  # noqa: E402
 from snreid.adaptation.folder import adapt_run  # noqa: E402
+from snreid.adaptation.mar import MAR  # noqa: E402
 
-__all__ = ["Adaptation", "AdaptiveBN", "ClusterContrast", "Job", "SourceImages", "Unlabelled", "adapt_run", "methods"]
+__all__ = [
+    "MAR",
+    "Adaptation",
+    "AdaptiveBN",
+    "ClusterContrast",
+    "Job",
+    "SourceImages",
+    "Unlabelled",
+    "adapt_run",
+    "methods",
+]

@@ -35,7 +35,7 @@ class Request:
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
     target: Annotated[str, tyro.conf.arg(aliases=["-t"], help="data set whose training images are adapted to")]
-    method: Annotated[str, tyro.conf.arg(help="how: mar, clustering or adaptive-bn")] = "adaptive-bn"
+    method: Annotated[str, tyro.conf.arg(help="how: mar, clustering or adaptive-bn")] = "mar"
     evaluate: Annotated[
         bool,
         tyro.conf.arg(help="score the run before and after on the target's test images; only this reads its labels"),

@@ -1,0 +1,237 @@
+"""MAR: unsupervised re-identification by soft multilabel learning (Yu et al., CVPR 2019, arXiv 1903.06325; method.md 7).
+
+A target image is described by how much it is like each person of the source. Images that look alike but are described differently are
+pushed apart, the others pulled together; the source's labels keep the description meaningful. The network stays what the source run
+trained, with SNR or without; with SNR its causality loss goes on acting on the labelled source images.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from snreid.adaptation import Adaptation
+from snreid.adaptation.job import Job
+from snreid.adaptation.mar_losses import camera_statistics, log_multilabels, mean_over_cameras, threshold_of_all
+from snreid.adaptation.mar_network import MARNetwork, MARObjective
+from snreid.adaptation.training import run_plan
+from snreid.adaptation.two_sources import TwoBatches, TwoStores
+from snreid.embedding import features
+from snreid.errors import DataError, ExperimentError
+from snreid.experiment import Experiment
+from snreid.losses import DualCausality, EntropyCausality, Loss
+from snreid.progress import counting
+from snreid.sampling import IdentityBatches, Sampling
+from snreid.training.checkpoint import CheckpointStore
+from snreid.training.loop import Plan
+from snreid.training.optim import SGD, WarmupSteps
+
+_PAIR_IMAGES = 4
+"""Images of a person in the source's part of a batch where a causality loss needs pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAR(Adaptation):
+    """Soft multilabel learning: total = L_MDL + 2e-4 L_CML + 50 (L_AL + 0.2 L_RJ), and L_SNR where the run was trained with it."""
+
+    name: ClassVar[str] = "mar"
+    needs_source: ClassVar[bool] = True
+
+    epochs: int = 20
+    """L_MDL acts from the second one on."""
+    batches_per_epoch: int | None = None
+    """Steps in an epoch; left out: source images / source batch, as published."""
+    source_batch: int = 184
+    """Labelled source images in a batch."""
+    target_batch: int = 184
+    """Target images in a batch; pairs are those among them."""
+    source_images: int | None = None
+    """Images of each person in the source's part. Left out: 4 where a causality loss acts (it compares a person's images), else 1, which
+    draws image by image, as published."""
+    lr: float = 2e-4
+    """Learning rate of SGD with momentum 0.9, times 0.1 at 5/8 and at 7/8 of the epochs."""
+    weight_decay: float = 2.5e-2
+    """None on norms and biases."""
+    scale: float = 30.0
+    """Factor on f.a before the softmax."""
+    margin: float = 1.0
+    """m of L_RJ, between 0 and 4, the largest squared distance of unit vectors."""
+    mining: float = 0.005
+    """Share of a batch's target pairs, the most similar ones, that L_MDL looks at; also the share of agreements above T."""
+    consistency_weight: float = 2e-4
+    """Of L_CML."""
+    source_weight: float = 50.0
+    """Of L_AL + joint_weight L_RJ."""
+    joint_weight: float = 0.2
+    """Of L_RJ inside."""
+    causality_weight: float = 1.0
+    """On the run's own causality losses, beside their own weights; 0 leaves them out."""
+    average_agents: bool = False
+    """L_CML: the mean over agents instead of the sum that the paper and its code have."""
+    threshold_images: int | None = None
+    """T starts from all pairs of so many target images, evenly spread over the set; left out: of all images."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for settings that cannot be."""
+        super().__post_init__()
+        counts = {
+            "epochs": (self.epochs, 1),
+            "batches-per-epoch": (self.batches_per_epoch, 1),
+            "source-batch": (self.source_batch, 2),
+            "target-batch": (self.target_batch, 3),
+            "source-images": (self.source_images, 1),
+            "threshold-images": (self.threshold_images, 3),
+        }
+        for flag, (count, least) in counts.items():
+            if count is not None and count < least:
+                raise ExperimentError(f"--{flag} is at least {least}", came=str(count), repair=f"give {least} or more")
+        amounts = (self.consistency_weight, self.source_weight, self.joint_weight, self.causality_weight)
+        if not all(math.isfinite(one) and one >= 0 for one in amounts):
+            raise ExperimentError(
+                "Weights of losses are finite and not negative", came=str(amounts), repair="give 0 or more"
+            )
+        if not (0 < self.mining <= 1 and 0 < self.margin <= 4 and 0 < self.scale < math.inf):
+            raise ExperimentError(
+                "The mined share is above 0 and at most 1, the margin above 0 and at most 4, the scale above 0",
+                came=f"mining {self.mining}, margin {self.margin}, scale {self.scale}",
+                repair="use --mining 0.005 --margin 1 --scale 30",
+            )
+        if (
+            self.source_images is not None
+            and self.source_images > 1
+            and (self.source_batch % self.source_images or self.source_batch < 2 * self.source_images)
+        ):
+            raise ExperimentError(
+                "The source's part of a batch holds the same number of images of at least two people",
+                came=f"source_batch {self.source_batch}, source_images {self.source_images}",
+                repair=f"set --source-batch to a multiple of {self.source_images}",
+            )
+        self._optim()  # says what is wrong with the learning rate
+
+    @classmethod
+    def for_experiment(cls, experiment: Experiment) -> Self:
+        """The published settings; for a run of the preset ``small`` a budget of minutes on two cores (docs/adaptation.md says how it was
+        chosen)."""
+        if experiment.preset != "small":
+            return cls(seed=experiment.seed)
+        return cls(
+            seed=experiment.seed,
+            epochs=6,
+            batches_per_epoch=40,
+            source_batch=64,
+            target_batch=64,
+            threshold_images=2000,
+        )
+
+    def fit(self, job: Job) -> Mapping[str, Any]:
+        """See ``Adaptation.fit``."""
+        source, target = job.labelled, job.target
+        causality = self._causality(job.experiment)
+        if not target.has_cameras:
+            job.console.out(
+                f"{target.name} has no cameras: L_CML holds batches against the whole set instead of cameras against each other",
+                highlight=False,
+            )
+        batches = self._batches(job, bool(causality))
+        model, device = MARNetwork(job.model, len(target)), job.group.device
+        objective = MARObjective(
+            model,
+            persons=torch.from_numpy(source.training.persons).to(device),
+            cameras=torch.from_numpy(target.cameras).to(device),
+            source_batch=self.source_batch,
+            scale=self.scale,
+            margin=self.margin,
+            mining=self.mining,
+            weights=(self.consistency_weight, self.source_weight, self.joint_weight),
+            causality=causality,
+            average_agents=self.average_agents,
+            bf16=job.machine.bf16,
+        )
+        if CheckpointStore(job.machine.out / "checkpoints").last() is None:
+            self._initialize(model, job)
+        plan = Plan(
+            model=model.train(),
+            losses=(),
+            store=TwoStores(source.store, job.store),
+            persons=np.arange(len(source.training.split) + len(target), dtype=np.int64),
+            batches=batches,
+            augmentation=job.experiment.augmentation,
+            input=job.experiment.input,
+            optim=self._optim(),
+            schedule=WarmupSteps(warmup_epochs=0, milestones=(5 / 8 * self.epochs, 7 / 8 * self.epochs), drop=0.1),
+            epochs=self.epochs,
+            seed=self.seed,
+            bf16=job.machine.bf16,
+            objective=objective,
+        )
+
+        def activate(epoch: int) -> None:
+            """L_MDL begins with the second epoch."""
+            objective.active = epoch >= 1
+
+        run_plan(self, job, plan, epoch_start=activate)
+        return {"threshold": float(model.threshold)}
+
+    def _causality(self, experiment: Experiment) -> tuple[Loss, ...]:
+        """The run's own losses on SNR modules, weighted."""
+        kinds = (DualCausality, EntropyCausality)
+        found = [loss for loss in experiment.losses if isinstance(loss, kinds) and loss.weight > 0]
+        return tuple(
+            replace(loss, weight=loss.weight * self.causality_weight) for loss in found if self.causality_weight
+        )
+
+    def _optim(self) -> SGD:
+        return SGD(lr=self.lr, momentum=0.9, weight_decay=self.weight_decay, decay_norms=False)
+
+    def _batches(self, job: Job, pairs: bool) -> TwoBatches:
+        training = job.labelled.training
+        images = self.source_images or (_PAIR_IMAGES if pairs else 1)
+        length = self.batches_per_epoch or max(1, len(training.split) // self.source_batch)
+        identities = None
+        if images > 1:
+            if self.source_batch % images:
+                raise ExperimentError(
+                    f"The source's part of a batch is a multiple of {images}: so many images of each person, for the causality loss",
+                    came=f"--source-batch {self.source_batch}",
+                    repair=f"use --source-batch {max(2, self.source_batch // images) * images}, or --causality-weight 0",
+                )
+            sampling = Sampling(persons=self.source_batch // images, images=images)
+            identities = IdentityBatches(sampling, training.persons, training.domains, self.seed, length)
+        return TwoBatches(
+            source_count=len(training.split),
+            target_count=len(job.target),
+            source_batch=self.source_batch,
+            target_batch=self.target_batch,
+            length=length,
+            seed=self.seed,
+            identities=identities,
+        )
+
+    def _initialize(self, model: MARNetwork, job: Job) -> None:
+        """The running statistics of log y and T, from the whole target set as the source run's model describes it."""
+        with counting(job.console, f"describing {job.target.name}") as progress:
+            found = features(job.embedder(), job.store, progress=progress).embeddings
+        with torch.no_grad():
+            vectors = functional.normalize(torch.from_numpy(found).to(job.group.device), dim=1)
+            log_labels = log_multilabels(vectors, model.agents(), self.scale)
+            statistics = camera_statistics(log_labels, torch.from_numpy(job.target.cameras).to(job.group.device))
+            if statistics is None:
+                raise DataError(
+                    "Statistics of a camera need two of its images",
+                    came=f"{len(job.target)} images of {job.target.name}, each on a camera of its own",
+                    repair="name a target with more images",
+                )
+            model.set_statistics(mean_over_cameras(statistics))
+            model.threshold.copy_(threshold_of_all(_spread(log_labels.exp(), self.threshold_images), self.mining))
+
+
+def _spread(labels: Tensor, count: int | None) -> Tensor:
+    """``count`` rows evenly over all of them."""
+    if count is None or count >= len(labels):
+        return labels
+    return labels[torch.linspace(0, len(labels) - 1, count, dtype=torch.float64).round().long().to(labels.device)]

@@ -1,0 +1,83 @@
+"""Batches of source and target images side by side: first those of the source, then those of the target."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snreid.adaptation.training import Deck
+from snreid.errors import ExperimentError
+from snreid.loading import PixelStore
+from snreid.records import Split
+from snreid.sampling import IdentityBatches
+from snreid.transforms import StoredImages
+
+Indices = NDArray[np.int64]
+
+
+class TwoStores:
+    """Two opened stores as one: positions 0 to S - 1 are the source's, those after it the target's."""
+
+    def __init__(self, source: PixelStore, target: PixelStore) -> None:
+        self.source, self.target = source, target
+        self.split = Split(source.split.samples + target.split.samples)
+
+    def batches(self, batches: Sequence[Indices]) -> Iterator[StoredImages]:
+        """uint8 images (B, 3, H, W) of each batch; in a batch source positions come before target positions."""
+        border = len(self.source.split)
+        first = self.source.batches([batch[batch < border] for batch in batches])
+        second = self.target.batches([batch[batch >= border] - border for batch in batches])
+        for one, other in zip(first, second, strict=True):
+            yield torch.cat([one, other])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoBatches:
+    """Which images make a batch, as a pure function of (seed, epoch): both sides in shuffled rounds, everything once before anything
+    again."""
+
+    source_count: int
+    target_count: int
+    source_batch: int
+    target_batch: int
+    length: int
+    """Batches in an epoch."""
+    seed: int
+    identities: IdentityBatches | None = None
+    """Draws the source's part by identities, where a loss needs several images of a person; None: image by image."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` where one side has too few images for a batch."""
+        for what, count, batch in (
+            ("source", self.source_count, self.source_batch),
+            ("target", self.target_count, self.target_batch),
+        ):
+            if count < batch:
+                raise ExperimentError(
+                    f"A batch takes each of its {what} images once",
+                    came=f"{batch} of {count} images",
+                    repair=f"lower --{what}-batch to {count} or less",
+                )
+
+    def __len__(self) -> int:
+        return self.length
+
+    def epoch(self, epoch: int) -> list[Indices]:
+        """``length`` arrays of source positions, then target positions (counted on from the source's)."""
+        source = self.identities.epoch(epoch) if self.identities is not None else self._dealt("source", epoch)
+        pairs = zip(source, self._dealt("target", epoch), strict=True)
+        return [np.concatenate([one, other + self.source_count]) for one, other in pairs]
+
+    def share(self, batch: Indices, rank: int, world: int) -> Indices:
+        """All of it: pairs are those of a whole batch, so one process trains."""
+        return batch
+
+    def _dealt(self, side: str, epoch: int) -> list[Indices]:
+        count, size = (
+            (self.source_count, self.source_batch) if side == "source" else (self.target_count, self.target_batch)
+        )
+        key = np.array([self.seed, (epoch << 1) + (side == "target")], dtype=np.uint64)
+        deck = Deck(count, np.random.Generator(np.random.Philox(key=key)))
+        return [deck.draw(size) for _ in range(self.length)]
