@@ -11,7 +11,7 @@ from snreid import recipes
 from snreid.datasets import CUHK03, DrawnPedestrians, Market1501
 from snreid.errors import ExperimentError
 from snreid.experiment import Experiment
-from snreid.losses import CrossEntropy, DualCausality, EntropyCausality
+from snreid.losses import Alignment, CrossEntropy, DualCausality, EntropyCausality, Uniformity
 from snreid.sources import Validation
 from snreid.training.optim import WarmupCosine
 
@@ -72,3 +72,16 @@ def test_a_causality_loss_needs_snr_modules(loss: DualCausality | EntropyCausali
     with pytest.raises(ExperimentError, match=f"{type(loss).__name__} with Plain"):
         Experiment(losses=(CrossEntropy(), loss))
     assert Experiment(losses=(CrossEntropy(), replace(loss, weight=0.0))).losses
+
+
+def test_a_loss_that_compares_views_needs_a_second_one() -> None:
+    bau = recipes.bau("small")
+    with pytest.raises(ExperimentError, match="Alignment without one"):
+        replace(bau, second_view=None)
+    replace(bau, second_view=None, losses=(*recipes.baseline("small").losses, Uniformity(), Alignment(weight=0.0)))
+
+
+def test_an_experiment_written_before_there_were_second_views_reads_as_one_without() -> None:
+    stored = recipes.baseline("small").to_json()
+    assert stored.pop("second_view") is None
+    assert Experiment.from_json(stored) == recipes.baseline("small")

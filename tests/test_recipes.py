@@ -6,11 +6,12 @@ import pytest
 
 from snreid import recipes
 from snreid.errors import ExperimentError
-from snreid.losses import CrossEntropy, DualCausality, Triplet
+from snreid.losses import Alignment, CrossEntropy, DomainUniformity, DualCausality, Triplet, Uniformity
 from snreid.models.mixing import EFDMix, MixStyle
 from snreid.models.norms import IBN, AllBatchInstance, AllInstance, AllSwitchable, IBNb, Plain, StageInstance, StageSNR
 from snreid.training.optim import Adam, WarmupHalving, WarmupSteps
 from snreid.transforms import Augmentation
+from snreid.views import SecondView
 
 SCHEMES = {
     "baseline": Plain(),
@@ -38,8 +39,8 @@ SMALL = {
 
 def test_there_is_a_recipe_for_each_row_in_the_papers_order() -> None:
     assert list(recipes.paper_rows()) == list(SCHEMES)
-    assert list(recipes.other_methods()) == list(OTHERS)
-    assert list(recipes.all_recipes()) == [*SCHEMES, *OTHERS]
+    assert list(recipes.other_methods()) == [*OTHERS, "bau"]
+    assert list(recipes.all_recipes()) == [*SCHEMES, *OTHERS, "bau"]
 
 
 @pytest.mark.parametrize("preset", ["small", "short", "paper"])
@@ -52,6 +53,29 @@ def test_a_row_is_the_baseline_with_another_scheme(name: str, preset: str) -> No
     assert row.losses == ((*plain.losses, DualCausality()) if name == "snr" else plain.losses)
     same = replace(row, recipe="baseline", losses=plain.losses, model=replace(row.model, scheme=Plain()))
     assert same == plain
+
+
+@pytest.mark.parametrize("preset", ["small", "short"])
+def test_bau_is_the_baseline_with_a_second_view_and_three_losses(preset: str) -> None:
+    row, plain = recipes.bau(preset), recipes.baseline(preset)
+    assert row.losses == (
+        *plain.losses,
+        Alignment(weight=1.5, neighbours=10),
+        Uniformity(),
+        DomainUniformity(momentum=0.1),
+    )
+    assert row.second_view == SecondView(randaugment=0.5, operations=2, jitter=0.5, erase=0.5)
+    assert replace(row, recipe="baseline", losses=plain.losses, second_view=None) == plain
+
+
+def test_bau_has_its_published_settings_in_the_paper_preset() -> None:
+    row = recipes.bau("paper")
+    assert row.losses[:2] == (CrossEntropy(), Triplet(margin=0.3, on="pooled"))
+    assert (row.sampling.batch, row.sampling.images) == (256, 4)
+    assert (row.epochs, row.batches_per_epoch) == (60, 500)
+    assert row.optimizer == Adam(lr=3.5e-4, weight_decay=5e-4)
+    assert row.schedule == WarmupSteps(warmup_epochs=10, milestones=(30, 50), drop=0.1)
+    assert row.model.scheme == StageInstance(stages=(1, 2, 3))
 
 
 def test_every_row_explains_itself_in_a_line() -> None:

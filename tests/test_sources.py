@@ -107,6 +107,13 @@ def test_a_fingerprint_sees_every_image_and_label_but_not_where_the_sources_are(
     assert mine != at("/here", [(1, 1), (1, 2), (2, 1), (2, 1)]).fingerprint
 
 
+def test_every_identity_knows_its_source() -> None:
+    joined = join([source("noon", [(1, 1), (4, 2), (4, 1)]), source("dusk", [(4, 1), (9, 1)])])
+    assert joined.persons.tolist() == [0, 1, 1, 2, 3]
+    assert joined.sources_of_persons.tolist() == [0, 0, 1, 1]
+    assert joined.only(np.array([1, 3, 4])).sources_of_persons.tolist() == [0, 1, 1]
+
+
 def test_too_few_to_hold_out_is_refused_with_the_numbers() -> None:
     with pytest.raises(DataError, match=r"0\.1 of the 2 identities of noon is 0"):
         hold_out(join([NOON]), 0.1, 0)

@@ -55,7 +55,17 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
         write_features,
     )
     from snreid.experiment import Experiment
-    from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet, total_loss
+    from snreid.losses import (
+        Alignment,
+        CrossEntropy,
+        DomainUniformity,
+        DualCausality,
+        EntropyCausality,
+        Loss,
+        Triplet,
+        Uniformity,
+        total_loss,
+    )
     from snreid.models import (
         IBN,
         SNR,
@@ -80,11 +90,13 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
     from snreid.sources import Validation
     from snreid.training.optim import SGD, Adam, WarmupCosine, WarmupHalving, WarmupSteps
     from snreid.transforms import Augmentation, InputFormat
+    from snreid.views import SecondView
 
 _HOME = {
     "Adam": "snreid.training.optim",
     "Adaptation": "snreid.adaptation",
     "AdaptiveBN": "snreid.adaptation",
+    "Alignment": "snreid.losses",
     "AllBatchInstance": "snreid.models",
     "AllImages": "snreid.datasets",
     "AllInstance": "snreid.models",
@@ -104,6 +116,7 @@ _HOME = {
     "DataError": "snreid.errors",
     "DataSet": "snreid.records",
     "DivergenceError": "snreid.errors",
+    "DomainUniformity": "snreid.losses",
     "DrawnPedestrians": "snreid.datasets.synthetic",
     "DualCausality": "snreid.losses",
     "DukeMTMC": "snreid.datasets",
@@ -144,6 +157,7 @@ _HOME = {
     "Sampling": "snreid.sampling",
     "Scheme": "snreid.models",
     "Scores": "snreid.records",
+    "SecondView": "snreid.views",
     "SnreidError": "snreid.errors",
     "Split": "snreid.records",
     "StageInstance": "snreid.models",
@@ -151,6 +165,7 @@ _HOME = {
     "Table": "snreid.datasets",
     "Triplet": "snreid.losses",
     "Unlabelled": "snreid.adaptation",
+    "Uniformity": "snreid.losses",
     "VIPeR": "snreid.datasets",
     "Validation": "snreid.sources",
     "WarmupCosine": "snreid.training.optim",
@@ -187,6 +202,7 @@ __all__ = [
     "Adam",
     "Adaptation",
     "AdaptiveBN",
+    "Alignment",
     "AllBatchInstance",
     "AllImages",
     "AllInstance",
@@ -202,6 +218,7 @@ __all__ = [
     "DataError",
     "DataSet",
     "DivergenceError",
+    "DomainUniformity",
     "DrawnPedestrians",
     "DualCausality",
     "DukeMTMC",
@@ -234,12 +251,14 @@ __all__ = [
     "Sampling",
     "Scheme",
     "Scores",
+    "SecondView",
     "SnreidError",
     "Split",
     "StageInstance",
     "StageSNR",
     "Table",
     "Triplet",
+    "Uniformity",
     "Unlabelled",
     "VIPeR",
     "Validation",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import snreid.datasets  # noqa: F401  (the data sets that a file may name are known once their classes are loaded)
 from snreid.errors import ExperimentError
-from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet
+from snreid.losses import CrossEntropy, DualCausality, EntropyCausality, Loss, Triplet, memory_of
 from snreid.models.norms import StageSNR
 from snreid.models.reid import ModelConfig
 from snreid.records import DataSet
@@ -16,6 +16,7 @@ from snreid.sources import Validation
 from snreid.training.optim import Adam, Optim, Schedule, WarmupCosine
 from snreid.transforms import Augmentation, InputFormat
 from snreid.values import from_json, to_json
+from snreid.views import SecondView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,8 @@ class Experiment:
     """Size and normalization of what the network sees."""
     augmentation: Augmentation = Augmentation()
     """Random changes to training images."""
+    second_view: SecondView | None = None
+    """A second, strongly changed view of each image, for losses that compare the two; None: no such view."""
     sampling: Sampling = Sampling()
     """What a batch is made of."""
     optimizer: Optim = Adam()
@@ -86,6 +89,15 @@ class Experiment:
                 came=f"{type(causal[0]).__name__} with {type(self.model.scheme).__name__}",
                 repair="use the recipe snr, or remove the loss",
             )
+
+        comparing = [loss for loss in self.losses if loss.two_views and loss.weight > 0]
+        if comparing and self.second_view is None:
+            raise ExperimentError(
+                "A loss that compares two views needs a second view of each image",
+                came=f"{comparing[0].name} without one",
+                repair="use the recipe bau, or remove the loss",
+            )
+        memory_of(self.losses)
 
     def to_json(self) -> Any:
         """The experiment as JSON; ``Experiment.from_json`` reads it back equal."""

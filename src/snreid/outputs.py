@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from jaxtyping import Float, Int64
+from torch import Tensor
+
 from snreid.tensors import ChannelVectors, Embeddings, Logits
 
 
@@ -34,6 +37,16 @@ class StageLogits:
 
 
 @dataclass(frozen=True, slots=True)
+class Prototypes:
+    """One remembered embedding for each of the N training identities (``training.memory``)."""
+
+    vectors: Float[Tensor, "persons dim"]
+    """(N, D): L2-normalized; all 0 for a person whom no batch has shown yet."""
+    sources: Int64[Tensor, "persons"]
+    """(N,): of which source each person is, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outputs:
     """All that a loss may see of a batch of B images."""
 
@@ -45,3 +58,7 @@ class Outputs:
     """(B, persons): bias-free classifier over the training identities."""
     stages: tuple[StageVectors, ...]
     """One entry per SNR module, in stage order; empty for every other scheme."""
+    second: "Outputs | None" = None
+    """The same for a second view of the same images, in the same order, where the experiment makes one."""
+    prototypes: Prototypes | None = None
+    """As they were before this batch; there when a loss asks for them (``Loss.memory``)."""

@@ -19,6 +19,7 @@ DESCRIPTIONS = {
     "baseline-bin": "Every batch normalization is a learned mix, channel by channel, of batch and instance normalization.",
     "mixstyle": "While training, an image takes over a part of the feature means and deviations of another one.",
     "efdmix": "While training, an image takes over a part of the feature distribution of another one, value by value.",
+    "bau": "Baseline with losses that bring two views of an image together and keep people apart, within each source too.",
 }
 """A sentence on each recipe's row, for the report."""
 
@@ -34,6 +35,7 @@ LABELS = {
     "baseline-bin": "Baseline-BIN",
     "mixstyle": "MixStyle",
     "efdmix": "EFDMix",
+    "bau": "BAU",
 }
 """The name of each recipe's row in tables: the paper's."""
 

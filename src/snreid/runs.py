@@ -28,6 +28,7 @@ from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.evaluation import evaluate
 from snreid.experiment import Experiment
 from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad, look_at
+from snreid.losses import memory_of
 from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights
 from snreid.models.reid import ReIDModel
@@ -42,6 +43,7 @@ from snreid.training.distributed import ProcessGroup
 from snreid.training.follow import follow
 from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text
 from snreid.training.loop import Hooks, Loop, Plan
+from snreid.training.memory import Remembering
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def train(
     torch.manual_seed(experiment.seed)
     model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
     plan = Plan(
-        model=model,
+        model=_with_memory(model, experiment, training, group),
         losses=experiment.losses,
         store=store,
         persons=training.persons,
@@ -137,6 +139,7 @@ def train(
             experiment.sampling, training.persons, training.domains, experiment.seed, experiment.batches_per_epoch
         ),
         augmentation=experiment.augmentation,
+        second_view=experiment.second_view,
         input=experiment.input,
         optim=experiment.optimizer,
         schedule=experiment.schedule,
@@ -156,6 +159,17 @@ def train(
         _finish(experiment, machine, model, training, record, chosen, time.monotonic() - began)
     group.barrier()
     return open_run(machine.out)
+
+
+def _with_memory(
+    model: ReIDModel, experiment: Experiment, training: TrainingSet, group: ProcessGroup
+) -> ReIDModel | Remembering:
+    """The model, beside it the prototypes of the training persons if a loss needs them."""
+    momentum = memory_of(experiment.losses)
+    if momentum is None:
+        return model
+    sources = torch.from_numpy(training.sources_of_persons)
+    return Remembering(model, sources, model.dim, momentum=momentum, group=group).to(group.device)
 
 
 @dataclass(frozen=True)
@@ -317,6 +331,7 @@ def _validate(
 ) -> Mapping[str, Any]:
     """mAP on held-out source identities; a new best is saved beside the checkpoints."""
     model, images = plan.model, held.images
+    model = model.network if isinstance(model, Remembering) else model
     if not isinstance(model, ReIDModel):
         raise ExperimentError("Validation embeds with a ReIDModel", came=type(model).__name__)
     embedder = Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16)

@@ -50,6 +50,13 @@ class TrainingSet:
         return int(self.persons.max()) + 1
 
     @property
+    def sources_of_persons(self) -> Labels:
+        """(identities,) of which source each identity is."""
+        found = np.zeros(self.identities, dtype=np.int64)
+        found[self.persons] = self.sources
+        return found
+
+    @property
     def fingerprint(self) -> str:
         """A digest of the images' names (below their source's folder), persons and cameras, wherever the sources are."""
         parts = (np.flatnonzero(self.sources == source) for source in range(len(self.names)))

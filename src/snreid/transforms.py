@@ -82,9 +82,9 @@ class Augmentation:
 
     def __call__(self, images: StoredImages, draws: Draws) -> Images:
         """(B, 3, H, W) uint8 to (B, 3, H, W) float32 in 0..1."""
-        return self._jitter(self._move(images.float() / 255, draws), draws)
+        return self._jitter(self.move(images.float() / 255, draws), draws)
 
-    def _move(self, images: Images, draws: Draws) -> Images:
+    def move(self, images: Images, draws: Draws) -> Images:
         """Crop and flip in one bilinear sampling: the pixel (y, x) of a crop at offset (oy, ox) of the enlarged image lies
         at ((y + oy + 0.5) / enlarge - 0.5) of the original, which is what resizing and cutting would read."""
         count, _, height, width = images.shape

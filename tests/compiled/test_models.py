@@ -128,6 +128,7 @@ def test_the_other_methods_embed_as_one_graph_and_export(scheme: Scheme) -> None
     assert torch.allclose(program.module()(images), model.embed(images), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, where a graph breaks
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "scheme", [AllBatchInstance(), MixStyle(probability=1.0), EFDMix(probability=1.0)], ids=lambda s: s.label

@@ -1,14 +1,17 @@
 """One decision for all processes, and gradients of a whole batch from its shares."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from snreid.losses import CrossEntropy, Triplet, total_loss
-from snreid.training.parallel import Objective, agree, share_buffers, wrap
+from snreid.models.head import Head
+from snreid.outputs import Outputs
+from snreid.training.parallel import Objective, agree, parted, share_buffers, wrap
 from tiny import ALONE, experiment
 from two_processes import answers_of_two
 
@@ -87,6 +90,35 @@ def test_an_objective_is_the_sum_of_its_losses_over_the_network() -> None:
     total, parts = Objective(network, losses)(images, persons)
     assert torch.equal(total, expected.total) and total.requires_grad
     assert parts == dict(expected.parts) and list(parts) == ["CrossEntropy", "Triplet"]
+
+
+@pytest.mark.parametrize("recipe", ["baseline", "snr"])
+def test_two_views_are_one_batch_to_the_network_and_two_records_to_the_losses(recipe: str) -> None:
+    made = replace(experiment(recipe).model, head=Head(stage_classifiers=recipe == "snr")).build(3)
+    images, persons = torch.rand(12, 3, 32, 16), torch.arange(6) // 2
+    state = {name: value.clone() for name, value in made.state_dict().items()}
+    whole = made(images)
+    made.load_state_dict(state)
+    seen: list[Outputs] = []
+
+    class Looking(Triplet):
+        """Keeps what it sees."""
+
+        def __call__(self, outputs: Outputs, persons: Tensor) -> Tensor:
+            seen.append(outputs)
+            return super().__call__(outputs, persons)
+
+    total, _ = Objective(made, (Looking(),))(images, persons)
+    (first,) = seen
+    assert first.second is not None and first.second.second is None
+    for record, rows in ((first, slice(None, 6)), (first.second, slice(6, None))):
+        assert torch.equal(record.logits, whole.logits[rows]) and torch.equal(record.pooled, whole.pooled[rows])
+        assert len(record.stages) == len(whole.stages)
+        for stage, expected in zip(record.stages, whole.stages, strict=True):
+            assert torch.equal(stage.contaminated, expected.contaminated[rows])
+            assert stage.logits is not None and expected.logits is not None
+            assert torch.equal(stage.logits.restored, expected.logits.restored[rows])
+    torch.testing.assert_close(total, Triplet()(parted(whole, 6)[0], persons))
 
 
 def test_under_bfloat16_the_losses_are_in_float32() -> None:

@@ -15,6 +15,9 @@ from snreid.cli.order import misplaced, names_first
 if TYPE_CHECKING:
     from snreid.experiment import Experiment
 
+_AS_RECIPE = (tyro.conf.AvoidSubcommands,)
+"""A second view is there or not, as the recipe has it; where it is, its settings are flags like any other."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Flags(MachineFlags):
@@ -110,7 +113,7 @@ def overridden(experiment: "Experiment", words: list[str]) -> "Experiment":
     from snreid.experiment import Experiment
 
     hidden = replace(experiment, sources=())
-    changed = tyro.cli(Experiment, default=hidden, args=words, prog="snreid train", add_help=False)
+    changed = tyro.cli(Experiment, default=hidden, args=words, prog="snreid train", add_help=False, config=_AS_RECIPE)
     return replace(changed, sources=experiment.sources)
 
 
@@ -124,7 +127,8 @@ def _help(words: list[str]) -> int:
     experiment = _start(replace(request, source=request.source or ("noon",)))
     print(f"\nSettings of the experiment ({request.recipe}, preset {experiment.preset}):\n")
     with contextlib.suppress(SystemExit):
-        tyro.cli(Experiment, default=replace(experiment, sources=()), args=["--help"], prog="snreid train RECIPE")
+        hidden = replace(experiment, sources=())
+        tyro.cli(Experiment, default=hidden, args=["--help"], prog="snreid train RECIPE", config=_AS_RECIPE)
     return 0
 
 

@@ -38,6 +38,16 @@ class Loss(ABC):
         """Under which the loss is logged: the class name."""
         return type(self).__name__
 
+    @property
+    def memory(self) -> float | None:
+        """How much of a person's prototype stays when an image of the person comes, 0 to 1; None: the loss needs no prototypes."""
+        return None
+
+    @property
+    def two_views(self) -> bool:
+        """Whether the loss compares two views of the images."""
+        return False
+
     @abstractmethod
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
         """The loss of a batch of B images, unweighted, in float32 (float64 if the outputs are).
@@ -55,6 +65,18 @@ class LossParts:
     """Sum of weight x loss: what is differentiated."""
     parts: Mapping[str, Scalar]
     """Weighted, detached contribution of each loss by name; a second loss of the same class is ``Name-2``."""
+
+
+def memory_of(losses: Sequence[Loss]) -> float | None:
+    """The momentum of the prototypes that ``losses`` need; None when they need none. Raises ``ExperimentError`` for two different ones."""
+    wanted = {loss.memory for loss in losses if loss.weight > 0 and loss.memory is not None}
+    if len(wanted) > 1:
+        raise ExperimentError(
+            "The losses of an experiment share one memory of prototypes",
+            came=f"momentum {' and '.join(map(str, sorted(wanted)))}",
+            repair="give them the same momentum",
+        )
+    return next(iter(wanted), None)
 
 
 def total_loss(losses: Sequence[Loss], outputs: Outputs, persons: PersonIds) -> LossParts:
@@ -82,5 +104,18 @@ from snreid.losses.causality import DualCausality  # noqa: E402  (the base has t
 from snreid.losses.entropy import EntropyCausality  # noqa: E402
 from snreid.losses.identity import CrossEntropy  # noqa: E402
 from snreid.losses.triplet import Triplet  # noqa: E402
+from snreid.losses.uniformity import Alignment, DomainUniformity, Uniformity  # noqa: E402
 
-__all__ = ["CrossEntropy", "DualCausality", "EntropyCausality", "Loss", "LossParts", "Triplet", "total_loss"]
+__all__ = [
+    "Alignment",
+    "CrossEntropy",
+    "DomainUniformity",
+    "DualCausality",
+    "EntropyCausality",
+    "Loss",
+    "LossParts",
+    "Triplet",
+    "Uniformity",
+    "memory_of",
+    "total_loss",
+]

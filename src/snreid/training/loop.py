@@ -23,6 +23,7 @@ from snreid.training.guard import FiniteGuard, StopSignal, stopped
 from snreid.training.optim import Optim, OptimizerState, Schedule, flatten_optimizer, restore_optimizer
 from snreid.training.parallel import Objective, agree, share_buffers, wrap
 from snreid.transforms import Augmentation, Draws, InputFormat, StoredImages
+from snreid.views import SecondView, ViewDraws
 
 
 class Images(Protocol):
@@ -74,6 +75,8 @@ class Plan:
     seed: int
     bf16: bool = False
     """Forward pass under bfloat16 autocast; weights, losses and optimizer stay float32."""
+    second_view: SecondView | None = None
+    """What else the objective sees of each image: the views of a batch are joined, first all first ones. None: nothing."""
     objective: nn.Module | None = None
     """(normalized images, persons) -> (total, weighted parts by name), as ``Objective``; None: ``losses`` of the ``model``'s outputs.
     It trains the parameters of ``model``, and what it remembers from step to step are buffers of ``model``."""
@@ -138,6 +141,8 @@ class _Batch:
     images: StoredImages
     draws: Draws
     """Random numbers of its augmentation."""
+    second: ViewDraws | None
+    """Those of its second view."""
     mine: NDArray[np.int64]
     """Positions of its images in the store."""
     whole: NDArray[np.int64]
@@ -234,7 +239,9 @@ class Loop:
             began = time.monotonic()
             images = next(source)
             draws = plan.augmentation.draws(plan.seed, epoch, number, size)[mine]
-            yield _Batch(images, draws, shares[number], whole[number], time.monotonic() - began)
+            view = plan.second_view
+            second = None if view is None else view.draws(plan.seed, epoch, number, size)[mine]
+            yield _Batch(images, draws, second, shares[number], whole[number], time.monotonic() - began)
 
     def _step(self, objective: nn.Module, optimizer: torch.optim.Optimizer, position: _Position, share: _Batch) -> None:
         plan, began = self.plan, time.monotonic()
@@ -244,7 +251,7 @@ class Loop:
         )
         torch.manual_seed(_mix(plan.seed, position.step, self.group.rank))
         self.guard.before()
-        total, parts = self._backward(objective, share.images, share.draws, torch.from_numpy(plan.persons[share.mine]))
+        total, parts = self._backward(objective, share, torch.from_numpy(plan.persons[share.mine]))
         good = not agree((not self.guard.finite(total), False), self.group)[0]
         if good:
             optimizer.step()
@@ -274,12 +281,12 @@ class Loop:
             )
         )
 
-    def _backward(
-        self, objective: nn.Module, images: StoredImages, draws: Draws, persons: Tensor
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        plan = self.plan
-        pixels = plan.input.normalize(plan.augmentation(images.to(self.device), draws.to(self.device)))
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
+    def _backward(self, objective: nn.Module, share: _Batch, persons: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        plan, images = self.plan, share.images.to(self.device)
+        pixels = plan.augmentation(images, share.draws.to(self.device))
+        if plan.second_view is not None and share.second is not None:
+            pixels = torch.cat([pixels, plan.second_view(images, share.second)])
+        pixels = plan.input.normalize(pixels).contiguous(memory_format=torch.channels_last)
         total, parts = objective(pixels, persons.to(self.device))
         total.backward()
         return total, parts

@@ -1,6 +1,7 @@
 """What the loop asks of several processes: a loss whose gradients are those of all, and one decision taken together."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -8,8 +9,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from snreid.losses import Loss, total_loss
 from snreid.models.backbone import synchronized
-from snreid.outputs import Outputs
+from snreid.outputs import Outputs, StageLogits
 from snreid.training.distributed import ProcessGroup
+from snreid.training.memory import Remembering
 
 
 class Objective(nn.Module):
@@ -25,8 +27,18 @@ class Objective(nn.Module):
         self.network, self.losses, self.bf16 = network, tuple(losses), bf16
 
     def forward(self, images: Tensor, persons: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B, 3, H, W) and (B,) -> the total, and the weighted, detached part of each loss by name (see ``total_loss``)."""
-        found = total_loss(self.losses, outputs_of(self.network, images, bf16=self.bf16), persons)
+        """(B, 3, H, W) and (B,) -> the total, and the weighted, detached part of each loss by name (see ``total_loss``).
+
+        (2B, 3, H, W) where there are two views: all first ones, then all second ones. They are one batch to the network (its
+        batch norms see both), and ``Outputs.second`` to the losses. A network that remembers does so after the losses.
+        """
+        outputs = outputs_of(self.network, images, bf16=self.bf16)
+        if len(images) == 2 * len(persons):
+            first, second = parted(outputs, len(persons))
+            outputs = replace(first, second=second)
+        found = total_loss(self.losses, outputs, persons)
+        if isinstance(self.network, Remembering):
+            self.network.remember(outputs.embedding, persons)
         return found.total, dict(found.parts)
 
 
@@ -79,11 +91,41 @@ def agree(flags: tuple[bool, bool], group: ProcessGroup) -> tuple[bool, bool]:
     return bool(first), bool(second)
 
 
+def parted(outputs: Outputs, count: int) -> tuple[Outputs, Outputs]:
+    """The outputs of the first ``count`` images of a batch, and those of the rest; what is no image's stays with both."""
+    return _some(outputs, slice(None, count)), _some(outputs, slice(count, None))
+
+
+def _some(outputs: Outputs, rows: slice) -> Outputs:
+    return replace(
+        outputs,
+        pooled=outputs.pooled[rows],
+        embedding=outputs.embedding[rows],
+        logits=outputs.logits[rows],
+        stages=tuple(
+            replace(
+                stage,
+                normalized=stage.normalized[rows],
+                restored=stage.restored[rows],
+                contaminated=stage.contaminated[rows],
+                logits=None
+                if stage.logits is None
+                else StageLogits(
+                    normalized=stage.logits.normalized[rows],
+                    restored=stage.logits.restored[rows],
+                    contaminated=stage.logits.contaminated[rows],
+                ),
+            )
+            for stage in outputs.stages
+        ),
+    )
+
+
 def _in_float32(outputs: Outputs) -> Outputs:
     """Head outputs in float32, so that losses under bfloat16 are computed in float32 (stage vectors are already)."""
-    return Outputs(
+    return replace(
+        outputs,
         pooled=outputs.pooled.float(),
         embedding=outputs.embedding.float(),
         logits=outputs.logits.float(),
-        stages=outputs.stages,
     )
