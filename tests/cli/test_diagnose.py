@@ -33,7 +33,9 @@ def test_a_run_is_diagnosed_and_its_corruptions_are_those_of_evaluate(
     assert main([*words, "--out", str(tmp_path / "seen"), *QUIET]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["dusk.html", "dusk.json"]
-    assert json.loads((tmp_path / "seen" / "dusk.json").read_text()) == shown
+    stored = json.loads((tmp_path / "seen" / "dusk.json").read_text())
+    assert {key: stored.pop(key) for key in ("model", "trained_on")} == {"model": "snr", "trained_on": "noon"}
+    assert stored.pop("provenance")["versions"] and stored == shown
     assert snreid_main(["evaluate", str(pair[1]), "-t", TARGET, f"{TARGET}@dark-4", "--json", *QUIET]) == 0
     clean, dark = json.loads(capsys.readouterr().out)["targets"]
     assert dark["target"] == "dusk@dark-4"

@@ -249,11 +249,13 @@ def _write(page: "DiagnosisPage", out: Path, console: Console) -> None:
     from snreid.datasets import require_name
     from snreid.figures import render_diagnosis
     from snreid.figures.page import write_page
+    from snreid.provenance import provenance
 
     target = page.diagnosis.target
     require_name(target)
     text = render_diagnosis(page)
-    write_page(out / f"{target}.json", json.dumps(page.diagnosis.to_json(), indent=1) + "\n")
+    about = {"model": page.model, "trained_on": page.trained_on, "provenance": provenance()}
+    write_page(out / f"{target}.json", json.dumps({**page.diagnosis.to_json(), **about}, indent=1) + "\n")
     console.out(f"Page: {write_page(out / f'{target}.html', text)}", highlight=False)
 
 

@@ -31,6 +31,8 @@ TERMS = {
     "alone gives as much, when the sign of each person's share is random. It is no cause: dark images may be those of one camera.",
     "Corruption": "The queries' images are made worse by a formula, the gallery stays as it is; the same queries are compared.",
 }
+_FULL_SHADE = 0.02
+"""A loss of so much mAP or less never has the darkest shade: a table of small losses stays pale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def findings(found: Diagnosis) -> list[tuple[str, str]]:
         worst = min(found.effects, key=lambda effect: effect.comparison.mean_ap.difference)
         change = worst.comparison.mean_ap
         rest = (
-            f": mAP loses {_points(found.drop)} points on average over {len(found.effects)}; most by {worst.kind} at severity "
+            f": mAP drops by {_points(found.drop)} points on average over {len(found.effects)}; most by {worst.kind} at severity "
             f"{worst.severity}, {signed(points(change.difference))} points "
             f"[{signed(points(change.interval.low))}, {signed(points(change.interval.high))}]."
         )
@@ -216,7 +218,7 @@ def _corruptions_section(page: DiagnosisPage) -> Html:
     severities = sorted({effect.severity for effect in found.effects})
     kinds = list(dict.fromkeys(effect.kind for effect in found.effects))
     by_place = {(effect.kind, effect.severity): effect for effect in found.effects}
-    most = max(0.001, *(-effect.comparison.mean_ap.difference for effect in found.effects))
+    most = max(_FULL_SHADE, *(-effect.comparison.mean_ap.difference for effect in found.effects))
     lines = [
         tag("tr", tag("th", kind, scope="row"), *(_effect_cell(by_place.get((kind, s)), most) for s in severities))
         for kind in kinds
