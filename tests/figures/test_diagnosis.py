@@ -146,7 +146,7 @@ def test_findings_say_what_the_numbers_say() -> None:
     assert "the same for all" in text["Size"]
     trend = found.properties[0].trend
     assert trend is not None
-    for rho, p_value, words in ((0.4, 0.01, "the better"), (-0.4, 0.01, "the worse"), (0.4, 0.2, "do not show")):
+    for rho, p_value, words in ((0.4, 0.01, "the better"), (-0.4, 0.01, "the worse"), (0.4, 0.2, "no trend")):
         one = dataclasses.replace(found.properties[0], trend=dataclasses.replace(trend, rho=rho, p_value=p_value))
         assert words in dict(findings(dataclasses.replace(found, properties=(one,))))["Brightness"]
 

@@ -114,7 +114,7 @@ def _property_finding(one: PropertyBuckets) -> list[tuple[str, str]]:
         return [(name, f": {one.remark[:1].lower()}{one.remark[1:]}")] if one.remark else []
     low, high = one.buckets[0].worth.mean_ap.value, one.buckets[-1].worth.mean_ap.value
     if one.trend.p_value > 0.05:
-        verdict = "the data do not show that it matters"
+        verdict = "average precision shows no trend"
     else:
         verdict = "the higher, the better found" if one.trend.rho > 0 else "the higher, the worse found"
     return [
