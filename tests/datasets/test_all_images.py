@@ -51,7 +51,7 @@ def test_training_query_and_gallery_images_come_once_each_in_this_order() -> Non
     assert not data.query.samples and not data.gallery.samples
     assert data.name == "listed@all" == AllImages(of=Listed()).name
     assert AllImages(of=Listed()).collection == "lists" and AllImages(of=Listed()).home == "the page of lists"
-    assert "a note" in data.notes and any("6 query and gallery" in note for note in data.notes)
+    assert "a note" in data.notes and any("6 query and gallery images 0 are" in note for note in data.notes)
     assert any("1 persons with one image dropped" in note for note in data.notes)
 
 

@@ -56,7 +56,13 @@ class AllImages(DataSet):
                 repair="name another data set",
             )
         test = len(inner.query) + len(inner.gallery)
-        notes = [*inner.notes, f"all labelled images are for training, {test:,} query and gallery images among them"]
+        nobody = sum(
+            sample.person <= 0 for split in (inner.train, inner.query, inner.gallery) for sample in split.samples
+        )
+        notes = [
+            *inner.notes,
+            f"all labelled images are for training; of {test:,} query and gallery images {nobody:,} are nobody's and left out",
+        ]
         if dropped:
             notes.append(f"{dropped} persons with one image dropped")
         return validated(ReIDData(self.name, train, Split(()), Split(()), inner.has_cameras, tuple(notes)))
