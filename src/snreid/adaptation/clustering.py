@@ -41,7 +41,7 @@ from snreid.losses import DualCausality, EntropyCausality, Loss, total_loss
 from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.log import MetricsLog
 from snreid.training.loop import Plan
-from snreid.training.optim import Adam, Optim, Schedule, WarmupSteps
+from snreid.training.optim import Adam, Optim, Schedule, WarmupCosine, WarmupSteps
 from snreid.training.parallel import outputs_of
 from snreid.transforms import Augmentation
 
@@ -90,15 +90,19 @@ class ClusterContrast(Adaptation):
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
-        """See ``Adaptation.for_experiment``; a run of the preset ``small`` is adapted in minutes on two cores."""
+        """See ``Adaptation.for_experiment``; a run of the preset ``small`` is adapted in about three minutes on two cores.
+
+        Its k1 and eps are smaller: DBSCAN soon joins the clusters of a weak model into one. Chosen on PKU-Reid, no target of any table.
+        """
         if experiment.preset != "small":
             return cls(seed=experiment.seed)
         return cls(
             seed=experiment.seed,
-            epochs=5,
+            epochs=4,
             batches_per_epoch=50,
+            density=Density(k1=20, eps=0.5),
             sampling=Sampling(persons=16, images=4, domains="camera"),
-            schedule=WarmupSteps(warmup_epochs=0, milestones=(2.0, 4.0)),
+            schedule=WarmupCosine(warmup_epochs=0, floor=0.01),
         )
 
     def fit(self, job: Job) -> Mapping[str, Any]:
