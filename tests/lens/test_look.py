@@ -158,6 +158,15 @@ def test_every_scheme_shows_what_it_has_and_says_what_it_has_not(
         assert lens.gate_words == "each channel and position"
 
 
+def test_a_module_of_another_kind_is_named(files: list[Path]) -> None:
+    model = embedder(StageSNR(stages=(1, 2)))
+    model.model.after["1"], model.model.after["2"] = torch.nn.Identity(), torch.nn.Softplus()
+    notes = through(model, files).notes
+    assert any("Stage 1 is followed by Identity, which passes F on unchanged" in note for note in notes)
+    assert any("Stage 2 is followed by Softplus, which the lens cannot open" in note for note in notes)
+    assert not any("no module" in note for note in notes)
+
+
 def test_one_camera_no_camera_and_one_image(files: list[Path], noon: Chosen) -> None:
     model = embedder(StageSNR(stages=(1,)))
     one = replace(noon, split=Split(noon.split.samples[:2]))
@@ -178,12 +187,12 @@ def test_one_camera_no_camera_and_one_image(files: list[Path], noon: Chosen) -> 
 def test_damaged_images_are_named_and_left_out_only_when_that_was_said(tmp_path: Path, noon: Chosen) -> None:
     model = embedder(StageSNR(stages=(1,)))
     paths = picture_files(tmp_path, 3, damaged=(1,))
-    with pytest.raises(DataError, match=r"1 of 3 of images are not: .*001.png.*--skip-bad"):
+    with pytest.raises(DataError, match=r"1 of 3 of the images to be shown are not: .*001.png.*--skip-bad"):
         through(model, paths)
     lens = through(model, paths, skip_bad=True)
     assert [image.title for image in lens.images] == ["000.png", "002.png"]
     assert any("001.png" in note for note in lens.notes)
-    with pytest.raises(DataError, match="1 of 1 of images"):
+    with pytest.raises(DataError, match="1 of 1 of the images to be shown"):
         through(model, paths[1:2], skip_bad=True)
     bad = replace(noon, split=Split((Sample(FileImage(str(paths[1])), 1, 1), *noon.split.samples)))
     with pytest.raises(DataError, match="1 of 13 of the images of noon"):

@@ -59,7 +59,7 @@ def look(
     does not embed them as finite numbers.
     """
     notes: list[str] = []
-    store = _read(Split(tuple(sample for _, sample in shown)), "images", embedder, reading, notes)
+    store = _read(Split(tuple(sample for _, sample in shown)), "the images to be shown", embedder, reading, notes)
     titles = [shown[place][0] for place in store.good]
     store = store.only(store.good)
     images, gates, seen = _images(embedder, store, titles)
@@ -192,11 +192,11 @@ def _each(seen: Sequence[StageLook]) -> str:
 
 def _module_notes(embedder: Embedder, seen: Sequence[StageLook]) -> list[str]:
     notes = []
-    if all(one.normalized is None for one in seen):
+    if all(one.normalized is None and not one.other for one in seen):
         notes.append(
             "This model has no module after any stage: there is F alone, and nothing was removed or given back."
         )
-    elif all(one.parts is None for one in seen):
+    elif all(one.parts is None and not one.other for one in seen):
         notes.append(
             "This model normalizes and gives nothing back: there are F and F~ (what it passes on), no R+ and R-, no gate."
         )
@@ -207,11 +207,10 @@ def _module_notes(embedder: Embedder, seen: Sequence[StageLook]) -> list[str]:
         )
     if "two_gates" in kinds:
         notes.append("R- has a gate of its own here (the one shown is that of R+), so R+ and R- do not add up to R.")
-    notes += [
-        f"Stage {one.stage} is followed by {one.other}, which the lens cannot open: only F is shown."
-        for one in seen
-        if one.other
-    ]
+    for one in seen:
+        if one.other:
+            does = "passes F on unchanged" if torch.equal(one.passed, one.maps) else "the lens cannot open"
+            notes.append(f"Stage {one.stage} is followed by {one.other}, which {does}: only F is shown.")
     return notes
 
 
