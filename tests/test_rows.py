@@ -7,7 +7,7 @@ import pytest
 
 from snreid.errors import ExperimentError
 from snreid.recipes import all_recipes
-from snreid.rows import DESCRIPTIONS, LABELS, check_rows, label, require_same_sources
+from snreid.rows import DESCRIPTIONS, LABELS, adapted_notes, check_rows, label, require_same_sources
 from snreid.runs import Run
 from tiny import drawn, experiment
 
@@ -54,3 +54,17 @@ def test_what_makes_no_table_is_refused(runs: list[Run], words: str) -> None:
     check_rows(runs[:-1])
     with pytest.raises(ExperimentError, match=words):
         check_rows(runs)
+
+
+def adapted(name: str, batch: int, seed: int = 0) -> Run:
+    entry = {"target": "dusk", "method": {"kind": "AdaptiveBN", "seed": seed, "batch": batch, "passes": 1}}
+    own = experiment("baseline", seed=seed)
+    return Run(Path(name), replace(own, recipe="baseline-adaptive-bn-dusk"), {"adaptation": entry})
+
+
+def test_adapted_runs_of_one_row_are_adapted_alike_and_the_report_says_to_what() -> None:
+    check_rows([run("b"), adapted("a0", 8), adapted("a1", 8, seed=1)])
+    with pytest.raises(ExperimentError, match="differ in their seed only"):
+        check_rows([adapted("a0", 8), adapted("a1", 4, seed=1)])
+    (note,) = adapted_notes([run("b"), adapted("a0", 8), adapted("a1", 8, seed=1)])
+    assert note.startswith("baseline-adaptive-bn-dusk has been adapted to the training images of dusk")

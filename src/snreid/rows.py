@@ -64,7 +64,7 @@ def check_rows(runs: Sequence[Run]) -> None:
     for run in runs:
         require_same_sources(str(runs[0].folder), runs[0].experiment, str(run.folder), run.experiment)
         other = first.setdefault(label(run.experiment), run)
-        if replace(run.experiment, seed=other.experiment.seed) != other.experiment:
+        if replace(run.experiment, seed=other.experiment.seed) != other.experiment or _method(run) != _method(other):
             raise ExperimentError(
                 "Runs of one row differ in their seed only",
                 came=f"{other.folder} and {run.folder} are both {label(run.experiment)}, with other settings",
@@ -78,3 +78,20 @@ def check_rows(runs: Sequence[Run]) -> None:
                 repair="leave one out",
             )
         seen[key] = run
+
+
+def adapted_notes(runs: Sequence[Run]) -> tuple[str, ...]:
+    """A sentence for each row that was adapted to a target, for reports: to it that target is no domain never seen."""
+    targets = {
+        label(run.experiment): str(run.record["adaptation"]["target"]) for run in runs if "adaptation" in run.record
+    }
+    return tuple(
+        f"{name} has been adapted to the training images of {target}, without their labels: these cameras are not new to it."
+        for name, target in targets.items()
+    )
+
+
+def _method(run: Run) -> dict[str, object]:
+    """The settings by which a run was adapted, less the seed; empty for a trained one."""
+    settings = dict(run.record.get("adaptation", {}).get("method", {}))
+    return {name: value for name, value in settings.items() if name != "seed"}

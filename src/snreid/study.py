@@ -39,7 +39,7 @@ from snreid.results import (
     save_result,
     score,
 )
-from snreid.rows import DESCRIPTIONS, check_rows, label, require_same_sources
+from snreid.rows import DESCRIPTIONS, adapted_notes, check_rows, label, require_same_sources
 from snreid.runs import Run, train
 from snreid.targets import embed_target
 from snreid.training.distributed import ProcessGroup
@@ -236,7 +236,7 @@ def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Seque
         baseline=next(iter(result.scores)),
         examples=tuple(example for name in examples for example in _examples(result, name)),
         runs=tuple(_record(name, runs, commands) for name, runs in result.runs.items()),
-        notes=(*study.notes, *missing),
+        notes=(*study.notes, *adapted_notes([run for runs in result.runs.values() for run in runs]), *missing),
         made=f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}",
     )
 

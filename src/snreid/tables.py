@@ -260,7 +260,7 @@ def _adapted(start: Row, method: str, label: str) -> Row:
 
 def adaptation() -> Table:
     """Unsupervised adaptation to the target (method.md 7): before, and by each method, with and without SNR."""
-    named = (("adaptive-bn", "Adaptive BN"), ("clustering", "clustering"))
+    named = (("adaptive-bn", "Adaptive BN"), ("mar", "MAR"), ("clustering", "clustering"))
     rows = (
         BASELINE,
         SNR,
@@ -269,6 +269,8 @@ def adaptation() -> Table:
     published = {
         ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
         ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        ("snr-mar", *_M_TO_D): Published(58.1, 76.3, "OU"),
+        ("snr-mar", *_D_TO_M): Published(61.7, 82.8, "OU"),
     }
     settings = {**_settings(), "drawn": Drawn(targets=("station", "night"))}
     title = "Unsupervised adaptation, before and after"
