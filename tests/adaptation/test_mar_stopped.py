@@ -43,7 +43,9 @@ def end(words: list[str], when: Callable[[], bool], how: signal.Signals) -> tupl
 
 @pytest.mark.slow
 def test_stopped_by_sigterm_and_killed_it_ends_with_the_same_weights(baseline: Run, tmp_path: Path) -> None:
-    flags = "--epochs 8 --batches-per-epoch 5 --source-batch 8 --target-batch 8 --save-seconds 0 --workers 0 --device cpu"
+    flags = (
+        "--epochs 8 --batches-per-epoch 5 --source-batch 8 --target-batch 8 --save-seconds 0 --workers 0 --device cpu"
+    )
     words = ["adapt", str(baseline.folder), "-t", TARGET, "--method", "mar", *flags.split()]
     whole, out = tmp_path / "whole", tmp_path / "stopped"
     assert main([*words, "--out", str(whole)]) == 0

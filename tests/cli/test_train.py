@@ -12,9 +12,10 @@ from snreid.cli.train import main, overridden
 from snreid.datasets import DrawnImage
 from snreid.datasets.market_writer import write_market_format
 from snreid.errors import DataError
-from snreid.losses import DualCausality
+from snreid.losses import Alignment, DualCausality
 from snreid.models.weights import load_model
 from snreid.runs import open_run
+from snreid.views import SecondView
 from tiny import FLAGS, SOURCE, TARGET, drawn, experiment
 
 
@@ -93,3 +94,13 @@ def test_a_bad_target_image_stops_it_before_training_unless_all_is_done(
     assert main(words) == 0
     monkeypatch.setattr(DrawnImage, "read", lambda _: pytest.fail("drawn although everything is done"))
     assert main(words) == 0
+
+
+def test_a_second_view_has_flags_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = overridden(recipes.bau("small"), ["--second-view.erase", "0.25", "--losses.2.neighbours", "5"])
+    assert changed.second_view == SecondView(erase=0.25)
+    assert changed.losses[2] == Alignment(neighbours=5)
+    assert overridden(recipes.baseline("small"), ["--epochs", "7"]).second_view is None
+    with pytest.raises(SystemExit):
+        overridden(recipes.baseline("small"), ["--second-view.erase", "0.25"])
+    assert "--second-view.erase" in capsys.readouterr().err
