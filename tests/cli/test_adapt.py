@@ -10,7 +10,7 @@ from snreid.cli.train import main as train
 from snreid.errors import DataError, ExperimentError
 from snreid.results import read_result
 from snreid.runs import open_run
-from tiny import OPTIONS, TARGET, drawn, experiment
+from tiny import OPTIONS, TARGET, drawn, experiment, picture_files
 
 QUIET = ["--workers", "0", "--device", "cpu"]
 
@@ -86,3 +86,22 @@ def test_help_shows_the_settings_of_the_methods(capsys: pytest.CaptureFixture[st
     assert main(["--help", "--method", "adaptive-bn"]) == 0
     shown = capsys.readouterr().out
     assert "runs/RUN-METHOD-TARGET" in shown and "--passes" in shown and "usage: snreid adapt" in shown
+
+
+def test_a_folder_that_nobody_has_labelled_is_a_target_too(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = picture_files(tmp_path / "shop" / "monday", 5)
+    words = [str(pair[0]), "--images", str(tmp_path / "shop"), "--method", "adaptive-bn", *QUIET]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    entry = open_run(tmp_path / "out").record["adaptation"]
+    assert (entry["target"], entry["images"]) == ("shop", len(paths))
+    for more in (["-t", TARGET], ["--evaluate"]):
+        with pytest.raises(ExperimentError, match="one target"):
+            main([*words, *more])
+    with pytest.raises(ExperimentError, match="target None, images None"):
+        main([str(pair[0]), *QUIET])
+    (tmp_path / "empty").mkdir()
+    for folder, said in (("empty", "none in"), ("nowhere", "is no folder")):
+        with pytest.raises(DataError, match=said):
+            main([str(pair[0]), "--images", str(tmp_path / folder), *QUIET])

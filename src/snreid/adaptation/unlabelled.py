@@ -1,11 +1,14 @@
 """A target without its labels: all that an adaptation may see of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.datasets._files import list_images
 from snreid.errors import DataError
+from snreid.images import FileImage
 from snreid.records import DISTRACTOR, NO_CAMERA, ImageSource, ReIDData, Sample, Split, fingerprint
 
 
@@ -36,6 +39,19 @@ class Unlabelled:
         samples = data.train.samples
         cameras = data.train.cameras if data.has_cameras else np.full(len(samples), NO_CAMERA, dtype=np.int64)
         return cls(data.name, tuple(sample.image for sample in samples), cameras)
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "Unlabelled":
+        """All image files in a folder and below it, in the order of their paths; nobody and no camera is known. Raises ``DataError``."""
+        found = list_images(folder, deep=True).images if folder.is_dir() else ()
+        if not found:
+            raise DataError(
+                "A folder to adapt to holds image files",
+                came=f"none in {folder}" if folder.is_dir() else f"{folder} is no folder",
+                repair="check the path",
+            )
+        images = tuple(FileImage(str(folder / name)) for name in found)
+        return cls(folder.resolve().name, images, np.full(len(images), NO_CAMERA, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.images)

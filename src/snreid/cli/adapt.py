@@ -34,7 +34,10 @@ class Request:
     """
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
-    target: Annotated[str, tyro.conf.arg(aliases=["-t"], help="data set whose training images are adapted to")]
+    target: Annotated[
+        str | None, tyro.conf.arg(aliases=["-t"], help="data set whose training images are adapted to")
+    ] = None
+    images: Annotated[Path | None, tyro.conf.arg(help="or a folder of images that nobody has labelled")] = None
     method: Annotated[str, tyro.conf.arg(help="how: mar, clustering or adaptive-bn")] = "mar"
     evaluate: Annotated[
         bool,
@@ -50,8 +53,15 @@ def main(arguments: Sequence[str]) -> int:
         return _help(words)
     require_names("adapt", words, ("runs/snr-market1501-0",), "the folder of a run")
     request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid adapt", add_help=False)
+    from snreid.errors import ExperimentError
     from snreid.runs import open_run
 
+    if (request.target is None) == (request.images is None) or (request.images is not None and request.evaluate):
+        raise ExperimentError(
+            "A run is adapted to one target: --target NAME, or --images FOLDER, whose images have no labels to evaluate by",
+            came=f"target {request.target}, images {request.images}{', --evaluate' if request.evaluate else ''}",
+            repair="for example: snreid adapt runs/snr-market1501-0 --target cuhk03 --evaluate",
+        )
     run = open_run(request.run)
     method = chosen(request.method, run.experiment, rest)
     _adapt(request, run, method)
@@ -105,17 +115,23 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     from snreid.loading import PixelCache
     from snreid.results import read_targets
 
-    target = dataset_named(request.target, request.machine.root)
-    require_name(target.name)
-    # Read once. Labels leave ``data`` only in the evaluation; the adaptation is given the images alone.
-    data = read_targets([target], request.machine.root)[0] if request.evaluate else target.read(request.machine.root)
-    unlabelled = Unlabelled.of(data)
-    out = request.machine.out or Path("runs") / f"{run.folder.resolve().name}-{method.name}-{target.name}"
+    data = None
+    if request.images is not None:
+        unlabelled = Unlabelled.in_folder(request.images)
+    else:
+        target = dataset_named(request.target or "", request.machine.root)
+        # Read once. Labels leave ``data`` only in the evaluation; the adaptation is given the images alone.
+        data = (
+            read_targets([target], request.machine.root)[0] if request.evaluate else target.read(request.machine.root)
+        )
+        unlabelled = Unlabelled.of(data)
+    require_name(unlabelled.name)
+    out = request.machine.out or Path("runs") / f"{run.folder.resolve().name}-{method.name}-{unlabelled.name}"
     own = machine(request.machine, out)
     with session(request.machine) as opened:
         pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
         adapted = adapt_run(method, run, unlabelled, own, group=opened.group, console=opened.console, pixels=pixels)
-        if request.evaluate:
+        if request.evaluate and data is not None:
             _evaluate(run, adapted, data, own, opened)
         opened.console.out(f"The adapted run is in {adapted.folder}", highlight=False)
 
