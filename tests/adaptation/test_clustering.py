@@ -203,6 +203,9 @@ def test_batches_are_whole_clusters_spread_over_cameras() -> None:
         assert batches.share(batch, 0, 1) is batch
     again = _ClusterBatches(method, clusters, cameras).epoch(4)
     assert all((a == b).all() for a, b in zip(drawn, again, strict=True))
+    alike = replace(method, sampling=replace(method.sampling, domains="source"))
+    for batch in _ClusterBatches(alike, clusters, cameras).epoch(0):
+        assert sorted(clusters.numpy()[batch].tolist()) == [0, 0, 1, 1, 2, 2]
     nobody = _ClusterBatches(method, clusters, np.full(12, NO_CAMERA)).epoch(0)
     assert {int(i) for batch in nobody for i in batch} == set(np.flatnonzero(clusters != -1).tolist())
 

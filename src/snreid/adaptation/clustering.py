@@ -227,7 +227,9 @@ class _ClusterBatches:
         kept = np.flatnonzero(clusters != OUTLIER)
         count = int(clusters.max()) + 1
         sampling = replace(self.method.sampling, persons=min(self.method.sampling.persons, count))
-        made = IdentityBatches(sampling, clusters[kept], self.cameras[kept], self.method.seed, len(self))
+        # A target is one source; drawn by camera, a cluster seen by two could come twice in a batch.
+        domains = self.cameras[kept] if sampling.domains == "camera" else np.zeros(len(kept), dtype=np.int64)
+        made = IdentityBatches(sampling, clusters[kept], domains, self.method.seed, len(self))
         return [kept[batch] for batch in made.epoch(epoch)]
 
     def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
