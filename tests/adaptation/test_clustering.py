@@ -76,9 +76,9 @@ def test_the_same_again_is_the_same(baseline: Run, dusk: Unlabelled, tmp_path: P
 def test_the_causality_loss_is_that_of_the_run_times_the_factor(snr: Run, baseline: Run) -> None:
     (kept,) = TINY.causality_losses(snr.experiment)
     assert kept == next(loss for loss in snr.experiment.losses if isinstance(loss, DualCausality))
-    (half,) = replace(TINY, causality=0.5).causality_losses(snr.experiment)
+    (half,) = replace(TINY, causality_weight=0.5).causality_losses(snr.experiment)
     assert half == replace(kept, weight=0.5)
-    assert replace(TINY, causality=0.0).causality_losses(snr.experiment) == ()
+    assert replace(TINY, causality_weight=0.0).causality_losses(snr.experiment) == ()
     assert TINY.causality_losses(baseline.experiment) == ()
 
 
@@ -223,7 +223,7 @@ def test_it_starts_with_the_run_s_seed_and_settings_of_its_preset() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"epochs": 0}, {"batches_per_epoch": 0}, {"causality": -1.0}, {"temperature": 0.0}]
+    "changes", [{"epochs": 0}, {"batches_per_epoch": 0}, {"causality_weight": -1.0}, {"temperature": 0.0}]
 )
 def test_choices_out_of_range(changes: dict[str, Any]) -> None:
     with pytest.raises(ExperimentError, match=str(next(iter(changes.values())))):

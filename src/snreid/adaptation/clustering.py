@@ -73,7 +73,7 @@ class ClusterContrast(Adaptation):
     """Share of a cluster's vector that stays when an embedding moves it, 0 to 1."""
     update: Update = "each"
     """Which embeddings of a batch move a cluster's vector: ``each`` one after the other, the ``hard`` one, or their ``mean``."""
-    causality: float = 1.0
+    causality_weight: float = 1.0
     """Factor, >= 0, on the causality loss that an SNR run was trained with; the clusters are its persons. 0 leaves it out; a run that was
     trained without it has none here either."""
 
@@ -81,10 +81,10 @@ class ClusterContrast(Adaptation):
         """Raises ``ExperimentError`` for settings out of range."""
         super().__post_init__()
         check_memory_choices(self.temperature, self.momentum, self.update)
-        if self.epochs < 1 or self.batches_per_epoch < 1 or not 0 <= self.causality < float("inf"):
+        if self.epochs < 1 or self.batches_per_epoch < 1 or not 0 <= self.causality_weight < float("inf"):
             raise ExperimentError(
                 "Clustering takes at least 1 epoch of at least 1 batch, and a factor of the causality loss that is not negative",
-                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality {self.causality}",
+                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality weight {self.causality_weight}",
                 repair="correct the flag",
             )
 
@@ -129,9 +129,9 @@ class ClusterContrast(Adaptation):
         return {"clusters": len(training.centres), "outliers": int((training.clusters == OUTLIER).sum())}
 
     def causality_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
-        """The causality losses of the run, weighted by ``causality``."""
+        """The causality losses of the run, weighted by ``causality_weight``."""
         kept = [loss for loss in experiment.losses if isinstance(loss, DualCausality | EntropyCausality)]
-        weighted = [replace(loss, weight=loss.weight * self.causality) for loss in kept]
+        weighted = [replace(loss, weight=loss.weight * self.causality_weight) for loss in kept]
         return tuple(loss for loss in weighted if loss.weight > 0)
 
 
