@@ -79,28 +79,28 @@ def batch_norms(model: nn.Module) -> dict[str, Norm]:
 
 
 class _Moments:
-    """Sums over all values of each channel, in float64."""
+    """Mean and sum of squared differences to it over all values of each channel, merged batch by batch in float64 (Chan et al., 1979)."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.origin = self.total = self.square = torch.zeros(())
+        self.mean = self.squares = torch.zeros(())
 
     def add(self, values: Tensor) -> None:
         """(B, C) or (B, C, H, W)."""
-        rows = values.detach().to(torch.float64).transpose(0, 1).flatten(1)
-        # The first batch's mean is taken off, so that squares stay small and nothing is lost in the difference of two large sums.
+        wide = values.detach().float()
+        variance, mean = torch.var_mean(wide, [0, *range(2, wide.ndim)], correction=0)
+        variance, mean = variance.double(), mean.double()
+        new = wide.numel() // wide.shape[1]
         if not self.count:
-            self.origin = rows.mean(1)
-        rows = rows - self.origin[:, None]
-        self.count += rows.shape[1]
-        self.total = self.total + rows.sum(1)
-        self.square = self.square + rows.square().sum(1)
+            self.mean, self.squares = torch.zeros_like(mean), torch.zeros_like(mean)
+        gap, total = mean - self.mean, self.count + new
+        self.squares = self.squares + variance * new + gap.square() * (self.count * new / total)
+        self.mean = self.mean + gap * (new / total)
+        self.count = total
 
     def read(self, *, unbiased: bool) -> tuple[Tensor, Tensor]:
         """Mean and variance, (C,) each; the variance is divided by n - 1 or by n."""
-        shifted = self.total / self.count
-        biased = (self.square / self.count - shifted.square()).clamp(min=0)
-        return self.origin + shifted, biased * (self.count / (self.count - 1) if unbiased else 1.0)
+        return self.mean, self.squares / (self.count - unbiased)
 
 
 def _one_pass(
