@@ -246,7 +246,7 @@ def test_with_held_out_people_every_image_keeps_its_own_pixels(tmp_path: Path) -
     sources = (drawn(train_persons=8), drawn(train_persons=8, people="dusk"))
     chosen = experiment(sources=sources, validation=Validation(fraction=0.5))
     pixels = PixelCache()
-    training, store, held = runs._training_set(chosen, machine(tmp_path), pixels, ALONE, console())
+    training, store, held = runs.training_set(chosen, machine(tmp_path), pixels, ALONE, console())
     assert held is not None and len(training.split) == len(held.images.split) == 32
     for images, decoded in ((training, store), (held.images, held.store)):
         (found,) = decoded.batches([np.arange(32)])

@@ -41,7 +41,7 @@ def end(words: list[str], when: Callable[[], bool], how: signal.Signals) -> tupl
     return process.returncode, said
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # the short forms, inside one process, are in test_mar.py
 def test_stopped_by_sigterm_and_killed_it_ends_with_the_same_weights(baseline: Run, tmp_path: Path) -> None:
     flags = (
         "--epochs 8 --batches-per-epoch 5 --source-batch 8 --target-batch 8 --save-seconds 0 --workers 0 --device cpu"

@@ -24,6 +24,7 @@ def test_from_one_data_set_to_another_with_flags_of_the_experiment(
     assert Path("records/noon-to-dusk-noon-to-dusk.json").is_file()
 
 
+@pytest.mark.slow
 def test_several_processes_fill_what_one_would_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -72,7 +72,7 @@ def test_a_run_cut_off_at_its_end_is_ended_by_the_next_start(
 
 
 def test_a_finished_run_is_returned_without_opening_an_image(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "_training_set", cut_after(runs._training_set, 0))
+    monkeypatch.setattr(runs, "training_set", cut_after(runs.training_set, 0))
     assert trained(whole).record == open_run(whole).record
 
 
