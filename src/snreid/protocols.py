@@ -173,7 +173,7 @@ class Drawn(Protocol):
         unseen = [name for name in self.targets or sets if name not in self.sources]
         columns = tuple(one(sets[name]) for name in (*unseen, *self.sources))
         sources = tuple(sets[name] for name in self.sources)
-        return (Case(name="drawn", sources=sources, columns=columns, small=Budget(epochs=4, batches_per_epoch=50)),)
+        return (Case(name="drawn", sources=sources, columns=columns, small=Budget(epochs=4, batches_per_epoch=32)),)
 
 
 @dataclass(frozen=True, kw_only=True)
