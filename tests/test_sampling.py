@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from effort import examples
 from snreid.errors import ExperimentError
-from snreid.sampling import IdentityBatches, Sampling
+from snreid.sampling import IdentityBatches, Rounds, Sampling
 
 
 @dataclass(frozen=True)
@@ -155,3 +155,23 @@ def test_people_that_do_not_divide_among_processes_are_refused(persons: int, wor
 
 def test_a_batch_has_p_times_k_images() -> None:
     assert Sampling(persons=5, images=3).batch == 15
+
+
+@given(count=st.integers(1, 30), sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12), seed=st.integers(0, 9))
+def test_rounds_deal_every_number_once_and_none_twice_in_a_draw(count: int, sizes: list[int], seed: int) -> None:
+    rounds = Rounds(np.arange(count), np.random.default_rng(seed))
+    dealt: list[int] = []
+    for size in (min(size, count) for size in sizes):
+        drawn = rounds.draw(size)
+        assert len(drawn) == len(set(drawn)) == size
+        dealt += drawn
+    times = np.bincount(np.array(dealt, dtype=np.int64), minlength=count)
+    # A draw across two rounds may take a number of the new round before the last ones of the old.
+    assert times.max() - times.min() <= 2 and set(dealt) <= set(range(count))
+
+
+def test_a_round_is_gone_through_before_the_next_begins() -> None:
+    rounds = Rounds(np.arange(10), np.random.default_rng(0))
+    drawn = np.concatenate([rounds.draw(5) for _ in range(4)])
+    assert sorted(drawn[:10].tolist()) == sorted(drawn[10:].tolist()) == list(range(10))
+    assert not np.array_equal(drawn[:10], drawn[10:])

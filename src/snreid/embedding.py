@@ -126,5 +126,5 @@ def _not_finite(where: str) -> DivergenceError:
     return DivergenceError(
         "A trained model must embed images as finite numbers",
         came=f"NaN or infinity for {where}",
-        repair="start anew in another --out folder with a lower --optimizer.lr",
+        repair="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
     )

@@ -77,7 +77,7 @@ class IdentityBatches:
         random = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], dtype=np.uint64)))
         groups = self._identity_groups()
         shares = _shares(self.sampling.persons, [len(g) for g in groups], epoch)
-        rounds = [_Rounds(group, random) for group in groups]
+        rounds = [Rounds(group, random) for group in groups]
         decks: dict[int, _Deck] = {}
         by_person = self._images_by_person()
         batches = []
@@ -135,23 +135,24 @@ def _shares(persons: int, available: list[int], epoch: int) -> list[int]:
     return shares
 
 
-class _Rounds:
-    """Shuffled rounds over identities; a batch never holds an identity twice."""
+class Rounds:
+    """Different numbers drawn in shuffled rounds: each once before any comes again, none twice in a draw."""
 
-    def __init__(self, persons: Indices, random: np.random.Generator) -> None:
-        self.persons, self.random, self.queue = persons, random, list[int]()
+    def __init__(self, numbers: Indices, random: np.random.Generator) -> None:
+        self.numbers, self.random, self.queue = numbers, random, list[int]()
 
     def draw(self, count: int) -> list[int]:
-        """The next ``count`` different identities."""
+        """The next ``count`` numbers, at most as many as there are."""
         chosen = self.queue[:count]
         self.queue = self.queue[count:]
         if len(chosen) < count:
-            fresh = [int(p) for p in self.random.permutation(self.persons)]
-            # The new round begins with identities this batch does not hold yet.
+            fresh = [int(number) for number in self.random.permutation(self.numbers)]
+            # The new round begins with numbers that this draw does not hold yet.
             taken = set(chosen)
-            missing = [p for p in fresh if p not in taken][: count - len(chosen)]
+            missing = [number for number in fresh if number not in taken][: count - len(chosen)]
             chosen += missing
-            self.queue = [p for p in fresh if p not in set(missing)]
+            gone = set(missing)
+            self.queue = [number for number in fresh if number not in gone]
         return chosen
 
 

@@ -110,7 +110,10 @@ def test_after_as_many_passes_as_norms_the_batches_have_no_say_and_evaluation_se
                 torch.testing.assert_close(getattr(norm, name), same, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("recipe", ["baseline", "baseline-a-in", "baseline-ibn", "baseline-a-sn", "snr"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["baseline", "baseline-a-in", "baseline-ibn", "baseline-a-sn", "baseline-ibn-b", "baseline-bin", "mixstyle", "snr"],
+)
 def test_every_norm_with_statistics_is_found(recipe: str) -> None:
     model = experiment(recipe).model.build(5)
     with_buffers = {name.rpartition(".")[0] for name, _ in model.named_buffers() if name.endswith("running_var")}
@@ -135,6 +138,15 @@ def test_the_run_it_leaves_is_a_small_delta_with_other_statistics_and_nothing_el
     assert not np.allclose(adapted(images), original(images))
     whole, base = read_weights(run.folder).tensors, read_weights(source.folder).tensors
     assert all(torch.equal(whole[name], base[name]) for name in base if name not in names)
+
+
+@pytest.mark.parametrize(("images", "batch"), [(3, 2), (5, 2), (7, 3), (2, 128)])
+def test_no_batch_is_a_single_image(dusk: Unlabelled, images: int, batch: int) -> None:
+    sizes: list[int] = []
+    model = _Net()
+    model.neck.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    AdaptiveBN(batch=batch).fit(_job(dusk.only(np.arange(images)), model))
+    assert sum(sizes) == images and min(sizes) >= 2
 
 
 def test_bad_settings_and_a_single_image_are_refused(dusk: Unlabelled, baseline: Run) -> None:

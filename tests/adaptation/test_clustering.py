@@ -18,15 +18,16 @@ from snreid.adaptation.pseudo_labels import Density
 from snreid.embedding import features
 from snreid.errors import ExperimentError, Interrupted
 from snreid.loading import PixelStore
-from snreid.losses import DualCausality
+from snreid.losses import DualCausality, total_loss
 from snreid.models.weights import load_model
 from snreid.recipes import preset
-from snreid.records import NO_CAMERA
+from snreid.records import NO_CAMERA, Sample, Split
 from snreid.runs import Run
-from snreid.sampling import Sampling
+from snreid.sampling import IdentityBatches, Sampling
+from snreid.sources import join
 from snreid.training.log import read_metrics
 from snreid.training.optim import Adam, WarmupSteps
-from tiny import ALONE, console, drawn, machine
+from tiny import ALONE, console, drawn, experiment, machine
 
 TINY = ClusterContrast(
     epochs=2,
@@ -189,6 +190,65 @@ def test_a_target_that_does_not_cluster(baseline: Run, dusk: Unlabelled, tmp_pat
     assert not (tmp_path / "out" / "model.safetensors").exists() and baseline.finished
 
 
+def test_with_a_source_weight_the_run_s_own_losses_act_on_its_images_beside_the_contrast(
+    snr: Run, dusk: Unlabelled, tmp_path: Path
+) -> None:
+    still = replace(TINY.augmentation, crop=0.0, flip=0.0, brightness=0.0, contrast=0.0)
+    alone = replace(TINY, augmentation=still)
+    beside = replace(alone, source_weight=0.5)
+    assert beside.needs_source and not alone.needs_source
+    runs = [adapted(method, snr, dusk, tmp_path / str(method.needs_source)) for method in (alone, beside)]
+    first, both = (next(line for line in read_metrics(run.folder) if "rate" in line) for run in runs)
+    assert digest(runs[0]) != digest(runs[1])
+
+    training = join([source.read(Path()) for source in snr.experiment.sources])
+    store = PixelStore(training.split, 32, 16)
+    store.open()
+    sampling = snr.experiment.sampling
+    batch = IdentityBatches(sampling, training.persons, training.domains, 0, TINY.batches_per_epoch).epoch(0)[0]
+    (images,) = store.batches([batch])
+    embedder = snr.embedder()
+    embedder.model.train()
+    with torch.no_grad():
+        outputs = embedder.model(embedder.input.normalize(images))
+    expected = total_loss(snr.experiment.losses, outputs, torch.from_numpy(training.persons[batch])).parts
+    assert {name for name in both if name.startswith("Source")} == {f"Source{name}" for name in expected}
+    for name, part in expected.items():
+        assert both[f"Source{name}"] == pytest.approx(0.5 * float(part), rel=1e-4), name
+    for name in ("ClusterContrast", "DualCausality"):
+        assert both[name] == pytest.approx(first[name], rel=1e-5), "the target's part is what it is without the source"
+
+
+def test_with_source_images_an_interruption_changes_nothing(
+    baseline: Run, dusk: Unlabelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = replace(TINY, source_weight=1.0)
+    whole = adapted(method, baseline, dusk, tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        _after(patched, "moved_centres", 2, _terminate)
+        with pytest.raises(Interrupted):
+            adapted(method, baseline, dusk, tmp_path / "cut")
+    run = adapted(method, baseline, dusk, tmp_path / "cut")
+    assert digest(run) == digest(whole) and told(run.folder) == told(whole.folder)
+
+
+def test_of_the_source_s_losses_those_stay_that_one_view_is_enough_for() -> None:
+    method = replace(TINY, source_weight=2.0)
+    kept = method.source_losses(experiment("bau"))
+    assert [loss.name for loss in kept] == ["CrossEntropy", "Triplet", "Uniformity"]
+    assert all(loss.weight == 2.0 for loss in kept) and TINY.source_losses(experiment("bau")) == ()
+
+
+def test_labels_of_the_target_change_no_bit(baseline: Run, tmp_path: Path) -> None:
+    data = drawn("dusk").read(Path())
+    others = Split(tuple(Sample(s.image, 1 + i % 3, s.camera) for i, s in enumerate(data.train.samples)))
+    runs = [
+        adapted(TINY, baseline, Unlabelled.of(replace(data, train=train)), tmp_path / name)
+        for name, train in (("one", data.train), ("other", others))
+    ]
+    assert digest(runs[0]) == digest(runs[1])
+
+
 def test_batches_are_whole_clusters_spread_over_cameras() -> None:
     clusters = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, -1, -1, 2, 2])
     cameras = np.array([1, 1, 2, 2, 1, 1, 2, 2, 1, 2, 1, 2])
@@ -223,7 +283,14 @@ def test_it_starts_with_the_run_s_seed_and_settings_of_its_preset() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"epochs": 0}, {"batches_per_epoch": 0}, {"causality_weight": -1.0}, {"temperature": 0.0}]
+    "changes",
+    [
+        {"epochs": 0},
+        {"batches_per_epoch": 0},
+        {"causality_weight": -1.0},
+        {"source_weight": -2.0},
+        {"temperature": 0.0},
+    ],
 )
 def test_choices_out_of_range(changes: dict[str, Any]) -> None:
     with pytest.raises(ExperimentError, match=str(next(iter(changes.values())))):

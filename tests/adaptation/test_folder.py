@@ -122,6 +122,11 @@ def test_methods_are_found_by_name_and_go_to_json_and_back() -> None:
     for name, kind in methods().items():
         method = replace(kind(), seed=4)
         assert kind.name == name and Adaptation.from_json(json.loads(json.dumps(method.to_json()))) == method
+        stored = method.to_json()
+        assert method.is_in(stored) and not kind().is_in(stored) and not method.is_in(None)
+        field = next(name for name in stored if name not in ("kind", "seed"))
+        del stored[field]
+        assert method.is_in(stored), "written before there was this setting"
     with pytest.raises(ExperimentError, match="seed"):
         AdaptiveBN(seed=-1)
 

@@ -78,8 +78,11 @@ def test_with_snr_its_loss_goes_on_unless_it_is_switched_off(snr: Run, dusk: Unl
         run = go(snr, dusk, tmp_path / f"{weight}", replace(SHORT, epochs=1, causality_weight=weight))
         lines = read_metrics(run.folder)
         assert all(("DualCausality" in line) == there for line in lines)
-    with pytest.raises(ExperimentError, match=r"multiple of 4.*--source-batch 8, or --causality-weight 0"):
-        go(snr, dusk, tmp_path / "odd", replace(SHORT, source_batch=9))
+    for size in (4, 9):
+        with pytest.raises(ExperimentError, match=r"4 images of each.*--source-batch 8, or --causality-weight 0"):
+            go(snr, dusk, tmp_path / "odd", replace(SHORT, source_batch=size))
+    with pytest.raises(ExperimentError, match=r"takes 7 people; the source has 6.*lower --source-batch to 24"):
+        go(snr, dusk, tmp_path / "many", replace(SHORT, source_batch=28))
 
 
 def test_it_starts_from_the_statistics_and_the_threshold_of_the_whole_target(

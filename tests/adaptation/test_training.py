@@ -1,29 +1,52 @@
-"""The loop of an adaptation, and the deck it draws from."""
+"""The loop of an adaptation: it goes on from its own checkpoints and from no others."""
 
-import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from snreid.adaptation.training import Deck
+import pytest
+
+from snreid.adaptation import MAR, Unlabelled, adapt_run
+from snreid.errors import CheckpointError, Interrupted
+from snreid.runs import Run
+from snreid.training.follow import follow
+from snreid.training.loop import StepReport
+from tiny import ALONE, console, machine
 
 
-@given(count=st.integers(1, 30), sizes=st.lists(st.integers(0, 30), min_size=1, max_size=12), seed=st.integers(0, 9))
-def test_a_deck_deals_every_number_once_a_round_and_none_twice_in_a_draw(
-    count: int, sizes: list[int], seed: int
+def stopping(log: Any, bar: Any) -> Callable[[StepReport], None]:
+    """In the place of ``follow``: asks for the end after every step."""
+    inner = follow(log, bar)
+
+    def report(step: StepReport) -> None:
+        inner(step)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    return report
+
+
+def test_checkpoints_of_other_settings_are_refused_whatever_the_record_says(
+    baseline: Run, dusk: Unlabelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deck = Deck(count, np.random.default_rng(seed))
-    dealt: list[int] = []
-    for size in (min(size, count) for size in sizes):
-        drawn = deck.draw(size)
-        assert len(drawn) == len(set(drawn.tolist())) == size and drawn.dtype == np.int64
-        dealt += drawn.tolist()
-    times = np.bincount(np.array(dealt, dtype=np.int64), minlength=count)
-    # A draw across two rounds may take a number of the new round before the last ones of the old.
-    assert times.max() - times.min() <= 2 and set(dealt) <= set(range(count))
+    method = MAR(epochs=2, batches_per_epoch=2, source_batch=8, target_batch=8, mining=0.2)
+    other, out = replace(method, lr=1e-3), tmp_path / "out"
 
+    def go(chosen: MAR) -> Run:
+        return adapt_run(chosen, baseline, dusk, machine(out), group=ALONE, console=console())
 
-def test_a_round_is_gone_through_before_the_next_begins() -> None:
-    deck = Deck(10, np.random.default_rng(0))
-    drawn = np.concatenate([deck.draw(5) for _ in range(4)])
-    assert sorted(drawn[:10].tolist()) == sorted(drawn[10:].tolist()) == list(range(10))
-    assert not np.array_equal(drawn[:10], drawn[10:])
+    with monkeypatch.context() as patch:
+        patch.setattr("snreid.adaptation.training.follow", stopping)
+        with pytest.raises(Interrupted):
+            go(method)
+    before = (out / "experiment.json").read_text()
+    record = json.loads(before)
+    record["adaptation"]["method"] = other.to_json()
+    (out / "experiment.json").write_text(json.dumps(record))
+    with pytest.raises(CheckpointError, match="belong to other settings"):
+        go(other)
+    (out / "experiment.json").write_text(before)
+    assert go(method).finished

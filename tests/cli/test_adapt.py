@@ -74,6 +74,9 @@ def test_a_method_starts_for_the_run_and_its_settings_are_flags(capsys: pytest.C
 def test_wrong_requests_are_answered(pair: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="Names come first"):
         main(["-t", TARGET])
+    for name in (f"{TARGET}@all", f"{TARGET}@all@dark-3"):
+        with pytest.raises(ExperimentError, match=r"stay unseen.*@all.*name dusk"):
+            main([str(pair[0]), "-t", name, "--method", "adaptive-bn", *QUIET])
     with pytest.raises(DataError, match="market1501 needs a folder"):
         main([str(pair[0]), "-t", "market1501", "--root", str(tmp_path), "--method", "adaptive-bn", *QUIET])
     out = tmp_path / "out"

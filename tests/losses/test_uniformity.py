@@ -141,7 +141,10 @@ def test_losses_that_remember_share_one_memory() -> None:
         memory_of((DomainUniformity(momentum=0.3), DomainUniformity(momentum=0.2)))
 
 
-@pytest.mark.parametrize(("kind", "wrong"), [(Alignment, {"neighbours": 0}), (DomainUniformity, {"momentum": 1.5})])
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [(Alignment, {"neighbours": 0}), (DomainUniformity, {"momentum": 1.0}), (DomainUniformity, {"momentum": -0.1})],
+)
 def test_settings_that_cannot_be_are_refused(kind: type, wrong: dict[str, float]) -> None:
     with pytest.raises(ExperimentError, match=next(iter(wrong))):
         kind(**wrong)

@@ -150,6 +150,16 @@ def test_the_mix_of_batch_instance_is_clipped_and_still_learns_at_the_border() -
     assert made.rho.grad is not None and bool((made.rho.grad != 0).all())
 
 
+def test_batch_instance_can_pass_twice_in_one_step() -> None:
+    norm, maps = _trained_norm(3), torch.randn(2, 4, 3, 5, 2, dtype=torch.float64)
+    slopes = []
+    for rho in (torch.tensor([-0.4, 0.5, 1.7]), torch.tensor([0.0, 0.5, 1.0])):
+        made = _batch_instance(norm, rho).train()
+        (made(maps[0]).square().sum() + made(maps[1]).pow(3).sum()).backward()
+        slopes.append(made.rho.grad)
+    assert slopes[0] is not None and torch.equal(slopes[0], slopes[1])  # type: ignore[arg-type]
+
+
 def test_the_gradients_of_batch_instance_are_those_of_its_formula() -> None:
     made = _batch_instance(_trained_norm(2), torch.tensor([0.2, 0.7]))
     maps = torch.randn(3, 2, 3, 2, dtype=torch.float64, requires_grad=True)

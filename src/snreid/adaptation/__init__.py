@@ -22,8 +22,6 @@ class Adaptation(ABC):
 
     name: ClassVar[str]
     """On the command line and in folders' names."""
-    needs_source: ClassVar[bool] = False
-    """Whether the labelled source images are looked at; they have to be on disk then."""
     as_delta: ClassVar[bool] = False
     """Whether so little of the model changes that only this is stored, beside the source run."""
 
@@ -39,6 +37,11 @@ class Adaptation(ABC):
     def for_experiment(cls, experiment: Experiment) -> Self:
         """The method as it starts for a run of ``experiment``: with its seed, and settings that fit its preset. No target decides them."""
         return cls(seed=experiment.seed)
+
+    @property
+    def needs_source(self) -> bool:
+        """Whether the labelled source images are looked at; they have to be on disk then."""
+        return False
 
     @abstractmethod
     def fit(self, job: Job) -> Mapping[str, Any]:
@@ -58,6 +61,13 @@ class Adaptation(ABC):
         """Raises ``ExperimentError`` naming the field that is wrong."""
         # The base is abstract; what comes back is one of its subclasses.
         return from_json(Adaptation, data, "adaptation")  # type: ignore[type-abstract]
+
+    def is_in(self, stored: Any) -> bool:
+        """Whether the JSON ``stored`` is this very method; written by an older version it may lack a field."""
+        try:
+            return Adaptation.from_json(stored) == self
+        except ExperimentError:
+            return False
 
 
 def methods() -> dict[str, type[Adaptation]]:

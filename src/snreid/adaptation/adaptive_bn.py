@@ -35,7 +35,8 @@ class AdaptiveBN(Adaptation):
     as_delta: ClassVar[bool] = True
 
     batch: int = 128
-    """Images in a batch, at least 2; in the first pass a batch is normalized by its own statistics, so larger is more exact."""
+    """Images in a batch, at least 2; none is left with 1. In the first pass a batch is normalized by its own statistics, so larger is more
+    exact."""
     passes: int = 1
     """Passes over the images. In each further one layers see what evaluation will show them: inputs normalized by the statistics of the
     pass before. After as many passes as there are norms in a row, the statistics are those of a layer-by-layer estimate."""
@@ -59,7 +60,9 @@ class AdaptiveBN(Adaptation):
         # Batches of images in the order of the files would each show one person.
         order = np.random.Generator(np.random.Philox(key=np.array([self.seed, 0xB7], dtype=np.uint64)))
         shuffled = order.permutation(len(job.target))
-        batches = np.array_split(shuffled, -(-len(shuffled) // self.batch))
+        # Never a batch of one image: it has no statistics in the neck.
+        parts = min(-(-len(shuffled) // self.batch), len(shuffled) // 2)
+        batches = np.array_split(shuffled, parts)
         norms = batch_norms(job.model)
         job.model.eval()
         for number in range(self.passes):

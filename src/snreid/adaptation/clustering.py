@@ -1,5 +1,6 @@
 """Adaptation by clustering: Cluster Contrast (Dai et al., arXiv 2103.11568), of the family of SpCL (Ge et al., NeurIPS 2020;
-method.md 7). Needs no source images.
+method.md 7). Needs no source images; with a ``source_weight`` the run's own losses on them act beside the contrast. (SpCL instead contrasts
+source images against class means in the same memory.)
 
 Each epoch: embed every target image, cluster the embeddings (``pseudo_labels.py``), leave the outliers out, start a memory with the
 clusters' means and contrast batches of P clusters x K images against it (``memory.py``). The next epoch clusters anew.
@@ -13,7 +14,7 @@ and the start is a model trained on a source instead of ImageNet (their results 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -34,10 +35,11 @@ from snreid.adaptation.memory import (
 )
 from snreid.adaptation.pseudo_labels import Density
 from snreid.adaptation.training import run_plan
+from snreid.adaptation.two_sources import TwoStores
 from snreid.embedding import features, require_finite
 from snreid.errors import ExperimentError
 from snreid.experiment import Experiment
-from snreid.losses import DualCausality, EntropyCausality, Loss, total_loss
+from snreid.losses import DualCausality, EntropyCausality, Loss, LossParts, total_loss
 from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.log import MetricsLog
 from snreid.training.loop import Plan
@@ -76,21 +78,31 @@ class ClusterContrast(Adaptation):
     causality_weight: float = 1.0
     """Factor, >= 0, on the causality loss that an SNR run was trained with; the clusters are its persons. 0 leaves it out; a run that was
     trained without it has none here either."""
+    source_weight: float = 0.0
+    """Factor, >= 0, on the losses that the run was trained with, on labelled source images that are then a part of every batch, drawn as in
+    its training. 0 looks at no source image. Losses of a second view or of prototypes are left out."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for settings out of range."""
         super().__post_init__()
         check_memory_choices(self.temperature, self.momentum, self.update)
-        if self.epochs < 1 or self.batches_per_epoch < 1 or not 0 <= self.causality_weight < float("inf"):
+        factors = (self.causality_weight, self.source_weight)
+        if self.epochs < 1 or self.batches_per_epoch < 1 or not all(0 <= one < float("inf") for one in factors):
             raise ExperimentError(
-                "Clustering takes at least 1 epoch of at least 1 batch, and a factor of the causality loss that is not negative",
-                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality weight {self.causality_weight}",
+                "Clustering takes at least 1 epoch of at least 1 batch, and factors of losses that are not negative",
+                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality weight {self.causality_weight}, "
+                f"source weight {self.source_weight}",
                 repair="correct the flag",
             )
 
+    @property
+    def needs_source(self) -> bool:
+        """Where a loss acts on them."""
+        return self.source_weight > 0
+
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
-        """See ``Adaptation.for_experiment``; a run of the preset ``small`` is adapted in about three minutes on two cores.
+        """See ``Adaptation.for_experiment``; a run of the preset ``small`` has a budget of minutes on two cores.
 
         Its k1 and eps are smaller: DBSCAN soon joins the clusters of a weak model into one. Chosen on PKU-Reid, no target of any table.
         """
@@ -114,9 +126,9 @@ class ClusterContrast(Adaptation):
             model=training,
             objective=training,
             losses=(),
-            store=job.store,
-            persons=np.arange(len(job.target)),
-            batches=_ClusterBatches(self, training.clusters, job.target.cameras),
+            store=TwoStores(job.labelled.store, job.store) if self.needs_source else job.store,
+            persons=np.arange(training.first + len(job.target)),
+            batches=_ClusterBatches(self, training.clusters, job.target.cameras, self._source_batches(job)),
             augmentation=self.augmentation,
             input=job.experiment.input,
             optim=self.optimizer,
@@ -131,8 +143,25 @@ class ClusterContrast(Adaptation):
     def causality_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
         """The causality losses of the run, weighted by ``causality_weight``."""
         kept = [loss for loss in experiment.losses if isinstance(loss, DualCausality | EntropyCausality)]
-        weighted = [replace(loss, weight=loss.weight * self.causality_weight) for loss in kept]
-        return tuple(loss for loss in weighted if loss.weight > 0)
+        return _weighted(kept, self.causality_weight)
+
+    def source_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
+        """The losses of the run that one view of a batch is enough for, weighted by ``source_weight``."""
+        kept = [loss for loss in experiment.losses if not loss.two_views and loss.memory is None]
+        return _weighted(kept, self.source_weight)
+
+    def _source_batches(self, job: Job) -> IdentityBatches | None:
+        if not self.needs_source:
+            return None
+        training = job.labelled.training
+        return IdentityBatches(
+            job.experiment.sampling, training.persons, training.domains, self.seed, self.batches_per_epoch
+        )
+
+
+def _weighted(losses: Sequence[Loss], factor: float) -> tuple[Loss, ...]:
+    weighted = [replace(loss, weight=loss.weight * factor) for loss in losses]
+    return tuple(loss for loss in weighted if loss.weight > 0)
 
 
 class _Clustered(nn.Module):
@@ -148,27 +177,51 @@ class _Clustered(nn.Module):
     def __init__(self, method: ClusterContrast, job: Job) -> None:
         super().__init__()
         self.method, self.job = method, job
-        self.losses = method.causality_losses(job.experiment)
+        self.losses, self.source_losses = method.causality_losses(job.experiment), method.source_losses(job.experiment)
         self.network = job.model
         device = job.group.device
+        known = job.labelled.training.persons if method.needs_source else np.zeros(0, dtype=np.int64)
+        self.persons = torch.from_numpy(known).to(device)
+        """(S,) of the source's images, if they are looked at."""
+        self.border = job.experiment.sampling.batch if method.needs_source else 0
+        """So many images of a batch, the first ones, are the source's."""
         self.register_buffer("clusters", torch.full((len(job.target),), OUTLIER, device=device))
         self.register_buffer("centres", torch.zeros(0, job.model.dim, device=device))
         self.register_buffer("made_for", torch.tensor(-1, device=device))
         self.register_load_state_dict_pre_hook(_as_many_centres)  # type: ignore[no-untyped-call]
 
-    def forward(self, images: Tensor, indices: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Normalized images (B, 3, H, W) at positions ``indices`` (B,) of the target -> the total and its parts by name."""
-        method, clusters = self.method, self.clusters[indices]
-        outputs = outputs_of(self.network, images, bf16=self.job.machine.bf16)
+    @property
+    def first(self) -> int:
+        """Position of the first image of the target."""
+        return len(self.persons)
+
+    def forward(self, images: Tensor, positions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Normalized images (B, 3, H, W) at ``positions`` (B,) -> the total and its parts by name.
+
+        The source's go through the network by themselves and first, so that batch norms never mix the two and their running statistics
+        end with the target's.
+        """
+        source = self._of_source(images, positions)
+        method, clusters = self.method, self.clusters[positions[self.border :] - self.first]
+        outputs = outputs_of(self.network, images[self.border :], bf16=self.job.machine.bf16)
         contrast = cluster_contrast(outputs.embedding, clusters, self.centres, method.temperature)
         total, parts = contrast, {type(method).__name__: contrast.detach()}
         if self.losses:
             found = total_loss(self.losses, outputs, clusters)
             total, parts = contrast + found.total, parts | dict(found.parts)
+        if source is not None:
+            named = {f"Source{name}": part for name, part in source.parts.items()}
+            total, parts = total + source.total, parts | named
         # The loop restores buffers where it refuses the step.
         seen = outputs.embedding.detach()
         self.centres = moved_centres(self.centres, seen, clusters, method.momentum, method.update)
         return total, parts
+
+    def _of_source(self, images: Tensor, positions: Tensor) -> LossParts | None:
+        if not self.border:
+            return None
+        outputs = outputs_of(self.network, images[: self.border], bf16=self.job.machine.bf16)
+        return total_loss(self.source_losses, outputs, self.persons[positions[: self.border]])
 
     def cluster(self, epoch: int) -> None:
         """Clusters the target for an epoch, unless a checkpoint inside this epoch brought its clusters along."""
@@ -210,19 +263,21 @@ def _too_few(text: str, where: str, density: Density, *, lonely: bool) -> Experi
 
 @dataclass(frozen=True)
 class _ClusterBatches:
-    """Batches of the clusters that an epoch has."""
+    """Batches of the clusters that an epoch has, behind those of the source if there are any."""
 
     method: ClusterContrast
     clusters: Tensor
     """(N,) those of the current epoch."""
     cameras: NDArray[np.int64]
     """(N,)"""
+    source: IdentityBatches | None = None
 
     def __len__(self) -> int:
         return self.method.batches_per_epoch
 
     def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
-        """``len(self)`` arrays of P * K positions of images; P is lower where there are fewer clusters."""
+        """``len(self)`` arrays of positions: those of the source, then P * K of the target, counted on; P is lower where there are fewer
+        clusters."""
         clusters = self.clusters.cpu().numpy()
         kept = np.flatnonzero(clusters != OUTLIER)
         count = int(clusters.max()) + 1
@@ -230,7 +285,11 @@ class _ClusterBatches:
         # A target is one source; drawn by camera, a cluster seen by two could come twice in a batch.
         domains = self.cameras[kept] if sampling.domains == "camera" else np.zeros(len(kept), dtype=np.int64)
         made = IdentityBatches(sampling, clusters[kept], domains, self.method.seed, len(self))
-        return [kept[batch] for batch in made.epoch(epoch)]
+        own = [kept[batch] for batch in made.epoch(epoch)]
+        if self.source is None:
+            return own
+        pairs = zip(self.source.epoch(epoch), own, strict=True)
+        return [np.concatenate([one, len(self.source.persons) + other]) for one, other in pairs]
 
     def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
         """The whole batch: an adaptation runs in one process."""

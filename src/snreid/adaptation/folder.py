@@ -103,7 +103,7 @@ def _former(method: "Adaptation", entry: Mapping[str, Any], run: Run, machine: M
     former = open_run(folder)
     stored = former.record.get("adaptation")
     same = isinstance(stored, dict) and all(stored.get(key) == entry[key] for key in entry if key != "method")
-    if same and isinstance(stored, dict) and _reads_as(stored.get("method"), method):
+    if same and isinstance(stored, dict) and method.is_in(stored.get("method")):
         return former
     if not has_weights(folder) and CheckpointStore(folder / "checkpoints").last() is None and stored is not None:
         return None  # a request that failed at its start leaves nothing to protect
@@ -113,13 +113,6 @@ def _former(method: "Adaptation", entry: Mapping[str, Any], run: Run, machine: M
         came=f"{folder} holds {holds}, with other settings, images or weights",
         repair="choose another --out folder, or delete that one",
     )
-
-
-def _reads_as(stored: Any, method: "Adaptation") -> bool:
-    try:
-        return type(method).from_json(stored) == method
-    except ExperimentError:
-        return False
 
 
 def _target_images(

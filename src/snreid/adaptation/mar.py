@@ -40,7 +40,6 @@ class MAR(Adaptation):
     """Soft multilabel learning: total = L_MDL + 2e-4 L_CML + 50 (L_AL + 0.2 L_RJ), and L_SNR where the run was trained with it."""
 
     name: ClassVar[str] = "mar"
-    needs_source: ClassVar[bool] = True
 
     epochs: int = 20
     """L_MDL acts from the second one on."""
@@ -112,6 +111,11 @@ class MAR(Adaptation):
                 repair=f"set --source-batch to a multiple of {self.source_images}",
             )
         self._optim()  # says what is wrong with the learning rate
+
+    @property
+    def needs_source(self) -> bool:
+        """It does."""
+        return True
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
@@ -194,12 +198,7 @@ class MAR(Adaptation):
         length = self.batches_per_epoch or max(1, len(training.split) // self.source_batch)
         identities = None
         if images > 1:
-            if self.source_batch % images:
-                raise ExperimentError(
-                    f"The source's part of a batch is a multiple of {images}: so many images of each person, for the causality loss",
-                    came=f"--source-batch {self.source_batch}",
-                    repair=f"use --source-batch {max(2, self.source_batch // images) * images}, or --causality-weight 0",
-                )
+            self._require_people(images, training.identities)
             sampling = Sampling(persons=self.source_batch // images, images=images)
             identities = IdentityBatches(sampling, training.persons, training.domains, self.seed, length)
         return TwoBatches(
@@ -211,6 +210,21 @@ class MAR(Adaptation):
             seed=self.seed,
             identities=identities,
         )
+
+    def _require_people(self, images: int, known: int) -> None:
+        """The source's part of a batch shows at least two of the ``known`` people, ``images`` images of each."""
+        if self.source_batch % images or self.source_batch < 2 * images:
+            raise ExperimentError(
+                f"The source's part of a batch has {images} images of each of at least two people, for the causality loss",
+                came=f"--source-batch {self.source_batch}",
+                repair=f"use --source-batch {max(2, self.source_batch // images) * images}, or --causality-weight 0",
+            )
+        if self.source_batch > known * images:
+            raise ExperimentError(
+                f"The source's part of a batch has {images} images of each of its people",
+                came=f"--source-batch {self.source_batch}, which takes {self.source_batch // images} people; the source has {known}",
+                repair=f"lower --source-batch to {known * images} or less",
+            )
 
     def _initialize(self, model: MARNetwork, job: Job) -> None:
         """The running statistics of log y and T, from the whole target set as the source run's model describes it."""

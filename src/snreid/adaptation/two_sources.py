@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snreid.adaptation.training import Deck
 from snreid.errors import ExperimentError
 from snreid.loading import PixelStore
 from snreid.records import Split
-from snreid.sampling import IdentityBatches
+from snreid.sampling import IdentityBatches, Rounds
 from snreid.transforms import StoredImages
 
 Indices = NDArray[np.int64]
@@ -79,5 +78,5 @@ class TwoBatches:
             (self.source_count, self.source_batch) if side == "source" else (self.target_count, self.target_batch)
         )
         key = np.array([self.seed, (epoch << 1) + (side == "target")], dtype=np.uint64)
-        deck = Deck(count, np.random.Generator(np.random.Philox(key=key)))
-        return [deck.draw(size) for _ in range(self.length)]
+        rounds = Rounds(np.arange(count), np.random.Generator(np.random.Philox(key=key)))
+        return [np.array(rounds.draw(size), dtype=np.int64) for _ in range(self.length)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from snreid.cli.session import Session
     from snreid.experiment import Experiment
     from snreid.machine import Machine
-    from snreid.records import ReIDData
+    from snreid.records import DataSet, ReIDData
     from snreid.runs import Run
 
 
@@ -120,6 +120,7 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
         unlabelled = Unlabelled.in_folder(request.images)
     else:
         target = dataset_named(request.target or "", request.machine.root)
+        _require_unseen_tests(target)
         # Read once. Labels leave ``data`` only in the evaluation; the adaptation is given the images alone.
         data = (
             read_targets([target], request.machine.root)[0] if request.evaluate else target.read(request.machine.root)
@@ -134,6 +135,22 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
         if request.evaluate and data is not None:
             _evaluate(run, adapted, data, own, opened)
         opened.console.out(f"The adapted run is in {adapted.folder}", highlight=False)
+
+
+def _require_unseen_tests(target: "DataSet") -> None:
+    """Refuses ``NAME@all``, whose training images are the test images too."""
+    from snreid.datasets import AllImages
+    from snreid.errors import ExperimentError
+
+    inner: object = target
+    while inner is not None:
+        if isinstance(inner, AllImages):
+            raise ExperimentError(
+                "A run is adapted to training images only: those it is tested on stay unseen",
+                came=f"{target.name}, with the images of the test split",
+                repair=f"name {inner.of.name}",
+            )
+        inner = getattr(inner, "of", None)
 
 
 def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", own: "Machine", opened: "Session") -> None:

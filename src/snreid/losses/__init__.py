@@ -40,7 +40,7 @@ class Loss(ABC):
 
     @property
     def memory(self) -> float | None:
-        """How much of a person's prototype stays when an image of the person comes, 0 to 1; None: the loss needs no prototypes."""
+        """How much of a person's prototype stays when an image of the person comes, 0 to below 1; None: the loss needs no prototypes."""
         return None
 
     @property

@@ -75,14 +75,16 @@ class DomainUniformity(Loss):
     """L_domain: log of the mean closeness of images and other people's prototypes in the same source, between -8 and 0."""
 
     momentum: float = 0.1
-    """How much of the old prototype stays at each image of the person, 0 to 1."""
+    """How much of the old prototype stays at each image of the person, 0 to below 1; with 1 there would never be one."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a momentum outside [0, 1]."""
+        """Raises ``ExperimentError`` for a momentum outside [0, 1)."""
         super().__post_init__()
-        if not 0 <= self.momentum <= 1:
+        if not 0 <= self.momentum < 1:
             raise ExperimentError(
-                "The momentum of prototypes is between 0 and 1", came=f"momentum {self.momentum}", repair="use 0.1"
+                "The momentum of prototypes is at least 0 and below 1",
+                came=f"momentum {self.momentum}",
+                repair="use 0.1",
             )
 
     @property

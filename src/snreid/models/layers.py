@@ -174,8 +174,8 @@ class BatchInstance(nn.Module):
     def _share(self) -> Tensor:
         if not self.training:
             return self.rho.clamp(0, 1)
-        with torch.no_grad():
-            self.rho.clamp_(0, 1)
+        # Through .data, as a step that makes two passes (MAR) would else be refused its gradient: the second clip changes nothing.
+        self.rho.data.clamp_(0, 1)
         return self.rho  # itself: the gradient of a clamp is 0 at its border, where rho starts
 
 

@@ -218,7 +218,7 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
         raise DivergenceError(
             "Only finite numbers are saved; the last good checkpoint is untouched",
             came=f"NaN or infinity in {len(bad)} of {len(tensors)} tensors, first {bad[0]}",
-            repair="start anew in another --out folder with a lower --optimizer.lr",
+            repair="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
         )
 
 

@@ -118,5 +118,5 @@ def diverged(what: str, names: Iterable[str]) -> DivergenceError:
         "Losses, gradients and weights must stay finite",
         came=f"{what}; the batch was: {', '.join(names)}",
         repair="repair or leave out these images and start the same command, which continues from the last good checkpoint; or start anew "
-        "in another --out folder with a lower --optimizer.lr",
+        "in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
     )

@@ -97,7 +97,7 @@ def skipped_text(folder: Path) -> str:
         return ""
     return (
         f"{lines[-1]['skipped']:.0f} of {lines[-1]['step']} steps were skipped, because their loss or gradient was not finite. If they "
-        "are many, start anew with a lower --optimizer.lr."
+        "are many, start anew with a lower learning rate (--optimizer.lr, of MAR --lr)."
     )
 
 
