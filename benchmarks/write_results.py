@@ -88,7 +88,7 @@ def _section(record: dict[str, Any]) -> list[str]:
         for target in dict.fromkeys(row["target"] for row in record["rows"]):
             found = [r for r in record["rows"] if r["scheme"] == scheme and r["target"] == target]
             each = ", ".join(f"{r['seed']}: {100 * r['mAP']:.1f} / {100 * r['rank1']:.1f}" for r in found)
-            lines.append(f"| {scheme} | {target} | {each} |")
+            lines += [f"| {scheme} | {target} | {each} |"] if each else []
     lines += ["", "```", record["provenance"]["command"], "```", ""]
     versions = ", ".join(f"{k} {v}" for k, v in record["provenance"]["versions"].items() if v)
     written_at = (record["provenance"].get("git") or {}).get("commit") or "unknown"
@@ -106,7 +106,8 @@ def _published(record: dict[str, Any]) -> list[str]:
         lines += ["| mAP / rank-1 | on | published (source) | ours | difference |", "|---|---|---|---|---|"]
         for cell in record["published"]:
             column = next((c for c in _columns(record) if c.removesuffix(" (seen)") == cell["target"]), None)
-            own = [_cell(record, m, cell["scheme"], column)["value"] for m in ("mAP", "rank-1")] if column else []
+            cells = [_cell(record, m, cell["scheme"], column) for m in ("mAP", "rank-1")] if column else []
+            own = [found["value"] for found in cells if found]
             said = [cell["mAP"], cell["rank1"]]
             gaps = [f"{100 * o - p:+.1f}" if p is not None else "-" for o, p in zip(own, said, strict=False)]
             ours = " / ".join(f"{100 * o:.1f}" for o in own) or "not run"
@@ -115,6 +116,7 @@ def _published(record: dict[str, Any]) -> list[str]:
                 f"| {cell['scheme']} | {cell['target']} | {shown} ({cell['source']}) | {ours} | {' / '.join(gaps)} |"
             )
         lines.append("")
+    lines += [f"- note: {note}" for note in record.get("notes", [])]
     for split in record.get("splits", []):
         lines.append(
             f"- {split['scheme']} on {split['target']}: standard deviation {100 * split['std']:.1f} over {split['splits']} splits"
@@ -129,8 +131,9 @@ def _budget(record: dict[str, Any]) -> str:
     experiment = next(iter(record["experiments"].values()))
     backbone, size = experiment["model"]["backbone"], experiment["input"]
     widths = f", widths {'-'.join(map(str, backbone['channels']))}" if backbone["channels"] else ""
-    per_epoch = experiment["batches_per_epoch"] or record["training"]["images"] // 64
-    images = experiment["epochs"] * per_epoch * experiment["sampling"]["persons"] * experiment["sampling"]["images"]
+    batch = experiment["sampling"]["persons"] * experiment["sampling"]["images"]
+    per_epoch = experiment["batches_per_epoch"] or record["training"]["images"] // batch
+    images = experiment["epochs"] * per_epoch * batch
     seeds = len({row["seed"] for row in record["rows"]})
     return (
         f"preset `{experiment['preset']}`: {backbone['name']}{widths}, {backbone['weights']} initialization, "
@@ -140,15 +143,15 @@ def _budget(record: dict[str, Any]) -> str:
 
 
 def _short_table(record: dict[str, Any]) -> str:
+    def shown(scheme: str, column: str) -> str:
+        """mAP with its interval, and rank-1."""
+        rank1 = _cell(record, "rank-1", scheme, column)
+        return f"{_value(record, 'mAP', scheme, column)} / {100 * rank1['value']:.1f}" if rank1 else "-"
+
     columns = _columns(record)
     lines = ["| mAP / rank-1 | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
     for scheme in _schemes(record):
-        cells = []
-        for column in columns:
-            first, second = _cell(record, "mAP", scheme, column), _cell(record, "rank-1", scheme, column)
-            low, high = (100 * x for x in first["interval"])
-            cells.append(f"{100 * first['value']:.1f} [{low:.1f}, {high:.1f}] / {100 * second['value']:.1f}")
-        lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
+        lines.append(f"| {scheme} | " + " | ".join(shown(scheme, column) for column in columns) + " |")
     return "\n".join(lines)
 
 
@@ -156,17 +159,21 @@ def _table(record: dict[str, Any], metric: str) -> str:
     columns = _columns(record)
     lines = [f"| {metric} | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
     for scheme in _schemes(record):
-        cells = []
-        for column in columns:
-            cell = _cell(record, metric, scheme, column)
-            low, high = (100 * x for x in cell["interval"])
-            cells.append(f"{100 * cell['value']:.1f} [{low:.1f}, {high:.1f}]")
-        lines.append(f"| {scheme} | " + " | ".join(cells) + " |")
+        lines.append(f"| {scheme} | " + " | ".join(_value(record, metric, scheme, column) for column in columns) + " |")
     return "\n".join(lines)
 
 
-def _difference(cell: dict[str, Any]) -> str:
-    gap = cell["difference"]
+def _value(record: dict[str, Any], metric: str, scheme: str, column: str) -> str:
+    """A value with its interval; a dash where the scheme was not scored, as an adapted one is on its target alone."""
+    cell = _cell(record, metric, scheme, column)
+    if cell is None:
+        return "-"
+    low, high = (100 * x for x in cell["interval"])
+    return f"{100 * cell['value']:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _difference(cell: dict[str, Any] | None) -> str:
+    gap = cell["difference"] if cell else None
     if gap is None:
         return ""
     low, high = (100 * x for x in gap["interval"])
@@ -184,11 +191,10 @@ def _schemes(record: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(cell["scheme"] for cell in record["table"]))
 
 
-def _cell(record: dict[str, Any], metric: str, scheme: str, column: str) -> dict[str, Any]:
+def _cell(record: dict[str, Any], metric: str, scheme: str, column: str) -> dict[str, Any] | None:
     target = column.removesuffix(" (seen)")
     wanted = (metric, scheme, target)
-    found: dict[str, Any] = next(c for c in record["table"] if (c["metric"], c["scheme"], c["target"]) == wanted)
-    return found
+    return next((c for c in record["table"] if (c["metric"], c["scheme"], c["target"]) == wanted), None)
 
 
 def _times(record: dict[str, Any]) -> str:

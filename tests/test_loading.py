@@ -159,3 +159,14 @@ def test_what_was_looked_at_is_not_decoded_again(tmp_path: Path, monkeypatch: py
     for split in (target.query, target.gallery):
         store = pixels.open(split, HEIGHT, WIDTH).store
         assert sum(len(images) for images in store.batches([np.arange(3)])) == 3
+
+
+def test_what_a_reader_noticed_is_told_once_for_all_runs_and_splits() -> None:
+    console, pixels = Console(file=StringIO()), PixelCache()
+    splits = [
+        replace(target_of(f"grid-split{k}", []), notes=("775 are nobody",), split_id=f"grid/{k} (x)") for k in (0, 1)
+    ]
+    for data in (*splits, *splits, replace(splits[0], split_id="", name="shop")):
+        pixels.tell(data, console)
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue() == "grid: 775 are nobody\nshop: 775 are nobody\n"

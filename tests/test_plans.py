@@ -4,7 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from snreid.plans import Plan, Shard, adapted_to, look, trainings
+import pytest
+
+from snreid.datasets import AllImages, Market1501
+from snreid.errors import ExperimentError
+from snreid.plans import Plan, Shard, adapted_to, look, look_all, trainings, wanted
+from snreid.protocols import SingleSource, one
+from tiny import drawn
 from tiny_tables import Tiny, adapted, rows
 
 
@@ -50,3 +56,35 @@ def test_a_case_says_what_is_missing_and_runs_with_the_columns_that_are_there(tm
     both = replace(here, columns=(*away.columns, replace(here.columns[0], name="lost", targets=away.sources)))
     partly = look(both, tmp_path)
     assert partly.runs and [column.name for column in partly.columns] == ["dusk"] and list(partly.absent) == ["lost"]
+
+
+def test_a_seed_counts_once() -> None:
+    for seeds in ((), (0, 1, 0)):
+        with pytest.raises(ExperimentError, match="by each once"):
+            plan(seeds=seeds)
+
+
+def test_a_data_set_to_train_on_only_is_a_source_and_no_target(tmp_path: Path) -> None:
+    source = AllImages(of=drawn())
+    (case,) = SingleSource(source=source, target=drawn("dusk")).cases()
+    assert [column.name for column in case.columns] == ["dusk", "noon@all"]
+    found = look(case, tmp_path)
+    assert found.runs and [column.name for column in found.columns] == ["dusk"]
+    assert found.absent == {"noon@all as a target": "it has no query and gallery images"}
+    assert len(found.remarks) == len(set(found.remarks)) and "noon@all: all labelled images" in found.remarks[0]
+
+
+def test_what_is_wanted_is_what_the_data_here_allow(tmp_path: Path) -> None:
+    here, away = Tiny().cases()
+    lost = replace(here, name="lost", columns=(*here.columns, *replace(away, columns=(one(Market1501()),)).columns))
+    plans = [plan(cases=(lost, away), rows=(*rows("snr"), adapted("snr", "adaptive-bn")), seeds=(0,))]
+    assert len(trainings(plans, Path("x"))) == 2
+    (found,) = wanted(plans, look_all(plans, tmp_path), Path("x"))
+    assert found.folder == Path("x/small/noon/snr-0") and [name for _, _, name in found.adaptations] == ["dusk"]
+
+
+def test_nobody_is_scored_on_images_that_were_trained_on(tmp_path: Path) -> None:
+    (case,) = SingleSource(source=AllImages(of=drawn()), target=drawn(), seen=False).cases()
+    found = look(case, tmp_path)
+    assert not found.runs and found.can_train
+    assert found.absent == {"noon as a target": "16 of its 16 test images are trained on"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snreid.datasets import CUHK03, CUHKSYSU, AllImages, DukeMTMC, Market1501
+from snreid.datasets import CUHK03, CUHKSYSU, GRID, AllImages, Corrupted, DukeMTMC, Market1501, VIPeR
 from snreid.errors import ExperimentError
 from snreid.experiment import Experiment
 from snreid.protocols import (
@@ -95,6 +95,8 @@ def test_nobody_gets_withdrawn_data_without_having_said_so() -> None:
     assert opted.columns[0].targets == (DukeMTMC(withdrawn_ok=True),)
     assert opted.sources == (Market1501(), AllImages(of=DukeMTMC(withdrawn_ok=True)))
     assert with_withdrawn(cases("p1")[0]) == cases("p1")[0]
+    dark = SingleSource(source=Market1501(), target=Corrupted(of=DukeMTMC(), corruption="dark"), seen=False).cases()[0]
+    assert with_withdrawn(dark).columns[0].targets[0] == Corrupted(of=DukeMTMC(withdrawn_ok=True), corruption="dark")
 
 
 def test_a_group_without_a_target_is_refused() -> None:
@@ -109,3 +111,21 @@ def test_an_experiment_on_any_protocols_sources_goes_to_json_and_back(tmp_path: 
         for case in protocol.cases():
             experiment = Experiment(sources=case.sources)
             assert Experiment.from_json(experiment.to_json()) == experiment
+
+
+def test_a_source_that_is_its_own_target_is_one_column() -> None:
+    (case,) = SingleSource(source=drawn(), target=drawn(test_persons=2)).cases()
+    assert names(case) == (["noon"], ["noon"]) and case.seen(case.columns[0])
+
+
+def test_from_a_to_a_set_of_splits_is_the_mean_of_all_ten_where_that_is_asked() -> None:
+    whole = SingleSource(source=Market1501(), target=VIPeR(), all_splits=True)
+    (case,) = whole.cases()
+    assert whole.name == case.name == "market1501-to-viper" and names(case)[1] == ["viper", "market1501"]
+    assert [target.name for target in case.columns[0].targets] == [f"viper-split{k}" for k in range(10)]
+    released = SingleSource(source=Market1501(), target=GRID(partition="released"), all_splits=True).cases()[0]
+    assert released.columns[0].name == "grid-released" and len({t.name for t in released.columns[0].targets}) == 10
+    (single,) = SingleSource(source=Market1501(), target=VIPeR(split=3)).cases()
+    assert single.name == "market1501-to-viper-split3"
+    (own,) = SingleSource(source=VIPeR(), target=VIPeR(), all_splits=True).cases()
+    assert names(own)[1] == ["viper-split0"], "the people of another split are trained on"

@@ -127,7 +127,7 @@ def test_one_training_that_ends_in_nan_does_not_cost_the_others(
     assert len(found.runs["snr"]["dusk"]) == 1
     monkeypatch.setattr(reproduction, "train", real)
     fill([plan(seeds=(0,))], own, group=ALONE, console=console())
-    assert (tmp_path / "small/noon/baseline-0" / FAILED).exists() and not collect(plan(seeds=(0,)), own)[0].failed
+    assert not (tmp_path / "small/noon/baseline-0" / FAILED).exists() and not collect(plan(seeds=(0,)), own)[0].failed
 
 
 def test_an_adapted_row_starts_from_the_trained_run_and_is_scored_on_its_target_alone(tmp_path: Path) -> None:
@@ -161,3 +161,17 @@ def test_an_adaptation_that_cannot_be_made_does_not_cost_the_others(
     fill([with_it], machine(tmp_path), group=ALONE, console=console())
     (found,) = collect(with_it, machine(tmp_path))
     assert "Two clusters at least" in found.failed["SNR + adaptive-bn, seed 0"] and found.runs["snr"]["dusk"]
+
+
+def test_an_adaptation_with_other_settings_is_not_taken_for_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from snreid.adaptation import AdaptiveBN
+
+    with_it = plan(cases=Tiny(absent=False).cases(), rows=(*rows("snr"), adapted("snr", "adaptive-bn")), seeds=(0,))
+    fill([with_it], machine(tmp_path), group=ALONE, console=console())
+    assert collect(with_it, machine(tmp_path))[0].runs["snr-adaptive-bn"]
+    start = AdaptiveBN.for_experiment
+    monkeypatch.setattr(AdaptiveBN, "for_experiment", lambda one: replace(start(one), seed=9))
+    (found,) = collect(with_it, machine(tmp_path))
+    assert not found.runs["snr-adaptive-bn"] and found.runs["snr"]

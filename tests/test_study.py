@@ -190,3 +190,9 @@ def test_runs_of_other_settings_or_the_same_seed_are_no_row(done: tuple[StudyRes
     for runs, words in cases:
         with pytest.raises(ExperimentError, match=words):
             score_runs(result.study, runs, machine(out), group=ALONE, console=console())
+
+
+def test_a_report_says_what_the_readers_of_its_targets_noticed() -> None:
+    study = Study(title="t", experiments=(experiment(),), targets=(drawn("dusk"),), descriptions={})
+    data = ReIDData("dusk", Split(()), Split(()), Split(()), notes=("it is withdrawn",))
+    assert report(StudyResult(study, (data,), {"Baseline": {}}, {})).notes == ("dusk: it is withdrawn",)

@@ -30,8 +30,9 @@ def _case_lines(table: Table, result: CaseResult) -> Iterator[str]:
     yield from (f"  failed: {cell}: {why}" for cell, why in result.failed.items())
     if not result.filled:
         yield "  nothing trained yet" if result.looked.runs else "  cannot be run here"
-        yield from _published_only(table, result)
+        yield from _published_only(table, result, ())
         return
+    yield from (f"  note: {note}" for note in _notes(table, result))
     scores = result.table()
     yield _line("", "published", "ours, mAP [95 %] / rank-1", "seeds", "ours - published")
     for place, column in enumerate(scores.columns):
@@ -42,14 +43,26 @@ def _case_lines(table: Table, result: CaseResult) -> Iterator[str]:
             table.rows, zip(*(scores.rows(metric) for metric in ("mAP", "rank-1")), strict=True), strict=True
         ):
             yield _row_line(table, result, row, known, [one.cells[place] for one in own])
-    yield from (f"{sentence}" for sentence in order_sentences(table, result, scores))
+    yield from _published_only(table, result, [column.name for column in result.looked.columns])
+    yield from order_sentences(table, result, scores)
 
 
-def _published_only(table: Table, result: CaseResult) -> Iterator[str]:
+def _notes(table: Table, result: CaseResult) -> list[str]:
+    """What stands beside the numbers: what the readers noticed, and which rows have seen images of what they are scored on."""
+    adapted = [
+        f"{row.label}: adapted to each target by its training images, without their labels"
+        for row in table.rows
+        if row.adaptation and result.runs.get(row.name)
+    ]
+    return [*result.looked.remarks, *adapted]
+
+
+def _published_only(table: Table, result: CaseResult, shown: Sequence[str]) -> Iterator[str]:
+    """Published numbers on columns that are not among the ``shown`` ones."""
     for row in table.rows:
         for column in result.case.columns:
             found = table.published.get((row.name, result.case.name, column.name))
-            if found is not None:
+            if found is not None and column.name not in shown:
                 yield f"  published: {row.label}, {column.name}: {_published(found)}"
 
 
@@ -59,9 +72,8 @@ def _row_line(table: Table, result: CaseResult, row: Row, column: Column | None,
     mean_ap, rank1 = cells
     if mean_ap is None or rank1 is None:
         return _line(f"  {row.label}", _published(found), "not run", "", "")
-    low, high = percent(mean_ap.interval.low), percent(mean_ap.interval.high)
     spread = result.spread(row, column) if column else None
-    own = f"{percent(mean_ap.value)} [{low}, {high}]{'' if spread is None else f' ± {percent(spread)}'} / {percent(rank1.value)}"
+    own = f"{_interval(mean_ap)}{'' if spread is None else f' ± {percent(spread)}'} / {percent(rank1.value)}"
     return _line(
         f"  {row.label}", _published(found), own, f"n = {len(mean_ap.seeds)}", _difference(found, mean_ap, rank1)
     )
@@ -89,9 +101,10 @@ def _line(*parts: str) -> str:
 
 
 def order_sentences(table: Table, result: CaseResult, scores: ScoreTable) -> list[str]:
-    """Whether the rows stand in the order that the paper has them in: across domains, and SNR against Baseline in the training domain.
+    """Whether the rows stand in the order that the paper has them in: across domains, and in the training domain the last at least as
+    high as the first (SNR and Baseline).
 
-    Where ours differ the sentence says between which rows and by how much, with the interval of each.
+    Means alone are ordered; where ours differ the sentence says between which rows, each with its interval.
     """
     if not table.order:
         return []
@@ -104,22 +117,28 @@ def order_sentences(table: Table, result: CaseResult, scores: ScoreTable) -> lis
         if column.kind == across:
             ranked = [(label[name], cells[label[name]]) for name in table.order]
             sentences.append(_order_sentence(column.name, [(name, cell) for name, cell in ranked if cell is not None]))
-        elif column.kind == "seen" and table.order:
+        elif column.kind == "seen":
             ends = [(label[name], cells[label[name]]) for name in (table.order[0], table.order[-1])]
-            sentences.append(_order_sentence(f"{column.name} (seen)", [(n, c) for n, c in ends if c is not None]))
+            found = [(name, cell) for name, cell in ends if cell is not None]
+            sentences.append(_order_sentence(f"{column.name} (seen)", found, ties=True))
     return [sentence for sentence in sentences if sentence]
 
 
-def _order_sentence(where: str, ranked: Sequence[tuple[str, Cell]]) -> str:
+def _order_sentence(where: str, ranked: Sequence[tuple[str, Cell]], *, ties: bool = False) -> str:
+    """``ties``: equal values are in order too."""
     if len(ranked) < 2:
         return ""
-    wanted = " < ".join(name for name, _ in ranked)
+    wanted = (" <= " if ties else " < ").join(name for name, _ in ranked)
     wrong = [
-        f"{one} {percent(low.value)} is not below {other} {percent(high.value)}"
+        f"{one} {_interval(low)} is {'above' if ties else 'not below'} {other} {_interval(high)}"
         for (one, low), (other, high) in pairwise(ranked)
-        if low.value >= high.value
+        if low.value > high.value or (low.value == high.value and not ties)
     ]
     return f"{where}: the paper has {wanted}; " + ("so have ours" if not wrong else "ours differ: " + "; ".join(wrong))
+
+
+def _interval(cell: Cell) -> str:
+    return f"{percent(cell.value)} [{percent(cell.interval.low)}, {percent(cell.interval.high)}]"
 
 
 def case_record(table: Table, result: CaseResult, seconds: float) -> dict[str, Any]:
@@ -144,6 +163,7 @@ def case_record(table: Table, result: CaseResult, seconds: float) -> dict[str, A
         **record(title, scored, scores, result.looked.data, runs, seconds),
         "published": published,
         "splits": spreads,
+        "notes": _notes(table, result),
         "absent": dict(result.looked.absent),
         "failed": dict(result.failed),
         "order": order_sentences(table, result, scored),

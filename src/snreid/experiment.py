@@ -21,7 +21,7 @@ from snreid.views import SecondView
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Every choice that has an effect on the weights. Machine settings (devices, folders, workers) are ``runs.Machine``."""
+    """Every choice that has an effect on the weights. Machine settings (devices, folders, workers) are ``machine.Machine``."""
 
     recipe: str = "snr"
     """Name of the scheme in tables and folders."""

@@ -191,6 +191,7 @@ def look_at(
     bad: dict[str, BadImage] = {}
     every: set[str] = set()
     for target in targets:
+        pixels.tell(target, console)
         for split, part in ((target.query, "query"), (target.gallery, "gallery")):
             with counting(console, f"reading {target.name} {part}") as progress:
                 found = pixels.open(split, *size, progress).bad
@@ -229,12 +230,13 @@ class Opened:
 
 
 class PixelCache:
-    """Keeps opened stores, so that several runs in one process decode a split once."""
+    """What several runs in one process share: opened stores, so that a split is decoded once, and what a user was told already."""
 
     def __init__(self, *, workers: int = 0, memory_gb: float = 4.0) -> None:
         """``workers`` processes decode; sets of up to ``memory_gb`` GB stay decoded in memory."""
         self.workers, self.memory_gb = workers, memory_gb
         self._opened: dict[tuple[tuple[Sample, ...], int, int], Opened] = {}
+        self._told: set[str] = set()
 
     def open(self, split: Split, height: int, width: int, progress: Progress | None = None) -> Opened:
         """The opened store of a split at a size in pixels."""
@@ -243,3 +245,10 @@ class PixelCache:
             store = PixelStore(split, height, width, workers=self.workers, memory_gb=self.memory_gb)
             self._opened[key] = Opened(store, store.open(progress))
         return self._opened[key]
+
+    def tell(self, data: ReIDData, console: Console) -> None:
+        """Says what the reader of a data set noticed (``ReIDData.remarks``), each sentence once however many runs use the data."""
+        for remark in data.remarks:
+            if remark not in self._told:
+                self._told.add(remark)
+                console.out(remark, highlight=False)

@@ -4,11 +4,11 @@ A run lives in ``OUT/PRESET/SOURCES/ROW-SEED``, so that two tables that share a 
 training. What a row adapts to a target lies beside the run that it starts from: ``ROW-SEED-METHOD-TARGET``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from snreid.errors import DataError
+from snreid.errors import DataError, ExperimentError
 from snreid.experiment import Experiment
 from snreid.protocols import Budget, Case, Column
 from snreid.records import DataSet, ReIDData
@@ -27,6 +27,14 @@ class Plan:
     """In place of the preset's own length of training, and of what a case says for preset ``small``."""
     case_budget: bool = True
     """False: what a case says for preset ``small`` does not count, the rows say how long they train."""
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ExperimentError(
+                "A cell is filled by at least one seed, and by each once: a seed that counts twice is no second training",
+                came=f"--seeds {' '.join(map(str, self.seeds))}".strip(),
+                repair="name every seed once: --seeds 0 1 2",
+            )
 
     def experiment(self, row: Row, case: Case, seed: int) -> Experiment:
         """What is trained for a cell."""
@@ -62,7 +70,10 @@ class Looked:
     data: Mapping[str, ReIDData]
     """Target name -> what is scored. Only columns all of whose targets are there."""
     absent: Mapping[str, str]
-    """Source or column name -> why it cannot be had, in the words of its reader."""
+    """Source or column name -> why it cannot be had, in the words of its reader. A column that was read and cannot be scored here stands
+    as ``NAME as a target``: its images may still be trained on."""
+    remarks: tuple[str, ...] = ()
+    """What the readers of its sources and targets noticed (``ReIDData.remarks``), each sentence once."""
 
     @property
     def can_train(self) -> bool:
@@ -83,19 +94,39 @@ class Looked:
 def look(case: Case, root: Path) -> Looked:
     """What of a case lies below the data folder. Lists are read, no image is opened; nothing is raised for what is missing."""
     absent: dict[str, str] = {}
+    sources: list[ReIDData] = []
     for source in case.sources:
         found, reason = _read(source, root)
-        if reason or not found or not len(found.train):
+        if found is None or not len(found.train):
             absent[source.name] = reason or "it has no training images"
+        else:
+            sources.append(found)
+    trained = {sample.image.name for found in sources for sample in found.train.samples}
     data: dict[str, ReIDData] = {}
     for column in case.columns:
         read = [_read(target, root) for target in column.targets]
-        reasons = [reason for _, reason in read if reason]
-        if reasons:
-            absent[column.name] = reasons[0]
+        there = [found for found, _ in read if found is not None]
+        if len(there) < len(read):
+            absent[column.name] = next(reason for _, reason in read if reason)
+        elif why := next(filter(None, (_unfit(found, trained) for found in there)), ""):
+            absent[f"{column.name} as a target"] = why
         else:
-            data |= {found.name: found for found, _ in read if found is not None}
-    return Looked(case, data, absent)
+            data |= {found.name: found for found in there}
+    remarks = (remark for found in (*sources, *data.values()) for remark in found.remarks)
+    return Looked(case, data, absent, tuple(dict.fromkeys(remarks)))
+
+
+def _unfit(data: ReIDData, trained: Set[str]) -> str:
+    """Why a data set cannot be scored after training on the images of these names, or ""."""
+    if not len(data.query) or not len(data.gallery):
+        return "it has no query and gallery images"
+    asked = {sample.image.name for split in (data.query, data.gallery) for sample in split.samples}
+    return f"{len(asked & trained):,} of its {len(asked):,} test images are trained on" if asked & trained else ""
+
+
+def look_all(plans: Sequence[Plan], root: Path) -> dict[Case, Looked]:
+    """``look`` for every case of the plans."""
+    return {case: look(case, root) for plan in plans for case in plan.cases}
 
 
 def _read(data: DataSet, root: Path) -> tuple[ReIDData | None, str]:
@@ -145,6 +176,16 @@ def trainings(plans: Sequence[Plan], out: Path) -> list[Training]:
             new = [(row.adaptation, plan.adapted(out, row, case, seed, name), name) for name in adapted_to(row, case)]
             found[folder] = replace(known, adaptations=tuple(dict.fromkeys((*known.adaptations, *new))))
     return list(found.values())
+
+
+def wanted(plans: Sequence[Plan], looked: Mapping[Case, Looked], out: Path) -> list[Training]:
+    """The ``trainings`` that the data on this machine allow, each with the adaptations to targets that are here. ``looked``: every case."""
+    found = []
+    for one in trainings(plans, out):
+        here = {name for case in one.cases for name in looked[case].data}
+        if any(looked[case].runs for case in one.cases):
+            found.append(replace(one, adaptations=tuple(made for made in one.adaptations if made[2] in here)))
+    return found
 
 
 def adapted_to(row: Row, case: Case) -> tuple[str, ...]:

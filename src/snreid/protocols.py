@@ -20,6 +20,7 @@ from snreid.datasets import (
     MSMT17,
     PRID2011,
     AllImages,
+    Corrupted,
     DrawnPedestrians,
     DukeMTMC,
     Market1501,
@@ -101,21 +102,32 @@ class SingleSource(Protocol):
     source: DataSet
     target: DataSet
     seen: bool = True
+    all_splits: bool = False
+    """A target of ten random splits is scored on all of them instead of on the one that it names."""
 
     @property
     def name(self) -> str:
         """``SOURCE-to-TARGET``."""
-        return f"{self.source.name}-to-{self.target.name}"
+        return f"{self.source.name}-to-{self._column.name}"
 
     @property
     def about(self) -> str:
         """In words."""
-        return f"train on {self.source.name}, test on {self.target.name}"
+        return f"train on {self.source.name}, test on {self._column.name}"
+
+    @property
+    def _column(self) -> Column:
+        data = self.target
+        # Other splits of the source's own collection ask for people that it was trained on.
+        whole = self.all_splits and data.collection != self.source.collection
+        if not whole or not isinstance(data, VIPeR | PRID2011 | GRID | ILIDS | CUHK01):
+            return one(data)
+        return splits_of(data.name.removesuffix(str(data.split)).removesuffix("-split"), data)
 
     def cases(self) -> tuple[Case, ...]:
-        """One."""
-        columns = (one(self.target), one(self.source)) if self.seen else (one(self.target),)
-        return (Case(name=self.name, sources=(self.source,), columns=columns),)
+        """One. A source that is its own target is one column."""
+        own = (one(self.source),) if self.seen and self.source.name != self.target.name else ()
+        return (Case(name=self.name, sources=(self.source,), columns=(self._column, *own)),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +288,7 @@ def with_withdrawn(case: Case) -> Case:
 
     def opted(data: DataSet) -> DataSet:
         """One data set of the case."""
-        if isinstance(data, AllImages):
+        if isinstance(data, AllImages | Corrupted):
             return replace(data, of=opted(data.of))
         return replace(data, withdrawn_ok=True) if isinstance(data, DukeMTMC) else data
 

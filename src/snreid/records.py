@@ -92,6 +92,12 @@ class ReIDData:
     split_id: str = ""
     """``DataSet.split_id`` of the data set it was read from."""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The notes as a user is told them: after the data set's name, which is one for all of its random splits."""
+        name = self.split_id.partition("/")[0] or self.name
+        return tuple(f"{name}: {note}" for note in self.notes)
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from snreid.adaptation import Unlabelled, adapt_run, methods
+from snreid.adaptation import Adaptation, Unlabelled, adapt_run, methods
 from snreid.errors import DivergenceError, ExperimentError
 from snreid.figures import Domain, SchemeResult, ScoreTable, score_table
 from snreid.loading import PixelCache
 from snreid.machine import Machine
-from snreid.plans import Looked, Plan, Shard, adapted_to, look, trainings
+from snreid.plans import Looked, Plan, Shard, adapted_to, look, look_all, wanted
 from snreid.protocols import Case, Column
 from snreid.records import ReIDData, Scores, Split
 from snreid.results import Result, read_result, require_same_images
@@ -112,16 +112,16 @@ def fill(
     again the next time. All else is raised as ``train`` and scoring raise it.
     """
     shard = shard or Shard()
-    looked = {case: look(case, machine.root) for plan in plans for case in plan.cases}
+    looked = look_all(plans, machine.root)
     pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
-    wanted = [one for one in trainings(plans, machine.out) if any(looked[case].runs for case in one.cases)]
-    for position, one in enumerate(wanted):
+    todo = wanted(plans, looked, machine.out)
+    for position, one in enumerate(todo):
         if not shard.has(position):
             continue
         data = _targets([looked[case] for case in one.cases])
         own = replace(machine, out=one.folder)
         sources = " + ".join(source.name for source in one.experiment.sources)
-        console.rule(f"{sources}: {one.label} ({position + 1} of {len(wanted)})", align="left")
+        console.rule(f"{sources}: {one.label} ({position + 1} of {len(todo)})", align="left")
         run = None
         with _kept(own.out, group, console):
             run = train(one.experiment, own, group=group, console=console, pixels=pixels, targets=data)
@@ -144,7 +144,9 @@ def _adapt(
 
 @contextmanager
 def _kept(folder: Path, group: ProcessGroup, console: Console) -> Iterator[None]:
-    """What ends one cell must not cost the others: its reason is kept in its folder."""
+    """What ends one cell must not cost the others: its reason is kept in its folder, until the cell is tried again."""
+    if group.first:
+        (folder / FAILED).unlink(missing_ok=True)
     try:
         yield
     except (DivergenceError, ExperimentError) as error:
@@ -196,8 +198,8 @@ def _places(
     """The folders of a row with one seed, and what each is scored on."""
     if not row.adaptation:
         return [(plan.folder(machine.out, row, case, seed), list(data))]
-    wanted = adapted_to(row, case)
-    return [(plan.adapted(machine.out, row, case, seed, d.name), [d]) for d in data if d.name in wanted]
+    names = adapted_to(row, case)
+    return [(plan.adapted(machine.out, row, case, seed, d.name), [d]) for d in data if d.name in names]
 
 
 def _done(
@@ -207,11 +209,23 @@ def _done(
     if not targets or not (folder / "experiment.json").is_file():
         return
     run = open_run(folder)
-    wanted = plan.experiment(row, case, seed)
+    planned = plan.experiment(row, case, seed)
     # The run of an adaptation is called by its method and target; all else is that of the run it started from.
-    if not run.finished or replace(run.experiment, recipe=wanted.recipe) != wanted:
+    if not run.finished or replace(run.experiment, recipe=planned.recipe) != planned or not _adapted_so(run, row):
         return
     found = [read_result(folder, target, skip_bad=machine.skip_bad) for target in targets]
     results = [result for result in found if result is not None]
     if len(results) == len(found):
         yield from ((run, result) for result in results)
+
+
+def _adapted_so(run: Run, row: Row) -> bool:
+    """Whether a run was adapted as the row says, by a method with the settings that it has now; a trained row's by none."""
+    stored = run.record.get("adaptation")
+    if not row.adaptation or not isinstance(stored, dict):
+        return not row.adaptation and stored is None
+    method = methods()[row.adaptation].for_experiment(run.experiment)
+    try:
+        return Adaptation.from_json(stored["method"]) == method
+    except (KeyError, ExperimentError):
+        return False

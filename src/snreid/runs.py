@@ -190,6 +190,7 @@ def training_set(
     """What an experiment trains on, its opened images row by row, and who is held out. Raises ``DataError``."""
     sources = [source.read(machine.root) for source in experiment.sources]
     for source in sources:
+        pixels.tell(source, console)
         require_pairs(Split(tuple(s for s in source.train.samples if s.person > 0)), where=source.name)
     joined = join(sources, experiment.sampling.domains)
     size = experiment.input.height, experiment.input.width

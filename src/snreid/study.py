@@ -180,6 +180,7 @@ def score_run(
     results = []
     embedder = None
     for target in data:
+        pixels.tell(target, console)
         result = read_result(run.folder, target, skip_bad=machine.skip_bad)
         features_there = features_path(run.folder, target.name).is_file()
         if result is None or (keep and not features_there):
@@ -236,7 +237,12 @@ def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Seque
         baseline=next(iter(result.scores)),
         examples=tuple(example for name in examples for example in _examples(result, name)),
         runs=tuple(_record(name, runs, commands) for name, runs in result.runs.items()),
-        notes=(*study.notes, *adapted_notes([run for runs in result.runs.values() for run in runs]), *missing),
+        notes=(
+            *study.notes,
+            *(remark for d in result.data for remark in d.remarks),
+            *adapted_notes([run for runs in result.runs.values() for run in runs]),
+            *missing,
+        ),
         made=f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}",
     )
 

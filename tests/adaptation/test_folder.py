@@ -30,7 +30,7 @@ def test_the_record_says_what_was_adapted_to_what(baseline: Run, dusk: Unlabelle
     assert entry["source_weights"] == load_model(baseline.folder / "model.safetensors").sha256
     assert run.experiment == replace(baseline.experiment, recipe="baseline-adaptive-bn-dusk")
     assert label(run.experiment) != label(baseline.experiment), "both fit into one table"
-    assert run.record["finished"]["seconds"] > 0
+    assert run.record["finished"]["seconds"] >= 0  # rounded to a tenth
 
 
 def test_what_is_finished_is_taken_as_it_is_and_what_is_another_is_refused(

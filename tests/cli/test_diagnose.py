@@ -121,3 +121,11 @@ def test_an_unknown_corruption_is_named(pair: tuple[Path, Path], capsys: Capture
     with pytest.raises(SystemExit):
         main([str(pair[0]), "-t", TARGET, "--corruptions", "fog"])
     assert "fog" in capsys.readouterr().err
+
+
+def test_what_a_reader_noticed_stands_in_the_diagnosis(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    words = [str(pair[0]), "-t", f"{TARGET}@dark-3", "--corruptions", "--no-images", "--json"]
+    assert main([*words, "--out", str(tmp_path), *QUIET]) == 0
+    assert "dusk@dark-3: query images: dark, severity 3" in json.loads(capsys.readouterr().out)["notes"]

@@ -24,9 +24,10 @@ def test_a_share_is_k_of_n() -> None:
 def test_jobs_are_at_least_one_and_no_torchrun() -> None:
     check_jobs(1, 4)
     check_jobs(2, 1)
-    for jobs, world in ((0, 1), (2, 2)):
+    check_jobs(1, 1, "0/2")
+    for jobs, world, shard in ((0, 1, ""), (2, 2, ""), (2, 1, "0/2")):
         with pytest.raises(ExperimentError, match="torchrun"):
-            check_jobs(jobs, world)
+            check_jobs(jobs, world, shard)
 
 
 def test_the_words_of_a_share_are_those_of_the_command() -> None:

@@ -125,3 +125,10 @@ def test_wrong_requests(
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.suffix == ".html") == []
     assert main([str(run), str(good), str(bad), "--skip-bad", *HERE]) == 0
     assert "001.png" in capsys.readouterr().out
+
+
+def test_what_a_reader_noticed_stands_on_the_page(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
+    found = lens(
+        capsys, pair[0], "--data", f"{TARGET}@dark-3", "--per-data", 8, "--show", 1, "--out", tmp_path / "b.html"
+    )
+    assert "dusk@dark-3: query images: dark, severity 3" in found["notes"]  # type: ignore[operator]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import snreid
+import snreid.datasets as family
 from snreid.cli.names import HELP, dataset_named, known_names, known_wrappers
 from snreid.datasets import (
     CUHK03,
@@ -233,3 +234,20 @@ def test_an_at_that_is_not_understood_says_what_may_stand_there(text: str, words
     with pytest.raises(ExperimentError) as caught:
         dataset_named(text)
     assert words in str(caught.value)
+
+
+def test_what_the_family_exports_and_reads_by_its_name_alone_can_be_typed() -> None:
+    alone = (data for kind in map(vars(family).get, family.__all__) if (data := read_by_name(kind)) is not None)
+    typed = {data.name.removesuffix("-split0"): data for data in alone}
+    assert {"market1501", "viper", "cuhk-sysu", "dukemtmc", "noon"} < set(typed)
+    assert all(dataset_named(name) == data for name, data in typed.items())
+
+
+def read_by_name(kind: object) -> DataSet | None:
+    """A data set of this kind if it takes no more than its name."""
+    if not (isinstance(kind, type) and issubclass(kind, DataSet)):
+        return None
+    try:
+        return kind()
+    except TypeError:
+        return None

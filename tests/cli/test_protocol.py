@@ -1,10 +1,11 @@
 """``snreid protocol``: a protocol by its name, or from A to B."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from snreid.cli.protocol import main
+from snreid.cli.protocol import Request, _protocol, main
 from snreid.errors import DataError, ExperimentError
 from snreid.runs import open_run
 from tiny import FLAGS, SOURCE, TARGET, experiment
@@ -66,3 +67,44 @@ def test_without_its_data_a_protocol_says_everything_that_is_missing(tmp_path: P
         main(["p1", "--root", str(tmp_path), "--out", str(tmp_path / "runs")])
     assert "market1501" in str(caught.value) and "prid2011" in str(caught.value)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--recipe", "snr", "baseline", "snr"], "each once"),
+        (["--recipe"], "one recipe or more"),
+        (["--recipe", "snr", "SNR: baseline"], "each once"),
+        (["--seeds", "0", "1", "0"], "by each once"),
+        (["--seeds"], "at least one seed"),
+        (["--preset", "huge"], "A preset is one of"),
+        (["--records", "file.txt"], "--records is a folder"),
+        (["--out", "file.txt/deep"], "--out is a folder"),
+        (["--jobs", "2", "--shard", "0/2"], "--shard 0/2"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_trained(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file.txt").touch()
+    with pytest.raises(ExperimentError, match=said):
+        main([f"{SOURCE}-to-{TARGET}", *FLAGS, *words])
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_source_without_a_test_split_is_trained_on_and_its_notes_stand_beside_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([f"{SOURCE}@all-to-{TARGET}", "--recipe", "baseline", *FLAGS, "--seeds", "0", "1"]) == 0
+    streams = capsys.readouterr()
+    assert "not on this machine: noon@all as a target: it has no query and gallery images" in streams.out
+    assert streams.out.count("  note: noon@all: all labelled images are for training") == 1
+    assert streams.err.count("noon@all: all labelled images are for training") == 1, "two runs, told once"
+
+
+def test_a_target_of_ten_splits_is_their_mean_unless_one_is_named() -> None:
+    request = Request(name="noon-to-viper")
+    assert _protocol(request).name == "noon-to-viper"
+    assert _protocol(replace(request, name="noon-to-viper:split=3")).name == "noon-to-viper-split3"

@@ -6,8 +6,19 @@ from pathlib import Path
 import pytest
 
 from snreid.cli.reproduce import main
+from snreid.datasets import DukeMTMC
 from snreid.errors import ExperimentError
+from snreid.protocols import SingleSource
+from tiny import drawn
 from tiny_tables import tiny_table
+from trees import touch
+
+NAMES = (
+    "bounding_box_train/0001_c2_f0046182.jpg",
+    "bounding_box_train/0001_c6_f0046302.jpg",
+    "query/0002_c1_f0044158.jpg",
+    "bounding_box_test/0002_c2_f0044280.jpg",
+)
 
 
 @pytest.fixture
@@ -60,9 +71,14 @@ def test_the_list_says_what_can_run_here(here: Path, capsys: pytest.CaptureFixtu
         (["tiny", "--batches-per-epoch", "3"], "goes with --epochs"),
         (["tiny", "--jobs", "0"], "--jobs 0"),
         (["tiny", "--shard", "2/2"], "K/N"),
+        (["tiny", "--jobs", "2", "--shard", "0/2"], "--shard 0/2"),
+        (["all", "tinny"], "did you mean 'tiny'"),
+        (["tiny", "--records", "file.txt"], "--records is a folder"),
+        (["tiny", "--out", "file.txt"], "--out is a folder"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(here: Path, words: list[str], said: str) -> None:
+    (here / "file.txt").touch()
     with pytest.raises(ExperimentError, match=said):
         main([*words, *FLAGS])
     assert not (here / "runs").exists()
@@ -72,3 +88,35 @@ def test_epochs_in_place_of_the_cases_own(here: Path, capsys: pytest.CaptureFixt
     assert main(["tiny", *FLAGS, "--epochs", "3", "--batches-per-epoch", "1", "--json"]) == 0
     (found, _) = json.loads(capsys.readouterr().out)["cases"]
     assert {one["epochs"] for one in found["experiments"].values()} == {3}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--seeds", "0", "0"], "by each once"),
+        (["--seeds"], "at least one seed"),
+        (["--seeds", "-1"], "seed"),
+    ],
+)
+def test_seeds_that_cannot_be_are_refused(here: Path, words: list[str], said: str) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        main(["tiny", *words, *FLAGS[2:]])
+    assert not (here / "runs").exists()
+
+
+def test_a_table_typed_twice_is_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tiny", "all", "tiny", *FLAGS, "--show", "--json"]) == 0
+    assert [one["case"] for one in json.loads(capsys.readouterr().out)["cases"]] == ["here", "away"]
+
+
+def test_the_list_takes_withdrawn_data_where_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touch(tmp_path, NAMES)
+    duke = SingleSource(source=DukeMTMC(), target=drawn())
+    table = tiny_table(settings={"duke": duke}, published={})
+    monkeypatch.setattr("snreid.tables.tables", lambda: (table,))
+    assert main(["--list", "--root", str(tmp_path)]) == 0
+    assert "cannot run here: dukemtmc missing" in capsys.readouterr().out
+    assert main(["--list", "--withdrawn", "--root", str(tmp_path)]) == 0
+    assert "can run here (noon, dukemtmc)" in capsys.readouterr().out

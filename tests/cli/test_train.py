@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from snreid import recipes
+from snreid.cli.evaluate import main as evaluate
 from snreid.cli.train import main, overridden
 from snreid.datasets import DrawnImage
 from snreid.datasets.market_writer import write_market_format
@@ -17,6 +18,7 @@ from snreid.models.weights import load_model
 from snreid.runs import open_run
 from snreid.views import SecondView
 from tiny import FLAGS, SOURCE, TARGET, drawn, experiment
+from trees import draw
 
 
 def test_flags_become_the_experiment_of_the_run_and_targets_are_scored(
@@ -104,3 +106,30 @@ def test_a_second_view_has_flags_where_there_is_one(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         overridden(recipes.baseline("small"), ["--second-view.erase", "0.25"])
     assert "--second-view.erase" in capsys.readouterr().err
+
+
+DUKE = (
+    "query/0002_c1_f0044158.jpg",
+    "bounding_box_train/0001_c2_f0046182.jpg",
+    "bounding_box_train/0001_c6_f0046302.jpg",
+    "bounding_box_test/0002_c2_f0044280.jpg",
+)
+
+
+def test_what_readers_notice_is_said_once_while_training_and_scoring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "DukeMTMC-reID", DUKE)
+    duke = ["dukemtmc:withdrawn_ok=true", "--root", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert main(["baseline", "-s", f"{SOURCE}@all", "-t", TARGET, f"{TARGET}@dark-3", *duke, *FLAGS]) == 0
+    said = capsys.readouterr().err
+    for note in (
+        "dukemtmc: DukeMTMC-reID is withdrawn: ",
+        "noon@all: all labelled images are for training",
+        "dusk@dark-3: query images: dark, severity 3",
+    ):
+        assert said.count(note) == 1, note
+    assert said.index("is withdrawn") < said.index("mAP")
+    here = ["--workers", "0", "--device", "cpu", "--root", str(tmp_path)]
+    assert evaluate([str(tmp_path / "run"), "-t", "dukemtmc:withdrawn_ok=true", *here]) == 0
+    assert capsys.readouterr().err.count("DukeMTMC-reID is withdrawn") == 1

@@ -1,6 +1,7 @@
 """Images are taken evenly: over cameras, over the order of files, and by no person's label."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -80,3 +81,8 @@ def test_data_sets_without_cameras_or_with_too_many_are_one_set_each() -> None:
     both = group([many, bare])
     assert both.names == ("city", "shop") and not both.by_camera
     assert [len(one) for one in both.images] == [MOST_SETS, 4]
+
+
+def test_what_the_reader_noticed_comes_along() -> None:
+    noted = replace(data(samples({1: 4})), notes=("it is withdrawn",))
+    assert choose(noted, 2).remarks == ("noon: it is withdrawn",)

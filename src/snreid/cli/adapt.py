@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snreid.adaptation import Adaptation
     from snreid.cli.session import Session
     from snreid.experiment import Experiment
+    from snreid.loading import PixelCache
     from snreid.machine import Machine
     from snreid.records import DataSet, ReIDData
     from snreid.runs import Run
@@ -131,9 +132,11 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     own = machine(request.machine, out)
     with session(request.machine) as opened:
         pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+        if data is not None:
+            pixels.tell(data, opened.console)
         adapted = adapt_run(method, run, unlabelled, own, group=opened.group, console=opened.console, pixels=pixels)
         if request.evaluate and data is not None:
-            _evaluate(run, adapted, data, own, opened)
+            _evaluate(run, adapted, data, own, opened, pixels)
         opened.console.out(f"The adapted run is in {adapted.folder}", highlight=False)
 
 
@@ -153,18 +156,18 @@ def _require_unseen_tests(target: "DataSet") -> None:
         inner = getattr(inner, "of", None)
 
 
-def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", own: "Machine", opened: "Session") -> None:
+def _evaluate(
+    run: "Run", adapted: "Run", data: "ReIDData", own: "Machine", opened: "Session", pixels: "PixelCache"
+) -> None:
     """Prints the scores of both runs on the target, and what lies between them."""
     from dataclasses import replace
 
     from snreid.cli.compare import text
     from snreid.cli.evaluate import table
     from snreid.evaluation import compare
-    from snreid.loading import PixelCache
     from snreid.results import require_same_images
     from snreid.study import score_run
 
-    pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
     before, after = (
         score_run(one, [data], replace(own, out=one.folder), group=opened.group, console=opened.console, pixels=pixels)[
             0

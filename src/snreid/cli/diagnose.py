@@ -122,8 +122,9 @@ def _from_features(request: Request) -> list["Diagnosis"]:
         require_rows(query, gallery, data)
     name = request.features.stem if data is None else data.name
     found = diagnose(
-        query, gallery, target=name, metric=request.metric or "cosine", data=data, machine=own, console=console
-    )
+        query, gallery, target=name, metric=request.metric or "cosine", data=data, machine=own, console=console,
+        notes=_notes(data),
+    )  # fmt: skip
     page = DiagnosisPage(
         diagnosis=found,
         model=f"embeddings in {request.features.name}",
@@ -192,7 +193,7 @@ def _of_run(
         return []
     found = diagnose(
         embedded.query, embedded.gallery, target=data.name, metric=metric, data=embedded.used, scores=scores,
-        effects=effects, machine=own, console=opened.console, notes=_notes(embedded.left_out),
+        effects=effects, machine=own, console=opened.console, notes=_notes(data, embedded.left_out),
     )  # fmt: skip
     page = DiagnosisPage(
         diagnosis=found,
@@ -212,8 +213,9 @@ def _wanted(request: Request) -> list[tuple[_Kind, int]]:
     return [(kind, severity) for kind in dict.fromkeys(request.corruptions) for severity in sorted({*request.severity})]
 
 
-def _notes(left_out: Sequence[str]) -> list[str]:
-    return [f"{len(left_out)} images could not be read and were left out of everything."] if left_out else []
+def _notes(data: "ReIDData | None", left_out: Sequence[str] = ()) -> list[str]:
+    missing = [f"{len(left_out)} images could not be read and were left out of everything."] if left_out else []
+    return [*(data.remarks if data is not None else ()), *missing]
 
 
 def _made() -> str:

@@ -32,13 +32,15 @@ def shard_named(text: str) -> "Shard":
     return Shard(int(number), int(of))
 
 
-def check_jobs(jobs: int, world: int = 1) -> None:
+def check_jobs(jobs: int, world: int = 1, shard: str = "") -> None:
     """Raise ``ExperimentError`` for a number of processes that cannot be."""
-    if jobs < 1 or (jobs > 1 and world > 1):
+    if jobs < 1 or (jobs > 1 and (world > 1 or shard)):
         raise ExperimentError(
-            "Cells are filled by one process or more, and several of them are no torchrun job",
-            came=f"--jobs {jobs}" + (f" under torchrun with {world} processes" if world > 1 else ""),
-            repair="give --jobs 1 or more, without torchrun",
+            "Cells are filled by one process or more; several of them are no torchrun job and share all cells among themselves",
+            came=f"--jobs {jobs}"
+            + (f" under torchrun with {world} processes" if world > 1 else "")
+            + (f" --shard {shard}" if shard else ""),
+            repair="give --jobs 1 or more, without torchrun and without --shard",
         )
 
 
@@ -50,8 +52,10 @@ def fill_in_jobs(
 
     Raises ``SnreidError`` with the last words of one that failed.
     """
-    from snreid.plans import trainings
+    from snreid.plans import look_all, wanted
 
+    todo = wanted(plans, look_all(plans, machine.root), machine.out)
+    places = [folder for one in todo for folder in (one.folder, *(place for _, place, _ in one.adaptations))]
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}
     machine.out.mkdir(parents=True, exist_ok=True)
@@ -71,15 +75,7 @@ def fill_in_jobs(
                     env=environment,
                 )
             )
-        _wait(
-            started,
-            [
-                folder
-                for one in trainings(plans, machine.out)
-                for folder in (one.folder, *(place for _, place, _ in one.adaptations))
-            ],
-            console,
-        )
+        _wait(started, places, console)
     bad = [k for k, process in enumerate(started) if process.returncode]
     if bad:
         said = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -107,7 +103,9 @@ def _wait(started: Sequence["subprocess.Popen[bytes]"], places: Sequence[Path], 
 
 
 def _trained(places: Sequence[Path]) -> int:
-    return sum((place / "model.safetensors").is_file() for place in places)
+    from snreid.models.delta import has_weights
+
+    return sum(map(has_weights, places))
 
 
 def _stop(started: Sequence["subprocess.Popen[bytes]"]) -> None:

@@ -4,7 +4,7 @@ import difflib
 import json
 import typing
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -61,30 +61,25 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
 
 
 def _known() -> dict[str, DataSet]:
+    """Every data set that the family exports and that is read by its name alone, its other boxes and releases, and the drawn domains."""
     import snreid.datasets as family
     from snreid.pedestrians import DOMAINS
 
     drawn: dict[str, DataSet] = {domain.name: family.DrawnPedestrians(domain=domain.name) for domain in DOMAINS}
+    exported = map(vars(family).get, family.__all__)
+    kinds = [kind for kind in exported if isinstance(kind, type) and issubclass(kind, DataSet)]
+    alone = [kind() for kind in kinds if not any(map(_is_required, fields(kind)))]  # type: ignore[arg-type]
     files: dict[str, DataSet] = {
-        "market1501": family.Market1501(),
+        **{data.name.removesuffix("-split0"): data for data in alone if data.name not in drawn},
         "cuhk03": family.CUHK03(),
-        "cuhk03-detected": family.CUHK03(),
         "cuhk03-labelled": family.CUHK03(boxes="labelled"),
-        "msmt17": family.MSMT17(),
         "msmt17-v2": family.MSMT17(version="v2"),
-        "dukemtmc": family.DukeMTMC(),
-        "viper": family.VIPeR(),
-        "prid2011": family.PRID2011(),
-        "grid": family.GRID(),
-        "ilids": family.ILIDS(),
-        "cuhk01": family.CUHK01(),
-        "cuhk02": family.CUHK02(),
-        "cuhk-sysu": family.CUHKSYSU(),
-        "randperson": family.RandPerson(),
-        "clonedperson": family.ClonedPerson(),
-        "personx": family.PersonX(),
     }
-    return files | drawn
+    return dict(sorted(files.items())) | drawn
+
+
+def _is_required(field: "Field[Any]") -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 def _wrappers() -> dict[str, Callable[[DataSet], DataSet]]:

@@ -58,14 +58,14 @@ def main(arguments: Sequence[str]) -> int:
         _list()
         return 0
     from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import machine, require_folder, session
     from snreid.plans import Plan
     from snreid.protocols import with_withdrawn
     from snreid.reproduction import fill
     from snreid.tables import Table
 
     protocol = _protocol(request)
-    rows = tuple(_row(text, request, rest) for text in request.recipe)
+    rows = _rows(request, rest)
     cases = tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
     plan = Plan(
         cases=cases,
@@ -76,9 +76,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     table = Table(name=protocol.name, title=f"Protocol {protocol.name}", rows=rows, settings={protocol.name: protocol})
     shard = shard_named(request.shard) if request.shard else None
+    if request.records is not None:
+        require_folder(request.records, "--records")
     began = time.monotonic()
     with session(request.machine) as opened:
-        check_jobs(request.jobs, opened.group.world)
+        check_jobs(request.jobs, opened.group.world, request.shard)
         own = machine(request.machine, request.machine.out or Path("runs") / f"protocol-{protocol.name}")
         _require_some(plan, own.root)
         if request.jobs > 1:
@@ -104,13 +106,29 @@ def _protocol(request: Request) -> "Protocol":
     source, to, target = request.name.partition("-to-")
     if to:
         root = request.machine.root
-        return SingleSource(source=dataset_named(source, root), target=dataset_named(target, root))
+        single, whole = dataset_named(source, root), dataset_named(target, root)
+        return SingleSource(source=single, target=whole, all_splits="split=" not in target)
     close = difflib.get_close_matches(request.name, known, n=1)
     raise ExperimentError(
         f"A protocol is one of {', '.join(known)}, or A-to-B for two data sets",
         came=repr(request.name),
         repair=f"did you mean {close[0]!r}?" if close else "see snreid protocol --list",
     )
+
+
+def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
+    """The rows as they are typed. Raises ``ExperimentError`` for none, or two that would be one in folders or in the table."""
+    from snreid.errors import ExperimentError
+
+    rows = tuple(_row(text, request, words) for text in request.recipe)
+    for said in ([row.name for row in rows], [row.label for row in rows]):
+        if not said or len(set(said)) < len(said):
+            raise ExperimentError(
+                "A protocol is run with one recipe or more, and each once",
+                came=f"--recipe {' '.join(map(repr, request.recipe))}".strip(),
+                repair='leave one out, or give a row a name of its own: "NAME: RECIPE FLAGS"',
+            )
+    return rows
 
 
 def _row(text: str, request: Request, words: list[str]) -> "Row":
@@ -139,7 +157,7 @@ def _require_some(plan: "Plan", root: Path) -> None:
     raise DataError(
         "A protocol needs its data sets in the data folder",
         came="; ".join(f"{name}: {why}" for name, why in absent.items()),
-        repair=f"put them below {root}, or name another data folder by --root; nothing is downloaded",
+        repair=f"put them below {root} or name another data folder by --root (nothing is downloaded), or name other data sets",
     )
 
 

@@ -15,7 +15,7 @@ from snreid.cli.machine import MachineFlags, out_folder
 if TYPE_CHECKING:
     from snreid.machine import Machine
     from snreid.plans import Looked, Plan
-    from snreid.protocols import Case
+    from snreid.protocols import Case, Protocol
     from snreid.tables import Table
 
 
@@ -63,15 +63,17 @@ def main(arguments: Sequence[str]) -> int:
         _list(request)
         return 0
     from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import machine, require_folder, session
     from snreid.reproduction import fill
 
     chosen = _chosen(request)
     plans = [plan for _, plan in chosen]
     shard = shard_named(request.shard) if request.shard else None
+    if request.records is not None:
+        require_folder(request.records, "--records")
     began = time.monotonic()
     with session(request.machine) as opened:
-        check_jobs(request.jobs, opened.group.world)
+        check_jobs(request.jobs, opened.group.world, request.shard)
         own = machine(request.machine, request.machine.out or Path("runs") / "reproduce")
         if request.show:
             pass
@@ -90,7 +92,7 @@ def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
     from snreid.tables import tables
 
     known = {table.name: table for table in tables()}
-    names = list(known) if "all" in request.table else list(dict.fromkeys(request.table))
+    names = list(dict.fromkeys(name for word in request.table for name in (known if word == "all" else (word,))))
     if not names:
         raise ExperimentError(
             f"Name the tables to fill: {', '.join(known)}, or all",
@@ -118,15 +120,15 @@ def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
 
 
 def _cases(table: "Table", request: Request) -> "tuple[Case, ...]":
+    chosen = [place for place in table.settings if not request.on or place in request.on]
+    return tuple(case for place in chosen for case in _opted(table.settings[place], request))
+
+
+def _opted(protocol: "Protocol", request: Request) -> "tuple[Case, ...]":
+    """The protocol's cases, with withdrawn data where the request says so."""
     from snreid.protocols import with_withdrawn
 
-    cases = [
-        case
-        for place, protocol in table.settings.items()
-        if not request.on or place in request.on
-        for case in protocol.cases()
-    ]
-    return tuple(with_withdrawn(case) if request.withdrawn else case for case in cases)
+    return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
 
 
 def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan":
@@ -171,11 +173,11 @@ def _list(request: Request) -> None:
     from snreid.plans import look
     from snreid.tables import tables
 
-    looked = {}
+    looked: dict[Case, Looked] = {}
     for table in tables():
         print(f"{table.name:<16} {table.title}: {', '.join(row.label for row in table.rows)}")
         for place, protocol in table.settings.items():
-            for case in protocol.cases():
+            for case in _opted(protocol, request):
                 if case not in looked:
                     looked[case] = look(case, request.machine.root)
                 print(f"  --on {place:<8} {case.name}: {_can(looked[case])}")

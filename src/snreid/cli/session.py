@@ -60,8 +60,7 @@ def machine(flags: MachineFlags, out: Path) -> "Machine":
             came=f"--workers {flags.workers} --memory-gb {flags.memory_gb} --save-seconds {flags.save_seconds}",
             repair="give 0 or more",
         )
-    if taken := next((place for place in (out, *out.parents) if place.exists() and not place.is_dir()), None):
-        raise ExperimentError("--out is a folder", came=f"{taken} is a file", repair="name a folder, new or old")
+    require_folder(out, "--out")
     return Machine(
         root=flags.root,
         out=out,
@@ -72,3 +71,11 @@ def machine(flags: MachineFlags, out: Path) -> "Machine":
         memory_gb=flags.memory_gb,
         save_seconds=flags.save_seconds,
     )
+
+
+def require_folder(place: Path, flag: str) -> None:
+    """Raise ``ExperimentError`` where no folder can be because a file is in its way; asked before hours of work."""
+    from snreid.errors import ExperimentError
+
+    if taken := next((one for one in (place, *place.parents) if one.exists() and not one.is_dir()), None):
+        raise ExperimentError(f"{flag} is a folder", came=f"{taken} is a file", repair="name a folder, new or old")

@@ -23,6 +23,8 @@ class Chosen:
     """Where they come from: ``test`` (query and gallery) or ``training``."""
     available: int
     """Images they were taken from."""
+    remarks: tuple[str, ...] = ()
+    """What its reader noticed (``ReIDData.remarks``)."""
 
 
 def choose(data: ReIDData, count: int) -> Chosen:
@@ -43,7 +45,7 @@ def choose(data: ReIDData, count: int) -> Chosen:
         for group, share in zip(groups, shares([len(g) for g in groups], count), strict=True)
         for one in evenly(group, share)
     ]
-    return Chosen(data.name, Split(tuple(taken)), part, len(samples))
+    return Chosen(data.name, Split(tuple(taken)), part, len(samples), data.remarks)
 
 
 def shares(sizes: Sequence[int], count: int) -> list[int]:

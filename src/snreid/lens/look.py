@@ -353,6 +353,7 @@ def _data_notes(used: Sequence[Chosen], sets: Sets) -> list[str]:
         f"{data.name}: {len(data.split)} of its {data.available} {data.part} images, evenly over its cameras and the order of its files."
         for data in used
     ]
+    notes += [remark for data in used for remark in data.remarks]
     if len(sets.names) < 2:
         notes.append(
             "All images are of one camera, or their cameras are not known: there is no distance between cameras to show."
