@@ -88,6 +88,18 @@ def test_what_is_missing_or_foreign_is_told(tmp_path: Path) -> None:
         load_model(tmp_path / "foreign.safetensors")
 
 
+def test_a_hash_whose_name_is_damaged_is_not_taken_for_none(tmp_path: Path) -> None:
+    """Found by the property below: the name of the hash and a letter of the metadata changed together."""
+    path = tmp_path / "model.safetensors"
+    save_model(path, _network(), {"persons": 4})
+    content = path.read_bytes()
+    damaged = content.replace(b'"sha256"', b'"sha25t"').replace(b"persons", b"petsons")
+    assert damaged != content and len(damaged) == len(content)
+    path.write_bytes(damaged)
+    with pytest.raises(CheckpointError, match="must be whole"):
+        load_model(path)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_is_refused_or_changes_nothing(tmp_path: Path, data: st.DataObject) -> None:

@@ -119,6 +119,9 @@ def load_model(path: Path) -> SavedModel:
         digest = _digest(content)
         if header.get(_HASH, digest) != digest:
             raise ValueError(f"sha256 {digest[:12]}... instead of {header[_HASH][:12]}...")
+        # Files of the first days have no hash; one whose very name is damaged must not pass for one of them.
+        if _HEADER in header and (strange := sorted(set(header) - {_HEADER, _HASH})):
+            raise ValueError(f"{strange[0]!r} in the header")
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
         raise CheckpointError(
             "A weight file must be whole",
