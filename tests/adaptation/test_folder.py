@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def adapted(method: Adaptation, run: Run, target: Unlabelled, out: Path, **chang
 
 def test_the_record_says_what_was_adapted_to_what(baseline: Run, dusk: Unlabelled, tmp_path: Path) -> None:
     method = AdaptiveBN(batch=8, seed=3)
+    began = time.monotonic()
     run = adapted(method, baseline, dusk, tmp_path / "out")
+    took = time.monotonic() - began
     entry = run.record["adaptation"]
     assert run.finished and Adaptation.from_json(entry["method"]) == method
     assert (entry["target"], entry["images"], entry["source"], entry["left_out"]) == ("dusk", 24, "baseline", [])
@@ -30,7 +33,7 @@ def test_the_record_says_what_was_adapted_to_what(baseline: Run, dusk: Unlabelle
     assert entry["source_weights"] == load_model(baseline.folder / "model.safetensors").sha256
     assert run.experiment == replace(baseline.experiment, recipe="baseline-adaptive-bn-dusk")
     assert label(run.experiment) != label(baseline.experiment), "both fit into one table"
-    assert run.record["finished"]["seconds"] >= 0  # rounded to a tenth
+    assert 0 <= run.record["finished"]["seconds"] <= took + 0.05, "seconds, rounded to a tenth"
 
 
 def test_what_is_finished_is_taken_as_it_is_and_what_is_another_is_refused(
