@@ -4,7 +4,7 @@
 #   make test     the whole test suite
 #   make check    format, lint, types, import contracts
 #   make soak     the long form of the reliability checks
-#   make bench    speed, as a table and JSON
+#   make bench    speed beside its targets: a table, JSON records and docs/performance.md (15 minutes)
 #   make lock     resolve requirements.lock anew from pyproject.toml
 #   make clean    remove what tests and builds leave (not .venv, not runs)
 #
@@ -53,7 +53,7 @@ soak: $(READY)
 	SNREID_EFFORT=20 $(PYTEST) --timeout 7200 tests/test_sampling.py tests/datasets
 
 bench: $(READY)
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/speed/all.py
 
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --fork-strategy fewest --generate-hashes --no-header --extra dev \

@@ -1,0 +1,99 @@
+"""Writes ``docs/performance.md`` from the records in ``benchmarks/results/speed``: the targets first, then every comparison.
+
+python benchmarks/write_performance.py [--check]
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "benchmarks" / "results" / "speed"
+PAGE = ROOT / "docs" / "performance.md"
+WORDS = RECORDS / "words.json"
+"""What is said about each script's numbers: a title and a paragraph."""
+
+
+def main() -> None:
+    """``--check``: ends with status 1 when the page is not what the records give."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, fail when the page is stale")
+    text = page()
+    if parser.parse_args().check:
+        if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
+            sys.exit(f"{PAGE.relative_to(ROOT)} is not what the records give")
+        return
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    words = json.loads(WORDS.read_text(encoding="utf-8"))
+    records = {name: json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8")) for name in words}
+    unknown = {path.stem for path in RECORDS.glob("*.json")} - set(words) - {"words"}
+    if unknown:
+        sys.exit(f"{WORDS.relative_to(ROOT)} says nothing about {', '.join(sorted(unknown))}")
+    lines = [
+        "# Speed",
+        "",
+        "Written by `benchmarks/write_performance.py` from `benchmarks/results/speed/*.json`; `make bench` measures all of it anew. Read"
+        " the ratios: competitors take turns in one process, medians over the rounds, CPU time of all threads unless a row says otherwise."
+        " A number belongs to the machine named below it.",
+        "",
+        "## Targets",
+        "",
+        "| subject | target | measured | | held against | remark |",
+        "|---|---|---|---|---|---|",
+    ]
+    for record in records.values():
+        lines += [_target(target) for target in record["targets"]]
+    for name, record in records.items():
+        lines += ["", f"## {words[name]['title']}", "", *_paragraph(words[name].get("about")), *_rows(record["rows"])]
+        lines += ["", _surroundings(name, record["surroundings"])]
+    return "\n".join(lines) + "\n"
+
+
+def _target(target: dict[str, Any]) -> str:
+    measured = "not measured" if target["measured"] is None else f"**{target['measured']:.3g}{target['unit']}**"
+    verdict = {True: "reached", False: "missed", None: ""}[target["reached"]]
+    cells = (target["subject"], target["target"], measured, verdict, target["limit"], target["note"])
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def _rows(rows: list[dict[str, Any]]) -> list[str]:
+    memory = any(row["peak_mb"] is not None for row in rows)
+    head = ["comparison", "what", "CPU s", "spread", "ratio", "clock s", *(["extra MB"] if memory else [])]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for row in rows:
+        cells = [
+            row["comparison"],
+            row["name"],
+            f"{row['cpu']:.4g}",
+            f"{row['spread']:.2g}",
+            f"{row['ratio']:.3f}",
+            f"{row['wall']:.4g}",
+        ]
+        if memory:
+            cells.append("" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _paragraph(text: str | None) -> list[str]:
+    return [text, ""] if text else []
+
+
+def _surroundings(name: str, about: dict[str, Any]) -> str:
+    versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
+    where = (
+        about["gpu"]
+        or f"{about['processor']}, {about['cores']} cores, {about['torch_threads']} threads, load {about['load']} at the end"
+    )
+    commit = ((about["provenance"]["git"] or {}).get("commit") or "no commit")[:7]
+    return f"*`python benchmarks/speed/{name}.py`: {where}; Python {about['python']}, {versions}; commit {commit}.*"
+
+
+if __name__ == "__main__":
+    main()
