@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from snreid.datasets import FolderTree, Table, require_name
+from snreid.datasets import FolderTree, Table, require_name, require_unseen_persons
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import check_values, evaluate, match_ranks, score_ranks, summary_with_intervals, write_features
 from snreid.models.weights import write_atomically
@@ -45,12 +45,14 @@ class Result:
         return {"target": self.target, "split": split, **summary_with_intervals(self.scores)}
 
 
-def read_targets(targets: Sequence[DataSet], root: Path) -> tuple[ReIDData, ...]:
+def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence[DataSet] = ()) -> tuple[ReIDData, ...]:
     """Targets as they are below the data folder ``root``, so that what cannot be scored is known before any training.
 
     Raises ``DataError`` for a target without query or gallery images, for a name that no file can have, and for two targets that
-    would share one result file.
+    would share one result file; ``ExperimentError`` for a target whose people are among those ``trained_on``.
     """
+    for target in targets:
+        require_unseen_persons(trained_on, target)
     names = [target.name for target in targets]
     for name in names:
         require_name(name)

@@ -69,6 +69,7 @@ def test_the_list_says_what_can_run_here(here: Path, capsys: pytest.CaptureFixtu
         ([], "or all"),
         (["tiny", "--on", "mars"], "can be run on tiny"),
         (["tiny", "--batches-per-epoch", "3"], "goes with --epochs"),
+        (["tiny", "--epochs", "0"], "--epochs must fit"),
         (["tiny", "--jobs", "0"], "--jobs 0"),
         (["tiny", "--shard", "2/2"], "K/N"),
         (["tiny", "--jobs", "2", "--shard", "0/2"], "--shard 0/2"),

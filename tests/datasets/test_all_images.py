@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from snreid.datasets import AllImages, DrawnPedestrians
-from snreid.errors import DataError
+from snreid.datasets import GRID, AllImages, Corrupted, DrawnPedestrians, VIPeR, require_unseen_persons
+from snreid.errors import DataError, ExperimentError
 from snreid.images import FileImage
 from snreid.records import DISTRACTOR, JUNK, DataSet, ReIDData, Sample, Split
 from snreid.sources import join
@@ -80,3 +80,27 @@ def test_drawn_pedestrians_give_all_their_people() -> None:
     assert join([data]).identities == 5
     # One image for each camera is query and gallery at once there.
     assert len(AllImages(of=replace(drawn, images_per_camera=1)).read(Path()).train) == 5 * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (AllImages(of=Listed()), Listed()),
+        (AllImages(of=Listed()), Corrupted(of=Listed(), corruption="dark", severity=1)),
+        (Corrupted(of=AllImages(of=Listed()), corruption="dark", severity=1), Listed()),
+        (VIPeR(split=1), VIPeR(split=2)),
+        (AllImages(of=VIPeR(split=1)), VIPeR(split=1)),
+    ],
+)
+def test_nobody_is_scored_on_whom_it_was_trained_on(source: DataSet, target: DataSet) -> None:
+    with pytest.raises(ExperimentError, match="people it was not trained on") as raised:
+        require_unseen_persons([DrawnPedestrians(domain="noon"), source], target)
+    assert f"trained on {source.name}, target {target.name}" in str(raised.value)
+
+
+def test_other_people_of_the_same_cameras_are_fine() -> None:
+    drawn, everyone = DrawnPedestrians(domain="noon"), AllImages(of=DrawnPedestrians(domain="noon"))
+    require_unseen_persons([everyone, VIPeR(split=3)], VIPeR(split=3))
+    require_unseen_persons([drawn], drawn)
+    require_unseen_persons([AllImages(of=VIPeR())], GRID())
+    require_unseen_persons([everyone], DrawnPedestrians(domain="dusk"))

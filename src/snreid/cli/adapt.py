@@ -124,7 +124,9 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
         _require_unseen_tests(target)
         # Read once. Labels leave ``data`` only in the evaluation; the adaptation is given the images alone.
         data = (
-            read_targets([target], request.machine.root)[0] if request.evaluate else target.read(request.machine.root)
+            read_targets([target], request.machine.root, trained_on=run.experiment.sources)[0]
+            if request.evaluate
+            else target.read(request.machine.root)
         )
         unlabelled = Unlabelled.of(data)
     require_name(unlabelled.name)
@@ -142,18 +144,16 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
 
 def _require_unseen_tests(target: "DataSet") -> None:
     """Refuses ``NAME@all``, whose training images are the test images too."""
-    from snreid.datasets import AllImages
+    from snreid.datasets import AllImages, layers
     from snreid.errors import ExperimentError
 
-    inner: object = target
-    while inner is not None:
-        if isinstance(inner, AllImages):
+    for layer in layers(target):
+        if isinstance(layer, AllImages):
             raise ExperimentError(
                 "A run is adapted to training images only: those it is tested on stay unseen",
                 came=f"{target.name}, with the images of the test split",
-                repair=f"name {inner.of.name}",
+                repair=f"name {layer.of.name}",
             )
-        inner = getattr(inner, "of", None)
 
 
 def _evaluate(

@@ -53,7 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     if not request.target:
         raise ExperimentError("A comparison needs a target", came="none", repair="name one: --target market1501")
     runs = [open_run(folder) for folder in (request.a, request.b)]  # both, before the first is scored
-    data = read_targets([dataset_named(name, request.machine.root) for name in request.target], request.machine.root)
+    named = [dataset_named(name, request.machine.root) for name in request.target]
+    sources = [source for run in runs for source in run.experiment.sources]
+    data = read_targets(named, request.machine.root, trained_on=sources)
     rows = []
     with session(request.machine) as opened:
         pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)

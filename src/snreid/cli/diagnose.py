@@ -142,7 +142,7 @@ def _from_run(request: Request) -> list["Diagnosis"]:
 
     assert request.run is not None
     run = open_run(request.run)
-    targets = _targets(request)
+    targets = _targets(request, run.experiment.sources)
     found = []
     with session(request.machine) as opened:
         pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)
@@ -151,12 +151,12 @@ def _from_run(request: Request) -> list["Diagnosis"]:
     return found
 
 
-def _targets(request: Request) -> list[tuple["DataSet", "ReIDData"]]:
+def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tuple["DataSet", "ReIDData"]]:
     from snreid.cli.names import dataset_named
     from snreid.results import read_targets
 
     named = [dataset_named(name, request.machine.root) for name in request.target]
-    return list(zip(named, read_targets(named, request.machine.root), strict=True))
+    return list(zip(named, read_targets(named, request.machine.root, trained_on=trained_on), strict=True))
 
 
 def _of_run(

@@ -126,9 +126,12 @@ def _from_images(request: Request) -> list["Result"]:
     from snreid.cli.session import machine, session
     from snreid.loading import PixelCache
     from snreid.results import keep_result, read_targets, score
+    from snreid.runs import open_run
     from snreid.targets import embed_target
 
-    data = read_targets([dataset_named(name, request.machine.root) for name in request.target], request.machine.root)
+    named = [dataset_named(name, request.machine.root) for name in request.target]
+    sources = open_run(request.run).experiment.sources if request.run is not None else ()
+    data = read_targets(named, request.machine.root, trained_on=sources)
     with session(request.machine) as opened:
         folder = _place(request) or Path("runs") / "onnx"
         own = machine(request.machine, folder)

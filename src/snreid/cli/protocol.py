@@ -2,7 +2,6 @@
 
 import difflib
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class _Flags(MachineFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(CellFlags):
     """Train and score recipes under a protocol: snreid protocol p1 --recipe snr. Prints the whole table with means, intervals and, where a
     column is the mean of random splits, their standard deviation.
 
@@ -37,17 +37,6 @@ class Request:
         tuple[str, ...], tyro.conf.arg(help='see snreid recipes; or "NAME: RECIPE FLAGS" for a row of its own')
     ] = ("baseline", "snr")
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)
-    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
-    jobs: Annotated[int, tyro.conf.arg(help="processes that train side by side; on 2 cores, 2 are faster")] = 1
-    withdrawn: Annotated[
-        bool, tyro.conf.arg(help="also use DukeMTMC-reID, which its owners withdrew, where it is on disk")
-    ] = False
-    list: Annotated[bool, tyro.conf.arg(help="list the protocols; trains nothing")] = False
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    records: Annotated[
-        Path | None, tyro.conf.arg(help="also write PROTOCOL-CASE.json for each case into this folder")
-    ] = None
-    shard: Annotated[str, tyro.conf.arg(help="K/N: train only this share of the runs and print no table")] = ""
     machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
@@ -57,11 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     if request.list:
         _list()
         return 0
-    from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
-    from snreid.cli.session import machine, require_folder, session
     from snreid.plans import Plan
     from snreid.protocols import with_withdrawn
-    from snreid.reproduction import fill
     from snreid.tables import Table
 
     protocol = _protocol(request)
@@ -75,23 +61,9 @@ def main(arguments: Sequence[str]) -> int:
         case_budget=not _says_how_long([*request.recipe, *rest]),
     )
     table = Table(name=protocol.name, title=f"Protocol {protocol.name}", rows=rows, settings={protocol.name: protocol})
-    shard = shard_named(request.shard) if request.shard else None
-    if request.records is not None:
-        require_folder(request.records, "--records")
-    began = time.monotonic()
-    with session(request.machine) as opened:
-        check_jobs(request.jobs, opened.group.world, request.shard)
-        own = machine(request.machine, request.machine.out or Path("runs") / f"protocol-{protocol.name}")
-        _require_some(plan, own.root)
-        if request.jobs > 1:
-            fill_in_jobs(["protocol", *without_jobs(arguments)], request.jobs, [plan], own, opened.console)
-        else:
-            fill([plan], own, group=opened.group, console=opened.console, shard=shard)
-        if opened.group.first and shard is None:
-            from snreid.cli.reproduce import show
-
-            show([(table, plan)], own, as_json=request.json, records=request.records, seconds=time.monotonic() - began)
-    return 0
+    _require_some(plan, request.machine.root)
+    out = request.machine.out or Path("runs") / f"protocol-{protocol.name}"
+    return fill_and_show("protocol", arguments, [(table, plan)], request, request.machine, out)
 
 
 def _protocol(request: Request) -> "Protocol":

@@ -1,8 +1,6 @@
 """``snreid reproduce``: the tables of the paper, filled on this machine as far as its data go."""
 
 import difflib
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
-    from snreid.machine import Machine
     from snreid.plans import Looked, Plan
     from snreid.protocols import Case, Protocol
     from snreid.tables import Table
@@ -25,7 +23,7 @@ class _Flags(MachineFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(CellFlags):
     """Fill tables of the paper: train and score the cells that are missing, print published | ours | difference with intervals.
 
     Tables that share a row share its training. Interrupted, the same command goes on with what is missing. Cells whose data are not on
@@ -39,20 +37,9 @@ class Request:
         tuple[str, ...], tyro.conf.arg(help="where: drawn, real, paper, ...; left out: wherever the data are here")
     ] = ()
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="each row is trained once with each")] = (0, 1, 2)
-    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
     epochs: Annotated[int | None, tyro.conf.arg(help="in place of what preset and case say")] = None
     batches_per_epoch: Annotated[int | None, tyro.conf.arg(help="with --epochs: steps in an epoch")] = None
-    jobs: Annotated[int, tyro.conf.arg(help="processes that fill cells side by side; on 2 cores, 2 are faster")] = 1
-    withdrawn: Annotated[
-        bool, tyro.conf.arg(help="also use DukeMTMC-reID, which its owners withdrew, where it is on disk")
-    ] = False
-    list: Annotated[bool, tyro.conf.arg(help="list the tables and what can be run here; trains nothing")] = False
     show: Annotated[bool, tyro.conf.arg(help="print what is filled already; trains nothing")] = False
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    records: Annotated[Path | None, tyro.conf.arg(help="also write TABLE-CASE.json for each case into this folder")] = (
-        None
-    )
-    shard: Annotated[str, tyro.conf.arg(help="K/N: fill only this share of the cells and print no table")] = ""
     machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
@@ -62,28 +49,10 @@ def main(arguments: Sequence[str]) -> int:
     if request.list:
         _list(request)
         return 0
-    from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
-    from snreid.cli.session import machine, require_folder, session
-    from snreid.reproduction import fill
-
-    chosen = _chosen(request)
-    plans = [plan for _, plan in chosen]
-    shard = shard_named(request.shard) if request.shard else None
-    if request.records is not None:
-        require_folder(request.records, "--records")
-    began = time.monotonic()
-    with session(request.machine) as opened:
-        check_jobs(request.jobs, opened.group.world, request.shard)
-        own = machine(request.machine, request.machine.out or Path("runs") / "reproduce")
-        if request.show:
-            pass
-        elif request.jobs > 1:
-            fill_in_jobs(["reproduce", *without_jobs(arguments)], request.jobs, plans, own, opened.console)
-        else:
-            fill(plans, own, group=opened.group, console=opened.console, shard=shard)
-        if opened.group.first and shard is None:
-            show(chosen, own, as_json=request.json, records=request.records, seconds=time.monotonic() - began)
-    return 0
+    out = request.machine.out or Path("runs") / "reproduce"
+    return fill_and_show(
+        "reproduce", arguments, _chosen(request), request, request.machine, out, only_show=request.show
+    )
 
 
 def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
@@ -141,31 +110,19 @@ def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan"
     budget = None
     if request.epochs is not None:
         budget = Budget(epochs=request.epochs, batches_per_epoch=request.batches_per_epoch)
-    return Plan(cases=cases, rows=table.rows, seeds=request.seeds, preset=request.preset, budget=budget)
-
-
-def show(
-    chosen: "Sequence[tuple[Table, Plan]]", own: "Machine", *, as_json: bool, records: Path | None, seconds: float
-) -> None:
-    """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder ``records`` if there is one."""
-    from snreid.comparison import case_record, comparison_text
-    from snreid.reproduction import collect
-    from snreid.study import write_json
-
-    objects = []
-    for table, plan in chosen:
-        results = collect(plan, own)
-        if not as_json:
-            print(comparison_text(table, results), end="\n\n", flush=True)
-        for result in results:
-            found = {"absent": dict(result.looked.absent)}
-            if result.filled:
-                found = case_record(table, result, seconds)
-                if records is not None:
-                    write_json(records / f"{table.name}-{result.case.name}.json", found)
-            objects.append({"table": table.name, "case": result.case.name, **found})
-    if as_json:
-        print(json.dumps({"cases": objects}))
+    plan = Plan(cases=cases, rows=table.rows, seeds=request.seeds, preset=request.preset, budget=budget)
+    try:
+        for case, seed, row in plan.cells():
+            plan.experiment(row, case, seed)
+    except ExperimentError as error:
+        if budget is None:
+            raise
+        raise ExperimentError(
+            "--epochs must fit what the rows of the table are trained with",
+            came=f"--epochs {budget.epochs}: {error.rule} ({error.came})",
+            repair="give more epochs; --batches-per-epoch makes them shorter",
+        ) from error
+    return plan
 
 
 def _list(request: Request) -> None:

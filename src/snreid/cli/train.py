@@ -147,7 +147,7 @@ def _train(request: Request, experiment: "Experiment") -> int:
     with session(request.machine) as opened:
         pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
         # Targets are read before training and their images looked at, so that a wrong path or a bad file does not cost a day.
-        data = read_targets(targets, own.root)
+        data = read_targets(targets, own.root, trained_on=experiment.sources)
         run = train(experiment, own, group=opened.group, console=opened.console, pixels=pixels, targets=data)
         score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels)
         opened.console.out(f"The run is in {run.folder}", highlight=False)

@@ -12,7 +12,7 @@ from snreid.datasets._rules import (
     require_queries,
     validated,
 )
-from snreid.datasets.all_images import AllImages
+from snreid.datasets.all_images import AllImages, layers, require_unseen_persons
 from snreid.datasets.check import DataReport, SplitReport, check
 from snreid.datasets.clonedperson import ClonedPerson
 from snreid.datasets.corrupted import Corrupted, CorruptedImage
@@ -68,8 +68,10 @@ __all__ = [
     "corrupt",
     "drop_singles",
     "has_match",
+    "layers",
     "require_name",
     "require_pairs",
     "require_queries",
+    "require_unseen_persons",
     "validated",
 ]

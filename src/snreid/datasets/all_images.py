@@ -2,11 +2,13 @@
 generalization train on (method.md 6).
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from snreid.datasets._rules import drop_singles, require_strangers, validated
-from snreid.errors import DataError
+from snreid.datasets._splits import SplitDataSet
+from snreid.errors import DataError, ExperimentError
 from snreid.records import DataSet, ReIDData, Sample, Split
 
 
@@ -66,3 +68,34 @@ class AllImages(DataSet):
         if dropped:
             notes.append(f"{dropped} persons with one image dropped")
         return validated(ReIDData(self.name, train, Split(()), Split(()), inner.has_cameras, tuple(notes)))
+
+
+def require_unseen_persons(sources: Sequence[DataSet], target: DataSet) -> None:
+    """Raise ``ExperimentError`` when training on ``sources`` has seen the people that ``target`` asks for: all images of its collection, or
+    another random split of it. Other people of the same cameras are fine.
+    """
+    for source in sources:
+        if source.collection != target.collection:
+            continue
+        inside, asked = tuple(layers(source)), tuple(layers(target))
+        whole = any(isinstance(layer, AllImages) for layer in inside)
+        splits = {layer.split for layer in (*inside, *asked) if isinstance(layer, SplitDataSet)}
+        if whole or len(splits) > 1:
+            raise ExperimentError(
+                "A model is scored on people it was not trained on",
+                came=f"trained on {source.name}, target {target.name}",
+                repair="take another target, or train on "
+                + (
+                    f"{source.name.replace('@all', '')}, which leaves the test people out"
+                    if whole
+                    else f"{target.name}"
+                ),
+            )
+
+
+def layers(data: DataSet) -> Iterator[DataSet]:
+    """The data set and what it is made of."""
+    inner: object = data
+    while isinstance(inner, DataSet):
+        yield inner
+        inner = getattr(inner, "of", None)
