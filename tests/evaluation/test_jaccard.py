@@ -6,7 +6,7 @@ from k_reciprocal import encodings_by_definition, jaccard_by_definition
 from numpy.typing import NDArray
 
 from snreid.errors import DataError, ExperimentError
-from snreid.evaluation import jaccard
+from snreid.evaluation import jaccard, neighbours
 from snreid.evaluation.jaccard import jaccard_distances, k_reciprocal
 
 Embeddings = NDArray[np.float32]
@@ -82,7 +82,7 @@ def test_the_order_of_the_images_decides_nothing(rng: np.random.Generator, case:
 def test_blocks_decide_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     embeddings = clustered(rng, 150, 9)
     whole = dense(embeddings, 10, 4)
-    monkeypatch.setattr(jaccard, "_SCORES", 1000)
+    monkeypatch.setattr(neighbours, "_TILE", 7)
     monkeypatch.setattr(jaccard, "_ROWS", 7)
     assert dense(embeddings, 10, 4).tobytes() == whole.tobytes()
 

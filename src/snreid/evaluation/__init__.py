@@ -10,6 +10,7 @@ from snreid.evaluation.features import check_values, read_features, remarks, wri
 from snreid.evaluation.onnx_embedder import OnnxEmbedder
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.ranking import Block, match_ranks, rank_lists
+from snreid.evaluation.reranking import ReRanking, evaluate_reranked, reranked_match_ranks
 from snreid.evaluation.robustness import CorruptionEffect, corruption_effect, mean_drop
 from snreid.evaluation.summary import summary, summary_with_intervals
 from snreid.evaluation.uncertainty import (
@@ -33,6 +34,7 @@ __all__ = [
     "PairedComparison",
     "PairedDifference",
     "PropertyBuckets",
+    "ReRanking",
     "Trend",
     "Worth",
     "bootstrap_interval",
@@ -43,12 +45,14 @@ __all__ = [
     "corruption_effect",
     "estimate",
     "evaluate",
+    "evaluate_reranked",
     "match_ranks",
     "mean_drop",
     "measure",
     "rank_lists",
     "read_features",
     "remarks",
+    "reranked_match_ranks",
     "score_ranks",
     "sign_flip_p_value",
     "summary",

@@ -21,7 +21,12 @@ def evaluate(query: Features, gallery: Features, *, metric: str = "cosine", bloc
     Raises ``DataError`` when labels and embeddings do not fit together, when a value is not finite, or when no query has a
     valid match; ``ExperimentError`` for an unknown metric.
     """
-    scores = score_ranks(match_ranks(query, gallery, metric=metric, block=block))
+    return scores_of_ranks(match_ranks(query, gallery, metric=metric, block=block), query, gallery)
+
+
+def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery: Features) -> Scores:
+    """``score_ranks`` of a whole query set; raises ``DataError`` when no query has a valid match."""
+    scores = score_ranks(ranks)
     if not len(scores.query_index):
         raise DataError(
             "at least one query needs a match: a gallery image of its person"

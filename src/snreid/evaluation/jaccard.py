@@ -15,15 +15,16 @@ so the order of the images decides nothing. "As near" means equal float64 keys (
 row with a multiplicity, so that a thousand copies of one image cost no more than one, and the rows stand in an order that
 depends on the embeddings alone: the same set of images gives the same bits in any order, block or number of threads.
 
-**Memory.** Nothing has N x N entries. A block of scores takes at most ``_SCORES`` float32 (64 MiB), or one row; N(., k1) has
+**Memory.** Nothing has N x N entries. Neighbours are found tile by tile (``neighbours.py``) in one copy of the embeddings; N(., k1) has
 N (k1 + 1) entries, V at most (k1 + 1) (k1 / 2 + 2) in a row and in a column, k2 times as many after the expansion (tens in
 practice), 12 bytes each. Distances are kept up to ``limit`` only, and are at most as many as pairs that share a neighbour.
 
 Departures: k1 counts the neighbours beside the image itself, as in the authors' code (the code of Cluster Contrast counts the
-image); that code asks for more than 2/3, the paper and this module for at least 2/3.
+image); that code asks for more than 2/3, the paper and this module for at least 2/3. That code also divides the distances of an
+image by that to its farthest image. ``encoded(released=True)`` does both, for re-ranking (``reranking.py``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +34,16 @@ from scipy import sparse
 
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation.features import check_lengths
-from snreid.evaluation.similarity import Cosine, squared_lengths
+from snreid.evaluation.neighbours import Embeddings, Nearest, nearest
+from snreid.evaluation.similarity import Cosine, Similarity, squared_lengths
 from snreid.records import Features
 
 Sparse = Any
 """A ``scipy.sparse.csr_array``."""
-_SCORES = 1 << 24
-"""Most float32 scores at once."""
 _ROWS = 1 << 10
 """Rows of one sparse product."""
+_VALUES = 1 << 20
+"""Numbers of the embeddings that are copied at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Encodings:
     """(N,) which row is an image's."""
     copies: NDArray[np.int64]
     """(U,) how many images have this embedding."""
+    farthest: NDArray[np.float64] | None = None
+    """(U,) the squared distance of the farthest image, where distances were divided by it."""
 
 
 def k_reciprocal(embeddings: NDArray[np.float32], *, k1: int = 30, k2: int = 6) -> Encodings:
@@ -63,22 +67,34 @@ def k_reciprocal(embeddings: NDArray[np.float32], *, k1: int = 30, k2: int = 6) 
     itself counted (1: none). Both may exceed N. Raises ``ExperimentError`` for other values and ``DataError`` for
     embeddings that are not finite.
     """
+    return encoded([embeddings], Cosine(), k1=k1, k2=k2, released=False)
+
+
+def encoded(
+    parts: Sequence[NDArray[np.float32]], compare: Similarity, *, k1: int, k2: int, released: bool
+) -> Encodings:
+    """``k_reciprocal`` of the rows of several arrays (N1, D), (N2, D).. as one set of N images, without joining them.
+
+    ``released``: as in the authors' code, distances are divided by the image's largest one, and neighbours of a neighbour
+    are taken in when more than 2/3 of them are common (top of this module).
+    """
     if k1 < 1 or k2 < 1:
         raise ExperimentError(
             "k-reciprocal neighbours are counted from 1",
             came=f"k1 {k1}, k2 {k2}",
             repair="use k1 between 10 and 30 and k2 between 1 and k1",
         )
-    distinct, row, copies = _distinct(embeddings)
-    nearest = _nearest(distinct, copies, max(k1, k2 - 1))
-    reciprocal = _reciprocal(_within(nearest, k1))
-    expanded = _expanded(reciprocal, _reciprocal(_within(nearest, round(k1 / 2))), copies)
-    encodings = _gaussian(expanded, distinct, copies)
+    distinct, row, copies = _distinct(parts)
+    images = Embeddings.of(distinct, compare)
+    found = nearest(images, copies, (k1, round(k1 / 2), k2 - 1), farthest=released)
+    reciprocal, half = _reciprocal(_within(found, k1)), _reciprocal(_within(found, round(k1 / 2)))
+    expanded = _expanded(reciprocal, half, copies, more=released)
+    encodings = _gaussian(expanded, images, copies, found.farthest)
     if k2 > 1:
-        near = _by_copies(_within(nearest, k2 - 1), copies)
+        near = _by_copies(_within(found, k2 - 1), copies)
         encodings = _divided(near, near.sum(axis=1)) @ encodings
     encodings.sort_indices()
-    return Encodings(encodings, row, copies)
+    return Encodings(encodings, row, copies, found.farthest)
 
 
 def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Sparse:
@@ -116,69 +132,57 @@ _ROUNDING = 1e-12
 
 
 def _distinct(
-    embeddings: NDArray[np.float32],
+    parts: Sequence[NDArray[np.float32]],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """The distinct embeddings (U, D) in the order of their bytes, each image's row (N,), and copies (U,)."""
-    if embeddings.ndim != 2 or not embeddings.size:
-        raise DataError(
-            "Neighbours are looked for among embeddings (images, dimensions)",
-            came=f"shape {embeddings.shape}",
-            repair="give at least one image",
-        )
-    plain = np.ascontiguousarray(embeddings, dtype=np.float32) + np.float32(0)  # -0 becomes 0
-    nobody = np.zeros(len(plain), np.int64)
-    check_lengths(Features(plain, nobody, nobody), slice(None), squared_lengths(plain), "unlabelled")
-    whole = plain.view(np.dtype((np.void, plain.itemsize * plain.shape[1])))[:, 0]
-    _, first, row, copies = np.unique(whole, return_index=True, return_inverse=True, return_counts=True)
-    return plain[first], row.reshape(-1), copies
+    for embeddings in parts:
+        if embeddings.ndim != 2 or not embeddings.size:
+            raise DataError(
+                "Neighbours are looked for among embeddings (images, dimensions)",
+                came=f"shape {embeddings.shape}",
+                repair="give at least one image",
+            )
+        nobody = np.zeros(len(embeddings), np.int64)
+        check_lengths(Features(embeddings, nobody, nobody), slice(None), squared_lengths(embeddings), "unlabelled")
+    _, first, row, copies = np.unique(_places(parts), return_index=True, return_inverse=True, return_counts=True)
+    return _picked(parts, first), row.reshape(-1), copies
 
 
-@dataclass(frozen=True, slots=True)
-class _Nearest:
-    """(U, U) in CSR form: each image's nearest ones, sorted by column."""
-
-    indptr: NDArray[np.int64]
-    indices: NDArray[np.int32]
-    nearer: NDArray[np.int32]
-    """How many images are strictly nearer than this one; 0 for the image itself."""
-
-
-def _nearest(distinct: NDArray[np.float32], copies: NDArray[np.int64], k: int) -> _Nearest:
-    """All images that have at most ``k`` images strictly nearer. Exact: float32 leaves out what is surely farther, keys decide."""
-    compare, squared = Cosine(), squared_lengths(distinct)
-    columns: list[NDArray[np.int32]] = []
-    nearer: list[NDArray[np.int32]] = []
-    step = max(1, _SCORES // len(distinct))
-    for start in range(0, len(distinct), step):
-        part = slice(start, start + step)
-        scores = compare.product(compare.prepared(distinct[part], squared[part]), distinct, squared)
-        errors = compare.error(squared[part], squared, distinct.shape[1])
-        for offset, image in enumerate(range(start, min(start + step, len(distinct)))):
-            near = _candidates(scores[offset], k + 1, float(errors[offset]))
-            keys = compare.keys(distinct[image], distinct, near, squared[near])
-            # The image is its own nearest, whatever rounding or a zero vector says.
-            keys[near == image] = np.inf
-            order = np.argsort(-keys, kind="stable")
-            ranked, before = keys[order], np.cumsum(copies[near[order]]) - copies[near[order]]
-            before = before[np.searchsorted(-ranked, -ranked, side="left")]  # equal keys: as near as the first of them
-            kept = order[before <= k]
-            count = before[before <= k]
-            sort = np.argsort(near[kept])
-            columns.append(near[kept][sort].astype(np.int32))
-            nearer.append(count[sort].astype(np.int32))
-    borders = np.concatenate([[0], np.cumsum([len(part) for part in columns])])
-    return _Nearest(borders, np.concatenate(columns), np.concatenate(nearer))
+def _places(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
+    """(N,) numbers that order the rows of several arrays by their bytes, equal for equal rows. Looks at four columns at a time, and only
+    at rows that are still equal, so that nothing is copied whole."""
+    count, dimension = sum(map(len, parts)), parts[0].shape[1]
+    places = np.zeros(count, np.int64)  # where a row's group of still equal rows begins in the order
+    equal = np.arange(count)
+    for start in range(0, dimension, 4):
+        columns = _picked([part[:, start : start + 4] for part in parts], equal).view(np.uint32).byteswap()
+        order = np.lexsort((*columns.T[::-1], places[equal]))
+        equal, columns, begins = equal[order], columns[order], places[equal[order]]
+        opens = np.concatenate([[True], begins[1:] != begins[:-1]])
+        differs = opens | np.concatenate([[True], (columns[1:] != columns[:-1]).any(axis=1)])
+        position = np.arange(len(equal))
+        inside = position - np.maximum.accumulate(np.where(opens, position, 0))
+        places[equal] = np.maximum.accumulate(np.where(differs, begins + inside, 0))
+        equal = equal[~(differs & np.concatenate([differs[1:], [True]]))]
+        if not len(equal):
+            break
+    return places
 
 
-def _candidates(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:
-    """Columns that can be among the first ``length`` by their keys, ties with the last one included."""
-    if len(scores) <= length:
-        return np.arange(len(scores))
-    last = float(np.partition(scores, -length)[-length])
-    return np.flatnonzero(scores >= np.nextafter(np.float32(last - 2 * error), np.float32(-np.inf)))
+def _picked(parts: Sequence[NDArray[np.float32]], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """These rows (K,) of several arrays taken as one: (K, D), -0 as 0."""
+    picked = np.empty((len(rows), parts[0].shape[1]), np.float32)
+    start = 0
+    for part in parts:
+        mine = np.flatnonzero((rows >= start) & (rows < start + len(part)))
+        for some in np.array_split(mine, 1 + picked.shape[1] * len(mine) // _VALUES):
+            picked[some] = part[rows[some] - start]
+        start += len(part)
+    picked += np.float32(0)  # -0 becomes 0
+    return picked
 
 
-def _within(nearest: _Nearest, k: int) -> Sparse:
+def _within(nearest: Nearest, k: int) -> Sparse:
     """(U, U) of ones: N(i, k)."""
     kept = nearest.nearer <= k
     borders = np.concatenate([[0], np.cumsum(kept)])[nearest.indptr]
@@ -205,14 +209,15 @@ def _divided(matrix: Sparse, sums: NDArray[np.float64]) -> Sparse:
     return divided
 
 
-def _expanded(reciprocal: Sparse, half: Sparse, copies: NDArray[np.int64]) -> Sparse:
-    """R*: what is stored is a member, its value means nothing."""
+def _expanded(reciprocal: Sparse, half: Sparse, copies: NDArray[np.int64], *, more: bool) -> Sparse:
+    """R*: what is stored is a member, its value means nothing. ``more``: than 2/3 in common, instead of 2/3 or more."""
     counted, sizes = _by_copies(half, copies).T.tocsr(), half @ copies
     parts = []
     for part in _parts(reciprocal.shape[0]):
         members = reciprocal[part]
         common = (members @ counted).multiply(members).tocsr()  # |R(i, k1) and R(q, k1 / 2)| for q in R(i, k1)
-        common.data = (3 * common.data >= 2 * sizes[common.indices]).astype(np.float64)
+        enough = 2 * sizes[common.indices] + more  # both sides are whole numbers
+        common.data = (3 * common.data >= enough).astype(np.float64)
         common.eliminate_zeros()
         parts.append(members + common @ half)
     expanded = sparse.vstack(parts, format="csr")
@@ -220,19 +225,18 @@ def _expanded(reciprocal: Sparse, half: Sparse, copies: NDArray[np.int64]) -> Sp
     return expanded
 
 
-def _gaussian(members: Sparse, distinct: NDArray[np.float32], copies: NDArray[np.int64]) -> Sparse:
-    """V before the expansion: exp(-d) of the members, times their copies, divided by the row's sum."""
-    compare, squared = Cosine(), squared_lengths(distinct)
-    weights = members.copy()
-    for image in range(len(distinct)):
-        entries = slice(members.indptr[image], members.indptr[image + 1])
-        others = members.indices[entries].astype(np.int64)
-        keys = compare.keys(distinct[image], distinct, others, squared[others])
-        apart = np.maximum(2 - 2 * compare.scores(keys, float(squared[image])), 0.0)
-        apart[others == image] = 0.0
-        weighted = np.exp(-apart) * copies[others]
-        weights.data[entries] = weighted / weighted.sum()
-    return weights
+def _gaussian(
+    members: Sparse, images: Embeddings, copies: NDArray[np.int64], largest: NDArray[np.float64] | None
+) -> Sparse:
+    """V before the expansion: exp(-d) of the members, times their copies, divided by the row's sum; d in units of ``largest`` (U,)."""
+    sizes, members = np.diff(members.indptr), members.copy()
+    row = np.repeat(np.arange(len(sizes)), sizes)
+    apart = images.distances(row, members.indices.astype(np.int64))
+    if largest is not None:
+        apart /= np.where(largest > 0, largest, 1.0)[row]
+    members.data = np.exp(-apart) * copies[members.indices]
+    # Every row holds its image.
+    return _divided(members, np.add.reduceat(members.data, members.indptr[:-1]))
 
 
 def _parts(count: int) -> Iterator[slice]:

@@ -1,0 +1,255 @@
+"""The nearest images of every image of one set: exact, in bounded memory, at half the price of all scores.
+
+Scores are symmetric, so of the table of all pairs only the tiles on and above the diagonal are multiplied, and each is looked at
+twice: by row for the images on its left, by column for those above it. What can be among an image's nearest is what reaches a floor that
+rises as better ones are found; few do, and nothing else is kept.
+
+float32 scores decide what they can decide for certain. Where they leave open who is among the nearest, float64 keys decide
+(``similarity.py``), which depend on the two embeddings alone. So do distances and the choice of the farthest image.
+
+Memory: a tile of ``_TILE`` x ``_TILE`` scores, and about twice as many candidates as are asked for (more where embeddings tie).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.evaluation.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, Similarity, squared_lengths
+
+_TILE = 1 << 10
+"""Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower for each score (measured)."""
+_PAIRS = 1 << 16
+"""Numbers of the pairs that are compared in float64 at once, on either side: they stay in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """U distinct embeddings and how they are compared; a distance is squared: 2 - 2 cos, or |x - y|^2."""
+
+    rows: NDArray[np.float32]
+    """(U, D)"""
+    compare: Similarity
+    squared: NDArray[np.float64]
+    """(U,) squared lengths."""
+
+    @classmethod
+    def of(cls, rows: NDArray[np.float32], compare: Similarity) -> "Embeddings":
+        """Rows (U, D) with their lengths."""
+        return cls(rows, compare, squared_lengths(rows))
+
+    def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(P,) float64: what ranks the images ``right`` (P,) among the neighbours of the images ``left`` (P,)."""
+        keys = np.empty(len(left))
+        step = max(1, _PAIRS // self.rows.shape[1])
+        for start in range(0, len(left), step):
+            part = slice(start, start + step)
+            first, second = (self.rows[side[part]].astype(np.float64) for side in (left, right))
+            keys[part] = self.compare.key_rows(first, second, self.squared[right[part]])
+        return keys
+
+    def distances(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(P,) distances of pairs, the same in both directions; exactly 0 of an image to itself."""
+        low, high = np.minimum(left, right), np.maximum(left, right)
+        pairs, place = np.unique(low * len(self.rows) + high, return_inverse=True)
+        first, second = np.divmod(pairs, len(self.rows))
+        apart = np.zeros(len(pairs))
+        others = np.flatnonzero(first != second)
+        first, second = first[others], second[others]
+        apart[others] = squared_distances(self.compare, self.keys(first, second), self.squared[first])
+        return np.asarray(apart[place.reshape(-1)])
+
+    def scores(self, left: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
+        """(A, B) float32 scores that are the same in both directions: the cosine, or -|x - y|^2 / 2. ``left``: the rows, prepared."""
+        scores = left @ self.rows[columns].T
+        self.compare.finish(scores, self.squared[columns])
+        if not isinstance(self.compare, Cosine):
+            scores -= (self.squared[rows] / 2).astype(np.float32)[:, None]
+        return np.asarray(scores)
+
+    def errors(self) -> NDArray[np.float32]:
+        """(U,) bound of |score - exact score| of an image with any other one (Higham, section 3.1: any order of summation)."""
+        operations = (self.rows.shape[1] + 32) * UNIT_ROUNDOFF
+        gamma = operations / (1 - operations)
+        if isinstance(self.compare, Cosine):
+            reach = np.ones(len(self.rows))
+        else:
+            lengths = np.sqrt(self.squared)
+            reach = (lengths + lengths.max(initial=0.0)) ** 2
+        bound = gamma * reach + self.rows.shape[1] * SMALLEST
+        return np.nextafter(bound.astype(np.float32), np.float32(np.inf))
+
+
+def squared_distances(
+    compare: Similarity, keys: NDArray[np.float64], squared: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(P,) the squared distances, 2 - 2 cos or |x - y|^2, that belong to keys (P,) of images with these squared lengths, (P,) or (1,)."""
+    if not isinstance(compare, Cosine):
+        return np.negative(keys)
+    cosine = np.sign(keys) * np.sqrt(np.abs(keys) / np.where(squared > 0, squared, 1.0))
+    return np.asarray(np.maximum(2 - 2 * cosine, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """(U, U) in CSR form: each image's nearest ones, sorted by column."""
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    nearer: NDArray[np.int32]
+    """How many images are strictly nearer than this one, 0 for the image itself. Held against any of the counts that were asked
+    for it decides exactly; between two of them it may be off by what float32 leaves open."""
+    farthest: NDArray[np.float64] | None
+    """(U,) the distance of the farthest image, where it was asked for."""
+
+
+def nearest(images: Embeddings, copies: NDArray[np.int64], counts: Sequence[int], *, farthest: bool = False) -> Nearest:
+    """All images that have at most ``max(counts)`` images strictly nearer; ``copies`` (U,) is how many images a row stands for."""
+    errors = images.errors()
+    blocks = [slice(s, min(s + _TILE, len(images.rows))) for s in range(0, len(images.rows), _TILE)]
+    near = [_Leaders(max(counts) + 1, errors[block]) for block in blocks]
+    far = [_Leaders(1, errors[block], sign=-1) for block in blocks] if farthest else []
+    found: list[tuple[NDArray[np.int64], ...]] = []
+    distances: list[NDArray[np.float64]] = []
+    for i, block in enumerate(blocks):
+        left = images.compare.prepared(images.rows[block], images.squared[block])
+        for j in range(i, len(blocks)):
+            tile = images.scores(left, block, blocks[j])
+            for leaders in (near, far)[: 1 + farthest]:
+                leaders[i].look(tile, blocks[j].start)
+                if j > i:
+                    leaders[j].look(tile, block.start, transposed=True)
+        found.append(_members(images, copies, near[i], block.start, sorted(set(counts))))
+        near[i].forget()
+        if farthest:
+            distances.append(_farthest(images, far[i], block.start))
+    sizes, columns, nearer = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    borders = np.concatenate([[0], np.cumsum(sizes)])
+    maxima = np.concatenate(distances) if farthest else None
+    return Nearest(borders, columns.astype(np.int32), nearer.astype(np.int32), maxima)
+
+
+@dataclass(slots=True)
+class _Leaders:
+    """For a stretch of rows, every column that can be among a row's ``count`` largest scores (``sign`` -1: smallest)."""
+
+    count: int
+    errors: NDArray[np.float32]
+    """(R,) how far a score can be from the exact one."""
+    sign: int = 1
+    floor: NDArray[np.float32] | None = None
+    """(R,) scores times ``sign`` below it are surely not among them; None before anything was seen."""
+    rows: list[NDArray[np.int64]] = field(default_factory=list)
+    columns: list[NDArray[np.int64]] = field(default_factory=list)
+    scores: list[NDArray[np.float32]] = field(default_factory=list)
+    held: int = 0
+    ordered: int = 0
+    """How many were left when they were last put in order."""
+
+    def look(self, tile: NDArray[np.float32], start: int, *, transposed: bool = False) -> None:
+        """Take in a tile (R, C), or (C, R) if ``transposed``, whose columns begin at ``start``."""
+        if self.floor is None:
+            self.floor = self._seed(tile.T if transposed else tile)
+        border = self.floor * np.float32(self.sign)
+        border = border if transposed else border[:, None]
+        places = np.flatnonzero(tile >= border if self.sign > 0 else tile <= border)
+        first, second = np.divmod(places, tile.shape[1])
+        self.rows.append(second if transposed else first)
+        self.columns.append((first if transposed else second) + start)
+        self.scores.append(tile.reshape(-1)[places])
+        self.held += len(places)
+        if self.held > 2 * max(self.ordered, self.count * len(self.errors)):
+            self.in_order()
+
+    def in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Rows, columns and scores of the candidates (K,), best first within each row; raises the floor and drops what is below."""
+        row, column, score = np.concatenate(self.rows), np.concatenate(self.columns), np.concatenate(self.scores)
+        order = np.argsort(row * (1 << 32) + _descending(score * np.float32(self.sign)))
+        row, column, score = row[order], column[order], score[order]
+        starts = np.searchsorted(row, np.arange(len(self.errors) + 1))
+        lasts = starts[:-1] + self.count - 1
+        full = lasts < starts[1:]
+        assert self.floor is not None
+        reached = score[np.minimum(lasts, len(score) - 1)] * np.float32(self.sign)
+        self.floor = np.where(full, np.maximum(self.floor, _lowered(reached, self.errors)), self.floor)
+        kept = score * np.float32(self.sign) >= self.floor[row]
+        row, column, score = row[kept], column[kept], score[kept]
+        self.rows, self.columns, self.scores = [row], [column], [score]
+        self.held = self.ordered = len(row)
+        return row, column, score
+
+    def forget(self) -> None:
+        """Free the candidates."""
+        self.rows, self.columns, self.scores = [], [], []
+
+    def _seed(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(R,) a first floor, from the first tile (R, C)."""
+        if tile.shape[1] < self.count:
+            return np.full(len(tile), -np.inf, np.float32)
+        if self.count == 1:
+            best = tile.max(axis=1) if self.sign > 0 else -tile.min(axis=1)
+        else:
+            best = np.partition(tile * np.float32(self.sign), -self.count, axis=1)[:, -self.count]
+        return _lowered(best, self.errors)
+
+
+def _lowered(scores: NDArray[np.float32], errors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What surely lies below every exact score that is as large as the exact one of ``scores``."""
+    below = scores.astype(np.float64) - 2 * errors.astype(np.float64)
+    return np.nextafter(below.astype(np.float32), np.float32(-np.inf))
+
+
+def _descending(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(K,) integers 0 to 2^32 - 1 in the opposite order of finite float32 scores."""
+    bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
+    return np.asarray(np.where(bits < 0, bits + (1 << 32), (1 << 31) - 1 - bits))
+
+
+def _members(
+    images: Embeddings, copies: NDArray[np.int64], leaders: _Leaders, start: int, counts: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of a stretch of rows: how many neighbours each has (R,), their columns and how many are nearer (K,), by row and column."""
+    row, column, score = leaders.in_order()
+    # The image is its own nearest, whatever rounding or a zero vector says.
+    itself = column == row + start
+    order = np.argsort(2 * row + ~itself, kind="stable")
+    row, column, score, itself = row[order], column[order], score[order], itself[order]
+    open_ends = 2 * leaders.errors[row[1:]].astype(np.float64)
+    linked = (row[1:] == row[:-1]) & (score[:-1].astype(np.float64) - score[1:] <= open_ends) & ~itself[:-1]
+    before = _before(row, copies[column])
+    chain = np.concatenate([[0], np.cumsum(~linked)])
+    begin = np.searchsorted(chain, np.arange(chain[-1] + 2))
+    held = np.add.reduceat(copies[column], begin[:-1])
+    first = before[begin[:-1]]
+    undecided = np.zeros(len(held), np.bool_)
+    for count in counts:
+        undecided |= (first <= count) & (first + held - 1 > count) & (np.diff(begin) > 1)
+    asked = np.flatnonzero(undecided[chain])
+    if len(asked):
+        keys = images.keys(row[asked] + start, column[asked])
+        order = np.lexsort((-keys, chain[asked]))
+        column[asked], keys = column[asked][order], keys[order]
+        of = chain[asked]
+        inside = first[of] + _before(of, copies[column[asked]])
+        tied = np.concatenate([[False], (keys[1:] == keys[:-1]) & (of[1:] == of[:-1])])
+        # Equal keys: as near as the first of them.
+        before[asked] = inside[np.maximum.accumulate(np.where(tied, 0, np.arange(len(tied))))]
+    kept = before <= counts[-1]
+    row, column, before = row[kept], column[kept], before[kept]
+    order = np.argsort(row * len(images.rows) + column)
+    return np.bincount(row, minlength=len(leaders.errors)), column[order], before[order]
+
+
+def _before(group: NDArray[np.int64], weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(K,) the sum of the weights before each entry within its group; ``group`` (K,) ascends."""
+    total = np.cumsum(weights) - weights
+    return np.asarray(total - total[np.searchsorted(group, group)])
+
+
+def _farthest(images: Embeddings, leaders: _Leaders, start: int) -> NDArray[np.float64]:
+    """(R,) the distance of each row's farthest image."""
+    row, column, _ = leaders.in_order()
+    leaders.forget()
+    apart = images.distances(row + start, column)
+    return np.asarray(np.maximum.reduceat(apart, np.searchsorted(row, np.arange(len(leaders.errors)))))
