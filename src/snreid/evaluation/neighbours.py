@@ -62,11 +62,11 @@ class Embeddings:
 
     def scores(self, left: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
         """(A, B) float32 scores that are the same in both directions: the cosine, or -|x - y|^2 / 2. ``left``: the rows, prepared."""
-        scores = left @ self.rows[columns].T
+        scores: NDArray[np.float32] = np.matmul(left, self.rows[columns].T)
         self.compare.finish(scores, self.squared[columns])
         if not isinstance(self.compare, Cosine):
             scores -= (self.squared[rows] / 2).astype(np.float32)[:, None]
-        return np.asarray(scores)
+        return scores
 
     def errors(self) -> NDArray[np.float32]:
         """(U,) bound of |score - exact score| of an image with any other one (Higham, section 3.1: any order of summation)."""
@@ -78,7 +78,7 @@ class Embeddings:
             lengths = np.sqrt(self.squared)
             reach = (lengths + lengths.max(initial=0.0)) ** 2
         bound = gamma * reach + self.rows.shape[1] * SMALLEST
-        return np.nextafter(bound.astype(np.float32), np.float32(np.inf))
+        return np.asarray(np.nextafter(bound.astype(np.float32), np.float32(np.inf)))
 
 
 def squared_distances(
