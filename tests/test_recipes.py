@@ -9,6 +9,7 @@ from snreid.errors import ExperimentError
 from snreid.losses import Alignment, CrossEntropy, DomainUniformity, DualCausality, Triplet, Uniformity
 from snreid.models.mixing import EFDMix, MixStyle
 from snreid.models.norms import IBN, AllBatchInstance, AllInstance, AllSwitchable, IBNb, Plain, StageInstance, StageSNR
+from snreid.pedestrians import DOMAINS
 from snreid.training.optim import Adam, WarmupHalving, WarmupSteps
 from snreid.transforms import Augmentation
 from snreid.views import SecondView
@@ -109,3 +110,14 @@ def test_the_small_preset_needs_no_pretrained_weights() -> None:
 def test_an_unknown_preset_is_refused_with_the_names() -> None:
     with pytest.raises(ExperimentError, match=r"paper, short, small.*'tiny'"):
         recipes.preset("tiny")
+
+
+@pytest.mark.parametrize("preset", ["small", "short", "paper"])
+def test_drawn_pretraining_is_the_baseline_from_random_weights_on_all_domains(preset: str) -> None:
+    start, plain = recipes.drawn_pretraining(preset), recipes.baseline(preset)
+    assert list(recipes.starting_points()) == ["drawn-pretraining"] and not set(recipes.starting_points()) & set(
+        recipes.all_recipes()
+    )
+    assert [source.name for source in start.sources] == [domain.name for domain in DOMAINS]
+    assert start.model.backbone == replace(plain.model.backbone, weights="random")
+    assert start.model.scheme == Plain() and start.losses == plain.losses and start.input == plain.input

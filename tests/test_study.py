@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from snreid.datasets import CUHK03, Market1501
@@ -13,7 +14,9 @@ from snreid.figures import render_report, text_table
 from snreid.records import DataSet, ReIDData, Split
 from snreid.results import features_path
 from snreid.rows import DESCRIPTIONS
-from snreid.study import Study, StudyResult, report, run_study, score_runs, write_record
+from snreid.runs import Run
+from snreid.sources import join
+from snreid.study import Study, StudyResult, _remarks, report, run_study, score_runs, write_record
 from tiny import ALONE, Files, console, drawn, experiment, machine, picture_files, trained
 
 
@@ -196,3 +199,13 @@ def test_a_report_says_what_the_readers_of_its_targets_noticed() -> None:
     study = Study(title="t", experiments=(experiment(),), targets=(drawn("dusk"),), descriptions={})
     data = ReIDData("dusk", Split(()), Split(()), Split(()), notes=("it is withdrawn",))
     assert report(StudyResult(study, (data,), {"Baseline": {}}, {})).notes == ("dusk: it is withdrawn",)
+
+
+def test_what_the_readers_of_the_sources_noticed_is_in_the_record_and_the_page(tmp_path: Path) -> None:
+    training = replace(join([drawn().read(tmp_path)]), remarks=("noon: drawn in a hurry",))
+    assert training.only(np.arange(4)).remarks == ("noon: drawn in a hurry",)
+    run = Run(experiment(), tmp_path, {"training": {"remarks": list(training.remarks)}})
+    data = ReIDData("dusk", Split(()), Split(()), Split(()), notes=("it is withdrawn",))
+    study = Study(title="t", experiments=(experiment(),), targets=(drawn("dusk"),), descriptions={})
+    result = StudyResult(study, (data,), {}, {"A": (run, run)})
+    assert _remarks(result) == ("noon: drawn in a hurry", "dusk: it is withdrawn")

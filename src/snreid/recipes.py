@@ -6,6 +6,7 @@ A variant derives with ``dataclasses.replace``, so a table of ablations reads as
 from collections.abc import Callable
 from dataclasses import replace
 
+from snreid.datasets import DrawnPedestrians
 from snreid.errors import ExperimentError
 from snreid.experiment import Experiment
 from snreid.losses import Alignment, CrossEntropy, DomainUniformity, DualCausality, Triplet, Uniformity
@@ -23,6 +24,7 @@ from snreid.models.norms import (
     StageSNR,
 )
 from snreid.models.reid import ModelConfig
+from snreid.pedestrians import DOMAINS
 from snreid.sampling import Sampling
 from snreid.training.optim import Adam, WarmupCosine, WarmupHalving, WarmupSteps
 from snreid.transforms import Augmentation, InputFormat
@@ -138,6 +140,24 @@ def bau(preset_name: str = "small") -> Experiment:
     )
 
 
+def drawn_pretraining(preset_name: str = "small") -> Experiment:
+    """Pretraining on drawn pedestrians: Baseline on many people of all built-in domains, to start any other row from.
+
+    It needs no data and no weights. Its run is the start of another by ``--model.backbone.weights RUN``; what that changes on real data
+    with preset ``small``: docs/decisions.md. For the larger presets the number of people and the length are not measured.
+    """
+    small = preset_name == "small"
+    start = _row("drawn-pretraining", preset_name, Plain())
+    persons = 150 if small else 600
+    return replace(
+        start,
+        model=replace(start.model, backbone=replace(start.model.backbone, weights="random")),
+        sources=tuple(DrawnPedestrians(domain=d.name, train_persons=persons, test_persons=0) for d in DOMAINS),
+        epochs=6 if small else 60,
+        batches_per_epoch=150 if small else None,
+    )
+
+
 def paper_rows() -> dict[str, Recipe]:
     """The seven rows of the SNR paper by the name used on the command line, in its order."""
     return _named(baseline, baseline_a_in, baseline_ibn, baseline_a_sn, baseline_in, snr_no_loss, snr)
@@ -149,8 +169,13 @@ def other_methods() -> dict[str, Recipe]:
 
 
 def all_recipes() -> dict[str, Recipe]:
-    """Everything that can be trained, by name: the paper's rows, then the other methods."""
+    """Every row that can stand in a table, by name: the paper's, then the other methods."""
     return {**paper_rows(), **other_methods()}
+
+
+def starting_points() -> dict[str, Recipe]:
+    """What is trained for its weights, on sources of its own, and is no row of a table."""
+    return _named(drawn_pretraining)
 
 
 def _named(*rows: Recipe) -> dict[str, Recipe]:

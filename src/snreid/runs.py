@@ -272,6 +272,7 @@ def _start_record(
             "images": len(training.split),
             "persons": training.identities,
             "sources": list(training.names),
+            "remarks": list(training.remarks),
             "fingerprint": training.fingerprint,
             "parameters": sum(p.numel() for p in model.parameters()),
             "processes": group.world,

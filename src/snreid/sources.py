@@ -43,6 +43,8 @@ class TrainingSet:
     """(N,) 0-based source."""
     names: tuple[str, ...]
     """Names of the sources."""
+    remarks: tuple[str, ...] = ()
+    """What their readers noticed, each sentence once."""
 
     @property
     def identities(self) -> int:
@@ -70,7 +72,9 @@ class TrainingSet:
             )
         _, persons = np.unique(self.persons[keep], return_inverse=True)
         split = Split(tuple(self.split.samples[i] for i in keep))
-        return TrainingSet(split, persons.astype(np.int64), self.domains[keep], self.sources[keep], self.names)
+        return TrainingSet(
+            split, persons.astype(np.int64), self.domains[keep], self.sources[keep], self.names, self.remarks
+        )
 
 
 def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
@@ -110,6 +114,7 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
         _number(domain_keys),
         np.array([k[0] for k in person_keys], dtype=np.int64),
         names,
+        tuple(dict.fromkeys(remark for source in sources for remark in source.remarks)),
     )
 
 

@@ -239,12 +239,19 @@ def report(result: StudyResult, *, examples: Sequence[str] = (), commands: Seque
         runs=tuple(_record(name, runs, commands) for name, runs in result.runs.items()),
         notes=(
             *study.notes,
-            *(remark for d in result.data for remark in d.remarks),
+            *_remarks(result),
             *adapted_notes([run for runs in result.runs.values() for run in runs]),
             *missing,
         ),
         made=f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}",
     )
+
+
+def _remarks(result: StudyResult) -> tuple[str, ...]:
+    """What the readers of sources and targets noticed, each sentence once."""
+    trained = (run.record["training"].get("remarks", ()) for runs in result.runs.values() for run in runs)
+    found = (*(remark for one in trained for remark in one), *(r for data in result.data for r in data.remarks))
+    return tuple(dict.fromkeys(found))
 
 
 def _examples(result: StudyResult, target: str) -> list[RankExample]:

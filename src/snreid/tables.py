@@ -2,7 +2,8 @@
 
 A published number stands here only where it was seen in a named source; a cell nobody could confirm stays empty (its row and column are
 there all the same). Sources: SNR = tables 1 and 2 of arXiv 2005.11037 as later papers quote them, RN = the ReNorm paper, OU = the
-OpenUnReID leaderboard, LB = a public leaderboard. A new row is one ``Row`` here; a new table one function and its line in ``tables``.
+OpenUnReID leaderboard, LB = a public leaderboard, TLL = the benchmark pages of the Transfer-Learning-Library.
+A new row is one ``Row`` here; a new table one function and its line in ``tables``.
 """
 
 from collections.abc import Callable, Mapping
@@ -249,8 +250,18 @@ def other_methods() -> Table:
         *map(_recipe, recipes.other_methods()),
         SNR,
     )
+    published = {
+        ("baseline", *_M_TO_D): Published(25.6, None, "TLL"),
+        ("baseline", *_D_TO_M): Published(29.6, None, "TLL"),
+        ("baseline-ibn", *_M_TO_D): Published(31.5, None, "TLL"),
+        ("baseline-ibn", *_D_TO_M): Published(33.3, None, "TLL"),
+        ("mixstyle", *_M_TO_D): Published(27.2, None, "TLL"),
+        ("mixstyle", *_D_TO_M): Published(31.6, None, "TLL"),
+        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+    }
     title = "Other methods on the same trunk"
-    return Table(name="methods", title=title, rows=rows, settings=_settings())
+    return Table(name="methods", title=title, rows=rows, settings=_settings(), published=published)
 
 
 def _adapted(start: Row, method: str, label: str) -> Row:

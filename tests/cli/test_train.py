@@ -133,3 +133,14 @@ def test_what_readers_notice_is_said_once_while_training_and_scoring(
     here = ["--workers", "0", "--device", "cpu", "--root", str(tmp_path)]
     assert evaluate([str(tmp_path / "run"), "-t", "dukemtmc:withdrawn_ok=true", *here]) == 0
     assert capsys.readouterr().err.count("DukeMTMC-reID is withdrawn") == 1
+
+
+def test_a_run_is_the_start_of_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["drawn-pretraining", "-s", SOURCE, *FLAGS]) == 0
+    run = open_run(Path("runs/drawn-pretraining-noon-0"))
+    words = ["--model.backbone.weights", "runs/drawn-pretraining-noon-0", "--optimizer.lr", "1e-30"]
+    assert main(["snr", "-s", SOURCE, *FLAGS, *words]) == 0
+    given, made = (load_model(folder / "model.safetensors").tensors for folder in (run.folder, Path("runs/snr-noon-0")))
+    kernels = [name for name, tensor in given.items() if name.startswith("backbone.") and tensor.ndim == 4]
+    assert kernels and all(torch.allclose(made[name], given[name], atol=1e-6) for name in kernels)

@@ -61,7 +61,7 @@ def _recipe_first(words: Sequence[str]) -> list[str]:
     """The words with the recipe in front, where tyro can tell it from the values of flags that it does not know yet."""
     from snreid import recipes
 
-    known = recipes.all_recipes()
+    known = {**recipes.all_recipes(), **recipes.starting_points()}
     ordered = names_first(words, lambda word: word in known or word.endswith(".json"), 1)
     if (not ordered or ordered[0].startswith("-")) and not {"-h", "--help"} & set(ordered):
         raise misplaced("train", words, ("snr",), "the recipe or FILE.json")
@@ -95,7 +95,7 @@ def _start(request: Request) -> "Experiment":
             )
         experiment = Experiment.from_json(stored.get("experiment", stored) if isinstance(stored, dict) else stored)
     else:
-        known = recipes.all_recipes()
+        known = {**recipes.all_recipes(), **recipes.starting_points()}
         if request.recipe not in known:
             raise ExperimentError(
                 f"A recipe is one of {', '.join(known)}", came=repr(request.recipe), repair="see snreid recipes"
@@ -140,8 +140,10 @@ def _train(request: Request, experiment: "Experiment") -> int:
     from snreid.runs import train
     from snreid.study import score_run
 
-    names = "+".join(source.name for source in experiment.sources)
-    out = request.machine.out or Path("runs") / f"{experiment.recipe}-{names}-{experiment.seed}"
+    # What brings its own sources is named by itself: seven domains make no name.
+    names = [source.name for source in experiment.sources] if request.source or request.recipe.endswith(".json") else []
+    called = "-".join(part for part in (experiment.recipe, "+".join(names), str(experiment.seed)) if part)
+    out = request.machine.out or Path("runs") / called
     own = machine(request.machine, out)
     targets = [dataset_named(name, own.root) for name in request.target]
     with session(request.machine) as opened:

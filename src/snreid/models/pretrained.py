@@ -86,10 +86,13 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None) -> Path:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of a weight file, on the CPU. Wrappers (``state_dict``, ``model``, ``module.``) are taken off.
+    """Names and tensors of a weight file, or of the run in a folder, on the CPU. Wrappers (``state_dict``, ``model``, ``module.``) are
+    taken off.
 
     Raises ``CheckpointError`` when the file is missing, damaged, or holds anything but tensors and plain values.
     """
+    if path.is_dir():
+        path = path / "model.safetensors"
     if not path.is_file():
         raise CheckpointError("A weight file must exist", came=f"no file {path}", repair=_EXPLICIT)
     try:
