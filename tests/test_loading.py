@@ -1,20 +1,25 @@
 """Pixels of a split: the same from memory, from disk and from worker processes; bad images are all listed."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
+from snreid import pixel_files
 from snreid.errors import DataError
 from snreid.images import BadImage, FileImage, read_image, resize
 from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad, look_at
+from snreid.pixel_files import PixelFolder
 from snreid.records import ReIDData, Sample, Split
-from tiny import drawn, picture_files
+from tiny import console, drawn, machine, picture_files
 
 HEIGHT, WIDTH = 24, 12
 BATCHES = [np.array([3, 0, 3]), np.array([6]), np.array([5, 4])]
@@ -40,6 +45,7 @@ def test_batches_are_the_files_whatever_holds_and_reads_them(tmp_path: Path, mem
     for batch, pixels in zip(batches, store.batches(batches), strict=True):
         assert pixels.dtype == torch.uint8
         assert torch.equal(pixels, one_by_one(paths, batch))
+        assert pixels.is_shared() is (memory_gb == 0 and workers > 0), "what workers decoded went through a pipe"
 
 
 @pytest.mark.parametrize("memory_gb", [4.0, 0.0])
@@ -126,6 +132,116 @@ def test_a_cache_decodes_a_split_once_for_each_size(tmp_path: Path) -> None:
     again = cache.open(split_of(paths), HEIGHT, WIDTH)
     assert again is opened and len(again.bad) == 1
     assert len(cache.open(split_of(paths), HEIGHT, 16).bad) == 4
+
+
+class Kept:
+    """A folder of decoded pixels, what it said, and stores of files that use it."""
+
+    def __init__(self, place: Path) -> None:
+        self.said: list[str] = []
+        self.folder = PixelFolder(place, self.said.append)
+
+    def store(self, paths: list[Path], memory_gb: float) -> PixelStore:
+        return PixelStore(split_of(paths), HEIGHT, WIDTH, memory_gb=memory_gb, folder=self.folder)
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_what_a_folder_keeps_is_not_decoded_again(
+    tmp_path: Path, memory_gb: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, kept = picture_files(tmp_path / "images", 70), Kept(tmp_path / "cache")
+    whole, told = one_by_one(paths, np.arange(70)), list[tuple[int, int]]()
+    with monkeypatch.context() as patched:
+        patched.setattr("snreid.pixel_files._MOST", 32)  # several files
+        patched.setattr("snreid.pixel_files._LEAST", 8)
+        first = kept.store(paths, memory_gb)
+        assert first.open(lambda done, count: told.append((done, count))) == () and told[-1] == (70, 70)
+        assert len(list(tmp_path.glob("cache/24x12/*.safetensors"))) >= 3
+        assert len(kept.said) == 1 and "70 images are kept" in kept.said[0]
+        patched.setattr(FileImage, "read", lambda _: pytest.fail("decoded again"))
+        second = kept.store(paths, memory_gb)
+        assert second.open(lambda done, count: told.append((done, count))) == () and told[-1] == (70, 70)
+        part = second.only(np.array([69, 3, 40]))
+        for store, expected in ((first, whole), (second, whole), (part, whole[[69, 3, 40]])):
+            everything = np.random.default_rng(0).permutation(len(expected))
+            batches = np.array_split(everything, 3)
+            for batch, pixels in zip(batches, store.batches(batches), strict=True):
+                assert torch.equal(pixels, expected[batch])
+        assert len(kept.said) == 1
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_a_damaged_file_of_pixels_is_said_and_made_anew(tmp_path: Path, memory_gb: float) -> None:
+    paths, kept = picture_files(tmp_path / "images", 7), Kept(tmp_path / "cache")
+    kept.store(paths, memory_gb).open()
+    (file,) = tmp_path.glob("cache/24x12/*.safetensors")
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    store = kept.store(paths, memory_gb)
+    assert store.open() == () and "is damaged" in kept.said[1]
+    assert torch.equal(next(store.batches([np.arange(7)])), one_by_one(paths, np.arange(7)))
+    assert kept.store(paths, memory_gb).open() == () and len(kept.said) == 3, "the file is still damaged"
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_a_folder_knows_its_bad_images_until_they_can_be_read(tmp_path: Path, memory_gb: float) -> None:
+    paths, kept = picture_files(tmp_path / "images", 7, damaged=(1,)), Kept(tmp_path / "cache")
+    bad = kept.store(paths, memory_gb).open()
+    store = kept.store(paths, memory_gb)
+    assert store.open() == bad and [one.name for one in bad] == [str(paths[1])]
+    good = store.only(store.good)
+    assert torch.equal(next(good.batches([np.arange(6)])), one_by_one([*paths[:1], *paths[2:]], np.arange(6)))
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_an_image_that_may_be_read_at_last_is_no_longer_bad(
+    tmp_path: Path, memory_gb: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, kept = picture_files(tmp_path / "images", 3), Kept(tmp_path / "cache")
+    read = FileImage.read
+
+    def refusing(image: FileImage) -> np.ndarray:
+        if image.path == str(paths[1]):
+            raise DataError("rule", came=f"{image.path}: cannot be read (permission denied)")
+        return read(image)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileImage, "read", refusing)
+        assert [one.name for one in kept.store(paths, memory_gb).open()] == [str(paths[1])]
+    store = kept.store(paths, memory_gb)
+    assert store.open() == () and torch.equal(next(store.batches([np.arange(3)])), one_by_one(paths, np.arange(3)))
+
+
+@pytest.mark.parametrize("memory_gb", [4.0, 0.0])
+def test_a_full_disk_ends_the_keeping_and_nothing_else(
+    tmp_path: Path, memory_gb: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snreid.pixel_files._MOST", 8)
+    paths, kept, room = picture_files(tmp_path / "images", 30), Kept(tmp_path / "cache"), [1]
+    packed = pixel_files._packed
+
+    def filling(*given: Any) -> bytes:
+        """One file finds room."""
+        if not room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        room.pop()
+        return packed(*given)
+
+    monkeypatch.setattr("snreid.pixel_files._packed", filling)
+    store = kept.store(paths, memory_gb)
+    assert store.open() == () and len(kept.said) == 1 and "No space left" in kept.said[0]
+    assert len(list(tmp_path.glob("cache/24x12/*"))) == 1
+    assert torch.equal(next(store.batches([np.arange(30)])), one_by_one(paths, np.arange(30)))
+
+
+def test_a_machine_says_what_its_folder_says_once(tmp_path: Path) -> None:
+    said, paths = console(), picture_files(tmp_path / "images", 4)
+    (tmp_path / "cache").write_bytes(b"")  # a file where the folder should be
+    pixels = PixelCache.of(machine(tmp_path, cache=tmp_path / "cache", memory_gb=1.0), said)
+    for number in (2, 4):
+        assert pixels.open(split_of(paths[:number]), HEIGHT, WIDTH).bad == ()
+    assert said.file.getvalue().count("can no longer be kept") == 1  # type: ignore[attr-defined]
+    assert PixelCache.of(machine(tmp_path), said).folder is None
 
 
 def target_of(name: str, paths: list[Path]) -> ReIDData:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from snreid import provenance as module
-from snreid.provenance import git_state, provenance
+from snreid.provenance import git_state, program, provenance
 
 
 def test_it_is_json_and_names_what_decides_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +49,16 @@ def test_outside_a_checkout_there_is_none(tmp_path: Path, monkeypatch: pytest.Mo
     assert git_state(tmp_path) is None
     monkeypatch.setenv("PATH", "")
     assert git_state(tmp_path) is None
+
+
+def test_a_program_is_its_source(tmp_path: Path) -> None:
+    package, other = tmp_path / "__init__.py", tmp_path / "other.py"
+    hashes = []
+    for text in ("a = 1", "a = 2"):
+        package.write_text("")
+        other.write_text(text)
+        program.cache_clear()
+        hashes += [program(str(package)), program(str(other))]
+        assert hashes[-1] == program(str(other))
+    program.cache_clear()
+    assert len(set(hashes)) == 4

@@ -89,6 +89,19 @@ def test_all_of_it_together_is_moving_then_colouring() -> None:
         np.testing.assert_allclose(result, coloured(moved(image, draw, how), draw, how), atol=5e-5)
 
 
+@pytest.mark.parametrize("enlarge", [1.0, 1.125, 2.0])
+def test_a_cpu_goes_row_by_row_to_what_a_gpu_samples(enlarge: float) -> None:
+    how = Augmentation(enlarge=enlarge)
+    images, draws = some(24, 48, 32), how.draws(3, 1, 4, 24)
+    sampled = how._jitter(how.move(images.float() / 255, draws), draws)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        given = images.contiguous(memory_format=layout)
+        made = how(given, draws)
+        torch.testing.assert_close(made, sampled, atol=5e-5, rtol=0)
+        assert made.is_contiguous(memory_format=torch.channels_last) and torch.equal(given, images)
+        assert torch.equal(how(given, draws), made)
+
+
 def test_nothing_asked_changes_nothing() -> None:
     images = some(3, 24, 12)
     torch.testing.assert_close(STILL(images, torch.rand(3, 6)), images.float() / 255, atol=5e-6, rtol=0)
@@ -125,6 +138,16 @@ def test_normalization_by_hand(as_bytes: bool) -> None:
     for channel, (mean, std) in enumerate(zip(form.mean, form.std, strict=True)):
         expected = (images[:, channel].double() / 255 - mean) / std
         torch.testing.assert_close(made[:, channel].double(), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_normalization_is_the_same_to_the_bit_in_both_memory_layouts(as_bytes: bool) -> None:
+    form = InputFormat(height=16, width=24)
+    images = some(7, 16, 24) if as_bytes else torch.rand(7, 3, 16, 24)
+    before = images.clone()
+    made = form.normalize(images.contiguous(memory_format=torch.channels_last))
+    assert torch.equal(made, form.normalize(images)) and torch.equal(images, before)
+    assert made.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("size", [{"height": 15}, {"width": 4096}, {"std": (0.0, 1.0, 1.0)}])

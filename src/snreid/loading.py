@@ -1,26 +1,23 @@
 """Pixels of a split, at the size the network sees, as uint8 batches.
 
-Small sets are decoded once into memory by worker processes; larger ones are decoded by loader workers as they are needed. A bad image
-never raises inside a worker: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
+Small sets are decoded once, by worker processes, and stay in memory. Larger ones are decoded by workers as they are needed, or, where the
+user names a folder for decoded pixels, once for all epochs and starts, and mapped from there. All three give the same pixels.
 """
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from snreid.decoding import BLOCK, Block, decoded
 from snreid.errors import DataError
-from snreid.images import BadImage, read_bad_list, resize, write_bad_list
+from snreid.images import BadImage, read_bad_list, write_bad_list
+from snreid.machine import Machine
+from snreid.pixel_files import Piece, PixelFile, PixelFolder
 from snreid.progress import counting
 from snreid.records import ReIDData, Sample, Split
 from snreid.transforms import StoredImages
@@ -34,60 +31,84 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """One image after decoding and resizing."""
+class _Rows:
+    """Decoded images one after the other, in one or several arrays: in memory, or mapped from files."""
 
-    pixels: Tensor
-    """(3, H, W) uint8; zeros when bad."""
-    index: int
-    reason: str
-    """Why it could not be read; empty when it could."""
+    parts: tuple[NDArray[np.uint8], ...]
+    """Each (n, H, W, 3)."""
+    starts: NDArray[np.int64]
+    """Number of each part's first image."""
 
-
-class _Decoder(Dataset[Decoded]):
-    """Decodes and resizes sample ``index``; picklable, so it works with spawned workers."""
-
-    def __init__(self, samples: tuple[Sample, ...], height: int, width: int) -> None:
-        self.samples, self.height, self.width = samples, height, width
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> Decoded:
-        try:
-            pixels = resize(self.samples[index].image.read(), self.height, self.width)
-        except DataError as error:
-            reason = (error.came or str(error)).removeprefix(f"{self.samples[index].image.name}: ")
-            return Decoded(torch.zeros(3, self.height, self.width, dtype=torch.uint8), index, reason)
-        return Decoded(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), index, "")
+    def take(self, rows: NDArray[np.int64]) -> StoredImages:
+        """Copies of the images of these numbers: (B, 3, H, W) uint8, in channels-last."""
+        pixels = torch.empty(len(rows), *self.parts[0].shape[1:], dtype=torch.uint8)
+        array, which = pixels.numpy(), np.searchsorted(self.starts, rows, side="right") - 1
+        for place, (part, row) in enumerate(zip(which.tolist(), (rows - self.starts[which]).tolist(), strict=True)):
+            array[place] = self.parts[part][row]
+        return pixels.permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    pixels: StoredImages
-    indices: list[int]
-    reasons: list[str]
+class _Collected:
+    """The images of a split while they come in: copied into one array, or, of a larger set, where they are mapped."""
 
+    def __init__(self, shape: tuple[int, int, int, int], *, copy: bool, progress: Progress | None) -> None:
+        self._count, self._progress, self._done = shape[0], progress, 0
+        self.memory = np.empty(shape, np.uint8) if copy else None
+        self._mapped: dict[int, NDArray[np.uint8]] = {}
+        self.bad: dict[int, str] = {}
 
-def _collate(parts: list[Decoded]) -> _Block:
-    return _Block(torch.stack([p.pixels for p in parts]), [p.index for p in parts], [p.reason for p in parts])
+    def add(self, places: range, pixels: NDArray[np.uint8] | None, reasons: Sequence[str]) -> None:
+        """The images at ``places`` are known; ``pixels``: None where they are kept nowhere."""
+        if pixels is not None and self.memory is not None:
+            self.memory[places.start : places.stop] = pixels
+        elif pixels is not None:
+            self._mapped[places.start] = pixels
+        self.bad |= {place: reason for place, reason in zip(places, reasons, strict=True) if reason}
+        self._done += len(places)
+        if self._progress is not None:
+            self._progress(self._done, self._count)
+
+    def rows(self) -> _Rows | None:
+        """All of them; None where some are kept nowhere."""
+        if self.memory is not None:
+            return _Rows((self.memory,), np.zeros(1, np.int64))
+        starts = sorted(self._mapped)
+        if not starts or sum(map(len, self._mapped.values())) < self._count:
+            return None
+        return _Rows(tuple(self._mapped[start] for start in starts), np.array(starts))
 
 
 class PixelStore:
     """The images of one split. ``open`` decodes or checks them all; ``batches`` gives them by index."""
 
-    def __init__(self, split: Split, height: int, width: int, *, workers: int = 0, memory_gb: float = 4.0) -> None:
-        """``height``, ``width`` in pixels; ``workers`` processes decode; sets of up to ``memory_gb`` GB stay decoded in memory."""
-        self.split, self.height, self.width, self.workers = split, height, width, workers
+    def __init__(
+        self,
+        split: Split,
+        height: int,
+        width: int,
+        *,
+        workers: int = 0,
+        memory_gb: float = 4.0,
+        folder: PixelFolder | None = None,
+    ) -> None:
+        """``height``, ``width`` in pixels; ``workers`` processes decode; sets of up to ``memory_gb`` GB stay decoded in memory. With a
+        ``folder`` nothing is decoded that it holds, and larger sets are mapped from it instead of being decoded in each epoch."""
+        self.split, self.height, self.width, self.workers, self.folder = split, height, width, workers, folder
         self.cached = len(split) * 3 * height * width <= memory_gb * 1e9
-        self._pixels: StoredImages | None = None
+        self._opened = False
+        self._pixels: _Rows | None = None  # None: decoded whenever they are asked for
         self._rows = np.arange(len(split))  # where in _pixels each sample is: parts of a store share its pixels
         self._bad: dict[int, BadImage] = {}
 
     def open(self, progress: Progress | None = None) -> tuple[BadImage, ...]:
-        """Reads every image once and returns those that cannot be read. A second call reads nothing and returns them again."""
-        if self._pixels is None:
-            self._pixels = self._read(progress)
+        """Looks at every image once and returns those that cannot be read. A second call looks at nothing and returns them again."""
+        if not self._opened:
+            self._opened = True
+            shape = (len(self.split), self.height, self.width, 3)
+            found = _Collected(shape, copy=self.cached, progress=progress)
+            self._read(found)
+            self._pixels = found.rows()
+            self._bad = {place: self._refused(place, found.bad[place]) for place in sorted(found.bad)}
         return tuple(self._bad.values())
 
     @property
@@ -95,60 +116,91 @@ class PixelStore:
         """Positions of the images that ``open`` could read, ascending; of all of them before it."""
         return np.array([i for i in range(len(self.split)) if i not in self._bad], dtype=np.int64)
 
-    def _read(self, progress: Progress | None) -> StoredImages:
-        pixels = torch.empty(len(self.split) if self.cached else 0, 3, self.height, self.width, dtype=torch.uint8)
-        blocks = [list(range(i, min(i + 64, len(self.split)))) for i in range(0, len(self.split), 64)]
-        for done, block in enumerate(self._blocks(blocks), start=1):
-            if self.cached:
-                pixels[torch.tensor(block.indices)] = block.pixels
-            self._bad |= self._refused(block)
-            if progress is not None:
-                progress(min(done * 64, len(self.split)), len(self.split))
-        return pixels
+    def _read(self, found: _Collected) -> None:
+        images = [sample.image for sample in self.split.samples]
+        folder = self.folder
+        pieces = folder.pieces(images, self.height, self.width) if folder is not None else None
+        if folder is None or pieces is None:
+            blocks = [range(i, min(i + BLOCK, len(images))) for i in range(0, len(images), BLOCK)]
+            for places, block in zip(blocks, self._decoded(blocks), strict=True):
+                found.add(places, block.pixels.numpy() if self.cached else None, block.reasons)
+            return
+        missing = []
+        for piece, kept in zip(pieces, folder.read(pieces, threads=self.workers), strict=True):
+            if kept is None or self._mended(piece, kept):
+                missing.append(piece)
+            else:
+                found.add(piece.places, kept.pixels, kept.reasons)
+        self._fill(folder, missing, found)
+
+    def _mended(self, piece: Piece, kept: PixelFile) -> bool:
+        """Whether an image that was bad can be read now, though its file is the old one: somebody gave the right to."""
+        bad = [piece.places[place] for place, reason in enumerate(kept.reasons) if reason]
+        return bool(bad) and not all(next(self._decoded([bad])).reasons)
+
+    def _fill(self, folder: PixelFolder, missing: Sequence[Piece], found: _Collected) -> None:
+        """Decodes what the folder lacks and keeps it there, for as long as that can be written."""
+        blocks = [piece.places[i : i + BLOCK] for piece in missing for i in range(0, len(piece.places), BLOCK)]
+        decoded, writing = self._decoded(blocks), True
+        for piece in missing:
+            pixels, reasons = np.empty(piece.shape, np.uint8), list[str]()
+            while len(reasons) < len(pixels):
+                block = next(decoded)
+                pixels[len(reasons) : len(reasons) + len(block.reasons)] = block.pixels.numpy()
+                reasons += block.reasons
+            writing = writing and folder.write(piece, pixels, reasons)
+            found.add(piece.places, self._lasting(folder, piece, pixels, written=writing), reasons)
+        if missing and writing:
+            count = sum(len(piece.places) for piece in missing)
+            size = count * 3 * self.height * self.width / 1e6
+            folder.say(f"Decoded pixels of {count:,} images are kept in {folder.folder} ({size:,.0f} MB)")
+
+    def _lasting(
+        self, folder: PixelFolder, piece: Piece, pixels: NDArray[np.uint8], *, written: bool
+    ) -> NDArray[np.uint8] | None:
+        """Where the pixels of a piece stay: in memory, or mapped from its file, or nowhere."""
+        if self.cached:
+            return pixels
+        mapped = next(folder.read([piece])) if written else None
+        return None if mapped is None else mapped.pixels
 
     def only(self, indices: NDArray[np.int64]) -> "PixelStore":
         """The store of the samples at ``indices``. What is decoded is shared, never copied: it may be most of the memory."""
         if np.array_equal(indices, np.arange(len(self.split))):
             return self
-        part = PixelStore(
-            Split(tuple(self.split.samples[i] for i in indices)), self.height, self.width, workers=self.workers
-        )
+        samples = tuple(self.split.samples[i] for i in indices)
+        part = PixelStore(Split(samples), self.height, self.width, workers=self.workers, folder=self.folder)
         part.cached = self.cached
-        if self._pixels is not None:
-            part._pixels, part._rows = self._pixels, self._rows[indices]
+        if self._opened:
+            part._opened, part._pixels, part._rows = True, self._pixels, self._rows[indices]
             part._bad = {new: self._bad[old] for new, old in enumerate(indices.tolist()) if old in self._bad}
         return part
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
-        """uint8 images (B, 3, H, W) of each index batch, in order. Raises ``DataError`` when an image has gone bad since ``open``."""
-        if self.cached and self._pixels is not None:
+        """uint8 images (B, 3, H, W) of each index batch, in order, in channels-last. Raises ``DataError`` when an image has gone bad
+        since ``open`` and was not decoded then."""
+        if self._pixels is not None:
             for batch in batches:
-                yield self._pixels[torch.from_numpy(self._rows[batch])]
+                yield self._pixels.take(self._rows[batch])
             return
-        for block in self._blocks([[int(i) for i in batch] for batch in batches]):
-            for bad in self._refused(block).values():
-                raise DataError(
-                    "Every image of the set must stay readable while it is used",
-                    came=f"{bad.name}: {bad.reason}",
-                    repair="restore the file and resume",
-                )
-            yield block.pixels
+        for batch, block in zip(batches, self._decoded(batches), strict=True):
+            for place, reason in zip(batch.tolist(), block.reasons, strict=True):
+                if reason:
+                    bad = self._refused(place, reason)
+                    raise DataError(
+                        "Every image of the set must stay readable while it is used",
+                        came=f"{bad.name}: {bad.reason}",
+                        repair="restore the file and resume",
+                    )
+            yield block.pixels.permute(0, 3, 1, 2)
 
-    def _refused(self, block: _Block) -> dict[int, BadImage]:
-        pairs = zip(block.indices, block.reasons, strict=True)
-        return {i: BadImage(self.split.samples[i].image.name, reason) for i, reason in pairs if reason}
+    def _refused(self, place: int, reason: str) -> BadImage:
+        return BadImage(self.split.samples[place].image.name, reason)
 
-    def _blocks(self, batches: list[list[int]]) -> Iterator[_Block]:
-        decoder = _Decoder(self.split.samples, self.height, self.width)
-        loader: DataLoader[Any] = DataLoader(
-            decoder,
-            batch_sampler=batches,
-            num_workers=self.workers,
-            collate_fn=_collate,
-            worker_init_fn=_settle,
-            multiprocessing_context=_processes() if self.workers else None,
-        )
-        yield from loader
+    def _decoded(self, blocks: Sequence[Sequence[int] | NDArray[np.int64]]) -> Iterator[Block]:
+        samples = self.split.samples
+        images = [[samples[place].image for place in block] for block in blocks]
+        return decoded(images, self.height, self.width, workers=self.workers)
 
 
 def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
@@ -203,24 +255,6 @@ def look_at(
         list_bad(tuple(bad.values()), len(every), folder, skip=False, write=write)
 
 
-def _processes() -> BaseContext:
-    """How workers are started: never forked from this process. It has threads (TensorBoard, gloo, OpenMP), and a child forked while one of
-    them holds a lock waits for that lock for ever. A server that has none forks them instead; it imports torch once.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["snreid.loader_server", __name__])
-    return context
-
-
-def _settle(_: int) -> None:
-    torch.set_num_threads(1)
-    # SLURM signals every process of a job, workers too; a worker that dies of it would take the step down that the
-    # main process wants to finish and save. Without their parent they end by themselves.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A store whose images have all been looked at, and those that cannot be read."""
@@ -232,23 +266,35 @@ class Opened:
 class PixelCache:
     """What several runs in one process share: opened stores, so that a split is decoded once, and what a user was told already."""
 
-    def __init__(self, *, workers: int = 0, memory_gb: float = 4.0) -> None:
-        """``workers`` processes decode; sets of up to ``memory_gb`` GB stay decoded in memory."""
-        self.workers, self.memory_gb = workers, memory_gb
+    def __init__(self, *, workers: int = 0, memory_gb: float = 4.0, folder: PixelFolder | None = None) -> None:
+        """As for ``PixelStore``."""
+        self.workers, self.memory_gb, self.folder = workers, memory_gb, folder
         self._opened: dict[tuple[tuple[Sample, ...], int, int], Opened] = {}
         self._told: set[str] = set()
+
+    @classmethod
+    def of(cls, machine: Machine, console: Console) -> "PixelCache":
+        """The one of a machine's settings; what happens in its folder of decoded pixels is said on the console, each sentence once."""
+        made = cls(workers=machine.workers, memory_gb=machine.memory_gb)
+        if machine.cache is not None:
+            made.folder = PixelFolder(machine.cache, lambda sentence: made._say(sentence, console))
+            made.folder.sweep()
+        return made
 
     def open(self, split: Split, height: int, width: int, progress: Progress | None = None) -> Opened:
         """The opened store of a split at a size in pixels."""
         key = (split.samples, height, width)
         if key not in self._opened:
-            store = PixelStore(split, height, width, workers=self.workers, memory_gb=self.memory_gb)
+            store = PixelStore(split, height, width, workers=self.workers, memory_gb=self.memory_gb, folder=self.folder)
             self._opened[key] = Opened(store, store.open(progress))
         return self._opened[key]
 
     def tell(self, data: ReIDData, console: Console) -> None:
         """Says what the reader of a data set noticed (``ReIDData.remarks``), each sentence once however many runs use the data."""
         for remark in data.remarks:
-            if remark not in self._told:
-                self._told.add(remark)
-                console.out(remark, highlight=False)
+            self._say(remark, console)
+
+    def _say(self, sentence: str, console: Console) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            console.out(sentence, highlight=False)

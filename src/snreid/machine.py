@@ -25,6 +25,8 @@ class Machine:
     """Go on without images that cannot be read."""
     memory_gb: float = 4.0
     """Sets of up to this size stay decoded in memory."""
+    cache: Path | None = None
+    """Folder that keeps decoded pixels for the next start; none where there is none."""
     save_seconds: float = 60.0
     """Least time between two checkpoints."""
 

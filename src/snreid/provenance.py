@@ -1,5 +1,6 @@
 """Where a result comes from: versions, machine, git state, command line."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -7,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,17 @@ def provenance() -> dict[str, Any]:
         "git": git_state(Path.cwd()),
         "command": shlex.join(["snreid", *sys.argv[1:]]),
     }
+
+
+@lru_cache(maxsize=64)
+def program(file: str) -> str:
+    """A hash of the source of a module (``module.__file__``), or of all modules of a package's folder (that of its ``__init__.py``)."""
+    path = Path(file)
+    parts = sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.name.encode() + b"\0" + part.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

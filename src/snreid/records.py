@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,20 @@ class ImageSource(Protocol):
     def read(self) -> NDArray[np.uint8]:
         """Pixels, (H, W, 3), RGB, uint8. Raises ``DataError`` naming the image and the reason."""
         ...
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """An image source whose pixels can be kept, because it can tell whether they are still the same."""
+
+    def stamp(self) -> str | None:
+        """All that decides the pixels, without reading them: equal stamps, equal pixels. None: that cannot be told."""
+        ...
+
+
+def stamp_of(image: ImageSource) -> str | None:
+    """The stamp of an image source, None where it has none."""
+    return image.stamp() if isinstance(image, Stamped) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def fill(
     """
     shard = shard or Shard()
     looked = look_all(plans, machine.root)
-    pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    pixels = PixelCache.of(machine, console)
     todo = wanted(plans, looked, machine.out)
     for position, one in enumerate(todo):
         if not shard.has(position):

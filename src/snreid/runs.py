@@ -124,7 +124,7 @@ def train(
     if former is not None and former.finished:
         console.out(f"{machine.out} is finished, nothing is trained; another --out folder starts anew", highlight=False)
         return former
-    pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    pixels = pixels or PixelCache.of(machine, console)
     training, store, held = training_set(experiment, machine, pixels, group, console)
     size = experiment.input.height, experiment.input.width
     look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)

@@ -107,7 +107,7 @@ class StudyResult:
 
 def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: Console) -> StudyResult:
     """Trains and scores what is missing below ``machine.out`` (``RECIPE-SEED`` folders) and returns everything."""
-    pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    pixels = PixelCache.of(machine, console)
     data = read_targets(study.targets, machine.root, trained_on=study.experiments[0].sources)
     collected = _Collected(study, data)
     for seed in study.seeds:
@@ -129,7 +129,7 @@ def score_runs(
     Raises ``ExperimentError`` when runs of one row differ in more than their seed, or rows in their sources.
     """
     check_rows(runs)
-    pixels = PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    pixels = PixelCache.of(machine, console)
     data = read_targets(study.targets, machine.root, trained_on=runs[0].experiment.sources if runs else ())
     collected = _Collected(study, data)
     for run in runs:

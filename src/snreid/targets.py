@@ -38,7 +38,7 @@ def embed_target(
 
     Bad images stop it with a ``DataError``, or are left out with ``machine.skip_bad``.
     """
-    pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    pixels = pixels or PixelCache.of(machine, console)
     pixels.tell(data, console)
     left_out: dict[str, None] = {}
 

@@ -11,7 +11,7 @@ import pytest
 from snreid.cli.machine import MachineFlags
 from snreid.machine import Machine
 
-FLAGS = ["root", "out", "device", "workers", "precision", "skip_bad", "memory_gb", "save_seconds"]
+FLAGS = ["root", "out", "device", "workers", "precision", "skip_bad", "memory_gb", "cache", "save_seconds"]
 
 
 def test_the_list_is_frozen() -> None:
@@ -21,7 +21,7 @@ def test_the_list_is_frozen() -> None:
 def test_flags_and_settings_have_the_same_names_and_defaults() -> None:
     flags, settings = MachineFlags(), Machine()
     assert {f.name for f in fields(Machine)} == set(FLAGS)
-    assert all(getattr(flags, name) == getattr(settings, name) for name in FLAGS if name not in ("root", "out"))
+    assert all(getattr(flags, name) == getattr(settings, name) for name in FLAGS if name not in ("root", "out", "cache"))
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare", "study", "report", "demo"])
@@ -31,10 +31,11 @@ def test_every_command_that_computes_takes_them(command: str) -> None:
     assert isinstance(machine.default, MachineFlags)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, "data"), ("/some/where", "/some/where")])
-def test_the_data_folder_may_come_from_a_variable(value: str | None, expected: str) -> None:
-    environment = {name: text for name, text in os.environ.items() if name != "SNREID_DATA"}
-    environment |= {"SNREID_DATA": value} if value else {}
-    code = "from snreid.cli.machine import MachineFlags; print(MachineFlags().root)"
+@pytest.mark.parametrize(("value", "expected"), [(None, "data None"), ("/some/where", "/some/where /some/where")])
+def test_the_folders_of_data_and_of_decoded_pixels_may_come_from_variables(value: str | None, expected: str) -> None:
+    variables = ("SNREID_DATA", "SNREID_CACHE")
+    environment = {name: text for name, text in os.environ.items() if name not in variables}
+    environment |= dict.fromkeys(variables, value) if value else {}
+    code = "from snreid.cli.machine import MachineFlags as M; print(M().root, M().cache)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == expected, done.stderr

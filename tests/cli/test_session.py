@@ -68,4 +68,7 @@ def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
     for out in (tmp_path / "taken", tmp_path / "taken" / "deep"):
         with pytest.raises(ExperimentError, match=rf"--out is a folder.*{tmp_path / 'taken'} is a file"):
             machine(MachineFlags(), out)
+    with pytest.raises(ExperimentError, match=rf"--cache is a folder.*{tmp_path / 'taken'} is a file"):
+        machine(MachineFlags(cache=tmp_path / "taken"), tmp_path)
+    assert machine(MachineFlags(cache=tmp_path / "c"), tmp_path).cache == tmp_path / "c"
     assert machine(MachineFlags(), tmp_path / "new" / "deep").out == tmp_path / "new" / "deep"

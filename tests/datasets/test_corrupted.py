@@ -10,9 +10,10 @@ import pytest
 from snreid.datasets import Corrupted, CorruptedImage, corrupt
 from snreid.datasets.corrupted import Side
 from snreid.errors import DataError, ExperimentError
+from snreid.images import FileImage
 from snreid.records import ReIDData, Sample, Split, fingerprint
 from snreid.values import from_json, to_json
-from tiny import Files, drawn
+from tiny import Files, drawn, picture_files
 
 HERE = Path()
 
@@ -69,6 +70,25 @@ def test_a_corrupted_image_goes_to_another_process() -> None:
     image = Corrupted(of=drawn(), corruption="dark", severity=2).read(HERE).query.samples[0].image
     assert isinstance(image, CorruptedImage)
     assert np.array_equal(pickle.loads(pickle.dumps(image)).read(), image.read())
+
+
+def test_its_stamp_is_that_of_the_clean_image_and_the_corruption(tmp_path: Path) -> None:
+    path = picture_files(tmp_path, 1)[0]
+    clean = FileImage(str(path))
+    images = [CorruptedImage(clean, kind, level, key) for kind in ("dark", "noise") for level in (1, 2) for key in "ab"]
+    assert len({image.stamp() for image in images} | {clean.stamp()}) == 9
+    before = images[0].stamp()
+    assert before == CorruptedImage(clean, "dark", 1, "a").stamp()
+    path.write_bytes(b"another")
+    assert images[0].stamp() != before
+
+    class Bare:
+        name = "bare"
+
+        def read(self) -> np.ndarray:
+            raise AssertionError
+
+    assert CorruptedImage(Bare(), "dark", 1, "a").stamp() is None
 
 
 def test_it_is_a_value_and_stays_in_its_collection() -> None:

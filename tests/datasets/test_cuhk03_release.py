@@ -53,9 +53,12 @@ def release(tmp_path: Path, pictures: dict[Key, NDArray[np.uint8]]) -> Path:
 
 def test_every_image_comes_back_pixel_for_pixel(release: Path, pictures: dict[Key, NDArray[np.uint8]]) -> None:
     assert release_images(release, "detected") == set(pictures)
+    stamps: set[str] = set()
     for key, picture in pictures.items():
         assert np.array_equal(ReleaseImage(str(release), "detected", *key).read(), picture)
         assert np.array_equal(ReleaseImage(str(release), "labelled", *key).read(), picture + 1)
+        stamps |= {ReleaseImage(str(release), boxes, *key).stamp() for boxes in ("detected", "labelled")}
+    assert len(stamps) == 2 * len(pictures), "equal stamps, equal pixels"
 
 
 def test_the_data_set_is_read_from_it_without_writing_anything(

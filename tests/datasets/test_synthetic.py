@@ -9,7 +9,7 @@ import pytest
 from snreid.datasets.synthetic import DrawnImage, DrawnPedestrians
 from snreid.errors import DataError, ExperimentError
 from snreid.pedestrians import DOMAINS
-from snreid.records import ReIDData, Split
+from snreid.records import ReIDData, Split, stamp_of
 
 NOWHERE = Path("/does/not/exist")
 
@@ -105,6 +105,14 @@ def test_the_same_people_in_other_styles() -> None:
 def test_more_train_persons_leave_the_test_people_as_they_are() -> None:
     few, many = (_images(_read(train_persons=n).query) for n in (2, 9))
     assert [a.picture() for a in few] == [b.picture() for b in many]
+
+
+def test_a_stamp_is_the_name_and_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [sample.image for sample in DrawnPedestrians(train_persons=2, test_persons=0).read(Path()).train.samples]
+    stamps = {stamp_of(image) for image in images}
+    assert len(stamps) == len(images) and None not in stamps
+    monkeypatch.setattr("snreid.datasets.synthetic.program", lambda file: "another program")
+    assert not stamps & {stamp_of(image) for image in images}
 
 
 @pytest.mark.parametrize("domain", [domain.name for domain in DOMAINS])

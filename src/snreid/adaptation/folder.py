@@ -71,7 +71,7 @@ def adapt_run(
     if former is not None and former.finished:
         console.out(f"{machine.out} is finished, nothing is adapted; another --out folder starts anew", highlight=False)
         return former
-    pixels = pixels or PixelCache(workers=machine.workers, memory_gb=machine.memory_gb)
+    pixels = pixels or PixelCache.of(machine, console)
     source = _source_images(run, machine, pixels, group, console) if method.needs_source else None
     used, store, left_out = _target_images(run, target, machine, pixels, console)
     entry["left_out"] = left_out

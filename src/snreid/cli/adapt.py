@@ -133,7 +133,7 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     out = request.machine.out or Path("runs") / f"{run.folder.resolve().name}-{method.name}-{unlabelled.name}"
     own = machine(request.machine, out)
     with session(request.machine) as opened:
-        pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+        pixels = PixelCache.of(own, opened.console)
         if data is not None:
             pixels.tell(data, opened.console)
         adapted = adapt_run(method, run, unlabelled, own, group=opened.group, console=opened.console, pixels=pixels)

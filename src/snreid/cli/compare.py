@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     data = read_targets(named, request.machine.root, trained_on=sources)
     rows = []
     with session(request.machine) as opened:
-        pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)
+        pixels = PixelCache.of(machine(request.machine, request.a), opened.console)
         scored = []
         for run in runs:
             own = machine(request.machine, run.folder)

@@ -136,7 +136,7 @@ def _from_features(request: Request) -> list["Diagnosis"]:
 
 
 def _from_run(request: Request) -> list["Diagnosis"]:
-    from snreid.cli.session import session
+    from snreid.cli.session import machine, session
     from snreid.loading import PixelCache
     from snreid.runs import open_run
 
@@ -145,7 +145,7 @@ def _from_run(request: Request) -> list["Diagnosis"]:
     targets = _targets(request, run.experiment.sources)
     found = []
     with session(request.machine) as opened:
-        pixels = PixelCache(workers=request.machine.workers, memory_gb=request.machine.memory_gb)
+        pixels = PixelCache.of(machine(request.machine, run.folder), opened.console)
         for target, data in targets:
             found += _of_run(request, run, target, data, opened, pixels)
     return found

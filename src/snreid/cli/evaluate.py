@@ -136,7 +136,7 @@ def _from_images(request: Request) -> list["Result"]:
         folder = _place(request) or Path("runs") / "onnx"
         own = machine(request.machine, folder)
         embed, size, metric = _embedder(request, str(opened.group.device))
-        pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+        pixels = PixelCache.of(own, opened.console)
         results = []
         for target in data:
             found = embed_target(embed, size, target, own, group=opened.group, console=opened.console, pixels=pixels)

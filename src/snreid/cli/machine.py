@@ -32,4 +32,11 @@ class MachineFlags:
     ] = "float32"
     skip_bad: Annotated[bool, tyro.conf.arg(help="go on without images that cannot be read")] = False
     memory_gb: Annotated[float, tyro.conf.arg(help="keep sets of up to this size decoded in memory")] = 4.0
+    cache: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            help="folder that keeps decoded pixels: the next start reads them, and sets larger than --memory-gb are mapped from it; "
+            "the variable SNREID_CACHE is its default"
+        ),
+    ] = Path(os.environ["SNREID_CACHE"]) if os.environ.get("SNREID_CACHE") else None
     save_seconds: Annotated[float, tyro.conf.arg(help="least time between two checkpoints (training only)")] = 60.0

@@ -61,6 +61,8 @@ def machine(flags: MachineFlags, out: Path) -> "Machine":
             repair="give 0 or more",
         )
     require_folder(out, "--out")
+    if flags.cache is not None:
+        require_folder(flags.cache, "--cache")
     return Machine(
         root=flags.root,
         out=out,
@@ -69,6 +71,7 @@ def machine(flags: MachineFlags, out: Path) -> "Machine":
         precision=flags.precision,
         skip_bad=flags.skip_bad,
         memory_gb=flags.memory_gb,
+        cache=flags.cache,
         save_seconds=flags.save_seconds,
     )
 

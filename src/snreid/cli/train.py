@@ -147,7 +147,7 @@ def _train(request: Request, experiment: "Experiment") -> int:
     own = machine(request.machine, out)
     targets = [dataset_named(name, own.root) for name in request.target]
     with session(request.machine) as opened:
-        pixels = PixelCache(workers=own.workers, memory_gb=own.memory_gb)
+        pixels = PixelCache.of(own, opened.console)
         # Targets are read before training and their images looked at, so that a wrong path or a bad file does not cost a day.
         data = read_targets(targets, own.root, trained_on=experiment.sources)
         run = train(experiment, own, group=opened.group, console=opened.console, pixels=pixels, targets=data)

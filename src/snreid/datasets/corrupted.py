@@ -12,9 +12,11 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.datasets import corruptions
 from snreid.datasets.corruptions import Kind, check_kind, corrupt
 from snreid.errors import ExperimentError
-from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split
+from snreid.provenance import program
+from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split, stamp_of
 
 Side = Literal["query", "gallery", "both"]
 
@@ -38,6 +40,13 @@ class CorruptedImage:
     def read(self) -> NDArray[np.uint8]:
         """Corrupted pixels, (H, W, 3), RGB, uint8. Raises ``DataError`` as the clean image does."""
         return corrupt(self.of.read(), self.kind, self.severity, self.key)
+
+    def stamp(self) -> str | None:
+        """What tells that the pixels are still the same: the clean image's stamp, the corruption's values and its program."""
+        clean = stamp_of(self.of)
+        return (
+            None if clean is None else f"{clean} {self.kind} {self.severity} {self.key} {program(corruptions.__file__)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snreid.errors import DataError, SnreidError
+from snreid.images import file_stamp
 
 _FIELD = {"detected": "detected", "labelled": "labeled"}
 _IMAGES = 10
@@ -59,6 +60,10 @@ class ReleaseImage:
         if stored.ndim != 3 or stored.shape[0] != 3 or stored.dtype != np.uint8 or 0 in stored.shape:
             raise _unreadable(self.name, f"no 8-bit colour image but {stored.dtype} of shape {stored.shape}")
         return np.ascontiguousarray(stored.transpose(2, 1, 0))
+
+    def stamp(self) -> str:
+        """What tells that the image is still the same."""
+        return f"{self.name} in {file_stamp(self.path)}"
 
 
 def published_name(pair: int, person: int, index: int) -> str:

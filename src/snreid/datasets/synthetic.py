@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid import pedestrians
 from snreid.datasets._rules import unfit_name, validated
 from snreid.errors import ExperimentError
 from snreid.pedestrians import Draws, Identity, Picture, domain_named, draw_identity, draw_moment
+from snreid.provenance import program
 from snreid.records import DISTRACTOR, DataSet, ReIDData, Sample, Split
 
 
@@ -63,6 +65,10 @@ class DrawnImage:
     def read(self) -> NDArray[np.uint8]:
         """Draw it: (H, W, 3), RGB."""
         return self.picture().draw()
+
+    def stamp(self) -> str:
+        """What tells that the pixels are still the same: the name says what is drawn, the program how."""
+        return f"{self.name} drawn by {program(pedestrians.__file__)}"
 
 
 @lru_cache(maxsize=4096)

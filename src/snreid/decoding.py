@@ -1,0 +1,140 @@
+"""From image sources to pixels at the size the network sees: blocks of images, in this process or in workers.
+
+A worker is told with each block which images are in it, and knows no others, so what it needs does not grow with the data set. A bad image
+never raises: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing.context import BaseContext
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from snreid.errors import DataError
+from snreid.images import resize
+from snreid.records import ImageSource
+
+BLOCK = 64
+"""Images that are decoded together where nothing else says how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Images after decoding and resizing."""
+
+    pixels: UInt8[Tensor, "images height width 3"]
+    """Zeros where an image is bad. From a worker they come in shared memory."""
+    reasons: tuple[str, ...]
+    """Why each could not be read; empty where it could."""
+
+
+def decode(images: Sequence[ImageSource], height: int, width: int) -> Block:
+    """Reads and resizes images to (``height``, ``width``) pixels: what ``images.resize`` gives, to the bit, for those of one
+    size together."""
+    reasons = [""] * len(images)
+    alike: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
+    others: dict[int, NDArray[np.uint8]] = {}
+    for place, image in enumerate(images):
+        try:
+            read = image.read()
+            if enlarged_exactly(read, height, width):
+                alike.setdefault(read.shape, []).append((place, read))
+            else:
+                others[place] = resize(read, height, width)
+        except DataError as error:
+            reasons[place] = (error.came or str(error)).removeprefix(f"{image.name}: ")
+    large = {shape: _enlarge(np.stack([read for _, read in group]), height, width) for shape, group in alike.items()}
+    if len(large) == 1 and len(next(iter(large.values()))) == len(images):  # as a rule: nothing has to be put together
+        return Block(next(iter(large.values())), tuple(reasons))
+    pixels = torch.zeros(len(images), height, width, 3, dtype=torch.uint8)
+    array = pixels.numpy()
+    for place, resized in others.items():
+        array[place] = resized
+    for shape, group in alike.items():
+        array[[place for place, _ in group]] = large[shape].numpy()
+    return Block(pixels, tuple(reasons))
+
+
+def enlarged_exactly(image: NDArray[np.uint8], height: int, width: int) -> bool:
+    """Whether ``_enlarge`` gives the pixels of ``images.resize``: where both sides become 1, 2, 4, 8, ... times as long.
+
+    Both compute with whole numbers, but round the filter's weights to different fineness. Here every weight is a multiple of a power of
+    two (2x: a quarter and three quarters), which neither rounds.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        return False  # ``resize`` says what is wrong with it
+    factors = [(wanted // have, wanted % have) for wanted, have in zip((height, width), image.shape, strict=False)]
+    whole = all(rest == 0 and factor & (factor - 1) == 0 for factor, rest in factors)
+    return whole and _proven(image.shape[0], image.shape[1], height, width)
+
+
+@lru_cache(maxsize=256)
+def _proven(height: int, width: int, new_height: int, new_width: int) -> bool:
+    """Asks one noise image, once for each pair of sizes, whether this torch and this Pillow agree as they should."""
+    noise = np.random.default_rng(0).integers(0, 256, (1, height, width, 3)).astype(np.uint8)
+    return np.array_equal(_enlarge(noise, new_height, new_width)[0].numpy(), resize(noise[0], new_height, new_width))
+
+
+def _enlarge(images: NDArray[np.uint8], height: int, width: int) -> Tensor:
+    """(N, h, w, 3) to (N, ``height``, ``width``, 3), uint8: torch's kernel for bytes in channels-last, several times Pillow's speed."""
+    stacked = torch.from_numpy(images).permute(0, 3, 1, 2)
+    large = F.interpolate(stacked, (height, width), mode="bilinear", align_corners=False, antialias=True)
+    return large.permute(0, 2, 3, 1)
+
+
+class _Decoder(Dataset[Block]):
+    """What a worker is given once. It is asked with the images themselves, not with their numbers in a list it would have to hold."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+
+    def __getitem__(self, image: ImageSource) -> Block:
+        return decode([image], self.height, self.width)
+
+    def __getitems__(self, images: list[ImageSource]) -> Block:
+        return decode(images, self.height, self.width)
+
+
+def decoded(blocks: Sequence[Sequence[ImageSource]], height: int, width: int, *, workers: int = 0) -> Iterator[Block]:
+    """Each of the ``blocks`` decoded, in order. ``workers`` processes run ahead of who asks; 0: this process, when it is asked."""
+    loader: DataLoader[Any] = DataLoader(
+        _Decoder(height, width),
+        batch_sampler=[list(block) for block in blocks],  # images where torch expects their numbers
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_settle,
+        multiprocessing_context=_processes() if workers else None,
+    )
+    yield from loader
+
+
+def _as_it_is(block: Any) -> Any:
+    return block
+
+
+def _processes() -> BaseContext:
+    """How workers are started: never forked from this process. It has threads (TensorBoard, gloo, OpenMP), and a child forked while one of
+    them holds a lock waits for that lock for ever. A server that has none forks them instead; it imports torch once.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["snreid.loader_server", __name__])
+    return context
+
+
+def _settle(_: int) -> None:
+    torch.set_num_threads(1)
+    # SLURM signals every process of a job, workers too; a worker that dies of it would take the step down that the
+    # main process wants to finish and save. Without their parent they end by themselves.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,95 @@
+"""Blocks of images: the pixels of ``images.resize``, one by one, however they are put together."""
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from snreid import decoding
+from snreid.decoding import Block, _Decoder, decode, decoded, enlarged_exactly
+from snreid.errors import DataError
+from snreid.images import FileImage, resize
+from tiny import picture_files
+
+
+@dataclass(frozen=True)
+class Given:
+    """An image source with the pixels it was given; None is a bad one."""
+
+    name: str
+    pixels: NDArray[np.uint8] | None
+
+    def read(self) -> NDArray[np.uint8]:
+        if self.pixels is None:
+            raise DataError("rule", came=f"{self.name}: is torn", repair="mend it")
+        return self.pixels
+
+
+def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("have", "wanted", "exactly"),
+    [
+        ((128, 64), (256, 128), True),
+        ((128, 64), (128, 64), True),
+        ((37, 21), (148, 42), True),
+        ((1, 1), (64, 32), True),
+        ((128, 64), (256, 192), False),
+        ((128, 64), (96, 48), False),
+        ((128, 64), (64, 32), False),
+        ((160, 70), (256, 128), False),
+    ],
+)
+def test_every_pixel_is_that_of_the_one_resize(have: tuple[int, int], wanted: tuple[int, int], exactly: bool) -> None:
+    images = [Given(str(k), noise(*have, k)) for k in range(5)]
+    assert enlarged_exactly(noise(*have), *wanted) is exactly
+    block = decode(images, *wanted)
+    for image, pixels in zip(images, block.pixels.numpy(), strict=True):
+        assert image.pixels is not None
+        np.testing.assert_array_equal(pixels, resize(image.pixels, *wanted))
+
+
+def test_sizes_may_be_mixed_and_bad_ones_say_why_in_their_place() -> None:
+    shapes = [(12, 6), (24, 12), (13, 6), (12, 6), (48, 24)]
+    images = [Given(f"{k}", noise(*shape, k)) for k, shape in enumerate(shapes)]
+    images[3] = Given("3", None)
+    images.append(Given("5", np.zeros((4, 4), np.uint8)))
+    block = decode(images, 24, 12)
+    assert block.reasons[:3] == ("", "", "") and block.reasons[3] == "is torn" and "shape (4, 4)" in block.reasons[5]
+    for place in (0, 1, 2, 4):
+        np.testing.assert_array_equal(block.pixels[place].numpy(), resize(images[place].read(), 24, 12))
+    assert not block.pixels[[3, 5]].any()
+
+
+def test_a_torch_whose_kernel_rounds_otherwise_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = decoding._enlarge
+    monkeypatch.setattr(decoding, "_enlarge", lambda images, height, width: right(images, height, width) ^ 1)
+    decoding._proven.cache_clear()
+    try:
+        block = decode([Given("a", noise(12, 6))], 24, 12)
+    finally:
+        decoding._proven.cache_clear()
+    np.testing.assert_array_equal(block.pixels[0].numpy(), resize(noise(12, 6), 24, 12))
+
+
+def test_no_image_is_an_empty_block() -> None:
+    assert decode([], 24, 12).pixels.shape == (0, 24, 12, 3)
+
+
+def test_blocks_come_in_order(tmp_path: Path) -> None:
+    """From workers too: ``test_loading.py``."""
+    images = [FileImage(str(path)) for path in picture_files(tmp_path, 5, damaged=(3,))]
+    asked = [[images[4], images[0]], [images[3]], [images[1], images[1], images[2]]]
+    for images_of, block in zip(asked, decoded(asked, 24, 12), strict=True):
+        assert isinstance(block, Block)
+        expected = decode(images_of, 24, 12)
+        assert block.reasons == expected.reasons and block.pixels.equal(expected.pixels)
+
+
+def test_a_worker_is_not_given_the_data_set() -> None:
+    assert len(pickle.dumps(_Decoder(256, 128))) < 200
