@@ -21,7 +21,9 @@ def test_the_list_is_frozen() -> None:
 def test_flags_and_settings_have_the_same_names_and_defaults() -> None:
     flags, settings = MachineFlags(), Machine()
     assert {f.name for f in fields(Machine)} == set(FLAGS)
-    assert all(getattr(flags, name) == getattr(settings, name) for name in FLAGS if name not in ("root", "out", "cache"))
+    assert all(
+        getattr(flags, name) == getattr(settings, name) for name in FLAGS if name not in ("root", "out", "cache")
+    )
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare", "study", "report", "demo"])

@@ -1,5 +1,6 @@
 """``snreid train``: flags become the experiment, a file is trained as it says, targets are scored at the end."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,9 @@ def test_a_run_is_the_start_of_another_one(tmp_path: Path, monkeypatch: pytest.M
     run = open_run(Path("runs/drawn-pretraining-noon-0"))
     words = ["--model.backbone.weights", "runs/drawn-pretraining-noon-0", "--optimizer.lr", "1e-30"]
     assert main(["snr", "-s", SOURCE, *FLAGS, *words]) == 0
+    start = (run.folder / "model.safetensors").read_bytes()
+    assert open_run(Path("runs/snr-noon-0")).record["training"]["weights"] == hashlib.sha256(start).hexdigest()
+    assert run.record["training"]["weights"] is None
     given, made = (load_model(folder / "model.safetensors").tensors for folder in (run.folder, Path("runs/snr-noon-0")))
     kernels = [name for name, tensor in given.items() if name.startswith("backbone.") and tensor.ndim == 4]
     assert kernels and all(torch.allclose(made[name], given[name], atol=1e-6) for name in kernels)

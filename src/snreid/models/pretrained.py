@@ -4,6 +4,7 @@ No network is touched unless weights are asked for by name and are not in the lo
 its failure is told at once. Nothing here unpickles: safetensors, or PyTorch files read with ``weights_only=True``.
 """
 
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ class Weights:
         """The local file, or None for a name."""
         is_file = self.text.endswith(_FILE_ENDINGS) or "/" in self.text or "\\" in self.text
         return Path(self.text).expanduser() if is_file else None
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the local file's bytes; None for a name. Raises ``CheckpointError`` when there is no such file."""
+        if self.file is None:
+            return None
+        with _existing(self.file).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
     def tag(self) -> str:
@@ -91,10 +100,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises ``CheckpointError`` when the file is missing, damaged, or holds anything but tensors and plain values.
     """
-    if path.is_dir():
-        path = path / "model.safetensors"
-    if not path.is_file():
-        raise CheckpointError("A weight file must exist", came=f"no file {path}", repair=_EXPLICIT)
+    path = _existing(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -118,6 +124,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     return state
+
+
+def _existing(path: Path) -> Path:
+    """The file, or the weights of the run in a folder."""
+    file = path / "model.safetensors" if path.is_dir() else path
+    if not file.is_file():
+        raise CheckpointError("A weight file must exist", came=f"no file {file}", repair=_EXPLICIT)
+    return file
 
 
 def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
