@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,16 @@ from rich.console import Console
 
 from snreid.datasets import FolderTree, Table, require_name, require_unseen_persons
 from snreid.errors import DataError, ExperimentError
-from snreid.evaluation import check_values, evaluate, match_ranks, score_ranks, summary_with_intervals, write_features
+from snreid.evaluation import (
+    ReRanking,
+    check_values,
+    evaluate,
+    evaluate_reranked,
+    match_ranks,
+    score_ranks,
+    summary_with_intervals,
+    write_features,
+)
 from snreid.models.weights import write_atomically
 from snreid.records import DataSet, Features, ReIDData, Sample, Scores, fingerprint
 from snreid.targets import TargetFeatures, without
@@ -32,6 +41,8 @@ class Result:
     """The images that were scored: the target less those left out. None when there was no data set, only embeddings."""
     left_out: tuple[str, ...] = ()
     """Names of images that could not be read and were left out, each once (``--skip-bad``)."""
+    reranked: "Reranked | None" = None
+    """Scores of the same after re-ranking, where somebody asked for them."""
 
     @property
     def data(self) -> str:
@@ -40,9 +51,30 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """One object: ``target``, ``split`` (which of several splits it was scored on, with the hash of its file; empty where
-        there is one only), and the shares of ``evaluation.summary`` with 95 % intervals."""
+        there is one only), and the shares of ``evaluation.summary`` with 95 % intervals; ``reranked`` with the same shares
+        where there are such scores."""
         split = "" if self.used is None else self.used.split_id
-        return {"target": self.target, "split": split, **summary_with_intervals(self.scores)}
+        again = {} if self.reranked is None else {"reranked": self.reranked.to_json()}
+        return {"target": self.target, "split": split, **summary_with_intervals(self.scores), **again}
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Scores that are not comparable with plain ones: queries and gallery were used as one set."""
+
+    how: ReRanking
+    scores: Scores
+
+    def to_json(self) -> dict[str, Any]:
+        """One object: ``how`` in words, ``k1``, ``k2``, ``lambda``, and the shares with 95 % intervals."""
+        settings = {"k1": self.how.k1, "k2": self.how.k2, "lambda": self.how.weight}
+        return {"how": str(self.how), **settings, **summary_with_intervals(self.scores)}
+
+
+def with_reranking(result: Result, query: Features, gallery: Features, metric: str, how: ReRanking) -> Result:
+    """A result with the scores of its embeddings after re-ranking beside its own. Under several processes each does the whole."""
+    scores = evaluate_reranked(query, gallery, reranking=how, metric=metric)
+    return replace(result, reranked=Reranked(how, scores))
 
 
 def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence[DataSet] = ()) -> tuple[ReIDData, ...]:

@@ -13,7 +13,7 @@ from snreid import results
 from snreid.cli.evaluate import main
 from snreid.cli.names import dataset_named
 from snreid.errors import ExperimentError
-from snreid.evaluation import evaluate, write_features
+from snreid.evaluation import ReRanking, evaluate, evaluate_reranked, write_features
 from snreid.images import resize
 from snreid.records import Features, Split
 from snreid.results import read_result
@@ -164,3 +164,48 @@ def test_scores_of_embeddings_are_kept_where_out_says(tmp_path: Path, capsys: Ca
 def test_a_run_behind_the_targets_is_still_the_run(pair: tuple[Path, Path], capsys: Captured) -> None:
     assert main(["-t", TARGET, str(pair[0]), "--json", *QUIET]) == 0
     assert json.loads(capsys.readouterr().out)["target"] == "dusk"
+
+
+def test_scores_before_and_after_re_ranking(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
+    data = dataset_named(TARGET).read(Path())
+    plain = main([str(pair[1]), "-t", TARGET, "--json", *QUIET]), json.loads(capsys.readouterr().out)
+    assert plain[0] == 0 and "reranked" not in plain[1]
+    rerank = ["--rerank", "--k1", "5", "--k2", "2", "--lambda", "0.4"]
+    assert main([str(pair[1]), "-t", TARGET, *rerank, "--out", str(tmp_path), "--json", *QUIET]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    again = shown.pop("reranked")
+    assert shown == plain[1], "the plain scores stay what they are"
+    assert again["how"] == "re-ranked k1=5 k2=2 lambda=0.4" and (again["k1"], again["lambda"]) == (5, 0.4)
+    assert again["mAP"] != shown["mAP"] and again["queries"] == len(data.query)
+    stored = json.loads((tmp_path / "evaluation" / "dusk.json").read_text())
+    assert stored == {**shown, "reranked": again}
+
+
+def test_re_ranking_of_anybodys_embeddings(rng: np.random.Generator, tmp_path: Path, capsys: Captured) -> None:
+    persons, cameras = np.arange(1, 9).repeat(4), np.tile([1, 2, 3, 4], 8)
+    values = (np.eye(8)[persons - 1] + 0.4 * rng.normal(size=(32, 8))).astype(np.float32)
+    query, gallery = Features(values[::4], persons[::4], cameras[::4]), Features(values, persons, cameras)
+    file = tmp_path / "f.npz"
+    write_features(file, query, gallery)
+    expected = evaluate_reranked(query, gallery, reranking=ReRanking(k1=4, k2=1), metric="euclidean")
+    words = ["--features", str(file), "--metric", "euclidean", "--rerank", "--k1", "4", "--k2", "1"]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reranked"]["mAP"] == expected.mean_ap
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "f, re-ranked" in out and f"{100 * expected.mean_ap:.1f} [" in out
+    assert "Re-ranked k1=4 k2=1 lambda=0.3 uses all queries and gallery images as one set" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--k1", "5"], "--k1 without it"),
+        (["--lambda", "0.5"], "--lambda without it"),
+        (["--rerank", "--k2", "21"], "k1 20, k2 21"),
+        (["--rerank", "--lambda", "1.1"], "Found: 1.1"),
+    ],
+)
+def test_settings_of_re_ranking_are_looked_at_first(words: list[str], said: str) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        main(["--features", "nowhere.npz", *words])

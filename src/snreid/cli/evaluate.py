@@ -14,7 +14,13 @@ from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
 
 if TYPE_CHECKING:
+    from snreid.evaluation import ReRanking
     from snreid.results import Result
+
+_AS_A_SET = (
+    "uses all queries and gallery images as one set, which a search for one person does not have: "
+    "compare with other re-ranked scores only."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,23 @@ class Request:
     metric: Annotated[
         Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
     ] = None
+    rerank: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="score a second time after k-reciprocal re-ranking, which uses all queries and gallery images as one set: such "
+            "scores compare with other re-ranked ones only"
+        ),
+    ] = False
+    k1: Annotated[
+        int | None, tyro.conf.arg(help="re-ranking: neighbours of an image that may be reciprocal; left out: 20")
+    ] = None
+    k2: Annotated[int | None, tyro.conf.arg(help="re-ranking: images averaged, 1 to k1, 1 for none; left out: 6")] = (
+        None
+    )
+    share: Annotated[
+        float | None,
+        tyro.conf.arg(name="lambda", help="re-ranking: share of the original distance, 0 to 1; left out: 0.3"),
+    ] = None
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
     machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
@@ -66,7 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     words = names_first(arguments, is_run_folder, 1)
     request = tyro.cli(Request, args=words, prog="snreid evaluate")
     _check(request, words)
-    results = _from_features(request) if request.features else _from_images(request)
+    again = _reranking(request)
+    results = _from_features(request, again) if request.features else _from_images(request, again)
     if results:
         _show(results, request)
     return 0
@@ -107,25 +131,47 @@ def _check(request: Request, words: Sequence[str]) -> None:
         )
 
 
-def _from_features(request: Request) -> list["Result"]:
+def _reranking(request: Request) -> "ReRanking | None":
+    """What --rerank asks for; ``ExperimentError`` for its settings out of range or without it."""
+    from snreid.errors import ExperimentError
+    from snreid.evaluation import ReRanking
+
+    names = {"k1": "k1", "k2": "k2", "share": "weight"}
+    given = {names[name]: value for name in names if (value := getattr(request, name)) is not None}
+    if request.rerank:
+        return ReRanking(**given)
+    if given:
+        flags = {"k1": "--k1", "k2": "--k2", "weight": "--lambda"}
+        raise ExperimentError(
+            "--k1, --k2 and --lambda are settings of --rerank",
+            came=f"{flags[next(iter(given))]} without it",
+            repair="add --rerank, or leave them out",
+        )
+    return None
+
+
+def _from_features(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.evaluation import evaluate, read_features, remarks
-    from snreid.results import Result, keep_result
+    from snreid.results import Result, keep_result, with_reranking
 
     assert request.features is not None
     query, gallery = read_features(request.features)
     console = Console(stderr=True)
     for remark in remarks(query):
         console.out(remark, highlight=False)
-    result = Result(request.features.stem, evaluate(query, gallery, metric=request.metric or "cosine"))
+    metric = request.metric or "cosine"
+    result = Result(request.features.stem, evaluate(query, gallery, metric=metric))
+    if again:
+        result = with_reranking(result, query, gallery, metric, again)
     keep_result(_place(request), result, console)
     return [result]
 
 
-def _from_images(request: Request) -> list["Result"]:
+def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.loading import PixelCache
-    from snreid.results import keep_result, read_targets, score
+    from snreid.results import keep_result, read_targets, score, with_reranking
     from snreid.runs import open_run
     from snreid.targets import embed_target
 
@@ -141,6 +187,8 @@ def _from_images(request: Request) -> list["Result"]:
         for target in data:
             found = embed_target(embed, size, target, own, group=opened.group, console=opened.console, pixels=pixels)
             result = score(found, request.metric or metric, opened.group)
+            if again:
+                result = with_reranking(result, found.query, found.gallery, request.metric or metric, again)
             if opened.group.first:
                 keep_result(_place(request, own_metric=(request.metric or metric) == metric), result, opened.console)
             results.append(result)
@@ -170,14 +218,23 @@ def _show(results: list["Result"], request: Request) -> None:
         return
     console = Console()
     # Narrower, and numbers would be cut off; a terminal can be widened, a file cannot.
-    Console(width=max(console.width, 120)).print(table(objects))
+    rows = [row for one in objects for row in (one, *_reranked_rows(one))]
+    Console(width=max(console.width, 120)).print(table(rows))
+    if again := [one["reranked"]["how"] for one in objects if "reranked" in one]:
+        console.out(f"{again[0].capitalize()} {_AS_A_SET}", highlight=False)
+
+
+def _reranked_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The row of the table that stands below a target's own, where it was re-ranked."""
+    again: dict[str, Any] | None = row.get("reranked")
+    return [{**again, "target": f"{row['target']}, re-ranked"}] if again else []
 
 
 def table(objects: list[dict[str, Any]]) -> Table:
     """Scores in percent, one row a target, intervals in brackets."""
     shown = Table(title=None, header_style="bold")
     for name in ("target", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP", "queries", "without match"):
-        shown.add_column(name, justify="left" if name == "target" else "right")
+        shown.add_column(name, justify="left" if name == "target" else "right", no_wrap=name != "target")
     for row in objects:
         low, high = row["mAP_interval"]
         low1, high1 = row["rank1_interval"]

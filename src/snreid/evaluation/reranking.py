@@ -133,7 +133,7 @@ class _ReRanked:
         self.encodings = found.rows[mine], found.rows[others].tocsc()
         assert found.farthest is not None
         self.farthest = found.farthest[mine]
-        self.junk = np.flatnonzero(gallery.persons == JUNK)
+        self.junk = gallery.persons == JUNK
 
     def ranks(self, block: Block) -> tuple[NDArray[np.int64], ...]:
         """Ascending ranks of every query's matches."""
@@ -154,11 +154,14 @@ class _ReRanked:
             entries = slice(distances.indptr[row], distances.indptr[row + 1])
             sharing, jaccard = distances.indices[entries].astype(np.int64), distances.data[entries]
             matches, marked = self.labels.matches(query), self.labels.marked(query)
-            place = np.minimum(sharing.searchsorted(matches), max(len(sharing) - 1, 0))
-            known = (sharing[place] == matches) if len(sharing) else np.zeros(len(matches), np.bool_)
-            of_matches = np.where(known, jaccard[place] if len(sharing) else 1.0, 1.0)
-            wrong = ~np.isin(sharing, marked) & (self.labels.gallery.persons[sharing] != JUNK)
+            place, known = _found(sharing, matches)
+            of_matches = np.ones(len(matches))
+            of_matches[known] = jaccard[place]
             values = np.sort(self._values(query, matches, of_matches))
+            wrong = ~self.junk[sharing]
+            wrong[_found(sharing, marked)[0]] = False
+            # Even as near as can be, these others come behind the worst match.
+            wrong &= (1 - self.options.weight) * jaccard <= _ROUNDING - values[0]
             count = np.zeros(len(matches), np.int64)
             farthest = float(self.farthest[query])
             targets.append(_Target(query, farthest, marked, sharing[wrong], jaccard[wrong], values, count))
@@ -182,8 +185,7 @@ class _ReRanked:
         prepared = self.compare.prepared(embeddings, lengths)
         scores = self.compare.product(prepared, self.gallery[part], self.squared[1][part])
         errors = self.compare.error(lengths, self.squared[1][part], self.query.shape[1])
-        low, high = self.junk.searchsorted((part.start, part.stop))
-        scores[:, self.junk[low:high] - part.start] = -np.inf
+        scores[:, np.flatnonzero(self.junk[part])] = -np.inf
         for row, target in enumerate(targets):
             self._count_row(target, scores[row], float(errors[row]), part)
 
@@ -191,22 +193,19 @@ class _ReRanked:
         """Count the wrong entries before each match of one query; ``scores`` (N,) are -inf for junk, and are overwritten."""
         unit = self.options.weight / (target.farthest or 1.0)
         base = 2.0 if isinstance(self.compare, Cosine) else float(self.squared[0][target.query])
-        here = _within(target.sharing, part)
-        sharing, jaccard = target.sharing[here], target.jaccard[here]
-        of_sharing = scores[sharing - part.start].astype(np.float64)
-        scores[target.marked[_within(target.marked, part)] - part.start] = -np.inf
-        scores[sharing - part.start] = -np.inf
-        # Of those that share no neighbour, only who is this much alike can come before the worst match.
-        slack = error + _ROUNDING / unit if unit else np.inf
-        with np.errstate(over="ignore"):
-            least = ((target.values[0] + (1 - self.options.weight)) / unit + base) / 2 - slack if unit else -np.inf
-            border = np.nextafter(np.float32(least), np.float32(-np.inf))
-        alike = np.flatnonzero(scores > border)
-        positions = np.concatenate([sharing, alike + part.start])
-        jaccard = np.concatenate([jaccard, np.ones(len(alike))])
-        found = np.concatenate([of_sharing, scores[alike]])
-        values = self._combined(jaccard, base - 2 * found, target.query)
         margin = 2 * error * unit + _ROUNDING
+        here = _within(target.sharing, part)
+        positions, jaccard = target.sharing[here], target.jaccard[here]
+        found = scores[positions - part.start].astype(np.float64)
+        # Among those that share no neighbour one can come before the worst match only if that is as far as they can be near.
+        if target.values[0] <= self.options.weight - 1 + margin:
+            scores[target.marked[_within(target.marked, part)] - part.start] = -np.inf
+            scores[positions - part.start] = -np.inf
+            alike = np.flatnonzero(scores > self._border(target, error, base, unit))
+            positions = np.concatenate([positions, alike + part.start])
+            jaccard = np.concatenate([jaccard, np.ones(len(alike))])
+            found = np.concatenate([found, scores[alike]])
+        values = self._combined(jaccard, base - 2 * found, target.query)
         # An entry surely comes before the `before` worst matches; it may come before `possible`.
         before = (target.values + margin).searchsorted(values, side="left")
         possible = (target.values - margin).searchsorted(values, side="right")
@@ -214,6 +213,22 @@ class _ReRanked:
         exact = self._values(target.query, positions[open_], jaccard[open_])
         before[open_] = target.values.searchsorted(exact, side="right")
         target.wrong[:] += len(before) - np.cumsum(np.bincount(before, minlength=len(target.wrong) + 1))[:-1]
+
+    def _border(self, target: _Target, error: float, base: float, unit: float) -> np.float32:
+        """Scores up to it are surely behind the worst match, of images that share no neighbour with the query."""
+        if not unit:
+            return np.float32(-np.inf)
+        with np.errstate(over="ignore"):
+            least = ((target.values[0] + (1 - self.options.weight)) / unit + base) / 2 - error - _ROUNDING / unit
+            return np.float32(np.nextafter(np.float32(least), np.float32(-np.inf)))
+
+
+def _found(ascending: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where those of ``wanted`` (K,) that are there stand in ``ascending`` (F,), and which are there (K,)."""
+    place = ascending.searchsorted(wanted)
+    there = place < len(ascending)
+    there[there] = ascending[place[there]] == wanted[there]
+    return place[there], there
 
 
 def _within(positions: NDArray[np.int64], part: slice) -> slice:
