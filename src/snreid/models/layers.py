@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from snreid.models.own_affine import own_affine
+from snreid.models.passes import working_dtype
 from snreid.models.snr import Layout
 from snreid.tensors import Maps
 
@@ -103,34 +105,46 @@ class Switchable(nn.Module):
 
     def forward(self, maps: Maps) -> Maps:
         """(B, C, H, W) -> (B, C, H, W), statistics in float32."""
+        kind = working_dtype(maps)
+        weights = (self.weight, self.bias, self.mean_weight, self.var_weight)
+        known = None if self.training else (self.running_mean.to(kind), self.running_var.to(kind))
+
+        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, *shares: Tensor) -> tuple[Tensor, ...]:
+            """The affine map with the mixed statistics."""
+            mixed_mean, mixed_variance = _mixed(mean, variance, known, *shares)
+            scale = weight * torch.rsqrt(mixed_variance + self.eps)
+            return scale, bias - mixed_mean * scale
+
         with torch.autocast(maps.device.type, enabled=False):
-            wide = maps if maps.dtype == torch.float64 else maps.float()
-            mean, variance = self._mixed(wide)
-            scale = self.weight * torch.rsqrt(variance + self.eps)
-            offset = self.bias - mean * scale
-            normalized = torch.addcmul(offset[..., None, None], wide, scale[..., None, None]).to(maps.dtype)
+            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        if self.training:
+            self._remember(mean.detach(), variance.detach())
         result: Tensor = self.tail(normalized)
         return result
 
-    def _mixed(self, maps: Maps) -> tuple[Tensor, Tensor]:
-        """Mixed mean and variance, (B, C) each."""
-        own_variance, own_mean = torch.var_mean(maps, (2, 3), correction=0)
-        square = own_variance + own_mean.square()
-        layer_mean = own_mean.mean(1, keepdim=True)
-        layer_variance = square.mean(1, keepdim=True) - layer_mean.square()
-        if self.training:
-            batch_mean = own_mean.mean(0)
-            batch_variance = square.mean(0) - batch_mean.square()
-            with torch.no_grad():
-                self.running_mean.lerp_(batch_mean.to(self.running_mean.dtype), self.momentum)
-                self.running_var.lerp_(batch_variance.to(self.running_var.dtype), self.momentum)
-        else:
-            batch_mean, batch_variance = self.running_mean, self.running_var
-        share = torch.softmax(self.mean_weight, 0)
-        mean = share[0] * own_mean + share[1] * layer_mean + share[2] * batch_mean
-        share = torch.softmax(self.var_weight, 0)
-        variance = share[0] * own_variance + share[1] * layer_variance + share[2] * batch_variance
-        return mean, variance.clamp(min=0)
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Running statistics move towards those of the batch."""
+        for running, now in zip((self.running_mean, self.running_var), _of_batch(mean, variance), strict=True):
+            running.lerp_(now.to(running.dtype), self.momentum)
+
+
+def _of_batch(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel over all images, (C), from those of each image, (B, C)."""
+    batch_mean = mean.mean(0)
+    return batch_mean, (variance + mean.square()).mean(0) - batch_mean.square()
+
+
+def _mixed(
+    mean: Tensor, variance: Tensor, known: tuple[Tensor, Tensor] | None, mean_weight: Tensor, var_weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a switchable norm, (B, C) each; ``known``: the batch's in evaluation."""
+    layer_mean = mean.mean(1, keepdim=True)
+    layer_variance = (variance + mean.square()).mean(1, keepdim=True) - layer_mean.square()
+    batch_mean, batch_variance = _of_batch(mean, variance) if known is None else known
+    share = torch.softmax(mean_weight, 0)
+    mixed = share[0] * mean + share[1] * layer_mean + share[2] * batch_mean
+    share = torch.softmax(var_weight, 0)
+    return mixed, (share[0] * variance + share[1] * layer_variance + share[2] * batch_variance).clamp(min=0)
 
 
 class BatchInstance(nn.Module):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
 from snreid.models.gates import ChannelGate, ConvBranch, SpatialGate
-from snreid.models.restitution import Restituted, restitute, working_dtype
+from snreid.models.passes import working_dtype
+from snreid.models.restitution import Restituted, restitute
 from snreid.tensors import ChannelVectors, Maps
 
 Gate = Literal["channel", "two_gates", "conv", "spatial", "channel_spatial"]
@@ -222,9 +223,11 @@ class SNR(nn.Module):
     def _residual(self, maps: Maps) -> tuple[Maps, Maps]:
         """F~ and R = F - F~ (steps 1 and 2), in float32 or float64."""
         wide = maps.to(working_dtype(maps))
-        variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+        # Not var_mean: over channels-last maps it takes 30 times as long as mean.
+        centred = wide - wide.mean((2, 3), keepdim=True)
+        variance = centred.square().mean((2, 3), keepdim=True)
         scale = self.gamma.to(wide.dtype)[:, None, None] * torch.rsqrt(variance + self.eps)
-        normalized = scale * (wide - mean) + self.beta.to(wide.dtype)[:, None, None]
+        normalized = scale * centred + self.beta.to(wide.dtype)[:, None, None]
         return normalized, wide - normalized
 
     def _parts(self, residual: Maps) -> tuple[Maps, Maps, Tensor | None]:
