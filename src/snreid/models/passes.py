@@ -119,7 +119,7 @@ def _flat(maps: Maps) -> Tensor:
 
 def _image_moments(maps: Maps) -> tuple[Tensor, Tensor]:
     images, channels = maps.shape[:2]
-    found = _norm_moments(_pixels(maps).split(1))
+    found = _norm_moments(_each(_pixels(maps)))
     mean, variance = (torch.stack(part).view(images, -1, channels) for part in zip(*found, strict=True))
     middle = mean.mean(1)
     if mean.shape[1] == 1:
@@ -131,13 +131,13 @@ def _image_affine(maps: Maps, slope: Tensor, offset: Tensor) -> Maps:
     if maps.dtype not in _HALVES:
         return _batch_affine(maps, slope, offset)
     made = torch.empty_like(maps, memory_format=torch.channels_last)
-    _norm_affine(_pixels(maps, 1).split(1), _pixels(made, 1).split(1), slope.unbind(), offset.unbind())
+    _norm_affine(_each(_pixels(maps, 1)), _each(_pixels(made, 1)), slope.unbind(), offset.unbind())
     return made
 
 
 def _image_sums(maps: Maps, d_maps: Maps) -> tuple[Tensor, Tensor]:
     images, channels = maps.shape[:2]
-    found = _norm_sums(_pixels(maps).split(1), _pixels(d_maps).split(1))
+    found = _norm_sums(_each(_pixels(maps)), _each(_pixels(d_maps)))
     product, plain = (torch.stack(part).view(images, -1, channels).sum(1) for part in zip(*found, strict=True))
     return product, plain
 
@@ -155,6 +155,10 @@ def _pixels(maps: Maps, lanes: int = _LANES) -> Tensor:
     together = math.gcd(height * width, 1 << (most.bit_length() - 1))
     rows = maps.permute(0, 2, 3, 1).view(images, -1, 1, together * channels)
     return rows.permute(0, 3, 1, 2)
+
+
+def _each(maps: Tensor) -> tuple[Tensor, ...]:
+    return maps.chunk(len(maps))
 
 
 # Any maps: operators on the whole batch.
