@@ -166,8 +166,8 @@ class DataSet(ABC):
 class Features:
     """Embeddings of a split."""
 
-    embeddings: NDArray[np.float32]
-    """(N, D), not necessarily normalized."""
+    embeddings: NDArray[np.float32] | NDArray[np.float16]
+    """(N, D), not necessarily normalized. float16 counts as the float32 numbers that it stands for."""
     persons: NDArray[np.int64]
     """(N,)"""
     cameras: NDArray[np.int64]

@@ -48,9 +48,9 @@ def check_features(features: Features, side: str) -> None:
             came=f"shape {embeddings.shape}",
             repair=f"give one row per {side} image" if embeddings.size else f"add {side} images",
         )
-    if embeddings.dtype != np.float32:
+    if embeddings.dtype not in (np.float32, np.float16):
         raise DataError(
-            f"{side} embeddings are float32",
+            f"{side} embeddings are float32 or float16",
             came=str(embeddings.dtype),
             repair="convert them with .astype(numpy.float32)",
         )

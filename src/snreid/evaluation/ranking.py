@@ -1,44 +1,61 @@
-"""Exact ranks of every query's matches, block by block: no query x gallery matrix, no order of files.
+"""Exact ranks of every query's matches, block by block: no query x gallery matrix, no order of files, nothing sorted but what
+comes before a match.
 
-The rank of a match is 1 + the number of valid gallery entries before it, counted behind a matrix
-product. Valid is what is neither junk nor ignored for the query (`relevance.py`).
+The rank of a match is 1 + the number of valid gallery entries before it, counted behind a matrix product. Valid is what is
+neither junk nor ignored for the query (`relevance.py`).
 
 **The rule for ties.** A wrong entry that is exactly as similar as a match comes before it. So nothing depends on the order
 of the files, a model gains nothing by giving many images one score, and the reported numbers are a lower bound over all
 ways to break ties. Equally similar matches take consecutive ranks. "Exactly as similar" means equal float64 keys
 (`similarity.py`), which depend on the two embeddings alone: the ranks are the same for any order of the gallery, any
-block size, any number of threads, and any matrix library.
+block size, any number of threads, any device, and any matrix library.
 
-Extra memory: two blocks of float32 scores, 40 bytes per match of up to ``_MATCHES_AT_ONCE`` matches, a few bytes per
-gallery entry of a query's person. The embeddings are never copied whole.
+**How it is decided.** The score of a match is computed in float64. A wrong entry whose float32 score lies further from it than
+the product can be wrong is counted by that score (`counting.py`); of the few others the score is computed again, more tightly
+bounded; and who is still too close is decided by keys (`undecided.py`).
+
+Extra memory: a block of queries in float32, a block of scores with a flag each and 24 bytes per near entry, up to
+``_NEAR_AT_ONCE`` near entries and a block's (8 bytes each, four times as much where all are too close to a match), 60 bytes
+per match of up to ``_MATCHES_AT_ONCE`` matches, 20 bytes per gallery entry. The embeddings are never copied whole.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
+from snreid.evaluation.counting import ROW_AND_POSITION_BITS, Counter, NumpyCounter, Tile, position_bits
 from snreid.evaluation.features import check_lengths, check_pair
-from snreid.evaluation.relevance import Relevance, relevance
-from snreid.evaluation.similarity import Similarity, similarity, squared_lengths
+from snreid.evaluation.relevance import Pairs, Relevance, relevance
+from snreid.evaluation.similarity import Similarity, quick_squared_lengths, similarity, squared_lengths, widened
+from snreid.evaluation.undecided import Matches
 from snreid.records import JUNK, Features, RankList
 
 _MATCHES_AT_ONCE = 1 << 19
-"""More matches than this are ranked in several walks over the gallery."""
-_FEW_INTERVALS = 16
-"""Up to so many intervals it is faster to test every value against each than to sort the values (measured)."""
+"""A block of queries has at most so many entries of their persons."""
+_NEAR_AT_ONCE = 1 << 20
+"""Near entries are counted when so many have come together."""
+_SHOWN_FROM = 8192
+"""Gallery entries that rank lists look at in one go."""
+_THREADS = 4
+"""More threads than these wait for the matrix product, which has threads of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """How much is compared at once: memory against speed. No result depends on it."""
 
-    queries: int = 256
+    queries: int = 1024
     """Rows of one matrix product, >= 1."""
-    gallery: int = 8192
-    """Columns of one matrix product, >= 1. Scores of a block take 8 bytes x queries x gallery: 16 MiB by default."""
+    gallery: int = 1024
+    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, 4 MiB by default: it stays in the
+    cache while it is compared."""
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.gallery < 1:
@@ -49,61 +66,24 @@ class Block:
             )
 
 
-@dataclass(frozen=True)
-class _Target:
-    """One query's matches on the way through the gallery, worst match first."""
-
-    query: int
-    marked: NDArray[np.int64]
-    """Gallery positions that are not wrong, ascending."""
-    keys: NDArray[np.float64]
-    """(M,) keys of the matches, ascending."""
-    scores: NDArray[np.float64]
-    """(M,) their scores on the scale of the product."""
-    wrong: NDArray[np.int64]
-    """(M,) how many wrong entries came before each match so far; counted up in place."""
-
-    def ranks(self) -> NDArray[np.int64]:
-        """(M,) ascending ranks from 1, once the whole gallery was counted."""
-        return (self.wrong + np.arange(len(self.wrong), 0, -1))[::-1]
-
-
-@dataclass(frozen=True)
-class _Tile:
-    """A stretch of the gallery with what every query needs of it."""
-
-    start: int
-    embeddings: NDArray[np.float32]
-    squared: NDArray[np.float64]
-    junk: NDArray[np.int64]
-    """Columns of the stretch that are dropped for everybody."""
-
-    @property
-    def stop(self) -> int:
-        """First position behind the stretch."""
-        return self.start + len(self.embeddings)
+_DEVICE_BLOCK = Block(queries=8192, gallery=8192)
+"""On a GPU: the gallery travels there once for each block of queries."""
 
 
 def match_ranks(
-    query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None
+    query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None, device: str = "cpu"
 ) -> tuple[NDArray[np.int64], ...]:
     """For every query the ascending ranks (M,) of its matches, from 1; empty where it has no valid match.
 
-    ``metric``: ``"cosine"`` or ``"euclidean"`` (otherwise ``ExperimentError``). Raises ``DataError`` for labels and
-    embeddings that do not fit together and for values that are not finite.
+    ``metric``: ``"cosine"`` or ``"euclidean"`` (otherwise ``ExperimentError``). ``device``: a torch device such as ``"cuda"``; no
+    result depends on it. Raises ``DataError`` for labels and embeddings that do not fit together and for values that are not finite.
     """
-    block = block or Block()
-    compare = similarity(metric)
     check_pair(query, gallery)
-    squared = check_lengths(query, slice(None), squared_lengths(query.embeddings), "query")
-    labels = relevance(query, gallery)
+    walk = _Walk(query, gallery, similarity(metric), block, device)
     ranks = [np.empty(0, np.int64)] * len(query.embeddings)
-    for group in _groups(labels, compare, squared):
-        for tile in _tiles(gallery, block.gallery):
-            for start in range(0, len(group), block.queries):
-                _count(group[start : start + block.queries], tile, query, squared, compare)
-        for target in group:
-            ranks[target.query] = target.ranks()
+    for queries, pairs in _blocks(walk.labels, walk.rows):
+        for index, found in zip(queries.tolist(), walk.ranks(queries, pairs), strict=True):
+            ranks[index] = found
     return tuple(ranks)
 
 
@@ -120,16 +100,19 @@ def rank_lists(
     _check_request(query, queries, length)
     labels = relevance(query, gallery)
     chosen = np.asarray(queries, dtype=np.int64)
-    embeddings = query.embeddings[chosen]
+    embeddings = widened(query.embeddings[chosen])
     squared = check_lengths(query, slice(None), squared_lengths(query.embeddings), "query")[chosen]
     best = [(np.empty(0, np.int64), np.empty(0))] * len(chosen)
-    for tile in _tiles(gallery, Block().gallery):
-        scores = compare.product(compare.prepared(embeddings, squared), tile.embeddings, tile.squared)
-        errors = compare.error(squared, tile.squared, embeddings.shape[1])
+    for start in range(0, len(gallery.embeddings), _SHOWN_FROM):
+        part = slice(start, start + _SHOWN_FROM)
+        tile = gallery.embeddings[part]
+        lengths = check_lengths(gallery, part, squared_lengths(tile), "gallery")
+        scores = compare.product(compare.prepared(embeddings, squared), widened(tile), lengths)
+        errors = compare.error(squared, lengths, embeddings.shape[1])
         for row, index in enumerate(queries):
             near = _may_lead(scores[row], length, float(errors[row]))
-            positions = np.concatenate([best[row][0], tile.start + near])
-            found = compare.keys(embeddings[row], tile.embeddings, near, tile.squared[near])
+            positions = np.concatenate([best[row][0], start + near])
+            found = compare.keys(embeddings[row], tile, near, lengths[near])
             keys = np.concatenate([best[row][1], found])
             order = np.lexsort((positions, _tie_order(labels.verdicts(index, positions)), -keys))[:length]
             best[row] = (positions[order], keys[order])
@@ -144,96 +127,103 @@ def rank_lists(
     )
 
 
-def _groups(labels: Relevance, compare: Similarity, squared: NDArray[np.float64]) -> Iterator[list[_Target]]:
-    """Queries that have a match, so many at a time that their matches fit into bounded memory."""
-    group: list[_Target] = []
-    held = 0
-    for index in range(len(labels.query.embeddings)):
-        positions = labels.matches(index)
-        if not len(positions):
-            continue
-        if group and held + len(positions) > _MATCHES_AT_ONCE:
-            yield group
-            group, held = [], 0
-        # Values that are not finite are reported when the walk over the gallery meets them.
-        with np.errstate(invalid="ignore", over="ignore"):
-            keys = np.sort(compare.keys(labels.query.embeddings[index], labels.gallery.embeddings, positions))
-            scores = compare.scores(keys, float(squared[index]))
-        group.append(_Target(index, labels.marked(index), keys, scores, np.zeros(len(keys), np.int64)))
-        held += len(positions)
-    if group:
-        yield group
+class _Walk:
+    """Walks along the gallery, one for each block of queries."""
+
+    def __init__(
+        self, query: Features, gallery: Features, compare: Similarity, block: Block | None, device: str
+    ) -> None:
+        self.query, self.gallery, self.compare, self.device = query, gallery, compare, device
+        block = block or (Block() if device == "cpu" else _DEVICE_BLOCK)
+        self.bits = position_bits(len(gallery.embeddings))
+        self.rows, self.columns = min(block.queries, 1 << (ROW_AND_POSITION_BITS - self.bits)), block.gallery
+        self.squared_query, self.squared = (
+            check_lengths(features, slice(None), quick_squared_lengths(features.embeddings), side)
+            for features, side in ((query, "query"), (gallery, "gallery"))
+        )
+        self.labels = relevance(query, gallery)
+        self.threads = _threads() if device == "cpu" else 1
+
+    def ranks(self, queries: NDArray[np.int64], pairs: Pairs) -> list[NDArray[np.int64]]:
+        """The ranks of the matches of each of these queries, who all have some."""
+        matches = Matches.of(queries, pairs, self.query, self.gallery, self.compare, self.squared_query, self.squared)
+        counter = self._counter(matches)
+        order = np.argsort(pairs.position, kind="stable")
+        row, position = pairs.row[order], pairs.position[order]
+        held: list[Any] = []
+        count = 0
+        for keys in _in_order(counter.near, self._tiles(row, position), self.threads):
+            held.append(keys)
+            count += len(keys)
+            if count >= _NEAR_AT_ONCE:
+                matches.count(counter, held)
+                held, count = [], 0
+        if count:
+            matches.count(counter, held)
+        return matches.ranks()
+
+    def _counter(self, matches: Matches) -> Counter:
+        lowest = matches.low[matches.starts]
+        if self.device == "cpu":
+            return NumpyCounter(self.compare, matches.prepared, lowest, self.bits)
+        from snreid.evaluation.torch_counting import TorchCounter  # torch is needed for nothing else here
+
+        return TorchCounter(self.compare, matches.prepared, lowest, self.bits, self.device)
+
+    def _tiles(self, row: NDArray[np.int64], position: NDArray[np.int64]) -> Iterator[Tile]:
+        """The gallery in stretches; ``row`` and ``position`` (K,): the pairs that are not wrong, by position."""
+        for start in range(0, len(self.gallery.embeddings), self.columns):
+            part = slice(start, start + self.columns)
+            first, last = position.searchsorted((start, start + self.columns))
+            yield Tile(
+                start,
+                self.gallery.embeddings[part],
+                self.compare.columns(self.squared[part]).astype(np.float32),
+                np.flatnonzero(self.gallery.persons[part] == JUNK),
+                row[first:last],
+                position[first:last] - start,
+            )
 
 
-def _tiles(gallery: Features, size: int) -> Iterator[_Tile]:
-    """The gallery in stretches, checked for values that are not finite."""
-    for start in range(0, len(gallery.embeddings), size):
-        part = slice(start, start + size)
-        embeddings = gallery.embeddings[part]
-        squared = check_lengths(gallery, part, squared_lengths(embeddings), "gallery")
-        yield _Tile(start, embeddings, squared, np.flatnonzero(gallery.persons[part] == JUNK))
+def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], Pairs]]:
+    """Queries that have a match, person by person, with their pairs: at most ``size``, and as few as memory wants."""
+    order = np.argsort(labels.query.persons, kind="stable")
+    held = np.cumsum(labels.count[order])
+    start = 0
+    while start < len(order):
+        before = held[start - 1] if start else 0
+        fits = int(np.searchsorted(held, before + _MATCHES_AT_ONCE, side="right"))
+        stop = max(start + 1, min(start + size, fits))
+        pairs = labels.pairs(order[start:stop])
+        some = np.zeros(stop - start, np.bool_)
+        some[pairs.row[pairs.match]] = True
+        if some.any():
+            kept = some[pairs.row]
+            row = (np.cumsum(some) - 1)[pairs.row[kept]]
+            yield order[start:stop][some], Pairs(row, pairs.position[kept], pairs.match[kept])
+        start = stop
 
 
-def _count(
-    targets: list[_Target], tile: _Tile, query: Features, squared: NDArray[np.float64], compare: Similarity
-) -> None:
-    """Add this stretch of the gallery to the counts of these queries."""
-    rows = np.array([target.query for target in targets])
-    embeddings, lengths = query.embeddings[rows], squared[rows]
-    scores = compare.product(compare.prepared(embeddings, lengths), tile.embeddings, tile.squared)
-    errors = compare.error(lengths, tile.squared, embeddings.shape[1])
-    scores[:, tile.junk] = -np.inf
-    for row, target in enumerate(targets):
-        first, last = target.marked.searchsorted((tile.start, tile.stop))
-        scores[row, target.marked[first:last] - tile.start] = -np.inf
-        _count_row(scores[row], target, tile, embeddings[row], float(errors[row]), compare)
-
-
-def _count_row(
-    scores: NDArray[np.float32],
-    target: _Target,
-    tile: _Tile,
-    embedding: NDArray[np.float32],
-    error: float,
-    compare: Similarity,
-) -> None:
-    """Count the wrong entries before each match of one query; ``scores`` (N,) are -inf where an entry does not count.
-
-    What lies further from a match's score than ``error`` is decided by the float32 score, the rest by its key.
-    """
-    low = np.nextafter((target.scores - error).astype(np.float32), np.float32(-np.inf))
-    high = np.nextafter((target.scores + error).astype(np.float32), np.float32(np.inf))
-    near = (scores >= low[0]).nonzero()[0]
-    if not len(near):
+def _in_order(work: Callable[[Tile], Any], tiles: Iterator[Tile], threads: int) -> Iterator[Any]:
+    """What ``work`` makes of each stretch, in order: the product of one is computed while others are counted."""
+    if threads == 1:
+        yield from map(work, tiles)
         return
-    values = scores[near]
-    ordered = np.sort(values)
-    surely = ordered.searchsorted(high, side="right")
-    target.wrong[:] += len(near) - surely
-    undecided = (ordered.searchsorted(low, side="left") < surely).nonzero()[0]
-    if len(undecided):
-        close = _inside(values, low[undecided], high[undecided])
-        keys = compare.keys(embedding, tile.embeddings, near[close], tile.squared[near[close]])
-        # Each close entry is counted already for the first `counted` matches from the worst, and belongs before `before`.
-        counted = high.searchsorted(values[close], side="left")
-        before = target.keys.searchsorted(keys, side="right")
-        count = len(high) + 1
-        missing = np.bincount(counted, minlength=count) - np.bincount(before, minlength=count)
-        target.wrong[:] += np.cumsum(missing)[:-1]
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for tile in tiles:
+            waiting.append(pool.submit(work, tile))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _inside(values: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Positions of the values (N,) that lie in one of the intervals low..high (K,), both ascending, ends included."""
-    if len(low) <= _FEW_INTERVALS:
-        inside = np.zeros(len(values), dtype=np.bool_)
-        for first, last in zip(low, high, strict=True):
-            inside |= (values >= first) & (values <= last)
-        return inside.nonzero()[0]
-    order = np.argsort(values)
-    ordered = values[order]
-    edges = np.bincount(ordered.searchsorted(low, side="left"), minlength=len(values) + 1)
-    edges -= np.bincount(ordered.searchsorted(high, side="right"), minlength=len(values) + 1)
-    return order[np.cumsum(edges)[:-1] > 0]
+def _threads() -> int:
+    """As many as the matrix library may use, and no more than pay."""
+    said = next((os.environ[name] for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(name)), "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_THREADS, int(said) if said.isdecimal() else cores))
 
 
 def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:

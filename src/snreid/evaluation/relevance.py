@@ -20,38 +20,66 @@ _BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
+class Pairs:
+    """Query and gallery entry of each pair that is not simply wrong, junk aside; row by row."""
+
+    row: NDArray[np.int64]
+    """(K,) ascending: place of the query in the list that was asked for."""
+    position: NDArray[np.int64]
+    """(K,) gallery positions, ascending inside a row."""
+    match: NDArray[np.bool_]
+    """(K,) whether the entry is a match; otherwise it is ignored."""
+
+
+@dataclass(frozen=True)
 class Relevance:
     """The gallery entries that are not simply wrong, for every query. Positions are gallery positions, ascending."""
 
     query: Features
     gallery: Features
-    by_person: dict[int, NDArray[np.int64]]
-    """Positions of each query person's entries in the gallery."""
+    positions: NDArray[np.int64]
+    """Of all entries that show a query's person, person by person."""
+    first: NDArray[np.int64]
+    """(Q,) where in ``positions`` the entries of each query's person begin."""
+    count: NDArray[np.int64]
+    """(Q,) how many they are."""
     by_name: dict[int, NDArray[np.int64]]
     """Positions that bear the same name as the query at this position; only for queries that have any."""
 
     def matches(self, query: int) -> NDArray[np.int64]:
         """(M,) positions of the matches of the query at this position."""
-        same = self._same_person(query)
-        camera = self.query.cameras[query]
-        if camera != NO_CAMERA:
-            same = same[self.gallery.cameras[same] != camera]
-        twins = self.by_name.get(query)
-        return same if twins is None else same[~np.isin(same, twins)]
+        pairs = self.pairs(np.array([query]))
+        return pairs.position[pairs.match]
 
-    def marked(self, query: int) -> NDArray[np.int64]:
-        """Positions that are a match or ignored (junk aside): all that is not wrong for this query."""
-        same, twins = self._same_person(query), self.by_name.get(query)
-        return same if twins is None else np.union1d(same, twins)
+    def pairs(self, queries: NDArray[np.int64]) -> Pairs:
+        """All pairs of the queries at these positions, whose rows are their places in ``queries``."""
+        count = self.count[queries]
+        row = np.repeat(np.arange(len(queries)), count)
+        # Number of a pair inside its row, added to where the row's entries begin.
+        inside = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        position = self.positions[self.first[queries][row] + inside]
+        camera = self.query.cameras[queries][row]
+        pairs = Pairs(row, position, (camera == NO_CAMERA) | (self.gallery.cameras[position] != camera))
+        return self._with_twins(queries, pairs) if self.by_name else pairs
 
     def verdicts(self, query: int, positions: NDArray[np.int64]) -> tuple[str, ...]:
         """``"right"``, ``"wrong"`` or ``"ignored"`` for each gallery position (K,)."""
-        right = np.isin(positions, self.matches(query))
-        ignored = np.isin(positions, self.marked(query)) | (self.gallery.persons[positions] == JUNK)
+        pairs = self.pairs(np.array([query]))
+        right = np.isin(positions, pairs.position[pairs.match])
+        ignored = np.isin(positions, pairs.position) | (self.gallery.persons[positions] == JUNK)
         return tuple("right" if r else "ignored" if i else "wrong" for r, i in zip(right, ignored, strict=True))
 
-    def _same_person(self, query: int) -> NDArray[np.int64]:
-        return self.by_person.get(int(self.query.persons[query]), np.empty(0, np.int64))
+    def _with_twins(self, queries: NDArray[np.int64], pairs: Pairs) -> Pairs:
+        """The pairs and those of one name, which are ignored whoever they show."""
+        twins = [self.by_name.get(query, np.empty(0, np.int64)) for query in queries.tolist()]
+        row = np.concatenate([pairs.row, np.repeat(np.arange(len(queries)), [len(some) for some in twins])])
+        position = np.concatenate([pairs.position, *twins])
+        match = np.concatenate([pairs.match, np.zeros(len(row) - len(pairs.row), np.bool_)])
+        order = np.lexsort((match, position, row))  # of a pair that is listed twice the ignored one comes first
+        row, position, match = row[order], position[order], match[order]
+        once = np.ones(len(row), np.bool_)
+        once[1:] = (row[1:] != row[:-1]) | (position[1:] != position[:-1])
+        return Pairs(row[once], position[once], match[once])
 
 
 def relevance(query: Features, gallery: Features) -> Relevance:
@@ -67,10 +95,9 @@ def relevance(query: Features, gallery: Features) -> Relevance:
     order = np.argsort(gallery.persons[positions], kind="stable")
     positions = positions[order]
     labels = gallery.persons[positions]
-    starts = np.searchsorted(labels, persons, side="left")
-    ends = np.searchsorted(labels, persons, side="right")
-    by_person = {int(p): positions[s:e] for p, s, e in zip(persons, starts, ends, strict=True)}
-    return Relevance(query, gallery, by_person, _same_name(query, gallery))
+    first = np.searchsorted(labels, query.persons, side="left")
+    last = np.searchsorted(labels, query.persons, side="right")
+    return Relevance(query, gallery, positions, first, last - first, _same_name(query, gallery))
 
 
 def _same_name(query: Features, gallery: Features) -> dict[int, NDArray[np.int64]]:

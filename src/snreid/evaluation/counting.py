@@ -1,0 +1,152 @@
+"""Which gallery entries come near a block of queries, stretch by stretch of the gallery, and where they stand among intervals.
+
+One matrix product gives the scores of a block of queries against a stretch of the gallery. An entry is *near* a query when its score
+reaches the query's lowest bound. Of a near entry one int64 is kept that holds row, score and gallery position, so that sorting
+plain integers sorts by row, then by score, and no index has to travel along; a binary search then counts what lies above a bound.
+
+Everything is counted in bulk, never query by query: per score the processor spends a comparison and a look at a flag.
+"""
+
+import queue
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.evaluation.similarity import Similarity, widened
+
+SCORE_BITS = 32
+ROW_AND_POSITION_BITS = 31
+"""What an int64 has left, its sign apart."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A stretch of the gallery, and who does not count in it for whom."""
+
+    start: int
+    """Gallery position of the first entry."""
+    embeddings: NDArray[np.float32] | NDArray[np.float16]
+    """(N, D)"""
+    columns: NDArray[np.float32]
+    """(N,) ``Similarity.columns`` of the entries."""
+    junk: NDArray[np.int64]
+    """Columns that are dropped for every query."""
+    row: NDArray[np.int64]
+    """(K,) rows of the pairs that do not count..."""
+    column: NDArray[np.int64]
+    """(K,) ... and their columns."""
+
+
+def position_bits(gallery: int) -> int:
+    """Bits that hold the positions of a gallery of this size."""
+    return max(1, (gallery - 1).bit_length())
+
+
+def packed(row: Any, score_bits: Any, position: Any, bits: int) -> Any:
+    """int64 keys that are ordered by row (K,), score, and gallery position (K,); arrays or tensors of one kind.
+
+    ``score_bits`` (K,): the bits of float32 scores as signed integers, widened to int64; they are overwritten. Of two zeros the
+    negative one stands first. ``bits`` hold a position.
+    """
+    # Integers order positive floats as the floats are ordered, and negative ones the other way around.
+    score_bits ^= (score_bits >> 31) & 0x7FFFFFFF
+    score_bits += 1 << 31
+    score_bits <<= bits
+    score_bits += position
+    score_bits += row << (SCORE_BITS + bits)
+    return score_bits
+
+
+def bits_of(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The bits of float32 scores (K,), for ``packed``."""
+    return scores.view(np.int32).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the kept entries stand to the intervals; entries are numbered in the order of their keys."""
+
+    first: NDArray[np.int64]
+    """(M,) first entry that is not before the interval."""
+    last: NDArray[np.int64]
+    """(M,) first entry that is behind it."""
+    end: NDArray[np.int64]
+    """(B,) first entry of the next row."""
+    inside: NDArray[np.int64]
+    """Keys of the entries that lie in an interval, ascending, each once."""
+
+
+class Counter(ABC):
+    """The arithmetic on all scores of a block of queries. One per block; ``near`` may be called from several threads."""
+
+    @abstractmethod
+    def near(self, tile: Tile) -> Any:
+        """Keys (``packed``) of the near entries of a stretch, in any order; an array or a tensor."""
+
+    @abstractmethod
+    def standing(self, keys: Sequence[Any], low: NDArray[np.int64], high: NDArray[np.int64], rows: int) -> Standing:
+        """Where the entries that ``near`` found stand to intervals from ``low`` (M,) to ``high`` (M,), both ends included.
+
+        ``low``, ``high``: as keys, ascending. ``rows``: how many queries the block has, B.
+        """
+
+
+class NumpyCounter(Counter):
+    """On the processor."""
+
+    def __init__(self, compare: Similarity, queries: NDArray[np.float32], low: NDArray[np.float32], bits: int) -> None:
+        """``queries`` (B, D): prepared for the product; ``low`` (B,): a near entry reaches it; ``bits`` hold a position."""
+        self._compare, self._queries, self._low, self._bits = compare, queries, low[:, None], bits
+        # Memory for one stretch is used again for the next: fresh pages cost as much as all comparisons.
+        self._free: queue.SimpleQueue[NDArray[np.float32]] = queue.SimpleQueue()
+
+    def near(self, tile: Tile) -> NDArray[np.int64]:
+        """Keys of the near entries."""
+        shape = len(self._queries), len(tile.embeddings)
+        memory = self._memory(shape[0] * shape[1])
+        scores = memory[: shape[0] * shape[1]].reshape(shape)
+        np.matmul(self._queries, widened(tile.embeddings).T, out=scores)
+        self._compare.finish(scores, tile.columns)
+        if len(tile.junk):
+            scores[:, tile.junk] = -np.inf
+        scores[tile.row, tile.column] = -np.inf
+        flat = np.flatnonzero(scores >= self._low)
+        row = flat // shape[1]
+        found = bits_of(scores.reshape(-1)[flat])
+        self._free.put(memory)
+        flat -= row * shape[1]
+        flat += tile.start
+        return np.asarray(packed(row, found, flat, self._bits))
+
+    def standing(
+        self, keys: Sequence[NDArray[np.int64]], low: NDArray[np.int64], high: NDArray[np.int64], rows: int
+    ) -> Standing:
+        """By one sort and binary search."""
+        ordered = np.concatenate(keys)
+        ordered.sort()
+        first, last = ordered.searchsorted(low, side="left"), ordered.searchsorted(high, side="right")
+        end = ordered.searchsorted(np.arange(1, rows + 1) << (SCORE_BITS + self._bits), side="left")
+        some = last > first
+        return Standing(first, last, end, ordered[_covered(first[some], last[some], len(ordered))])
+
+    def _memory(self, size: int) -> NDArray[np.float32]:
+        """At least ``size`` numbers that no other thread uses."""
+        try:
+            memory = self._free.get_nowait()
+        except queue.Empty:
+            return np.empty(size, np.float32)
+        return memory if len(memory) >= size else np.empty(size, np.float32)
+
+
+def _covered(first: NDArray[np.int64], last: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Numbers below ``count`` that lie in one of the intervals first..last (K,), the last one excluded."""
+    if not len(first):
+        return first
+    edges = np.zeros(count + 1, np.int32)
+    np.add.at(edges, first, 1)
+    np.add.at(edges, last, -1)
+    return np.flatnonzero(np.cumsum(edges[:-1], dtype=np.int32))
