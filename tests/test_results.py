@@ -212,6 +212,7 @@ class Together:
 
     def __init__(self, rank: int, world: int, table: list[Any], gate: threading.Barrier) -> None:
         self.rank, self.world, self.table, self.gate = rank, world, table, gate
+        self.device = "cpu"
 
     def gather_arrays(self, mine: np.ndarray) -> list[np.ndarray]:
         self.table[self.rank] = mine

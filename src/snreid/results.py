@@ -129,16 +129,20 @@ def score(found: TargetFeatures, metric: str, group: ProcessGroup | None = None)
 
 def _scores(found: TargetFeatures, metric: str, group: ProcessGroup | None) -> Scores:
     if group is None or group.world == 1:
-        return evaluate(found.query, found.gallery, metric=metric)
+        return evaluate(found.query, found.gallery, metric=metric, device=_device(group))
     # All look at everything first: what stops one stops all, with the same words, and nobody waits for a process that is gone.
     check_values(found.query, found.gallery)
     count = len(found.query.persons)
     first, last = group.rank * count // group.world, (group.rank + 1) * count // group.world
-    part = _scores_of(found, slice(first, last), metric)
+    part = _scores_of(found, slice(first, last), metric, _device(group))
     merged = {name: np.concatenate(group.gather_arrays(values)) for name, values in part.items()}
     if not len(merged["query_index"]):
         return evaluate(found.query, found.gallery, metric=metric)  # raises, saying why no query is valid
     return Scores(**merged, queries=count)
+
+
+def _device(group: ProcessGroup | None) -> str:
+    return "cpu" if group is None else str(group.device)
 
 
 def save_result(folder: Path, result: Result, found: TargetFeatures | None = None) -> None:
@@ -226,10 +230,10 @@ def _readable(sample: Sample) -> bool:
     return True
 
 
-def _scores_of(found: TargetFeatures, part: slice, metric: str) -> dict[str, NDArray[Any]]:
+def _scores_of(found: TargetFeatures, part: slice, metric: str, device: str) -> dict[str, NDArray[Any]]:
     query = found.query
     mine = Features(query.embeddings[part], query.persons[part], query.cameras[part], query.names[part])
     # Of this part no query may be valid while others are; whether all are invalid is decided on the whole.
-    scores = score_ranks(match_ranks(mine, found.gallery, metric=metric) if len(mine.persons) else ())
+    scores = score_ranks(match_ranks(mine, found.gallery, metric=metric, device=device) if len(mine.persons) else ())
     arrays = {name: getattr(scores, name) for name in _ARRAYS}
     return arrays | {"query_index": scores.query_index + part.start}

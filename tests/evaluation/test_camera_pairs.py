@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from typing import Any
+
 import numpy as np
 import pytest
 from ranking_by_definition import SlowScores, scores_by_definition
@@ -123,13 +125,13 @@ def test_of_the_gallery_one_camera_is_ranked_at_a_time(
 ) -> None:
     """Each image is compared once with each query of another camera: no more work than one evaluation."""
     seen = []
-    tiles = ranking._tiles
+    walk = ranking._Walk
 
-    def counted(gallery: Features, size: int) -> object:
+    def counted(query: Features, gallery: Features, *others: Any) -> object:
         seen.append(len(gallery.embeddings))
-        return tiles(gallery, size)
+        return walk(query, gallery, *others)
 
-    monkeypatch.setattr(ranking, "_tiles", counted)
+    monkeypatch.setattr(ranking, "_Walk", counted)
     camera_pairs(*crowd)
     gallery = crowd[1]
     assert sorted(seen) == sorted(int(((gallery.cameras == c) & (gallery.persons != -1)).sum()) for c in (1, 2, 3, 4))

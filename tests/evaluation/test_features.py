@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from snreid.errors import DataError
-from snreid.evaluation.features import check_values, read_features, remarks, write_features
+from snreid.evaluation.features import check_values, in_half, read_features, remarks, write_features
 from snreid.records import NO_CAMERA, Features
 
 
@@ -58,13 +58,55 @@ def test_without_cameras_and_names(file: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
-def test_every_float_type_is_read_as_float32(file: Path, dtype: Any) -> None:
+def test_every_float_type_is_read_as_float32_but_float16(file: Path, dtype: Any) -> None:
+    """Which stays what it is: half the memory."""
     given = arrays()
     given["query"], given["gallery"] = given["query"].astype(dtype), given["gallery"].astype(dtype)
     np.savez_compressed(file, **given)
     for read, side in zip(read_features(file), ("query", "gallery"), strict=True):
-        assert read.embeddings.dtype == np.float32
+        assert read.embeddings.dtype == (np.float16 if dtype is np.float16 else np.float32)
         assert np.array_equal(read.embeddings, given[side].astype(np.float32))
+
+
+def test_half_precision_halves_the_file_and_comes_back(file: Path, rng: np.random.Generator) -> None:
+    labels = np.ones(1000, np.int64)
+    whole = Features(rng.normal(size=(1000, 64)).astype(np.float32), labels, labels)
+    write_features(file, whole, whole)
+    size = file.stat().st_size
+    write_features(file, whole, whole, half=True)
+    query, gallery = read_features(file)
+    assert file.stat().st_size < 0.6 * size
+    assert query.embeddings.dtype == gallery.embeddings.dtype == np.float16
+    assert query.embeddings.tobytes() == whole.embeddings.astype(np.float16).tobytes()
+    write_features(file, query, gallery)  # without being asked again it stays half
+    assert read_features(file)[1].embeddings.tobytes() == gallery.embeddings.tobytes()
+
+
+def test_what_half_precision_cannot_hold_is_refused_and_leaves_the_old_file(file: Path) -> None:
+    np.savez(file, **arrays())
+    before = file.read_bytes()
+    query, gallery = read_features(file)
+    for scale, largest in ((1e5, "100000"), (1e-9, "1e-09")):
+        values = gallery.embeddings.copy()
+        values[3] = values[3] / np.abs(values[3]).max() * np.float32(scale)
+        bad = Features(values, gallery.persons, gallery.cameras)
+        with pytest.raises(
+            DataError, match=rf"half precision.*gallery.*65504.*Found: {largest} as the largest in row 3"
+        ):
+            write_features(file, query, bad, half=True)
+        assert file.read_bytes() == before
+        write_features(file, query, bad)
+        file.write_bytes(before)
+    zero = np.zeros((2, 3), np.float32)
+    assert not in_half(zero, "query").any()
+    assert in_half(np.full((1, 2), 65504, np.float32), "query").tolist() == [[65504, 65504]]
+
+
+def test_an_overflow_in_a_file_of_half_precision_is_named(file: Path) -> None:
+    with np.errstate(over="ignore"):
+        np.savez(file, **arrays(query=np.full((3, 4), 7e4).astype(np.float16)))
+    with pytest.raises(DataError, match=r"query embedding is finite.*inf in row 0, column 0.*half precision"):
+        read_features(file)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint16, np.uint64])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ranking_by_definition import is_ignored, is_match, ranks_by_definition, similarity_by_definition
 
 from snreid.errors import DataError, ExperimentError
-from snreid.evaluation import ranking
+from snreid.evaluation import ranking, undecided
 from snreid.evaluation.ranking import Block, match_ranks, rank_lists
 from snreid.records import Features
 
@@ -135,7 +135,55 @@ def test_several_walks_over_the_gallery_give_the_same(
 ) -> None:
     wanted = match_ranks(*crowd)
     monkeypatch.setattr(ranking, "_MATCHES_AT_ONCE", 45)
-    assert same(match_ranks(*crowd), wanted)
+    monkeypatch.setattr(ranking, "_NEAR_AT_ONCE", 100)
+    monkeypatch.setattr(undecided, "_PAIRS_AT_ONCE", 3)
+    monkeypatch.setattr(undecided, "_ENTRIES", 4)
+    assert same(match_ranks(*crowd, block=Block(gallery=50)), wanted)
+
+
+@METRICS
+@pytest.mark.parametrize("threads", [2, 4])
+def test_threads_never_matter(
+    metric: str, threads: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, gallery = awkward(rng)
+    wanted = match_ranks(query, gallery, metric=metric)
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ranking.os, "sched_getaffinity", lambda _: set(range(threads)), raising=False)
+    assert ranking._threads() == threads
+    assert same(match_ranks(query, gallery, metric=metric, block=Block(queries=16, gallery=21)), wanted)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert ranking._threads() == 1
+
+
+@METRICS
+@pytest.mark.parametrize("dimension", [24, 531])
+def test_half_precision_is_ranked_as_the_numbers_it_stands_for(
+    metric: str, dimension: int, rng: np.random.Generator
+) -> None:
+    query, gallery = awkward(rng, dimension=dimension)
+    half = [Features(f.embeddings.astype(np.float16), f.persons, f.cameras) for f in (query, gallery)]
+    whole = [Features(f.embeddings.astype(np.float32), f.persons, f.cameras) for f in half]
+    wanted = match_ranks(*whole, metric=metric)
+    assert same(match_ranks(*half, metric=metric, block=Block(queries=11, gallery=64)), wanted)
+    assert same(match_ranks(half[0], whole[1], metric=metric), wanted)
+    shown = [rank_lists(*pair, [0, 3], 20, metric) for pair in (half, whole)]
+    for a, b in zip(*shown, strict=True):
+        assert a.gallery.tolist() == b.gallery.tolist() and a.score.tolist() == b.score.tolist()
+
+
+def test_half_precision_is_widened_block_by_block(rng: np.random.Generator) -> None:
+    persons = rng.integers(1, 300, size=30_000)
+    gallery = Features(rng.standard_normal((30_000, 512), dtype=np.float32).astype(np.float16), persons, persons % 5)
+    query = rows_of(gallery, np.arange(64))
+    tracemalloc.start()
+    try:
+        match_ranks(query, gallery)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < gallery.embeddings.nbytes, f"{peak >> 20} MiB"
 
 
 def test_extra_memory_stays_small_for_a_large_gallery(rng: np.random.Generator) -> None:
@@ -212,5 +260,5 @@ def test_values_without_meaning_are_named(side: str, value: float, crowd: tuple[
 
 
 def test_an_empty_block_is_refused() -> None:
-    with pytest.raises(ExperimentError, match="0 queries x 8192"):
+    with pytest.raises(ExperimentError, match="0 queries x 1024"):
         Block(queries=0)

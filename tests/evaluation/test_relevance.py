@@ -54,3 +54,16 @@ def test_equal_to_the_definition(rng: np.random.Generator) -> None:
         ignored = [j for j, verdict in enumerate(found.verdicts(i, np.arange(120))) if verdict == "ignored"]
         assert ignored == [j for j in range(120) if is_ignored(query, gallery, i, j)]
         assert (np.diff(found.marked(i)) > 0).all()
+    asked = rng.permutation(40)[:25]
+    pairs = found.pairs(asked)
+    listed = list(zip(pairs.row.tolist(), pairs.position.tolist(), pairs.match.tolist(), strict=True))
+    assert listed == [
+        (place, j, is_match(query, gallery, i, j))
+        for place, i in enumerate(asked.tolist())
+        for j in range(120)
+        if gallery.persons[j] != JUNK or query.names[i] == gallery.names[j]
+        if is_match(query, gallery, i, j) or is_ignored(query, gallery, i, j)
+    ]
+    for i in range(40):
+        same = query.persons[i] if query.persons[i] > 0 else None
+        assert found.entries(i).tolist() == [j for j in range(120) if gallery.persons[j] == same]

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 from ranking_by_definition import similarity_by_definition
 
 from snreid.errors import ExperimentError
-from snreid.evaluation.similarity import SLICE, Cosine, Euclidean, Similarity, similarity, squared_lengths
+from snreid.evaluation.similarity import (
+    RUN,
+    SLICE,
+    Cosine,
+    Euclidean,
+    Similarity,
+    quick_squared_lengths,
+    similarity,
+    squared_lengths,
+    widened,
+)
 
 BOTH = pytest.mark.parametrize("compare", [Cosine(), Euclidean()], ids=["cosine", "euclidean"])
 
@@ -76,9 +86,52 @@ def test_the_product_stays_within_its_bound(compare: Similarity, dimension: int,
         squared, lengths = squared_lengths(queries), squared_lengths(gallery)
         product = compare.product(compare.prepared(queries, squared), gallery, lengths)
         errors = compare.error(squared, lengths, dimension)
+        quick, quick_lengths = quick_squared_lengths(queries), quick_squared_lengths(gallery)
+        prepared = compare.prepared(queries, quick)
+        whole = prepared @ gallery.T  # in one go, with quick lengths
+        compare.finish(whole, compare.columns(quick_lengths).astype(np.float32))
+        wide, narrow = (compare.error(quick, quick_lengths, dimension, width=width) for width in (dimension, RUN))
+        everybody = np.arange(len(gallery))
+        columns = compare.columns(quick_lengths)
         for i in range(len(queries)):
             exact = compare.scores(all_keys(compare, queries[i], gallery), float(squared[i]))
             assert np.abs(product[i] - exact).max() <= errors[i], name
+            assert np.abs(whole[i] - exact).max() <= wide[i], name
+            near = compare.nearly(prepared, np.full(len(gallery), i), gallery, everybody, columns)
+            assert np.abs(near - exact).max() <= narrow[i], name
+
+
+@pytest.mark.parametrize("dimension", [1, 127, RUN, 300, 2048])
+def test_quick_lengths_are_nearly_lengths(dimension: int, rng: np.random.Generator) -> None:
+    cases = kinds_of_embeddings(rng, dimension)
+    cases["float16"] = rng.normal(size=(60, dimension)).astype(np.float16)  # type: ignore[assignment]
+    cases["nothing"] = np.zeros((5, dimension), np.float32)
+    cases["long"] = np.full((5, dimension), 3e38, np.float32)
+    cases["short"] = np.full((5, dimension), 1e-30, np.float32)
+    cases["columns first"] = np.asfortranarray(cases["normal"])
+    for name, rows in cases.items():
+        bound = (RUN + 2) * 2.0**-24
+        np.testing.assert_allclose(quick_squared_lengths(rows), squared_lengths(rows), rtol=bound, atol=0, err_msg=name)
+    strange = np.ones((3, dimension), np.float32)
+    strange[0, -1], strange[1, -1] = np.nan, np.inf
+    assert np.isfinite(quick_squared_lengths(strange)).tolist() == [False, False, True]
+
+
+def test_float16_is_widened_exactly() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16).reshape(256, 256)
+    assert np.array_equal(widened(every), every.astype(np.float32), equal_nan=True)
+    assert np.array_equal(widened(every.T), every.T.astype(np.float32), equal_nan=True)
+    rows = np.ones((2, 3), np.float32)
+    assert widened(rows) is rows
+
+
+@BOTH
+def test_keys_of_pairs_are_keys(compare: Similarity, rng: np.random.Generator) -> None:
+    queries, gallery = (rng.normal(size=(count, 300)).astype(np.float32) for count in (6, 9))
+    rows, positions = rng.integers(0, 6, size=2000), rng.integers(0, 9, size=2000)
+    keys = compare.pair_keys(queries, rows, gallery, positions)
+    table = np.stack([all_keys(compare, query, gallery) for query in queries])
+    assert keys.tobytes() == table[rows, positions].tobytes()
 
 
 @BOTH

@@ -153,14 +153,16 @@ def _reranking(request: Request) -> "ReRanking | None":
 def _from_features(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.evaluation import evaluate, read_features, remarks
     from snreid.results import Result, keep_result, with_reranking
+    from snreid.training.distributed import chosen_device
 
     assert request.features is not None
+    device = str(chosen_device(request.machine.device))
     query, gallery = read_features(request.features)
     console = Console(stderr=True)
     for remark in remarks(query):
         console.out(remark, highlight=False)
     metric = request.metric or "cosine"
-    result = Result(request.features.stem, evaluate(query, gallery, metric=metric))
+    result = Result(request.features.stem, evaluate(query, gallery, metric=metric, device=device))
     if again:
         result = with_reranking(result, query, gallery, metric, again)
     keep_result(_place(request), result, console)

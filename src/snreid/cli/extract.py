@@ -12,12 +12,13 @@ import tyro
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Embed images with a run's model; writes an npz with `names` and L2-normalized `embeddings` (N, D) float32."""
+    """Embed images with a run's model; writes an npz with `names` and L2-normalized `embeddings` (N, D) float32, or float16 with --half."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="image files, or folders of them")]
     out: Annotated[Path, tyro.conf.arg(help="file to write")] = Path("features.npz")
     device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "cpu"
+    half: Annotated[bool, tyro.conf.arg(help="store float16: half the size, 11 significant bits")] = False
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
 
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
 
     from snreid.datasets._files import SUFFIXES as IMAGE_SUFFIXES
     from snreid.errors import DataError
+    from snreid.evaluation import in_half
     from snreid.models.weights import require_replaceable, write_atomically
     from snreid.runs import load
     from snreid.training.distributed import chosen_device
@@ -46,7 +48,11 @@ def main(arguments: Sequence[str]) -> int:
         )
     vectors = load(request.run, device=device).extract(paths)
     content = BytesIO()
-    np.savez(content, names=np.array([str(p) for p in paths]), embeddings=vectors)
+    np.savez(
+        content,
+        names=np.array([str(p) for p in paths]),
+        embeddings=in_half(vectors, "extracted") if request.half else vectors,
+    )
     write_atomically(request.out, content.getvalue())
     done = {"file": str(request.out), "images": len(paths), "dim": int(vectors.shape[1])}
     print(

@@ -6,7 +6,7 @@ Knows no model class: features come from this project's networks, from an ONNX f
 from snreid.evaluation.camera_pairs import CameraPair, CameraPairs, camera_pairs
 from snreid.evaluation.diagnosis import Diagnosis
 from snreid.evaluation.evaluate import evaluate, score_ranks
-from snreid.evaluation.features import check_values, read_features, remarks, write_features
+from snreid.evaluation.features import check_values, in_half, read_features, remarks, write_features
 from snreid.evaluation.onnx_embedder import OnnxEmbedder
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.ranking import Block, match_ranks, rank_lists
@@ -47,6 +47,7 @@ __all__ = [
     "evaluate",
     "evaluate_reranked",
     "match_ranks",
+    "in_half",
     "mean_drop",
     "measure",
     "rank_lists",

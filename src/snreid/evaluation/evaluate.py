@@ -11,17 +11,20 @@ from snreid.evaluation.ranking import Block, match_ranks
 from snreid.records import Features, Scores
 
 
-def evaluate(query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None) -> Scores:
+def evaluate(
+    query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None, device: str = "cpu"
+) -> Scores:
     """Rank the gallery for every query and score the ranks of the matches.
 
     ``metric``: ``"cosine"`` (embeddings are L2-normalized on the way) or ``"euclidean"`` (they are not).
-    ``block``: how much is compared at once; changes memory and time, never a result.
+    ``block``: how much is compared at once; ``device``: a torch device such as ``"cuda"``. They change memory and time, never a
+    result.
     Same-camera, junk, distractor and own-name rules in `relevance.py`, the rule for ties in `ranking.py`.
 
     Raises ``DataError`` when labels and embeddings do not fit together, when a value is not finite, or when no query has a
     valid match; ``ExperimentError`` for an unknown metric.
     """
-    return scores_of_ranks(match_ranks(query, gallery, metric=metric, block=block), query, gallery)
+    return scores_of_ranks(match_ranks(query, gallery, metric=metric, block=block, device=device), query, gallery)
 
 
 def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery: Features) -> Scores:

@@ -8,6 +8,9 @@ A features file holds these arrays, written by ``write_features`` or by ``numpy.
 ``query_camera``, ``gallery_camera``         (N,) integers        both or none; -1 means unknown; none: no cameras
 ``query_name``, ``gallery_name``             (N,) text            optional; an entry with the query's name is ignored
 ============================================ ==================== =====================================================
+
+float16 stays float16 in memory (``--half`` of ``snreid extract``, ``half=True`` of ``write_features``): half the file and half the
+memory. It is evaluated exactly as the float32 numbers that it stands for, which are made block by block.
 """
 
 import os
@@ -18,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import DataError
-from snreid.evaluation.similarity import LONGEST, SHORTEST, squared_lengths
+from snreid.evaluation.similarity import LONGEST, SHORTEST, quick_squared_lengths
 from snreid.records import JUNK, NO_CAMERA, Features
 
 _SIDES = ("query", "gallery")
+_LARGEST = float(np.finfo(np.float16).max)
 _ROWS = 8192
 """Rows looked at in one go: bounds memory at any gallery size."""
 
@@ -94,7 +98,7 @@ def check_values(query: Features, gallery: Features) -> None:
     for features, side in ((query, "query"), (gallery, "gallery")):
         for start in range(0, len(features.embeddings), _ROWS):
             part = slice(start, start + _ROWS)
-            check_lengths(features, part, squared_lengths(features.embeddings[part]), side)
+            check_lengths(features, part, quick_squared_lengths(features.embeddings[part]), side)
 
 
 def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: int) -> None:
@@ -116,8 +120,8 @@ def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: in
 def read_features(path: Path) -> tuple[Features, Features]:
     """Query and gallery features from an ``.npz`` file (arrays: top of this module).
 
-    Embeddings come back as float32 (float16 exactly, float64 rounded), labels as int64. Every way in which the file can be
-    wrong raises ``DataError`` with its name: missing, truncated, no ``.npz``, missing or unknown arrays, wrong shapes or
+    Embeddings come back as float32 (float64 rounded) or as float16 where the file has that, labels as int64. Every way in which the
+    file can be wrong raises ``DataError`` with its name: missing, truncated, no ``.npz``, missing or unknown arrays, wrong shapes or
     types, pickled objects, values that are not finite.
     """
     path = Path(path)
@@ -130,17 +134,19 @@ def read_features(path: Path) -> tuple[Features, Features]:
     return query, gallery
 
 
-def write_features(path: Path, query: Features, gallery: Features) -> None:
+def write_features(path: Path, query: Features, gallery: Features, *, half: bool = False) -> None:
     """Write an ``.npz`` file that ``read_features`` gives back unchanged; replaces ``path`` only once it is complete.
 
-    Cameras are left out when none is known, names when there are none. Raises ``DataError`` as ``read_features`` does.
+    Cameras are left out when none is known, names when there are none. ``half``: store the embeddings in float16. Raises
+    ``DataError`` as ``read_features`` and ``in_half`` do.
     """
     path = Path(path)
     check_pair(query, gallery)
     with_cameras = any((features.cameras != NO_CAMERA).any() for features in (query, gallery))
     arrays: dict[str, Any] = {}
     for features, side in ((query, "query"), (gallery, "gallery")):
-        arrays |= {side: features.embeddings, f"{side}_person": features.persons}
+        embeddings = in_half(features.embeddings, side) if half else features.embeddings
+        arrays |= {side: embeddings, f"{side}_person": features.persons}
         if with_cameras:
             arrays[f"{side}_camera"] = features.cameras
         if query.names and gallery.names:
@@ -151,6 +157,31 @@ def write_features(path: Path, query: Features, gallery: Features) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) -> NDArray[np.float16]:
+    """(N, D) rounded to float16, which has 11 significant bits: relative errors of up to 2^-11.
+
+    Raises ``DataError`` for a number beyond float16's largest, and for an embedding of which rounding would leave nothing;
+    ``side`` (``"query"``...) goes into the message.
+    """
+    half = np.empty(embeddings.shape, np.float16)
+    for start in range(0, len(half), _ROWS):
+        part = embeddings[start : start + _ROWS]
+        with np.errstate(over="ignore"):
+            half[start : start + _ROWS] = part
+        rounded = half[start : start + _ROWS]
+        beyond = (np.isinf(rounded) & np.isfinite(part)).any(axis=1)
+        gone = part.any(axis=1) & ~rounded.any(axis=1)
+        bad = np.flatnonzero(beyond | gone)
+        if len(bad):
+            row = int(bad[0])
+            raise DataError(
+                f"in half precision the numbers of a {side} embedding reach up to {_LARGEST:g}, and not all of them are below 3e-8",
+                came=f"{np.abs(part[row]).max():g} as the largest in row {start + row}",
+                repair="divide every embedding by its length (cosine does not see the difference) or keep float32",
+            )
+    return half
 
 
 def remarks(query: Features) -> tuple[str, ...]:
@@ -237,6 +268,8 @@ def _features(arrays: dict[str, NDArray[np.generic]], side: str) -> Features:
             came=f"{name.dtype} array of shape {name.shape}",
             repair="use text",
         )
+    if embeddings.dtype == np.float16:
+        return Features(embeddings.astype(np.float16, copy=False), persons, cameras, tuple(str(n) for n in name))
     with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinite and is named by check_lengths.
         narrow = embeddings.astype(np.float32, copy=False)
     return Features(narrow, persons, cameras, tuple(str(n) for n in name))

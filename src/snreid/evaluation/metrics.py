@@ -14,7 +14,7 @@ def average_precision(ranks: NDArray[np.int64]) -> float:
     Not the trapezoid of the precision-recall curve, and ties are already in the ranks (`ranking.py`).
     """
     hits = np.arange(1, len(ranks) + 1)
-    return float((hits / ranks).mean())
+    return float(np.add.reduce(hits / ranks)) / len(ranks)  # .mean() takes six times as long for a few ranks
 
 
 def inverse_negative_penalty(ranks: NDArray[np.int64]) -> float:

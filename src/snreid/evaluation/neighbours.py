@@ -63,7 +63,7 @@ class Embeddings:
     def scores(self, left: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
         """(A, B) float32 scores that are the same in both directions: the cosine, or -|x - y|^2 / 2. ``left``: the rows, prepared."""
         scores: NDArray[np.float32] = np.matmul(left, self.rows[columns].T)
-        self.compare.finish(scores, self.squared[columns])
+        self.compare.finish(scores, self.compare.columns(self.squared[columns]).astype(np.float32))
         if not isinstance(self.compare, Cosine):
             scores -= (self.squared[rows] / 2).astype(np.float32)[:, None]
         return scores

@@ -51,10 +51,10 @@ _THREADS = 4
 class Block:
     """How much is compared at once: memory against speed. No result depends on it."""
 
-    queries: int = 1024
-    """Rows of one matrix product, >= 1."""
+    queries: int = 2048
+    """Rows of one matrix product at most, >= 1: the queries are divided evenly."""
     gallery: int = 1024
-    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, 4 MiB by default: it stays in the
+    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, 8 MiB by default: it stays in the
     cache while it is compared."""
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class _Walk:
 
     def ranks(self, queries: NDArray[np.int64], pairs: Pairs) -> list[NDArray[np.int64]]:
         """The ranks of the matches of each of these queries, who all have some."""
-        matches = Matches.of(queries, pairs, self.query, self.gallery, self.compare, self.squared_query, self.squared)
+        matches = Matches.of(queries, pairs, self.labels, self.compare, self.squared_query, self.squared)
         counter = self._counter(matches)
         order = np.argsort(pairs.position, kind="stable")
         row, position = pairs.row[order], pairs.position[order]
@@ -189,6 +189,7 @@ def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], P
     """Queries that have a match, person by person, with their pairs: at most ``size``, and as few as memory wants."""
     order = np.argsort(labels.query.persons, kind="stable")
     held = np.cumsum(labels.count[order])
+    size = -(-len(order) // -(-len(order) // size))  # even blocks: a small last one would cost the product its speed
     start = 0
     while start < len(order):
         before = held[start - 1] if start else 0

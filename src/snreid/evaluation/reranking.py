@@ -32,9 +32,10 @@ from snreid.evaluation.jaccard import encoded, jaccard_distances
 from snreid.evaluation.neighbours import squared_distances
 from snreid.evaluation.ranking import Block
 from snreid.evaluation.relevance import Relevance, relevance
-from snreid.evaluation.similarity import Cosine, Similarity, similarity, squared_lengths
+from snreid.evaluation.similarity import Cosine, Similarity, similarity, squared_lengths, widened
 from snreid.records import JUNK, Features, Scores
 
+_BLOCK = Block(queries=256, gallery=8192)
 _ROUNDING = 1e-15
 """More than the roundings of a final distance in float64, which is at most 1."""
 
@@ -115,7 +116,7 @@ def reranked_match_ranks(
 ) -> tuple[NDArray[np.int64], ...]:
     """``match_ranks`` after re-ranking: for every query the ascending ranks (M,) of its matches, from 1."""
     work = _ReRanked(query, gallery, reranking or ReRanking(), similarity(metric))
-    return work.ranks(block or Block())
+    return work.ranks(block or _BLOCK)
 
 
 class _ReRanked:
@@ -124,7 +125,7 @@ class _ReRanked:
     def __init__(self, query: Features, gallery: Features, options: ReRanking, compare: Similarity) -> None:
         check_values(query, gallery)
         self.labels: Relevance = relevance(query, gallery)
-        self.query, self.gallery = query.embeddings, gallery.embeddings
+        self.query, self.gallery = widened(query.embeddings), widened(gallery.embeddings)
         self.options, self.compare = options, compare
         self.squared = squared_lengths(self.query), squared_lengths(self.gallery)
         parts = (self.query, self.gallery)

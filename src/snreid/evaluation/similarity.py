@@ -79,8 +79,8 @@ def quick_squared_lengths(rows: NDArray[np.float32] | NDArray[np.float16]) -> ND
 
 def widened(rows: NDArray[np.float32] | NDArray[np.float16]) -> NDArray[np.float32]:
     """The same numbers in float32; a copy only of float16."""
-    if rows.dtype != np.float16:
-        return rows
+    if rows.dtype == np.float32:
+        return np.asarray(rows, np.float32)
     import torch  # Four times as fast as numpy; not at the top, because evaluation needs no torch otherwise.
 
     return np.asarray(torch.from_numpy(np.ascontiguousarray(rows)).float().numpy())

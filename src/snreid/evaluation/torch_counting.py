@@ -39,9 +39,7 @@ class TorchCounter(Counter):
         keys: Tensor = packed(row, found, column + tile.start, self._bits)
         return keys
 
-    def standing(
-        self, keys: Sequence[Tensor], low: NDArray[np.int64], high: NDArray[np.int64], rows: int
-    ) -> Standing:
+    def standing(self, keys: Sequence[Tensor], low: NDArray[np.int64], high: NDArray[np.int64], rows: int) -> Standing:
         """By one sort and binary search."""
         ordered = torch.cat(list(keys)).sort().values
         borders = np.arange(1, rows + 1) << (SCORE_BITS + self._bits)

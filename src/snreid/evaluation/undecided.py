@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.evaluation.counting import SCORE_BITS, Counter, bits_of, packed, position_bits
-from snreid.evaluation.relevance import Pairs
+from snreid.evaluation.relevance import Pairs, Relevance
 from snreid.evaluation.similarity import RUN, Similarity, widened
-from snreid.records import Features
 
 _PAIRS_AT_ONCE = 1 << 18
 """Pairs of a match and an entry close to it that are looked at in one go."""
+_ENTRIES = 256
+"""Gallery entries of a person in float64 at once."""
 _WORTH_A_LOOK = 4 * RUN
 """From this dimension on a second look is so much sharper than the first that it saves more keys than it costs."""
 
@@ -22,8 +24,7 @@ _WORTH_A_LOOK = 4 * RUN
 class Matches:
     """All matches of a block of queries, row by row, by ascending score inside a row. M matches of B queries."""
 
-    query: Features
-    gallery: Features
+    labels: Relevance
     compare: Similarity
     squared: NDArray[np.float64]
     """Squared lengths of the gallery, as ``quick_squared_lengths`` gives them."""
@@ -53,23 +54,21 @@ class Matches:
         cls,
         queries: NDArray[np.int64],
         pairs: Pairs,
-        query: Features,
-        gallery: Features,
+        labels: Relevance,
         compare: Similarity,
         squared_query: NDArray[np.float64],
         squared: NDArray[np.float64],
     ) -> "Matches":
         """The matches among ``pairs``; ``squared_query``, ``squared``: quick squared lengths of all queries and of the gallery."""
         row, position = pairs.row[pairs.match], pairs.position[pairs.match]
-        score = _scores(queries, row, position, query, gallery, compare)
+        score = _scores(queries, row, position, labels, compare)
         order = np.lexsort((score, row))
         row, position, score = row[order], position[order], score[order]
-        embeddings, lengths = widened(query.embeddings[queries]), squared_query[queries]
+        embeddings, lengths = widened(labels.query.embeddings[queries]), squared_query[queries]
         dimension = embeddings.shape[1]
         error, margin = (compare.error(lengths, squared, dimension, width=width)[row] for width in (dimension, RUN))
         return cls(
-            query,
-            gallery,
+            labels,
             compare,
             squared,
             queries,
@@ -93,7 +92,7 @@ class Matches:
 
     def count(self, counter: Counter, near: Sequence[Any]) -> None:
         """Add what ``counter.near`` found to the counts."""
-        bits = position_bits(len(self.gallery.embeddings))
+        bits = position_bits(len(self.labels.gallery.embeddings))
         low = packed(self.row, bits_of(self.low), 0, bits)
         high = packed(self.row, bits_of(self.high), (1 << bits) - 1, bits)
         standing = counter.standing(near, low, high, len(self.queries))
@@ -123,10 +122,12 @@ class Matches:
         if self.prepared.shape[1] < _WORTH_A_LOOK:
             return None
         columns = self.compare.columns(self.squared[position])
-        return self.compare.nearly(self.prepared, row, self.gallery.embeddings, position, columns)
+        return self.compare.nearly(self.prepared, row, self.labels.gallery.embeddings, position, columns)
 
     def _keys(self, row: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self.compare.pair_keys(self.query.embeddings, self.queries[row], self.gallery.embeddings, position)
+        return self.compare.pair_keys(
+            self.labels.query.embeddings, self.queries[row], self.labels.gallery.embeddings, position
+        )
 
     def _add(self, before: NDArray[np.int64]) -> None:
         """One wrong entry more for each match named."""
@@ -137,27 +138,28 @@ def _scores(
     queries: NDArray[np.int64],
     row: NDArray[np.int64],
     position: NDArray[np.int64],
-    query: Features,
-    gallery: Features,
+    labels: Relevance,
     compare: Similarity,
 ) -> NDArray[np.float64]:
     """(M,) scores of the matches from float64 products, person by person: queries of one person share their matches."""
     score = np.empty(len(row))
-    person = query.persons[queries]
+    person = labels.query.persons[queries]
     begins = np.flatnonzero(np.r_[True, person[1:] != person[:-1]])
-    edges = np.searchsorted(row, np.r_[begins, len(queries)])
-    for first, begin, end in zip(begins.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        last = int(row[end - 1])
-        rows = query.embeddings[queries[first : last + 1]].astype(np.float64)
-        left = compare.prepared(rows, np.einsum("nd,nd->n", rows, rows))
-        entries, column = np.unique(position[begin:end], return_inverse=True)
+    borders = np.r_[begins, len(queries)]
+    edges = np.searchsorted(row, borders)
+    for one, (first, last) in enumerate(pairwise(borders.tolist())):
+        rows = labels.query.embeddings[queries[first:last]].astype(np.float64)
+        entries = labels.entries(int(queries[first]))
         products = np.empty((len(rows), len(entries)))
-        for start in range(0, len(entries), 256):
-            right = gallery.embeddings[entries[start : start + 256]].astype(np.float64)
-            products[:, start : start + 256] = left @ right.T
-            squared = np.einsum("nd,nd->n", right, right)
-            compare.finish(products[:, start : start + 256], compare.columns(squared))
-        score[begin:end] = products[row[begin:end] - first, column]
+        for start in range(0, len(entries), _ENTRIES):
+            some = slice(start, start + _ENTRIES)
+            right = labels.gallery.embeddings[entries[some]].astype(np.float64)
+            # Whether queries are divided by their lengths or their products are is the same, and the products are fewer.
+            part = compare.prepared(rows @ right.T, np.einsum("nd,nd->n", rows, rows))
+            compare.finish(part, compare.columns(np.einsum("nd,nd->n", right, right)))
+            products[:, some] = part
+        mine = slice(edges[one], edges[one + 1])
+        score[mine] = products[row[mine] - first, entries.searchsorted(position[mine])]
     return score
 
 
