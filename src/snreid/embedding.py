@@ -95,7 +95,7 @@ def features(
     return Features(vectors, store.split.persons, store.split.cameras, tuple(s.image.name for s in store.split.samples))
 
 
-def require_finite(vectors: NDArray[np.float32], *, where: str) -> None:
+def require_finite(vectors: NDArray[np.float32] | NDArray[np.float16], *, where: str) -> None:
     """Raises ``DivergenceError`` unless every number of the embeddings (N, D), and their length in float32, is finite. ``where``: whose
     they are, for the message."""
     if not _finite(vectors):
@@ -117,9 +117,9 @@ def require_working(embed: EmbedBatch, store: PixelStore, group: ProcessGroup) -
         raise _not_finite("training images after the last step")
 
 
-def _finite(vectors: NDArray[np.float32]) -> bool:
+def _finite(vectors: NDArray[np.float32] | NDArray[np.float16]) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):  # that is what is looked for
-        return bool(np.isfinite(np.linalg.norm(vectors, axis=1)).all())
+        return bool(np.isfinite(np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)).all())
 
 
 def _not_finite(where: str) -> DivergenceError:

@@ -30,6 +30,17 @@ def test_files_and_folders_are_embedded_in_order(
     np.testing.assert_allclose(vectors, snreid.load(pair[0]).extract([single, *paths]), atol=1e-6)
 
 
+def test_half_precision_halves_what_is_stored(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    (path,) = picture_files(tmp_path, 1)
+    stored = {}
+    for flags in ((), ("--half",)):
+        assert main([str(pair[0]), str(path), "--out", str(tmp_path / "v.npz"), "--json", *flags]) == 0
+        with np.load(tmp_path / "v.npz") as file:
+            stored[flags] = file["embeddings"]
+    assert stored["--half",].dtype == np.float16
+    assert stored["--half",].tobytes() == stored[()].astype(np.float16).tobytes()
+
+
 def test_without_json_it_says_what_it_wrote(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,6 @@
 """Scores per camera pair: equal to their definition, gallery images removed one by one."""
 
 from dataclasses import replace
-
 from typing import Any
 
 import numpy as np

@@ -38,6 +38,7 @@ from snreid.adaptation.training import run_plan
 from snreid.adaptation.two_sources import TwoStores
 from snreid.embedding import features, require_finite
 from snreid.errors import ExperimentError
+from snreid.evaluation.similarity import widened
 from snreid.experiment import Experiment
 from snreid.losses import DualCausality, EntropyCausality, Loss, LossParts, total_loss
 from snreid.sampling import IdentityBatches, Sampling
@@ -231,7 +232,7 @@ class _Clustered(nn.Module):
         where = f"{job.target.name} in epoch {epoch + 1}"
         vectors = features(job.embedder(), job.store).embeddings
         require_finite(vectors, where=where)
-        clusters = density(vectors)
+        clusters = density(widened(vectors))
         count, outliers = int(clusters.max()) + 1, int((clusters == OUTLIER).sum())
         seconds = time.monotonic() - began
         text = f"{count} clusters of {len(clusters) - outliers} images, {outliers} outliers"

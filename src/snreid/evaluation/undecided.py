@@ -146,7 +146,7 @@ def _scores(
     person = labels.query.persons[queries]
     begins = np.flatnonzero(np.r_[True, person[1:] != person[:-1]])
     borders = np.r_[begins, len(queries)]
-    edges = np.searchsorted(row, borders)
+    edges: NDArray[np.int64] = np.asarray(np.searchsorted(row, borders))
     for one, (first, last) in enumerate(pairwise(borders.tolist())):
         rows = labels.query.embeddings[queries[first:last]].astype(np.float64)
         entries = labels.entries(int(queries[first]))
