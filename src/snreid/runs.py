@@ -42,7 +42,7 @@ from snreid.sources import Labels, TrainingSet, hold_out, join, validation_split
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
 from snreid.training.follow import follow
-from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text
+from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text, waited_text
 from snreid.training.loop import Hooks, Loop, Plan
 from snreid.training.memory import Remembering
 
@@ -155,8 +155,9 @@ def train(
     chosen = _choose(machine, model) if group.first else ""
     require_working(Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16), store, group)
     if group.first:
-        if skipped := skipped_text(machine.out):
-            console.out(skipped, highlight=False)
+        for sentence in (skipped_text(machine.out), waited_text(machine.out)):
+            if sentence:
+                console.out(sentence, highlight=False)
         _finish(experiment, machine, model, training, record, chosen, time.monotonic() - began)
     group.barrier()
     return open_run(machine.out)

@@ -18,6 +18,7 @@ from snreid.training.log import (
     loss_text,
     read_metrics,
     skipped_text,
+    waited_text,
 )
 
 
@@ -147,11 +148,15 @@ def test_off_a_terminal_one_plain_line_comes_every_so_often() -> None:
         line.start()
         for step in range(1, 41):
             clock.now += 1.0
-            line.update(step, epoch=(step - 1) // 10, images=64, parts=PARTS)
+            line.update(step, epoch=(step - 1) // 10, images=64, parts=PARTS, waited=0.25 if step > 20 else 0.0)
     lines = screen.getvalue().splitlines()
     assert len(lines) == 4
-    assert lines[0] == "epoch 1/4  step 10/40  loss 4.50 (CrossEntropy 4.00, Triplet 0.50)  64 images/s  0:30 left"
-    assert lines[3] == "epoch 4/4  step 40/40  loss 4.50 (CrossEntropy 4.00, Triplet 0.50)  64 images/s  0:00 left"
+    assert (
+        lines[0]
+        == "epoch 1/4  step 10/40  loss 4.50 (CrossEntropy 4.00, Triplet 0.50)  64 images/s, 0% waiting for them  0:30 left"
+    )
+    # Of the last 30 seconds, 20 waited a quarter of their time.
+    assert lines[3].endswith("Triplet 0.50)  64 images/s, 17% waiting for them  0:00 left")
 
 
 def test_the_time_left_counts_from_where_the_run_resumed() -> None:
@@ -160,7 +165,7 @@ def test_the_time_left_counts_from_where_the_run_resumed() -> None:
     line.start(90)
     clock.now += 2.0
     line.update(91, epoch=0, images=10, parts=PARTS)
-    assert "5 images/s  0:18 left" in screen.getvalue()
+    assert "5 images/s, 0% waiting for them  0:18 left" in screen.getvalue()
 
 
 def test_losses_are_only_looked_at_when_they_are_shown() -> None:
@@ -205,3 +210,13 @@ def test_skipped_steps_are_said_with_all_steps(tmp_path: Path) -> None:
         log.write(step, {"skipped": skipped})
     log.write(4, {"validation_mAP": 0.5})
     assert skipped_text(tmp_path).startswith("2 of 4 steps were skipped")
+
+
+def test_waiting_is_said_as_a_share_of_all_steps(tmp_path: Path) -> None:
+    assert waited_text(tmp_path) == ""
+    log = MetricsLog(tmp_path, tensorboard=False)
+    log.start()
+    for step in (1, 2):
+        log.write(step, {"seconds": 50.0, "waited": 2.0})
+    log.write(2, {"validation_mAP": 0.5})
+    assert waited_text(tmp_path) == "4.0% of 1:40 of training were spent waiting for images."

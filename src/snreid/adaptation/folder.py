@@ -30,7 +30,7 @@ from snreid.provenance import provenance
 from snreid.runs import Run, open_run, training_set
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
-from snreid.training.log import read_metrics, skipped_text
+from snreid.training.log import read_metrics, skipped_text, waited_text
 
 if TYPE_CHECKING:
     from snreid.adaptation import Adaptation
@@ -180,8 +180,9 @@ def _finish(
     method: "Adaptation", job: Job, run: Run, record: dict[str, Any], facts: Mapping[str, Any], seconds: float
 ) -> None:
     folder = job.machine.out
-    if skipped := skipped_text(folder):
-        job.console.out(skipped, highlight=False)
+    for sentence in (skipped_text(folder), waited_text(folder)):
+        if sentence:
+            job.console.out(sentence, highlight=False)
     experiment, persons = record["experiment"], job.model.head.classifier.out_features
     if method.as_delta:
         size = save_delta(folder, job.model, run.folder)

@@ -11,7 +11,7 @@ def follow(log: MetricsLog, bar: ProgressLine) -> Callable[[StepReport], None]:
 
     def report(step: StepReport) -> None:
         """Tell one step."""
-        bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts)
+        bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts, waited=step.waited)
         told = {
             "epoch": step.epoch,
             "rate": step.rate,

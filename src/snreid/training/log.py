@@ -101,6 +101,15 @@ def skipped_text(folder: Path) -> str:
     )
 
 
+def waited_text(folder: Path) -> str:
+    """A sentence on the share of the training time that was spent waiting for images; "" where no step says."""
+    lines = [line for line in read_metrics(folder) if isinstance(line.get("waited"), float) and line.get("seconds")]
+    seconds, waited = (sum(line[name] for line in lines) for name in ("seconds", "waited"))
+    if not lines or seconds <= 0:
+        return ""
+    return f"{waited / seconds:.1%} of {duration_text(seconds)} of training were spent waiting for images."
+
+
 def _plain(value: Metric) -> float | str | None:
     if isinstance(value, str):
         return value
@@ -141,14 +150,14 @@ class ProgressLine:
         self._task = TaskID(0)
         self._began = self._shown = clock()
         self._first_step = 0
-        self._recent: deque[tuple[float, int]] = deque([(self._began, 0)])
-        self._images = 0
+        self._recent: deque[tuple[float, int, float]] = deque([(self._began, 0, 0.0)])
+        self._images, self._waited = 0, 0.0
 
     def start(self, step: int = 0) -> None:
         """Starts the clock at ``step`` steps already done (more than 0 after a resume)."""
-        self._first_step, self._images = step, 0
+        self._first_step, self._images, self._waited = step, 0, 0.0
         self._began = self._shown = self._clock()
-        self._recent = deque([(self._began, 0)])
+        self._recent = deque([(self._began, 0, 0.0)])
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.fields[where]}"),
@@ -160,22 +169,27 @@ class ProgressLine:
             self._task = self._bar.add_task("train", total=self._total, completed=step, where="", text="")
             self._bar.start()
 
-    def update(self, step: int, *, epoch: int, images: int, parts: Mapping[str, SupportsFloat]) -> None:
-        """Tells that ``step`` steps are done, in ``epoch`` (from 0), the last one with ``images`` images and these
-        loss parts."""
+    def update(
+        self, step: int, *, epoch: int, images: int, parts: Mapping[str, SupportsFloat], waited: float = 0.0
+    ) -> None:
+        """Tells that ``step`` steps are done, in ``epoch`` (from 0), the last one with ``images`` images, for which it
+        ``waited`` seconds, and these loss parts."""
         now = self._clock()
         self._images += images
-        self._recent.append((now, self._images))
+        self._waited += waited
+        self._recent.append((now, self._images, self._waited))
         while len(self._recent) > 2 and now - self._recent[0][0] > 30.0:
             self._recent.popleft()
         if now - self._shown < self._every and step < self._total:
             return
         self._shown = now
-        seconds, since = now - self._recent[0][0], self._recent[0][1]
+        began, since, waited_before = self._recent[0]
+        seconds = now - began
         left = (now - self._began) / max(1, step - self._first_step) * (self._total - step)
         where = f"epoch {min(epoch + 1, self._epochs)}/{self._epochs}"
         rate = (self._images - since) / seconds if seconds > 0 else 0.0
-        text = f"{loss_text(parts)}  {rate:.0f} images/s  {duration_text(left)} left"
+        waiting = min(1.0, (self._waited - waited_before) / seconds) if seconds > 0 else 0.0
+        text = f"{loss_text(parts)}  {rate:.0f} images/s, {waiting:.0%} waiting for them  {duration_text(left)} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=step, where=where, text=text)
         else:
