@@ -1,6 +1,11 @@
 """Blocks of images: the pixels of ``images.resize``, one by one, however they are put together."""
 
+import itertools
+import multiprocessing
 import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from snreid import decoding
-from snreid.decoding import Block, _Decoder, decode, decoded, enlarged_exactly
+from snreid.decoding import Block, Decoders, _Decoder, decode, enlarged_exactly
 from snreid.errors import DataError
 from snreid.images import FileImage, resize
 from tiny import picture_files
@@ -85,11 +90,48 @@ def test_blocks_come_in_order(tmp_path: Path) -> None:
     """From workers too: ``test_loading.py``."""
     images = [FileImage(str(path)) for path in picture_files(tmp_path, 5, damaged=(3,))]
     asked = [[images[4], images[0]], [images[3]], [images[1], images[1], images[2]]]
-    for images_of, block in zip(asked, decoded(asked, 24, 12), strict=True):
+    for images_of, block in zip(asked, Decoders(0).decoded(asked, 24, 12), strict=True):
         assert isinstance(block, Block)
         expected = decode(images_of, 24, 12)
         assert block.reasons == expected.reasons and block.pixels.equal(expected.pixels)
 
 
+def test_workers_stay_and_who_asks_meanwhile_gets_others(tmp_path: Path) -> None:
+    images = [FileImage(str(path)) for path in picture_files(tmp_path, 4)]
+    blocks, decoders = [[image] for image in images], Decoders(1)
+
+    def pixels(asked: Iterator[Block]) -> list[list[int]]:
+        return [block.pixels.flatten().tolist() for block in asked]
+
+    expected = pixels(Decoders(0).decoded(blocks, 24, 12))
+    first = decoders.decoded(blocks, 24, 12)
+    begun = pixels(itertools.islice(first, 1))
+    workers = [process.pid for process in multiprocessing.active_children()]
+    assert pixels(decoders.decoded(blocks[2:], 12, 6)) == pixels(Decoders(0).decoded(blocks[2:], 12, 6))
+    assert begun + pixels(first) == expected
+    assert pixels(itertools.islice(decoders.decoded(blocks, 24, 12), 2)) == expected[:2]  # and left there
+    assert pixels(decoders.decoded(blocks[1:], 24, 12)) == expected[1:]
+    assert [process.pid for process in multiprocessing.active_children()] == workers
+
+
+LEFT = """
+from snreid.decoding import Decoders
+from snreid.images import FileImage
+if __name__ == "__main__":
+    import sys
+    waiting = Decoders(1).decoded([[FileImage(path)] for path in sys.argv[1:]], 24, 12)
+    print(next(waiting).reasons, flush=True)
+    raise ValueError("the end")
+"""
+
+
+@pytest.mark.slow
+def test_workers_that_nobody_ended_do_not_keep_a_program_from_ending(tmp_path: Path) -> None:
+    (tmp_path / "left.py").write_text(LEFT)
+    words = [sys.executable, str(tmp_path / "left.py"), *map(str, picture_files(tmp_path, 9))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "('',)\n" and done.stderr.rstrip().endswith("ValueError: the end"), done.stderr
+
+
 def test_a_worker_is_not_given_the_data_set() -> None:
-    assert len(pickle.dumps(_Decoder(256, 128))) < 200
+    assert len(pickle.dumps(_Decoder())) < 200

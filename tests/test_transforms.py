@@ -89,9 +89,9 @@ def test_all_of_it_together_is_moving_then_colouring() -> None:
         np.testing.assert_allclose(result, coloured(moved(image, draw, how), draw, how), atol=5e-5)
 
 
-@pytest.mark.parametrize("enlarge", [1.0, 1.125, 2.0])
-def test_a_cpu_goes_row_by_row_to_what_a_gpu_samples(enlarge: float) -> None:
-    how = Augmentation(enlarge=enlarge)
+@pytest.mark.parametrize(("enlarge", "brightness"), [(1.0, 0.2), (1.125, 0.0), (1.125, 0.2), (2.0, 0.2)])
+def test_a_cpu_goes_row_by_row_to_what_a_gpu_samples(enlarge: float, brightness: float) -> None:
+    how = Augmentation(enlarge=enlarge, brightness=brightness, contrast=brightness)
     images, draws = some(24, 48, 32), how.draws(3, 1, 4, 24)
     sampled = how._jitter(how.move(images.float() / 255, draws), draws)
     for layout in (torch.contiguous_format, torch.channels_last):
@@ -100,6 +100,8 @@ def test_a_cpu_goes_row_by_row_to_what_a_gpu_samples(enlarge: float) -> None:
         torch.testing.assert_close(made, sampled, atol=5e-5, rtol=0)
         assert made.is_contiguous(memory_format=torch.channels_last) and torch.equal(given, images)
         assert torch.equal(how(given, draws), made)
+        form = InputFormat(height=48, width=32)
+        torch.testing.assert_close(how(given, draws, form), form.normalize(made), atol=1e-5, rtol=0)
 
 
 def test_nothing_asked_changes_nothing() -> None:

@@ -4,8 +4,10 @@ A worker is told with each block which images are in it, and knows no others, so
 never raises: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
 """
 
+import atexit
 import multiprocessing
 import signal
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,30 +94,88 @@ def _enlarge(images: NDArray[np.uint8], height: int, width: int) -> Tensor:
     return large.permute(0, 2, 3, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    images: tuple[ImageSource, ...]
+    height: int
+    width: int
+
+
 class _Decoder(Dataset[Block]):
-    """What a worker is given once. It is asked with the images themselves, not with their numbers in a list it would have to hold."""
+    """What a worker is given at its start: nothing. It is asked with the images themselves, not with their numbers in a list."""
 
-    def __init__(self, height: int, width: int) -> None:
-        self.height, self.width = height, width
+    def __getitem__(self, task: _Task) -> Block:
+        return decode(task.images, task.height, task.width)
 
-    def __getitem__(self, image: ImageSource) -> Block:
-        return decode([image], self.height, self.width)
-
-    def __getitems__(self, images: list[ImageSource]) -> Block:
-        return decode(images, self.height, self.width)
+    __getitems__ = __getitem__  # what torch calls with what stands for a batch
 
 
-def decoded(blocks: Sequence[Sequence[ImageSource]], height: int, width: int, *, workers: int = 0) -> Iterator[Block]:
-    """Each of the ``blocks`` decoded, in order. ``workers`` processes run ahead of who asks; 0: this process, when it is asked."""
-    loader: DataLoader[Any] = DataLoader(
-        _Decoder(height, width),
-        batch_sampler=[list(block) for block in blocks],  # images where torch expects their numbers
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        worker_init_fn=_settle,
-        multiprocessing_context=_processes() if workers else None,
-    )
-    yield from loader
+class _Tasks:
+    """Where the workers' next tasks are taken from."""
+
+    def __init__(self) -> None:
+        self.next: list[_Task] = []
+
+    def __iter__(self) -> Iterator[_Task]:
+        return iter(self.next)
+
+
+class Decoders:
+    """Processes that decode. They start when they are first asked and stay for the next epoch, split or size."""
+
+    def __init__(self, workers: int) -> None:
+        """``workers``: how many; 0 stands for this process."""
+        self.workers = workers
+        self._tasks, self._busy = _Tasks(), False
+        self._loader: DataLoader[Any] | None = None
+
+    def decoded(self, blocks: Sequence[Sequence[ImageSource]], height: int, width: int) -> Iterator[Block]:
+        """Each of the ``blocks`` at a size in pixels, in order; workers run ahead of who asks. Who asks for others meanwhile gets
+        workers of their own."""
+        tasks = [_Task(tuple(block), height, width) for block in blocks]
+        if not self.workers:
+            yield from (decode(task.images, height, width) for task in tasks)
+        elif self._busy:
+            yield from Decoders(self.workers).decoded(blocks, height, width)
+        else:
+            yield from self._ahead(tasks)
+
+    def _ahead(self, tasks: list[_Task]) -> Iterator[Block]:
+        self._busy, self._tasks.next = True, tasks
+        try:
+            if self._loader is None:
+                self._loader = self._start()
+            yield from self._loader
+        except Exception:
+            self._loader = None  # a worker that died takes the others down
+            raise
+        finally:
+            self._busy = False
+
+    def close(self) -> None:
+        """Ends the workers, whoever still waits for blocks. They start again when they are asked."""
+        loader, self._loader = self._loader, None
+        workers = getattr(loader, "_iterator", None)
+        if workers is not None:
+            workers._shutdown_workers()
+
+    def _start(self) -> "DataLoader[Any]":
+        # At its exit Python ends what workers are left by SIGTERM, which ours ignore, and waits for them; so they are ended before.
+        atexit.register(_close, weakref.ref(self))
+        return DataLoader(
+            _Decoder(),
+            batch_sampler=self._tasks,  # type: ignore[arg-type]  # torch sends what it takes there to a worker as it is
+            num_workers=self.workers,
+            persistent_workers=True,
+            collate_fn=_as_it_is,
+            worker_init_fn=_settle,
+            multiprocessing_context=_processes(),
+        )
+
+
+def _close(decoders: "weakref.ref[Decoders]") -> None:
+    if (left := decoders()) is not None:
+        left.close()
 
 
 def _as_it_is(block: Any) -> Any:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from snreid.decoding import BLOCK, Block, decoded
+from snreid.decoding import BLOCK, Block, Decoders
 from snreid.errors import DataError
 from snreid.images import BadImage, read_bad_list, write_bad_list
 from snreid.machine import Machine
@@ -90,10 +90,12 @@ class PixelStore:
         workers: int = 0,
         memory_gb: float = 4.0,
         folder: PixelFolder | None = None,
+        decoders: Decoders | None = None,
     ) -> None:
-        """``height``, ``width`` in pixels; ``workers`` processes decode; sets of up to ``memory_gb`` GB stay decoded in memory. With a
-        ``folder`` nothing is decoded that it holds, and larger sets are mapped from it instead of being decoded in each epoch."""
-        self.split, self.height, self.width, self.workers, self.folder = split, height, width, workers, folder
+        """``height``, ``width`` in pixels; ``workers`` processes decode, or those of ``decoders``; sets of up to ``memory_gb`` GB stay in
+        memory. With a ``folder`` nothing is decoded that it holds, and larger sets are mapped from it, not decoded in each epoch."""
+        self.split, self.height, self.width, self.folder = split, height, width, folder
+        self._decoders = decoders or Decoders(workers)
         self.cached = len(split) * 3 * height * width <= memory_gb * 1e9
         self._opened = False
         self._pixels: _Rows | None = None  # None: decoded whenever they are asked for
@@ -126,7 +128,7 @@ class PixelStore:
                 found.add(places, block.pixels.numpy() if self.cached else None, block.reasons)
             return
         missing = []
-        for piece, kept in zip(pieces, folder.read(pieces, threads=self.workers), strict=True):
+        for piece, kept in zip(pieces, folder.read(pieces, threads=self._decoders.workers), strict=True):
             if kept is None or self._mended(piece, kept):
                 missing.append(piece)
             else:
@@ -169,7 +171,7 @@ class PixelStore:
         if np.array_equal(indices, np.arange(len(self.split))):
             return self
         samples = tuple(self.split.samples[i] for i in indices)
-        part = PixelStore(Split(samples), self.height, self.width, workers=self.workers, folder=self.folder)
+        part = PixelStore(Split(samples), self.height, self.width, folder=self.folder, decoders=self._decoders)
         part.cached = self.cached
         if self._opened:
             part._opened, part._pixels, part._rows = True, self._pixels, self._rows[indices]
@@ -200,7 +202,7 @@ class PixelStore:
     def _decoded(self, blocks: Sequence[Sequence[int] | NDArray[np.int64]]) -> Iterator[Block]:
         samples = self.split.samples
         images = [[samples[place].image for place in block] for block in blocks]
-        return decoded(images, self.height, self.width, workers=self.workers)
+        return self._decoders.decoded(images, self.height, self.width)
 
 
 def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
@@ -268,7 +270,7 @@ class PixelCache:
 
     def __init__(self, *, workers: int = 0, memory_gb: float = 4.0, folder: PixelFolder | None = None) -> None:
         """As for ``PixelStore``."""
-        self.workers, self.memory_gb, self.folder = workers, memory_gb, folder
+        self.memory_gb, self.folder, self._decoders = memory_gb, folder, Decoders(workers)
         self._opened: dict[tuple[tuple[Sample, ...], int, int], Opened] = {}
         self._told: set[str] = set()
 
@@ -285,7 +287,9 @@ class PixelCache:
         """The opened store of a split at a size in pixels."""
         key = (split.samples, height, width)
         if key not in self._opened:
-            store = PixelStore(split, height, width, workers=self.workers, memory_gb=self.memory_gb, folder=self.folder)
+            store = PixelStore(
+                split, height, width, memory_gb=self.memory_gb, folder=self.folder, decoders=self._decoders
+            )
             self._opened[key] = Opened(store, store.open(progress))
         return self._opened[key]
 

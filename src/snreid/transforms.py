@@ -101,11 +101,12 @@ class Augmentation:
         values = np.random.Generator(np.random.Philox(key=key)).random((size, 6), dtype=np.float32)
         return torch.from_numpy(values)
 
-    def __call__(self, images: StoredImages, draws: Draws) -> Images:
-        """(B, 3, H, W) uint8 to (B, 3, H, W) float32 in 0..1."""
+    def __call__(self, images: StoredImages, draws: Draws, form: InputFormat | None = None) -> Images:
+        """(B, 3, H, W) uint8 to (B, 3, H, W) float32 in 0..1, or, with the input format ``form``, normalized as it says."""
         if images.device.type == "cpu":
-            return self._row_by_row(images, draws)
-        return self._jitter(self.move(images.float() / 255, draws), draws)
+            return self._row_by_row(images, draws, form)
+        made = self._jitter(self.move(images.float() / 255, draws), draws)
+        return made if form is None else form.normalize(made)
 
     def move(self, images: Images, draws: Draws) -> Images:
         """Crop and flip in one bilinear sampling: the pixel (y, x) of a crop at offset (oy, ox) of the enlarged image lies
@@ -125,12 +126,17 @@ class Augmentation:
         grid = F.affine_grid(theta.to(images.device), [count, 3, height, width], align_corners=False)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
-    def _row_by_row(self, images: StoredImages, draws: Draws) -> Images:
-        """``move`` and ``_jitter`` for a CPU, to rounding: image by image in its cache, along rows of RGBRGB... in channels-last. An
-        image that is not cropped is not sampled, and one that is takes its two neighbours in runs instead of one by one."""
+    def _row_by_row(self, images: StoredImages, draws: Draws, form: InputFormat | None) -> Images:
+        """``move``, ``_jitter`` and ``normalize`` for a CPU, to rounding: image by image in its cache, along rows of RGBRGB... in
+        channels-last. An image that is not cropped is not sampled, and one that is takes its neighbours in runs, not one by one."""
         rows = _as_rows(images.contiguous(memory_format=torch.channels_last))
         height, width = images.shape[2:]
         result = torch.empty(rows.shape)
+        mean, std = ((0.0,) * 3, (1.0,) * 3) if form is None else (form.mean, form.std)
+        scale = (1 / torch.tensor(std, dtype=torch.float64)).float().repeat(width)
+        shift = (
+            -(torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)).float().repeat(width)
+        )
         for number, (crop, y, x, flip, brightness, contrast) in enumerate(draws.tolist()):
             pixels = rows[number]
             if flip < self.flip:
@@ -143,9 +149,12 @@ class Augmentation:
                 _sample(pixels, _Axis.of(height, self.enlarge, _offset(y, height, self.enlarge)[1]), across, made)
             else:
                 made.copy_(pixels)
-            made.mul_((1 + self.brightness * (2 * brightness - 1)) / 255).clamp_(max=1)
-            if self.contrast:
+            if self.brightness or self.contrast:
+                made.mul_((1 + self.brightness * (2 * brightness - 1)) / 255).clamp_(max=1)
                 _contrast(made, 1 + self.contrast * (2 * contrast - 1))
+                torch.addcmul(shift, made, scale, out=made)
+            else:
+                torch.addcmul(shift, made, scale / 255, out=made)
         return _as_images(result)
 
     def _jitter(self, images: Images, draws: Draws) -> Images:

@@ -283,10 +283,13 @@ class Loop:
 
     def _backward(self, objective: nn.Module, share: _Batch, persons: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         plan, images = self.plan, share.images.to(self.device)
-        pixels = plan.augmentation(images, share.draws.to(self.device))
+        draws = share.draws.to(self.device)
         if plan.second_view is not None and share.second is not None:
-            pixels = torch.cat([pixels, plan.second_view(images, share.second)])
-        pixels = plan.input.normalize(pixels).contiguous(memory_format=torch.channels_last)
+            views = torch.cat([plan.augmentation(images, draws), plan.second_view(images, share.second)])
+            pixels = plan.input.normalize(views)
+        else:
+            pixels = plan.augmentation(images, draws, plan.input)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         total, parts = objective(pixels, persons.to(self.device))
         total.backward()
         return total, parts
