@@ -1,0 +1,142 @@
+"""What SNR adds to ResNet-50: a training step and inference of Baseline, of SNR and of SNR by its five steps.
+
+Channels-last, 256 x 128 images, float32 on the CPU, with the losses and the optimizer of the recipes' paper preset (random weights); in
+bfloat16 autocast on a GPU where there is one.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from race import Row, Target, below, options, race, report, row
+from torch import Tensor
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
+
+from reference.snr_five_steps import snr_five_steps
+from snreid.experiment import Experiment
+from snreid.models.backbone import Backbone
+from snreid.models.reid import ReIDModel
+from snreid.models.snr import SNR, SNRSplit
+from snreid.recipes import baseline, snr
+from snreid.training.parallel import Objective
+
+PERSONS = 751
+HELD_TRAINING = "Baseline 1x"
+HELD_INFERENCE = "Baseline 1x; five steps 1.13x, closed form in torch operators 1.075x, one function 1.027x"
+
+
+class FiveSteps(SNR):
+    """SNR the long way, with the same parameters."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """F~+ alone."""
+        return snr_five_steps(maps, self.gamma, self.beta, *self.gate.parts(), eps=self.eps).restored
+
+    def split(self, maps: Tensor) -> SNRSplit:
+        """F~+ and the means of the three maps."""
+        steps = snr_five_steps(maps, self.gamma, self.beta, *self.gate.parts(), eps=self.eps)
+        vectors = (part.mean((2, 3)).float() for part in (steps.normalized, steps.restored, steps.contaminated))
+        return SNRSplit(steps.restored, *vectors)
+
+
+class Network:
+    """One competitor: a model of a recipe, its objective and optimizer, and a batch that all share."""
+
+    def __init__(self, experiment: Experiment, batch: Tensor, *, five_steps: bool = False, bf16: bool = False) -> None:
+        torch.manual_seed(0)
+        backbone = experiment.model.backbone
+        self.model: ReIDModel = replace(
+            experiment.model, backbone=Backbone(name=backbone.name, channels=backbone.channels)
+        ).build(PERSONS)
+        if five_steps:
+            for module in self.model.after.values():
+                module.__class__ = FiveSteps
+        self.batch, self.bf16 = batch, bf16
+        self.model.to(batch.device, memory_format=torch.channels_last)
+        self.persons = torch.arange(len(batch), device=batch.device) // 4
+        self.objective = Objective(self.model, experiment.losses, bf16=bf16)
+        self.optimizer = experiment.optimizer.build(self.model)
+
+    def train(self) -> None:
+        """One step."""
+        self.model.train()
+        total, _ = self.objective(self.batch, self.persons)
+        total.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._wait()
+
+    def embed(self) -> None:
+        """Inference of the batch."""
+        self.model.eval()
+        with torch.inference_mode(), torch.autocast(self.batch.device.type, torch.bfloat16, enabled=self.bf16):
+            self.model.embed(self.batch)
+        self._wait()
+
+    def _wait(self) -> None:
+        if self.batch.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = options(__doc__)
+    parser.add_argument("--batch", type=int, default=16, help="images in a batch on the CPU")
+    parser.add_argument("--preset", default="paper", choices=("paper", "small"), help="whose backbone and image size")
+    given = parser.parse_args()
+    size, runs = (4, 1) if given.quick else (given.batch, given.runs)
+    preset = "small" if given.quick else given.preset
+    networks = _networks(preset, size, "cpu", bf16=False)
+    labels = [f"{what}, {preset}, batch {size}, CPU, float32" for what in ("training step", "inference")]
+    rows = race(labels[0], {name: network.train for name, network in networks.items()}, runs=runs)
+    rows += race(labels[1], {name: network.embed for name, network in networks.items()}, runs=2 * runs)
+    del networks
+    targets = [
+        below(
+            "SNR in ResNet-50 over Baseline, training step, CPU", 1.03, row(rows, labels[0], "SNR").ratio, HELD_TRAINING
+        ),
+        below(
+            "SNR in ResNet-50 over Baseline, inference, CPU", 1.025, row(rows, labels[1], "SNR").ratio, HELD_INFERENCE
+        ),
+    ]
+    report(__file__, given, rows, targets + _gpu(rows, preset))
+
+
+def _networks(preset: str, size: int, device: str, *, bf16: bool) -> dict[str, Network]:
+    sides = baseline(preset).input
+    torch.manual_seed(1)
+    images = torch.randn(size, 3, sides.height, sides.width, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
+    return {
+        "Baseline": Network(baseline(preset), images, bf16=bf16),
+        "SNR": Network(snr(preset), images, bf16=bf16),
+        "SNR in five steps": Network(snr(preset), images, five_steps=True, bf16=bf16),
+    }
+
+
+def _gpu(rows: list[Row], preset: str) -> list[Target]:
+    """The same on a GPU in bfloat16, batch 64, by the clock."""
+    subjects = {
+        "training step": ("SNR in ResNet-50 over Baseline, training step, GPU in bfloat16", 1.04, HELD_TRAINING),
+        "inference": ("SNR in ResNet-50 over Baseline, inference, GPU in bfloat16", 1.025, HELD_INFERENCE),
+    }
+    if not torch.cuda.is_available():
+        return [below(name, limit, None, held, note="no GPU was lent") for name, limit, held in subjects.values()]
+    networks = _networks(preset, 64, "cuda", bf16=True)
+    targets = []
+    for what, (name, limit, held) in subjects.items():
+        label = f"{what}, {preset}, batch 64, GPU, bfloat16"
+        work: dict[str, Callable[[], None]] = {
+            key: network.train if what == "training step" else network.embed for key, network in networks.items()
+        }
+        rows += race(label, work, runs=20, cpu=False)
+        targets.append(below(name, limit, row(rows, label, "SNR").ratio, held))
+    return targets
+
+
+if __name__ == "__main__":
+    main()
