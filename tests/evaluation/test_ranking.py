@@ -260,5 +260,5 @@ def test_values_without_meaning_are_named(side: str, value: float, crowd: tuple[
 
 
 def test_an_empty_block_is_refused() -> None:
-    with pytest.raises(ExperimentError, match="0 queries x 1024"):
+    with pytest.raises(ExperimentError, match="0 queries x 2048"):
         Block(queries=0)

@@ -102,22 +102,22 @@ class NumpyCounter(Counter):
         """``queries`` (B, D): prepared for the product; ``low`` (B,): a near entry reaches it; ``bits`` hold a position."""
         self._compare, self._queries, self._low, self._bits = compare, queries, low[:, None], bits
         # Memory for one stretch is used again for the next: fresh pages cost as much as all comparisons.
-        self._free: queue.SimpleQueue[NDArray[np.float32]] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[tuple[NDArray[np.float32], NDArray[np.bool_]]] = queue.SimpleQueue()
 
     def near(self, tile: Tile) -> NDArray[np.int64]:
         """Keys of the near entries."""
         shape = len(self._queries), len(tile.embeddings)
-        memory = self._memory(shape[0] * shape[1])
+        memory, flags = self._memory(shape[0] * shape[1])
         scores = memory[: shape[0] * shape[1]].reshape(shape)
         np.matmul(self._queries, widened(tile.embeddings).T, out=scores)
         self._compare.finish(scores, tile.columns)
         if len(tile.junk):
             scores[:, tile.junk] = -np.inf
         scores[tile.row, tile.column] = -np.inf
-        flat = np.flatnonzero(scores >= self._low)
+        flat = np.flatnonzero(np.greater_equal(scores, self._low, out=flags[: scores.size].reshape(shape)))
         row = flat // shape[1]
         found = bits_of(scores.reshape(-1)[flat])
-        self._free.put(memory)
+        self._free.put((memory, flags))
         flat -= row * shape[1]
         flat += tile.start
         return np.asarray(packed(row, found, flat, self._bits))
@@ -133,13 +133,13 @@ class NumpyCounter(Counter):
         some = last > first
         return Standing(first, last, end, ordered[_covered(first[some], last[some], len(ordered))])
 
-    def _memory(self, size: int) -> NDArray[np.float32]:
-        """At least ``size`` numbers that no other thread uses."""
+    def _memory(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Room for at least ``size`` scores and their flags that no other thread uses."""
         try:
             memory = self._free.get_nowait()
         except queue.Empty:
-            return np.empty(size, np.float32)
-        return memory if len(memory) >= size else np.empty(size, np.float32)
+            return np.empty(size, np.float32), np.empty(size, np.bool_)
+        return memory if len(memory[0]) >= size else (np.empty(size, np.float32), np.empty(size, np.bool_))
 
 
 def _covered(first: NDArray[np.int64], last: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -53,9 +53,8 @@ class Block:
 
     queries: int = 2048
     """Rows of one matrix product at most, >= 1: the queries are divided evenly."""
-    gallery: int = 1024
-    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, 8 MiB by default: it stays in the
-    cache while it is compared."""
+    gallery: int = 2048
+    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, 16 MiB by default at most."""
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.gallery < 1:
