@@ -92,18 +92,18 @@ def _device(maps: Maps) -> contextlib.AbstractContextManager[object]:
 
 
 @triton.jit
-def _moments_kernel(  # type: ignore[no-untyped-def]
-    maps,
-    mean_out,
-    variance_out,
-    channels,
-    positions,
-    image_stride,
-    channel_stride,
-    position_stride,
+def _moments_kernel(
+    maps: tl.tensor,
+    mean_out: tl.tensor,
+    variance_out: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    image_stride: tl.tensor,
+    channel_stride: tl.tensor,
+    position_stride: tl.tensor,
     CHANNELS: tl.constexpr,
     POSITIONS: tl.constexpr,
-):
+) -> None:
     image = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     place = tl.arange(0, POSITIONS)
@@ -129,20 +129,20 @@ def _moments_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _affine_kernel(  # type: ignore[no-untyped-def]
-    maps,
-    made,
-    slope,
-    offset,
-    channels,
-    positions,
-    image_stride,
-    channel_stride,
-    position_stride,
-    made_stride,
+def _affine_kernel(
+    maps: tl.tensor,
+    made: tl.tensor,
+    slope: tl.tensor,
+    offset: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    image_stride: tl.tensor,
+    channel_stride: tl.tensor,
+    position_stride: tl.tensor,
+    made_stride: tl.tensor,
     CHANNELS: tl.constexpr,
     POSITIONS: tl.constexpr,
-):
+) -> None:
     image = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     position = tl.program_id(2) * POSITIONS + tl.arange(0, POSITIONS)
@@ -158,20 +158,20 @@ def _affine_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _sums_kernel(  # type: ignore[no-untyped-def]
-    maps,
-    d_maps,
-    product_out,
-    plain_out,
-    channels,
-    positions,
-    image_stride,
-    channel_stride,
-    position_stride,
-    d_stride,
+def _sums_kernel(
+    maps: tl.tensor,
+    d_maps: tl.tensor,
+    product_out: tl.tensor,
+    plain_out: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    image_stride: tl.tensor,
+    channel_stride: tl.tensor,
+    position_stride: tl.tensor,
+    d_stride: tl.tensor,
     CHANNELS: tl.constexpr,
     POSITIONS: tl.constexpr,
-):
+) -> None:
     image = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     inside = channel < channels
@@ -191,23 +191,23 @@ def _sums_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _combine_kernel(  # type: ignore[no-untyped-def]
-    maps,
-    d_maps,
-    made,
-    steep,
-    slope,
-    offset,
-    channels,
-    positions,
-    image_stride,
-    channel_stride,
-    position_stride,
-    d_stride,
-    made_stride,
+def _combine_kernel(
+    maps: tl.tensor,
+    d_maps: tl.tensor,
+    made: tl.tensor,
+    steep: tl.tensor,
+    slope: tl.tensor,
+    offset: tl.tensor,
+    channels: tl.tensor,
+    positions: tl.tensor,
+    image_stride: tl.tensor,
+    channel_stride: tl.tensor,
+    position_stride: tl.tensor,
+    d_stride: tl.tensor,
+    made_stride: tl.tensor,
     CHANNELS: tl.constexpr,
     POSITIONS: tl.constexpr,
-):
+) -> None:
     image = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     position = tl.program_id(2) * POSITIONS + tl.arange(0, POSITIONS)
