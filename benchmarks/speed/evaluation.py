@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from race import Row, Target, below, options, peak_of, race, report, row
 
 from snreid.evaluation import evaluate
+from snreid.evaluation.similarity import widened
 from snreid.records import Features
 
 CAMERAS = 6
@@ -86,8 +87,10 @@ def some(size: Size) -> tuple[Features, Features]:
 
 
 def draw_in_half(size: Size) -> tuple[Features, Features]:
-    """As ``draw``, in float16."""
-    return in_half(draw(size))
+    """As ``draw``, in float16, with torch loaded, as it is in every command: its libraries are no memory of the evaluation."""
+    pair = in_half(draw(size))
+    widened(pair[0].embeddings[:1])
+    return pair
 
 
 def product_alone(query: Features, gallery: Features) -> None:
