@@ -282,6 +282,6 @@ def test_steps_that_were_skipped_are_told(tmp_path: Path, monkeypatch: pytest.Mo
         return str(talk.file.getvalue())  # type: ignore[attr-defined]
 
     assert "skipped" not in told(tmp_path / "good")
-    finite, calls = FiniteGuard.finite, iter(range(100))
-    monkeypatch.setattr(FiniteGuard, "finite", lambda guard, loss: finite(guard, loss) and next(calls) not in (2, 5))
+    verdict, calls = FiniteGuard.verdict, iter(range(100))
+    monkeypatch.setattr(FiniteGuard, "verdict", lambda guard, loss: verdict(guard, loss) + float(next(calls) in (2, 5)))
     assert "2 of 8 steps were skipped" in told(tmp_path / "bad")

@@ -49,6 +49,9 @@ class Experiment:
     """Passes over the training set."""
     batches_per_epoch: int | None = None
     """Steps in an epoch; None: images / batch size."""
+    accumulate: int = 1
+    """Batches whose gradients are averaged for one step of the optimizer. Each is mined and normalized by itself; epochs and the schedule
+    count batches as before."""
     validation: Validation = Validation()
     """Held-out source identities."""
     metric: Literal["cosine", "euclidean"] = "cosine"
@@ -79,6 +82,12 @@ class Experiment:
                 came=f"{self.schedule.warmup_epochs:g} warm-up epochs of {self.epochs}",
                 repair=f"train for longer (--epochs {math.floor(self.schedule.warmup_epochs) + 1}), or leave the warm-up out: "
                 f"--epochs {self.epochs} --schedule.warmup-epochs 0",
+            )
+        if self.accumulate < 1:
+            raise ExperimentError(
+                "A step takes at least one batch",
+                came=f"accumulate {self.accumulate}",
+                repair="use --accumulate 1, or 2 for the gradient of two batches",
             )
         causal = [
             loss for loss in self.losses if isinstance(loss, DualCausality | EntropyCausality) and loss.weight > 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,10 @@ class Machine:
     workers: int = 2
     """Processes that decode images."""
     precision: Precision = "float32"
-    """bf16: bfloat16 autocast; on a CPU without bfloat16 units many times slower, so never chosen unasked."""
+    """bf16: bfloat16 autocast; on a CPU without bfloat16 units many times slower, so never chosen unasked. fp16: float16
+    autocast with a scaled loss, for training on a GPU."""
+    compile: bool = False
+    """Compile the training step with ``torch.compile`` where the machine can."""
     skip_bad: bool = False
     """Go on without images that cannot be read."""
     memory_gb: float = 4.0

@@ -40,6 +40,7 @@ from snreid.records import Features, ReIDData, Split
 from snreid.sampling import IdentityBatches
 from snreid.sources import Labels, TrainingSet, hold_out, join, validation_split
 from snreid.training.checkpoint import CheckpointStore
+from snreid.training.compiling import backend
 from snreid.training.distributed import ProcessGroup
 from snreid.training.follow import follow
 from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text, waited_text
@@ -129,6 +130,7 @@ def train(
     training, store, held = training_set(experiment, machine, pixels, group, console)
     size = experiment.input.height, experiment.input.width
     look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)
+    compiler = backend(group, console) if machine.compile else None
     torch.manual_seed(experiment.seed)
     model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
     plan = Plan(
@@ -146,7 +148,9 @@ def train(
         schedule=experiment.schedule,
         epochs=experiment.epochs,
         seed=experiment.seed,
-        bf16=machine.bf16,
+        accumulate=experiment.accumulate,
+        precision=machine.precision,
+        compiler=compiler,
     )
     # Only now, so that a request that cannot be trained leaves nothing behind.
     record = _start_record(experiment, machine, training, model, group, former)
@@ -281,6 +285,7 @@ def _start_record(
             "processes": group.world,
             "device": str(group.device),
             "precision": machine.precision,
+            "compiled": machine.compile,
             "threads": torch.get_num_threads(),
         },
         "provenance": provenance(),
@@ -305,7 +310,7 @@ def _loop(
     checkpoints = CheckpointStore(machine.out / "checkpoints")
     pointer = checkpoints.last()
     done = pointer.step if pointer else 0
-    bar = ProgressLine(console, total_steps=experiment.epochs * len(plan.batches), epochs=experiment.epochs)
+    bar = ProgressLine(console, total_steps=experiment.epochs * plan.steps, epochs=experiment.epochs)
 
     def epoch_end(epoch: int, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         """Validate when it is time."""
@@ -348,10 +353,8 @@ def _validate(
     best = float(kept.get("best_mAP", -1.0))
     improved = scores.mean_ap > best
     if group.first:
-        log.write(
-            epoch * len(plan.batches),
-            {"epoch": epoch, "validation_mAP": scores.mean_ap, "validation_rank1": scores.rank(1)},
-        )
+        told = {"epoch": epoch, "validation_mAP": scores.mean_ap, "validation_rank1": scores.rank(1)}
+        log.write(epoch * plan.steps, told)
         if improved:
             save_model(machine.out / "checkpoints" / "best.safetensors", model, {"epoch": epoch, "mAP": scores.mean_ap})
     return {"best_mAP": scores.mean_ap, "best_epoch": epoch} if improved else dict(kept)

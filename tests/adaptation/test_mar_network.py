@@ -36,7 +36,7 @@ def objective(recipe: str = "baseline", mining: float = 0.3) -> MARObjective:
         weights=WEIGHTS,
         causality=[loss for loss in settings.losses if type(loss).__name__ == "DualCausality"],
         average_agents=False,
-        bf16=False,
+        precision="float32",
     )
 
 

@@ -124,7 +124,7 @@ def test_two_views_are_one_batch_to_the_network_and_two_records_to_the_losses(re
 def test_under_bfloat16_the_losses_are_in_float32() -> None:
     network = experiment("snr").model.build(3)
     images, persons = torch.rand(6, 3, 32, 16), torch.arange(6) // 2
-    total, parts = Objective(network, experiment("snr").losses, bf16=True)(images, persons)
+    total, parts = Objective(network, experiment("snr").losses, precision="bf16")(images, persons)
     exact, _ = Objective(network, experiment("snr").losses)(images, persons)
     assert {value.dtype for value in (total, *parts.values())} == {torch.float32}
     assert total != exact

@@ -136,7 +136,7 @@ class ClusterContrast(Adaptation):
             schedule=self.schedule,
             epochs=self.epochs,
             seed=self.seed,
-            bf16=job.machine.bf16,
+            precision=job.machine.precision,
         )
         run_plan(self, job, plan, epoch_start=training.cluster)
         return {"clusters": len(training.centres), "outliers": int((training.clusters == OUTLIER).sum())}
@@ -204,7 +204,7 @@ class _Clustered(nn.Module):
         """
         source = self._of_source(images, positions)
         method, clusters = self.method, self.clusters[positions[self.border :] - self.first]
-        outputs = outputs_of(self.network, images[self.border :], bf16=self.job.machine.bf16)
+        outputs = outputs_of(self.network, images[self.border :], precision=self.job.machine.precision)
         contrast = cluster_contrast(outputs.embedding, clusters, self.centres, method.temperature)
         total, parts = contrast, {type(method).__name__: contrast.detach()}
         if self.losses:
@@ -221,7 +221,7 @@ class _Clustered(nn.Module):
     def _of_source(self, images: Tensor, positions: Tensor) -> LossParts | None:
         if not self.border:
             return None
-        outputs = outputs_of(self.network, images[: self.border], bf16=self.job.machine.bf16)
+        outputs = outputs_of(self.network, images[: self.border], precision=self.job.machine.precision)
         return total_loss(self.source_losses, outputs, self.persons[positions[: self.border]])
 
     def cluster(self, epoch: int) -> None:

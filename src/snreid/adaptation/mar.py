@@ -154,7 +154,7 @@ class MAR(Adaptation):
             weights=(self.consistency_weight, self.source_weight, self.joint_weight),
             causality=causality,
             average_agents=self.average_agents,
-            bf16=job.machine.bf16,
+            precision=job.machine.precision,
         )
         if CheckpointStore(job.machine.out / "checkpoints").last() is None:
             self._initialize(model, job)
@@ -170,7 +170,7 @@ class MAR(Adaptation):
             schedule=WarmupSteps(warmup_epochs=0, milestones=(5 / 8 * self.epochs, 7 / 8 * self.epochs), drop=0.1),
             epochs=self.epochs,
             seed=self.seed,
-            bf16=job.machine.bf16,
+            precision=job.machine.precision,
             objective=objective,
         )
 

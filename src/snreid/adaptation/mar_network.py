@@ -20,6 +20,7 @@ from snreid.adaptation.mar_losses import (
     pair_agreements,
 )
 from snreid.losses import Loss, total_loss
+from snreid.machine import Precision
 from snreid.models.reid import ReIDModel
 from snreid.tensors import Scalar
 from snreid.training.parallel import outputs_of
@@ -99,14 +100,14 @@ class MARObjective(nn.Module):
         weights: tuple[float, float, float],
         causality: Sequence[Loss],
         average_agents: bool,
-        bf16: bool,
+        precision: Precision,
     ) -> None:
         """``persons``: (S,) of the source's images. ``cameras``: (N,) of the target's. ``weights``: of L_CML, of L_AL + b L_RJ, and b.
         ``causality``: losses of the source images' stages."""
         super().__init__()
         self.model, self.persons, self.cameras, self.source_batch = model, persons, cameras, source_batch
         self.scale, self.margin, self.mining, self.weights = scale, margin, mining, weights
-        self.causality, self.average_agents, self.bf16 = tuple(causality), average_agents, bf16
+        self.causality, self.average_agents, self.precision = tuple(causality), average_agents, precision
         self.active = False
         """Whether L_MDL acts: from the second epoch on."""
 
@@ -115,9 +116,11 @@ class MARObjective(nn.Module):
         border = self.source_batch
         persons = self.persons[positions[:border]]
         seen = positions[border:] - len(self.persons)
-        outputs = outputs_of(self.model.network, images[:border], bf16=self.bf16)
+        outputs = outputs_of(self.model.network, images[:border], precision=self.precision)
         source = functional.normalize(outputs.embedding, dim=1)
-        target = functional.normalize(outputs_of(self.model.network, images[border:], bf16=self.bf16).embedding, dim=1)
+        target = functional.normalize(
+            outputs_of(self.model.network, images[border:], precision=self.precision).embedding, dim=1
+        )
         agents = self.model.agents()
         consistency, known, joint = self.weights
         parts = {

@@ -20,7 +20,7 @@ def run_plan(
     log, checkpoints = MetricsLog(job.machine.out), CheckpointStore(job.machine.out / "checkpoints")
     pointer = checkpoints.last()
     done = pointer.step if pointer else 0
-    bar = ProgressLine(job.console, total_steps=plan.epochs * len(plan.batches), epochs=plan.epochs)
+    bar = ProgressLine(job.console, total_steps=plan.epochs * plan.steps, epochs=plan.epochs)
     log.start(done)
     bar.start(done)
     with log, bar:

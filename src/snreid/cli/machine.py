@@ -27,8 +27,10 @@ class MachineFlags:
     device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "auto"
     workers: Annotated[int, tyro.conf.arg(help="processes that decode images")] = 2
     precision: Annotated[
-        Literal["float32", "bf16"],
-        tyro.conf.arg(help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower)"),
+        Literal["float32", "bf16", "fp16"],
+        tyro.conf.arg(
+            help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower); fp16 is for training on a GPU"
+        ),
     ] = "float32"
     skip_bad: Annotated[bool, tyro.conf.arg(help="go on without images that cannot be read")] = False
     memory_gb: Annotated[float, tyro.conf.arg(help="keep sets of up to this size decoded in memory")] = 4.0

@@ -32,9 +32,11 @@ def session(flags: MachineFlags) -> Iterator[Session]:
     """
     from snreid.errors import SnreidError
     from snreid.training.distributed import join
+    from snreid.training.precision import require_precision
 
     group = join(flags.device)
     try:
+        require_precision(flags.precision, group.device)
         yield Session(group, Console(stderr=True, quiet=not group.first))
     except RuntimeError as error:
         # torch has no type of its own for this; gloo's words name its source file.

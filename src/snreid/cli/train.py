@@ -22,6 +22,9 @@ _AS_RECIPE = (tyro.conf.AvoidSubcommands,)
 @dataclass(frozen=True, kw_only=True)
 class _Flags(MachineFlags):
     out: Annotated[Path | None, out_folder("runs/RECIPE-SOURCES-SEED")] = None
+    compile: Annotated[
+        bool, tyro.conf.arg(help="compile the training step; a minute at the start, and a C++ compiler is needed")
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +147,7 @@ def _train(request: Request, experiment: "Experiment") -> int:
     names = [source.name for source in experiment.sources] if request.source or request.recipe.endswith(".json") else []
     called = "-".join(part for part in (experiment.recipe, "+".join(names), str(experiment.seed)) if part)
     out = request.machine.out or Path("runs") / called
-    own = machine(request.machine, out)
+    own = replace(machine(request.machine, out), compile=request.machine.compile)
     targets = [dataset_named(name, own.root) for name in request.target]
     with session(request.machine) as opened:
         pixels = PixelCache.of(own, opened.console)

@@ -1,5 +1,5 @@
 """What protects a training run: NaN and infinity are caught in the step they appear, SIGTERM ends the run after
-the current step.
+the current step. The decision on a step is a number on the device, so that a GPU need not be waited for.
 
 docs/reliability.md R3 and R4 say with which numbers.
 """
@@ -73,43 +73,59 @@ class FiniteGuard:
     """Decides for each step whether its update may be applied, and puts back what a bad forward pass has touched.
 
     Batch-norm statistics are updated inside ``forward``, so one NaN pixel would poison them for good even if the
-    update is skipped: ``before`` keeps a copy that ``refuse`` restores.
+    update is skipped: ``before`` keeps a copy that ``undo`` restores. ``verdict`` and ``undo`` work on the device and
+    make no host wait for it; ``accept`` and ``refuse`` are for the host, whenever it has seen the verdict.
     """
 
     model: nn.Module
     in_a_row: int = 0
     """Bad steps since the last good one."""
-    _buffers: list[Tensor] = field(default_factory=list)
+    _kept: dict[torch.dtype, Tensor] = field(default_factory=dict)
 
     def before(self) -> None:
-        """Remember the buffers (running statistics) before a forward pass."""
-        self._buffers = [b.clone() for b in self.model.buffers()]
+        """Remember the buffers (running statistics) before the forward passes of a step."""
+        self._kept = {dtype: _joined(buffers) for dtype, buffers in self._buffers().items()}
 
-    def finite(self, loss: Tensor) -> bool:
-        """Whether the loss and every gradient are finite. Looks at sums, in which NaN and infinity survive."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        total = loss.detach().float() * 0 + sum(
-            (g.detach().float().norm() for g in gradients), torch.zeros((), device=loss.device)
-        )
-        return bool(torch.isfinite(total))
+    def verdict(self, loss: Tensor) -> Tensor:
+        """() float32 on the loss's device: 0 where the loss and every gradient are finite, else 1. Looks at norms, in which NaN and
+        infinity survive."""
+        gradients = [p.grad.detach() for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients) if gradients else loss.new_zeros(())
+        return (~torch.isfinite(loss.detach().float() * 0 + norm.to(loss.device))).float()
+
+    def undo(self, bad: Tensor) -> None:
+        """Puts the buffers back to what they were ``before``, if ``bad`` (a ``verdict``) is 1; in few kernels however many there are."""
+        with torch.no_grad():
+            for dtype, buffers in self._buffers().items():
+                right = torch.where(bad > 0, self._kept[dtype], _joined(buffers))
+                parts = torch.split(right, [buffer.numel() for buffer in buffers])
+                torch._foreach_copy_(buffers, [p.view(b.shape) for p, b in zip(parts, buffers, strict=True)])
 
     def accept(self) -> None:
         """The step was good."""
         self.in_a_row = 0
 
     def refuse(self, names: Sequence[str]) -> None:
-        """The step was bad: restores the buffers and counts.
+        """The step was bad: counts.
 
         Raises ``DivergenceError`` with the ``names`` of the batch's images when a weight itself is not finite, or
         after more than ``MAX_SKIPPED`` bad steps in a row.
         """
-        with torch.no_grad():
-            for buffer, kept in zip(self.model.buffers(), self._buffers, strict=True):
-                buffer.copy_(kept)
         self.in_a_row += 1
         broken = next((n for n, p in self.model.named_parameters() if not bool(torch.isfinite(p).all())), None)
         if broken is not None or self.in_a_row > MAX_SKIPPED:
             raise diverged(broken or f"{self.in_a_row} steps in a row without a finite loss and gradient", names)
+
+    def _buffers(self) -> dict[torch.dtype, list[Tensor]]:
+        """By type, as only tensors of one type can be joined; asked anew, as a model may have put others in their place."""
+        found: dict[torch.dtype, list[Tensor]] = {}
+        for buffer in self.model.buffers():
+            found.setdefault(buffer.dtype, []).append(buffer)
+        return found
+
+
+def _joined(buffers: Sequence[Tensor]) -> Tensor:
+    return torch.cat([buffer.detach().reshape(-1) for buffer in buffers])
 
 
 def diverged(what: str, names: Iterable[str]) -> DivergenceError:

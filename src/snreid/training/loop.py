@@ -1,13 +1,19 @@
-"""The one training loop, on plain PyTorch: one process or many, CPU or GPU, float32 or bfloat16.
+"""The one training loop, on plain PyTorch: one process or many, CPU or GPU, float32, bfloat16 or float16.
+
+A step makes no call that waits for the device. What it decides (refuse the update where a number is not finite) is decided there, and
+the host reads that, and the losses for the log, ``lag`` steps later: one on CUDA, none on CPU, where there is nothing to wait for.
+Whatever looks at the whole state (a checkpoint, an epoch's end, SIGTERM) first waits until everything is told.
 
 Everything random in a step is a pure function of (seed, step): batches, augmentation and, by seeding torch before each step, whatever a
 layer draws. A resumed run therefore needs the weights, the optimizer's state and the position, and ends with the same bits.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,71 +21,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, Interrupted
-from snreid.losses import Loss
-from snreid.records import Split
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.guard import FiniteGuard, StopSignal, stopped
-from snreid.training.optim import Optim, OptimizerState, Schedule, flatten_optimizer, restore_optimizer
-from snreid.training.parallel import Objective, agree, share_buffers, wrap
-from snreid.transforms import Augmentation, Draws, InputFormat, StoredImages
-from snreid.views import SecondView, ViewDraws
+from snreid.training.later import Later, sent
+from snreid.training.optim import OptimizerState, apply_step, flatten_optimizer, restore_optimizer
+from snreid.training.parallel import Objective, agree, agree_there, part_of_step, share_buffers, wrap
+from snreid.training.plan import Plan
+from snreid.training.precision import LossScale
+from snreid.transforms import Draws, StoredImages
+from snreid.views import ViewDraws
 
-
-class Images(Protocol):
-    """Where the loop gets pixels: a ``PixelStore``, or several of them as one."""
-
-    @property
-    def split(self) -> Split:
-        """Names of the images, for messages."""
-        ...
-
-    def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
-        """uint8 images (B, 3, H, W) of each index batch, in order."""
-        ...
-
-
-class Batches(Protocol):
-    """Which images make a batch: ``IdentityBatches``, or what an adaptation draws."""
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        ...
-
-    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
-        """All batches of an epoch, of one length; the same ones whenever it is asked, also after a resume."""
-        ...
-
-    def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
-        """The part of a batch that process ``rank`` of ``world`` trains on."""
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is trained, on what, how: built objects and values, no folders."""
-
-    model: nn.Module
-    """Images -> ``Outputs``; on its device already. All its parameters and buffers are saved with each checkpoint."""
-    losses: tuple[Loss, ...]
-    store: Images
-    """Opened; positions are those of ``persons``."""
-    persons: NDArray[np.int64]
-    """(N,) what the losses are told of each image: its joint identity."""
-    batches: Batches
-    augmentation: Augmentation
-    input: InputFormat
-    optim: Optim
-    schedule: Schedule
-    epochs: int
-    seed: int
-    bf16: bool = False
-    """Forward pass under bfloat16 autocast; weights, losses and optimizer stay float32."""
-    second_view: SecondView | None = None
-    """What else the objective sees of each image: the views of a batch are joined, first all first ones. None: nothing."""
-    objective: nn.Module | None = None
-    """(normalized images, persons) -> (total, weighted parts by name), as ``Objective``; None: ``losses`` of the ``model``'s outputs.
-    It trains the parameters of ``model``, and what it remembers from step to step are buffers of ``model``."""
+__all__ = ["Hooks", "Loop", "Plan", "StepReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +42,14 @@ class StepReport:
     step: int
     epoch: int
     batch: int
+    """Its first batch, from 0."""
     batches: int
     """Batches in an epoch."""
     epochs: int
     rate: float
     """Learning rate of the step."""
     parts: Mapping[str, float]
-    """Weighted contribution of each loss."""
+    """Weighted contribution of each loss, averaged over the batches of the step."""
     images: int
     """Images of the step over all processes."""
     seconds: float
@@ -111,7 +65,7 @@ class Hooks:
     """What happens around the steps; each may be left out."""
 
     report: Callable[[StepReport], None] = lambda report: None
-    """Called after every step."""
+    """Called for every step, in order, after it; on CUDA one step later."""
     epoch_start: Callable[[int], None] = lambda epoch: None
     """Called with the epoch (from 0) before its first step, before its batches are asked for, and again when a run resumes inside it; what
     it changes are buffers of the model. SIGTERM interrupts it (one process), and the next start calls it again."""
@@ -151,13 +105,35 @@ class _Batch:
     """Seconds until it was there."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Untold:
+    """A step that is through, as far as the host knows."""
+
+    report: StepReport
+    """Without the loss parts and the number of skipped steps."""
+    numbers: Later
+    """Whether it was refused, whether the loss was not finite, the loss scale, and the loss parts."""
+    names: tuple[str, ...]
+    """Of the loss parts."""
+    images: tuple[NDArray[np.int64], ...]
+    """Positions of its images, all processes."""
+
+
 class Loop:
     """Trains a plan to its end, from wherever its checkpoints say it is."""
 
     def __init__(
-        self, plan: Plan, checkpoints: CheckpointStore, *, group: ProcessGroup, hooks: Hooks, save_seconds: float = 60.0
+        self,
+        plan: Plan,
+        checkpoints: CheckpointStore,
+        *,
+        group: ProcessGroup,
+        hooks: Hooks,
+        save_seconds: float = 60.0,
+        lag: int | None = None,
     ) -> None:
-        """``save_seconds``: least time between two checkpoints; the last one and the one at SIGTERM are always written."""
+        """``save_seconds``: least time between two checkpoints; the last one and the one at SIGTERM are always written. ``lag``: how many
+        steps the host may be ahead of what it was told; None: 1 on CUDA, 0 on CPU."""
         self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = (
             plan,
             checkpoints,
@@ -166,7 +142,10 @@ class Loop:
             save_seconds,
         )
         self.device = next(plan.model.parameters()).device
+        self.lag = int(self.device.type == "cuda") if lag is None else lag
         self.guard = FiniteGuard(plan.model)
+        self.scale = LossScale(self.device) if plan.precision == "fp16" else None
+        self._untold: deque[_Untold] = deque()
 
     def run(self) -> Mapping[str, Any]:
         """Trains until ``plan.epochs`` are done; returns what the last ``epoch_end`` returned.
@@ -177,16 +156,21 @@ class Loop:
         optimizer = self.plan.optim.build(self.plan.model)
         position = self._resume(optimizer)
         plan = self.plan
-        objective = wrap(plan.objective or Objective(plan.model, plan.losses, bf16=plan.bf16), self.group)
+        objective = plan.objective or Objective(plan.model, plan.losses, precision=plan.precision)
+        if plan.compiler is not None:
+            objective.compile(backend=plan.compiler)
+        objective = wrap(objective, self.group)
         saved = time.monotonic()
         with StopSignal() as stop:
             self._finish_epoch(position, stop, optimizer)
             while position.epoch < plan.epochs:
                 self._start_epoch(position, stop, optimizer)
-                for batch in self._batches(position):
-                    self._step(objective, optimizer, position, batch)
+                for batches in _in_steps(self._batches(position), plan.accumulate):
+                    self._step(objective, optimizer, position, batches)
                     due = time.monotonic() - saved >= self.save_seconds
                     stopping, saving = agree((stop.requested, due), self.group)
+                    if stopping or position.pending or saving:
+                        self._tell(position, 0)
                     if stopping or (saving and not position.pending):
                         self._save(optimizer, position)
                         saved = time.monotonic()
@@ -243,56 +227,89 @@ class Loop:
             second = None if view is None else view.draws(plan.seed, epoch, number, size)[mine]
             yield _Batch(images, draws, second, shares[number], whole[number], time.monotonic() - began)
 
-    def _step(self, objective: nn.Module, optimizer: torch.optim.Optimizer, position: _Position, share: _Batch) -> None:
+    def _step(
+        self, objective: nn.Module, optimizer: torch.optim.Optimizer, position: _Position, batches: list[_Batch]
+    ) -> None:
         plan, began = self.plan, time.monotonic()
         length = len(plan.batches)
         rate = plan.optim.set_rate(
             optimizer, plan.schedule.factor(position.epoch + position.batch / length, plan.epochs)
         )
-        torch.manual_seed(_mix(plan.seed, position.step, self.group.rank))
         self.guard.before()
-        total, parts = self._backward(objective, share, torch.from_numpy(plan.persons[share.mine]))
-        good = not agree((not self.guard.finite(total), False), self.group)[0]
-        if good:
-            optimizer.step()
-            self.guard.accept()
-        else:
-            self.guard.refuse([plan.store.split.samples[i].image.name for i in share.whole])
+        total, parts = self._gradients(objective, position.epoch * length + position.batch, batches)
+        bad = agree_there(self.guard.verdict(total), self.group)
+        scale = None if self.scale is None else self.scale.factor
+        apply_step(optimizer, bad, scale)
+        # Reading what lies on the CPU costs nothing, and saves putting back what is as it should be.
+        if self.lag or bool(bad):
+            self.guard.undo(bad)
         optimizer.zero_grad(set_to_none=True)
+        numbers = Later([bad, ~torch.isfinite(total), bad if scale is None else scale, *parts.values()])
+        if self.scale is not None:
+            self.scale.update(bad)
         step, epoch, batch = position.step, position.epoch, position.batch
         position.step += 1
-        position.batch = (batch + 1) % length
+        position.batch = (batch + len(batches)) % length
         position.pending = position.batch == 0
         position.epoch += position.pending
-        position.skipped += not good
-        self.hooks.report(
-            StepReport(
-                step=step + 1,
-                epoch=epoch,
-                batch=batch,
-                batches=length,
-                epochs=plan.epochs,
-                rate=rate,
-                parts={name: float(value) for name, value in parts.items()},
-                images=len(share.whole),
-                seconds=time.monotonic() - began + share.waited,
-                waited=share.waited,
-                skipped=position.skipped,
-            )
+        waited = sum(one.waited for one in batches)
+        report = StepReport(
+            step=step + 1,
+            epoch=epoch,
+            batch=batch,
+            batches=length,
+            epochs=plan.epochs,
+            rate=rate,
+            parts={},
+            images=sum(len(one.whole) for one in batches),
+            seconds=time.monotonic() - began + waited,
+            waited=waited,
+            skipped=0,
         )
+        self._untold.append(_Untold(report, numbers, tuple(parts), tuple(one.whole for one in batches)))
+        self._tell(position, self.lag)
 
-    def _backward(self, objective: nn.Module, share: _Batch, persons: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        plan, images = self.plan, share.images.to(self.device)
-        draws = share.draws.to(self.device)
-        if plan.second_view is not None and share.second is not None:
-            views = torch.cat([plan.augmentation(images, draws), plan.second_view(images, share.second)])
-            pixels = plan.input.normalize(views)
-        else:
-            pixels = plan.augmentation(images, draws, plan.input)
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        total, parts = objective(pixels, persons.to(self.device))
-        total.backward()
-        return total, parts
+    def _gradients(
+        self, objective: nn.Module, number: int, batches: list[_Batch]
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Leaves the mean gradient of the ``batches``, the first of which is batch ``number`` of the training; mean loss and parts."""
+        plan, totals, parts = self.plan, list[Tensor](), dict[str, Tensor]()
+        share = 1 / len(batches)
+        for turn, batch in enumerate(batches):
+            torch.manual_seed(_mix(plan.seed, number + turn, self.group.rank))
+            pixels = self._pixels(batch).contiguous(memory_format=torch.channels_last)
+            persons = sent(torch.from_numpy(plan.persons[batch.mine]), self.device)
+            with part_of_step(objective, last=turn + 1 == len(batches)):
+                total, found = objective(pixels, persons)
+                total = total * share
+                (total if self.scale is None else total * self.scale.factor).backward()
+            totals.append(total.detach())
+            for name, value in found.items():
+                parts[name] = parts[name] + value * share if name in parts else value * share
+        return torch.stack(totals).sum(), parts
+
+    def _pixels(self, batch: _Batch) -> Tensor:
+        """What the objective sees: first views, behind them second ones if there are any."""
+        plan, images, draws = self.plan, sent(batch.images, self.device), sent(batch.draws, self.device)
+        if plan.second_view is None or batch.second is None:
+            return plan.augmentation(images, draws, plan.input)
+        return plan.input.normalize(torch.cat([plan.augmentation(images, draws), plan.second_view(images, batch.second)]))
+
+    def _tell(self, position: _Position, lag: int) -> None:
+        """Counts and reports the steps that are through, but for the last ``lag``. Raises ``DivergenceError`` where one ends the run."""
+        while len(self._untold) > lag:
+            untold = self._untold.popleft()
+            refused, lost, scale, *values = untold.numbers.numbers()
+            # Under float16 a loss that is finite with gradients that are not asks for a smaller scale, not for other images.
+            searching = self.scale is not None and not lost and scale > 1
+            if not refused:
+                self.guard.accept()
+            elif not searching:
+                samples = self.plan.store.split.samples
+                self.guard.refuse([samples[i].image.name for whole in untold.images for i in whole])
+            position.skipped += bool(refused)
+            parts = dict(zip(untold.names, values, strict=True))
+            self.hooks.report(replace(untold.report, parts=parts, skipped=position.skipped))
 
     def _resume(self, optimizer: torch.optim.Optimizer) -> _Position:
         if self.group.rank == 0:
@@ -313,6 +330,8 @@ class Loop:
         optimized = {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
         restore_optimizer(optimizer, OptimizerState(optimized, dict(state.values["optimizer"])))
         self.guard.in_a_row = state.values["in_a_row"]
+        if self.scale is not None:
+            self.scale.restore({k.removeprefix("scale."): v for k, v in tensors.items() if k.startswith("scale.")})
         return _Position(
             state.step, state.epoch, state.batch, state.values["kept"], state.values["skipped"], state.values["pending"]
         )
@@ -323,6 +342,8 @@ class Loop:
             flat = flatten_optimizer(optimizer)
             tensors = {f"model.{name}": value for name, value in self.plan.model.state_dict().items()}
             tensors |= {f"optimizer.{name}": value for name, value in flat.tensors.items()}
+            if self.scale is not None:
+                tensors |= {f"scale.{name}": value for name, value in self.scale.tensors().items()}
             values = {"optimizer": flat.values, "kept": position.kept or {}, "skipped": position.skipped}
             values |= {"in_a_row": self.guard.in_a_row, "pending": position.pending}
             state = TrainingState(
@@ -337,6 +358,12 @@ class Loop:
             self.group.barrier()
 
 
-def _mix(seed: int, step: int, rank: int) -> int:
-    """A torch seed for one step of one process."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
+def _in_steps(batches: Iterator[_Batch], count: int) -> Iterator[list[_Batch]]:
+    """``count`` batches each, at the end what is left."""
+    while step := list(itertools.islice(batches, count)):
+        yield step
+
+
+def _mix(seed: int, batch: int, rank: int) -> int:
+    """A torch seed for one batch of one process, counted from the start of training."""
+    return int(np.random.SeedSequence([seed, batch, rank]).generate_state(1)[0])

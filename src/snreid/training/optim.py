@@ -46,9 +46,9 @@ class Optim(ABC):
 
     @abstractmethod
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """A torch optimizer over the network's parameters that require a gradient, in their order, with their names.
+        """A torch optimizer over the network's parameters that require a gradient, in their order, with their names; one fused kernel.
 
-        Build it after the network was moved to its device. Raises ``ExperimentError`` if nothing is trainable.
+        Build it after the network was moved to its device, CPU or CUDA. Raises ``ExperimentError`` if nothing is trainable.
         """
 
     def set_rate(self, optimizer: torch.optim.Optimizer, factor: float) -> float:
@@ -92,10 +92,9 @@ class Adam(Optim):
         _require(self.eps > 0, "Adam's eps is positive", self.eps, "use 1e-8")
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """See ``Optim.build``. One fused kernel on CUDA; elsewhere the plain loop, which gives the same bits on
-        any thread count."""
+        """See ``Optim.build``."""
         return torch.optim.Adam(
-            self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, **_kernel(network)
+            self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, fused=True
         )
 
 
@@ -117,16 +116,28 @@ class SGD(Optim):
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """See ``Optim.build``."""
-        return torch.optim.SGD(
-            self._groups(network), lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, **_kernel(network)
+        optimizer = torch.optim.SGD(
+            self._groups(network), lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True
         )
+        if self.momentum > 0:
+            # torch makes them in the first step and fills them only if that one is not refused; a first step from 0 is the same.
+            for parameter in itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups):
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+        return optimizer
 
 
-def _kernel(network: nn.Module) -> dict[str, bool]:
-    # Element-wise on CUDA, so fused is as reproducible as the loop. On CPU the vector kernel rounds its tail
-    # otherwise than its body, and where the tail lies depends on the number of threads.
-    on_cuda = all(p.device.type == "cuda" for p in network.parameters() if p.requires_grad)
-    return {"fused": True} if on_cuda else {"foreach": False}
+def apply_step(optimizer: torch.optim.Optimizer, bad: Tensor, scale: Tensor | None = None) -> None:
+    """One update of ``optimizer``, unless ``bad`` (() float32 on its device) is 1: then nothing changes, neither weights nor state.
+
+    ``scale``: what the gradients were multiplied by. Both are decided inside the fused kernels, so no host waits for the device;
+    the two attributes are those by which torch's ``GradScaler`` tells its optimizers the same.
+    """
+    told: Any = optimizer
+    told.found_inf, told.grad_scale = bad, scale
+    try:
+        optimizer.step()
+    finally:
+        del told.found_inf, told.grad_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +237,10 @@ def _require(holds: bool, rule: str, came: object, repair: str) -> None:
         raise ExperimentError(rule, came=str(came), repair=repair)
 
 
+_OF_THE_PROCESS = ("params", "fused", "foreach", "capturable", "differentiable")
+"""What a group says of itself now, and not as it was saved: the parameters, and by which kernels they are updated."""
+
+
 @dataclass(frozen=True, slots=True)
 class OptimizerState:
     """A torch optimizer's state in parts that can be written without pickle."""
@@ -277,7 +292,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -
         name, key = label.rsplit("/", 1)
         entries.setdefault(index_of[name], {})[key] = _laid_out_as(parameters[index_of[name]], tensor)
     groups = [
-        {**{k: _as_before(v, now.get(k)) for k, v in group.items()}, "params": now["params"]}
+        {**{k: _as_before(v, now.get(k)) for k, v in group.items()}, **{k: now[k] for k in _OF_THE_PROCESS if k in now}}
         for group, now in zip(state.values["groups"], current["param_groups"], strict=True)
     ]
     optimizer.load_state_dict({"state": entries, "param_groups": groups})

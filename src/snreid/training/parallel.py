@@ -1,6 +1,7 @@
 """What the loop asks of several processes: a loss whose gradients are those of all, and one decision taken together."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import torch
@@ -8,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from snreid.losses import Loss, total_loss
+from snreid.machine import Precision
 from snreid.models.backbone import synchronized
 from snreid.outputs import Outputs, StageLogits
 from snreid.training.distributed import ProcessGroup
 from snreid.training.memory import Remembering
+from snreid.training.precision import autocast
 
 
 class Objective(nn.Module):
@@ -21,10 +24,10 @@ class Objective(nn.Module):
     returns. A gate that only a loss looks at leads to the outputs but, without that loss, not to the number.
     """
 
-    def __init__(self, network: nn.Module, losses: Sequence[Loss], *, bf16: bool = False) -> None:
-        """``network``: images -> ``Outputs``. ``bf16``: its forward pass runs under bfloat16 autocast, the losses in float32."""
+    def __init__(self, network: nn.Module, losses: Sequence[Loss], *, precision: Precision = "float32") -> None:
+        """``network``: images -> ``Outputs``. ``precision``: of its forward pass; the losses are in float32."""
         super().__init__()
-        self.network, self.losses, self.bf16 = network, tuple(losses), bf16
+        self.network, self.losses, self.precision = network, tuple(losses), precision
 
     def forward(self, images: Tensor, persons: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(B, 3, H, W) and (B,) -> the total, and the weighted, detached part of each loss by name (see ``total_loss``).
@@ -32,7 +35,7 @@ class Objective(nn.Module):
         (2B, 3, H, W) where there are two views: all first ones, then all second ones. They are one batch to the network (its
         batch norms see both), and ``Outputs.second`` to the losses. A network that remembers does so after the losses.
         """
-        outputs = outputs_of(self.network, images, bf16=self.bf16)
+        outputs = outputs_of(self.network, images, precision=self.precision)
         if len(images) == 2 * len(persons):
             first, second = parted(outputs, len(persons))
             outputs = replace(first, second=second)
@@ -42,11 +45,11 @@ class Objective(nn.Module):
         return found.total, dict(found.parts)
 
 
-def outputs_of(network: nn.Module, images: Tensor, *, bf16: bool) -> Outputs:
-    """What a network gives for normalized images (B, 3, H, W), in float32. ``bf16``: computed under bfloat16 autocast."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+def outputs_of(network: nn.Module, images: Tensor, *, precision: Precision) -> Outputs:
+    """What a network gives for normalized images (B, 3, H, W), in float32, computed under autocast to the ``precision``."""
+    with autocast(precision, images.device.type):
         outputs: Outputs = network(images)
-    return _in_float32(outputs) if bf16 else outputs
+    return outputs if precision == "float32" else _in_float32(outputs)
 
 
 def wrap(objective: nn.Module, group: ProcessGroup) -> nn.Module:
@@ -91,6 +94,20 @@ def agree(flags: tuple[bool, bool], group: ProcessGroup) -> tuple[bool, bool]:
     return bool(first), bool(second)
 
 
+def agree_there(bad: Tensor, group: ProcessGroup) -> Tensor:
+    """The largest ``bad`` (() of 0 or 1) of all processes, on its device: on CUDA no host waits for it."""
+    if group.world > 1:
+        torch.distributed.all_reduce(bad, op=torch.distributed.ReduceOp.MAX)
+    return bad
+
+
+def part_of_step(objective: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+    """What one of several backward passes of a step runs in: gradients are exchanged in the ``last`` one alone."""
+    if isinstance(objective, DistributedDataParallel) and not last:
+        return objective.no_sync()
+    return nullcontext()
+
+
 def parted(outputs: Outputs, count: int) -> tuple[Outputs, Outputs]:
     """The outputs of the first ``count`` images of a batch, and those of the rest; what is no image's stays with both."""
     return _some(outputs, slice(None, count)), _some(outputs, slice(count, None))
@@ -122,7 +139,7 @@ def _some(outputs: Outputs, rows: slice) -> Outputs:
 
 
 def _in_float32(outputs: Outputs) -> Outputs:
-    """Head outputs in float32, so that losses under bfloat16 are computed in float32 (stage vectors are already)."""
+    """Head outputs in float32, so that losses under autocast are computed in float32 (stage vectors are already)."""
     return replace(
         outputs,
         pooled=outputs.pooled.float(),

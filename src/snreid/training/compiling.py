@@ -1,0 +1,32 @@
+"""Whether ``torch.compile`` can be used on this machine: it needs a C++ compiler on CPU, Triton and a C compiler on a GPU."""
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from snreid.training.distributed import ProcessGroup
+from snreid.training.parallel import agree
+
+_BACKEND = "inductor"
+
+
+def backend(group: ProcessGroup, console: Console) -> str | None:
+    """The backend to compile with; None where a process cannot, which is said on ``console``."""
+    reason = why_not(group.device)
+    if not agree((bool(reason), False), group)[0]:
+        return _BACKEND
+    console.out(f"--compile is left out: torch cannot compile here ({reason or 'in another process'})", highlight=False)
+    return None
+
+
+def why_not(device: torch.device) -> str:
+    """What keeps torch from compiling for ``device``, in its words; empty when it can. Compiles a sum of two numbers to find out."""
+
+    def probe(x: Tensor) -> Tensor:
+        return x + 1
+
+    try:
+        torch.compile(probe, backend=_BACKEND)(torch.zeros(2, device=device))
+    except Exception as error:  # torch raises whatever its compiler, the linker or a missing header make it raise
+        return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return ""

@@ -1,0 +1,82 @@
+"""What the loop trains, on what and how, as one value of built objects."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from snreid.losses import Loss
+from snreid.machine import Precision
+from snreid.records import Split
+from snreid.training.optim import Optim, Schedule
+from snreid.transforms import Augmentation, InputFormat, StoredImages
+from snreid.views import SecondView
+
+
+class Images(Protocol):
+    """Where the loop gets pixels: a ``PixelStore``, or several of them as one."""
+
+    @property
+    def split(self) -> Split:
+        """Names of the images, for messages."""
+        ...
+
+    def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
+        """uint8 images (B, 3, H, W) of each index batch, in order."""
+        ...
+
+
+class Batches(Protocol):
+    """Which images make a batch: ``IdentityBatches``, or what an adaptation draws."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
+        """All batches of an epoch, of one length; the same ones whenever it is asked, also after a resume."""
+        ...
+
+    def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
+        """The part of a batch that process ``rank`` of ``world`` trains on."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is trained, on what, how: built objects and values, no folders."""
+
+    model: nn.Module
+    """Images -> ``Outputs``; on its device already. All its parameters and buffers are saved with each checkpoint."""
+    losses: tuple[Loss, ...]
+    store: Images
+    """Opened; positions are those of ``persons``."""
+    persons: NDArray[np.int64]
+    """(N,) what the losses are told of each image: its joint identity."""
+    batches: Batches
+    augmentation: Augmentation
+    input: InputFormat
+    optim: Optim
+    schedule: Schedule
+    epochs: int
+    seed: int
+    accumulate: int = 1
+    """Batches whose gradients are averaged for one step of the optimizer; the last step of an epoch takes what is left. Each batch is
+    mined and normalized by itself."""
+    precision: Precision = "float32"
+    """bf16, fp16: forward pass under autocast; weights, losses and optimizer stay float32. fp16 scales the loss."""
+    compiler: str | None = None
+    """A backend of ``torch.compile`` for the objective; None: eager."""
+    second_view: SecondView | None = None
+    """What else the objective sees of each image: the views of a batch are joined, first all first ones. None: nothing."""
+    objective: nn.Module | None = None
+    """(normalized images, persons) -> (total, weighted parts by name), as ``Objective``; None: ``losses`` of the ``model``'s outputs.
+    It trains the parameters of ``model``, and what it remembers from step to step are buffers of ``model``."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in an epoch."""
+        return -(-len(self.batches) // self.accumulate)

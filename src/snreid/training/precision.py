@@ -1,0 +1,58 @@
+"""What a precision asks of training: a device that has it, and under float16 a factor on the loss that keeps gradients above 0."""
+
+import torch
+from torch import Tensor
+
+from snreid.errors import ExperimentError
+from snreid.machine import Precision
+
+_START = 2.0**16
+_PATIENCE = 2000
+
+
+def require_precision(precision: Precision, device: torch.device) -> None:
+    """Raises ``ExperimentError`` for float16 on a CPU, which has no kernels to train with."""
+    if precision == "fp16" and device.type != "cuda":
+        raise ExperimentError(
+            "The precision fp16 is for GPUs",
+            came=f"--precision fp16 on the device {device}",
+            repair="use --precision bf16 (a CPU with bfloat16 units), or float32",
+        )
+
+
+def autocast(precision: Precision, device_type: str) -> torch.autocast:
+    """The context a forward pass runs in; of ``float32`` one that changes nothing."""
+    half = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device_type, half, enabled=precision != "float32")
+
+
+class LossScale:
+    """The factor on the loss under float16, by the rule of torch's ``GradScaler`` (Micikevicius et al., arXiv 1710.03740).
+
+    Half as much after a step whose gradients are not finite, twice as much after 2000 good ones in a row. Both numbers live on the
+    device, so that nobody waits for it, and in the checkpoint (``tensors``).
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.factor = torch.full((), _START, device=device)
+        """() float32, a power of 2."""
+        self.streak = torch.zeros((), device=device)
+        """() float32: good steps since it last changed."""
+
+    def update(self, bad: Tensor) -> None:
+        """After a step; ``bad``: () 0 or 1."""
+        refused = bad > 0
+        streak = torch.where(refused, 0.0, self.streak + 1)
+        grown = streak >= _PATIENCE
+        self.factor = torch.where(refused, self.factor / 2, torch.where(grown, self.factor * 2, self.factor))
+        self.streak = torch.where(grown, 0.0, streak)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {"factor": self.factor, "streak": self.streak}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Takes up what ``tensors`` gave; of a run that was begun in another precision nothing is there, and it starts anew."""
+        if tensors:
+            self.factor = tensors["factor"].to(self.factor.device)
+            self.streak = tensors["streak"].to(self.streak.device)
