@@ -9,7 +9,18 @@ from snreid.machine import Machine
 
 
 def test_the_list_does_not_grow_unnoticed() -> None:
-    known = ["root", "out", "device", "workers", "precision", "skip_bad", "memory_gb", "cache", "save_seconds"]
+    known = [
+        "root",
+        "out",
+        "device",
+        "workers",
+        "precision",
+        "compile",
+        "skip_bad",
+        "memory_gb",
+        "cache",
+        "save_seconds",
+    ]
     assert [f.name for f in fields(Machine)] == known
 
 

@@ -130,7 +130,6 @@ def train(
     training, store, held = training_set(experiment, machine, pixels, group, console)
     size = experiment.input.height, experiment.input.width
     look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)
-    compiler = backend(group, console) if machine.compile else None
     torch.manual_seed(experiment.seed)
     model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
     plan = Plan(
@@ -150,7 +149,7 @@ def train(
         seed=experiment.seed,
         accumulate=experiment.accumulate,
         precision=machine.precision,
-        compiler=compiler,
+        compiler=backend(group, console) if machine.compile else None,
     )
     # Only now, so that a request that cannot be trained leaves nothing behind.
     record = _start_record(experiment, machine, training, model, group, former)
@@ -271,7 +270,6 @@ def _start_record(
     group: ProcessGroup,
     former: Run | None,
 ) -> dict[str, Any]:
-    path = machine.out / "experiment.json"
     record = {
         "experiment": experiment.to_json(),
         "training": {
@@ -294,7 +292,7 @@ def _start_record(
         _same_data(former.record["training"], record["training"], machine.out)
         record["provenance"] = former.record["provenance"]
     if group.first:
-        _write_json(path, record)
+        _write_json(machine.out / "experiment.json", record)
     return record
 
 

@@ -53,8 +53,7 @@ class InputFormat:
         if images.device.type == "cpu" and images.is_contiguous(memory_format=torch.channels_last):
             return self._normalize_rows(images)
         values = images.float() / 255 if images.dtype == torch.uint8 else images
-        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        mean, std = _of_channels(self.mean, images.device), _of_channels(self.std, images.device)
         return (values - mean) / std
 
     def _normalize_rows(self, images: StoredImages | Images) -> Images:
@@ -118,7 +117,7 @@ class Augmentation:
         shift_y = _window_shift(draws[:, 1], height, self.enlarge, cropped)
         shift_x = _window_shift(draws[:, 2], width, self.enlarge, cropped)
         mirror = torch.where(draws[:, 3] < self.flip, -1.0, 1.0)
-        theta = torch.zeros(count, 2, 3)
+        theta = torch.zeros(count, 2, 3, device=draws.device)
         theta[:, 0, 0] = scale * mirror
         theta[:, 0, 2] = shift_x
         theta[:, 1, 1] = scale
@@ -162,9 +161,13 @@ class Augmentation:
         brightness = 1 + self.brightness * (2 * random[:, 4] - 1)
         contrast = 1 + self.contrast * (2 * random[:, 5] - 1)
         bright = (images * brightness.view(-1, 1, 1, 1)).clamp(0, 1)
-        weights = torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)
-        grey = (bright * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+        grey = (bright * _of_channels(_GREY, images.device)).sum(1, keepdim=True).mean((2, 3), keepdim=True)
         return (grey + (bright - grey) * contrast.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def _of_channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), filled on the device: a copy from the host would make the host wait for it."""
+    return torch.stack([torch.full((), value, device=device) for value in values]).view(1, 3, 1, 1)
 
 
 def _window_shift(draw: Tensor, length: int, enlarge: float, cropped: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from snreid.training.optim import (
     WarmupCosine,
     WarmupHalving,
     WarmupSteps,
+    apply_step,
     flatten_optimizer,
     restore_optimizer,
 )
@@ -134,6 +135,64 @@ def test_a_flattened_state_continues_bit_for_bit(value: Optim) -> None:
     train(second, rest, range(3, 6))
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("value", OPTIMS, ids=repr)
+def test_the_fused_kernel_takes_the_steps_of_the_plain_one(value: Optim) -> None:
+    ours, plain = network().to(memory_format=torch.channels_last), network()
+    optimizer, reference = value.build(ours), value.build(plain)
+    for group in reference.param_groups:
+        group["fused"], group["foreach"] = None, False
+    reference.state.clear()
+    for step in range(5):
+        train(plain, reference, range(step, step + 1))
+        train(ours, optimizer, range(step, step + 1))
+    for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("value", OPTIMS, ids=repr)
+def test_a_refused_step_changes_nothing_and_a_scaled_one_is_the_same_step(value: Optim) -> None:
+    whole, other = network(), network()
+    train(whole, value.build(whole), range(3))
+    optimizer = value.build(other)
+
+    def step(number: int, bad: float, scale: float) -> None:
+        images = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(number))
+        optimizer.zero_grad()
+        (other(images).square().sum() * (torch.nan if bad else scale)).backward()
+        apply_step(optimizer, torch.tensor(bad), torch.tensor(scale))
+
+    step(7, 1.0, 1.0)  # the very first one too
+    assert all(
+        torch.equal(value, network().state_dict()[k])
+        for k, value in other.state_dict().items()
+        if "num" not in k and "running" not in k
+    )
+    other.load_state_dict(network().state_dict())
+    for number in range(3):
+        step(number, 0.0, 1024.0)
+        before = {k: v.clone() for k, v in flatten_optimizer(optimizer).tensors.items()}
+        state = {k: v.clone() for k, v in other.state_dict().items()}
+        step(9, 1.0, 1024.0)
+        after = flatten_optimizer(optimizer).tensors
+        assert after.keys() == before.keys() and all(torch.equal(after[k], v) for k, v in before.items())
+        assert all(torch.equal(p, state[name]) for name, p in other.named_parameters())
+        other.load_state_dict(state)
+    for (name, one), theirs in zip(whole.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, theirs, rtol=1e-6, atol=1e-7, msg=name)
+
+
+def test_a_state_that_the_plain_loop_saved_is_taken_up() -> None:
+    net = network()
+    optimizer = Adam().build(net)
+    train(net, optimizer, range(2))
+    state = flatten_optimizer(optimizer)
+    for group in state.values["groups"]:
+        group["fused"], group["foreach"] = None, False
+    again = Adam().build(network())
+    restore_optimizer(again, state)
+    assert [(g["fused"], g["foreach"]) for g in again.param_groups] == [(True, None)]
 
 
 def test_a_fresh_state_can_be_flattened_too() -> None:
