@@ -14,12 +14,15 @@ from snreid import recipes
 from snreid.datasets import DrawnPedestrians
 from snreid.experiment import Experiment
 from snreid.images import FileImage
+from snreid.loading import PixelStore
 from snreid.machine import Machine
 from snreid.models.backbone import Backbone
 from snreid.records import DataSet, ReIDData, Sample, Split
 from snreid.runs import Run, train
-from snreid.sampling import Sampling
+from snreid.sampling import IdentityBatches, Sampling
+from snreid.sources import join
 from snreid.training.distributed import ProcessGroup
+from snreid.training.plan import Plan
 from snreid.transforms import InputFormat
 
 OPTIONS = "train_persons=6,test_persons=4,images_per_camera=2,cameras_per_person=2,height=64"
@@ -54,6 +57,28 @@ def experiment(recipe: str = "baseline", **changes: Any) -> Experiment:
         epochs=2,
     )
     return replace(small, **changes)
+
+
+def plan(recipe: str = "baseline", *, epochs: int = 2, batches: int = 4, **changes: Any) -> Plan:
+    """A training of few steps on drawn people, batches of 3 x 2 images, the same start for everyone who asks."""
+    settings, training = experiment(recipe), join([drawn().read(Path())])
+    store = PixelStore(training.split, 32, 16)
+    assert store.open() == ()
+    torch.manual_seed(0)
+    made = Plan(
+        model=settings.model.build(training.identities).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        losses=settings.losses,
+        store=store,
+        persons=training.persons,
+        batches=IdentityBatches(settings.sampling, training.persons, training.domains, 0, batches),
+        augmentation=settings.augmentation,
+        input=settings.input,
+        optim=settings.optimizer,
+        schedule=replace(settings.schedule, warmup_epochs=1),
+        epochs=epochs,
+        seed=0,
+    )
+    return replace(made, **changes)
 
 
 def machine(out: Path, **changes: Any) -> Machine:

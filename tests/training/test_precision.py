@@ -9,7 +9,7 @@ from snreid.training.precision import LossScale, autocast, require_precision
 
 
 def test_float16_is_refused_on_a_cpu_and_nothing_else_is() -> None:
-    with pytest.raises(ExperimentError, match="fp16 is for GPUs.*--precision fp16 on the device cpu.*bf16"):
+    with pytest.raises(ExperimentError, match=r"fp16 is for GPUs.*--precision fp16 on the device cpu.*bf16"):
         require_precision("fp16", torch.device("cpu"))
     require_precision("fp16", torch.device("cuda", 0))
     require_precision("bf16", torch.device("cpu"))

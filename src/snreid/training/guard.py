@@ -4,6 +4,7 @@ the current step. The decision on a step is a number on the device, so that a GP
 docs/reliability.md R3 and R4 say with which numbers.
 """
 
+import math
 import signal
 import threading
 from collections.abc import Iterable, Sequence
@@ -87,10 +88,10 @@ class FiniteGuard:
         self._kept = {dtype: _joined(buffers) for dtype, buffers in self._buffers().items()}
 
     def verdict(self, loss: Tensor) -> Tensor:
-        """() float32 on the loss's device: 0 where the loss and every gradient are finite, else 1. Looks at norms, in which NaN and
-        infinity survive."""
+        """() float32 on the loss's device: 0 where the loss and every gradient are finite, else 1. Looks at the largest, in which NaN
+        and infinity survive."""
         gradients = [p.grad.detach() for p in self.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients) if gradients else loss.new_zeros(())
+        norm = nn.utils.get_total_norm(gradients, math.inf) if gradients else loss.new_zeros(())
         return (~torch.isfinite(loss.detach().float() * 0 + norm.to(loss.device))).float()
 
     def undo(self, bad: Tensor) -> None:
