@@ -338,8 +338,7 @@ def _validate(
     log: MetricsLog,
 ) -> Mapping[str, Any]:
     """mAP on held-out source identities; a new best is saved beside the checkpoints."""
-    model, images = plan.model, held.images
-    model = model.network if isinstance(model, Remembering) else model
+    images, model = held.images, plan.model.network if isinstance(plan.model, Remembering) else plan.model
     if not isinstance(model, ReIDModel):
         raise ExperimentError("Validation embeds with a ReIDModel", came=type(model).__name__)
     embedder = Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16)

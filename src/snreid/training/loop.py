@@ -293,7 +293,9 @@ class Loop:
         plan, images, draws = self.plan, sent(batch.images, self.device), sent(batch.draws, self.device)
         if plan.second_view is None or batch.second is None:
             return plan.augmentation(images, draws, plan.input)
-        return plan.input.normalize(torch.cat([plan.augmentation(images, draws), plan.second_view(images, batch.second)]))
+        return plan.input.normalize(
+            torch.cat([plan.augmentation(images, draws), plan.second_view(images, batch.second)])
+        )
 
     def _tell(self, position: _Position, lag: int) -> None:
         """Counts and reports the steps that are through, but for the last ``lag``. Raises ``DivergenceError`` where one ends the run."""
