@@ -57,10 +57,9 @@ def plainest(what: Plan, lr: float) -> list[float]:
         batch = what.batches.epoch(epoch)[number]
         for group in optimizer.param_groups:
             group["lr"] = lr * what.schedule.factor(epoch + number / (STEPS // 2), 2)
-        images = what.augmentation(
-            next(what.store.batches([batch])), what.augmentation.draws(what.seed, epoch, number, len(batch))
-        )
-        outputs = model(what.input.normalize(images).contiguous())
+        draws = what.augmentation.draws(what.seed, epoch, number, len(batch))
+        images = what.augmentation(next(what.store.batches([batch])), draws, what.input)
+        outputs = model(images.contiguous())
         loss = total_loss(what.losses, outputs, torch.from_numpy(what.persons[batch])).total
         optimizer.zero_grad()
         loss.backward()
