@@ -12,7 +12,7 @@ from snreid.models.snr import Layout
 from snreid.tensors import Maps
 
 
-def _tail(norm: nn.BatchNorm2d) -> nn.Module:
+def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
     """timm folds an activation (and dropout) into some of its norms; it has to survive the replacement."""
     extra: Any = norm
     if not hasattr(norm, "act"):
@@ -33,7 +33,7 @@ class AffineInstance(nn.Module):
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift, eps and folded activation of a batch norm."""
-        made = cls(norm.num_features, eps=norm.eps, tail=_tail(norm))
+        made = cls(norm.num_features, eps=norm.eps, tail=activation_of(norm))
         _copy_affine(norm, made.weight, made.bias)
         return made
 
@@ -59,7 +59,7 @@ class HalfInstance(nn.Module):
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift and running statistics of a batch norm, each in its half."""
-        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=_tail(norm))
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
         half = made.instance_channels
         _copy_affine(norm, made.instance.weight, made.instance.bias, slice(None, half))
         _copy_affine(norm, made.batch.weight, made.batch.bias, slice(half, None))
@@ -98,7 +98,7 @@ class Switchable(nn.Module):
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift and running statistics of a batch norm; the mix starts even."""
-        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=_tail(norm))
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
         _copy_affine(norm, made.weight, made.bias)
         _copy_running(norm, made.running_mean, made.running_var)
         return made
@@ -169,7 +169,7 @@ class BatchInstance(nn.Module):
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift and running statistics of a batch norm; it starts as that batch norm."""
-        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=_tail(norm))
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
         _copy_affine(norm, made.weight, made.bias)
         _copy_running(norm, made.batch.running_mean, made.batch.running_var)
         return made
