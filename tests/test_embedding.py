@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from snreid.embedding import Embedder, features, require_finite, require_working
+from snreid.embedding import Embedder, Fastest, features, require_finite, require_working
 from snreid.errors import DataError, DivergenceError
 from snreid.images import read_image, resize
 from snreid.loading import PixelStore
@@ -153,3 +153,38 @@ def work(group):
     return heard
 """
     assert answers_of_two(code, tmp_path) == [[False, True, False]] * 2
+
+
+def test_a_folded_model_embeds_alike_and_follows_a_change_of_its_weights(embedder: Embedder) -> None:
+    images = torch.randint(0, 256, (40, 3, 32, 16), dtype=torch.uint8)  # more than are embedded at once
+    folding = Embedder(embedder.model, embedder.input, fold=True)
+    np.testing.assert_allclose(folding(images), embedder(images), atol=1e-5)
+    state = {name: value.clone() for name, value in embedder.model.state_dict().items()}
+    try:
+        with torch.no_grad():
+            embedder.model.get_submodule("backbone.bn1").weight.mul_(1.5)
+        changed = embedder(images)
+        np.testing.assert_allclose(folding(images), changed, atol=1e-5)
+    finally:
+        embedder.model.load_state_dict(state)
+    assert np.abs(changed - folding(images)).max() > 1e-3
+    assert folding(images[:0]).shape == (0, 8)
+
+
+def test_the_fastest_size_is_found_by_measuring_on_the_images_themselves() -> None:
+    now = [0.0]
+    sizes: list[int] = []
+
+    def embed(images: torch.Tensor) -> np.ndarray:
+        """8 costs least per image, but for its first time."""
+        first = len(images) not in sizes
+        sizes.append(len(images))
+        now[0] += len(images) * (5.0 if first else {4: 3.0, 8: 1.0, 16: 2.0}.get(len(images), 9.0))
+        return images[:, 0, 0, :1].numpy().astype(np.float32)
+
+    images = torch.arange(200).remainder(256).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
+    fastest = Fastest(embed, (4, 8, 16), clock=lambda: now[0])
+    found = np.concatenate([fastest(images[:110]), fastest(images[110:])])
+    assert found[:, 0].tolist() == images[:, 0, 0, 0].tolist()
+    assert sizes[:9] == [4, 8, 16] * 3 and fastest.chosen == 8
+    assert set(sizes[9:]) <= {8, 110 - 84 - 24, 90 % 8}

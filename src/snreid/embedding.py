@@ -1,7 +1,9 @@
 """Images in, embeddings out: what evaluation, the command line and a user's own code call."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from snreid.errors import DataError, DivergenceError
 from snreid.images import FileImage
 from snreid.loading import PixelStore, Progress
+from snreid.models.folding import Folded, folded, fused
 from snreid.models.reid import ReIDModel
 from snreid.records import NO_CAMERA, Features, Sample, Split
 from snreid.training.distributed import ProcessGroup
@@ -18,6 +21,15 @@ from snreid.transforms import InputFormat, StoredImages
 
 EmbedBatch = Callable[[StoredImages], NDArray[np.float32]]
 """uint8 images (B, 3, H, W) to embeddings (B, D)."""
+Batch = int | Literal["measured"]
+"""Images per call of the network: a number, or what embeds fastest here (``Fastest``)."""
+_SIZES = {"cpu": (4, 8, 16, 32), "cuda": (64, 128, 256, 512)}
+_AT_ONCE = 32
+"""A folded network on a CPU never sees more images at once."""
+_USUAL = 128
+"""Images that are read together, and embedded together where nothing else is said."""
+_TRIALS = 3
+"""How often each size is tried; the first time is warm-up."""
 _TRIED = 64
 """Images that a trained model has to embed before it counts as one."""
 
@@ -31,51 +43,129 @@ class Embedder:
     (2, 512)
     """
 
-    def __init__(self, model: ReIDModel, input: InputFormat, *, device: str = "cpu", bf16: bool = False) -> None:
-        """``bf16``: compute under bfloat16 autocast; embeddings are float32 all the same."""
-        self.model, self.input, self.device, self.bf16 = model, input, torch.device(device), bf16
+    def __init__(
+        self, model: ReIDModel, input: InputFormat, *, device: str = "cpu", bf16: bool = False, fold: bool = False
+    ) -> None:
+        """``bf16``: compute under bfloat16 autocast; embeddings are float32 all the same. ``fold``: the model is trained no further,
+        so embed with its folded form (``models/folding.py``), which is made at the first call, and again should a weight have changed."""
+        self.model, self.input, self.device, self.bf16, self.fold = model, input, torch.device(device), bf16, fold
+        self._folded: Folded | None = None
+        self._folded_from: tuple[tuple[int, int], ...] = ()
 
     def __call__(self, images: StoredImages) -> NDArray[np.float32]:
         """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
+        images = images.to(self.device)
         was_training = self.model.training
         self.model.eval()
+        network = self._network() if self.fold else self.model.embed
+        # Of many images at once the maps of the first layers fit in no cache, and each is fetched anew from the system.
+        step = _AT_ONCE if self.fold and self.device.type == "cpu" else len(images)
         with torch.inference_mode(), self.autocast():
-            pixels = self.input.normalize(images.to(self.device)).contiguous(memory_format=torch.channels_last)
-            vectors = self.model.embed(pixels)
+            parts = [
+                network(self.input.normalize(part).contiguous(memory_format=torch.channels_last))
+                for part in torch.split(images, max(step, 1))
+            ]
+            vectors = torch.cat(parts)
         self.model.train(was_training)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def _network(self) -> Folded:
+        """The folded form of the model as it is now."""
+        # A tensor counts its changes; what has been folded before one of them is out of date.
+        now = tuple((id(t), t._version) for t in (*self.model.parameters(), *self.model.buffers()))
+        if self._folded is None or now != self._folded_from:
+            size = self.input.height, self.input.width
+            made = folded(self.model, size).to(memory_format=torch.channels_last)
+            self._folded = fused(made, size, bf16=self.bf16) if self.device.type == "cpu" else made
+            self._folded_from = now
+        assert self._folded is not None
+        return self._folded
 
     def autocast(self) -> torch.autocast:
         """The precision that this embedder computes in, as a context."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def extract(self, paths: Sequence[str | Path]) -> NDArray[np.float32]:
-        """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities.
+    def extract(self, paths: Sequence[str | Path], *, batch: Batch = "measured") -> NDArray[np.float32]:
+        """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities. ``batch``: see ``features``.
 
         Raises ``DataError`` naming each file that cannot be read.
         """
-        if not paths:
-            raise DataError("Extraction needs at least one image", came="an empty list", repair="give image paths")
-        samples = tuple(Sample(FileImage(str(p)), 1, NO_CAMERA) for p in paths)
-        store = PixelStore(Split(samples), self.input.height, self.input.width)
-        bad = store.open()
-        if bad:
-            raise DataError(
-                "Every image must be readable",
-                came="; ".join(f"{b.name}: {b.reason}" for b in bad[:5])
-                + (f" and {len(bad) - 5} more" if len(bad) > 5 else ""),
-                repair="repair or leave out these files",
-            )
-        vectors = features(self, store).embeddings
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+        sizes = _SIZES.get(self.device.type, _SIZES["cuda"])
+        return extract(self, (self.input.height, self.input.width), paths, batch=batch, sizes=sizes)
+
+
+def extract(
+    embed: EmbedBatch,
+    size: tuple[int, int],
+    paths: Sequence[str | Path],
+    *,
+    batch: Batch = "measured",
+    sizes: tuple[int, ...] = _SIZES["cpu"],
+) -> NDArray[np.float32]:
+    """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
+    if not paths:
+        raise DataError("Extraction needs at least one image", came="an empty list", repair="give image paths")
+    samples = tuple(Sample(FileImage(str(p)), 1, NO_CAMERA) for p in paths)
+    store = PixelStore(Split(samples), *size)
+    bad = store.open()
+    if bad:
+        raise DataError(
+            "Every image must be readable",
+            came="; ".join(f"{b.name}: {b.reason}" for b in bad[:5])
+            + (f" and {len(bad) - 5} more" if len(bad) > 5 else ""),
+            repair="repair or leave out these files",
+        )
+    if batch == "measured":
+        vectors = features(Fastest(embed, sizes), store, batch=max(_USUAL, *sizes)).embeddings
+    else:
+        vectors = features(embed, store, batch=batch).embeddings
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+class Fastest:
+    """An embedder that splits what it is given into batches of the size that turns out fastest.
+
+    The first images are embedded in batches of each of ``sizes`` in turn, ``_TRIALS`` times; these embeddings count like all others, so
+    measuring costs nothing but the slower sizes. Embeddings do not depend on the size beyond rounding. Until all have been tried, and for
+    sets too small for that, the second size serves.
+    """
+
+    def __init__(
+        self, embed: EmbedBatch, sizes: tuple[int, ...], *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._embed, self.sizes, self._clock = embed, sizes, clock
+        self._plan = [size for _ in range(_TRIALS) for size in sizes]
+        self._seconds: dict[int, list[float]] = {size: [] for size in sizes}
+        self.chosen: int | None = None
+        """The size that won; None before."""
+
+    def __call__(self, images: StoredImages) -> NDArray[np.float32]:
+        """As the embedder that it was given."""
+        parts, at = [], 0
+        while at < len(images):
+            size = self.chosen or next((s for s in self._plan if s <= len(images) - at), self.sizes[1])
+            part = images[at : at + size]
+            began = self._clock()
+            parts.append(self._embed(part))
+            if self.chosen is None and len(part) == size and size in self._plan:
+                self._note(size, (self._clock() - began) / size)
+            at += len(part)
+        return np.concatenate(parts)
+
+    def _note(self, size: int, seconds: float) -> None:
+        """``seconds`` per image."""
+        self._plan.remove(size)
+        self._seconds[size].append(seconds)
+        if not self._plan:
+            self.chosen = min(self.sizes, key=lambda one: min(self._seconds[one][1:]))
 
 
 def features(
     embed: EmbedBatch,
     store: PixelStore,
     *,
-    batch: int = 128,
+    batch: int = _USUAL,
     group: ProcessGroup | None = None,
     progress: Progress | None = None,
 ) -> Features:

@@ -81,7 +81,7 @@ class Run:
         model = _without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]))
         restore(model, saved, source=str(self.folder))
         model.eval()
-        return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16)
+        return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True)
 
 
 def open_run(folder: Path) -> Run:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "fill the tables of the paper: published, ours, difference",
     ),
     "extract": ("snreid.cli.extract", "embed image files with a run's model"),
+    "export": ("snreid.cli.export", "write a run's model as an ONNX or OpenVINO file, in float32 or 8 bits"),
     "lens": ("snreid.cli.lens", "show what normalization removed from images and what SNR gave back, as a page"),
     "report": ("snreid.cli.report", "write the HTML report of finished runs"),
 }

@@ -11,6 +11,7 @@ the operators that torch.compile uses, without a compiler. Both give a new modul
 import operator
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -18,6 +19,7 @@ from torch import Tensor, fx, nn
 from snreid.models.head import NeckClassifier
 from snreid.models.layers import activation_of
 from snreid.models.reid import ReIDModel
+from snreid.models.snr import SNR
 from snreid.tensors import Embeddings, Images
 
 _TOLERANCE = {"cpu": 1e-3}
@@ -25,6 +27,7 @@ _TOLERANCE = {"cpu": 1e-3}
 _COARSE = 0.1
 """The same where one of the two computes with bfloat16 or TF32."""
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
+_OPERATORS = torch.ops.mkldnn
 Size = tuple[int, int]
 
 
@@ -81,10 +84,11 @@ def fused(model: Folded, size: Size, *, bf16: bool = False) -> Folded:
 class FusedConv(nn.Module):
     """One convolution of oneDNN with its bias and, behind it, an addition and a ReLU where asked for. CPU, no gradients."""
 
-    def __init__(self, conv: nn.Conv2d, *, relu: bool, add: bool, bf16: bool = False) -> None:
+    def __init__(self, conv: nn.Conv2d, *, relu: bool, overwrite: bool = False, bf16: bool = False) -> None:
+        """``overwrite``: the sum may take the place of what is added, which nobody reads afterwards."""
         super().__init__()
         self.kind = torch.bfloat16 if bf16 else torch.float32
-        self.relu, self.add = relu, add
+        self.relu, self.overwrite = relu, overwrite
         self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         # No buffers: their layout is oneDNN's own, which nothing else of torch can save.
         self._weight = conv.weight.detach().to(self.kind)
@@ -92,22 +96,22 @@ class FusedConv(nn.Module):
         self._packed, self._packed_for = self._weight, torch.Size()
 
     def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
-        """conv(maps), plus ``other`` with ``add``, through a ReLU with ``relu``; channels-last comes out channels-last."""
+        """conv(maps), plus ``other`` where there is one, through a ReLU with ``relu``; channels-last comes out channels-last."""
         maps = maps.to(self.kind)
         if maps.shape[1:] != self._packed_for:  # the best order of the weights depends on the size of the maps
-            self._packed = torch.ops.mkldnn._reorder_convolution_weight(self._weight, *self.geometry, list(maps.shape))
+            self._packed = _OPERATORS._reorder_convolution_weight(self._weight, *self.geometry, list(maps.shape))
             self._packed_for = maps.shape[1:]
+        what = (self._packed, self._bias, *self.geometry)
         if other is None:
-            activation = "relu" if self.relu else "none"
-            result: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                maps, self._packed, self._bias, *self.geometry, activation, [], ""
-            )
-            return result
-        result = torch.ops.mkldnn._convolution_pointwise.binary(
-            maps, other.to(self.kind), self._packed, self._bias, *self.geometry,
-            "add", 1.0, "relu" if self.relu else None, [], "",
-        )  # fmt: skip
-        return result
+            first: Tensor = _OPERATORS._convolution_pointwise(maps, *what, "relu" if self.relu else "none", [], "")
+            return first
+        then: Any = ("add", 1.0, "relu" if self.relu else None, [], "")
+        other = other.to(self.kind)
+        if self.overwrite:
+            total: Tensor = _OPERATORS._convolution_pointwise_.binary(other, maps, *what, *then)
+            return total
+        both: Tensor = _OPERATORS._convolution_pointwise.binary(maps, other, *what, *then)
+        return both
 
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
@@ -131,11 +135,22 @@ class _Features(nn.Module):
     def __init__(self, model: ReIDModel) -> None:
         super().__init__()
         self.backbone, self.after = model.backbone, model.after
+        for stage in model.stages:
+            if str(stage.number) in model.after:
+                place = self.backbone.get_submodule(stage.name)
+                own = [
+                    key for key, hook in place._forward_hooks.items() if getattr(hook, "func", None) == model._follow
+                ]
+                for key in own:
+                    del place._forward_hooks[key]
+                # The same without collecting vectors: a placeholder is no tensor that could be asked for them.
+                place.register_forward_hook(
+                    lambda _stage, _inputs, maps, then=model.after[str(stage.number)]: then(maps)
+                )
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> final maps or tokens."""
-        maps: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
-        return maps
+    def forward(self, images: Any) -> Any:
+        """(B, 3, H, W) -> final maps or tokens; of a placeholder, a placeholder."""
+        return self.backbone.forward_features(images)  # type: ignore[operator]
 
 
 class _Tracer(fx.Tracer):
@@ -148,7 +163,7 @@ class _Tracer(fx.Tracer):
 
 
 def _traced(model: ReIDModel) -> fx.GraphModule | None:
-    root = _Features(model)
+    root = _Features(deepcopy(model))
     try:
         return fx.GraphModule(root, _Tracer().trace(root))
     except Exception:  # whatever a network does with a placeholder where it expects an image: then it is no graph
@@ -204,7 +219,8 @@ def _fuse_conv(traced: fx.GraphModule, node: fx.Node, bf16: bool) -> bool:
     if conv.padding_mode != "zeros" or isinstance(conv.padding, str) or conv.weight.dtype != torch.float32:
         return False
     chain = _chain(traced, node)
-    traced.set_submodule(str(node.target), FusedConv(conv, relu=chain.relu, add=chain.other is not None, bf16=bf16))
+    made_of = FusedConv(conv, relu=chain.relu, overwrite=_done_with(traced, chain), bf16=bf16)
+    traced.set_submodule(str(node.target), made_of)
     if chain.nodes:
         inputs = node.args if chain.other is None else (*node.args, chain.other)
         with traced.graph.inserting_after(chain.nodes[-1]):
@@ -233,11 +249,19 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
     return _Chain((following,), others[0], False)
 
 
+def _done_with(traced: fx.GraphModule, chain: _Chain) -> bool:
+    """Whether what is added was computed for this graph alone and is read by nothing that comes after the addition."""
+    if chain.other is None or not isinstance(_module(traced, chain.other), FusedConv | SNR):
+        return False
+    order = {node: at for at, node in enumerate(traced.graph.nodes)}
+    return all(order[reader] <= order[chain.nodes[0]] for reader in chain.other.users)
+
+
 def _fusing_works() -> bool:
     """Whether this torch has oneDNN with its fused convolutions; they are private operators, so that is asked and not assumed."""
-    names = ("_convolution_pointwise", "_reorder_convolution_weight")
+    names = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     built = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-    return built and all(hasattr(torch.ops.mkldnn, name) for name in names)
+    return built and all(hasattr(_OPERATORS, name) for name in names)
 
 
 def _reader(node: fx.Node) -> fx.Node | None:

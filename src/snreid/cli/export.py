@@ -1,0 +1,156 @@
+"""``snreid export``: a run's model as a file for ONNX Runtime or OpenVINO, in float32 or in 8 bits."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from snreid.cli.extract import images_of
+from snreid.cli.machine import DataFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from snreid.embedding import Embedder
+    from snreid.evaluation.onnx_embedder import OpenedOnnx
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Write a run's model as one file: any batch size, its input size and normalization inside, compared with torch when written.
+
+    With --int8 convolutions are in 8 bits, calibrated on --calibrate images (no label is looked at); what that costs is printed: the
+    cosine between both embeddings of these images, and with --score the mAP of both on a labelled target.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
+    to: Annotated[Literal["onnx", "openvino"], tyro.conf.arg(help="file format")] = "onnx"
+    out: Annotated[
+        Path | None, tyro.conf.arg(help="file to write", help_behavior_hint="(default: RUN/model.onnx or model.xml)")
+    ] = None
+    int8: Annotated[bool, tyro.conf.arg(help="convolutions in 8 bits; needs --calibrate")] = False
+    calibrate: Annotated[
+        tuple[Path, ...], tyro.conf.arg(help="image files or folders; a few hundred of the kind to be embedded")
+    ] = ()
+    score: Annotated[str | None, tyro.conf.arg(help="labelled target that both are scored on, e.g. market1501")] = None
+    root: DataFolder = Path(os.environ.get("SNREID_DATA", "data"))
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+
+
+_MOST = 512
+"""Calibration images that are used, evenly over those that are named."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exports and prints."""
+    request = tyro.cli(Request, args=list(arguments), prog="snreid export")
+    from snreid.errors import ExperimentError
+    from snreid.models.weights import require_replaceable
+    from snreid.runs import load
+
+    if request.int8 != bool(request.calibrate) or (request.score and not request.int8):
+        raise ExperimentError(
+            "8 bits need calibration images, and only 8 bits need them or a score",
+            came=f"--int8 {'given' if request.int8 else 'not given'}, {len(request.calibrate)} paths to calibrate on",
+            repair="for example: snreid export RUN --int8 --calibrate IMAGES --score market1501",
+        )
+    out = request.out or request.run / f"model{'-int8' if request.int8 else ''}.{_SUFFIX[request.to]}"
+    require_replaceable(out)
+    embedder = load(request.run)
+    done = _written(request, embedder, out)
+    print(json.dumps(done) if request.json else "\n".join(_sentences(done)))
+    return 0
+
+
+_SUFFIX = {"onnx": "onnx", "openvino": "xml"}
+
+
+def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any]:
+    import tempfile
+
+    from snreid.evaluation import OnnxEmbedder
+    from snreid.export import OpenVinoEmbedder, quantize, write_onnx, write_openvino
+
+    images = _calibration(request, embedder) if request.int8 else []
+    with tempfile.TemporaryDirectory() as place:
+        exported = write_onnx(embedder, Path(place) / "float32.onnx")
+        source = exported.path
+        if request.int8:
+            source = Path(place) / "int8.onnx"
+            quantize(exported.path, source, images)
+        if request.to == "openvino":
+            found = write_openvino(None if request.int8 else embedder, source, out)
+            exported = exported if request.int8 else found
+        else:
+            from snreid.models.weights import write_atomically
+
+            write_atomically(out, source.read_bytes())
+    done: dict[str, Any] = {"file": str(out), "bytes": out.stat().st_size}
+    if request.to == "openvino":
+        done["bytes"] += out.with_suffix(".bin").stat().st_size
+    if not request.int8:
+        return done | {"difference": exported.difference, "largest": exported.largest}
+    opened = (OpenVinoEmbedder if request.to == "openvino" else OnnxEmbedder)(path=out).open()
+    return done | _cost(request, embedder, opened, images)
+
+
+def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uint8]"]:
+    from snreid.images import read_image, resize
+
+    paths = images_of(request.calibrate)
+    chosen = paths[:: max(1, -(-len(paths) // _MOST))]
+    return [resize(read_image(path), embedder.input.height, embedder.input.width) for path in chosen]
+
+
+def _cost(
+    request: Request, embedder: "Embedder", opened: "OpenedOnnx", images: list["NDArray[np.uint8]"]
+) -> dict[str, Any]:
+    """What 8 bits change."""
+    import numpy as np
+    import torch
+
+    stacked = np.stack(images)
+    exact = embedder(torch.from_numpy(stacked.transpose(0, 3, 1, 2).copy()))
+    rough = np.concatenate([opened(stacked[i : i + 16]) for i in range(0, len(stacked), 16)])
+    cosine = (exact * rough).sum(1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1))
+    found = {"calibration_images": len(images), "cosine_mean": float(cosine.mean()), "cosine_min": float(cosine.min())}
+    if request.score is None:
+        return found
+    from rich.console import Console
+
+    from snreid.cli.names import dataset_named
+    from snreid.machine import Machine
+    from snreid.results import read_targets, score
+    from snreid.targets import embed_target
+
+    (data,) = read_targets([dataset_named(request.score, request.root)], request.root)
+    machine = Machine(root=request.root, out=request.run, device="cpu", workers=0)
+    size = embedder.input.height, embedder.input.width
+    for name, embed in (("float32", embedder), ("int8", lambda pixels: opened(pixels.permute(0, 2, 3, 1).numpy()))):
+        both = embed_target(embed, size, data, machine, console=Console(stderr=True))
+        found[f"mAP_{name}"] = float(score(both, "cosine").scores.mean_ap)
+    return found | {"target": data.name}
+
+
+def _sentences(done: dict[str, Any]) -> list[str]:
+    lines = [f"{done['file']}, {done['bytes'] / 1e6:.1f} MB"]
+    if "difference" in done:
+        lines.append(
+            f"Largest difference to torch {done['difference']:.1e}, where the largest value is {done['largest']:.2f}"
+        )
+    if "cosine_mean" in done:
+        lines.append(
+            f"Cosine to float32 on the {done['calibration_images']} calibration images: mean {done['cosine_mean']:.4f}, "
+            f"lowest {done['cosine_min']:.4f}"
+        )
+    if "target" in done:
+        lines.append(
+            f"mAP on {done['target']}: float32 {100 * done['mAP_float32']:.2f}, int8 {100 * done['mAP_int8']:.2f} "
+            f"({100 * (done['mAP_int8'] - done['mAP_float32']):+.2f})"
+        )
+    return lines

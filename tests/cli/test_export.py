@@ -1,0 +1,48 @@
+"""``snreid export`` and extraction with what it wrote."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snreid.cli.export import main
+from snreid.cli.extract import main as extract
+from snreid.errors import ExperimentError
+from tiny import picture_files
+
+pytest.importorskip("onnx", reason="the package onnx is not installed")
+pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
+
+
+def test_an_exported_file_extracts_what_the_run_does(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [str(path) for path in picture_files(tmp_path / "images", 9)]
+    file, rough = tmp_path / "net.onnx", tmp_path / "rough.onnx"
+    assert main([str(pair[0]), "--out", str(file), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["file"] == str(file) and told["difference"] < 1e-4 and told["bytes"] == file.stat().st_size
+    assert main([str(pair[0]), "--int8", "--calibrate", str(tmp_path / "images"), "--out", str(rough)]) == 0
+    assert "Cosine to float32 on the 9 calibration images: mean" in capsys.readouterr().out
+    found = []
+    for number, model in enumerate((pair[0], file)):
+        out = tmp_path / f"{number}.npz"
+        assert extract([str(model), *paths, "--out", str(out), "--batch", str(3 - number)]) == 0
+        with np.load(out) as stored:
+            found.append(stored["embeddings"])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+def test_what_does_not_go_together_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="calibration images"):
+        main([str(pair[0]), "--int8"])
+    (image,) = map(str, picture_files(tmp_path, 1))
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    for words, message in (
+        ([str(tmp_path / "net.onnx"), image, "--backend", "openvino"], "run by onnxruntime"),
+        ([str(pair[0]), image, "--batch", "0"], "at least one image"),
+        ([str(pair[0]), image, "--backend", "onnxruntime", "--precision", "bf16"], "computes on the CPU"),
+    ):
+        with pytest.raises(ExperimentError, match=message):
+            extract(words)
