@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime", reason="the package onnxruntime is not instal
 
 def test_convolutions_are_in_8_bits_and_directions_stay(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    chosen = experiment("snr")
+    chosen = experiment("baseline-in")
     exact = write_onnx(Embedder(chosen.model.build(5), chosen.input), tmp_path / "exact.onnx").path
     images = list(drawn_images(chosen.input, 16))
     with pytest.raises(DataError, match="at least 8 images"):

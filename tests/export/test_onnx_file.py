@@ -20,7 +20,7 @@ pytest.importorskip("onnxruntime", reason="the package onnxruntime is not instal
 def test_the_file_embeds_as_torch_does_and_knows_its_input(tmp_path: Path) -> None:
     torch.manual_seed(0)
     input = InputFormat(height=32, width=16, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
-    embedder = Embedder(experiment("snr").model.build(5), input)
+    embedder = Embedder(experiment("baseline").model.build(5), input)
     exported = write_onnx(embedder, tmp_path / "deep" / "net.onnx")
     assert exported.difference < 1e-4 and exported.largest > 0
     assert [file.name for file in exported.path.parent.iterdir()] == ["net.onnx"]

@@ -27,7 +27,7 @@ def test_without_openvino_the_command_to_install_it_is_told(tmp_path: Path, monk
 def test_the_file_embeds_as_torch_does_and_knows_its_input(tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="the package openvino is not installed")
     torch.manual_seed(0)
-    chosen = experiment("snr")
+    chosen = experiment("baseline")
     embedder = Embedder(chosen.model.build(5), chosen.input)
     file = write_onnx(embedder, tmp_path / "net.onnx").path
     exported = write_openvino(embedder, file, tmp_path / "net.xml")

@@ -1,0 +1,96 @@
+"""Extraction on a CPU: ResNet-50, 256 x 128, held against the plain timm network (eager, batches of 16).
+
+python benchmarks/speed/extraction.py [--runs 5] [--quick]
+"""
+
+import importlib.util
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from race import Work, below, options, race, report, row
+
+from snreid.embedding import Embedder
+from snreid.evaluation import OnnxEmbedder
+from snreid.export import OpenVinoEmbedder, quantize, write_onnx, write_openvino
+from snreid.models import Backbone, ModelConfig
+from snreid.models.folding import folded
+from snreid.transforms import InputFormat
+
+COMPARISON = "16 images, ResNet-50"
+_BATCH = 8
+
+
+def main() -> None:
+    """Competitors in turn on the same 16 images; the first is what others do."""
+    given = options(__doc__).parse_args()
+    warnings.simplefilter("ignore")
+    size = (64, 32) if given.quick else (256, 128)
+    input = InputFormat(height=size[0], width=size[1])
+    torch.manual_seed(0)
+    model = ModelConfig(backbone=Backbone(name="resnet50")).build(5).eval()
+    eager = _timm(model.backbone)
+    images = torch.randint(0, 256, (16, 3, *size), dtype=torch.uint8)
+    ours = Embedder(model, input, fold=True)
+    expected = Embedder(model, input)(images)
+    worst = float(np.abs(ours(images) - expected).max())
+    competitors: dict[str, Work] = {"timm eager": lambda: eager(input.normalize(images))}
+    competitors["ours"] = _in_parts(ours, images)
+    if _bf16_units():
+        competitors["ours, bf16"] = _in_parts(Embedder(model, input, fold=True, bf16=True), images)
+    if not given.quick and shutil.which("g++"):
+        compiled = torch.compile(folded(model, size).to(memory_format=torch.channels_last))
+        competitors["torch.compile"] = lambda: compiled(
+            input.normalize(images).contiguous(memory_format=torch.channels_last)
+        )
+    with tempfile.TemporaryDirectory() as place:
+        _runtimes(competitors, Embedder(model, input), images, Path(place))
+    with torch.inference_mode():
+        rows = race(COMPARISON, competitors, runs=1 if given.quick else given.runs)
+    quick = [row(rows, COMPARISON, name).ratio for name in competitors if name.endswith("int8")]
+    targets = [
+        below("float32 (torch)", 0.65, row(rows, COMPARISON, "ours").ratio, "timm eager 1.0x; OpenVINO 0.65x"),
+        below("largest difference of embeddings", 1e-4, worst, "the model unfolded", unit=""),
+        below("int8", 0.35, min(quick, default=None), "timm eager 1.0x; int8 0.33x"),
+    ]
+    report(__file__, given, rows, targets)
+
+
+def _timm(ours: Any) -> Any:
+    """The usual way: timm's own network with last stride 1, in its own layout, with the same weights."""
+    network = timm.create_model("resnet50", pretrained=False, num_classes=0).eval()
+    network.layer4[0].conv2.stride = network.layer4[0].downsample[0].stride = (1, 1)
+    network.load_state_dict(ours.state_dict())
+    return network
+
+
+def _runtimes(competitors: dict[str, Work], embedder: Embedder, images: torch.Tensor, place: Path) -> None:
+    """ONNX Runtime and OpenVINO, in float32 and 8 bits, where they are installed."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+    threads = torch.get_num_threads()
+    exact, rough = write_onnx(embedder, place / "exact.onnx").path, place / "rough.onnx"
+    quantize(exact, rough, list(pixels))
+    for name, file in (("ONNX Runtime", exact), ("ONNX Runtime, int8", rough)):
+        competitors[name] = _in_parts(OnnxEmbedder(path=file, threads=threads).open(), pixels)
+    if importlib.util.find_spec("openvino"):
+        for name, file in (("OpenVINO", exact), ("OpenVINO, int8", rough)):
+            made = write_openvino(None, file, file.with_suffix(".xml")).path
+            competitors[name] = _in_parts(OpenVinoEmbedder(path=made, threads=threads).open(), pixels)
+
+
+def _in_parts(embed: Any, images: Any) -> Work:
+    return lambda: [embed(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+
+
+def _bf16_units() -> bool:
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and any(unit in flags.read_text() for unit in ("amx_bf16", "avx512_bf16"))
+
+
+if __name__ == "__main__":
+    main()
