@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from rich.console import Console
+from torch import nn
 
 from snreid import recipes
 from snreid.datasets import DrawnPedestrians
@@ -133,3 +134,19 @@ class Files(DataSet):
         paths = picture_files(self.folder, 24, damaged=self.damaged)
         data = data_of(paths, [1 + i // 4 for i in range(24)], [1 + i % self.cameras for i in range(24)])
         return replace(data, query=data.train, gallery=data.train)
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """The model with norms as training leaves them. Fresh ones are all alike, and a narrow untrained network embeds everything as zeros."""
+    random = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor, middle, width in (
+                (module.weight, 1.0, 0.3),
+                (module.bias, 0.2, 0.3),
+                (module.running_mean, 0.0, 0.3),
+                (module.running_var, 1.0, 0.0),
+            ):
+                assert tensor is not None
+                tensor.data = middle + width * torch.randn(tensor.shape, generator=random)
+    return model
