@@ -4,7 +4,9 @@ Weights become int8, maps uint8, with the range that calibration images show; no
 head's arithmetic is left in float32: the gate lives on small differences of means.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +39,20 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
     batches = [opened._prepared(np.stack(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
     draft = target.with_name(f".{target.stem}.tmp.onnx")
     try:
-        tools.quantize_static(
-            str(source),
-            str(draft),
-            _reader(tools, opened.input_name, batches),
-            quant_format=tools.QuantFormat.QDQ,
-            activation_type=tools.QuantType.QUInt8,
-            weight_type=tools.QuantType.QInt8,
-            per_channel=True,
-            op_types_to_quantize=["Conv", "MaxPool", "Add"],
-            nodes_to_exclude=_delicate(onnx, source),
-            calibrate_method=tools.CalibrationMethod.MinMax,
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
-        )
+        with _quiet():
+            tools.quantize_static(
+                str(source),
+                str(draft),
+                _reader(tools, opened.input_name, batches),
+                quant_format=tools.QuantFormat.QDQ,
+                activation_type=tools.QuantType.QUInt8,
+                weight_type=tools.QuantType.QInt8,
+                per_channel=True,
+                op_types_to_quantize=["Conv", "MaxPool", "Add"],
+                nodes_to_exclude=_delicate(onnx, source),
+                calibrate_method=tools.CalibrationMethod.MinMax,
+                extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+            )
         said = onnx.load(str(source), load_external_data=False).metadata_props
         model = onnx.load(str(draft))
         onnx.helper.set_model_props(model, {entry.key: entry.value for entry in said})
@@ -57,6 +60,17 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer warns of each bias on the root logger, where nobody can do anything about it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _delicate(onnx: Any, source: Path) -> list[str]:
