@@ -52,10 +52,10 @@ def main() -> None:
         _runtimes(competitors, Embedder(model, input), images, Path(place))
     with torch.inference_mode():
         rows = race(COMPARISON, competitors, runs=1 if given.quick else given.runs)
-    # OpenVINO's is the one that 8 bits are meant for; it is not among the development packages, and ONNX Runtime's does not stand in for it.
+    # OpenVINO's: it gains from 8 bits. Not among the development packages; ONNX Runtime's does not stand in for it.
     quick = row(rows, COMPARISON, "OpenVINO, int8").ratio if "OpenVINO, int8" in competitors else None
     slow = row(rows, COMPARISON, "ONNX Runtime, int8").ratio
-    note = "" if quick else 'openvino is not installed: pip install "snreid[openvino]"; '
+    note = "" if quick else "openvino is not installed (extra openvino); "
     note += f"ONNX Runtime's int8 {slow:.2f}x; mAP cost on Market-1501 in docs/extraction.md"
     targets = [
         below("float32 (torch)", 0.65, row(rows, COMPARISON, "ours").ratio, "timm eager 1.0x; OpenVINO 0.65x"),
