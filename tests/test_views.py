@@ -99,7 +99,7 @@ def test_without_its_changes_the_view_is_the_crop_and_flip_of_the_first() -> Non
     images = pictures(8)
     draws = STILL.draws(0, 1, 2, 8)
     expected = Augmentation(brightness=0.0, contrast=0.0)(images, draws[:, :6])
-    torch.testing.assert_close(STILL(images, draws), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(STILL(images, draws), expected, atol=1e-5, rtol=0)  # two ways to sample the same place
 
 
 def test_draws_are_a_pure_function_of_their_place_and_not_those_of_the_first_view() -> None:

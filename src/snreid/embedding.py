@@ -54,6 +54,8 @@ class Embedder:
 
     def __call__(self, images: StoredImages) -> NDArray[np.float32]:
         """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
+        if not len(images):  # of no image there are no statistics; any image says how long an embedding is
+            return self(images.new_zeros(1, 3, self.input.height, self.input.width))[:0]
         images = images.to(self.device)
         was_training = self.model.training
         self.model.eval()
@@ -63,7 +65,7 @@ class Embedder:
         with torch.inference_mode(), self.autocast():
             parts = [
                 network(self.input.normalize(part).contiguous(memory_format=torch.channels_last))
-                for part in torch.split(images, max(step, 1))
+                for part in torch.split(images, step)
             ]
             vectors = torch.cat(parts)
         self.model.train(was_training)
