@@ -57,7 +57,7 @@ class Network:
         self.batch, self.bf16 = batch, bf16
         self.model.to(batch.device, memory_format=torch.channels_last)
         self.persons = torch.arange(len(batch), device=batch.device) // 4
-        self.objective = Objective(self.model, experiment.losses, bf16=bf16)
+        self.objective = Objective(self.model, experiment.losses, precision="bf16" if bf16 else "float32")
         self.optimizer = experiment.optimizer.build(self.model)
 
     def train(self) -> None:
