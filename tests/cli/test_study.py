@@ -29,7 +29,15 @@ def test_every_recipe_and_seed_is_trained_with_the_same_flags_and_written_down(
     ]
     trained = open_run(folder / "snr-1").record["provenance"]
     assert record["rows"][-1]["trained_at"] == (trained["git"] or {}).get("commit")
-    assert record["provenance"]["started"] > trained["started"], "of the process that wrote, not of the first run"
+    assert record["provenance"]["started"] >= trained["started"]
+    for name in ("baseline-0", "baseline-1", "snr-0", "snr-1"):  # as if they were old
+        file = folder / name / "experiment.json"
+        stored = json.loads(file.read_text())
+        stored["provenance"]["started"] = "2020-01-01T00:00:00+00:00"
+        file.write_text(json.dumps(stored))
+    assert main([*words, *FLAGS, "--record", "again.json"]) == 0
+    started = json.loads(Path("again.json").read_text())["provenance"]["started"]
+    assert not started.startswith("2020"), "of the process that wrote, not of the first run"
     shown = capsys.readouterr().out
     assert "dusk" in shown and "SNR" in shown and "Report: runs/study-noon/report.html" in shown
     page = (folder / "report.html").read_text()
