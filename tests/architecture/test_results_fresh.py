@@ -5,16 +5,19 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import pytest
 
-def test_results_are_those_of_the_records(root: Path) -> None:
+
+@pytest.mark.parametrize("script", ["write_results.py", "write_performance.py"])
+def test_the_pages_are_those_of_the_records(root: Path, script: str) -> None:
     done = subprocess.run(
-        [sys.executable, "benchmarks/write_results.py", "--check"],
+        [sys.executable, f"benchmarks/{script}", "--check"],
         cwd=root,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"run python benchmarks/write_results.py: {done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"run python benchmarks/{script}: {done.stdout}{done.stderr}"
 
 
 def test_a_row_that_was_not_scored_everywhere_is_written_with_dashes(root: Path) -> None:
