@@ -18,6 +18,7 @@ from snreid.images import FileImage
 from snreid.loading import PixelStore
 from snreid.machine import Machine
 from snreid.models.backbone import Backbone
+from snreid.models.snr import SNR
 from snreid.records import DataSet, ReIDData, Sample, Split
 from snreid.runs import Run, train
 from snreid.sampling import IdentityBatches, Sampling
@@ -137,7 +138,7 @@ class Files(DataSet):
 
 
 def lively(model: nn.Module) -> nn.Module:
-    """The model with norms as training leaves them. Fresh ones are all alike, and a narrow untrained network embeds everything as zeros."""
+    """The model with norms and gates as training leaves them. Fresh ones are all alike; a narrow untrained network embeds all as zeros."""
     random = torch.Generator().manual_seed(0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -149,4 +150,7 @@ def lively(model: nn.Module) -> nn.Module:
             ):
                 assert tensor is not None
                 tensor.data = middle + width * torch.randn(tensor.shape, generator=random)
+        if isinstance(module, SNR):
+            for name, tensor in module.named_parameters():
+                tensor.data = (name == "gamma") + 0.5 * torch.randn(tensor.shape, generator=random)
     return model

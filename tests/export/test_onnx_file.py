@@ -10,6 +10,7 @@ from snreid.embedding import Embedder
 from snreid.evaluation import OnnxEmbedder
 from snreid.export import write_onnx
 from snreid.export.onnx_file import drawn_images
+from snreid.models.snr import SNR
 from snreid.transforms import InputFormat
 from tiny import experiment, lively
 
@@ -30,3 +31,28 @@ def test_the_file_embeds_as_torch_does_and_knows_its_input(tmp_path: Path) -> No
     expected = embedder(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
     for count in (1, 3):
         np.testing.assert_allclose(opened(images[:count]), expected[:count], atol=1e-4)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_snr_embeds_as_torch_does_trained_or_not(tmp_path: Path, trained: bool) -> None:
+    """At the start the gammas of all modules are equal, and so are betas and biases: constants with several readers."""
+    torch.manual_seed(0)
+    chosen = experiment("snr")
+    model = lively(chosen.model.build(5))
+    modules = [module for module in model.modules() if isinstance(module, SNR)]
+    assert modules
+    if not trained:
+        for module in modules:
+            torch.nn.init.ones_(module.gamma)
+            torch.nn.init.zeros_(module.beta)
+            module.gate.reset_parameters()
+    embedder = Embedder(model, chosen.input)
+    opened = OnnxEmbedder(path=write_onnx(embedder, tmp_path / "net.onnx").path).open()
+    images = drawn_images(chosen.input, 3)
+    pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
+    found = opened(images)
+    np.testing.assert_allclose(found, embedder(pixels), atol=1e-4)
+    for module in modules:  # each of them counts: the file would not pass with another gate
+        before = embedder(pixels)
+        module.gate.expand.bias.data += 1
+        assert np.abs(embedder(pixels) - before).max() > 0.01

@@ -71,6 +71,7 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
             repair="extract with torch (the default), or export another scheme or backbone",
         ) from error
     model = onnx.load_from_string(stored.getvalue())
+    _read_constants_directly(model.graph)
     onnx.helper.set_model_props(model, {f"snreid.{k}": v for k, v in notes(embedder.input).items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp.onnx")
@@ -81,6 +82,22 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
     finally:
         draft.unlink(missing_ok=True)
     return Exported(path, difference, largest)
+
+
+def _read_constants_directly(graph: Any) -> None:
+    """Takes out the identities through which parts of a network read one constant, in place.
+
+    torch's exporter stores equal weights once (the gamma and beta of two SNR modules that have not been trained, say) and gives each
+    further reader an Identity of its own. ONNX Runtime 1.32 loses its way among several of them: it refuses the file with "Node input
+    is not a graph input, initializer, or output of a previous node".
+    """
+    stored = {constant.name for constant in graph.initializer}
+    copies = [node for node in graph.node if node.op_type == "Identity" and node.input[0] in stored]
+    original = {node.output[0]: node.input[0] for node in copies}
+    for node in copies:
+        graph.node.remove(node)
+    for node in graph.node:
+        node.input[:] = [original.get(name, name) for name in node.input]
 
 
 def notes(input: InputFormat) -> dict[str, str]:
