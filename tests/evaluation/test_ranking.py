@@ -9,6 +9,7 @@ from ranking_by_definition import is_ignored, is_match, ranks_by_definition, sim
 
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import ranking, undecided
+from snreid.evaluation import threads as threads_module
 from snreid.evaluation.ranking import Block, match_ranks, rank_lists
 from snreid.records import Features
 
@@ -150,11 +151,11 @@ def test_threads_never_matter(
     wanted = match_ranks(query, gallery, metric=metric)
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(ranking.os, "sched_getaffinity", lambda _: set(range(threads)), raising=False)
-    assert ranking._threads() == threads
+    monkeypatch.setattr(threads_module.os, "sched_getaffinity", lambda _: set(range(threads)), raising=False)
+    assert threads_module.threads() == threads
     assert same(match_ranks(query, gallery, metric=metric, block=Block(queries=16, gallery=21)), wanted)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert ranking._threads() == 1
+    assert threads_module.threads() == 1
 
 
 @METRICS

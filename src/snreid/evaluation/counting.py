@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.similarity import Similarity, widened
+from snreid.evaluation.similarity import Similarity, widened_into
 
 SCORE_BITS = 32
 ROW_AND_POSITION_BITS = 31
 """What an int64 has left, its sign apart."""
+_LOOKED_AT = 1 << 18
+"""Scores that are looked at in one go: 1 MB, which stays in the processor's second cache from one pass to the next."""
 
 
 @dataclass(frozen=True)
@@ -102,24 +104,45 @@ class NumpyCounter(Counter):
         """``queries`` (B, D): prepared for the product; ``low`` (B,): a near entry reaches it; ``bits`` hold a position."""
         self._compare, self._queries, self._low, self._bits = compare, queries, low[:, None], bits
         # Memory for one stretch is used again for the next: fresh pages cost as much as all comparisons.
-        self._free: queue.SimpleQueue[tuple[NDArray[np.float32], NDArray[np.bool_]]] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[_Memory] = queue.SimpleQueue()
 
     def near(self, tile: Tile) -> NDArray[np.int64]:
         """Keys of the near entries."""
-        shape = len(self._queries), len(tile.embeddings)
-        memory, flags = self._memory(shape[0] * shape[1])
-        scores = memory[: shape[0] * shape[1]].reshape(shape)
-        np.matmul(self._queries, widened(tile.embeddings).T, out=scores)
+        columns = len(tile.embeddings)
+        memory = self._memory(columns)
+        scores = memory.scores[: len(self._queries) * columns].reshape(len(self._queries), columns)
+        np.matmul(self._queries, widened_into(tile.embeddings, memory.wide).T, out=scores)
+        step = max(1, _LOOKED_AT // max(1, columns))
+        order = np.argsort(tile.row, kind="stable")
+        row, column = tile.row[order], tile.column[order]
+        found = []
+        for start in range(0, len(scores), step):
+            first, last = row.searchsorted((start, start + step))
+            dropped = row[first:last] - start, column[first:last]
+            found.append(self._near(scores[start : start + step], start, tile, dropped, memory.flags))
+        self._free.put(memory)
+        return np.concatenate(found)
+
+    def _near(
+        self,
+        scores: NDArray[np.float32],
+        start: int,
+        tile: Tile,
+        dropped: tuple[NDArray[np.int64], NDArray[np.int64]],
+        flags: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Keys of the near entries of the queries from row ``start`` on; ``scores`` (K, N) are overwritten."""
         self._compare.finish(scores, tile.columns)
         if len(tile.junk):
             scores[:, tile.junk] = -np.inf
-        scores[tile.row, tile.column] = -np.inf
-        flat = np.flatnonzero(np.greater_equal(scores, self._low, out=flags[: scores.size].reshape(shape)))
-        row = flat // shape[1]
+        scores[dropped] = -np.inf
+        low = self._low[start : start + len(scores)]
+        flat = np.flatnonzero(np.greater_equal(scores, low, out=flags[: scores.size].reshape(scores.shape)))
+        row = flat // scores.shape[1]
         found = bits_of(scores.reshape(-1)[flat])
-        self._free.put((memory, flags))
-        flat -= row * shape[1]
+        flat -= row * scores.shape[1]
         flat += tile.start
+        row += start
         return np.asarray(packed(row, found, flat, self._bits))
 
     def standing(
@@ -133,13 +156,31 @@ class NumpyCounter(Counter):
         some = last > first
         return Standing(first, last, end, ordered[_covered(first[some], last[some], len(ordered))])
 
-    def _memory(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Room for at least ``size`` scores and their flags that no other thread uses."""
+    def _memory(self, columns: int) -> "_Memory":
+        """Room for a stretch of so many entries that no other thread uses."""
         try:
             memory = self._free.get_nowait()
         except queue.Empty:
-            return np.empty(size, np.float32), np.empty(size, np.bool_)
-        return memory if len(memory[0]) >= size else (np.empty(size, np.float32), np.empty(size, np.bool_))
+            return _Memory.of(*self._queries.shape, columns)
+        fits = len(memory.wide) >= columns
+        return memory if fits else _Memory.of(*self._queries.shape, columns)
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What one stretch of N entries needs."""
+
+    scores: NDArray[np.float32]
+    """(B x N,)"""
+    flags: NDArray[np.bool_]
+    """One for each score that is looked at in one go."""
+    wide: NDArray[np.float32]
+    """(N, D) float16 embeddings in float32; untouched, and so no memory, where they are float32 already."""
+
+    @classmethod
+    def of(cls, queries: int, dimension: int, columns: int) -> "_Memory":
+        flags = np.empty(max(_LOOKED_AT, columns), np.bool_)
+        return cls(np.empty(queries * columns, np.float32), flags, np.empty((columns, dimension), np.float32))
 
 
 def _covered(first: NDArray[np.int64], last: NDArray[np.int64], count: int) -> NDArray[np.int64]:

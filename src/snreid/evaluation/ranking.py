@@ -19,7 +19,6 @@ Extra memory: a block of queries in float32, a block of scores with a flag each 
 per match of up to ``_MATCHES_AT_ONCE`` matches, 20 bytes per gallery entry. The embeddings are never copied whole.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +33,7 @@ from snreid.evaluation.counting import ROW_AND_POSITION_BITS, Counter, NumpyCoun
 from snreid.evaluation.features import check_lengths, check_pair
 from snreid.evaluation.relevance import Pairs, Relevance, relevance
 from snreid.evaluation.similarity import Similarity, quick_squared_lengths, similarity, squared_lengths, widened
+from snreid.evaluation.threads import products_alone, threads
 from snreid.evaluation.undecided import Matches
 from snreid.records import JUNK, Features, RankList
 
@@ -43,8 +43,6 @@ _NEAR_AT_ONCE = 1 << 20
 """Near entries are counted when so many have come together."""
 _SHOWN_FROM = 8192
 """Gallery entries that rank lists look at in one go."""
-_THREADS = 4
-"""More threads than these wait for the matrix product, which has threads of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +78,10 @@ def match_ranks(
     check_pair(query, gallery)
     walk = _Walk(query, gallery, similarity(metric), block, device)
     ranks = [np.empty(0, np.int64)] * len(query.embeddings)
-    for queries, pairs in _blocks(walk.labels, walk.rows):
-        for index, found in zip(queries.tolist(), walk.ranks(queries, pairs), strict=True):
-            ranks[index] = found
+    with products_alone():
+        for queries, pairs in _blocks(walk.labels, walk.rows):
+            for index, found in zip(queries.tolist(), walk.ranks(queries, pairs), strict=True):
+                ranks[index] = found
     return tuple(ranks)
 
 
@@ -141,7 +140,7 @@ class _Walk:
             for features, side in ((query, "query"), (gallery, "gallery"))
         )
         self.labels = relevance(query, gallery)
-        self.threads = _threads() if device == "cpu" else 1
+        self.threads = threads() if device == "cpu" else 1
 
     def ranks(self, queries: NDArray[np.int64], pairs: Pairs) -> list[NDArray[np.int64]]:
         """The ranks of the matches of each of these queries, who all have some."""
@@ -217,13 +216,6 @@ def _in_order(work: Callable[[Tile], Any], tiles: Iterator[Tile], threads: int) 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _threads() -> int:
-    """As many as the matrix library may use, and no more than pay."""
-    said = next((os.environ[name] for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(name)), "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(_THREADS, int(said) if said.isdecimal() else cores))
 
 
 def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:

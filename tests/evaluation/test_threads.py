@@ -1,0 +1,40 @@
+"""Products of one thread while anybody holds them, and as many as before afterwards, however holders overlap."""
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from snreid.evaluation.threads import products_alone, threads
+
+
+def of_numpy() -> int:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return max(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+
+
+def test_products_take_one_thread_each_until_the_last_holder_leaves() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        first, second = products_alone(), products_alone()
+        first.__enter__()
+        assert of_numpy() == 1
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert of_numpy() == 1
+        second.__exit__(None, None, None)
+        assert of_numpy() == 2
+
+
+def test_an_error_inside_restores_too() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        with pytest.raises(KeyError), products_alone():
+            raise KeyError
+        assert of_numpy() == 2
+
+
+def test_the_environment_says_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert 1 <= threads() <= 4
+    for said, wanted in (("1", 1), ("3", 3), ("64", 4), ("0", 1)):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        assert threads() == wanted
