@@ -16,6 +16,7 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 from reference.snr_five_steps import snr_five_steps
+from snreid.allocator import keep_freed_memory
 from snreid.experiment import Experiment
 from snreid.models.backbone import Backbone
 from snreid.models.reid import ReIDModel
@@ -87,6 +88,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="images in a batch on the CPU")
     parser.add_argument("--preset", default="paper", choices=("paper", "small"), help="whose backbone and image size")
     given = parser.parse_args()
+    keep_freed_memory()  # as the command snreid does
     size, runs = (4, 1) if given.quick else (given.batch, given.runs)
     preset = "small" if given.quick else given.preset
     networks = _networks(preset, size, "cpu", bf16=False)

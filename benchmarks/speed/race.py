@@ -71,12 +71,13 @@ def race(
     peaks: Mapping[str, float] | None = None,
     cpu: bool = True,
 ) -> list[Row]:
-    """Let the competitors take turns ``runs`` times after one warm-up round. ``cpu``: False where work happens in other processes or on a
-    GPU, so that only the clock sees it."""
+    """Let the competitors take turns ``runs`` times after one warm-up round, every second round in the opposite order.
+
+    ``cpu``: False where work happens in other processes or on a GPU, so that only the clock sees it."""
     cpu_times: dict[str, list[float]] = {name: [] for name in competitors}
     wall_times: dict[str, list[float]] = {name: [] for name in competitors}
     for turn in range(runs + 1):
-        for name, work in competitors.items():
+        for name, work in list(competitors.items())[:: 1 if turn % 2 else -1]:
             gc.collect()
             began_cpu, began = time.process_time(), time.perf_counter()
             work()

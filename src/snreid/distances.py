@@ -62,9 +62,16 @@ def half_cosine_pairs(x: Embeddings, y: Embeddings) -> PairDistances:
     smaller than a unit vector for one that is. The gradient with respect to x is then never longer than 1 /
     ``NORM_FLOOR`` = 100.
     """
-    return (_direction(full_precision(x)) - _direction(full_precision(y))).square().sum(dim=1) / 4
+    return half_cosine_of_directions(directions(x), directions(y))
 
 
-def _direction(x: Embeddings) -> Embeddings:
+def half_cosine_of_directions(u: Embeddings, v: Embeddings) -> PairDistances:
+    """``half_cosine_pairs`` of vectors whose ``directions`` are at hand: |u_i - v_i|^2 / 4."""
+    return (u - v).square().sum(dim=1) / 4
+
+
+def directions(x: Embeddings) -> Embeddings:
+    """x / max(|x|, ``NORM_FLOOR``), row by row."""
+    x = full_precision(x)
     length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / length.clamp_min(NORM_FLOOR)

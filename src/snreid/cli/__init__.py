@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
+from snreid.allocator import keep_freed_memory
 from snreid.errors import ExperimentError, SnreidError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -57,6 +58,8 @@ class Terminated(BaseException):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code: 0 done, 1 failed, 2 the request was wrong, 3 diverged, 143 SIGTERM."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # the process is this command's own
+        keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no text
     try:

@@ -161,9 +161,10 @@ class NumpyCounter(Counter):
         try:
             memory = self._free.get_nowait()
         except queue.Empty:
-            return _Memory.of(*self._queries.shape, columns)
-        fits = len(memory.wide) >= columns
-        return memory if fits else _Memory.of(*self._queries.shape, columns)
+            memory = None
+        if memory is not None and len(memory.wide) >= columns:
+            return memory
+        return _Memory.of(len(self._queries), self._queries.shape[1], columns)
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ class _Memory:
 
     @classmethod
     def of(cls, queries: int, dimension: int, columns: int) -> "_Memory":
+        """For so many entries."""
         flags = np.empty(max(_LOOKED_AT, columns), np.bool_)
         return cls(np.empty(queries * columns, np.float32), flags, np.empty((columns, dimension), np.float32))
 

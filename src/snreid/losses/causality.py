@@ -22,11 +22,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
-from snreid.distances import PairDistances, euclidean_pairs, half_cosine_pairs, rows
+from snreid.distances import (
+    PairDistances,
+    directions,
+    euclidean_pairs,
+    full_precision,
+    half_cosine_of_directions,
+    rows,
+)
 from snreid.errors import ExperimentError
 from snreid.losses import Loss
 from snreid.losses.triplet import Pairs, hardest_pairs, mean_over, negative_mask, positive_mask
@@ -67,8 +74,9 @@ class DualCausality(Loss):
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
         """Weighted sum over stages. Raises ``ExperimentError`` when the model has no weighted SNR stage."""
+        drawn = rotated_pairs(persons) if self.form == "paper" else None
         losses = [
-            weight * dual_causality(stage, persons, form=self.form, terms=self.terms, compare=self.compare)
+            weight * _dual_causality(stage, persons, drawn, self.terms, self.compare)
             for stage, weight in weighted_stages(outputs.stages, self.stage_weights)
         ]
         return torch.stack(losses).sum()
@@ -82,29 +90,45 @@ def dual_causality(
     ``vectors``: three (B, C); ``persons``: (B,). Value in [0, inf) for ``code``, at most 4 softplus(1) = 5.25 for
     ``paper``.
     """
-    constant = vectors.constant or not compare
+    return _dual_causality(vectors, persons, rotated_pairs(persons) if form == "paper" else None, terms, compare)
+
+
+def _dual_causality(
+    vectors: StageVectors, persons: PersonIds, drawn: Pairs | None, terms: Terms, compare: bool
+) -> Scalar:
+    """``drawn``: the pairs of the form ``paper``; None: the form ``code``, which looks for its own."""
+    normalized = None if vectors.constant or not compare else vectors.normalized
     loss = vectors.restored.new_zeros(())
-    drawn = rotated_pairs(persons) if form == "paper" else None
     if terms != "destruction":
-        pairs = drawn or hardest_pairs(vectors.restored, persons)
-        positive = _gap(vectors.restored, vectors.normalized, pairs.positive, form, constant)
-        negative = _gap(vectors.restored, vectors.normalized, pairs.negative, form, constant)
-        loss = loss + mean_over(functional.softplus(positive) + functional.softplus(-negative), pairs.valid)
+        positive, negative, valid = _gaps(vectors.restored, normalized, persons, drawn)
+        loss = loss + mean_over(functional.softplus(positive) + functional.softplus(-negative), valid)
     if terms != "clarification":
-        pairs = drawn or hardest_pairs(vectors.contaminated, persons)
-        positive = _gap(vectors.contaminated, vectors.normalized, pairs.positive, form, constant)
-        negative = _gap(vectors.contaminated, vectors.normalized, pairs.negative, form, constant)
-        loss = loss + mean_over(functional.softplus(-positive) + functional.softplus(negative), pairs.valid)
+        positive, negative, valid = _gaps(vectors.contaminated, normalized, persons, drawn)
+        loss = loss + mean_over(functional.softplus(-positive) + functional.softplus(negative), valid)
     return loss
 
 
-def _gap(
-    vectors: ChannelVectors, normalized: ChannelVectors, partner: Int64[Tensor, "batch"], form: Form, constant: bool
-) -> PairDistances:
-    """(B,) d(v_a, v_b) - d(f~_a, f~_b) of each row a and its partner row b; the second term is exactly 0 if constant."""
-    distance = half_cosine_pairs if form == "paper" else euclidean_pairs
-    own = distance(vectors, rows(vectors, partner))
-    return own if constant else own - distance(normalized, rows(normalized, partner))
+def _gaps(
+    vectors: ChannelVectors, normalized: ChannelVectors | None, persons: PersonIds, drawn: Pairs | None
+) -> tuple[PairDistances, PairDistances, Bool[Tensor, "batch"]]:
+    """(B,) d(v_a, v_p) - d(f~_a, f~_p) and the same for the negatives, and which anchors count; without ``normalized`` the second
+    terms are 0."""
+    pairs = drawn or hardest_pairs(vectors, persons)
+    # Both partners at once, and a direction once for each vector: small operators cost what starting them costs.
+    partner = torch.cat([pairs.positive, pairs.negative])
+
+    def to_partners(some: ChannelVectors) -> Tensor:
+        """(2B,)"""
+        ready = full_precision(some) if drawn is None else directions(some)
+        distance = euclidean_pairs if drawn is None else half_cosine_of_directions
+        apart: Tensor = distance(ready.repeat(2, 1), rows(ready, partner))
+        return apart
+
+    own = to_partners(vectors)
+    if normalized is not None:
+        own = own - to_partners(normalized)
+    positive, negative = own.chunk(2)
+    return positive, negative, pairs.valid
 
 
 def rotated_pairs(persons: PersonIds) -> Pairs:
