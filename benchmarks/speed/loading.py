@@ -21,6 +21,7 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
 import snreid
+from snreid.allocator import keep_freed_memory
 from snreid.images import FileImage
 from snreid.loading import PixelStore
 from snreid.pixel_files import PixelFolder
@@ -141,6 +142,7 @@ def drawing_rows(images: int, runs: int) -> list[Row]:
 def main() -> None:
     """Run it and report."""
     given: argparse.Namespace = options(__doc__).parse_args()
+    keep_freed_memory()  # as the command snreid does
     torch.set_num_threads(1)
     count, drawn = (128, 10) if given.quick else (1500, 100)
     with tempfile.TemporaryDirectory(prefix="snreid-loading-") as folder:
