@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from snreid import recipes
+from snreid.allocator import keep_freed_memory
 from snreid.losses import total_loss
 from snreid.machine import Precision
 from snreid.models.narrow import NarrowConv2d
@@ -212,6 +213,7 @@ def main() -> None:
     """Measures what this machine can."""
     given = options(__doc__).parse_args()
     steps, runs = (1, 1) if given.quick else (6, given.runs)
+    keep_freed_memory()  # as the command snreid does
     began = time.monotonic()
     cpu_rows, cpu_targets = on_cpu(steps, runs)
     gpu_rows, gpu_targets = on_gpu(10 if given.quick else 100, runs)
