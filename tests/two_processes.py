@@ -38,11 +38,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def answers_of_two(code: str, folder: Path) -> list[Any]:
+def answers_of_two(code: str, folder: Path, *, wrapped: bool = False) -> list[Any]:
     """What ``work(group)``, a function in ``code`` that returns JSON, gives in the first and in the second process.
 
-    ``folder``: where they leave their answers. A warning in either of them is an error.
+    ``folder``: where they leave their answers. ``wrapped``: they will use ``DistributedDataParallel``, which imports seconds of torch's
+    compiler when it is first used; that is then done once, before there are two. A warning in either of them is an error.
     """
+    code = ("import torch._dynamo\n" if wrapped else "") + code
     # Python 3.12 warns of every fork of a process with threads; here nothing has run yet.
     warnings = ["-W", "error", "-W", "ignore::DeprecationWarning"]
     command = [sys.executable, *warnings, "-c", code + _FRAME, str(folder), str(free_port())]

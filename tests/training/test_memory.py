@@ -174,7 +174,7 @@ def work(group):
 
 @pytest.mark.slow
 def test_two_processes_remember_the_whole_batch_alike(tmp_path: Path) -> None:
-    first, second = answers_of_two(TWO, tmp_path)
+    first, second = answers_of_two(TWO, tmp_path, wrapped=True)
     assert first == second
     names: dict[str, object] = {}
     exec(TWO, names)

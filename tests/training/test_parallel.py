@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,171 @@ from snreid.outputs import Outputs
 from snreid.training.parallel import Objective, agree, parted, share_buffers, wrap
 from tiny import ALONE, experiment
 from two_processes import answers_of_two
+
+MODEL = """
+import torch
+from torch import nn
+
+def parts():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    return model, torch.rand(6, 3)
+"""
+WORK = """
+import itertools
+from snreid.losses import CrossEntropy, Triplet, total_loss
+from snreid.training.parallel import Objective, agree, share_buffers, wrap
+
+def agreeing(group):
+    rank = group.rank
+    flags = list(itertools.product((False, True), repeat=2))
+    agreed = [agree(mine if rank == 0 else theirs, group) for mine, theirs in itertools.product(flags, repeat=2)]
+    norm = nn.BatchNorm1d(2)
+    norm(torch.rand(4, 2) + 10 * rank)
+    share_buffers(norm, group)
+    model, images = parts()
+    parameters = list(model.parameters())
+    network = wrap(model, group)
+    network(images[3 * rank : 3 * rank + 3]).square().mean().backward()
+    return {
+        "agreed": agreed,
+        "mean": norm.running_mean.tolist(),
+        "gradients": [p.grad.tolist() for p in parameters],
+    }
+"""
+
+
+IDLE = """
+from dataclasses import replace
+
+import torch
+from snreid.losses import CrossEntropy, DualCausality, Triplet
+from snreid.models.head import Head
+from snreid.models.norms import StageSNR
+from snreid.training.parallel import Objective, wrap
+from tiny import ALONE, experiment
+
+BASE = (CrossEntropy(), Triplet())
+CASES = {
+    "two gates, no loss for them": (dict(gate="two_gates"), False, BASE),
+    "two branches, no loss for them": (dict(gate="conv"), False, BASE),
+    "one half of the loss": (dict(gate="two_gates"), False, (*BASE, DualCausality(terms="clarification"))),
+    "classifiers of stages, no loss for them": ({}, True, BASE),
+    "no weight on the classifier": ({}, False, (CrossEntropy(weight=0.0), Triplet(), DualCausality())),
+    "all in use": ({}, False, (*BASE, DualCausality())),
+}
+
+def idle(case, group):
+    scheme, classifiers, losses = CASES[case]
+    torch.manual_seed(0)
+    model = replace(experiment("snr").model, scheme=StageSNR(**scheme), head=Head(stage_classifiers=classifiers)).build(3)
+    objective = wrap(Objective(model, losses), group)
+    optimizer = torch.optim.Adam(model.parameters(), weight_decay=0.1)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    for _ in range(2):
+        objective(torch.rand(6, 3, 32, 16), torch.arange(6) // 2)[0].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return [name for name, value in model.named_parameters() if value.requires_grad and torch.equal(value, before[name])]
+
+def idling(group):
+    return {case: idle(case, group) for case in CASES}
+"""
+
+
+ACCUMULATED = """
+from dataclasses import replace
+
+import numpy as np
+import torch
+from snreid.losses import CrossEntropy
+from snreid.sampling import IdentityBatches, Sampling
+from snreid.training import loop
+from snreid.training.checkpoint import CheckpointStore
+from snreid.training.optim import SGD, WarmupSteps
+from snreid.training.parallel import Objective, wrap
+from snreid.transforms import Augmentation
+from tiny import ALONE, lively, plan
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
+
+class Together:
+    # Two batches as one; of the odd one at the end twice itself, whose mean gradient is its own.
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __len__(self):
+        return -(-len(self.batches) // 2)
+
+    def epoch(self, epoch):
+        parts = self.batches.epoch(epoch)
+        return [np.concatenate([one, other]) for one, other in zip(parts[::2], [*parts[1::2], parts[-1]])]
+
+    def share(self, batch, rank, world):
+        return batch
+
+class Wide(torch.nn.Module):
+    # In float64, where the order of sums does not show, and every image by itself: batch norms know what they know.
+    def __init__(self, network):
+        super().__init__()
+        self.network = lively(network).double()
+        for norm in self.network.modules():
+            if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm):
+                norm.eval()
+
+    def forward(self, images):
+        return self.network(images.double())
+
+def made():
+    plain = Augmentation(crop=0.0, flip=0.0, brightness=0.0, contrast=0.0)
+    flat = WarmupSteps(warmup_epochs=0, milestones=())
+    start = plan("snr", losses=(CrossEntropy(),), augmentation=plain, schedule=flat, optim=SGD(lr=0.05))
+    batches = IdentityBatches(Sampling(persons=4, images=2), start.persons, np.zeros_like(start.persons), 0, 3)
+    return replace(start, model=Wide(start.model), batches=batches)
+
+def weights(what, group, place):
+    before = [p.detach().clone() for p in what.model.parameters()]
+    loop.Loop(what, CheckpointStore(place), group=group, hooks=loop.Hooks()).run()
+    after = [p.detach() for p in what.model.parameters()]
+    return [one.tolist() for one in after], max((one - other).abs().max().item() for one, other in zip(after, before))
+
+def accumulating(group, place):
+    seen = []
+
+    def exchanging(ours, bucket):
+        seen.append("exchange" if bucket.is_last() else "part of one")
+        return allreduce_hook(ours, bucket)
+
+    def watched(objective, group):
+        wrapped = wrap(objective, group)
+        assert isinstance(wrapped, DistributedDataParallel)
+        wrapped.register_forward_pre_hook(lambda *_: seen.append("pass"))
+        wrapped.register_comm_hook(None, exchanging)
+        return wrapped
+
+    loop.wrap = watched
+    found, _ = weights(replace(made(), accumulate=2), group, place)
+    return {"weights": found, "seen": [one for one in seen if one != "part of one"]}
+"""
+
+
+ALL = """
+import sys
+from pathlib import Path
+
+def work(group):
+    found = {"agreeing": agreeing(group), "idling": idling(group)}
+    return found | {"accumulating": accumulating(group, Path(sys.argv[1]) / "run")}
+"""
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the parts above give in two processes, the same in both; made once, as most of it is starting them."""
+    code = MODEL + WORK + IDLE + ACCUMULATED + ALL
+    first, second = answers_of_two(code, tmp_path_factory.mktemp("two"), wrapped=True)
+    assert first == second
+    return dict(first)
 
 
 def test_alone_the_model_is_not_wrapped() -> None:
@@ -34,43 +200,9 @@ def test_alone_buffers_stay() -> None:
     assert all(torch.equal(one, other) for one, other in zip(before, norm.buffers(), strict=True))
 
 
-MODEL = """
-import torch
-from torch import nn
-
-def parts():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
-    return model, torch.rand(6, 3)
-"""
-WORK = """
-import itertools
-from snreid.losses import CrossEntropy, Triplet, total_loss
-from snreid.training.parallel import Objective, agree, share_buffers, wrap
-
-def work(group):
-    rank = group.rank
-    flags = list(itertools.product((False, True), repeat=2))
-    agreed = [agree(mine if rank == 0 else theirs, group) for mine, theirs in itertools.product(flags, repeat=2)]
-    norm = nn.BatchNorm1d(2)
-    norm(torch.rand(4, 2) + 10 * rank)
-    share_buffers(norm, group)
-    model, images = parts()
-    parameters = list(model.parameters())
-    network = wrap(model, group)
-    network(images[3 * rank : 3 * rank + 3]).square().mean().backward()
-    return {
-        "agreed": agreed,
-        "mean": norm.running_mean.tolist(),
-        "gradients": [p.grad.tolist() for p in parameters],
-    }
-"""
-
-
 @pytest.mark.slow
-def test_two_processes_agree_and_share(tmp_path: Path) -> None:
-    first, second = answers_of_two(MODEL + WORK, tmp_path)
-    assert first == second
+def test_two_processes_agree_and_share(answers: dict[str, Any]) -> None:
+    first = answers["agreeing"]
     flags = list(itertools.product((False, True), repeat=2))
     expected = [[a[0] or b[0], a[1] or b[1]] for a, b in itertools.product(flags, repeat=2)]
     assert first["agreed"] == expected
@@ -131,50 +263,28 @@ def test_under_bfloat16_the_losses_are_in_float32() -> None:
     torch.testing.assert_close(total, exact, rtol=0.1, atol=0.1)
 
 
-IDLE = """
-from dataclasses import replace
-
-import torch
-from snreid.losses import CrossEntropy, DualCausality, Triplet
-from snreid.models.head import Head
-from snreid.models.norms import StageSNR
-from snreid.training.parallel import Objective, wrap
-from tiny import ALONE, experiment
-
-BASE = (CrossEntropy(), Triplet())
-CASES = {
-    "two gates, no loss for them": (dict(gate="two_gates"), False, BASE),
-    "two branches, no loss for them": (dict(gate="conv"), False, BASE),
-    "one half of the loss": (dict(gate="two_gates"), False, (*BASE, DualCausality(terms="clarification"))),
-    "classifiers of stages, no loss for them": ({}, True, BASE),
-    "no weight on the classifier": ({}, False, (CrossEntropy(weight=0.0), Triplet(), DualCausality())),
-    "all in use": ({}, False, (*BASE, DualCausality())),
-}
-
-def idle(case, group):
-    scheme, classifiers, losses = CASES[case]
-    torch.manual_seed(0)
-    model = replace(experiment("snr").model, scheme=StageSNR(**scheme), head=Head(stage_classifiers=classifiers)).build(3)
-    objective = wrap(Objective(model, losses), group)
-    optimizer = torch.optim.Adam(model.parameters(), weight_decay=0.1)
-    before = {name: value.clone() for name, value in model.named_parameters()}
-    for _ in range(2):
-        objective(torch.rand(6, 3, 32, 16), torch.arange(6) // 2)[0].backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return [name for name, value in model.named_parameters() if value.requires_grad and torch.equal(value, before[name])]
-
-def work(group):
-    return {case: idle(case, group) for case in CASES}
-"""
+@pytest.mark.slow
+def test_a_parameter_that_no_loss_uses_stays_as_it_is_in_two_processes_too(answers: dict[str, Any]) -> None:
+    names: dict[str, Any] = {}
+    exec(IDLE, names)
+    alone = names["idling"](ALONE)
+    assert answers["idling"] == alone
+    assert [case for case, found in alone.items() if not found] == ["all in use"]
+    assert alone["no weight on the classifier"] == ["head.classifier.weight"]
 
 
 @pytest.mark.slow
-def test_a_parameter_that_no_loss_uses_stays_as_it_is_in_two_processes_too(tmp_path: Path) -> None:
-    first, second = answers_of_two(IDLE, tmp_path)
-    names: dict[str, object] = {}
-    exec(IDLE, names)
-    alone = names["work"](ALONE)  # type: ignore[operator]
-    assert first == second == alone
-    assert [case for case, found in alone.items() if not found] == ["all in use"]
-    assert alone["no weight on the classifier"] == ["head.classifier.weight"]
+def test_two_processes_that_accumulate_are_one_with_all_images_and_exchange_once_a_step(
+    answers: dict[str, Any], tmp_path: Path
+) -> None:
+    found = answers["accumulating"]
+    # Two epochs of three batches, two in a step; the last step of an epoch takes what is left.
+    assert found["seen"] == ["pass", "pass", "exchange", "pass", "exchange"] * 2
+    names: dict[str, Any] = {}
+    exec(ACCUMULATED, names)
+    alone = names["made"]()
+    expected, moved = names["weights"](replace(alone, batches=names["Together"](alone.batches)), ALONE, tmp_path)
+    assert moved > 0.01
+    for one, other in zip(found["weights"], expected, strict=True):
+        mine, whole = (torch.tensor(values, dtype=torch.float64) for values in (one, other))
+        torch.testing.assert_close(mine, whole, rtol=1e-9, atol=1e-12)
