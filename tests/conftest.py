@@ -1,7 +1,7 @@
 """What every test stands on: shapes checked at run time, one thread, a seed, no network.
 
 Shapes are types (``snreid.tensors``), and here they are enforced: jaxtyping with beartype checks every call of the modules
-named below. The library itself never does that, because a decorator on every function breaks graph capture; so
+named in ``shapes.py``. The library itself never does that, because a decorator on every function breaks graph capture; so
 ``tests/compiled`` runs in a process of its own with ``SNREID_SHAPE_CHECKS=0`` (``make test`` does both).
 """
 
@@ -12,14 +12,9 @@ from collections.abc import Iterator
 
 SHAPE_CHECKS = os.environ.get("SNREID_SHAPE_CHECKS", "1") != "0"
 if SHAPE_CHECKS:
-    from jaxtyping import install_import_hook
+    from shapes import check_shapes
 
-    # Has to come before the first import of these modules. beartype_this_package and friends are not used: only what
-    # speaks in tensors is checked, so that data readers and the command line start as fast as they do for a user.
-    install_import_hook(
-        ["snreid.outputs", "snreid.models", "snreid.losses", "snreid.evaluation", "snreid.distances"],
-        "shapes.checked",
-    )
+    check_shapes()
 
 collect_ignore = [] if not SHAPE_CHECKS else ["compiled"]
 
