@@ -1,10 +1,12 @@
 """Products of one thread while anybody holds them, and as many as before afterwards, however holders overlap."""
 
+import time
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from snreid.evaluation.threads import products_alone, threads
+from snreid.evaluation.threads import in_order, products_alone, threads
 
 
 def of_numpy() -> int:
@@ -38,3 +40,22 @@ def test_the_environment_says_how_many_threads(monkeypatch: pytest.MonkeyPatch) 
     for said, wanted in (("1", 1), ("3", 3), ("64", 4), ("0", 1)):
         monkeypatch.setenv("OMP_NUM_THREADS", said)
         assert threads() == wanted
+
+
+def test_what_is_made_comes_in_order_and_only_a_little_ahead() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        time.sleep(0.02 if item % 2 else 0.0)
+        return item * item
+
+    made = in_order(work, range(20), 3)
+    assert next(made) == 0 and max(begun) <= 4
+    assert list(made) == [i * i for i in range(1, 20)]
+    assert list(in_order(work, range(3), 1)) == [0, 1, 4]
+
+
+def test_an_error_in_a_thread_is_the_callers() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(in_order(lambda item: 1 // item, [2, 1, 0, 1], 2))

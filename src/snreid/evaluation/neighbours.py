@@ -10,13 +10,14 @@ float32 scores decide what they can decide for certain. Where they leave open wh
 Memory: a tile of ``_TILE`` x ``_TILE`` scores, and about twice as many candidates as are asked for (more where embeddings tie).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.evaluation.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, Similarity, squared_lengths
+from snreid.evaluation.threads import in_order, products_alone, threads
 
 _TILE = 1 << 10
 """Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower for each score (measured)."""
@@ -112,22 +113,31 @@ def nearest(images: Embeddings, copies: NDArray[np.int64], counts: Sequence[int]
     far = [_Leaders(1, errors[block], sign=-1) for block in blocks] if farthest else []
     found: list[tuple[NDArray[np.int64], ...]] = []
     distances: list[NDArray[np.float64]] = []
-    for i, block in enumerate(blocks):
-        left = images.compare.prepared(images.rows[block], images.squared[block])
-        for j in range(i, len(blocks)):
-            tile = images.scores(left, block, blocks[j])
-            for leaders in (near, far)[: 1 + farthest]:
-                leaders[i].look(tile, blocks[j].start)
-                if j > i:
-                    leaders[j].look(tile, block.start, transposed=True)
-        found.append(_members(images, copies, near[i], block.start, sorted(set(counts))))
-        near[i].forget()
-        if farthest:
-            distances.append(_farthest(images, far[i], block.start))
+    with products_alone():
+        tiles = in_order(lambda tile: images.scores(*tile), _tiles(images, blocks), threads())
+        for i, block in enumerate(blocks):
+            for j in range(i, len(blocks)):
+                tile = next(tiles)
+                for leaders in (near, far)[: 1 + farthest]:
+                    leaders[i].look(tile, blocks[j].start)
+                    if j > i:
+                        leaders[j].look(tile, block.start, transposed=True)
+            found.append(_members(images, copies, near[i], block.start, sorted(set(counts))))
+            near[i].forget()
+            if farthest:
+                distances.append(_farthest(images, far[i], block.start))
     sizes, columns, nearer = (np.concatenate(parts) for parts in zip(*found, strict=True))
     borders = np.concatenate([[0], np.cumsum(sizes)])
     maxima = np.concatenate(distances) if farthest else None
     return Nearest(borders, columns.astype(np.int32), nearer.astype(np.int32), maxima)
+
+
+def _tiles(images: Embeddings, blocks: Sequence[slice]) -> Iterator[tuple[NDArray[np.float32], slice, slice]]:
+    """The tiles on and above the diagonal, row by row, as ``Embeddings.scores`` wants them."""
+    for i, block in enumerate(blocks):
+        left = images.compare.prepared(images.rows[block], images.squared[block])
+        for other in blocks[i:]:
+            yield left, block, other
 
 
 @dataclass(slots=True)

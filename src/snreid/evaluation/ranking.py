@@ -19,9 +19,7 @@ Extra memory: a block of queries in float32, a block of scores with a flag each 
 per match of up to ``_MATCHES_AT_ONCE`` matches, 20 bytes per gallery entry. The embeddings are never copied whole.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +31,7 @@ from snreid.evaluation.counting import ROW_AND_POSITION_BITS, Counter, NumpyCoun
 from snreid.evaluation.features import check_lengths, check_pair
 from snreid.evaluation.relevance import Pairs, Relevance, relevance
 from snreid.evaluation.similarity import Similarity, quick_squared_lengths, similarity, squared_lengths, widened
-from snreid.evaluation.threads import products_alone, threads
+from snreid.evaluation.threads import in_order, products_alone, threads
 from snreid.evaluation.undecided import Matches
 from snreid.records import JUNK, Features, RankList
 
@@ -150,7 +148,7 @@ class _Walk:
         row, position = pairs.row[order], pairs.position[order]
         held: list[Any] = []
         count = 0
-        for keys in _in_order(counter.near, self._tiles(row, position), self.threads):
+        for keys in in_order(counter.near, self._tiles(row, position), self.threads):
             held.append(keys)
             count += len(keys)
             if count >= _NEAR_AT_ONCE:
@@ -201,21 +199,6 @@ def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], P
             row = (np.cumsum(some) - 1)[pairs.row[kept]]
             yield order[start:stop][some], Pairs(row, pairs.position[kept], pairs.match[kept])
         start = stop
-
-
-def _in_order(work: Callable[[Tile], Any], tiles: Iterator[Tile], threads: int) -> Iterator[Any]:
-    """What ``work`` makes of each stretch, in order: the product of one is computed while others are counted."""
-    if threads == 1:
-        yield from map(work, tiles)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Any]] = deque()
-        for tile in tiles:
-            waiting.append(pool.submit(work, tile))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:

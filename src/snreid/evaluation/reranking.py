@@ -33,6 +33,7 @@ from snreid.evaluation.neighbours import squared_distances
 from snreid.evaluation.ranking import Block
 from snreid.evaluation.relevance import Relevance, relevance
 from snreid.evaluation.similarity import Cosine, Similarity, similarity, squared_lengths, widened
+from snreid.evaluation.threads import in_order, products_alone, threads
 from snreid.records import JUNK, Features, Scores
 
 _BLOCK = Block(queries=256, gallery=8192)
@@ -115,8 +116,9 @@ def reranked_match_ranks(
     block: Block | None = None,
 ) -> tuple[NDArray[np.int64], ...]:
     """``match_ranks`` after re-ranking: for every query the ascending ranks (M,) of its matches, from 1."""
-    work = _ReRanked(query, gallery, reranking or ReRanking(), similarity(metric))
-    return work.ranks(block or _BLOCK)
+    with products_alone():
+        work = _ReRanked(query, gallery, reranking or ReRanking(), similarity(metric))
+        return work.ranks(block or _BLOCK)
 
 
 class _ReRanked:
@@ -142,8 +144,17 @@ class _ReRanked:
         valid = [index for index in range(len(self.query)) if len(self.labels.matches(index))]
         for first in range(0, len(valid), block.queries):
             targets = self._targets(valid[first : first + block.queries])
-            for start in range(0, len(self.gallery), block.gallery):
-                self._count(targets, slice(start, min(start + block.gallery, len(self.gallery))))
+            rows = np.array([target.query for target in targets])
+            prepared = self.compare.prepared(self.query[rows], self.squared[0][rows])
+            starts = range(0, len(self.gallery), block.gallery)
+            parts = [slice(start, min(start + block.gallery, len(self.gallery))) for start in starts]
+
+            def product(part: slice, prepared: NDArray[np.float32] = prepared) -> NDArray[np.float32]:
+                """Scores of all targets against a stretch of the gallery."""
+                return self.compare.product(prepared, self.gallery[part], self.squared[1][part])
+
+            for part, scores in zip(parts, in_order(product, parts, threads()), strict=True):
+                self._count(targets, scores, self.squared[0][rows], part)
             for target in targets:
                 ranks[target.query] = (target.wrong + np.arange(len(target.wrong), 0, -1))[::-1]
         return tuple(ranks)
@@ -179,12 +190,10 @@ class _ReRanked:
         share = self.options.weight
         return -((1 - share) * jaccard + share * (apart / (self.farthest[query] or 1.0)))
 
-    def _count(self, targets: Sequence[_Target], part: slice) -> None:
-        """Add this stretch of the gallery to the counts of these queries."""
-        rows = np.array([target.query for target in targets])
-        embeddings, lengths = self.query[rows], self.squared[0][rows]
-        prepared = self.compare.prepared(embeddings, lengths)
-        scores = self.compare.product(prepared, self.gallery[part], self.squared[1][part])
+    def _count(
+        self, targets: Sequence[_Target], scores: NDArray[np.float32], lengths: NDArray[np.float64], part: slice
+    ) -> None:
+        """Add a stretch of the gallery to the counts of these queries, of squared ``lengths``; ``scores`` are overwritten."""
         errors = self.compare.error(lengths, self.squared[1][part], self.query.shape[1])
         scores[:, np.flatnonzero(self.junk[part])] = -np.inf
         for row, target in enumerate(targets):

@@ -6,11 +6,16 @@ by turning in a loop: a quarter of the processor's time goes there (measured, do
 
 import os
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 _MOST = 4
 """More threads than these need more memory than their time is worth: each holds a block of scores."""
 _lock = threading.Lock()
@@ -42,3 +47,18 @@ def products_alone() -> Iterator[None]:
             if not _holders and _limits is not None:
                 _limits.restore_original_limits()
                 _limits = None
+
+
+def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
+    """What ``work`` makes of each item, in order, up to ``threads`` + 1 of them ahead; one thread: here, one after the other."""
+    if threads == 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Made]] = deque()
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
