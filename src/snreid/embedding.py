@@ -26,7 +26,7 @@ Batch = int | Literal["measured"]
 _SIZES = {"cpu": (4, 8, 16, 32), "cuda": (64, 128, 256, 512)}
 _AT_ONCE = 32
 """A folded network on a CPU never sees more images at once."""
-_USUAL = 128
+USUAL_BATCH = 128
 """Images that are read together, and embedded together where nothing else is said."""
 _TRIALS = 3
 """How often each size is tried; the first time is warm-up."""
@@ -118,7 +118,7 @@ def extract(
             repair="repair or leave out these files",
         )
     if batch == "measured":
-        vectors = features(Fastest(embed, sizes), store, batch=max(_USUAL, *sizes)).embeddings
+        vectors = features(Fastest(embed, sizes), store, batch=max(USUAL_BATCH, *sizes)).embeddings
     else:
         vectors = features(embed, store, batch=batch).embeddings
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -167,7 +167,7 @@ def features(
     embed: EmbedBatch,
     store: PixelStore,
     *,
-    batch: int = _USUAL,
+    batch: int = USUAL_BATCH,
     group: ProcessGroup | None = None,
     progress: Progress | None = None,
 ) -> Features:

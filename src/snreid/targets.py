@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console
 
-from snreid.embedding import EmbedBatch, features
+from snreid.embedding import USUAL_BATCH, EmbedBatch, features
 from snreid.loading import PixelCache, list_bad
 from snreid.machine import Machine
 from snreid.progress import counting
@@ -33,8 +33,9 @@ def embed_target(
     group: ProcessGroup | None = None,
     console: Console,
     pixels: PixelCache | None = None,
+    batch: int = USUAL_BATCH,
 ) -> TargetFeatures:
-    """Features of a target's query and gallery, from any callable that embeds uint8 images of ``size`` (height, width).
+    """Features of a target's query and gallery, from any callable that embeds uint8 images of ``size`` (height, width), ``batch`` at once.
 
     Bad images stop it with a ``DataError``, or are left out with ``machine.skip_bad``.
     """
@@ -52,7 +53,7 @@ def embed_target(
             left_out.update(dict.fromkeys(one.name for one in opened.bad))
         store = opened.store.only(opened.store.good)
         with counting(console, f"embedding {data.name} {part}") as progress:
-            return features(embed, store, group=group, progress=progress), store.split
+            return features(embed, store, batch=batch, group=group, progress=progress), store.split
 
     query, queries = embedded(data.query, "query")
     gallery, entries = embedded(data.gallery, "gallery")

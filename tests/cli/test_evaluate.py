@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,8 +13,10 @@ import snreid
 from snreid import results
 from snreid.cli.evaluate import main
 from snreid.cli.names import dataset_named
-from snreid.errors import ExperimentError
+from snreid.embedding import Embedder
+from snreid.errors import ExperimentError, SnreidError
 from snreid.evaluation import ReRanking, evaluate, evaluate_reranked, write_features
+from snreid.evaluation.onnx_embedder import OpenedOnnx
 from snreid.images import resize
 from snreid.records import Features, Split
 from snreid.results import read_result
@@ -118,6 +121,54 @@ def test_an_onnx_file_is_an_embedder(tmp_path: Path, capsys: Captured, monkeypat
     data = dataset_named(TARGET).read(Path())
     expected = evaluate(features_by(data.query, mean_colour), features_by(data.gallery, mean_colour))
     assert shown["mAP"] == pytest.approx(expected.mean_ap, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("RUN -t noon --backend onnxruntime --precision bf16", "computes on the CPU"),
+        ("RUN -t noon --batch 0", "at least one image"),
+        ("net.onnx -t noon --backend torch", "run by onnxruntime"),
+        ("--onnx net.pb -t noon --backend openvino", "run by onnxruntime"),
+        ("--onnx net.xml -t noon --height 64", "an .xml file know theirs.*--height"),
+        ("RUN -t noon --std 1 1 1", "a run and an .xml file know theirs.*--std"),
+        ("--features f.npz --batch 4", "not computed again.*--batch 4"),
+        ("--features f.npz --backend torch", "not computed again.*--backend torch"),
+        ("lost.onnx -t noon", "the ONNX file exists"),
+    ],
+)
+def test_what_computes_is_looked_at_first(words: str, said: str, pair: tuple[Path, Path]) -> None:
+    with pytest.raises(SnreidError, match=said):
+        main([str(pair[1]) if word == "RUN" else word for word in words.split()])
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+def test_every_backend_scores_the_run_alike_in_batches_as_asked(
+    backend: str, pair: tuple[Path, Path], tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend == "openvino":
+        pytest.importorskip("openvino", reason="the package openvino is not installed")
+    words = ["-t", TARGET, "--json", "--out", str(tmp_path), *QUIET]
+    assert main([str(pair[1]), *words]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    sizes: dict[type, list[int]] = {Embedder: [], OpenedOnnx: []}
+    for kind in sizes:
+        real = kind.__call__
+
+        def counted(self: Any, images: Any, real: Any = real, kind: type = kind) -> Any:
+            sizes[kind].append(len(images))
+            return real(self, images)
+
+        monkeypatch.setattr(kind, "__call__", counted)
+    assert main(["--backend", backend, "--batch", "3", str(pair[1]), *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == expected.keys() and found["queries"] == 8
+    assert [found[key] for key in ("mAP", "rank1", "mINP")] == pytest.approx(
+        [expected[key] for key in ("mAP", "rank1", "mINP")], abs=1e-6
+    )
+    computing, idle = (Embedder, OpenedOnnx) if backend == "torch" else (OpenedOnnx, Embedder)
+    # Query and gallery are 8 images each; before them a file is compared with torch on 4.
+    assert sizes[computing][-6:] == [3, 3, 2] * 2 and set(sizes[idle]) <= {4}
 
 
 def test_a_run_that_cannot_be_written_is_scored_all_the_same(

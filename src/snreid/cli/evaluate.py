@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,10 +10,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from snreid.cli.backends import Backend, BackendFlag, batch_flag, chosen_backend, embed_batch, open_network, own_backend
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
 
 if TYPE_CHECKING:
+    from snreid.embedding import EmbedBatch
     from snreid.evaluation import ReRanking
     from snreid.results import Result
 
@@ -21,6 +23,8 @@ _AS_A_SET = (
     "uses all queries and gallery images as one set, which a search for one person does not have: "
     "compare with other re-ranked scores only."
 )
+_BATCH = 128
+"""Said here and not read from ``embedding``, which would import torch for the help. Fixed, so that no measured time changes a score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +34,15 @@ class _Flags(MachineFlags):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Score a run on targets; or an ONNX file (--onnx) on targets; or embeddings in a file (--features).
+    """Score a run, or its exported file, on targets; or anybody's ONNX file (--onnx) on targets; or embeddings in a file (--features).
 
     The scores of a run are also kept in its folder; with --out those of anything are kept below that folder instead.
     Every mAP and rank-1 comes with a 95 % bootstrap interval over queries. Shares in --json lie between 0 and 1.
     """
 
-    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(help="folder of a finished run")] = None
+    run: Annotated[
+        tyro.conf.Positional[Path | None], tyro.conf.arg(help="folder of a finished run, or its exported file")
+    ] = None
     target: Annotated[
         tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score, e.g. market1501 cuhk03 noon")
     ] = ()
@@ -44,7 +50,9 @@ class Request:
         Path | None,
         tyro.conf.arg(help="npz: query, gallery, query_person, gallery_person, query_camera, gallery_camera"),
     ] = None
-    onnx: Annotated[Path | None, tyro.conf.arg(help="ONNX file used as the embedder")] = None
+    onnx: Annotated[
+        Path | None, tyro.conf.arg(help="ONNX file used as the embedder (anybody's; one of ours needs no flag)")
+    ] = None
     height: Annotated[
         int | None, tyro.conf.arg(help="input height of the ONNX file, pixels; read from the file if left out")
     ] = None
@@ -60,6 +68,8 @@ class Request:
         tuple[float, float, float] | None,
         tyro.conf.arg(metavar="R G B", help="divides the input after --mean; left out: likewise"),
     ] = None
+    backend: BackendFlag = None
+    batch: Annotated[int | None, batch_flag(str(_BATCH))] = None
     metric: Annotated[
         Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
     ] = None
@@ -86,14 +96,21 @@ class Request:
 
 def main(arguments: Sequence[str]) -> int:
     """Scores and prints."""
-    words = names_first(arguments, is_run_folder, 1)
+    words = names_first(arguments, _is_model, 1)
     request = tyro.cli(Request, args=words, prog="snreid evaluate")
+    if request.run is not None and request.onnx is None and own_backend(request.run):
+        request = replace(request, run=None, onnx=request.run)
     _check(request, words)
     again = _reranking(request)
     results = _from_features(request, again) if request.features else _from_images(request, again)
     if results:
         _show(results, request)
     return 0
+
+
+def _is_model(word: str) -> bool:
+    """Whether ``word`` is the folder of a run, or a file that another runtime reads."""
+    return is_run_folder(word) or (Path(word).is_file() and own_backend(Path(word)) is not None)
 
 
 def _place(request: Request, *, own_metric: bool = True) -> Path | None:
@@ -123,12 +140,43 @@ def _check(request: Request, words: Sequence[str]) -> None:
             came=f"--target {' '.join(request.target)}",
             repair="leave it out",
         )
+    if given == ["features"] and (request.backend or request.batch is not None):
+        raise ExperimentError(
+            "Embeddings in a file are not computed again",
+            came=f"--backend {request.backend}" if request.backend else f"--batch {request.batch}",
+            repair="leave it out",
+        )
     if request.machine.out is not None and (request.machine.out / "experiment.json").exists():
         raise ExperimentError(
             "--out is a folder for scores, and that of a run holds its own",
             came=str(request.machine.out),
             repair="name another folder; without --out the scores of a run are kept in it",
         )
+
+
+def _model(request: Request) -> Path:
+    model = request.run or request.onnx
+    assert model is not None
+    return model
+
+
+def _backend(request: Request) -> Backend:
+    """What embeds; with another runtime than torch --device is where scores are counted. Raises ``ExperimentError`` for what does not
+    go together."""
+    from snreid.errors import ExperimentError
+
+    model = _model(request)
+    own = own_backend(model) or (None if request.onnx is None else "onnxruntime")
+    precision = request.machine.precision
+    backend = chosen_backend(model, request.backend, own=own, batch=request.batch, precision=precision)
+    asked = [name for name in ("height", "width", "mean", "std") if getattr(request, name) is not None]
+    if asked and (request.onnx is None or backend != "onnxruntime"):
+        raise ExperimentError(
+            "--height, --width, --mean and --std are of an ONNX file; a run and an .xml file know theirs",
+            came=f"--{asked[0]} with {model}",
+            repair="leave it out",
+        )
+    return backend
 
 
 def _reranking(request: Request) -> "ReRanking | None":
@@ -177,17 +225,27 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.runs import open_run
     from snreid.targets import embed_target
 
+    backend = _backend(request)
     named = [dataset_named(name, request.machine.root) for name in request.target]
     sources = open_run(request.run).experiment.sources if request.run is not None else ()
     data = read_targets(named, request.machine.root, trained_on=sources)
     with session(request.machine) as opened:
         folder = _place(request) or Path("runs") / "onnx"
         own = machine(request.machine, folder)
-        embed, size, metric = _embedder(request, str(opened.group.device))
+        embed, size, metric = _embedder(request, backend, str(opened.group.device))
         pixels = PixelCache.of(own, opened.console)
         results = []
         for target in data:
-            found = embed_target(embed, size, target, own, group=opened.group, console=opened.console, pixels=pixels)
+            found = embed_target(
+                embed,
+                size,
+                target,
+                own,
+                group=opened.group,
+                console=opened.console,
+                pixels=pixels,
+                batch=request.batch or _BATCH,
+            )
             result = score(found, request.metric or metric, opened.group)
             if again:
                 result = with_reranking(result, found.query, found.gallery, request.metric or metric, again)
@@ -197,20 +255,23 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
         return results if opened.group.first else []
 
 
-def _embedder(request: Request, device: str) -> tuple[Any, tuple[int, int], str]:
-    if request.run is not None:
-        from snreid.runs import open_run
-
-        run = open_run(request.run)
-        embedder = run.embedder(device=device, bf16=request.machine.precision == "bf16")
-        return embedder, (embedder.input.height, embedder.input.width), run.experiment.metric
+def _embedder(request: Request, backend: Backend, device: str) -> tuple["EmbedBatch", tuple[int, int], str]:
+    """What embeds, the size of its images, and the metric it is for."""
     from snreid.evaluation import OnnxEmbedder
+    from snreid.runs import open_run
 
-    assert request.onnx is not None
-    opened = OnnxEmbedder(
-        path=request.onnx, height=request.height, width=request.width, mean=request.mean, std=request.std
-    ).open()
-    return lambda images: opened(images.permute(0, 2, 3, 1).numpy()), (opened.height, opened.width), "cosine"
+    run = None if request.run is None else open_run(request.run)
+    metric = "cosine" if run is None else run.experiment.metric
+    if run is not None and backend == "torch":
+        embedder = run.embedder(device=device, bf16=request.machine.precision == "bf16")
+        return embedder, (embedder.input.height, embedder.input.width), metric
+    if request.onnx is not None and backend == "onnxruntime":
+        network = OnnxEmbedder(
+            path=request.onnx, height=request.height, width=request.width, mean=request.mean, std=request.std
+        ).open()
+    else:
+        network = open_network(_model(request), backend)
+    return embed_batch(network), (network.height, network.width), metric
 
 
 def _show(results: list["Result"], request: Request) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from snreid.cli.backends import embed_batch
 from snreid.cli.extract import images_of
 from snreid.cli.machine import DataFolder
 
@@ -131,7 +132,7 @@ def _cost(
     (data,) = read_targets([dataset_named(request.score, request.root)], request.root)
     machine = Machine(root=request.root, out=request.run, device="cpu", workers=0)
     size = embedder.input.height, embedder.input.width
-    for name, embed in (("float32", embedder), ("int8", lambda pixels: opened(pixels.permute(0, 2, 3, 1).numpy()))):
+    for name, embed in (("float32", embedder), ("int8", embed_batch(opened))):
         both = embed_target(embed, size, data, machine, console=Console(stderr=True))
         found[f"mAP_{name}"] = float(score(both, "cosine").scores.mean_ap)
     return found | {"target": data.name}

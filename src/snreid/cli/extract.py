@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from snreid.cli.backends import Backend, BackendFlag, batch_flag, chosen_backend, embed_batch, open_network, own_backend
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -22,22 +24,13 @@ class Request:
     out: Annotated[Path, tyro.conf.arg(help="file to write")] = Path("features.npz")
     device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "cpu"
     half: Annotated[bool, tyro.conf.arg(help="store float16: half the size, 11 significant bits")] = False
-    backend: Annotated[
-        Literal["torch", "onnxruntime", "openvino"] | None,
-        tyro.conf.arg(help="what computes", help_behavior_hint="(default: torch, for a file its own)"),
-    ] = None
-    batch: Annotated[
-        int | None,
-        tyro.conf.arg(help="images per call of the network", help_behavior_hint="(default: the fastest, measured)"),
-    ] = None
+    backend: BackendFlag = None
+    batch: Annotated[int | None, batch_flag("the fastest, measured")] = None
     precision: Annotated[
         Literal["float32", "bf16"],
         tyro.conf.arg(help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower); torch only"),
     ] = "float32"
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-
-
-_OF_FILE: dict[str, Literal["onnxruntime", "openvino"]] = {".onnx": "onnxruntime", ".xml": "openvino"}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -84,32 +77,19 @@ def images_of(places: Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _backend(request: Request) -> str:
+def _backend(request: Request) -> Backend:
     """What computes. Raises ``ExperimentError`` for what does not go together."""
-    from snreid.errors import ExperimentError
-    from snreid.training.distributed import chosen_device
-
-    own = _OF_FILE.get(request.run.suffix.lower()) if not request.run.is_dir() else None
-    backend = request.backend or own or "torch"
-    if own is not None and backend != own:
-        raise ExperimentError(
-            "An .onnx file is run by onnxruntime, an .xml file by openvino",
-            came=f"{request.run} with --backend {backend}",
-            repair="leave --backend out, or give the folder of the run",
-        )
-    if request.batch is not None and request.batch < 1:
-        raise ExperimentError("A batch has at least one image", came=f"--batch {request.batch}", repair="leave it out")
-    device = str(chosen_device(request.device))
-    if backend != "torch" and (device != "cpu" or request.precision != "float32"):
-        raise ExperimentError(
-            f"{backend} computes on the CPU in the precision of its file",
-            came=f"--device {request.device} --precision {request.precision}",
-            repair="leave both out, or take --backend torch",
-        )
-    return backend
+    return chosen_backend(
+        request.run,
+        request.backend,
+        own=own_backend(request.run),
+        batch=request.batch,
+        precision=request.precision,
+        device=request.device,
+    )
 
 
-def _embed(request: Request, backend: str) -> Callable[..., Any]:
+def _embed(request: Request, backend: Backend) -> Callable[..., Any]:
     """What extracts files: ``(paths, batch)``."""
     from functools import partial
 
@@ -120,23 +100,5 @@ def _embed(request: Request, backend: str) -> Callable[..., Any]:
     if backend == "torch":
         device = str(chosen_device(request.device))
         return open_run(request.run).embedder(device=device, bf16=request.precision == "bf16").extract
-    opened = _opened(request.run, backend)
-    return partial(extract, lambda images: opened(images.permute(0, 2, 3, 1).numpy()), (opened.height, opened.width))
-
-
-def _opened(model: Path, backend: str) -> Any:
-    """The embedder of another runtime: of a file, or of a run that is exported for this once."""
-    import tempfile
-
-    from snreid.evaluation import OnnxEmbedder
-    from snreid.export import OpenVinoEmbedder, write_onnx, write_openvino
-    from snreid.runs import load
-
-    if not model.is_dir():
-        return (OnnxEmbedder if backend == "onnxruntime" else OpenVinoEmbedder)(path=model).open()
-    with tempfile.TemporaryDirectory() as place:
-        embedder = load(model)
-        file = write_onnx(embedder, Path(place) / "model.onnx").path
-        if backend == "onnxruntime":
-            return OnnxEmbedder(path=file).open()
-        return OpenVinoEmbedder(path=write_openvino(embedder, file, file.with_suffix(".xml")).path).open()
+    network = open_network(request.run, backend)
+    return partial(extract, embed_batch(network), (network.height, network.width))

@@ -1,0 +1,83 @@
+"""What computes a network on the command line: torch, or another runtime on the CPU (``--backend``, ``--batch``)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import tyro
+
+if TYPE_CHECKING:
+    from snreid.embedding import EmbedBatch
+    from snreid.evaluation.onnx_embedder import OpenedOnnx
+
+Backend = Literal["torch", "onnxruntime", "openvino"]
+BackendFlag: TypeAlias = Annotated[
+    Backend | None, tyro.conf.arg(help="what computes", help_behavior_hint="(default: torch, for a file its own)")
+]
+"""The flag ``--backend``."""
+_OF_FILE: dict[str, Backend] = {".onnx": "onnxruntime", ".xml": "openvino"}
+
+
+def batch_flag(left_out: str) -> object:
+    """What the help of a command says of ``--batch``: ``left_out`` is what is taken without the flag."""
+    return tyro.conf.arg(help="images per call of the network", help_behavior_hint=f"(default: {left_out})")
+
+
+def own_backend(model: Path) -> Backend | None:
+    """The runtime of a file, by its suffix; None for the folder of a run and for any other file."""
+    return None if model.is_dir() else _OF_FILE.get(model.suffix.lower())
+
+
+def chosen_backend(
+    model: Path,
+    given: Backend | None,
+    *,
+    own: Backend | None,
+    batch: int | None,
+    precision: str,
+    device: str | None = None,
+) -> Backend:
+    """What computes. ``given``: the flag; ``own``: the runtime of ``model`` where that is a file; ``device``: where the network is
+    to compute, None where nobody said. Raises ``ExperimentError`` for what does not go together."""
+    from snreid.errors import ExperimentError
+    from snreid.training.distributed import chosen_device
+
+    backend = given or own or "torch"
+    if own is not None and backend != own:
+        raise ExperimentError(
+            "An .onnx file is run by onnxruntime, an .xml file by openvino",
+            came=f"{model} with --backend {backend}",
+            repair="leave --backend out, or give the folder of the run",
+        )
+    if batch is not None and batch < 1:
+        raise ExperimentError("A batch has at least one image", came=f"--batch {batch}", repair="leave it out")
+    elsewhere = device is not None and str(chosen_device(device)) != "cpu"
+    if backend != "torch" and (elsewhere or precision != "float32"):
+        raise ExperimentError(
+            f"{backend} computes on the CPU in the precision of its file",
+            came=f"--precision {precision}" if device is None else f"--device {device} --precision {precision}",
+            repair=f"leave {'it' if device is None else 'both'} out, or take --backend torch",
+        )
+    return backend
+
+
+def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
+    """The embedder of another runtime than torch: of a file, or of a run that is exported for this once."""
+    import tempfile
+
+    from snreid.evaluation import OnnxEmbedder
+    from snreid.export import OpenVinoEmbedder, write_onnx, write_openvino
+    from snreid.runs import load
+
+    if not model.is_dir():
+        return (OnnxEmbedder if backend == "onnxruntime" else OpenVinoEmbedder)(path=model).open()
+    with tempfile.TemporaryDirectory() as place:
+        embedder = load(model)
+        file = write_onnx(embedder, Path(place) / "model.onnx").path
+        if backend == "onnxruntime":
+            return OnnxEmbedder(path=file).open()
+        return OpenVinoEmbedder(path=write_openvino(embedder, file, file.with_suffix(".xml")).path).open()
+
+
+def embed_batch(network: "OpenedOnnx") -> "EmbedBatch":
+    """``network`` as a callable that takes images as torch stores them."""
+    return lambda images: network(images.permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,61 @@
+"""``--backend`` and ``--batch``: what goes together, and that another runtime embeds a run's images as torch does."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import snreid
+from snreid.cli.backends import chosen_backend, embed_batch, open_network, own_backend
+from snreid.errors import ExperimentError
+
+
+def test_a_file_has_a_runtime_of_its_own_and_a_folder_has_none(tmp_path: Path) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    names = ("net.onnx", "NET.ONNX", "net.xml", "net.bin", "folder.onnx")
+    assert [own_backend(tmp_path / name) for name in names] == ["onnxruntime"] * 2 + ["openvino", None, None]
+
+
+def test_the_flag_counts_before_torch_and_the_file_before_the_flag() -> None:
+    folder, file = Path("runs/snr"), Path("net.xml")
+    usual: dict[str, Any] = {"batch": None, "precision": "float32"}
+    assert chosen_backend(folder, None, own=None, **usual) == "torch"
+    assert chosen_backend(folder, "openvino", own=None, **usual) == "openvino"
+    assert chosen_backend(file, None, own="openvino", **usual) == "openvino"
+    assert chosen_backend(folder, None, own=None, batch=1, precision="bf16") == "torch"
+    for given, own, changes, message in (
+        ("torch", "openvino", {}, r"net\.xml with --backend torch"),
+        (None, None, {"batch": 0}, r"--batch 0"),
+        ("onnxruntime", None, {"precision": "bf16"}, r"Found: --precision bf16\. To repair: leave it out"),
+        (None, "openvino", {"precision": "bf16", "device": "cpu"}, r"--device cpu --precision bf16.*leave both out"),
+        (None, None, {"device": "gpu"}, "auto, cpu, cuda"),
+    ):
+        with pytest.raises(ExperimentError, match=message):
+            chosen_backend(file, given, own=own, **{**usual, **changes})  # type: ignore[arg-type]
+
+
+def test_a_run_embeds_in_onnx_runtime_as_in_torch_and_leaves_no_file(pair: tuple[Path, Path]) -> None:
+    pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")
+    before = sorted(pair[1].rglob("*"))
+    network = open_network(pair[1], "onnxruntime")
+    assert sorted(pair[1].rglob("*")) == before
+    images = torch.randint(0, 256, (3, 3, network.height, network.width), dtype=torch.uint8)
+    np.testing.assert_allclose(embed_batch(network)(images), snreid.load(pair[1])(images), atol=1e-4)
+
+
+def test_a_runtime_that_is_not_installed_is_told_with_its_command(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.import_module
+
+    def without(name: str, package: str | None = None) -> Any:
+        if name == "openvino":
+            raise ImportError(name)
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", without)
+    with pytest.raises(ExperimentError, match=r'pip install "snreid\[openvino\]"'):
+        open_network(pair[1], "openvino")
