@@ -52,6 +52,11 @@ def test_a_folded_convolution_is_the_pair(bias: bool, affine: bool) -> None:
     ("scheme", "backbone", "left"),
     [
         (StageSNR(), Backbone(name="resnet50", channels=NARROW), 0),
+        (
+            StageSNR(),
+            Backbone(name="resnet18", channels=(8, 8, 16, 128)),
+            0,
+        ),  # its last stage has a gradient of its own
         (IBN(), Backbone(name="resnet18", channels=NARROW), 6),
         (
             Plain(),
@@ -59,7 +64,7 @@ def test_a_folded_convolution_is_the_pair(bias: bool, affine: bool) -> None:
             0,
         ),  # activations folded into its batch norms, additions, gates
     ],
-    ids=["snr", "ibn", "mobilenet"],
+    ids=["snr", "narrow", "ibn", "mobilenet"],
 )
 def test_the_same_embeddings_with_fewer_layers(scheme: Scheme, backbone: Backbone, left: int) -> None:
     whole = model(scheme, backbone)
@@ -104,3 +109,13 @@ def test_a_listener_keeps_its_layers() -> None:
     with torch.inference_mode():
         network(images())
     assert heard == [1]
+
+
+def test_weights_are_in_the_order_of_the_batch_they_meet() -> None:
+    conv = nn.Conv2d(16, 8, 1).eval()
+    made = FusedConv(conv, relu=False)
+    with torch.inference_mode():
+        for count in (1, 8, 1):
+            maps = torch.randn(count, 16, 6, 3).contiguous(memory_format=torch.channels_last)
+            torch.testing.assert_close(made(maps), conv(maps))
+            assert made._packed_for == maps.shape

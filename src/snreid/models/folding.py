@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from snreid.models.head import NeckClassifier
 from snreid.models.layers import activation_of
+from snreid.models.narrow import NarrowConv2d
 from snreid.models.reid import ReIDModel
 from snreid.models.snr import SNR
 from snreid.tensors import Embeddings, Images
@@ -98,9 +99,11 @@ class FusedConv(nn.Module):
     def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
         """conv(maps), plus ``other`` where there is one, through a ReLU with ``relu``; channels-last comes out channels-last."""
         maps = maps.to(self.kind)
-        if maps.shape[1:] != self._packed_for:  # the best order of the weights depends on the size of the maps
+        # The best order of the weights depends on the maps, also on how many images there are: that for one image makes a batch
+        # of eight five times slower (2,048 channels to 512).
+        if maps.shape != self._packed_for:
             self._packed = _OPERATORS._reorder_convolution_weight(self._weight, *self.geometry, list(maps.shape))
-            self._packed_for = maps.shape[1:]
+            self._packed_for = maps.shape
         what = (self._packed, self._bias, *self.geometry)
         if other is None:
             first: Tensor = _OPERATORS._convolution_pointwise(maps, *what, "relu" if self.relu else "none", [], "")
@@ -279,7 +282,8 @@ def _exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
 
 
 def _is_conv(module: nn.Module | None) -> bool:
-    return _exactly(module, nn.Conv2d)
+    # A narrow one differs in its gradient alone.
+    return _exactly(module, nn.Conv2d) or _exactly(module, NarrowConv2d)
 
 
 def _shared(traced: fx.GraphModule, node: fx.Node) -> bool:
