@@ -20,6 +20,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # One thread per test process: two processes with two threads each fight over two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Containers like to set it; then every process compiles torch and timm anew, 10 s each, and the tests start many.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check soak bench lock clean browser install
 
