@@ -158,6 +158,13 @@ def test_threads_never_matter(
     assert threads_module.threads() == 1
 
 
+def test_more_threads_hold_no_more_scores() -> None:
+    for threads in (1, 2, 3, 8, 16):
+        block = ranking._block_for(threads)
+        assert 256 <= block.gallery <= 2048 and threads * block.queries * block.gallery * 4 <= 64 << 20
+    assert ranking._block_for(2) == Block()
+
+
 @METRICS
 @pytest.mark.parametrize("dimension", [24, 531])
 def test_half_precision_is_ranked_as_the_numbers_it_stands_for(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.evaluation.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, Similarity, squared_lengths
-from snreid.evaluation.threads import in_order, products_alone, threads
+from snreid.evaluation.threads import MOST_AHEAD, in_order, products_alone, threads
 
 _TILE = 1 << 10
 """Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower for each score (measured)."""
@@ -114,7 +114,7 @@ def nearest(images: Embeddings, copies: NDArray[np.int64], counts: Sequence[int]
     found: list[tuple[NDArray[np.int64], ...]] = []
     distances: list[NDArray[np.float64]] = []
     with products_alone():
-        tiles = in_order(lambda tile: images.scores(*tile), _tiles(images, blocks), threads())
+        tiles = in_order(lambda tile: images.scores(*tile), _tiles(images, blocks), min(threads(), MOST_AHEAD))
         for i, block in enumerate(blocks):
             for j in range(i, len(blocks)):
                 tile = next(tiles)

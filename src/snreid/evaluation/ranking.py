@@ -14,9 +14,10 @@ block size, any number of threads, any device, and any matrix library.
 the product can be wrong is counted by that score (`counting.py`); of the few others the score is computed again, more tightly
 bounded; and who is still too close is decided by keys (`undecided.py`).
 
-Extra memory: a block of queries in float32, a block of scores with a flag each and 24 bytes per near entry, up to
-``_NEAR_AT_ONCE`` near entries and a block's (8 bytes each, four times as much where all are too close to a match), 60 bytes
-per match of up to ``_MATCHES_AT_ONCE`` matches, 20 bytes per gallery entry. The embeddings are never copied whole.
+Extra memory: a block of queries in float32; for each thread a block of scores (``_SCORES_AT_ONCE`` of all together), 24 bytes per near
+entry in it and, of float16 embeddings, its stretch of the gallery in float32; up to ``_NEAR_AT_ONCE`` near entries and a block's (8
+bytes each, four times as much where all are too close to a match), 60 bytes per match of up to ``_MATCHES_AT_ONCE`` matches, 20 bytes
+per gallery entry. The embeddings are never copied whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,8 @@ _MATCHES_AT_ONCE = 1 << 19
 """A block of queries has at most so many entries of their persons."""
 _NEAR_AT_ONCE = 1 << 20
 """Near entries are counted when so many have come together."""
+_SCORES_AT_ONCE = 1 << 24
+"""Scores of all threads together: 64 MiB."""
 _SHOWN_FROM = 8192
 """Gallery entries that rank lists look at in one go."""
 
@@ -130,7 +133,8 @@ class _Walk:
         self, query: Features, gallery: Features, compare: Similarity, block: Block | None, device: str
     ) -> None:
         self.query, self.gallery, self.compare, self.device = query, gallery, compare, device
-        block = block or (Block() if device == "cpu" else _DEVICE_BLOCK)
+        self.threads = threads() if device == "cpu" else 1
+        block = block or (_block_for(self.threads) if device == "cpu" else _DEVICE_BLOCK)
         self.bits = position_bits(len(gallery.embeddings))
         self.rows, self.columns = min(block.queries, 1 << (ROW_AND_POSITION_BITS - self.bits)), block.gallery
         self.squared_query, self.squared = (
@@ -138,7 +142,6 @@ class _Walk:
             for features, side in ((query, "query"), (gallery, "gallery"))
         )
         self.labels = relevance(query, gallery)
-        self.threads = threads() if device == "cpu" else 1
 
     def ranks(self, queries: NDArray[np.int64], pairs: Pairs) -> list[NDArray[np.int64]]:
         """The ranks of the matches of each of these queries, who all have some."""
@@ -179,6 +182,12 @@ class _Walk:
                 row[first:last],
                 position[first:last] - start,
             )
+
+
+def _block_for(threads: int) -> Block:
+    """Blocks of which all threads together hold no more than ``_SCORES_AT_ONCE``."""
+    whole = Block()
+    return Block(gallery=max(256, min(whole.gallery, _SCORES_AT_ONCE // (whole.queries * threads))))
 
 
 def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], Pairs]]:

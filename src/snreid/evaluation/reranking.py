@@ -33,7 +33,7 @@ from snreid.evaluation.neighbours import squared_distances
 from snreid.evaluation.ranking import Block
 from snreid.evaluation.relevance import Relevance, relevance
 from snreid.evaluation.similarity import Cosine, Similarity, similarity, squared_lengths, widened
-from snreid.evaluation.threads import in_order, products_alone, threads
+from snreid.evaluation.threads import MOST_AHEAD, in_order, products_alone, threads
 from snreid.records import JUNK, Features, Scores
 
 _BLOCK = Block(queries=256, gallery=8192)
@@ -153,7 +153,7 @@ class _ReRanked:
                 """Scores of all targets against a stretch of the gallery."""
                 return self.compare.product(prepared, self.gallery[part], self.squared[1][part])
 
-            for part, scores in zip(parts, in_order(product, parts, threads()), strict=True):
+            for part, scores in zip(parts, in_order(product, parts, min(threads(), MOST_AHEAD)), strict=True):
                 self._count(targets, scores, self.squared[0][rows], part)
             for target in targets:
                 ranks[target.query] = (target.wrong + np.arange(len(target.wrong), 0, -1))[::-1]

@@ -16,8 +16,10 @@ from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-_MOST = 4
-"""More threads than these need more memory than their time is worth: each holds a block of scores."""
+_MOST = 16
+"""More threads than these wait for what is done in order behind them."""
+MOST_AHEAD = 4
+"""For work whose results are looked at one after the other, and take memory while they wait."""
 _lock = threading.Lock()
 _holders = 0
 _limits: threadpool_limits | None = None
