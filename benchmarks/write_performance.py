@@ -39,8 +39,10 @@ def page() -> str:
         "# Speed",
         "",
         "Written by `benchmarks/write_performance.py` from `benchmarks/results/speed/*.json`; `make bench` measures all of it anew. Read"
-        " the ratios: competitors take turns in one process, medians over the rounds, CPU time of all threads unless a row says otherwise."
-        " A number belongs to the machine named below it.",
+        " the ratios: competitors take turns in one process, so that a busy machine slows them alike. A ratio is the"
+        " median over the rounds of the ratio to the first competitor within a round, so it need not be the quotient of the two times"
+        " beside it, which are medians too. Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
+        " interquartile range of the CPU time. A number belongs to the machine named below it.",
         "",
         "## Targets",
         "",

@@ -191,7 +191,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (SnreidError("It broke"), 1, "snreid: It broke."),
         (DivergenceError("NaN"), 3, "snreid: NaN."),
         (Interrupted("Stop"), 143, "snreid: Stop."),
-        (KeyboardInterrupt(), 130, "snreid: stopped"),
+        (KeyboardInterrupt(), 130, "snreid: stopped by Ctrl-C; the same command"),
         (PermissionError(13, "Permission denied", "/locked"), 1, "Permission denied: '/locked'"),
         (OSError(28, "No space left on device"), 1, "Found: [Errno 28] No space left on device. To repair"),
         (SystemExit(5), 5, ""),

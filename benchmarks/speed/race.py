@@ -196,6 +196,8 @@ def report(script: str, given: argparse.Namespace, rows: Sequence[Row], targets:
             memory,
         )
     console.print(table)
+    if given.quick:
+        console.print("Small sizes, to see that it runs: judge nothing by these numbers.")
     for target in targets:
         measured = "not measured" if target.measured is None else f"{target.measured:.3g}{target.unit}"
         verdict = {True: "reached", False: "MISSED", None: "-"}[target.reached]

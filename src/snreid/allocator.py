@@ -1,8 +1,7 @@
 """Memory that was freed stays with the process, so that the next step finds its pages warm.
 
 The C library gives large blocks back to the operating system as soon as they are freed, and training frees and asks for the same maps in
-every step: the system then clears hundreds of thousands of pages a step (a seventh of the time of a ResNet-50 step on two cores,
-docs/performance.md).
+every step: the system then clears hundreds of thousands of pages a step (docs/decisions.md, "Speed, second look").
 """
 
 import ctypes
@@ -18,9 +17,9 @@ _AT_ONCE = 64 << 20
 def keep_freed_memory() -> bool:
     """Never give freed memory back before the process ends; whether the C library could be told so.
 
-    The peak stays what it is: memory that is asked for anew is taken from what was freed. It concerns the whole process, so the command
-    ``snreid`` does it and importing the library does not. Linux with glibc; nothing happens elsewhere, nor where the environment
-    already says how memory is handed out (``MALLOC_...``, ``GLIBC_TUNABLES``).
+    Memory that is asked for anew is taken from what was freed, so the peak hardly grows (by about a tenth; docs/decisions.md). It
+    concerns the whole process, so the command ``snreid`` does it and importing the library does not. Linux with glibc; nothing happens
+    elsewhere, nor where the environment already says how memory is handed out (``MALLOC_...``, ``GLIBC_TUNABLES``).
     """
     chosen = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if chosen or not sys.platform.startswith("linux"):

@@ -18,6 +18,7 @@ from snreid.evaluation.similarity import (
     similarity,
     squared_lengths,
     widened,
+    widened_into,
 )
 
 BOTH = pytest.mark.parametrize("compare", [Cosine(), Euclidean()], ids=["cosine", "euclidean"])
@@ -167,3 +168,14 @@ def test_many_rows_are_compared_in_parts(rng: np.random.Generator) -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ExperimentError, match="'manhattan'"):
         similarity("manhattan")
+
+
+def test_rows_that_must_not_be_written_are_widened_in_silence(
+    rng: np.random.Generator, recwarn: pytest.WarningsRecorder
+) -> None:
+    rows = rng.normal(size=(9, 40)).astype(np.float16)
+    wanted = rows.astype(np.float32)
+    rows.flags.writeable = False
+    wide = np.empty((12, 40), np.float32)
+    assert np.array_equal(widened_into(rows, wide), wanted) and np.array_equal(wide[:9], wanted)
+    assert np.array_equal(widened(rows), wanted) and not len(recwarn)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from snreid.errors import ExperimentError
 from snreid.evaluation import ranking
 from snreid.evaluation.counting import Counter
 from snreid.evaluation.ranking import Block, match_ranks
@@ -45,3 +46,11 @@ def test_any_device_but_the_processor_is_torchs(crowd: tuple[Features, Features]
     wanted = match_ranks(*crowd)
     # torch's name of the processor with a number: the same arithmetic, by way of torch.
     assert [x.tolist() for x in match_ranks(*crowd, device="cpu:0")] == [x.tolist() for x in wanted]
+
+
+@pytest.mark.parametrize(
+    "device", ["tpux", pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU"))]
+)
+def test_a_device_that_is_not_there_is_said(device: str, crowd: tuple[Features, Features]) -> None:
+    with pytest.raises(ExperimentError, match=f"device that torch finds here.*'{device}'"):
+        match_ranks(*crowd, device=device)

@@ -102,3 +102,9 @@ def test_the_networks_of_the_preset_small_have_them() -> None:
     assert sum(isinstance(module, NarrowConv2d) for module in model.modules()) == 8  # 3 x 3 of layer3 and layer4
     copied = copy.deepcopy(model)
     assert sum(isinstance(module, NarrowConv2d) for module in copied.modules()) == 8
+
+
+def test_the_gradient_has_a_gradient() -> None:
+    maps = torch.randn(2, 3, 4, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda m, w: _Convolution.apply(m, w, (1, 1)), (maps, weight))

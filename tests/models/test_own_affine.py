@@ -1,5 +1,7 @@
 """Maps normalized by their own statistics: gradients against autograd through plain operators, and what is kept for them."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -28,6 +30,36 @@ def test_the_handwritten_gradient_is_right(way: passes.Passes, monkeypatch: pyte
     monkeypatch.setattr(module, "passes_for", lambda _maps: way)
     maps, weight, other = _inputs(way.layout or torch.channels_last)
     assert torch.autograd.gradcheck(lambda f, *w: own_affine(f, _rule, *w), (maps, weight, other))
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["flat", "images", "batch"])
+def test_the_gradient_has_a_gradient(way: passes.Passes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "passes_for", lambda _maps: way)
+    maps, weight, other = _inputs(way.layout or torch.channels_last)
+    assert torch.autograd.gradgradcheck(lambda f, *w: own_affine(f, _rule, *w), (maps, weight, other))
+
+
+def test_a_gradient_penalty_sees_all_of_the_curvature() -> None:
+    """What comes back into the norm depends on nothing here, so that only the norm itself can know that its gradient has one."""
+    maps, weight, other = _inputs(torch.contiguous_format)
+    along = torch.randn_like(maps)
+
+    def penalty() -> Tensor:
+        made = own_affine(maps, _rule, weight, other)[0]
+        return torch.autograd.grad((made * along).sum(), maps, create_graph=True)[0].square().sum()
+
+    (slope,) = torch.autograd.grad(penalty(), weight)
+    with torch.no_grad():
+        weight[1] += 1e-5
+        above = float(_value(penalty))
+        weight[1] -= 2e-5
+        below = float(_value(penalty))
+    assert float(slope[1]) == pytest.approx((above - below) / 2e-5, rel=1e-5)
+
+
+def _value(penalty: Callable[[], Tensor]) -> Tensor:
+    with torch.enable_grad():
+        return penalty().detach()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

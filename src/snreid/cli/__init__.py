@@ -133,7 +133,10 @@ def _command(module: str, words: list[str]) -> int:
         print(f"snreid: stopped by SIGTERM; {stop.repair}.", file=sys.stderr)
         return 143
     except KeyboardInterrupt:
-        print("snreid: stopped", file=sys.stderr)
+        print(
+            "snreid: stopped by Ctrl-C; the same command begins anew, a training at its last checkpoint",
+            file=sys.stderr,
+        )
         return 130
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 2
@@ -167,7 +170,8 @@ Person re-identification on cameras never seen in training.
   snreid COMMAND --help   what a command takes
   snreid --version
 
-Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 training diverged, 143 stopped by SIGTERM."""
+Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 3 training diverged, 130 stopped by Ctrl-C,
+143 stopped by SIGTERM."""
 
 
 def _unknown(word: str) -> str:

@@ -56,7 +56,7 @@ def machine(flags: MachineFlags, out: Path) -> "Machine":
     from snreid.errors import ExperimentError
     from snreid.machine import Machine
 
-    if flags.workers < 0 or flags.memory_gb < 0 or flags.save_seconds < 0:
+    if not (flags.workers >= 0 and flags.memory_gb >= 0 and flags.save_seconds >= 0):  # of NaN nothing is true
         raise ExperimentError(
             "Workers, memory and seconds must not be negative",
             came=f"--workers {flags.workers} --memory-gb {flags.memory_gb} --save-seconds {flags.save_seconds}",

@@ -73,10 +73,12 @@ def match_ranks(
 ) -> tuple[NDArray[np.int64], ...]:
     """For every query the ascending ranks (M,) of its matches, from 1; empty where it has no valid match.
 
-    ``metric``: ``"cosine"`` or ``"euclidean"`` (otherwise ``ExperimentError``). ``device``: a torch device such as ``"cuda"``; no
-    result depends on it. Raises ``DataError`` for labels and embeddings that do not fit together and for values that are not finite.
+    ``metric``: ``"cosine"`` or ``"euclidean"`` (otherwise ``ExperimentError``). ``device``: a torch device such as ``"cuda"`` that is
+    there (otherwise ``ExperimentError``); no result depends on it. Raises ``DataError`` for labels and embeddings that do not fit
+    together and for values that are not finite.
     """
     check_pair(query, gallery)
+    _check_device(device)
     walk = _Walk(query, gallery, similarity(metric), block, device)
     ranks = [np.empty(0, np.int64)] * len(query.embeddings)
     with products_alone():
@@ -208,6 +210,22 @@ def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], P
             row = (np.cumsum(some) - 1)[pairs.row[kept]]
             yield order[start:stop][some], Pairs(row, pairs.position[kept], pairs.match[kept])
         start = stop
+
+
+def _check_device(device: str) -> None:
+    """``ExperimentError`` for a device that this machine has not."""
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA raises the latter
+        raise ExperimentError(
+            "Scores are counted on the processor or on a device that torch finds here",
+            came=f"{device!r}: {str(error).splitlines()[0]}",
+            repair="use 'cpu', or 'cuda' where torch finds one",
+        ) from error
 
 
 def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:

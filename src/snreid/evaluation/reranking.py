@@ -37,6 +37,8 @@ from snreid.evaluation.threads import MOST_AHEAD, in_order, products_alone, thre
 from snreid.records import JUNK, Features, Scores
 
 _BLOCK = Block(queries=256, gallery=8192)
+MOST_NEIGHBOURS = 200
+"""Ten times as many as the paper's. Time and memory grow with their square."""
 _ROUNDING = 1e-15
 """More than the roundings of a final distance in float64, which is at most 1."""
 
@@ -46,7 +48,7 @@ class ReRanking:
     """How a ranking is made anew. The defaults are those of the paper."""
 
     k1: int = 20
-    """Nearest neighbours of an image beside itself that may be k-reciprocal ones, >= 1."""
+    """Nearest neighbours of an image beside itself that may be k-reciprocal ones, 1 to ``MOST_NEIGHBOURS``."""
     k2: int = 6
     """Images averaged in the local query expansion, the image itself counted; 1: none. At most ``k1``."""
     weight: float = 0.3
@@ -54,9 +56,9 @@ class ReRanking:
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a value out of range."""
-        if not 1 <= self.k2 <= self.k1:
+        if not 1 <= self.k2 <= self.k1 <= MOST_NEIGHBOURS:
             raise ExperimentError(
-                "Re-ranking looks at k1 neighbours, 1 or more, and averages k2 of them, 1 to k1",
+                f"Re-ranking looks at k1 neighbours, 1 to {MOST_NEIGHBOURS}, and averages k2 of them, 1 to k1",
                 came=f"k1 {self.k1}, k2 {self.k2}",
                 repair="use 20 and 6",
             )

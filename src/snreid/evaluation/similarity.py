@@ -84,9 +84,7 @@ def widened(rows: NDArray[np.float32] | NDArray[np.float16]) -> NDArray[np.float
     """The same numbers in float32; a copy only of float16."""
     if rows.dtype == np.float32:
         return np.asarray(rows, np.float32)
-    import torch  # Four times as fast as numpy; not at the top, because evaluation needs no torch otherwise.
-
-    return np.asarray(torch.from_numpy(np.ascontiguousarray(rows)).float().numpy())
+    return widened_into(rows, np.empty(rows.shape, np.float32))
 
 
 def widened_into(rows: NDArray[np.float32] | NDArray[np.float16], wide: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -94,13 +92,15 @@ def widened_into(rows: NDArray[np.float32] | NDArray[np.float16], wide: NDArray[
     times what the numbers do."""
     if rows.dtype == np.float32:
         return np.asarray(rows, np.float32)
-    import torch
+    import torch  # Several times as fast as numpy; not at the top, because evaluation needs no torch otherwise.
 
-    there, here = torch.from_numpy(wide[: len(rows)]), torch.from_numpy(np.ascontiguousarray(rows))
     # So few at a time that torch stays on this thread: others are at work beside it.
-    step = max(1, _TORCH_ALONE // rows.shape[1])
+    step = max(1, _TORCH_ALONE // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
-        there[start : start + step].copy_(here[start : start + step])
+        some = np.ascontiguousarray(rows[start : start + step])
+        # Of memory that must not be written (a mapped file) torch would warn.
+        here = torch.from_numpy(some if some.flags.writeable else some.copy())
+        torch.from_numpy(wide[start : start + len(some)]).copy_(here)
     return wide[: len(rows)]
 
 

@@ -1,7 +1,7 @@
 """Who is at work on the processor: several threads of ours with a matrix product of one thread each.
 
 The other way around, a product with all threads at a time, leaves the matrix library's threads waiting between products, and they wait
-by turning in a loop: a quarter of the processor's time goes there (measured, docs/performance.md).
+by turning in a loop: that time is lost (docs/decisions.md, "Speed, second look").
 """
 
 import os

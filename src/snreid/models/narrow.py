@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _WIDEST = 6
@@ -75,10 +74,15 @@ class _Convolution(torch.autograd.Function):
         return functional.conv2d(maps, weight, None, stride, 1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, d_maps: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """Gradients of maps and weight."""
         maps, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph: torch's own gradient can be differentiated
+            made = functional.conv2d(maps, weight, None, ctx.stride, 1)
+            asked = [one for one, needed in zip((maps, weight), ctx.needs_input_grad[:2], strict=True) if needed]
+            found = iter(torch.autograd.grad(made, asked, d_maps, create_graph=True))
+            first, second = (next(found) if needed else None for needed in ctx.needs_input_grad[:2])
+            return first, second, None
         wanted = [ctx.needs_input_grad[0], False, False]
         d_input = None
         if wanted[0]:

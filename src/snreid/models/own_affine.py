@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from snreid.models.passes import Passes, passes_for, working_dtype
 from snreid.tensors import ChannelVectors, Maps
@@ -23,12 +22,17 @@ def own_affine(maps: Maps, rule: Rule, *weights: Tensor) -> tuple[Tensor, ...]:
     """slope F + offset in the dtype and layout of ``maps``; then mean, biased variance and what else the rule gives, (B, C) each.
 
     ``maps``: F, (B, C, H, W). ``weights``: what the rule needs, in the working dtype (float32, or float64 for float64 maps).
-    Call it with autocast off. Differentiable once; under the compiler, which sees torch's operators, as often as torch allows.
+    Call it with autocast off. Differentiable as often as torch allows; from the second derivative on in torch's operators.
     """
     passes = passes_for(maps)
     if passes is not None:
         found: tuple[Tensor, ...] = _OwnAffine.apply(maps, passes, rule, *weights)
         return found
+    return _in_operators(maps, rule, *weights)
+
+
+def _in_operators(maps: Maps, rule: Rule, *weights: Tensor) -> tuple[Tensor, ...]:
+    """The same in operators that torch differentiates itself."""
     wide = maps.to(working_dtype(maps))
     variance, mean = torch.var_mean(wide, (2, 3), correction=0)
     slope, offset, *more = rule(mean, variance, *weights)
@@ -53,10 +57,11 @@ class _OwnAffine(torch.autograd.Function):
         ctx.save_for_backward(maps, *output[1:3], *weights)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         """dF = slope D + (dmu + 2 ds2 (F - mu)) / N with D the gradient of the result, where dmu and ds2 gather what came through them."""
         maps, mean, variance, *weights = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph: this gradient is to be differentiated
+            return _differentiable(ctx, maps, weights, slopes)
         d_maps, d_mean, d_variance, *d_more = slopes
         passes = ctx.passes
         if passes.layout is not None:
@@ -77,3 +82,17 @@ class _OwnAffine(torch.autograd.Function):
             level = (d_mean + inner[0]) / positions - steep * mean
             d_input = passes.combine(maps, d_maps, steep, slope.detach(), level)
         return d_input, None, None, *inner[2:]
+
+
+def _differentiable(
+    ctx: Any, maps: Tensor, weights: list[Tensor], slopes: tuple[Tensor, ...]
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``_OwnAffine`` as functions of everything they depend on."""
+    inputs = (maps, *weights)
+    wanted = (ctx.needs_input_grad[0], *ctx.needs_input_grad[3:])
+    with torch.autocast(maps.device.type, enabled=False):
+        made = _in_operators(maps, ctx.rule, *weights)
+    asked = [one for one, needed in zip(inputs, wanted, strict=True) if needed]
+    found = iter(torch.autograd.grad(made, asked, slopes, create_graph=True, allow_unused=True))
+    first, *rest = (next(found) if needed else None for needed in wanted)
+    return first, None, None, *rest

@@ -186,6 +186,12 @@ def chosen_device(name: str, local_rank: int = 0) -> torch.device:
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")
     # With --gpus-per-task=1 SLURM shows every process one device, which each sees as number 0.
+    if not count:
+        raise ExperimentError(
+            "A CUDA device can be used where torch finds one",
+            came=f"device {name}, no CUDA device",
+            repair="use the device cpu or auto, or look at nvidia-smi and at whether this torch was built for CUDA",
+        )
     index = int(name.removeprefix("cuda:")) if ":" in name else (0 if count == 1 else local_rank)
     if index >= count or (count == 1 and local_rank > 0 and "SLURM_STEP_NUM_TASKS" not in os.environ):
         raise ExperimentError(
