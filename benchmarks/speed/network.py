@@ -95,8 +95,8 @@ def main() -> None:
     labels = [f"{what}, {preset}, batch {size}, CPU, float32" for what in ("training step", "inference")]
     # Many rounds where percents are asked for; the five steps, which are far from both, take part in a few.
     pair = {name: networks[name] for name in ("Baseline", "SNR")}
-    rows = race(labels[0], {name: network.train for name, network in pair.items()}, runs=3 * runs)
-    rows += race(labels[1], {name: network.embed for name, network in pair.items()}, runs=4 * runs)
+    rows = race(labels[0], {name: network.train for name, network in pair.items()}, runs=2 * runs)
+    rows += race(labels[1], {name: network.embed for name, network in pair.items()}, runs=3 * runs)
     few = {name: networks[name] for name in ("Baseline", "SNR in five steps")}
     rows += race(f"{labels[0]}, few rounds", {name: network.train for name, network in few.items()}, runs=-(-runs // 2))
     rows += race(f"{labels[1]}, few rounds", {name: network.embed for name, network in few.items()}, runs=runs)

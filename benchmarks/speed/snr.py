@@ -116,7 +116,7 @@ def main() -> None:
             for work in (both_once, graphs_once)
         )
         both = {name: _bound(case.both, way) for name, way in WAYS.items()}
-        rows += race(f"{label}, forward + backward", both, runs=runs, peaks=peaks)
+        rows += race(f"{label}, forward + backward", both, runs=min(runs, 3), peaks=peaks)
         del case, forward, both
         targets += _targets(rows, label, layout, kept)
     rows += _halves(shapes, batch // 4, runs)
