@@ -21,9 +21,9 @@ _LOOP_FROM = 12_288
 """Values in one image from which a kernel per image beats operators on the batch: 9 microseconds a call against two or three more
 passes. Measured on one core: statistics of 64 images of 128 x 12 x 6 (9,216 values) 0.59 ms in a loop and 0.50 at once, of
 64 x 24 x 12 (18,432) 0.79 and 1.05, of 64 x 48 x 24 2.0 and 4.4."""
-_LANES = 4096
-"""Running sums of the channels-last kernels that the first-level cache holds beside the maps: more sums are shorter, hence more exact,
-at no cost in time (2048 positions one after the other give a mean that is off by 2e-6, 16 side by side by 2e-7)."""
+_LANES = 2048
+"""Running sums of the channels-last kernels: more of them are shorter, hence more exact (2048 positions one after the other give a mean
+that is off by 2e-6, 16 side by side by 2e-7); twice as many take a fifth to a third longer."""
 _TERMS = 64
 """Terms a running sum has at least: with fewer the sums would be as many as the values."""
 _HALVES = (torch.bfloat16, torch.float16)
@@ -121,9 +121,9 @@ def _image_moments(maps: Maps) -> tuple[Tensor, Tensor]:
     images, channels = maps.shape[:2]
     found = _norm_moments(_each(_pixels(maps)))
     mean, variance = (torch.stack(part).view(images, -1, channels) for part in zip(*found, strict=True))
-    middle = mean.mean(1)
     if mean.shape[1] == 1:
-        return middle, variance[:, 0]
+        return mean[:, 0], variance[:, 0]
+    middle = mean.mean(1)
     return middle, variance.mean(1).add_((mean - middle[:, None]).square_().mean(1))
 
 
@@ -138,8 +138,10 @@ def _image_affine(maps: Maps, slope: Tensor, offset: Tensor) -> Maps:
 def _image_sums(maps: Maps, d_maps: Maps) -> tuple[Tensor, Tensor]:
     images, channels = maps.shape[:2]
     found = _norm_sums(_each(_pixels(maps)), _each(_pixels(d_maps)))
-    product, plain = (torch.stack(part).view(images, -1, channels).sum(1) for part in zip(*found, strict=True))
-    return product, plain
+    product, plain = (torch.stack(part).view(images, -1, channels) for part in zip(*found, strict=True))
+    if product.shape[1] == 1:
+        return product[:, 0], plain[:, 0]
+    return product.sum(1), plain.sum(1)
 
 
 def _image_combine(maps: Maps, d_maps: Maps, steep: Tensor, slope: Tensor, offset: Tensor) -> Maps:
@@ -192,8 +194,8 @@ def _batch_combine(maps: Maps, d_maps: Maps, steep: Tensor, slope: Tensor, offse
 
 def _norm_moments(several: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Mean and biased variance per channel of each, two passes, in the working dtype."""
-    # Running statistics that nobody reads: their dtype is what makes the kernel answer halves in float32.
-    zero, one = _zero_one(several[0])
+    # For halves running statistics that nobody reads: their dtype is what makes the kernel answer in float32.
+    zero, one = _zero_one(several[0]) if several[0].dtype in _HALVES else (None, None)
     return [torch.batch_norm_update_stats(maps, zero, one, 0.0) for maps in several]
 
 

@@ -46,4 +46,5 @@ def affine(
     """Slope and offset of F~+ = slope F + offset, and a; all (B, C) (method.md 1.1)."""
     share = channel_gate(mean - beta, *gate)
     scale = gamma * torch.rsqrt(variance + eps)
-    return (1 - share) * scale + share, (1 - share) * (beta - scale * mean), share
+    removed = 1 - share
+    return torch.addcmul(share, removed, scale), removed * torch.addcmul(beta, scale, mean, value=-1), share
