@@ -5,8 +5,11 @@ import subprocess
 import sys
 
 
-def test_who_imports_it_ignores_sigterm_from_then_on() -> None:
-    words = "import os, signal, snreid.loader_server; os.kill(os.getpid(), signal.SIGTERM); print('alive')"
+def test_who_imports_it_ignores_both_signals_from_then_on() -> None:
+    words = (
+        "import os, signal, snreid.loader_server; os.kill(os.getpid(), signal.SIGTERM); "
+        "os.kill(os.getpid(), signal.SIGINT); print('alive')"
+    )
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout == "alive\n"
     assert signal.getsignal(signal.SIGTERM) != signal.SIG_IGN, "nothing but that server may import it"

@@ -195,6 +195,7 @@ def _processes() -> BaseContext:
 
 def _settle(_: int) -> None:
     torch.set_num_threads(1)
-    # SLURM signals every process of a job, workers too; a worker that dies of it would take the step down that the
-    # main process wants to finish and save. Without their parent they end by themselves.
+    # SLURM signals every process of a job, a terminal's Ctrl-C every process before it; a worker that dies of it would take the step
+    # down that the main process wants to finish and save. Without their parent they end by themselves.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

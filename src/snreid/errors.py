@@ -6,6 +6,7 @@ SnreidError                 exit code 1: the run failed
 ├── CheckpointError         exit code 2: a weight or run file is missing, damaged or of another model
 ├── DivergenceError         exit code 3: training met NaN or infinity
 └── Interrupted             exit code 143: SIGTERM came, the current step was saved
+    └── UserInterrupted     exit code 130: the same for Ctrl-C
 
 Every message says the rule, what came (with the value) and how to repair it, in the user's words.
 """
@@ -67,3 +68,9 @@ class Interrupted(SnreidError):
     """SIGTERM came; the current step was finished and saved."""
 
     exit_code = 143
+
+
+class UserInterrupted(Interrupted):
+    """Ctrl-C (SIGINT) came; the current step was finished and saved."""
+
+    exit_code = 130

@@ -1,9 +1,10 @@
 """Imported first by the process that starts loader workers (``loading.py``), and by nothing else.
 
-SLURM signals every process of a job. Workers and their server leave SIGTERM to the main process, which finishes and saves its step;
-without it they end by themselves.
+SLURM signals every process of a job, a terminal's Ctrl-C every process before it. Workers and their server leave SIGTERM and SIGINT to
+the main process, which finishes and saves its step; without it they end by themselves.
 """
 
 import signal
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, signal.SIG_IGN)

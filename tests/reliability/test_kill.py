@@ -21,6 +21,10 @@ from tiny import FLAGS, SOURCE
 BATCHES = 4
 """Steps in an epoch: 24 images, 6 in a batch."""
 EPOCHS = 20
+STARTED = """import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from snreid.cli import main
+sys.exit(main())"""
 
 
 def command(out: Path, epochs: int, *more: str, recipe: str = "baseline") -> list[str]:
@@ -31,11 +35,13 @@ def command(out: Path, epochs: int, *more: str, recipe: str = "baseline") -> lis
 
 
 def start(words: list[str]) -> subprocess.Popen[str]:
+    """A process of the command, in a session of its own; what is started in the background would ignore Ctrl-C."""
     return subprocess.Popen(
-        [sys.executable, "-m", "snreid", *words],
+        [sys.executable, "-c", STARTED, *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -141,6 +147,23 @@ def test_sigterm_saves_the_very_step_within_ten_seconds_and_the_rest_comes_out_t
     stop(words, out, 6)
     assert saved_step(out) < EPOCHS * BATCHES
     assert main(words) == 0
+    assert_same_run(out, whole, EPOCHS * BATCHES)
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_every_process_of_the_terminal_and_saves_the_very_step(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    words = command(out, EPOCHS, "--memory-gb", "0")
+    words[words.index("--workers") + 1] = "2"
+    process = start(words)
+    caught = wait_until(process, lambda: logged_step(out) >= 6)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: loader workers get it as well
+    _, said = process.communicate(timeout=60)
+    assert caught and process.returncode == 130, said
+    assert "the current step is finished and saved" in said and "start the same command again" in said
+    assert "Traceback" not in said
+    assert 6 <= saved_step(out) == logged_step(out) < EPOCHS * BATCHES
+    assert main(command(out, EPOCHS)) == 0
     assert_same_run(out, whole, EPOCHS * BATCHES)
 
 

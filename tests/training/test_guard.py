@@ -1,4 +1,4 @@
-"""What ends a step or a run early: SIGTERM, and numbers that are not finite."""
+"""What ends a step or a run early: SIGTERM, Ctrl-C, and numbers that are not finite."""
 
 import os
 import signal
@@ -8,21 +8,31 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snreid.errors import DivergenceError, Interrupted
+from snreid.errors import DivergenceError, Interrupted, UserInterrupted
 from snreid.training.guard import MAX_SKIPPED, FiniteGuard, StopSignal, diverged, stopped
 
 NAMES = ["a.png", "b.png"]
 
 
 @pytest.fixture(autouse=True)
-def _sigterm_is_left_as_it_was() -> Iterator[None]:
+def _signals_are_left_as_they_were() -> Iterator[None]:
+    # A test runner that was started in the background has an ignored SIGINT.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    assert signal.getsignal(signal.SIGTERM) is before
+    try:
+        yield
+        assert signal.getsignal(signal.SIGTERM) is before
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 def sigterm() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def within(work: Callable[[StopSignal], None]) -> None:
@@ -42,6 +52,60 @@ def test_sigterm_is_a_request_and_the_second_one_is_the_systems() -> None:
     with pytest.raises(Interrupted):  # at the end, when nobody has answered
         within(work)
     assert seen == [False, True, True, signal.SIG_DFL]  # which ends the process at once
+
+
+def test_ctrl_c_is_a_request_too_and_says_so_and_the_second_one_raises(capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[object] = []
+
+    def once(stop: StopSignal) -> None:
+        ctrl_c()
+        seen.append((stop.came, stop.requested))
+
+    def twice(stop: StopSignal) -> None:
+        ctrl_c()
+        ctrl_c()
+
+    with pytest.raises(UserInterrupted, match="Ctrl-C asks a run to stop after the current step") as caught:
+        within(once)
+    assert caught.value.exit_code == 130 and seen == [(signal.SIGINT, True)]
+    assert "the current step is finished and saved; once more ends it at once" in capfd.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        within(twice)
+
+
+def test_sigterm_after_ctrl_c_is_one_request() -> None:
+    def work(stop: StopSignal) -> None:
+        ctrl_c()
+        sigterm()
+
+    with pytest.raises(UserInterrupted):
+        within(work)
+
+
+def test_where_nothing_is_half_done_ctrl_c_raises_at_once() -> None:
+    def work(stop: StopSignal) -> None:
+        stop.interruptible()
+        ctrl_c()
+        raise AssertionError
+
+    with pytest.raises(UserInterrupted):
+        within(work)
+
+
+def test_ctrl_c_is_left_to_who_has_taken_it() -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        with StopSignal() as stop:
+            ctrl_c()
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT]
+
+
+def test_without_a_signal_of_its_own_a_process_of_a_job_names_sigterm() -> None:
+    assert stopped().exit_code == 143 and "SIGTERM" in str(stopped())
 
 
 def test_where_nothing_is_half_done_sigterm_raises_at_once() -> None:

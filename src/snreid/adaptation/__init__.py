@@ -48,7 +48,7 @@ class Adaptation(ABC):
         """Adapts ``job.model`` in place and returns facts for the record, as JSON.
 
         What takes longer than seconds saves its state below ``job.machine.out / "checkpoints"`` and goes on from there when it is called
-        again, with the same weights at the end; SIGTERM ends it with ``Interrupted``, the state saved. Raises ``DataError``,
+        again, with the same weights at the end; SIGTERM or Ctrl-C ends it with ``Interrupted``, the state saved. Raises ``DataError``,
         ``ExperimentError``, ``CheckpointError``, ``DivergenceError``, ``Interrupted``.
         """
 

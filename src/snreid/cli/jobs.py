@@ -48,7 +48,7 @@ def fill_in_jobs(
     words: Sequence[str], jobs: int, plans: "Sequence[Plan]", machine: "Machine", console: Console
 ) -> None:
     """Starts the same command ``jobs`` times, each with its share of the cells, and waits; what they say goes to ``job-K.log`` in the
-    output folder. A SIGTERM here stops them all, each with its state saved.
+    output folder. SIGTERM or Ctrl-C here stops them all, each with its state saved.
 
     Raises ``SnreidError`` with the last words of one that failed.
     """

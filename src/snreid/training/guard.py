@@ -1,70 +1,90 @@
-"""What protects a training run: NaN and infinity are caught in the step they appear, SIGTERM ends the run after
-the current step. The decision on a step is a number on the device, so that a GPU need not be waited for.
+"""What protects a training run: NaN and infinity are caught in the step they appear, SIGTERM and Ctrl-C end the run
+after the current step. The decision on a step is a number on the device, so that a GPU need not be waited for.
 
 docs/reliability.md R3 and R4 say with which numbers.
 """
 
 import math
+import os
 import signal
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from snreid.errors import DivergenceError, Interrupted
+from snreid.errors import DivergenceError, Interrupted, UserInterrupted
 
 MAX_SKIPPED = 3
 """So many steps in a row may be skipped because of a non-finite loss or gradient; one more ends the run."""
 
 
 class StopSignal:
-    """Turns SIGTERM into a request that the loop answers after the current step; a second SIGTERM ends the process at once.
+    """Turns SIGTERM and Ctrl-C (SIGINT) into a request that the loop answers after the current step; a second one of the same kind
+    ends the process at once. Ctrl-C is left alone where it would not raise ``KeyboardInterrupt``: somebody else has decided what it does.
 
-    While ``deferring`` is off (validation, nothing half done) the first SIGTERM raises ``Interrupted`` there and then. A request that
+    While ``deferring`` is off (validation, nothing half done) the first signal raises ``Interrupted`` there and then. A request that
     nobody has answered when the block ends without an error raises it at the end, so none is lost: not one that comes after the last
     look, and not one whose ``Interrupted`` was swallowed (Python does that inside ``__del__``).
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.came: int | None = None
+        """The first signal."""
         self.deferring = True
-        self._before: object = None
+        self._before: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal came."""
+        return self.came is not None
 
     def __enter__(self) -> "StopSignal":
         # Only the main thread may set handlers; a loop in another thread is stopped by whoever owns the process.
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+            self._take(signal.SIGTERM)
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._take(signal.SIGINT)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)  # type: ignore[arg-type]
+        for number, before in self._before.items():
+            signal.signal(number, before)
         if self.requested and kind is None:
-            raise stopped()
+            raise stopped(self.came)
 
     def interruptible(self) -> None:
-        """From here on SIGTERM raises at once, also one that has come already."""
+        """From here on a signal raises at once, also one that has come already."""
         self.deferring = False
         if self.requested:
-            raise stopped()
+            raise stopped(self.came)
+
+    def _take(self, number: int) -> None:
+        self._before[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self.came is None:
+            self.came = number
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         if not self.deferring:
-            raise stopped()
+            raise stopped(self.came)
+        if number == signal.SIGINT:
+            # Past Python's streams: the signal may have come while one of them was being written to.
+            os.write(2, b"\nsnreid: Ctrl-C: the current step is finished and saved; once more ends it at once\n")
 
 
-def stopped() -> Interrupted:
-    """The error a run ends with after SIGTERM."""
-    return Interrupted(
-        "SIGTERM asks a run to stop after the current step",
-        came="SIGTERM",
+def stopped(came: int | None = None) -> Interrupted:
+    """The error a run ends with after the signal ``came``; None: another process of the job got one."""
+    by_hand = came == signal.SIGINT
+    name = "Ctrl-C" if by_hand else "SIGTERM"
+    return (UserInterrupted if by_hand else Interrupted)(
+        f"{name} asks a run to stop after the current step",
+        came=name,
         repair="start the same command again to continue",
     )
 

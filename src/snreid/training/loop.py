@@ -2,7 +2,7 @@
 
 A step makes no call that waits for the device. What it decides (refuse the update where a number is not finite) is decided there, and
 the host reads that, and the losses for the log, ``lag`` steps later: one on CUDA, none on CPU, where there is nothing to wait for.
-Whatever looks at the whole state (a checkpoint, an epoch's end, SIGTERM) first waits until everything is told.
+Whatever looks at the whole state (a checkpoint, an epoch's end, a signal) first waits until everything is told.
 
 Everything random in a step is a pure function of (seed, step): batches, augmentation and, by seeding torch before each step, whatever a
 layer draws. A resumed run therefore needs the weights, the optimizer's state and the position, and ends with the same bits.
@@ -68,7 +68,7 @@ class Hooks:
     """Called for every step, in order, after it; on CUDA one step later."""
     epoch_start: Callable[[int], None] = lambda epoch: None
     """Called with the epoch (from 0) before its first step, before its batches are asked for, and again when a run resumes inside it; what
-    it changes are buffers of the model. SIGTERM interrupts it (one process), and the next start calls it again."""
+    it changes are buffers of the model. SIGTERM or Ctrl-C interrupts it (one process), and the next start calls it again."""
     epoch_end: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda epoch, kept: kept
     """Called after every epoch (validation) with what it returned last; its JSON result is kept in the checkpoint."""
     values: Mapping[str, Any] | None = None
@@ -132,7 +132,7 @@ class Loop:
         save_seconds: float = 60.0,
         lag: int | None = None,
     ) -> None:
-        """``save_seconds``: least time between two checkpoints; the last one and the one at SIGTERM are always written. ``lag``: how many
+        """``save_seconds``: least time between two checkpoints; the last one and the one at a signal are always written. ``lag``: how many
         steps the host may be ahead of what it was told; None: 1 on CUDA, 0 on CPU."""
         self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = (
             plan,
@@ -150,7 +150,7 @@ class Loop:
     def run(self) -> Mapping[str, Any]:
         """Trains until ``plan.epochs`` are done; returns what the last ``epoch_end`` returned.
 
-        Raises ``Interrupted`` after SIGTERM (the current step is saved), ``DivergenceError`` on NaN or infinity,
+        Raises ``Interrupted`` after SIGTERM or Ctrl-C (the current step is saved), ``DivergenceError`` on NaN or infinity,
         ``CheckpointError`` when a checkpoint cannot be read or written.
         """
         optimizer = self.plan.optim.build(self.plan.model)
@@ -175,14 +175,16 @@ class Loop:
                         self._save(optimizer, position)
                         saved = time.monotonic()
                     if stopping:
-                        raise stopped()
+                        raise stopped(stop.came)
                 self._finish_epoch(position, stop, optimizer)
                 due = time.monotonic() - saved >= self.save_seconds
                 if agree((due or position.epoch == plan.epochs, False), self.group)[0]:
                     self._save(optimizer, position)
                     saved = time.monotonic()
             if agree((stop.requested, False), self.group)[0]:
-                raise stopped()  # the signal came after the last step: what follows training would not answer it
+                raise stopped(
+                    stop.came
+                )  # the signal came after the last step: what follows training would not answer it
         return position.kept or {}
 
     def _start_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
@@ -339,7 +341,7 @@ class Loop:
         )
 
     def _save(self, optimizer: torch.optim.Optimizer, position: _Position, *, together: bool = True) -> None:
-        """``together``: wait until the writing process is done; off where the others may not be waiting (SIGTERM in validation)."""
+        """``together``: wait until the writing process is done; off where the others may not be waiting (a signal in validation)."""
         if self.group.rank == 0:
             flat = flatten_optimizer(optimizer)
             tensors = {f"model.{name}": value for name, value in self.plan.model.state_dict().items()}
