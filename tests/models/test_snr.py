@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from reference.snr_five_steps import normalize, snr_five_steps
 from snreid.errors import ExperimentError
@@ -283,6 +284,52 @@ def test_wrong_numbers_are_told_in_words() -> None:
         SNR(8, eps=0.0)
     with pytest.raises(ExperimentError, match="at least one channel"):
         SNR(0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "wanted"),
+    [
+        ("nchw", (2, 4, 6, 4), "(images, 8, height, width)"),
+        ("nchw", (8, 6, 4), "(images, 8, height, width)"),
+        ("nhwc", (2, 8, 6, 4), "(images, height, width, 8)"),
+        ("tokens", (2, 24, 4), "(images, tokens, 8)"),
+    ],
+)
+def test_maps_of_another_shape_are_told_in_words(layout: Layout, shape: tuple[int, ...], wanted: str) -> None:
+    module = _module(layout=layout)
+    for way in (module.forward, module.split, module.parts):
+        with pytest.raises(ExperimentError) as caught:
+            way(torch.zeros(shape, dtype=torch.float64))
+        assert wanted in str(caught.value) and str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
+def test_function_transforms_give_what_autograd_and_loops_give(layout: torch.memory_format) -> None:
+    module, maps = _module(), _maps().contiguous(memory_format=layout)
+    weights = {name: value.detach() for name, value in module.named_parameters()}
+
+    def loss(weights: dict[str, Tensor], maps: Tensor) -> Tensor:
+        return torch.func.functional_call(module, weights, (maps,)).pow(3).sum()  # type: ignore[no-any-return]
+
+    def sample(weights: dict[str, Tensor], image: Tensor) -> Tensor:
+        return loss(weights, image[None])
+
+    each = torch.vmap(torch.func.grad(sample), in_dims=(None, 0))(weights, maps)
+    for index in range(len(maps)):
+        loss(dict(module.named_parameters()), maps[index : index + 1]).backward()  # type: ignore[no-untyped-call]
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None
+            torch.testing.assert_close(each[name][index], parameter.grad)
+        module.zero_grad()
+    leaf = maps.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(loss(weights, leaf), leaf)
+    along = torch.randn_like(maps)
+    torch.testing.assert_close(torch.func.grad(loss, argnums=1)(weights, maps), slope)
+    _, tangent = torch.func.jvp(lambda maps: loss(weights, maps), (maps,), (along,))
+    torch.testing.assert_close(tangent, (slope * along).sum())
+    with forward_ad.dual_level():
+        dual = loss(weights, forward_ad.make_dual(maps, along))
+        torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, (slope * along).sum())
 
 
 @pytest.mark.parametrize("gate", GATES)

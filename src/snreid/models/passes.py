@@ -14,6 +14,7 @@ from importlib import import_module, util
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from snreid.tensors import ChannelVectors, Maps
 
@@ -46,10 +47,13 @@ class Passes:
 
 
 def passes_for(maps: Maps) -> Passes | None:
-    """The fastest way for these maps; None where only differentiable operators serve: somebody traces, or the tensor is no plain one."""
+    """The fastest way for these maps; None where only differentiable operators serve: somebody traces or transforms (``torch.func``,
+    forward-mode derivatives), or the tensor is no plain one."""
     traced = (
         torch.compiler.is_compiling()
         or torch._C._get_tracing_state() is not None
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
         or type(maps) not in (Tensor, torch.nn.Parameter)
     )
     if traced or maps.device.type not in ("cpu", "cuda") or maps.numel() == 0:

@@ -87,7 +87,8 @@ class SNR(nn.Module):
     are no positions of the image; they pass unchanged and are in no statistic.
 
     Statistics and gate are computed in float32 under autocast and for half-precision maps, in float64 for float64 maps.
-    A constant map is fine: it is normalized to beta. Raises ``ExperimentError`` for settings that contradict each other.
+    A constant map is fine: it is normalized to beta. Raises ``ExperimentError`` for settings that contradict each other, and for maps of
+    another number of channels or dimensions.
     """
 
     def __init__(
@@ -163,7 +164,25 @@ class SNR(nn.Module):
             return SNRParts(inner.to(normalized.dtype), normalized, relevant, irrelevant, mask)
 
     def _maps(self, maps: Tensor) -> Maps:
+        if (
+            not torch.jit.is_tracing()
+        ):  # there sizes are numbers of the graph, which a comparison would freeze with a warning
+            self._check(maps)
         return channels_first(maps, self.layout, self.prefix_tokens)
+
+    def _check(self, maps: Tensor) -> None:
+        wanted = {
+            "nchw": ("images", self.channels, "height", "width"),
+            "nhwc": ("images", "height", "width", self.channels),
+            "tokens": ("images", "tokens", self.channels),
+        }[self.layout]
+        if maps.dim() != len(wanted) or maps.shape[wanted.index(self.channels)] != self.channels:
+            raise ExperimentError(
+                f"An SNR module of {self.channels} channels in the layout {self.layout!r} takes maps of shape "
+                f"({', '.join(map(str, wanted))})",
+                came=f"maps of shape {tuple(maps.shape)}",
+                repair="build the module with the channels and the layout of the maps it follows",
+            )
 
     def _join(self, maps: Tensor, restored: Maps) -> Tensor:
         """The way back from (B, C, H, W) to the module's layout, prefix tokens in front."""
