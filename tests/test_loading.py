@@ -167,7 +167,7 @@ def test_what_a_folder_keeps_is_not_decoded_again(
             batches = np.array_split(everything, 3)
             for batch, pixels in zip(batches, store.batches(batches), strict=True):
                 assert torch.equal(pixels, expected[batch])
-        assert len(kept.said) == 1
+        assert len(kept.said) == 2 and "70 images are read from" in kept.said[1]
 
 
 @pytest.mark.parametrize("memory_gb", [4.0, 0.0])
@@ -180,7 +180,7 @@ def test_a_damaged_file_of_pixels_is_said_and_made_anew(tmp_path: Path, memory_g
     store = kept.store(paths, memory_gb)
     assert store.open() == () and "is damaged" in kept.said[1]
     assert torch.equal(next(store.batches([np.arange(7)])), one_by_one(paths, np.arange(7)))
-    assert kept.store(paths, memory_gb).open() == () and len(kept.said) == 3, "the file is still damaged"
+    assert kept.store(paths, memory_gb).open() == () and "are read from" in kept.said[-1], "the file is still damaged"
 
 
 @pytest.mark.parametrize("memory_gb", [4.0, 0.0])

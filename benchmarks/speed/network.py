@@ -132,7 +132,10 @@ def _gpu(rows: list[Row], preset: str) -> list[Target]:
         "inference": ("SNR in ResNet-50 over Baseline, inference, GPU in bfloat16", 1.025, HELD_INFERENCE),
     }
     if not torch.cuda.is_available():
-        return [below(name, limit, None, held, note="no GPU was lent") for name, limit, held in subjects.values()]
+        return [
+            below(name, limit, None, held, note="needs a GPU; this machine has none")
+            for name, limit, held in subjects.values()
+        ]
     networks = _networks(preset, 64, "cuda", bf16=True)
     targets = []
     for what, (name, limit, held) in subjects.items():

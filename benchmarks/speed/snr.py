@@ -170,7 +170,7 @@ def _gpu_targets(rows: list[Row], shapes: Sequence[tuple[int, int, int]], quick:
     """The same on a GPU where there is one; the clock counts."""
     subject, held = "four SNR modules on a GPU in bfloat16, forward + backward", "five steps 1x"
     if not torch.cuda.is_available():
-        return [above(subject, 6, None, held, note="no GPU was lent")]
+        return [above(subject, 6, None, held, note="needs a GPU; this machine has none")]
     case = Case(GPU_LAYOUT, shapes, 64, "bfloat16", "cuda")
 
     def waited(way: Module) -> Callable[[], None]:

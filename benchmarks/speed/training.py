@@ -177,7 +177,7 @@ def on_cpu(steps: int, runs: int) -> tuple[list[Row], list[Target]]:
 def on_gpu(steps: int, runs: int) -> tuple[list[Row], list[Target]]:
     """ResNet-50 at 256 x 128, SNR after four stages and Baseline, bfloat16, batches of 64 from the host's memory."""
     if not torch.cuda.is_available():
-        note = "no GPU was lent"
+        note = "needs a GPU; this machine has none"
         return [], [
             above("ResNet-50 SNR training, bf16, one GPU", 4000, None, "device peak", unit=" images/s", note=note),
             above("share of matrix work in that step", 40, None, "device peak", unit=" %", note=note),

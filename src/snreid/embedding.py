@@ -87,13 +87,16 @@ class Embedder:
         """The precision that this embedder computes in, as a context."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def extract(self, paths: Sequence[str | Path], *, batch: Batch = "measured") -> NDArray[np.float32]:
-        """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities. ``batch``: see ``features``.
+    def extract(
+        self, paths: Sequence[str | Path], *, batch: Batch = "measured", tell: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities. ``batch``: images at a time;
+        ``tell`` is called with the one that turned out fastest, once it is known.
 
         Raises ``DataError`` naming each file that cannot be read.
         """
         sizes = _SIZES.get(self.device.type, _SIZES["cuda"])
-        return extract(self, (self.input.height, self.input.width), paths, batch=batch, sizes=sizes)
+        return extract(self, (self.input.height, self.input.width), paths, batch=batch, sizes=sizes, tell=tell)
 
 
 def extract(
@@ -103,6 +106,7 @@ def extract(
     *,
     batch: Batch = "measured",
     sizes: tuple[int, ...] = _SIZES["cpu"],
+    tell: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
     """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
     if not paths:
@@ -118,7 +122,10 @@ def extract(
             repair="repair or leave out these files",
         )
     if batch == "measured":
-        vectors = features(Fastest(embed, sizes), store, batch=max(USUAL_BATCH, *sizes)).embeddings
+        fastest = Fastest(embed, sizes)
+        vectors = features(fastest, store, batch=max(USUAL_BATCH, *sizes)).embeddings
+        if tell is not None and fastest.chosen is not None:
+            tell(fastest.chosen)
     else:
         vectors = features(embed, store, batch=batch).embeddings
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -133,6 +133,9 @@ class PixelStore:
                 missing.append(piece)
             else:
                 found.add(piece.places, kept.pixels, kept.reasons)
+        there = len(images) - sum(len(piece.places) for piece in missing)
+        if there:
+            folder.say(f"Decoded pixels of {there:,} images are read from {folder.folder}")
         self._fill(folder, missing, found)
 
     def _mended(self, piece: Piece, kept: PixelFile) -> bool:

@@ -21,7 +21,7 @@ def test_files_and_folders_are_embedded_in_order(
     (tmp_path / "folder" / "notes.txt").write_text("no picture")
     out = tmp_path / "deep" / "vectors"  # no suffix: the file is called what it was asked to be called
     assert main([str(pair[0]), str(single), str(tmp_path / "folder"), "--out", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"file": str(out), "images": 4, "dim": 8}
+    assert json.loads(capsys.readouterr().out) == {"file": str(out), "images": 4, "dim": 8, "batch": None}
     with np.load(out) as stored:
         assert stored["names"].tolist() == [str(p) for p in (single, *paths)]
         vectors = stored["embeddings"]
@@ -47,6 +47,18 @@ def test_without_json_it_says_what_it_wrote(
     (path,) = picture_files(tmp_path, 1)
     assert main([str(pair[0]), str(path), "--out", str(tmp_path / "v.npz")]) == 0
     assert capsys.readouterr().out == f"1 embeddings of 8 numbers in {tmp_path / 'v.npz'}\n"
+
+
+def test_the_batch_that_was_measured_is_told_and_one_that_was_given_is_not_measured(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture_files(tmp_path / "many", 400)
+    words = [str(pair[0]), str(tmp_path / "many"), "--out", str(tmp_path / "v.npz")]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert any(f"; {size} images at a time were fastest\n" in said for size in (4, 8, 16, 32)), said
+    assert main([*words, "--json", "--batch", "5"]) == 0
+    assert json.loads(capsys.readouterr().out)["batch"] == 5
 
 
 def test_a_device_is_refused_before_anything_is_embedded(

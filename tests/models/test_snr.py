@@ -303,6 +303,7 @@ def test_maps_of_another_shape_are_told_in_words(layout: Layout, shape: tuple[in
         assert wanted in str(caught.value) and str(shape) in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # torch's own, at its first dual number
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
 def test_function_transforms_give_what_autograd_and_loops_give(layout: torch.memory_format) -> None:
     module, maps = _module(), _maps().contiguous(memory_format=layout)

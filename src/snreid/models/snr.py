@@ -164,9 +164,8 @@ class SNR(nn.Module):
             return SNRParts(inner.to(normalized.dtype), normalized, relevant, irrelevant, mask)
 
     def _maps(self, maps: Tensor) -> Maps:
-        if (
-            not torch.jit.is_tracing()
-        ):  # there sizes are numbers of the graph, which a comparison would freeze with a warning
+        # In a trace sizes are numbers of the graph, which a comparison would freeze with a warning.
+        if torch._C._get_tracing_state() is None:
             self._check(maps)
         return channels_first(maps, self.layout, self.prefix_tokens)
 
