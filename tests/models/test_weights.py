@@ -29,6 +29,18 @@ def test_a_model_comes_back_bit_by_bit_with_its_metadata(tmp_path: Path) -> None
     assert os.listdir(tmp_path / "run") == ["model.safetensors"], "no draft is left behind"
 
 
+def test_equal_models_are_equal_files(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    files = [
+        tmp_path / f"{number}.safetensors" for number in range(8)
+    ]  # a chance of one in two each, if the order were drawn
+    for file in files:
+        save_model(file, model, {"b": 1, "a": [2]})
+    assert len({file.read_bytes() for file in files}) == 1
+    first = files[0].read_bytes()
+    assert int.from_bytes(first[:8], "little") % 8 == 0
+
+
 def test_shared_and_strided_tensors_are_written_whole(tmp_path: Path) -> None:
     base = torch.arange(12.0).reshape(3, 4)
     save_tensors(tmp_path / "a.safetensors", {"a": base, "b": base.T, "c": base[1]}, {})

@@ -43,8 +43,8 @@ def save_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> Non
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write named tensors with JSON metadata, atomically: a temporary file beside ``path``, flushed, then renamed.
 
-    Tensors that share memory are written once each. Raises ``CheckpointError`` when the metadata is no JSON or the
-    file cannot be written; ``path`` is then what it was before.
+    Tensors that share memory are written once each. Equal content gives equal files, byte by byte.
+    Raises ``CheckpointError`` when the metadata is no JSON or the file cannot be written; ``path`` is then what it was before.
     """
     try:
         said = json.dumps(metadata, sort_keys=True, allow_nan=False)
@@ -52,9 +52,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         raise CheckpointError("Metadata of a weight file must be JSON", came=str(error)) from error
     owned = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
-        # Where tensors lie depends on nothing in the header, so the hash of a first copy is that of the second.
-        digest = _digest(save(owned, metadata={_HEADER: said}))
-        write_atomically(path, save(owned, metadata={_HEADER: said, _HASH: digest}))
+        content = save(owned, metadata={_HEADER: said})
+        header, stored = _split(content)
+        header["__metadata__"][_HASH] = _digest(content)
+        write_atomically(path, _joined(header, stored))
     except OSError as error:
         raise CheckpointError(
             "A weight file must be writable", came=f"{path}: {error}", repair="free space or give another folder"
@@ -144,6 +145,13 @@ def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
     end = 8 + int.from_bytes(content[:8], "little")
     header: dict[str, Any] = json.loads(content[8:end])
     return header, memoryview(content)[end:]
+
+
+def _joined(header: Mapping[str, Any], tensors: memoryview) -> bytes:
+    """The way back from ``_split``, with the header in one order; safetensors' own writer shuffles its metadata."""
+    said = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    said += b" " * (-len(said) % 8)  # tensors begin at a multiple of eight
+    return b"".join((len(said).to_bytes(8, "little"), said, tensors))
 
 
 def _digest(content: bytes) -> str:
