@@ -41,7 +41,7 @@ test: $(READY)
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not soak and not gpu" --durations=15
 	@if [ -d tests/compiled ]; then \
 		echo "Graph capture, without the run-time shape checks:"; \
-		SNREID_SHAPE_CHECKS=0 $(PYTEST) -m "not soak and not gpu" tests/compiled; \
+		SNREID_SHAPE_CHECKS=0 $(PYTEST) -n $(WORKERS) --dist worksteal -m "not soak and not gpu" tests/compiled; \
 	fi
 
 check: $(READY)
