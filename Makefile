@@ -4,7 +4,7 @@
 #   make test     the whole test suite
 #   make check    format, lint, types, import contracts
 #   make soak     the long form of the reliability checks
-#   make bench    speed beside its targets: a table, JSON records and docs/performance.md (15 minutes)
+#   make bench    speed beside its targets: a table, JSON records and docs/performance.md (10 to 14 minutes)
 #   make lock     resolve requirements.lock anew from pyproject.toml
 #   make clean    remove what tests and builds leave (not .venv, not runs)
 #

@@ -58,7 +58,9 @@ def page() -> str:
 
 
 def _target(target: dict[str, Any]) -> str:
-    measured = "not measured" if target["measured"] is None else f"**{target['measured']:.3g}{target['unit']}**"
+    # Percents above 1 are asked for in thousandths.
+    digits = 4 if target["measured"] is not None and 1 <= target["measured"] < 2 else 3
+    measured = "not measured" if target["measured"] is None else f"**{target['measured']:.{digits}g}{target['unit']}**"
     verdict = {True: "reached", False: "missed", None: ""}[target["reached"]]
     cells = (target["subject"], target["target"], measured, verdict, target["limit"], target["note"])
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"

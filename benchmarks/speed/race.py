@@ -199,7 +199,9 @@ def report(script: str, given: argparse.Namespace, rows: Sequence[Row], targets:
     if given.quick:
         console.print("Small sizes, to see that it runs: judge nothing by these numbers.")
     for target in targets:
-        measured = "not measured" if target.measured is None else f"{target.measured:.3g}{target.unit}"
+        # Percents above 1 are asked for in thousandths.
+        digits = 4 if target.measured is not None and 1 <= target.measured < 2 else 3
+        measured = "not measured" if target.measured is None else f"{target.measured:.{digits}g}{target.unit}"
         verdict = {True: "reached", False: "MISSED", None: "-"}[target.reached]
         console.print(
             f"{verdict:8} {target.subject}: {target.target}, measured {measured} (held against {target.limit}) {target.note}"
