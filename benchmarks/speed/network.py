@@ -65,30 +65,18 @@ class Clock:
 CLOCK = Clock()
 
 
-class _Reaching(torch.autograd.Function):
-    """Passes maps on; its backward, which comes before that of what made them, starts the clock."""
+class _Backward(torch.autograd.Function):
+    """Passes maps on, and calls something when their gradient comes by."""
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
+    def forward(ctx: Any, maps: Tensor, call: Callable[[], None]) -> Tensor:
+        ctx.call = call
         return maps.view_as(maps)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        CLOCK.start()
-        return slopes[0]
-
-
-class _Leaving(torch.autograd.Function):
-    """Passes maps on; its backward, which comes after that of what is made of them, stops the clock."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        return maps.view_as(maps)
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Tensor:
-        CLOCK.stop()
-        return slopes[0]
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        ctx.call()
+        return slopes[0], None
 
 
 class ClockedSNR(SNR):
@@ -103,11 +91,11 @@ class ClockedSNR(SNR):
 
     def split(self, maps: Tensor) -> SNRSplit:
         """F~+ and the vectors of the loss."""
-        maps = _Leaving.apply(maps)
+        maps = _Backward.apply(maps, CLOCK.stop)
         CLOCK.start()
         split = super().split(maps)
         CLOCK.stop()
-        return replace(split, maps=_Reaching.apply(split.maps))
+        return replace(split, maps=_Backward.apply(split.maps, CLOCK.start))
 
 
 class Network:
