@@ -78,7 +78,7 @@ def main() -> None:
             0.65,
             row(rows, COMPARISON, "ours").ratio,
             "timm eager 1.0x; torch.compile 0.73x",
-            note="the default; convolutions run one after the other, where a runtime chooses layouts across the whole graph",
+            note="the default",
         ),
         below("extraction, largest difference of embeddings", 1e-4, worst, "the model unfolded", unit=""),
         below("extraction, int8, OpenVINO", 0.35, quick, "timm eager 1.0x; int8 0.33x", note=note),

@@ -177,7 +177,8 @@ def main() -> None:
     clocked = networks["SNR"]
     own = clocked.own(clocked.train, runs), clocked.own(clocked.embed, 2 * runs)
     notes = [
-        f"a clock around the modules says {one:.3f}x{more}; single rounds of the race differ by {_apart(rows, label):.0%}"
+        f"a clock around the modules says {one:.3f}x{more}; half of Baseline's rounds lie within "
+        f"{_apart(rows, label):.0%} of their median"
         for one, more, label in zip(own, (", without the loss", ""), labels, strict=True)
     ]
     del networks, pair, few, clocked
@@ -201,7 +202,7 @@ def main() -> None:
 
 
 def _apart(rows: list[Row], label: str) -> float:
-    """How far the rounds of a race lie apart: the spread of its first competitor over its time."""
+    """Half of the interquartile range of the first competitor's rounds, over their median."""
     first = row(rows, label, "Baseline")
     return first.spread / first.cpu
 

@@ -160,7 +160,7 @@ def test_ctrl_c_reaches_every_process_of_the_terminal_and_saves_the_very_step(wh
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: loader workers get it as well
     _, said = process.communicate(timeout=60)
     assert caught and process.returncode == 130, said
-    assert "the current step is finished and saved" in said and "start the same command again" in said
+    assert "finishing and saving the current step" in said and "start the same command again" in said
     assert "Traceback" not in said
     assert 6 <= saved_step(out) == logged_step(out) < EPOCHS * BATCHES
     assert main(command(out, EPOCHS)) == 0

@@ -68,7 +68,7 @@ def test_ctrl_c_is_a_request_too_and_says_so_and_the_second_one_raises(capfd: py
     with pytest.raises(UserInterrupted, match="Ctrl-C asks a run to stop after the current step") as caught:
         within(once)
     assert caught.value.exit_code == 130 and seen == [(signal.SIGINT, True)]
-    assert "the current step is finished and saved; once more ends it at once" in capfd.readouterr().err
+    assert "finishing and saving the current step; once more ends it at once" in capfd.readouterr().err
     with pytest.raises(KeyboardInterrupt):
         within(twice)
 
@@ -80,6 +80,25 @@ def test_sigterm_after_ctrl_c_is_one_request() -> None:
 
     with pytest.raises(UserInterrupted):
         within(work)
+
+
+@pytest.mark.parametrize("both", [(ctrl_c, sigterm), (sigterm, ctrl_c)], ids=["ctrl_c_first", "sigterm_first"])
+def test_the_other_signal_does_not_disturb_who_saves_because_of_the_first(both: tuple[Callable[[], None], ...]) -> None:
+    seen: list[str] = []
+
+    def work(stop: StopSignal) -> None:
+        first, second = both
+        try:
+            stop.interruptible()
+            first()
+        except Interrupted:
+            second()  # while the state is being saved
+            seen.append("saved")
+            raise
+
+    with pytest.raises(Interrupted):
+        within(work)
+    assert seen == ["saved"]
 
 
 def test_where_nothing_is_half_done_ctrl_c_raises_at_once() -> None:

@@ -68,14 +68,15 @@ class StopSignal:
         self._before[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.came is None:
-            self.came = number
+        first, self.came = self.came is None, self.came or number
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if not first:
+            return  # SIGTERM behind Ctrl-C, as the parent of ``--jobs`` sends it, must not disturb who saves because of the first
         if not self.deferring:
-            raise stopped(self.came)
+            raise stopped(number)
         if number == signal.SIGINT:
             # Past Python's streams: the signal may have come while one of them was being written to.
-            os.write(2, b"\nsnreid: Ctrl-C: the current step is finished and saved; once more ends it at once\n")
+            os.write(2, b"\nsnreid: Ctrl-C: finishing and saving the current step; once more ends it at once\n")
 
 
 def stopped(came: int | None = None) -> Interrupted:

@@ -182,9 +182,8 @@ class Loop:
                     self._save(optimizer, position)
                     saved = time.monotonic()
             if agree((stop.requested, False), self.group)[0]:
-                raise stopped(
-                    stop.came
-                )  # the signal came after the last step: what follows training would not answer it
+                # The signal came after the last step: what follows training would not answer it.
+                raise stopped(stop.came)
         return position.kept or {}
 
     def _start_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
