@@ -42,7 +42,9 @@ def page() -> str:
         " the ratios: competitors take turns in one process, so that a busy machine slows them alike. A ratio is the"
         " median over the rounds of the ratio to the first competitor within a round, so it need not be the quotient of the two times"
         " beside it, which are medians too. Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
-        " interquartile range of the CPU time. A number belongs to the machine named below it.",
+        " interquartile range of the CPU time. The targets are stated in CPU time; by the clock, which stands in the tables too, evaluation"
+        " and re-ranking are up to a third further from their limits, as parts of them have one thread."
+        " A number belongs to the machine named below it.",
         "",
         "## Targets",
         "",

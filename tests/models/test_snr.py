@@ -303,6 +303,15 @@ def test_maps_of_another_shape_are_told_in_words(layout: Layout, shape: tuple[in
         assert wanted in str(caught.value) and str(shape) in str(caught.value)
 
 
+def test_a_sequence_that_is_all_prefix_is_told_in_words() -> None:
+    module = _module(layout="tokens", prefix_tokens=3)
+    for count in (2, 3):
+        with pytest.raises(ExperimentError, match=f"Found: {count} tokens with prefix_tokens=3"):
+            module(torch.zeros(2, count, 8, dtype=torch.float64))
+    with pytest.raises(ExperimentError, match=r"0 or more\. Found: -1"):
+        SNR(8, layout="tokens", prefix_tokens=-1)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # torch's own, at its first dual number
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "channels_last"])
 def test_function_transforms_give_what_autograd_and_loops_give(layout: torch.memory_format) -> None:

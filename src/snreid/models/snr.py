@@ -106,6 +106,8 @@ class SNR(nn.Module):
         check_options(gate=gate, pool=pool, reduction=reduction, layout=layout)
         if channels < 1:
             raise ExperimentError("An SNR module needs at least one channel", came=f"channels={channels}")
+        if prefix_tokens < 0:
+            raise ExperimentError("prefix_tokens counts tokens, 0 or more", came=f"{prefix_tokens}", repair="take 0")
         if not eps > 0:
             raise ExperimentError("SNR's eps must be above 0", came=f"eps={eps}", repair="take 1e-5")
         self.channels, self.gate_kind, self.pool_kind, self.eps = channels, gate, pool, eps
@@ -181,6 +183,12 @@ class SNR(nn.Module):
                 f"({', '.join(map(str, wanted))})",
                 came=f"maps of shape {tuple(maps.shape)}",
                 repair="build the module with the channels and the layout of the maps it follows",
+            )
+        if self.layout == "tokens" and maps.shape[1] <= self.prefix_tokens:
+            raise ExperimentError(
+                "Behind the prefix an SNR module needs at least one token of the image",
+                came=f"{maps.shape[1]} tokens with prefix_tokens={self.prefix_tokens}",
+                repair="give prefix_tokens as many as the backbone puts in front",
             )
 
     def _join(self, maps: Tensor, restored: Maps) -> Tensor:
