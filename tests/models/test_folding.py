@@ -57,6 +57,7 @@ def test_a_folded_convolution_is_the_pair(bias: bool, affine: bool) -> None:
             Backbone(name="resnet18", channels=(8, 8, 16, 128)),
             0,
         ),  # its last stage has a gradient of its own
+        (StageSNR(gate="conv"), Backbone(name="resnet18", channels=NARROW), 6),  # no short way to the last mean
         (IBN(), Backbone(name="resnet18", channels=NARROW), 6),
         (
             Plain(),
@@ -64,7 +65,7 @@ def test_a_folded_convolution_is_the_pair(bias: bool, affine: bool) -> None:
             0,
         ),  # activations folded into its batch norms, additions, gates
     ],
-    ids=["snr", "narrow", "ibn", "mobilenet"],
+    ids=["snr", "narrow", "conv", "ibn", "mobilenet"],
 )
 def test_the_same_embeddings_with_fewer_layers(scheme: Scheme, backbone: Backbone, left: int) -> None:
     whole = model(scheme, backbone)

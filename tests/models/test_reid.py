@@ -32,6 +32,7 @@ from snreid.models import (
     StageInstance,
     StageSNR,
 )
+from snreid.models.snr import Gate
 from snreid.outputs import Outputs
 
 BACKBONES: dict[str, dict[str, Any]] = {
@@ -145,19 +146,65 @@ def test_a_neutral_module_leaves_the_output_unchanged(name: str) -> None:
     trunk.network.eval()
     images = _images(2)
     with torch.no_grad():
-        before = trunk.network.forward_features(images)  # type: ignore[operator]
-        head = config.head.build(trunk.channels, 3, layout=trunk.layout, prefix_tokens=trunk.prefix_tokens)
+        head = config.head.build(trunk.channels, 3, layout=trunk.layout, prefix_tokens=trunk.prefix_tokens).eval()
+        before = head.embed(head.pool(trunk.network.forward_features(images)))  # type: ignore[operator]
         modules = {stage.number: Neutral() for stage in trunk.stages}
         model = ReIDModel(trunk, dict(modules), head).eval()
-        after = model.backbone.forward_features(images)  # type: ignore[operator]
-    assert torch.equal(before, after)
-    assert [module.calls for module in modules.values()] == [1, 1, 1, 1]
+        assert torch.equal(model.embed(images), before)
+        assert torch.equal(model(images).embedding, before)
+    assert [module.calls for module in modules.values()] == [2, 2, 2, 2]
 
 
 def test_snr_after_the_last_stage_is_what_the_head_pools() -> None:
     """f~+ of stage 4 is the pooled feature: the head sees the last F~+."""
     out = _small()(_images())
     assert torch.allclose(out.pooled, out.stages[-1].restored, atol=1e-5)
+
+
+ENDS_IN_STAGE = {
+    "resnet10t": True,
+    "convnext_atto": True,
+    "mobilenetv3_small_100": True,
+    "efficientnet_b0": False,
+    "vit_tiny_patch16_224": False,
+}
+
+
+@pytest.mark.parametrize("gate", ["channel", "two_gates", "conv"])
+@pytest.mark.parametrize("name", ENDS_IN_STAGE)
+def test_the_short_way_through_the_last_snr_is_the_long_one(name: str, gate: Gate) -> None:
+    """A listener on the module makes the model compute F~+; without one its mean comes from the mean of F."""
+    config = ModelConfig(backbone=Backbone(name=name, **BACKBONES.get(name, {})), scheme=StageSNR(gate=gate))
+    short = config.build(5).double()
+    assert (short.final == 4) is ENDS_IN_STAGE[name]
+    with torch.no_grad():
+        for parameter in short.after["4"].parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    long, images, ways = copy.deepcopy(short), _images().double(), []
+    heard: list[Tensor] = []
+    long.after["4"].register_forward_hook(lambda _m, _i, out: heard.append(out))
+    for model in (short, long):
+        torch.manual_seed(2)  # drop path
+        out = model.train()(images)
+        _total(out).backward()
+        slopes = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        model.eval()
+        vectors = [getattr(v, key) for v in out.stages for key in ("normalized", "restored", "contaminated")]
+        ways.append([out.pooled, out.logits, *vectors, model.embed(images), *slopes])
+    assert len(heard) == 1, "embed() calls the module; forward() asks it for maps and vectors at once"
+    for mine, true in zip(*ways, strict=True):
+        assert torch.allclose(mine, true, rtol=1e-7, atol=1e-9)
+
+
+def test_a_module_that_is_more_than_an_snr_is_called_after_the_last_stage() -> None:
+    class Louder(SNR):
+        def forward(self, maps: Tensor) -> Tensor:
+            return 2 * super().forward(maps)
+
+    model, images = _small().eval(), _images()
+    expected = model.head.embed(2 * model(images).pooled)
+    model.after["4"].__class__ = Louder
+    assert torch.allclose(model.embed(images), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("after_a_step", [False, True])

@@ -74,9 +74,13 @@ def _quiet() -> Iterator[None]:
 
 
 def _delicate(onnx: Any, source: Path) -> list[str]:
-    """Nodes of the modules that follow stages (SNR, instance norms): 8 bits of a map are fine, 8 bits of its statistics are not."""
+    """Nodes of the modules that follow stages (SNR, instance norms): 8 bits of a map are fine, 8 bits of its statistics are not.
+
+    What follows the last stage is named ``/last`` or, where it needs no maps (``SNR.means``), after no module at all.
+    """
     graph = onnx.load(str(source), load_external_data=False).graph
-    return [node.name for node in graph.node if "/after" in node.name]
+    names = [node.name for node in graph.node]
+    return [name for name in names if "/after" in name or name.startswith("/last/") or name.count("/") == 1]
 
 
 def _reader(tools: Any, name: str, batches: Sequence[NDArray[Any]]) -> Any:

@@ -18,7 +18,7 @@ from snreid.models.norms import (
     StageSNR,
 )
 from snreid.models.reid import ModelConfig, ReIDModel
-from snreid.models.snr import SNR, SNRSplit
+from snreid.models.snr import SNR, SNRMeans, SNRSplit
 
 __all__ = [
     "IBN",
@@ -34,6 +34,7 @@ __all__ = [
     "ModelConfig",
     "Plain",
     "ReIDModel",
+    "SNRMeans",
     "SNRSplit",
     "Scheme",
     "Stage",

@@ -49,6 +49,8 @@ class Trunk:
     layout: Layout
     """Layout of the final maps."""
     prefix_tokens: int
+    ends_in_stage: bool
+    """Whether the final maps are what the last stage gives, with nothing behind it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,10 +250,10 @@ def _probe(network: nn.Module, name: str, stages: list[tuple[str, int]], size: t
     Unused parameters (timm's own heads) would otherwise stop DistributedDataParallel and be decayed by the optimizer.
     Evaluation mode, no random number, no running statistic touched.
     """
-    shapes: dict[str, torch.Size] = {}
+    given: dict[str, Tensor] = {}
     handles = [
         network.get_submodule(module).register_forward_hook(
-            lambda _module, _inputs, output, key=module: shapes.__setitem__(key, output.shape)
+            lambda _module, _inputs, output, key=module: given.__setitem__(key, output)
         )
         for module, _ in stages
     ]
@@ -270,12 +272,20 @@ def _probe(network: nn.Module, name: str, stages: list[tuple[str, int]], size: t
         parameter.requires_grad_(slope is not None)
     prefix = int(getattr(network, "num_prefix_tokens", 0))
     records = [
-        _record(number, module, channels, shapes[module], size, network, name)
+        _record(number, module, channels, given[module].shape, size, network, name)
         for number, (module, channels) in enumerate(stages, 1)
     ]
     channels = int(network.num_features)  # type: ignore[arg-type]
     layout = _layout(final.shape, channels, network, name)
-    return Trunk(name, network, tuple(records), channels, layout, prefix if layout == "tokens" else 0)
+    return Trunk(
+        name,
+        network,
+        tuple(records),
+        channels,
+        layout,
+        prefix if layout == "tokens" else 0,
+        ends_in_stage=final is given[stages[-1][0]],
+    )
 
 
 def _record(

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from snreid.models.head import NeckClassifier
-from snreid.models.layers import activation_of
+from snreid.models.layers import activation_of, exactly
 from snreid.models.narrow import NarrowConv2d
-from snreid.models.reid import ReIDModel
+from snreid.models.reid import ReIDModel, pooled
 from snreid.models.snr import SNR
 from snreid.tensors import Embeddings, Images
 
@@ -36,18 +36,24 @@ class Folded(nn.Module):
     """Normalized images (B, 3, H, W) to embeddings (B, D), in evaluation only. Made by ``folded`` and ``fused``."""
 
     def __init__(
-        self, head: NeckClassifier, features: fx.GraphModule | None, whole: ReIDModel | None, *, bf16: bool = False
+        self,
+        head: NeckClassifier,
+        last: nn.Module | None,
+        features: fx.GraphModule | None,
+        whole: ReIDModel | None,
+        *,
+        bf16: bool = False,
     ) -> None:
-        """``features`` gives the head's final maps; None: ``whole``, in eval mode, does all of it."""
+        """``features`` gives what ``last`` and the head take; None: ``whole``, in eval mode, does all of it."""
         super().__init__()
-        self.head, self.features, self.whole, self.bf16 = head, features, whole, bf16
+        self.head, self.last, self.features, self.whole, self.bf16 = head, last, features, whole, bf16
 
     def forward(self, images: Images) -> Embeddings:
         """As ``ReIDModel.embed``."""
         if self.features is None:
             assert self.whole is not None
             return self.whole.embed(images)
-        return self.head.embed(self.head.pool(self.features(images)))
+        return self.head.embed(pooled(self.features(images), self.last, self.head))
 
 
 def folded(model: ReIDModel, size: Size) -> Folded:
@@ -57,14 +63,14 @@ def folded(model: ReIDModel, size: Size) -> Folded:
     image), or has no such pair, the copy is the model as it is, in evaluation mode. Draws from no global random generator.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
-    plain = Folded(copy.head, None, copy)
+    plain = Folded(copy.head, None, None, copy)
     traced = _traced(copy) if any(isinstance(m, nn.BatchNorm2d) for m in copy.backbone.modules()) else None
     if traced is None:
         return plain
     _drop_identities(traced)
     count = sum(_fold_pair(traced, node) for node in list(traced.graph.nodes))
     _clean(traced)
-    found = Folded(copy.head, traced, None).eval()
+    found = Folded(copy.head, copy.last, traced, None).eval()
     return found if count and _agree(found, plain, size) else plain
 
 
@@ -78,7 +84,7 @@ def fused(model: Folded, size: Size, *, bf16: bool = False) -> Folded:
     graph = fx.GraphModule(model.features, deepcopy(model.features.graph))
     count = sum(_fuse_conv(graph, node, bf16) for node in list(graph.graph.nodes))
     _clean(graph)
-    found = Folded(model.head, graph, None, bf16=bf16).eval()
+    found = Folded(model.head, model.last, graph, None, bf16=bf16).eval()
     return found if count and _agree(found, model, size) else model
 
 
@@ -133,13 +139,13 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 class _Features(nn.Module):
-    """What is traced: the backbone with what follows its stages, up to the final maps."""
+    """What is traced: the backbone with what follows its stages inside, up to what it gives."""
 
     def __init__(self, model: ReIDModel) -> None:
         super().__init__()
         self.backbone, self.after = model.backbone, model.after
         for stage in model.stages:
-            if str(stage.number) in model.after:
+            if str(stage.number) in model.after and stage.number != model.final:
                 place = self.backbone.get_submodule(stage.name)
                 own = [
                     key for key, hook in place._forward_hooks.items() if getattr(hook, "func", None) == model._follow
@@ -177,7 +183,7 @@ def _drop_identities(traced: fx.GraphModule) -> None:
     """Takes out what does nothing in evaluation, so that what is computed in a row stands in a row."""
     for node in list(traced.graph.nodes):
         module = _module(traced, node)
-        if any(_exactly(module, kind) for kind in (nn.Identity, nn.Dropout, nn.Dropout2d)):
+        if any(exactly(module, kind) for kind in (nn.Identity, nn.Dropout, nn.Dropout2d)):
             node.replace_all_uses_with(node.args[0])
             traced.graph.erase_node(node)
 
@@ -238,7 +244,7 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
     following = _reader(node)
     if following is None:
         return _Chain()
-    if _exactly(_module(traced, following), nn.ReLU):
+    if exactly(_module(traced, following), nn.ReLU):
         return _Chain((following,), None, True)
     if following.target not in _ADDITIONS or following.kwargs or len(following.args) != 2:
         return _Chain()
@@ -247,7 +253,7 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
     if len(others) != 1 or not isinstance(others[0], fx.Node) or _is_conv(_module(traced, others[0])):
         return _Chain()
     after = _reader(following)
-    if after is not None and _exactly(_module(traced, after), nn.ReLU):
+    if after is not None and exactly(_module(traced, after), nn.ReLU):
         return _Chain((following, after), others[0], True)
     return _Chain((following,), others[0], False)
 
@@ -276,14 +282,9 @@ def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return traced.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-def _exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
-    """Of this very class, and nobody listens to it: what a hook waits for must go on happening."""
-    return module is not None and type(module) is kind and not module._forward_hooks and not module._forward_pre_hooks
-
-
 def _is_conv(module: nn.Module | None) -> bool:
     # A narrow one differs in its gradient alone.
-    return _exactly(module, nn.Conv2d) or _exactly(module, NarrowConv2d)
+    return exactly(module, nn.Conv2d) or exactly(module, NarrowConv2d)
 
 
 def _shared(traced: fx.GraphModule, node: fx.Node) -> bool:

@@ -20,6 +20,14 @@ def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
     return nn.Sequential(extra.drop, extra.act) if hasattr(norm, "drop") else nn.Sequential(extra.act)
 
 
+def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Of this very class, and nobody listens to it: then another way to the same result may take its place.
+
+    What a subclass does otherwise, and what a hook waits for, must go on happening.
+    """
+    return module is not None and type(module) is kind and not module._forward_hooks and not module._forward_pre_hooks
+
+
 class AffineInstance(nn.Module):
     """gamma (F - mu) / sqrt(s2 + eps) + beta with mu and biased s2 per image and channel; no running statistics."""
 

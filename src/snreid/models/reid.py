@@ -4,21 +4,23 @@ The backbone stays a plain timm network (``backbone.*`` are timm's keys, a timm 
 a stage sits under ``after.<stage>`` and is reached by a forward hook that is bound to the model's own method, so that a
 deep copy (a mean teacher) runs its own modules and not the original's.
 
-The head pools what timm's ``forward_features`` gives: the last F~+ on ResNet, ConvNeXt and MobileNet; where a network has
-layers after its last stage (EfficientNet's convolution, a ViT's norm), what these make of it.
+The head pools what timm's ``forward_features`` gives. Where a network has layers after its last stage (EfficientNet's convolution,
+a ViT's norm) that is what these make of the last F~+. Where it ends with the stage (ResNet, ConvNeXt, MobileNet) the model itself calls
+the module behind it: the mean of F~+ needs no F~+ (``SNR.means``), so that SNR after the last stage costs next to nothing.
 """
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from snreid.models.backbone import Backbone, Trunk
 from snreid.models.head import Head, NeckClassifier, linear_classifier
+from snreid.models.layers import exactly
 from snreid.models.norms import Plain, Scheme
-from snreid.models.snr import SNR, SNRSplit
+from snreid.models.snr import SNR, SNRMeans, SNRSplit
 from snreid.outputs import Outputs, StageLogits, StageVectors
 from snreid.tensors import Embeddings, Images
 
@@ -69,11 +71,18 @@ class ReIDModel(nn.Module):
             for number, module in self.after.items():
                 if isinstance(module, SNR):
                     self.stage_classifiers[number] = linear_classifier(module.channels, stage_persons)
-        self._splits: dict[int, SNRSplit] | None = None
+        last = self.stages[-1].number
+        self.final = last if trunk.ends_in_stage and str(last) in self.after else None
+        self._splits: dict[int, SNRSplit | SNRMeans] | None = None
         for stage in self.stages:
-            if str(stage.number) in self.after:
+            if str(stage.number) in self.after and stage.number != self.final:
                 place = self.backbone.get_submodule(stage.name)
                 place.register_forward_hook(partial(self._follow, stage.number))
+
+    @property
+    def last(self) -> nn.Module | None:
+        """What follows the backbone's final maps, where they are a stage's; its number is ``final``."""
+        return None if self.final is None else self.after[str(self.final)]
 
     def _follow(self, number: int, stage: nn.Module, inputs: Any, maps: Tensor) -> Tensor:
         """The hook: what a stage gives goes through its module; vectors are kept while ``forward`` collects them."""
@@ -87,26 +96,38 @@ class ReIDModel(nn.Module):
 
     def forward(self, images: Images) -> Outputs:
         """(B, 3, H, W) normalized images -> everything a loss may see. The same record in training and evaluation."""
-        splits: dict[int, SNRSplit] = {}
+        splits: dict[int, SNRSplit | SNRMeans] = {}
         self._splits = splits
         try:
-            pooled = self.head.pool(self._features(images))
+            maps = self._features(images)
         finally:
             # Kept on the module they would make deepcopy fail and hold the graph of the last step alive.
             self._splits = None
+        pooled = self._pool(maps, splits)
         embedding = self.head.embed(pooled)
         stages = tuple(self._vectors(number, splits[number]) for number in sorted(splits))
         return Outputs(pooled=pooled, embedding=embedding, logits=self.head(embedding), stages=stages)
 
     def embed(self, images: Images) -> Embeddings:
         """(B, 3, H, W) normalized images -> (B, D) after the neck, not L2-normalized. Call ``eval()`` first."""
-        return self.head.embed(self.head.pool(self._features(images)))
+        return self.head.embed(pooled(self._features(images), self.last, self.head))
+
+    def _pool(self, maps: Tensor, splits: dict[int, SNRSplit | SNRMeans]) -> Embeddings:
+        """As ``pooled``; the vectors of an SNR module behind the last stage are kept."""
+        last = self.last
+        if self.final is None or not isinstance(last, SNR):
+            return pooled(maps, last, self.head)
+        if last.constant and _only_averaged(last):
+            means = splits[self.final] = last.means(maps)
+            return means.restored
+        split = splits[self.final] = last.split(maps)
+        return self.head.pool(split.maps)
 
     def _features(self, images: Images) -> Tensor:
         maps: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
         return maps
 
-    def _vectors(self, number: int, split: SNRSplit) -> StageVectors:
+    def _vectors(self, number: int, split: SNRSplit | SNRMeans) -> StageVectors:
         module: Any = self.after[str(number)]
         logits = None
         if self.stage_classifiers:
@@ -124,3 +145,17 @@ class ReIDModel(nn.Module):
             constant=module.constant,
             logits=logits,
         )
+
+
+def pooled(maps: Tensor, last: nn.Module | None, head: NeckClassifier) -> Embeddings:
+    """What the head pools: (B, D) of the final maps or tokens and of ``last``, the module that follows them, if any."""
+    if last is None:
+        return head.pool(maps)
+    if _only_averaged(last):
+        return last.means(maps).restored
+    return head.pool(last(maps))
+
+
+def _only_averaged(last: nn.Module) -> TypeGuard[SNR]:
+    """Whether the mean of F~+ is all that anybody wants of this module, and it has it without F~+."""
+    return exactly(last, SNR) and bool(last.has_closed_form) and last.layout != "tokens"

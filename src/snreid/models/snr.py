@@ -8,7 +8,7 @@ The five steps as published are the reference in the tests.
     vectors = SNR(64).split(maps)            # the same maps, and what the training loss needs
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -44,6 +44,18 @@ class SNRSplit:
     """f~+ = pool(F~+), (B, C)."""
     contaminated: ChannelVectors
     """f~- = pool(F~-), (B, C)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SNRMeans:
+    """The spatial means of what one SNR module makes of its input, (B, C) each, float32 (float64 for float64 input)."""
+
+    normalized: ChannelVectors
+    """Mean of F~: beta, whatever the input is (method.md 1.2)."""
+    restored: ChannelVectors
+    """Mean of F~+ = beta + a (mu - beta)."""
+    contaminated: ChannelVectors
+    """Mean of F~- = beta + (1 - a) (mu - beta); with two gates the second one stands for 1 - a."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,28 @@ class SNR(nn.Module):
             split = self._split_closed(inner) if self.has_closed_form else self._split_maps(inner)
             return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
 
+    def means(self, maps: Tensor) -> SNRMeans:
+        """``maps``: F in the module's layout, for a gate with a closed form. Returns the means over the positions of F~, F~+ and F~-.
+
+        They need the mean of F alone: no variance and no map. So an SNR module whose maps are only averaged, as those of the last
+        stage are by the head, costs no pass of its own. None depends on gamma, whose gradient is 0. Raises ``ExperimentError`` for
+        another gate.
+        """
+        if not self.has_closed_form:
+            raise ExperimentError(
+                "Means alone are what a gate with one value per image and channel gives",
+                came=f"gate {self.gate_kind!r}",
+                repair="take the vectors of split(maps)",
+            )
+        with _full_precision(maps):
+            inner = self._maps(maps)
+            mean = inner.mean((2, 3), dtype=working_dtype(inner))
+            means = self._means(mean, self.gate(mean - self.beta.to(mean.dtype)))
+            if not (torch.is_grad_enabled() and self.gamma.requires_grad):
+                return means
+            # 0 and not missing: DistributedDataParallel waits for the gradient of every parameter.
+            return replace(means, restored=means.restored + 0 * self.gamma)
+
     def parts(self, maps: Tensor) -> SNRParts:
         """``maps``: F in the module's layout. Returns all maps the long way, step by step as published (method.md section 1).
 
@@ -211,16 +245,14 @@ class SNR(nn.Module):
         return (normalized + self._parts(residual)[0]).to(maps.dtype)
 
     def _split_closed(self, maps: Maps) -> SNRSplit:
-        """Method.md 1.1; with two gates the second one takes the place of 1 - a in F~-."""
+        """Method.md 1.1."""
         closed = self._closed(maps)
-        beta = self.beta.to(closed.mean.dtype)
-        removed = closed.mean - beta
-        relevant = closed.gate
-        irrelevant = 1 - relevant if self.gate_kind == "channel" else self.irrelevant_gate(removed)
         if self.pool_kind == "mean":
-            return SNRSplit(
-                closed.maps, beta.expand_as(removed), beta + relevant * removed, beta + irrelevant * removed
-            )
+            means = self._means(closed.mean, closed.gate)
+            return SNRSplit(closed.maps, means.normalized, means.restored, means.contaminated)
+        beta = self.beta.to(closed.mean.dtype)
+        relevant = closed.gate
+        irrelevant = self._irrelevant(closed.mean - beta, relevant)
         scale = self.gamma.to(beta.dtype) * torch.rsqrt(closed.variance + self.eps)
         shift = beta - scale * closed.mean
 
@@ -233,6 +265,18 @@ class SNR(nn.Module):
             return self._pool(torch.addcmul(offset[..., None, None], wide, slope[..., None, None]))
 
         return SNRSplit(closed.maps, pooled(torch.zeros_like(relevant)), pooled(relevant), pooled(irrelevant))
+
+    def _means(self, mean: ChannelVectors, relevant: ChannelVectors) -> SNRMeans:
+        beta = self.beta.to(mean.dtype)
+        removed = mean - beta
+        irrelevant = self._irrelevant(removed, relevant)
+        return SNRMeans(beta.expand_as(removed), beta + relevant * removed, beta + irrelevant * removed)
+
+    def _irrelevant(self, removed: ChannelVectors, relevant: ChannelVectors) -> ChannelVectors:
+        """The share of R in F~-, from the mean of R and its share in F~+."""
+        if self.gate_kind == "channel":
+            return 1 - relevant
+        return self.irrelevant_gate(removed)  # type: ignore[no-any-return]
 
     def _split_maps(self, maps: Maps) -> SNRSplit:
         """The gates without closed form: R is built, split and added."""
