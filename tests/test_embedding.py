@@ -9,7 +9,7 @@ import torch
 
 from snreid.embedding import Embedder, Fastest, features, require_finite, require_working
 from snreid.errors import DataError, DivergenceError
-from snreid.images import read_image, resize
+from snreid.images import BadImage, read_image, resize
 from snreid.loading import PixelStore
 from tiny import ALONE, drawn, experiment, picture_files
 from two_processes import answers_of_two
@@ -76,8 +76,16 @@ def test_extracting_files_gives_unit_vectors_of_the_same_pixels(embedder: Embedd
 
 def test_files_that_cannot_be_read_are_named(embedder: Embedder, tmp_path: Path) -> None:
     paths = picture_files(tmp_path, 8, damaged=(0, 1, 2, 3, 4, 5, 6))
-    with pytest.raises(DataError, match=r"000\.png.*004\.png.*and 2 more"):
+    with pytest.raises(DataError, match=r"7 of 8 are not: .*000\.png.*004\.png.*and 2 more.*--skip-bad.*leave_out"):
         embedder.extract(paths)
+    left_out: dict[int, BadImage] = {}
+    found = embedder.extract([paths[7], *paths, paths[7]], leave_out=left_out.update)
+    assert list(left_out) == [1, 2, 3, 4, 5, 6, 7] and [one.name for one in left_out.values()] == list(
+        map(str, paths[:7])
+    )
+    np.testing.assert_allclose(found, np.repeat(embedder.extract([paths[7]]), 3, axis=0), atol=1e-6)
+    with pytest.raises(DataError, match="7 of 7 are not"):
+        embedder.extract(paths[:7], leave_out=left_out.update)
     with pytest.raises(DataError, match="empty list"):
         embedder.extract([])
 

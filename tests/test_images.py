@@ -21,7 +21,17 @@ from PIL import Image
 
 from snreid import images
 from snreid.errors import DataError, ExperimentError
-from snreid.images import BadImage, FileImage, examine, read_bad_list, read_image, recompress, resize, write_bad_list
+from snreid.images import (
+    BadImage,
+    FileImage,
+    examine,
+    listed,
+    read_bad_list,
+    read_image,
+    recompress,
+    resize,
+    write_bad_list,
+)
 from snreid.records import Sample
 
 Pixels = NDArray[np.uint8]
@@ -281,6 +291,12 @@ def test_any_bytes_give_a_picture_or_a_data_error(
     head: bytes, body: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     _is_refused(written(tmp_path_factory.getbasetemp(), "any.bin", head + body))
+
+
+def test_a_message_names_the_first_bad_files_and_counts_the_others() -> None:
+    bad = [BadImage(f"{i}.jpg", "is empty") for i in range(3)]
+    assert listed(bad, 2) == "0.jpg: is empty; 1.jpg: is empty; and 1 more"
+    assert listed(bad, 3) == "0.jpg: is empty; 1.jpg: is empty; 2.jpg: is empty"
 
 
 def test_the_list_of_bad_files_is_one_json_object_a_line(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Images in, embeddings out: what evaluation, the command line and a user's own code call."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from snreid.errors import DataError, DivergenceError
-from snreid.images import FileImage
+from snreid.images import BadImage, FileImage, listed
 from snreid.loading import PixelStore, Progress
 from snreid.models.folding import Folded, folded, fused
 from snreid.models.reid import ReIDModel
@@ -23,6 +23,10 @@ EmbedBatch = Callable[[StoredImages], NDArray[np.float32]]
 """uint8 images (B, 3, H, W) to embeddings (B, D)."""
 Batch = int | Literal["measured"]
 """Images per call of the network: a number, or what embeds fastest here (``Fastest``)."""
+LeaveOut = Callable[[Mapping[int, BadImage]], None]
+"""Told which images are left out: their places in the list of images, ascending, and the reasons."""
+SHOWN_BAD = 5
+"""So many of them are named in a message."""
 _SIZES = {"cpu": (4, 8, 16, 32), "cuda": (64, 128, 256, 512)}
 _AT_ONCE = 32
 """A folded network on a CPU never sees more images at once."""
@@ -88,15 +92,21 @@ class Embedder:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def extract(
-        self, paths: Sequence[str | Path], *, batch: Batch = "measured", tell: Callable[[int], None] | None = None
+        self,
+        paths: Sequence[str | Path],
+        *,
+        batch: Batch = "measured",
+        tell: Callable[[int], None] | None = None,
+        leave_out: LeaveOut | None = None,
     ) -> NDArray[np.float32]:
         """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities. ``batch``: images at a time;
         ``tell`` is called with the one that turned out fastest, once it is known.
 
-        Raises ``DataError`` naming each file that cannot be read.
+        ``leave_out``: files that cannot be read have no row, and it is called with them; without it, and when no file can be read,
+        they raise a ``DataError`` that names them.
         """
-        sizes = _SIZES.get(self.device.type, _SIZES["cuda"])
-        return extract(self, (self.input.height, self.input.width), paths, batch=batch, sizes=sizes, tell=tell)
+        size, sizes = (self.input.height, self.input.width), _SIZES.get(self.device.type, _SIZES["cuda"])
+        return extract(self, size, paths, batch=batch, sizes=sizes, tell=tell, leave_out=leave_out)
 
 
 def extract(
@@ -107,20 +117,24 @@ def extract(
     batch: Batch = "measured",
     sizes: tuple[int, ...] = _SIZES["cpu"],
     tell: Callable[[int], None] | None = None,
+    leave_out: LeaveOut | None = None,
 ) -> NDArray[np.float32]:
     """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
     if not paths:
         raise DataError("Extraction needs at least one image", came="an empty list", repair="give image paths")
     samples = tuple(Sample(FileImage(str(p)), 1, NO_CAMERA) for p in paths)
     store = PixelStore(Split(samples), *size)
-    bad = store.open()
-    if bad:
+    bad, good = store.open(), store.good
+    if bad and (leave_out is None or not len(good)):
         raise DataError(
             "Every image must be readable",
-            came="; ".join(f"{b.name}: {b.reason}" for b in bad[:5])
-            + (f" and {len(bad) - 5} more" if len(bad) > 5 else ""),
-            repair="repair or leave out these files",
+            came=f"{len(bad)} of {len(paths)} are not: {listed(bad, SHOWN_BAD)}",
+            repair="restore these files"
+            + (", or go on without them: --skip-bad (in Python leave_out)" if leave_out is None else ""),
         )
+    if bad and leave_out is not None:
+        leave_out(dict(zip(np.setdiff1d(np.arange(len(paths)), good).tolist(), bad, strict=True)))
+        store = store.only(good)
     if batch == "measured":
         fastest = Fastest(embed, sizes)
         vectors = features(fastest, store, batch=max(USUAL_BATCH, *sizes)).embeddings

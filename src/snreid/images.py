@@ -15,7 +15,7 @@ import json
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -184,6 +184,12 @@ def examine(
             yield from pool.map(_examine, block)
             if progress is not None:
                 progress(len(block))
+
+
+def listed(bad: Sequence[BadImage], most: int) -> str:
+    """The first ``most`` of them with their reasons, and how many more there are, as part of a message."""
+    more = f"; and {len(bad) - most} more" if len(bad) > most else ""
+    return "; ".join(f"{one.name}: {one.reason}" for one in bad[:most]) + more
 
 
 def write_bad_list(path: Path, bad: Iterable[BadImage]) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from snreid.decoding import BLOCK, Block, Decoders
 from snreid.errors import DataError
-from snreid.images import BadImage, read_bad_list, write_bad_list
+from snreid.images import BadImage, listed, read_bad_list, write_bad_list
 from snreid.machine import Machine
 from snreid.pixel_files import Piece, PixelFile, PixelFolder
 from snreid.progress import counting
@@ -221,11 +221,9 @@ def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, w
         write_bad_list(path, {one.name: one for one in (*read_bad_list(path), *bad)}.values())
     if skip and len(bad) < count:
         return
-    shown = "; ".join(f"{b.name}: {b.reason}" for b in bad[:_SHOWN_BAD])
-    more = f"; and {len(bad) - _SHOWN_BAD} more" if len(bad) > _SHOWN_BAD else ""
     raise DataError(
         "Every image must be readable",
-        came=f"{len(bad)} of {count} are not: {shown}{more}. All are listed in {path}",
+        came=f"{len(bad)} of {count} are not: {listed(bad, _SHOWN_BAD)}. All are listed in {path}",
         repair="restore these files, or go on without them: --skip-bad",
     )
 

@@ -30,11 +30,33 @@ def test_the_flag_counts_before_torch_and_the_file_before_the_flag() -> None:
         ("torch", "openvino", {}, r"net\.xml with --backend torch"),
         (None, None, {"batch": 0}, r"--batch 0"),
         ("onnxruntime", None, {"precision": "bf16"}, r"Found: --precision bf16\. To repair: leave it out"),
-        (None, "openvino", {"precision": "bf16", "device": "cpu"}, r"--device cpu --precision bf16.*leave both out"),
+        (
+            None,
+            "openvino",
+            {"precision": "bf16", "device": "cpu"},
+            r"Found: --precision bf16\. To repair: leave it out",
+        ),
+        (None, "openvino", {"precision": "bf16", "device": "cuda"}, r"--device cuda --precision bf16.*leave both out"),
+        (
+            None,
+            "openvino",
+            {"device": "cuda:1"},
+            r"openvino computes on the CPU.*Found: --device cuda:1\. .*leave it out",
+        ),
+        (None, "openvino", {"device": "gpu"}, "auto, cpu, cuda"),
+        (None, None, {"device": "cuda"}, "where torch finds one"),
         (None, None, {"device": "gpu"}, "auto, cpu, cuda"),
     ):
         with pytest.raises(ExperimentError, match=message):
             chosen_backend(file, given, own=own, **{**usual, **changes})  # type: ignore[arg-type]
+
+
+def test_another_runtime_takes_the_cpu_where_no_device_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    for device in ("auto", "cpu", None):
+        found = chosen_backend(Path("net.xml"), None, own="openvino", batch=None, precision="float32", device=device)
+        assert found == "openvino"
 
 
 def test_a_run_embeds_in_onnx_runtime_as_in_torch_and_leaves_no_file(pair: tuple[Path, Path]) -> None:

@@ -9,8 +9,23 @@ import pytest
 
 import snreid
 from snreid.cli.extract import main
-from snreid.errors import ExperimentError
+from snreid.embedding import Embedder
+from snreid.errors import DataError, ExperimentError
+from snreid.runs import Run
 from tiny import picture_files
+
+
+class OpenedForTest:
+    """A network of another runtime: it embeds an image as its mean colour."""
+
+    height, width = 32, 16
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return images.mean((1, 2), dtype=np.float32)
 
 
 def test_files_and_folders_are_embedded_in_order(
@@ -21,7 +36,8 @@ def test_files_and_folders_are_embedded_in_order(
     (tmp_path / "folder" / "notes.txt").write_text("no picture")
     out = tmp_path / "deep" / "vectors"  # no suffix: the file is called what it was asked to be called
     assert main([str(pair[0]), str(single), str(tmp_path / "folder"), "--out", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"file": str(out), "images": 4, "dim": 8, "batch": None}
+    said = {"file": str(out), "images": 4, "dim": 8, "batch": None, "left_out": []}
+    assert json.loads(capsys.readouterr().out) == said
     with np.load(out) as stored:
         assert stored["names"].tolist() == [str(p) for p in (single, *paths)]
         vectors = stored["embeddings"]
@@ -59,6 +75,59 @@ def test_the_batch_that_was_measured_is_told_and_one_that_was_given_is_not_measu
     assert any(f"; {size} images at a time were fastest\n" in said for size in (4, 8, 16, 32)), said
     assert main([*words, "--json", "--batch", "5"]) == 0
     assert json.loads(capsys.readouterr().out)["batch"] == 5
+
+
+def test_damaged_images_are_named_or_left_out_and_the_rest_keeps_its_names(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = picture_files(tmp_path / "photos", 10, damaged=(0, 1, 2, 4, 7, 8))
+    good, bad = ([path for i, path in enumerate(paths) if (i in (3, 5, 6, 9)) is kept] for kept in (True, False))
+    out = tmp_path / "v.npz"
+    out.write_bytes(b"of an earlier day")
+    words = [str(pair[0]), str(tmp_path / "photos"), "--out", str(out), "--json"]
+    with pytest.raises(DataError, match=r"6 of 10 are not: .*000\.png: .*; and 1 more.*--skip-bad"):
+        main(words)
+    assert out.read_bytes() == b"of an earlier day"
+    with pytest.raises(DataError, match=r"1 of 1 are not: .*000\.png.*To repair: restore these files\.$"):
+        main([str(pair[0]), str(bad[0]), "--out", str(out), "--skip-bad"])
+    assert out.read_bytes() == b"of an earlier day" and not capsys.readouterr().out
+
+    assert main([*words, "--skip-bad"]) == 0
+    told, said = capsys.readouterr()
+    assert said.startswith(f"6 of 10 images could not be read and are left out: {bad[0]}: is damaged")
+    assert str(bad[4]) in said and str(bad[5]) not in said and said.endswith("; and 1 more.\n")
+    left_out = json.loads(told)["left_out"]
+    assert [one["name"] for one in left_out] == list(map(str, bad)) and all(one["reason"] for one in left_out)
+    with np.load(out) as stored:
+        assert stored["names"].tolist() == list(map(str, good))
+        embedder = snreid.load(pair[0])
+        alone = np.concatenate([embedder.extract([path]) for path in good])
+        np.testing.assert_allclose(stored["embeddings"], alone, atol=1e-6)
+
+
+def test_the_device_left_out_is_the_gpu_if_there_is_one_and_for_another_runtime_the_cpu(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = picture_files(tmp_path, 1)
+    words = [str(pair[0]), str(path), "--out", str(tmp_path / "v.npz")]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    asked, on_cpu = list[str](), snreid.load(pair[0])
+
+    def embedder(_: Run, *, device: str, bf16: bool) -> Embedder:
+        asked.append(device)
+        return on_cpu
+
+    monkeypatch.setattr("snreid.runs.Run.embedder", embedder)
+    assert main(words) == main([*words, "--device", "cpu"]) == 0
+    assert asked == ["cuda:0", "cpu"]
+    network = OpenedForTest()
+    monkeypatch.setattr("snreid.cli.extract.open_network", lambda *_: network)
+    assert main([*words, "--backend", "onnxruntime"]) == 0 and network.calls == 1
+    with pytest.raises(
+        ExperimentError, match=r"onnxruntime computes on the CPU.*Found: --device cuda\. .*leave it out"
+    ):
+        main([*words, "--backend", "onnxruntime", "--device", "cuda"])
 
 
 def test_a_device_is_refused_before_anything_is_embedded(

@@ -50,14 +50,29 @@ def chosen_backend(
         )
     if batch is not None and batch < 1:
         raise ExperimentError("A batch has at least one image", came=f"--batch {batch}", repair="leave it out")
-    elsewhere = device is not None and str(chosen_device(device)) != "cpu"
-    if backend != "torch" and (elsewhere or precision != "float32"):
+    if backend != "torch":
+        _require_usual(backend, precision, device)
+    elif device is not None:
+        chosen_device(device)  # raises for one that is not there
+    return backend
+
+
+def _require_usual(backend: Backend, precision: str, device: str | None) -> None:
+    """Raise ``ExperimentError`` where another runtime than torch is to compute elsewhere than on the CPU (which ``auto`` stands for,
+    also where there is a GPU) or in another precision than float32."""
+    from snreid.errors import ExperimentError
+    from snreid.training.distributed import chosen_device
+
+    elsewhere = device is not None and device.startswith("cuda")
+    if device is not None and not elsewhere:
+        chosen_device(device)  # raises for what is no device
+    came = [f"--device {device}"] * elsewhere + [f"--precision {precision}"] * (precision != "float32")
+    if came:
         raise ExperimentError(
             f"{backend} computes on the CPU in the precision of its file",
-            came=f"--precision {precision}" if device is None else f"--device {device} --precision {precision}",
-            repair=f"leave {'it' if device is None else 'both'} out, or take --backend torch",
+            came=" ".join(came),
+            repair=f"leave {'both' if len(came) > 1 else 'it'} out, or take --backend torch",
         )
-    return backend
 
 
 def open_network(model: Path, backend: Backend) -> "OpenedOnnx":

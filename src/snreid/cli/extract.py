@@ -1,6 +1,7 @@
 """``snreid extract``: image files in, embeddings out."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,7 +23,7 @@ class Request:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run, or its exported file")]
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="image files, or folders of them")]
     out: Annotated[Path, tyro.conf.arg(help="file to write")] = Path("features.npz")
-    device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "cpu"
+    device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N; torch only")] = "auto"
     half: Annotated[bool, tyro.conf.arg(help="store float16: half the size, 11 significant bits")] = False
     backend: BackendFlag = None
     batch: Annotated[int | None, batch_flag("the fastest, measured")] = None
@@ -30,6 +31,7 @@ class Request:
         Literal["float32", "bf16"],
         tyro.conf.arg(help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower); torch only"),
     ] = "float32"
+    skip_bad: Annotated[bool, tyro.conf.arg(help="go on without images that cannot be read")] = False
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
 
 
@@ -38,23 +40,35 @@ def main(arguments: Sequence[str]) -> int:
     request = tyro.cli(Request, args=list(arguments), prog="snreid extract")
     import numpy as np
 
+    from snreid.embedding import SHOWN_BAD
     from snreid.evaluation import in_half
+    from snreid.images import BadImage, listed
     from snreid.models.weights import require_replaceable, write_atomically
 
     require_replaceable(request.out)  # before images are embedded
     backend = _backend(request)
     paths = images_of(request.images)
     batch = [request.batch] if request.batch else []
-    vectors = _embed(request, backend)(paths, batch=request.batch or "measured", tell=batch.append)
+    bad: dict[int, BadImage] = {}
+    vectors = _embed(request, backend)(
+        paths,
+        batch=request.batch or "measured",
+        tell=batch.append,
+        leave_out=bad.update if request.skip_bad else None,
+    )
     content = BytesIO()
     np.savez(
         content,
-        names=np.array([str(p) for p in paths]),
+        names=np.array([str(path) for place, path in enumerate(paths) if place not in bad]),
         embeddings=in_half(vectors, "extracted") if request.half else vectors,
     )
     write_atomically(request.out, content.getvalue())
-    done: dict[str, object] = {"file": str(request.out), "images": len(paths), "dim": int(vectors.shape[1])}
+    done: dict[str, object] = {"file": str(request.out), "images": len(vectors), "dim": int(vectors.shape[1])}
     done["batch"] = batch[0] if batch else None  # None: too few images to measure
+    done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad.values()]
+    if bad:
+        shown = listed(list(bad.values()), SHOWN_BAD)
+        print(f"{len(bad)} of {len(paths)} images could not be read and are left out: {shown}.", file=sys.stderr)
     measured = f"; {batch[0]} images at a time were fastest" if batch and not request.batch else ""
     print(
         json.dumps(done)

@@ -12,7 +12,7 @@ from torch import Tensor
 from snreid.embedding import Embedder, require_finite
 from snreid.errors import DataError
 from snreid.figures.lens_records import BINS, Cloud, GateValues, Lens, Mixed, SeenImage, Share, StageMaps, StyleTable
-from snreid.images import BadImage
+from snreid.images import listed
 from snreid.lens.capture import StageLook, dissect
 from snreid.lens.choose import Chosen, Sets, group
 from snreid.lens.neighbours import Mixing, mixing, plane, standardized, unit
@@ -115,18 +115,15 @@ def _read(split: Split, what: str, embedder: Embedder, reading: Reading, notes: 
     if bad and (not reading.skip_bad or len(bad) == len(split)):
         raise DataError(
             "Every image must be readable",
-            came=f"{len(bad)} of {len(split)} of {what} are not: {_listed(bad)}",
+            came=f"{len(bad)} of {len(split)} of {what} are not: {listed(bad, _SHOWN_BAD)}",
             repair="restore these files or leave them out"
             + ("" if reading.skip_bad else ", or go on without them: --skip-bad"),
         )
     if bad:
-        notes.append(f"{len(bad)} of {len(split)} of {what} could not be read and are left out: {_listed(bad)}.")
+        notes.append(
+            f"{len(bad)} of {len(split)} of {what} could not be read and are left out: {listed(bad, _SHOWN_BAD)}."
+        )
     return store
-
-
-def _listed(bad: Sequence[BadImage]) -> str:
-    more = f"; and {len(bad) - _SHOWN_BAD} more" if len(bad) > _SHOWN_BAD else ""
-    return "; ".join(f"{one.name}: {one.reason}" for one in bad[:_SHOWN_BAD]) + more
 
 
 def _blocks(count: int) -> list[NDArray[np.int64]]:
