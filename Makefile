@@ -5,6 +5,7 @@
 #   make check    format, lint, types, import contracts
 #   make soak     the long form of the reliability checks
 #   make bench    speed beside its targets: a table, JSON records and docs/performance.md (10 to 14 minutes)
+#   make gpu      the same for what needs a GPU alone, behind the tests that need one (some minutes)
 #   make lock     resolve requirements.lock anew from pyproject.toml
 #   make clean    remove what tests and builds leave (not .venv, not runs)
 #
@@ -23,7 +24,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 # Containers like to set it; then every process compiles torch and timm anew, 10 s each, and the tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check soak bench lock clean browser install
+.PHONY: help demo test check soak bench gpu lock clean browser install
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -56,6 +57,11 @@ soak: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed/all.py
+
+gpu: $(READY)
+	$(PYTEST) -m "not soak" -k "cuda or gpu" tests/models/test_gpu_passes.py tests/evaluation/test_torch_counting.py \
+		tests/training/test_later.py
+	$(BIN)/python benchmarks/speed/all.py --gpu
 
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --fork-strategy fewest --generate-hashes --no-header --extra dev \

@@ -32,7 +32,8 @@ def page() -> str:
     """The whole page as Markdown."""
     words = json.loads(WORDS.read_text(encoding="utf-8"))
     records = {name: json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8")) for name in words}
-    unknown = {path.stem for path in RECORDS.glob("*.json")} - set(words) - {"words"}
+    gpu = {name: json.loads(path.read_text(encoding="utf-8")) for name in words if (path := _gpu_file(name)).is_file()}
+    unknown = {path.stem.removesuffix("-gpu") for path in RECORDS.glob("*.json")} - set(words) - {"words"}
     if unknown:
         sys.exit(f"{WORDS.relative_to(ROOT)} says nothing about {', '.join(sorted(unknown))}")
     lines = [
@@ -44,19 +45,26 @@ def page() -> str:
         " beside it, which are medians too. Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
         " interquartile range of the CPU time. The targets are stated in CPU time; by the clock, which stands in the tables too, evaluation"
         " and re-ranking are up to a third further from their limits, as parts of them have one thread."
-        " A number belongs to the machine named below it.",
+        " A number belongs to the machine named below it; `make gpu` measures what needs a GPU, on another machine if need be.",
         "",
         "## Targets",
         "",
         "| subject | target | measured | | held against | remark |",
         "|---|---|---|---|---|---|",
     ]
-    for record in records.values():
-        lines += [_target(target) for target in record["targets"]]
+    for name, record in records.items():
+        found = {target["subject"]: target for target in gpu.get(name, {"targets": []})["targets"]}
+        lines += [_target(found.get(target["subject"], target)) for target in record["targets"]]
     for name, record in records.items():
         lines += ["", f"## {words[name]['title']}", "", *_paragraph(words[name].get("about")), *_rows(record["rows"])]
-        lines += ["", _surroundings(name, record["surroundings"])]
+        lines += ["", _surroundings(f"{name}.py", record["surroundings"])]
+        if name in gpu:
+            lines += ["", *_rows(gpu[name]["rows"]), "", _surroundings(f"{name}.py --gpu", gpu[name]["surroundings"])]
     return "\n".join(lines) + "\n"
+
+
+def _gpu_file(name: str) -> Path:
+    return RECORDS / f"{name}-gpu.json"
 
 
 def _target(target: dict[str, Any]) -> str:
@@ -91,14 +99,14 @@ def _paragraph(text: str | None) -> list[str]:
     return [text, ""] if text else []
 
 
-def _surroundings(name: str, about: dict[str, Any]) -> str:
+def _surroundings(command: str, about: dict[str, Any]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in about["versions"].items())
     where = (
         about["gpu"]
         or f"{about['processor']}, {about['cores']} cores, {about['torch_threads']} threads, load {about['load']} at the end"
     )
     commit = ((about["provenance"]["git"] or {}).get("commit") or "no commit")[:7]
-    return f"*`python benchmarks/speed/{name}.py`: {where}; Python {about['python']}, {versions}; commit {commit}.*"
+    return f"*`python benchmarks/speed/{command}`: {where}; Python {about['python']}, {versions}; commit {commit}.*"
 
 
 if __name__ == "__main__":

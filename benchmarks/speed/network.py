@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from race import Row, Target, below, options, race, report, row
+from race import Row, Target, below, no_gpu, options, race, report, row
 from torch import Tensor
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
@@ -180,6 +180,12 @@ def main() -> None:
     keep_freed_memory()  # as the command snreid does
     size, runs = (4, 1) if given.quick else (given.batch, given.runs)
     preset = "small" if given.quick else given.preset
+    rows, targets = ([], []) if given.gpu else _on_cpu(preset, size, runs)
+    targets += _on_gpu(rows, preset)
+    report(__file__, given, rows, targets)
+
+
+def _on_cpu(preset: str, size: int, runs: int) -> tuple[list[Row], list[Target]]:
     networks = _networks(preset, size, "cpu", bf16=False)
     labels = [f"{what}, {preset}, batch {size}, CPU, float32" for what in ("training step", "inference")]
     # Many rounds where percents are asked for; the five steps, which are far from both, take part in a few.
@@ -196,8 +202,7 @@ def main() -> None:
         f"{_apart(rows, label):.0%} of their median"
         for one, more, label in zip(own, (", without the loss", ""), labels, strict=True)
     ]
-    del networks, pair, few, clocked
-    targets = [
+    return rows, [
         below(
             "SNR in ResNet-50 over Baseline, training step, CPU",
             1.03,
@@ -213,7 +218,6 @@ def main() -> None:
             note=notes[1],
         ),
     ]
-    report(__file__, given, rows, targets + _gpu(rows, preset))
 
 
 def _apart(rows: list[Row], label: str) -> float:
@@ -235,17 +239,14 @@ def _networks(preset: str, size: int, device: str, *, bf16: bool) -> dict[str, N
     }
 
 
-def _gpu(rows: list[Row], preset: str) -> list[Target]:
+def _on_gpu(rows: list[Row], preset: str) -> list[Target]:
     """The same on a GPU in bfloat16, batch 64, by the clock."""
     subjects = {
         "training step": ("SNR in ResNet-50 over Baseline, training step, GPU in bfloat16", 1.04, HELD_TRAINING),
         "inference": ("SNR in ResNet-50 over Baseline, inference, GPU in bfloat16", 1.025, HELD_INFERENCE),
     }
-    if not torch.cuda.is_available():
-        return [
-            below(name, limit, None, held, note="needs a GPU; this machine has none")
-            for name, limit, held in subjects.values()
-        ]
+    if no_gpu():
+        return [below(name, limit, None, held, note=no_gpu()) for name, limit, held in subjects.values()]
     networks = _networks(preset, 64, "cuda", bf16=True)
     targets = []
     for what, (name, limit, held) in subjects.items():

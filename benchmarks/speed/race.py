@@ -4,7 +4,7 @@ A script of this folder holds one subject: it builds its competitors, lets them 
 beside them, and calls ``report``. What counts are the ratios of CPU time (all threads of the process), which other processes on the
 machine disturb less than the clock; the clock stands beside it. Memory is measured in a process of its own (``peak_of``).
 
-    python benchmarks/speed/snr.py [--runs 5] [--quick]
+    python benchmarks/speed/snr.py [--runs 5] [--quick] [--gpu]
 """
 
 import argparse
@@ -173,8 +173,20 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=5, help="timed rounds after one warm-up")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs; writes no record")
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="only what needs a GPU (snr, network, training); the record is SCRIPT-gpu.json",
+    )
     parser.add_argument("--out", type=Path, help="JSON to write (default: benchmarks/results/speed/SCRIPT.json)")
     return parser
+
+
+def no_gpu() -> str:
+    """Why rows that need a GPU are not measured here; empty where they are."""
+    import torch
+
+    return "" if torch.cuda.is_available() else "needs a GPU; this machine has none"
 
 
 def report(script: str, given: argparse.Namespace, rows: Sequence[Row], targets: Sequence[Target]) -> None:
@@ -206,9 +218,9 @@ def report(script: str, given: argparse.Namespace, rows: Sequence[Row], targets:
         console.print(
             f"{verdict:8} {target.subject}: {target.target}, measured {measured} (held against {target.limit}) {target.note}"
         )
-    if given.quick and given.out is None:
+    if (given.quick or (given.gpu and no_gpu())) and given.out is None:
         return
-    out = given.out or RESULTS / f"{Path(script).stem}.json"
+    out = given.out or RESULTS / f"{Path(script).stem}{'-gpu' if given.gpu else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "surroundings": surroundings(),

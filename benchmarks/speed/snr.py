@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from race import Row, Target, above, below, options, peak_of, race, report, row
+from race import Row, Target, above, below, no_gpu, options, peak_of, race, report, row
 from torch import Tensor
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
@@ -104,6 +104,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="images")
     given = parser.parse_args()
     shapes, batch, runs = (SMALL, 4, 1) if given.quick else (RESNET50, given.batch, given.runs)
+    rows, targets = ([], []) if given.gpu else _on_cpu(given.quick, shapes, batch, runs)
+    targets += _gpu_targets(rows, shapes, given.quick)
+    report(__file__, given, rows, targets)
+
+
+def _on_cpu(
+    quick: bool, shapes: Sequence[tuple[int, int, int]], batch: int, runs: int
+) -> tuple[list[Row], list[Target]]:
     rows: list[Row] = []
     targets: list[Target] = []
     for layout in LAYOUTS:
@@ -112,7 +120,7 @@ def main() -> None:
         forward = {name: _bound(case.forward, way) for name, way in WAYS.items()}
         rows += race(f"{label}, forward", forward, runs=runs)
         peaks, kept = (
-            {} if given.quick else {n: peak_of(work, n, layout, shapes, batch, prepare=prepared) for n in WAYS}
+            {} if quick else {n: peak_of(work, n, layout, shapes, batch, prepare=prepared) for n in WAYS}
             for work in (both_once, graphs_once)
         )
         both = {name: _bound(case.both, way) for name, way in WAYS.items()}
@@ -120,8 +128,7 @@ def main() -> None:
         del case, forward, both
         targets += _targets(rows, label, layout, kept)
     rows += _halves(shapes, batch // 4, runs)
-    targets += _gpu_targets(rows, shapes, given.quick)
-    report(__file__, given, rows, targets)
+    return rows, targets
 
 
 def _bound(work: Callable[[Module], None], way: Module) -> Callable[[], None]:
@@ -169,8 +176,8 @@ def _halves(shapes: Sequence[tuple[int, int, int]], batch: int, runs: int) -> li
 def _gpu_targets(rows: list[Row], shapes: Sequence[tuple[int, int, int]], quick: bool) -> list[Target]:
     """The same on a GPU where there is one; the clock counts."""
     subject, held = "four SNR modules on a GPU in bfloat16, forward + backward", "five steps 1x"
-    if not torch.cuda.is_available():
-        return [above(subject, 6, None, held, note="needs a GPU; this machine has none")]
+    if no_gpu():
+        return [above(subject, 6, None, held, note=no_gpu())]
     case = Case(GPU_LAYOUT, shapes, 64, "bfloat16", "cuda")
 
     def waited(way: Module) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from race import Row, Target, above, below, options, race, report, row
+from race import Row, Target, above, below, no_gpu, options, race, report, row
 from torch import nn
 from torch.nn import functional
 
@@ -176,11 +176,10 @@ def on_cpu(steps: int, runs: int) -> tuple[list[Row], list[Target]]:
 
 def on_gpu(steps: int, runs: int) -> tuple[list[Row], list[Target]]:
     """ResNet-50 at 256 x 128, SNR after four stages and Baseline, bfloat16, batches of 64 from the host's memory."""
-    if not torch.cuda.is_available():
-        note = "needs a GPU; this machine has none"
+    if no_gpu():
         return [], [
-            above("ResNet-50 SNR training, bf16, one GPU", 4000, None, "device peak", unit=" images/s", note=note),
-            above("share of matrix work in that step", 40, None, "device peak", unit=" %", note=note),
+            above("ResNet-50 SNR training, bf16, one GPU", 4000, None, "device peak", unit=" images/s", note=no_gpu()),
+            above("share of matrix work in that step", 40, None, "device peak", unit=" %", note=no_gpu()),
         ]
     device = torch.device("cuda")
     made = {
@@ -215,7 +214,7 @@ def main() -> None:
     steps, runs = (1, 1) if given.quick else (6, given.runs)
     keep_freed_memory()  # as the command snreid does
     began = time.monotonic()
-    cpu_rows, cpu_targets = on_cpu(steps, runs)
+    cpu_rows, cpu_targets = ([], []) if given.gpu else on_cpu(steps, runs)
     gpu_rows, gpu_targets = on_gpu(10 if given.quick else 100, runs)
     report(__file__, given, cpu_rows + gpu_rows, gpu_targets + cpu_targets)
     print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
