@@ -60,6 +60,24 @@ def test_of_a_flag_given_twice_no_value_is_lost(words: list[str], flag: str, ref
     assert f"Found: {flag} 2 times. To repair: keep one" in refused("train", "snr", *words)
 
 
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["evaluate", "run", "-t", "noon", "--cache", ""], "--cache"),
+        (["study", "--cache=", "--source", "noon"], "--cache"),
+        (["extract", "run", "photos", "--out", ""], "--out"),
+        (["data", "check", "noon", "--root", ""], "--root"),
+    ],
+)
+def test_an_empty_value_is_not_the_current_folder(words: list[str], flag: str, refused: Refused) -> None:
+    said = refused(*words)
+    assert f"{flag} names a place. Found: an empty value. To repair: give one (. is the folder you are in), or" in said
+
+
+def test_the_current_folder_may_be_named(refused: Refused) -> None:
+    assert "names a place" not in refused("evaluate", "run", "-t", "noon", "--cache", ".", "--out=.", "--root=.")
+
+
 def test_negative_numbers_and_values_are_no_flags(refused: Refused) -> None:
     assert "given once" not in refused("train", "snr", "-s", "noon", "--seed", "-1", "--workers", "-1")
 

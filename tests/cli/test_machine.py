@@ -33,11 +33,13 @@ def test_every_command_that_computes_takes_them(command: str) -> None:
     assert isinstance(machine.default, MachineFlags)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, "data None"), ("/some/where", "/some/where /some/where")])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(None, "data None"), ("", "data None"), ("/some/where", "/some/where /some/where")]
+)
 def test_the_folders_of_data_and_of_decoded_pixels_may_come_from_variables(value: str | None, expected: str) -> None:
     variables = ("SNREID_DATA", "SNREID_CACHE")
     environment = {name: text for name, text in os.environ.items() if name not in variables}
-    environment |= dict.fromkeys(variables, value) if value else {}
+    environment |= {} if value is None else dict.fromkeys(variables, value)
     code = "from snreid.cli.machine import MachineFlags as M; print(M().root, M().cache)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == expected, done.stderr

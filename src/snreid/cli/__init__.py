@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from types import FrameType
 
 from snreid.allocator import keep_freed_memory
@@ -125,6 +126,7 @@ def _command(module: str, words: list[str]) -> int:
     try:
         with _terminable():
             _check_repeats(words)
+            _check_places(words)
             done: int = importlib.import_module(module).main(words)
     except SnreidError as error:
         print(f"snreid: {error}", file=sys.stderr)
@@ -155,6 +157,18 @@ def _check_repeats(words: Sequence[str]) -> None:
             came=f"{twice[0]} {flags.count(twice[0])} times",
             repair="keep one; where it takes several values they follow it: --source noon dusk",
         )
+
+
+def _check_places(words: Sequence[str]) -> None:
+    """An empty value, as a variable of a script that was never set gives it, would mean the current folder to ``Path``."""
+    for word, value in pairwise([*words, "there is no next"]):
+        flag = word.removesuffix("=")
+        if flag in ("--cache", "--out", "--root") and (word != flag or not value):
+            raise ExperimentError(
+                f"{flag} names a place",
+                came="an empty value",
+                repair="give one (. is the folder you are in), or leave it out",
+            )
 
 
 def _help() -> str:

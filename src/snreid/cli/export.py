@@ -39,7 +39,7 @@ class Request:
         tuple[Path, ...], tyro.conf.arg(help="image files or folders; a few hundred of the kind to be embedded")
     ] = ()
     score: Annotated[str | None, tyro.conf.arg(help="labelled target that both are scored on, e.g. market1501")] = None
-    root: DataFolder = Path(os.environ.get("SNREID_DATA", "data"))
+    root: DataFolder = Path(os.environ.get("SNREID_DATA") or "data")
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
 
 

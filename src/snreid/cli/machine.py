@@ -22,7 +22,7 @@ def out_folder(left_out: str) -> object:
 class MachineFlags:
     """Settings of the machine; no result depends on them beyond rounding."""
 
-    root: DataFolder = Path(os.environ.get("SNREID_DATA", "data"))
+    root: DataFolder = Path(os.environ.get("SNREID_DATA") or "data")
     out: Annotated[Path | None, out_folder("see the command")] = None
     device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N")] = "auto"
     workers: Annotated[int, tyro.conf.arg(help="processes that decode images")] = 2
