@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
+from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable, exactly
 
 
 def _trained_norm(channels: int, kind: type[nn.BatchNorm2d] = nn.BatchNorm2d, **options: Any) -> nn.BatchNorm2d:
@@ -183,3 +183,24 @@ def test_stage_instance_is_the_same_in_every_layout() -> None:
     out = StageInstanceNorm(3, layout="tokens", prefix_tokens=1)(tokens)
     assert torch.equal(out[:, :1], tokens[:, :1])
     assert torch.allclose(out[:, 1:].transpose(1, 2).reshape(plain.shape), plain, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+    ],
+)
+def test_a_module_that_somebody_listens_to_is_not_replaced(listen: str) -> None:
+    class Louder(nn.ReLU):
+        pass
+
+    module = nn.ReLU()
+    assert exactly(module, nn.ReLU) and not exactly(Louder(), nn.ReLU) and not exactly(None, nn.ReLU)
+    handle = getattr(module, listen)(lambda *_: None)
+    assert not exactly(module, nn.ReLU)
+    handle.remove()
+    assert exactly(module, nn.ReLU)

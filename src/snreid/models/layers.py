@@ -25,7 +25,10 @@ def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
 
     What a subclass does otherwise, and what a hook waits for, must go on happening.
     """
-    return module is not None and type(module) is kind and not module._forward_hooks and not module._forward_pre_hooks
+    if module is None or type(module) is not kind:
+        return False
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return not any(hooks)
 
 
 class AffineInstance(nn.Module):
