@@ -1,6 +1,7 @@
 """``snreid evaluate``: a run, an ONNX file and embeddings give the scores that their vectors earn."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +261,19 @@ def test_re_ranking_of_anybodys_embeddings(rng: np.random.Generator, tmp_path: P
 def test_settings_of_re_ranking_are_looked_at_first(words: list[str], said: str) -> None:
     with pytest.raises(ExperimentError, match=said):
         main(["--features", "nowhere.npz", *words])
+
+
+def test_several_processes_take_an_exported_file_and_no_run(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("snreid.export.write_onnx", lambda *_: pytest.fail("the run was exported"))
+    words = [str(pair[0]), "-t", TARGET, *QUIET]
+    for backend, file in (("onnxruntime", "--to onnx --out model.onnx"), ("openvino", "--to openvino --out model.xml")):
+        with pytest.raises(ExperimentError, match=rf"in 2 processes\. To repair: snreid export {pair[0]} {file}"):
+            main([*words, "--backend", backend])
+    (tmp_path / "net.onnx").touch()
+    monkeypatch.setattr("snreid.cli.session.session", lambda _: sys.exit("all of them join"))
+    with pytest.raises(SystemExit, match="all of them join"):
+        main([str(tmp_path / "net.onnx"), *words[1:]])

@@ -176,7 +176,26 @@ def _backend(request: Request) -> Backend:
             came=f"--{asked[0]} with {model}",
             repair="leave it out",
         )
+    if backend != "torch" and model.is_dir():
+        _require_alone(model, backend)
     return backend
+
+
+def _require_alone(run: Path, backend: Backend) -> None:
+    """Raise ``ExperimentError`` where several processes would each export a run for themselves, and hold two networks meanwhile."""
+    import os
+
+    from snreid.errors import ExperimentError
+    from snreid.training.distributed import launched_rank
+
+    if others := launched_rank(os.environ):
+        kind = "onnx" if backend == "onnxruntime" else "openvino"
+        file = "model.onnx" if backend == "onnxruntime" else "model.xml"
+        raise ExperimentError(
+            "Processes that score together embed with one exported file; a run is exported for one process",
+            came=f"--backend {backend} for the run {run} in {others.world} processes",
+            repair=f"snreid export {run} --to {kind} --out {file}, then name {file} in the place of the run; or start one process",
+        )
 
 
 def _reranking(request: Request) -> "ReRanking | None":
