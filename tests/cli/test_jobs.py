@@ -41,6 +41,31 @@ def test_a_share_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     assert "job-0.log" in str(caught.value) and (tmp_path / "out/job-0.log").is_file()
 
 
+@pytest.mark.parametrize(("jobs", "cores", "expected"), [(2, 6, "3"), (4, 6, "1"), (3, 1, "1")])
+def test_the_cores_that_may_be_used_are_shared_out(
+    jobs: int, cores: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("snreid.cli.jobs.usable_cores", lambda: cores)
+    said: list[str] = []
+
+    class Done:
+        returncode = 0
+
+        def __init__(self, *_: object, env: dict[str, str], **__: object) -> None:
+            said.append(env["OMP_NUM_THREADS"])
+
+        def poll(self) -> int:
+            return 0
+
+        def wait(self, _: float) -> int:
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Done)
+    fill_in_jobs(["protocol"], jobs, [Plan(cases=(), rows=())], machine(tmp_path / "out"), console())
+    assert said == [expected] * jobs
+
+
 @pytest.mark.slow
 def test_sigterm_stops_every_share_with_its_state_saved(tmp_path: Path) -> None:
     words = [f"{SOURCE}-to-{TARGET}", "--recipe", "baseline", "snr", *FLAGS]

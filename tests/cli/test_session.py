@@ -29,6 +29,33 @@ def test_the_processes_part_even_when_the_work_fails(monkeypatch: pytest.MonkeyP
     assert left == [0]
 
 
+@pytest.mark.parametrize(
+    ("quota", "said", "expected"),
+    [
+        (None, {}, []),
+        (2, {}, [2]),
+        (4, {}, []),
+        (9, {}, []),
+        (2, {"OMP_NUM_THREADS": "4"}, []),
+        (2, {"MKL_NUM_THREADS": "4"}, []),
+    ],
+)
+def test_torch_takes_no_more_threads_than_a_container_may_use(
+    quota: int | None, said: dict[str, str], expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    chosen: list[int] = []
+    monkeypatch.setattr("snreid.cli.session.core_quota", lambda: quota)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(torch, "set_num_threads", chosen.append)
+    with session(MachineFlags(device="cpu")):
+        pass
+    assert chosen == expected
+
+
 LOST = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer"
 
 

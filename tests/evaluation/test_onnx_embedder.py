@@ -182,6 +182,15 @@ def test_impossible_settings_are_refused(change: dict[str, Any]) -> None:
         OnnxEmbedder(path=Path("net.onnx"), **change)
 
 
+@pytest.mark.parametrize(("given", "quota", "expected"), [(0, None, 0), (0, 3, 3), (2, 3, 2)])
+def test_a_containers_quota_counts_where_no_threads_are_said(
+    given: int, quota: int | None, expected: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snreid.evaluation.onnx_embedder.core_quota", lambda: quota)
+    session = OnnxEmbedder(path=graph(file), threads=given).open().session
+    assert session.get_session_options().intra_op_num_threads == expected
+
+
 def test_without_onnxruntime_the_command_to_install_it_is_told(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph(file)
 

@@ -149,9 +149,9 @@ def test_threads_never_matter(
 ) -> None:
     query, gallery = awkward(rng)
     wanted = match_ranks(query, gallery, metric=metric)
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(threads_module.os, "sched_getaffinity", lambda _: set(range(threads)), raising=False)
+    monkeypatch.setattr(threads_module, "usable_cores", lambda: threads)
     assert threads_module.threads() == threads
     assert same(match_ranks(query, gallery, metric=metric, block=Block(queries=16, gallery=21)), wanted)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

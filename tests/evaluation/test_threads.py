@@ -34,12 +34,18 @@ def test_an_error_inside_restores_too() -> None:
 
 
 def test_the_environment_says_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    assert 1 <= threads() <= 16
-    for said, wanted in (("1", 1), ("3", 3), ("64", 16), ("0", 1)):
+    for cores, wanted in ((5, 5), (64, 16)):
+        monkeypatch.setattr("snreid.evaluation.threads.usable_cores", lambda cores=cores: cores)
+        assert threads() == wanted
+    for said, wanted in (("1", 1), ("3", 3), ("64", 16), ("0", 1), ("4,2", 4), ("many", 16)):
         monkeypatch.setenv("OMP_NUM_THREADS", said)
         assert threads() == wanted
+    monkeypatch.setenv("MKL_NUM_THREADS", "2")
+    assert threads() == 2
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    assert threads() == 7
 
 
 def test_what_is_made_comes_in_order_and_only_a_little_ahead() -> None:

@@ -112,11 +112,13 @@ def _embed(request: Request, backend: Backend) -> Callable[..., Any]:
     """What extracts files: ``(paths, batch, tell)``."""
     from functools import partial
 
+    from snreid.cli.session import keep_to_quota
     from snreid.embedding import extract
     from snreid.runs import open_run
     from snreid.training.distributed import chosen_device
 
     if backend == "torch":
+        keep_to_quota()
         device = str(chosen_device(request.device))
         return open_run(request.run).embedder(device=device, bf16=request.precision == "bf16").extract
     network = open_network(request.run, backend)

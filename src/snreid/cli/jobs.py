@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from snreid.cores import usable_cores
 from snreid.errors import ExperimentError, SnreidError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def fill_in_jobs(
 
     todo = wanted(plans, look_all(plans, machine.root), machine.out)
     places = [folder for one in todo for folder in (one.folder, *(place for _, place, _ in one.adaptations))]
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    threads = str(max(1, usable_cores() // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}
     machine.out.mkdir(parents=True, exist_ok=True)
     logs = [machine.out / f"job-{k}.log" for k in range(jobs)]

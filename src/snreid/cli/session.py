@@ -1,5 +1,6 @@
 """What every computing command opens: the processes, a console, the machine settings."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from snreid.cli.machine import MachineFlags
+from snreid.cores import core_quota
 
 if TYPE_CHECKING:
     from snreid.machine import Machine
@@ -34,6 +36,7 @@ def session(flags: MachineFlags) -> Iterator[Session]:
     from snreid.training.distributed import join
     from snreid.training.precision import require_precision
 
+    keep_to_quota()
     group = join(flags.device)
     try:
         require_precision(flags.precision, group.device)
@@ -49,6 +52,20 @@ def session(flags: MachineFlags) -> Iterator[Session]:
         ) from error
     finally:
         group.leave()
+
+
+def keep_to_quota() -> None:
+    """torch starts a thread on each core that it sees. In a container that may use fewer it takes as many as that, unless the
+    environment says how many."""
+    import torch
+
+    quota = core_quota()
+    if (
+        quota
+        and quota < torch.get_num_threads()
+        and not any(map(os.environ.get, ("OMP_NUM_THREADS", "MKL_NUM_THREADS")))
+    ):
+        torch.set_num_threads(quota)
 
 
 def machine(flags: MachineFlags, out: Path) -> "Machine":

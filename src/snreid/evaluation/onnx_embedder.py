@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.cores import core_quota
 from snreid.errors import CheckpointError, DataError, ExperimentError
 
 Triple = tuple[float, float, float]
@@ -50,7 +51,7 @@ class OnnxEmbedder:
     std: Triple | None = None
     """Divided by afterwards, > 0; None: read from the file, else ImageNet's."""
     threads: int = 0
-    """CPU threads of the runtime; 0: its own choice."""
+    """CPU threads of the runtime; 0: its own choice, or the quota of a container."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for sizes below 1, a mean or std of other than 3 numbers, a std that is not positive."""
@@ -115,7 +116,7 @@ class OnnxEmbedder:
         if not self.path.is_file():
             raise CheckpointError("the ONNX file exists", came=str(self.path), repair="check the path")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = self.threads or core_quota() or 0
         options.log_severity_level = 4  # What goes wrong is raised and told once, in our words.
         try:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])

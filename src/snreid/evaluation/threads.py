@@ -14,8 +14,12 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from snreid.cores import usable_cores
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+_SAID = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+"""A library's own variable counts before the one for all of them."""
 _MOST = 16
 """More threads than these wait for what is done in order behind them."""
 MOST_AHEAD = 4
@@ -26,10 +30,9 @@ _limits: threadpool_limits | None = None
 
 
 def threads() -> int:
-    """As many as the matrix library may use by the environment, and no more than pay."""
-    said = next((os.environ[name] for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS") if os.environ.get(name)), "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(_MOST, int(said) if said.isdecimal() else cores))
+    """As many as the matrix library may use by the environment, else the cores that may be used, and no more than pay."""
+    said = next((os.environ[name] for name in _SAID if os.environ.get(name)), "").partition(",")[0]  # "4,2": nested
+    return max(1, min(_MOST, int(said) if said.isdecimal() else usable_cores()))
 
 
 @contextmanager

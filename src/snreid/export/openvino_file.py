@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.cores import core_quota
 from snreid.embedding import Embedder
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.evaluation.onnx_embedder import OpenedOnnx, Triple
@@ -27,7 +28,7 @@ class OpenVinoEmbedder:
     path: Path
     """The ``.xml`` file; its ``.bin`` lies beside it."""
     threads: int = 0
-    """CPU threads; 0: its own choice."""
+    """CPU threads; 0: its own choice, or the quota of a container."""
     precision: Literal["f32", "bf16"] = "f32"
     """What float layers compute in. OpenVINO's own choice would be bf16 where a processor has units for it, 3 digits."""
 
@@ -42,8 +43,8 @@ class OpenVinoEmbedder:
             model = core.read_model(str(self.path))
             said = {name: str(model.get_rt_info(["snreid", name]).astype(str)) for name in _NOTES}
             options: dict[str, str] = {"INFERENCE_PRECISION_HINT": self.precision}
-            if self.threads:
-                options["INFERENCE_NUM_THREADS"] = str(self.threads)
+            if threads := self.threads or core_quota():
+                options["INFERENCE_NUM_THREADS"] = str(threads)
             compiled = core.compile_model(model, "CPU", options)
             mean, std = (_triple(said[name]) for name in ("mean", "std"))
             height, width = int(said["height"]), int(said["width"])
