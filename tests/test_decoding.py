@@ -1,5 +1,6 @@
 """Blocks of images: the pixels of ``images.resize``, one by one, however they are put together."""
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +139,83 @@ def test_workers_that_nobody_ended_do_not_keep_a_program_from_ending(tmp_path: P
     words = [sys.executable, str(tmp_path / "left.py"), *map(str, picture_files(tmp_path, 9))]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout == "('',)\n" and done.stderr.rstrip().endswith("ValueError: the end"), done.stderr
+
+
+STARTING = """
+import signal, sys
+from snreid.decoding import Decoders
+from snreid.images import FileImage
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        list(Decoders(2).decoded([[FileImage(path)] for path in sys.argv[1:]], 24, 12))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def members(group: int) -> dict[Path, bytes]:
+    """Folders in /proc of the processes of a group that have not ended, and their command lines."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, of = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(of) == group and state != "Z":
+                found[folder] = (folder / "cmdline").read_bytes()
+    return found
+
+
+def importing(group: int, what: str) -> bool:
+    """Whether the server of a group's workers imports torch, or is in Python's hands: SIGINT is caught there, or ours to ignore."""
+    with contextlib.suppress(OSError):
+        for folder, words in members(group).items():
+            if b"multiprocessing.forkserver" in words:
+                caught = int((folder / "status").read_text().partition("SigCgt:")[2].split()[0], 16)
+                torch_is_there = "libtorch_cpu" in (folder / "maps").read_text()
+                return torch_is_there or (what == "python" and bool(caught >> (signal.SIGINT - 1) & 1))
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells the moments by Linux's /proc")
+@pytest.mark.parametrize("what", ["python", "torch"])
+def test_ctrl_c_while_workers_start_is_answered_without_a_traceback_of_their_server(tmp_path: Path, what: str) -> None:
+    (tmp_path / "starting.py").write_text(STARTING)
+    words = [sys.executable, str(tmp_path / "starting.py"), *map(str, picture_files(tmp_path, 9))]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        until = time.monotonic() + 120
+        while process.poll() is None and not importing(process.pid, what) and time.monotonic() < until:
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)  # until nobody can say anything any more
+        assert (process.returncode, said) == (130, "")
+        until = time.monotonic() + 30
+        while members(process.pid) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not members(process.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_while_workers_start_is_answered_when_they_run(number: signal.Signals) -> None:
+    seen: list[str] = []
+    before = signal.signal(number, lambda number, frame: seen.append("answered"))
+    try:
+        with decoding._answered_later(number):
+            os.kill(os.getpid(), number)
+            seen.append("undisturbed")
+        os.kill(os.getpid(), number)
+        with decoding._answered_later(number):
+            pass
+        assert seen == ["undisturbed", "answered", "answered"]
+        signal.signal(number, signal.SIG_IGN)
+        with decoding._answered_later(number):
+            assert signal.getsignal(number) == signal.SIG_IGN, "nothing is changed where it does nothing"
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_worker_is_not_given_the_data_set() -> None:

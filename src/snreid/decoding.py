@@ -7,8 +7,10 @@ never raises: it comes back with its reason, so that the list of all of them can
 import atexit
 import multiprocessing
 import signal
+import threading
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.context import BaseContext
@@ -144,8 +146,15 @@ class Decoders:
         self._busy, self._tasks.next = True, tasks
         try:
             if self._loader is None:
-                self._loader = self._start()
-            yield from self._loader
+                # A worker that is being started is told where its queues are, and would print a traceback if whoever was interrupted had
+                # removed them.
+                _wait_for_server()
+                with _answered_later(signal.SIGTERM), _answered_later(signal.SIGINT):
+                    self._loader = self._start()
+                    blocks = iter(self._loader)
+            else:
+                blocks = iter(self._loader)
+            yield from blocks
         except Exception:
             self._loader = None  # a worker that died takes the others down
             raise
@@ -190,7 +199,61 @@ def _processes() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["snreid.loader_server", __name__])
+    _start_server()
     return context
+
+
+def _start_server() -> None:
+    """Starts the server that forks workers, unless it runs. A program inherits which signals are blocked, so Ctrl-C, which a terminal sends
+    to it as well, does not end it with a traceback before it has imported ``loader_server``."""
+    from multiprocessing import forkserver, resource_tracker  # not on Windows
+
+    resource_tracker.ensure_running()  # before, as it unblocks them itself when it has to start
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait_for_server() -> None:
+    """Until the server has imported torch, which takes seconds in which Ctrl-C is answered at once: it is asked for a process that does
+    nothing and knows no queue. Another thread asks, as no signal interrupts that one in the middle of what it says."""
+    context = _processes()
+    if context.get_start_method() != "forkserver":
+        return
+    probe = context.Process(target=_nothing)  # type: ignore[attr-defined]  # every context has one
+
+    def ask() -> None:
+        """Start it and wait for its end."""
+        probe.start()
+        probe.join()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join()
+
+
+def _nothing() -> None:
+    pass
+
+
+@contextmanager
+def _answered_later(number: int) -> Iterator[None]:
+    """The answer to a signal that comes inside is put off to the end. Blocking it would not do: another thread would take it, and the main
+    thread answer it at once. In other threads nothing is changed, as no answer is ever given there."""
+    before = signal.getsignal(number)
+    if threading.current_thread() is not threading.main_thread() or before in (None, signal.SIG_IGN):
+        yield
+        return
+    came = []
+    try:
+        signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        signal.signal(number, before)
+        if came:
+            signal.raise_signal(number)
 
 
 def _settle(_: int) -> None:

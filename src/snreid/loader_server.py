@@ -1,7 +1,8 @@
-"""Imported first by the process that starts loader workers (``loading.py``), and by nothing else.
+"""Imported first by the process that starts loader workers (``decoding.py``), and by nothing else.
 
 SLURM signals every process of a job, a terminal's Ctrl-C every process before it. Workers and their server leave SIGTERM and SIGINT to
-the main process, which finishes and saves its step; without it they end by themselves.
+the main process, which finishes and saves its step; without it they end by themselves. Until this is imported both are blocked
+(``decoding.py: _start_server``).
 """
 
 import signal
