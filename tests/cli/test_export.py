@@ -8,7 +8,7 @@ import pytest
 
 from snreid.cli.export import main
 from snreid.cli.extract import main as extract
-from snreid.errors import ExperimentError
+from snreid.errors import DataError, ExperimentError
 from tiny import picture_files
 
 pytest.importorskip("onnx", reason="the package onnx is not installed")
@@ -32,6 +32,17 @@ def test_an_exported_file_extracts_what_the_run_does(
         with np.load(out) as stored:
             found.append(stored["embeddings"])
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+def test_a_damaged_calibration_image_is_named_and_nothing_is_written(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    picture_files(tmp_path / "images", 3, damaged=(1,))
+    out = tmp_path / "net.onnx"
+    out.write_bytes(b"of an earlier day")
+    with pytest.raises(
+        DataError, match=r"001\.png: is damaged.*To repair: replace this file, or leave it out of --cal"
+    ):
+        main([str(pair[0]), "--int8", "--calibrate", str(tmp_path / "images"), "--out", str(out)])
+    assert out.read_bytes() == b"of an earlier day"
 
 
 def test_what_does_not_go_together_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:

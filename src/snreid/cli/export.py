@@ -101,11 +101,19 @@ def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any
 
 
 def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uint8]"]:
+    from snreid.errors import DataError
     from snreid.images import read_image, resize
 
     paths = images_of(request.calibrate)
     chosen = paths[:: max(1, -(-len(paths) // _MOST))]
-    return [resize(read_image(path), embedder.input.height, embedder.input.width) for path in chosen]
+    try:
+        return [resize(read_image(path), embedder.input.height, embedder.input.width) for path in chosen]
+    except DataError as error:
+        raise DataError(
+            "Every calibration image must be readable",
+            came=error.came,
+            repair="replace this file, or leave it out of --calibrate",
+        ) from None
 
 
 def _cost(
