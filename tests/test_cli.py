@@ -191,7 +191,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (SnreidError("It broke"), 1, "snreid: It broke."),
         (DivergenceError("NaN"), 3, "snreid: NaN."),
         (Interrupted("Stop"), 143, "snreid: Stop."),
-        (KeyboardInterrupt(), 130, "snreid: stopped by Ctrl-C; the same command"),
+        (KeyboardInterrupt(), 130, "snreid: stopped by Ctrl-C; start the same command again."),
         (PermissionError(13, "Permission denied", "/locked"), 1, "Permission denied: '/locked'"),
         (OSError(28, "No space left on device"), 1, "Found: [Errno 28] No space left on device. To repair"),
         (SystemExit(5), 5, ""),
@@ -285,7 +285,7 @@ def test_sigterm_ends_a_command_cleanly_with_143(monkeypatch: pytest.MonkeyPatch
     finally:
         signal.signal(signal.SIGTERM, before)
     assert module.seen == ["cleaned up"]
-    assert capsys.readouterr().err == "snreid: stopped by SIGTERM; start the same command again to continue.\n"
+    assert capsys.readouterr().err == "snreid: stopped by SIGTERM; start the same command again.\n"
 
 
 def test_who_decided_what_sigterm_does_goes_on_deciding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from snreid.cli import Terminated
 from snreid.cli.data import main
 from snreid.cli.names import dataset_named
 from snreid.errors import ExperimentError
+from snreid.records import ReIDData
 
 Captured = pytest.CaptureFixture[str]
 FEW = ["--train-persons", "2", "--test-persons", "2"]
@@ -83,6 +85,23 @@ def test_list_shows_how_data_sets_are_named(capsys: Captured) -> None:
     assert main(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert "market1501" in listed["help"] and "market1501" in listed["names"] and "all" in listed["wrappers"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
+def test_stopped_it_says_how_to_draw_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: type[BaseException]
+) -> None:
+    def write(data: ReIDData, folder: Path, progress: object) -> None:
+        if folder.name == "dusk":
+            raise stop
+
+    monkeypatch.setattr("snreid.datasets.market_writer.write_market_format", write)
+    with pytest.raises(stop) as caught:
+        main(["make", str(tmp_path), "--domain", "noon", "dusk", "night", *FEW])
+    assert caught.value.__notes__ == ["start it again with --domain dusk night to draw the rest"]
+    with pytest.raises(stop) as caught:
+        main(["make", str(tmp_path), "--domain", "dusk", *FEW])
+    assert caught.value.__notes__ == ["nothing was written"]
 
 
 def test_sigterm_leaves_no_draft_and_says_how_to_draw_the_rest(tmp_path: Path) -> None:

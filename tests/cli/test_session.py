@@ -2,15 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
+from snreid import adaptation, reproduction, runs, study
+from snreid.cli import Terminated, main
 from snreid.cli.machine import MachineFlags
-from snreid.cli.session import machine, session
+from snreid.cli.session import machine, resumable, saved_text, session
 from snreid.errors import ExperimentError, SnreidError
 from snreid.machine import Machine
 from snreid.training import distributed
+from snreid.training.checkpoint import CheckpointStore, TrainingState
+from tiny import SOURCE, TARGET
 
 
 def test_one_process_is_the_first_and_talks_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,3 +104,73 @@ def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
         machine(MachineFlags(cache=tmp_path / "taken"), tmp_path)
     assert machine(MachineFlags(cache=tmp_path / "c"), tmp_path).cache == tmp_path / "c"
     assert machine(MachineFlags(), tmp_path / "new" / "deep").out == tmp_path / "new" / "deep"
+
+
+def run_folder(folder: Path, step: int | None) -> Path:
+    """One that is trained (no step), or whose state of a step is saved."""
+    folder.mkdir(parents=True)
+    (folder / "experiment.json").touch()
+    if step is None:
+        (folder / "model.safetensors").touch()
+    elif step:
+        state = TrainingState(tensors={"a": torch.zeros(1)}, step=step, epoch=0, batch=step)
+        CheckpointStore(folder / "checkpoints").save(state)
+    return folder
+
+
+def test_what_is_saved_is_told_in_words(tmp_path: Path) -> None:
+    assert saved_text(tmp_path / "new") == f"nothing is saved in {tmp_path / 'new'} yet, the same command begins anew"
+    assert saved_text(run_folder(tmp_path / "a", 0)).startswith("nothing is saved")
+    assert saved_text(run_folder(tmp_path / "b", 12)).startswith(
+        f"a run at step 12 saved in {tmp_path / 'b'}, the same"
+    )
+    assert saved_text(run_folder(tmp_path / "c", None)).startswith("1 trained run saved in")
+    assert saved_text(tmp_path).startswith("1 trained run and a run at step 12 saved in")
+    run_folder(tmp_path / "d" / "e", None)
+    run_folder(tmp_path / "d" / "f", 3)
+    assert saved_text(tmp_path) == (
+        f"2 trained runs and 2 runs on their way saved in {tmp_path}, the same command goes on from there"
+    )
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Terminated])
+def test_a_signal_is_told_with_what_is_saved_by_then(tmp_path: Path, stop: type[BaseException]) -> None:
+    def work() -> None:
+        run_folder(tmp_path / "run", 5)
+        raise stop
+
+    with pytest.raises(stop) as caught, resumable(tmp_path):
+        work()
+    assert caught.value.__notes__ == [saved_text(tmp_path)]
+    (tmp_path / "run/checkpoints/last.json").write_text("{")
+    with pytest.raises(stop) as caught, resumable(tmp_path):
+        raise stop
+    assert not hasattr(caught.value, "__notes__"), "what is damaged is told by the next start"
+
+
+@pytest.mark.parametrize(
+    ("command", "work"),
+    [
+        (f"train baseline -s {SOURCE}", (runs, "train")),
+        (f"study --source {SOURCE} --target {TARGET} --recipe baseline", (study, "run_study")),
+        (f"protocol {SOURCE}-to-{TARGET} --recipe baseline", (reproduction, "fill")),
+        (f"adapt {{run}} -t {TARGET} --method mar", (adaptation, "adapt_run")),
+    ],
+)
+def test_commands_that_train_say_so(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    work: tuple[ModuleType, str],
+) -> None:
+    def stopped(*given: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(*work, stopped)
+    out = tmp_path / "out"
+    words = f"{command.format(run=pair[0])} --workers 0 --device cpu --out {out}"
+    assert main(words.split()) == 130
+    said = capsys.readouterr().err
+    assert said == f"snreid: stopped by Ctrl-C; nothing is saved in {out} yet, the same command begins anew.\n"

@@ -49,11 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 class Terminated(BaseException):
     """SIGTERM came while nothing answered it: a command ends here. No ``Exception``, so that nobody who expects a damaged file takes it
-    for one; ``repair`` says how to go on."""
-
-    def __init__(self, repair: str = "start the same command again to continue") -> None:
-        super().__init__(repair)
-        self.repair = repair
+    for one. As with ``KeyboardInterrupt``, who knows how to go on adds it as a note."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,17 +128,18 @@ def _command(module: str, words: list[str]) -> int:
         print(f"snreid: {error}", file=sys.stderr)
         return error.exit_code
     except Terminated as stop:
-        print(f"snreid: stopped by SIGTERM; {stop.repair}.", file=sys.stderr)
+        print(f"snreid: stopped by SIGTERM; {_going_on(stop)}.", file=sys.stderr)
         return 143
-    except KeyboardInterrupt:
-        print(
-            "snreid: stopped by Ctrl-C; the same command begins anew, a training at its last checkpoint",
-            file=sys.stderr,
-        )
+    except KeyboardInterrupt as stop:
+        print(f"snreid: stopped by Ctrl-C; {_going_on(stop)}.", file=sys.stderr)
         return 130
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 2
     return done
+
+
+def _going_on(stop: BaseException) -> str:
+    return str(getattr(stop, "__notes__", ["start the same command again"])[0])
 
 
 def _check_repeats(words: Sequence[str]) -> None:

@@ -111,7 +111,7 @@ def _help(words: list[str]) -> int:
 def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     from snreid.adaptation import Unlabelled, adapt_run
     from snreid.cli.names import dataset_named
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import machine, resumable, session
     from snreid.datasets import require_name
     from snreid.loading import PixelCache
     from snreid.results import read_targets
@@ -132,7 +132,7 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     require_name(unlabelled.name)
     out = request.machine.out or Path("runs") / f"{run.folder.resolve().name}-{method.name}-{unlabelled.name}"
     own = machine(request.machine, out)
-    with session(request.machine) as opened:
+    with session(request.machine) as opened, resumable(out):
         pixels = PixelCache.of(own, opened.console)
         if data is not None:
             pixels.tell(data, opened.console)

@@ -50,7 +50,7 @@ def fill_and_show(
     ``arguments`` are those of ``command``, for the processes that ``--jobs`` starts.
     """
     from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
-    from snreid.cli.session import machine, require_folder, session
+    from snreid.cli.session import machine, require_folder, resumable, session
     from snreid.reproduction import fill
 
     plans = [plan for _, plan in chosen]
@@ -59,7 +59,7 @@ def fill_and_show(
         require_folder(flags.records, "--records")
     began = time.monotonic()
     failed = False
-    with session(machine_flags) as opened:
+    with session(machine_flags) as opened, resumable(out):
         check_jobs(flags.jobs, opened.group.world, flags.shard)
         own = machine(machine_flags, out)
         if flags.jobs > 1 and not only_show:

@@ -144,13 +144,13 @@ def _make(words: list[str]) -> int:
         try:
             with counting(console, f"drawing {name}") as progress:
                 write_market_format(data, request.folder / name, progress)
-        except Terminated:  # the same command would refuse the folders that are done
-            left = (
+        except (KeyboardInterrupt, Terminated) as stop:  # the same command would refuse the folders that are done
+            stop.add_note(
                 f"start it again with --domain {' '.join(names[number:])} to draw the rest"
                 if number
                 else "nothing was written"
             )
-            raise Terminated(left) from None
+            raise
         print(
             f"{request.folder / name}: {len(data.train)} train, {len(data.query)} query, {len(data.gallery)} gallery images"
         )

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +66,39 @@ def keep_to_quota() -> None:
         and not any(map(os.environ.get, ("OMP_NUM_THREADS", "MKL_NUM_THREADS")))
     ):
         torch.set_num_threads(quota)
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """The signal that stops a command, unless its training has an answer of its own (``StopSignal``), is told with what the folder
+    ``out`` holds then."""
+    from snreid.cli import Terminated
+    from snreid.errors import CheckpointError
+
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as stop:
+        with suppress(CheckpointError):  # the next start says what is damaged
+            stop.add_note(saved_text(out))
+        raise
+
+
+def saved_text(out: Path) -> str:
+    """How far the runs in ``out`` and below it are and what the same command does with them, in words. Raises ``CheckpointError``
+    where a run's last state is damaged."""
+    from snreid.models.delta import has_weights
+    from snreid.training.checkpoint import CheckpointStore
+
+    folders = [path.parent for path in out.rglob("experiment.json")]
+    begun = [folder for folder in folders if not has_weights(folder)]
+    trained = len(folders) - len(begun)
+    steps = [last.step for folder in begun if (last := CheckpointStore(folder / "checkpoints").last()) is not None]
+    saved = [f"{trained} trained run{'s' * (trained > 1)}"] if trained else []
+    if steps:
+        saved.append(f"a run at step {steps[0]}" if len(steps) == 1 else f"{len(steps)} runs on their way")
+    if not saved:
+        return f"nothing is saved in {out} yet, the same command begins anew"
+    return f"{' and '.join(saved)} saved in {out}, the same command goes on from there"
 
 
 def machine(flags: MachineFlags, out: Path) -> "Machine":

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[str], record: Path | None) -> None:
     """Trains and scores what is missing, then prints the table and writes report and record."""
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import machine, resumable, session
     from snreid.models.weights import require_replaceable
     from snreid.study import run_study
 
@@ -79,7 +79,7 @@ def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[st
     for file in (out / "report.html", *([record] if record else [])):
         require_replaceable(file)
     began = time.monotonic()
-    with session(flags) as opened:
+    with session(flags) as opened, resumable(out):
         result = run_study(study, machine(flags, out), group=opened.group, console=opened.console)
         if opened.group.first:
             finish(result, out, examples=examples, record=record, seconds=time.monotonic() - began)

@@ -137,7 +137,7 @@ def _help(words: list[str]) -> int:
 
 def _train(request: Request, experiment: "Experiment") -> int:
     from snreid.cli.names import dataset_named
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import machine, resumable, session
     from snreid.loading import PixelCache
     from snreid.results import read_targets
     from snreid.runs import train
@@ -149,7 +149,7 @@ def _train(request: Request, experiment: "Experiment") -> int:
     out = request.machine.out or Path("runs") / called
     own = replace(machine(request.machine, out), compile=request.machine.compile)
     targets = [dataset_named(name, own.root) for name in request.target]
-    with session(request.machine) as opened:
+    with session(request.machine) as opened, resumable(out):
         pixels = PixelCache.of(own, opened.console)
         # Targets are read before training and their images looked at, so that a wrong path or a bad file does not cost a day.
         data = read_targets(targets, own.root, trained_on=experiment.sources)
