@@ -1,5 +1,7 @@
 """Normalization layers of the baselines against their definitions."""
 
+from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -204,3 +206,139 @@ def test_a_module_that_somebody_listens_to_is_not_replaced(listen: str) -> None:
     assert not exactly(module, nn.ReLU)
     handle.remove()
     assert exactly(module, nn.ReLU)
+
+
+# By the passes of ``own_affine`` and by torch's norms: the same numbers.
+
+KINDS: tuple[Any, ...] = (AffineInstance, HalfInstance, BatchInstance)
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+# Relative to the largest value. A half has 8 or 11 bits; what is summed of halves is summed in float32.
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
+SHAPES = ((3, 6, 5, 4), (2, 24, 32, 17))  # operators on the batch and kernels image by image
+
+
+def _made(kind: Any, channels: int) -> Any:
+    made = kind.like(_trained_norm(channels))
+    if kind is BatchInstance:
+        nn.init.uniform_(made.rho, 0.1, 0.9)
+    return made
+
+
+def _by_definition(made: Any, maps: Tensor) -> Tensor:
+    """In plain operators; only torch's own gradient of them is trusted."""
+    own = maps - maps.mean((2, 3), keepdim=True)
+    own = own / (own.square().mean((2, 3), keepdim=True) + 1e-4).sqrt()
+    if isinstance(made, AffineInstance):
+        return made.weight[:, None, None] * own + made.bias[:, None, None]
+    half = maps.shape[1] - made.batch.num_features
+    rest = maps[:, half:]
+    mean, variance = made.batch.running_mean, made.batch.running_var
+    if made.training:
+        mean, variance = rest.mean((0, 2, 3)), rest.var((0, 2, 3), correction=0)
+    whole = (rest - mean[:, None, None]) / (variance[:, None, None] + 1e-4).sqrt()
+    if isinstance(made, BatchInstance):
+        mixed = made.rho[:, None, None] * whole + (1 - made.rho[:, None, None]) * own
+        return made.weight[:, None, None] * mixed + made.bias[:, None, None]
+    weight = torch.cat([made.instance.weight, made.batch.weight])
+    bias = torch.cat([made.instance.bias, made.batch.bias])
+    return weight[:, None, None] * torch.cat([own[:, :half], whole], 1) + bias[:, None, None]
+
+
+def _with_gradients(call: Callable[[Tensor], Tensor], maps: Tensor, made: nn.Module, along: Tensor) -> list[Tensor]:
+    given = maps.detach().clone().requires_grad_()
+    found = call(given)
+    inputs = (given, *made.parameters())
+    return [found, *torch.autograd.grad(found, inputs, along.to(found.dtype))]
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_and_gradients_are_those_of_the_definition(
+    kind: Any, dtype: torch.dtype, layout: torch.memory_format, shape: tuple[int, ...], training: bool
+) -> None:
+    made = _made(kind, shape[1]).train(training)
+    if dtype == torch.float64:
+        made.double()
+    exact = deepcopy(made).double()
+    maps = (torch.randn(shape) * 2 + 1).to(dtype).to(memory_format=layout)
+    along = torch.randn(shape).to(dtype).to(memory_format=layout)
+    mine = _with_gradients(made, maps, made, along)
+    true = _with_gradients(lambda given: _by_definition(exact, given), maps.double(), exact, along)
+    assert mine[0].dtype == dtype and mine[0].is_contiguous(memory_format=layout)
+    for one, other in zip(mine, true, strict=True):
+        assert ((one.double() - other).abs().max() / other.abs().max().clamp(min=1)).item() < TOLERANCE[dtype]
+    with torch.no_grad():
+        assert torch.allclose(made(maps).double(), mine[0].double(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_running_statistics_are_those_of_torchs_batch_norm(
+    kind: Any, layout: torch.memory_format, momentum: float | None
+) -> None:
+    made = _made(kind, 6)
+    made.batch.momentum = momentum
+    norm = deepcopy(made.batch)
+    for _ in range(2):
+        maps = (torch.randn(3, 6, 4, 5) + 2000).to(
+            memory_format=layout
+        )  # E[x^2] - E[x]^2 would be wrong in its first digit
+        with torch.autocast("cpu", torch.bfloat16):
+            made(maps), norm(maps[:, 6 - norm.num_features :])
+    for mine, true in zip(made.batch.buffers(), norm.buffers(), strict=True):
+        assert mine.dtype == true.dtype
+        assert torch.allclose(mine.double(), true.double(), rtol=1e-4)
+    made.batch.eval()  # frozen batch norms inside a network that trains
+    made(maps)
+    assert torch.allclose(made.batch.running_mean, norm.running_mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_who_listens_to_the_batch_norm_inside_hears_it(kind: Any) -> None:
+    made, maps = _made(kind, 6), torch.randn(3, 6, 4, 5).to(memory_format=torch.channels_last)
+    silent, heard = made(maps), []
+    made.batch.register_forward_pre_hook(lambda _module, inputs: heard.append(inputs[0]))
+    assert torch.allclose(made(maps), silent, atol=1e-5)
+    assert torch.equal(heard[0], maps[:, 6 - made.batch.num_features :])
+
+
+def test_a_gradient_sees_the_statistics_that_were_there() -> None:
+    """Evaluation, then a pass in training, then the gradient of the first one."""
+    made, maps = _made(BatchInstance, 4), torch.randn(3, 4, 5, 2, requires_grad=True)
+    (true,) = torch.autograd.grad(made.eval()(maps).pow(3).sum(), maps)
+    total = made.eval()(maps).pow(3).sum()
+    made.train()(maps.detach())
+    assert torch.equal(torch.autograd.grad(total, maps)[0], true)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit", "ignore::torch.jit.TracerWarning"
+)  # torch's words, also on its own instance norm
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exported_graph_holds_one_node_for_instance_norm(kind: Any) -> None:
+    maps = torch.randn(2, 6, 5, 4).to(memory_format=torch.channels_last)
+    made = _made(kind, 6).eval()
+    traced = torch.jit.trace(made, maps)
+    assert "aten::instance_norm" in str(traced.inlined_graph)
+    assert torch.allclose(traced(maps), made(maps), atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_maps_that_cannot_be_normalized_are_refused(kind: Any, layout: torch.memory_format) -> None:
+    made = _made(kind, 6)
+    for wrong in ((2, 6, 1, 1), (2, 5, 3, 3), (2, 8, 3, 3)):
+        with pytest.raises((ValueError, RuntimeError)):  # torch's words
+            made(torch.randn(wrong).to(memory_format=layout))
+
+
+@pytest.mark.parametrize("kind", [*KINDS, Switchable, StageInstanceNorm])
+def test_shapes_alone_go_through(kind: Any) -> None:
+    with torch.device("meta"):
+        made, maps = kind(6), torch.zeros(2, 6, 3, 4)
+    for one in (made(maps), made.eval()(maps)):
+        assert one.is_meta and one.shape == maps.shape

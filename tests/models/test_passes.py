@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from snreid.errors import ExperimentError
 from snreid.models import passes
 from snreid.models.passes import Passes, passes_for
 
@@ -56,7 +57,7 @@ def test_odd_sizes(way: str, shape: tuple[int, ...]) -> None:
 def test_tokens_behind_a_prefix_are_maps_of_one_column() -> None:
     tokens = torch.randn(3, 2 + 40, 8, dtype=torch.float64)
     maps = tokens[:, 2:].transpose(1, 2).unsqueeze(-1)
-    assert passes._has_pixels(maps)
+    assert passes.has_pixels(maps)
     for mine, true in zip(
         passes._IMAGES.moments(maps), reversed(torch.var_mean(maps, (2, 3), correction=0)), strict=True
     ):
@@ -91,3 +92,19 @@ def test_maps_that_are_not_finite_stay_where_they_are() -> None:
     maps[0, 0, 0, 0] = torch.nan
     mean, variance = passes._IMAGES.moments(maps)
     assert mean[0, 0].isnan() and mean.isnan().sum() == variance.isnan().sum() == 1
+
+
+def test_the_working_dtype_is_float32_or_float64() -> None:
+    kinds = {torch.float64: torch.float64, torch.float32: torch.float32, torch.bfloat16: torch.float32}
+    assert all(passes.working_dtype(torch.zeros(1, dtype=given)) == kind for given, kind in kinds.items())
+    with pytest.raises(
+        ExperimentError, match=r"Found: maps of torch\.int32\. To repair: convert them first: maps\.float\(\)"
+    ):
+        passes.working_dtype(torch.zeros(1, dtype=torch.int32))
+
+
+def test_full_precision_ends_autocast_also_for_tensors_without_data() -> None:
+    with torch.autocast("cpu", torch.bfloat16), passes.full_precision(torch.zeros(1)):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+    with passes.full_precision(torch.zeros(1, device="meta")):
+        pass

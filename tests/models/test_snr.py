@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 
 from reference.snr_five_steps import normalize, snr_five_steps
@@ -371,3 +372,27 @@ def test_the_parts_are_the_five_steps_and_add_up_to_what_is_passed_on(layout: La
     else:
         assert parts.gate is not None and parts.gate.min() > 0 and parts.gate.max() < 1
         assert (parts.gate * parts.residual - parts.relevant).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.bool, torch.complex64], ids=str)
+def test_maps_of_other_than_real_numbers_are_told_in_words(dtype: torch.dtype) -> None:
+    module, maps = SNR(4), torch.ones(2, 4, 3, 3).to(dtype)
+    for call in (module, module.split, module.means, module.parts):
+        with pytest.raises(ExperimentError, match=rf"Found: maps of {dtype}\. To repair: convert them first"):
+            call(maps)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("gate", GATES)
+def test_shapes_alone_go_through(gate: Gate, layout: Layout) -> None:
+    """On the meta device, and for tensors that only pretend to have data."""
+    if layout == "tokens" and "spatial" in gate:
+        return
+    shape = {"nchw": (2, 4, 5, 3), "nhwc": (2, 5, 3, 4), "tokens": (2, 15, 4)}[layout]
+    for mode in (torch.device("meta"), FakeTensorMode()):
+        with mode:
+            module, maps = SNR(4, gate=gate, layout=layout), torch.zeros(shape)
+            split = module.split(maps)
+            assert module(maps).shape == split.maps.shape == maps.shape and split.restored.shape == (2, 4)
+            (split.maps.sum() + split.contaminated.sum()).backward()
+            assert all(part.grad is not None and part.grad.shape == part.shape for part in module.parameters())

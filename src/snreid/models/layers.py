@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from snreid.models.own_affine import own_affine
-from snreid.models.passes import working_dtype
+from snreid.models.passes import full_precision, has_pixels, passes_for, working_dtype
 from snreid.models.snr import Layout
 from snreid.tensors import Maps
 
@@ -49,10 +49,28 @@ class AffineInstance(nn.Module):
         return made
 
     def forward(self, maps: Maps) -> Maps:
-        """(B, C, H, W) -> (B, C, H, W). torch refuses maps of a single position: there is nothing to normalize."""
-        normalized = functional.instance_norm(maps, weight=self.weight, bias=self.bias, eps=self.eps)
+        """(B, C, H, W) -> (B, C, H, W), in the dtype of the maps. torch refuses maps of a single position: there is nothing to normalize.
+
+        Raises ``ExperimentError`` for whole numbers, as all of these layers do.
+        """
+        # On contiguous maps torch's kernels win: one call does the whole gradient.
+        if _one_pass(maps, self.weight) and has_pixels(maps) and not maps.is_contiguous():
+            normalized = self._in_layout(maps)
+        else:
+            normalized = functional.instance_norm(maps, weight=self.weight, bias=self.bias, eps=self.eps)
         result: Tensor = self.tail(normalized)
         return result
+
+    def _in_layout(self, maps: Maps) -> Maps:
+        """Channels-last, as the maps are: torch would copy them, and give contiguous ones to the next convolution."""
+        kind = working_dtype(maps)
+
+        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+            """The affine map."""
+            return _affine(mean, variance, self.eps, weight, bias)
+
+        with full_precision(maps):
+            return own_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
 
 
 class HalfInstance(nn.Module):
@@ -79,9 +97,32 @@ class HalfInstance(nn.Module):
 
     def forward(self, maps: Maps) -> Maps:
         """(B, C, H, W) -> (B, C, H, W)."""
-        first, second = maps[:, : self.instance_channels], maps[:, self.instance_channels :]
-        result: Tensor = self.tail(torch.cat([self.instance(first), self.batch(second)], 1))
+        weights = self.instance.weight, self.batch.weight
+        if _one_pass(maps, *weights) and _plain(self.batch) and exactly(self.instance, AffineInstance):
+            normalized = self._at_once(maps)
+        else:
+            first, second = maps[:, : self.instance_channels], maps[:, self.instance_channels :]
+            normalized = torch.cat([self.instance(first), self.batch(second)], 1)
+        result: Tensor = self.tail(normalized)
         return result
+
+    def _at_once(self, maps: Maps) -> Maps:
+        """Both halves as one affine map per image and channel: nothing is cut out of the maps and joined again."""
+        kind, half = working_dtype(maps), self.instance_channels
+        known = _known(self.batch, kind)
+
+        def rule(mean: Tensor, variance: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+            """The affine map, by the image's own moments and by the batch's."""
+            whole = _of_batch(mean[:, half:], variance[:, half:]) if known is None else known
+            own = _affine(mean[:, :half], variance[:, :half], self.instance.eps, *weights[:2])
+            rest = _affine(*whole, self.batch.eps, *weights[2:])
+            return tuple(torch.cat([a, b.expand(len(a), -1)], 1) for a, b in zip(own, rest, strict=True))
+
+        weights = (self.instance.weight, self.instance.bias, self.batch.weight, self.batch.bias)
+        with full_precision(maps):
+            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        _remember(self.batch, maps, mean[:, half:], variance[:, half:])
+        return normalized
 
 
 class Switchable(nn.Module):
@@ -118,7 +159,7 @@ class Switchable(nn.Module):
         """(B, C, H, W) -> (B, C, H, W), statistics in float32."""
         kind = working_dtype(maps)
         weights = (self.weight, self.bias, self.mean_weight, self.var_weight)
-        known = None if self.training else (self.running_mean.to(kind), self.running_var.to(kind))
+        known = _known(self, kind)
 
         def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, *shares: Tensor) -> tuple[Tensor, ...]:
             """The affine map with the mixed statistics."""
@@ -126,7 +167,7 @@ class Switchable(nn.Module):
             scale = weight * torch.rsqrt(mixed_variance + self.eps)
             return scale, bias - mixed_mean * scale
 
-        with torch.autocast(maps.device.type, enabled=False):
+        with full_precision(maps):
             normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
         if self.training:
             self._remember(mean.detach(), variance.detach())
@@ -142,7 +183,7 @@ class Switchable(nn.Module):
 def _of_batch(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel over all images, (C), from those of each image, (B, C)."""
     batch_mean = mean.mean(0)
-    return batch_mean, (variance + mean.square()).mean(0) - batch_mean.square()
+    return batch_mean, (variance + (mean - batch_mean).square()).mean(0)
 
 
 def _mixed(
@@ -187,14 +228,34 @@ class BatchInstance(nn.Module):
 
     def forward(self, maps: Maps) -> Maps:
         """(B, C, H, W) -> (B, C, H, W), computed in float32. torch refuses maps of a single position."""
-        share = self._share()
-        with torch.autocast(maps.device.type, enabled=False):
-            wide = maps if maps.dtype == torch.float64 else maps.float()
-            own = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
-            scale = (self.weight * share)[:, None, None]
-            mixed = torch.addcmul(own, self.batch(wide), scale).to(maps.dtype)
+        with full_precision(maps):
+            one = _one_pass(maps, self.weight) and _plain(self.batch)
+            mixed = self._at_once(maps) if one else self._one_by_one(maps)
         result: Tensor = self.tail(mixed)
         return result
+
+    def _one_by_one(self, maps: Maps) -> Maps:
+        share = self._share()
+        wide = maps.to(working_dtype(maps))
+        own = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
+        scale = (self.weight * share)[:, None, None]
+        return torch.addcmul(own, self.batch(wide), scale).to(maps.dtype)
+
+    def _at_once(self, maps: Maps) -> Maps:
+        kind = working_dtype(maps)
+        known = _known(self.batch, kind)
+
+        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, share: Tensor) -> tuple[Tensor, ...]:
+            """The mix of two affine maps is one."""
+            whole = _of_batch(mean, variance) if known is None else known
+            by_image, offset = _affine(mean, variance, self.eps, weight * (1 - share), bias)
+            by_batch, offset = _affine(*whole, self.batch.eps, weight * share, offset)
+            return by_image + by_batch, offset
+
+        weights = (self.weight, self.bias, self._share())
+        mixed, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        _remember(self.batch, maps, mean, variance)
+        return mixed
 
     def _share(self) -> Tensor:
         if not self.training:
@@ -236,3 +297,52 @@ def _copy_running(
         for target, source in ((mean, norm.running_mean), (variance, norm.running_var)):
             if target is not None and source is not None:
                 target.copy_(source[part])
+
+
+def _affine(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope and offset of gamma (F - mu) / sqrt(s2 + eps) + beta, per channel (C) or per image and channel (B, C) as the moments are."""
+    scale = weight * torch.rsqrt(variance + eps)
+    return scale, torch.addcmul(bias, scale, mean, value=-1)
+
+
+def _one_pass(maps: Maps, *weights: Tensor) -> bool:
+    """Whether ``own_affine`` takes these maps in its passes, and on a CPU, where that was measured to be quicker.
+
+    While somebody traces, torch's norms stay what they are: one node of an exported graph. Of maps of another number of channels
+    than ``weights`` have together, and of a single position, torch says what is wrong.
+    """
+    if passes_for(maps) is None:
+        return False
+    working_dtype(maps)  # refuses whole numbers
+    if maps.device.type != "cpu" or maps.dim() != 4:
+        return False
+    return maps.shape[1] == sum(map(len, weights)) and maps.shape[2] * maps.shape[3] > 1
+
+
+def _plain(norm: nn.BatchNorm2d) -> bool:
+    """Whether this batch norm may be computed in another way: not synchronized, unheard, with statistics to evaluate with."""
+    return exactly(norm, nn.BatchNorm2d) and norm.running_mean is not None
+
+
+def _known(norm: nn.BatchNorm2d | Switchable, kind: torch.dtype) -> tuple[Tensor, Tensor] | None:
+    """Mean and variance that a norm uses in evaluation; None in training."""
+    if norm.training:
+        return None
+    assert norm.running_mean is not None and norm.running_var is not None
+    # Copies: the gradient asks for them again, and a pass in training may have moved them by then.
+    return norm.running_mean.to(kind, copy=True), norm.running_var.to(kind, copy=True)
+
+
+def _remember(norm: nn.BatchNorm2d, maps: Maps, mean: Tensor, variance: Tensor) -> None:
+    """What a batch norm of torch keeps of a batch in training, from each image's mean and biased variance in its channels."""
+    if not norm.training:
+        return
+    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+    with torch.no_grad():
+        norm.num_batches_tracked.add_(1)
+        momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        count = maps.numel() // maps.shape[1]
+        batch_mean, batch_variance = _of_batch(mean, variance)
+        unbiased = batch_variance * (count / (count - 1))
+        for running, now in ((norm.running_mean, batch_mean), (norm.running_var, unbiased)):
+            running.lerp_(now.to(running.dtype), momentum)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from snreid.errors import ExperimentError
 from snreid.models.backbone import Trunk
 from snreid.models.norms import Scheme, check_stages, chosen_stages
+from snreid.models.passes import full_precision, working_dtype
 from snreid.models.snr import Layout
 
 Positions = Float[Tensor, "batch channels positions"]
@@ -123,8 +124,8 @@ class StageMixing(nn.Module):
         count = maps.shape[0]
         share = torch.distributions.Beta(self.alpha, self.alpha).sample((count,)).to(maps.device)
         partner = torch.randperm(count).to(maps.device)
-        wide = maps if maps.dtype == torch.float64 else maps.float()
-        with torch.autocast(maps.device.type, enabled=False):
+        wide = maps.to(working_dtype(maps))
+        with full_precision(maps):
             return self._mixed(wide, partner, share.to(wide.dtype)).to(maps.dtype)
 
     def _mixed(self, maps: Tensor, partner: Partner, share: Share) -> Tensor:

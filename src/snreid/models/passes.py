@@ -6,6 +6,7 @@ Channels-last maps have no such view; there each image is a batch of its own. Ma
 torch's operators. On a GPU a pair of Triton kernels does it (``gpu_passes``). Nothing here is differentiable: ``own_affine`` is.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from snreid.errors import ExperimentError
 from snreid.tensors import ChannelVectors, Maps
 
 _LOOP_FROM = 12_288
@@ -58,7 +60,7 @@ def passes_for(maps: Maps) -> Passes | None:
     )
     if traced or maps.device.type not in ("cpu", "cuda") or maps.numel() == 0:
         return None
-    flat, pixels = maps.is_contiguous(), _has_pixels(maps)
+    flat, pixels = maps.is_contiguous(), has_pixels(maps)
     if maps.device.type == "cuda":
         gpu = _gpu_passes()
         if gpu is not None and (flat or pixels) and maps.dtype != torch.float64:
@@ -69,8 +71,20 @@ def passes_for(maps: Maps) -> Passes | None:
 
 
 def working_dtype(maps: Tensor) -> torch.dtype:
-    """Statistics and gates are computed in float32, or in float64 for float64 maps."""
+    """Statistics and gates are computed in float32, in float64 for float64 maps. Raises ``ExperimentError`` for other than real numbers."""
+    if not maps.dtype.is_floating_point:
+        raise ExperimentError(
+            "Maps are normalized as floating-point numbers",
+            came=f"maps of {maps.dtype}",
+            repair="convert them first: maps.float()",
+        )
     return torch.float64 if maps.dtype == torch.float64 else torch.float32
+
+
+def full_precision(maps: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Autocast switched off: a bfloat16 mean has 3 digits, and gates live on differences of means."""
+    # Tensors without data, of which only shapes are asked, know no autocast.
+    return contextlib.nullcontext() if maps.is_meta else torch.autocast(maps.device.type, enabled=False)
 
 
 @cache
@@ -82,7 +96,7 @@ def _gpu_passes() -> Callable[[bool], Passes] | None:
     return made
 
 
-def _has_pixels(maps: Maps) -> bool:
+def has_pixels(maps: Maps) -> bool:
     """Whether the channels of a position stand side by side and the positions of an image in a row: channels-last, or tokens."""
     return maps[:1].is_contiguous(memory_format=torch.channels_last)
 

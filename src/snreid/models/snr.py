@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
 from snreid.models.gates import ChannelGate, ConvBranch, SpatialGate
-from snreid.models.passes import working_dtype
+from snreid.models.passes import full_precision, working_dtype
 from snreid.models.restitution import Restituted, restitute
 from snreid.tensors import ChannelVectors, Maps
 
@@ -100,7 +100,7 @@ class SNR(nn.Module):
 
     Statistics and gate are computed in float32 under autocast and for half-precision maps, in float64 for float64 maps.
     A constant map is fine: it is normalized to beta. Raises ``ExperimentError`` for settings that contradict each other, and for maps of
-    another number of channels or dimensions.
+    another number of channels or dimensions, or of whole numbers.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class SNR(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """``maps``: F in the module's layout. Returns F~+ of the same shape, layout and dtype."""
-        with _full_precision(maps):
+        with full_precision(maps):
             return self._join(maps, self._restored(self._maps(maps)))
 
     def split(self, maps: Tensor) -> SNRSplit:
@@ -161,7 +161,7 @@ class SNR(nn.Module):
 
         F~- is built as a map only where a non-linear pool or a gate without closed form needs it.
         """
-        with _full_precision(maps):
+        with full_precision(maps):
             inner = self._maps(maps)
             split = self._split_closed(inner) if self.has_closed_form else self._split_maps(inner)
             return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
@@ -179,7 +179,7 @@ class SNR(nn.Module):
                 came=f"gate {self.gate_kind!r}",
                 repair="take the vectors of split(maps)",
             )
-        with _full_precision(maps):
+        with full_precision(maps):
             inner = self._maps(maps)
             mean = inner.mean((2, 3), dtype=working_dtype(inner))
             means = self._means(mean, self.gate(mean - self.beta.to(mean.dtype)))
@@ -193,7 +193,7 @@ class SNR(nn.Module):
 
         For looking at: several times the memory and time of ``forward``, whose F~+ it equals up to rounding.
         """
-        with _full_precision(maps):
+        with full_precision(maps):
             inner = self._maps(maps)
             normalized, residual = self._residual(inner)
             relevant, irrelevant, mask = self._parts(residual)
@@ -206,6 +206,7 @@ class SNR(nn.Module):
         return channels_first(maps, self.layout, self.prefix_tokens)
 
     def _check(self, maps: Tensor) -> None:
+        working_dtype(maps)  # refuses whole numbers
         wanted = {
             "nchw": ("images", self.channels, "height", "width"),
             "nhwc": ("images", "height", "width", self.channels),
@@ -356,8 +357,3 @@ def check_options(*, gate: str, pool: str, reduction: int, layout: str = "nchw")
             came=f"gate {gate!r} on a sequence of tokens",
             repair="choose gate channel, two_gates or conv for this backbone",
         )
-
-
-def _full_precision(maps: Tensor) -> torch.autocast:
-    """Autocast switched off: a bfloat16 mean has 3 digits, and the gate lives on differences of means."""
-    return torch.autocast(maps.device.type, enabled=False)
