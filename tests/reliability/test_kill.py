@@ -16,11 +16,12 @@ from snreid.cli import main
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
-from tiny import FLAGS, SOURCE
+from tiny import FLAGS, SOURCE, TARGET
 
 BATCHES = 4
 """Steps in an epoch: 24 images, 6 in a batch."""
 EPOCHS = 20
+SCORE = "validation_mAP"
 STARTED = """import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from snreid.cli import main
@@ -75,11 +76,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_same_run(out: Path, other: Path, steps: int) -> None:
-    """Equal weights, every step logged once with equal losses, nothing half written left."""
+    """Equal weights, every step logged once with equal losses, equal scores on held-out people, nothing half written left."""
     found, expected = (load_model(folder / "model.safetensors").tensors for folder in (out, other))
     assert found.keys() == expected.keys()
     assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
-    lines, wanted = read_metrics(out), read_metrics(other)
+    lines, wanted = ([line for line in read_metrics(folder) if SCORE not in line] for folder in (out, other))
+    scores = [{line["step"]: line[SCORE] for line in read_metrics(folder) if SCORE in line} for folder in (out, other)]
+    assert scores[0] == scores[1]
     assert [line["step"] for line in lines] == list(range(1, steps + 1))
     measured = {"seconds", "waited"}
     for line, one in zip(lines, wanted, strict=True):
@@ -87,7 +90,7 @@ def assert_same_run(out: Path, other: Path, steps: int) -> None:
             k: v for k, v in one.items() if k not in measured
         }
     left = {p.relative_to(out).parts[0] for p in out.rglob("*")}
-    assert left - {"tensorboard"} == {"experiment.json", "metrics.jsonl", "model.safetensors"}
+    assert left - {"tensorboard", "evaluation"} == {"experiment.json", "metrics.jsonl", "model.safetensors"}
 
 
 def kill_and_finish(words: list[str], out: Path, steps: int, kills: int) -> None:
@@ -165,6 +168,52 @@ def test_ctrl_c_reaches_every_process_of_the_terminal_and_saves_the_very_step(wh
     assert 6 <= saved_step(out) == logged_step(out) < EPOCHS * BATCHES
     assert main(command(out, EPOCHS)) == 0
     assert_same_run(out, whole, EPOCHS * BATCHES)
+
+
+def validating(out: Path) -> bool:
+    """Whether a run that validates after every step does so now: its last step is logged, its score is not."""
+    lines = read_metrics(out)
+    return bool(lines) and SCORE not in lines[-1]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_ctrl_c_during_validation_saves_every_share_of_several_jobs_and_the_rest_comes_out_the_same(
+    tmp_path: Path,
+) -> None:
+    """Shares get SIGINT from the terminal, and while they save because of it SIGTERM from their parent, which got SIGINT too."""
+    torch.set_num_threads(1)
+    epochs, recipes, held = 120, ("baseline", "baseline-in"), SOURCE.replace("train_persons=6", "train_persons=100")
+    flags = list(FLAGS)
+    flags[flags.index("--epochs") + 1] = str(epochs)
+    flags += ["--batches-per-epoch", "1", "--validation.fraction", "0.5", "--validation.every", "1"]
+    words = ["protocol", f"{held}-to-{TARGET}", "--recipe", *recipes, *flags]
+    runs = [Path("small/noon") / f"{recipe}-0" for recipe in recipes]
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert main([*words, "--out", str(whole)]) == 0
+    former, pending = [0, 0], 0
+    for _ in range(3):
+        process = start([*words, "--jobs", "2", "--out", str(out)])
+        caught = wait_until(
+            process,
+            lambda former=former: (  # type: ignore[misc]
+                all(logged_step(out / run) > step for run, step in zip(runs, former, strict=True))
+                and any(validating(out / run) for run in runs)
+            ),
+        )
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert caught and process.returncode == 130 and f"2 runs on their way saved in {out}" in said, said
+        logs = [(out / f"job-{k}.log").read_text() for k in (0, 1)]
+        assert all("Found: Ctrl-C" in log and "Traceback" not in log for log in logs), logs
+        states = [CheckpointStore(out / run / "checkpoints").load() for run in runs]
+        former = [logged_step(out / run) for run in runs]
+        assert [state and state.step for state in states] == former and max(former) < epochs
+        pending += sum(state is not None and state.values["pending"] for state in states)
+    assert pending, "no signal came during a validation"
+    assert main([*words, "--out", str(out)]) == 0
+    for run in runs:
+        assert_same_run(out / run, whole / run, epochs)
 
 
 @pytest.mark.soak
