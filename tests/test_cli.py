@@ -288,6 +288,30 @@ def test_sigterm_ends_a_command_cleanly_with_143(monkeypatch: pytest.MonkeyPatch
     assert capsys.readouterr().err == "snreid: stopped by SIGTERM; start the same command again.\n"
 
 
+IMPATIENT = """
+import atexit, os, signal, sys
+from snreid import cli
+def interrupt(*given):
+    os.kill(os.getpid(), signal.SIGINT)
+class Workers:
+    __del__ = interrupt  # torch waits there for the end of its workers
+class Module:
+    def main(words):
+        workers = Workers()
+        interrupt()
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.importlib.import_module = lambda name: Module
+atexit.register(interrupt)
+sys.argv = ["snreid", "recipes"]
+sys.exit(cli.main())
+"""
+
+
+def test_ctrl_c_while_a_stopped_command_ends_is_not_told_with_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPATIENT], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (130, "snreid: stopped by Ctrl-C; start the same command again.\n")
+
+
 def test_who_decided_what_sigterm_does_goes_on_deciding(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[int] = []
 

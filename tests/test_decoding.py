@@ -190,13 +190,39 @@ def test_ctrl_c_while_workers_start_is_answered_without_a_traceback_of_their_ser
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)  # until nobody can say anything any more
         assert (process.returncode, said) == (130, "")
-        until = time.monotonic() + 30
-        while members(process.pid) and time.monotonic() < until:
-            time.sleep(0.01)
-        assert not members(process.pid)
+        assert_nobody_stays(process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def assert_nobody_stays(group: int) -> None:
+    """No process of a group is left after half a minute, as a rule sooner."""
+    until = time.monotonic() + 30
+    while members(group) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not members(group)
+
+
+WAITING = LEFT.replace('raise ValueError("the end")', "sys.stdin.read()")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the processes in Linux's /proc")
+def test_workers_and_their_server_end_when_their_program_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "waiting.py").write_text(WAITING)
+    words = [sys.executable, str(tmp_path / "waiting.py"), *map(str, picture_files(tmp_path, 9))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, start_new_session=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "('',)\n"
+            assert len(members(process.pid)) > 2
+            process.kill()
+            process.wait()
+            assert_nobody_stays(process.pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

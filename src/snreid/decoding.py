@@ -6,6 +6,7 @@ never raises: it comes back with its reason, so that the list of all of them can
 
 import atexit
 import multiprocessing
+import os
 import signal
 import threading
 import weakref
@@ -259,6 +260,14 @@ def _answered_later(number: int) -> Iterator[None]:
 def _settle(_: int) -> None:
     torch.set_num_threads(1)
     # SLURM signals every process of a job, a terminal's Ctrl-C every process before it; a worker that dies of it would take the step
-    # down that the main process wants to finish and save. Without their parent they end by themselves.
+    # down that the main process wants to finish and save.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_main, daemon=True).start()
+
+
+def _end_with_main() -> None:
+    """Torch's worker looks whether the process that forked it has gone; the server has not as long as a worker is there."""
+    if (main := multiprocessing.parent_process()) is not None:
+        main.join()
+        os._exit(1)

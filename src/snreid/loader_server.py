@@ -1,7 +1,7 @@
 """Imported first by the process that starts loader workers (``decoding.py``), and by nothing else.
 
 SLURM signals every process of a job, a terminal's Ctrl-C every process before it. Workers and their server leave SIGTERM and SIGINT to
-the main process, which finishes and saves its step; without it they end by themselves. Until this is imported both are blocked
+the main process, which finishes and saves its step; when that has gone they end by themselves. Until this is imported both are blocked
 (``decoding.py: _start_server``).
 """
 

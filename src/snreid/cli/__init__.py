@@ -13,7 +13,7 @@ from itertools import pairwise
 from types import FrameType
 
 from snreid.allocator import keep_freed_memory
-from snreid.errors import ExperimentError, SnreidError
+from snreid.errors import ExperimentError, Interrupted, SnreidError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold bytes that are no text
     try:
-        done = _run(words)
+        done = _run(words, own=arguments is None)
         sys.stdout.flush()  # here and not at the interpreter's end, where a reader that has gone is reported as a failure
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; that is no failure, and nothing more can be said to it.
@@ -103,7 +103,19 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _run(words: list[str]) -> int:
+@contextlib.contextmanager
+def _answered_once(*, own: bool) -> Iterator[None]:
+    """Who is impatient while a stopped command ends, which waits for its workers, would get tracebacks of Python's last acts and no quicker
+    end; so Ctrl-C does nothing from then on, if the process is this command's ``own``."""
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated, Interrupted):
+        if own:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
+
+
+def _run(words: list[str], *, own: bool) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -115,12 +127,12 @@ def _run(words: list[str]) -> int:
     if words[0] not in COMMANDS:
         print(_unknown(words[0]), file=sys.stderr)
         return 2
-    return _command(COMMANDS[words[0]][0], words[1:])
+    return _command(COMMANDS[words[0]][0], words[1:], own=own)
 
 
-def _command(module: str, words: list[str]) -> int:
+def _command(module: str, words: list[str], *, own: bool) -> int:
     try:
-        with _terminable():
+        with _terminable(), _answered_once(own=own):
             _check_repeats(words)
             _check_places(words)
             done: int = importlib.import_module(module).main(words)
