@@ -77,6 +77,15 @@ def test_batches_hold_p_people_with_k_images_balanced_and_complete(
         assert counts.max() - counts.min() <= 1, "an image came again before all of its person had come"
 
 
+def test_what_a_small_domain_lacks_is_shared_out_among_the_others() -> None:
+    """8 of 8, 4 and 2 people: the two that the smallest has not, and what no division gives, fell to the same domain once."""
+    persons = np.repeat(np.arange(14), 2)
+    domains = np.repeat([0] * 8 + [1] * 4 + [2] * 2, 2)
+    for epoch in range(4):
+        (batch,) = IdentityBatches(Sampling(persons=8, images=2), persons, domains, 0, 1).epoch(epoch)
+        assert (np.bincount(domains[batch]) // 2).tolist() == [3, 3, 2]
+
+
 @given(found=labels(), world=st.sampled_from([1, 2, 3]), per=st.integers(2, 3), seed=st.integers(0, 99))
 @settings(max_examples=examples(30), deadline=None)
 def test_the_shares_of_all_processes_are_the_batch_of_one(found: Labels, world: int, per: int, seed: int) -> None:

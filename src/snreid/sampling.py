@@ -124,14 +124,16 @@ def _shares(persons: int, available: list[int], epoch: int) -> list[int]:
     they have."""
     shares = [0] * len(available)
     left, open_domains = persons, list(range(len(available)))
-    while left and open_domains:
-        each, rest = divmod(left, len(open_domains))
-        turn = [open_domains[(i + epoch) % len(open_domains)] for i in range(len(open_domains))]
-        for position, domain in enumerate(turn):
-            more = min(each + (position < rest), available[domain] - shares[domain])
+    # Those that are open have all given the same so far; what is left over is shared out last, or one of them could get it twice.
+    while open_domains and left >= len(open_domains):
+        each = left // len(open_domains)
+        for domain in open_domains:
+            more = min(each, available[domain] - shares[domain])
             shares[domain] += more
             left -= more
         open_domains = [d for d in open_domains if shares[d] < available[d]]
+    for i in range(left if open_domains else 0):
+        shares[open_domains[(i + epoch) % len(open_domains)]] += 1
     return shares
 
 
