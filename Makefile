@@ -59,6 +59,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/speed/all.py
 
 gpu: $(READY)
+	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "make gpu needs a GPU; this machine has none")'
 	$(PYTEST) -m "not soak" -k "cuda or gpu" tests/models/test_gpu_passes.py tests/evaluation/test_torch_counting.py \
 		tests/training/test_later.py
 	$(BIN)/python benchmarks/speed/all.py --gpu

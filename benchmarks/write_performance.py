@@ -43,8 +43,10 @@ def page() -> str:
         " the ratios: competitors take turns in one process, so that a busy machine slows them alike. A ratio is the"
         " median over the rounds of the ratio to the first competitor within a round, so it need not be the quotient of the two times"
         " beside it, which are medians too. Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
-        " interquartile range of the CPU time. The targets are stated in CPU time; by the clock, which stands in the tables too, evaluation"
-        " and re-ranking are up to a third further from their limits, as parts of them have one thread."
+        " interquartile range of the CPU time. The targets are stated in CPU time (what SNR adds to ResNet-50: by the clock); by the clock,"
+        " which stands in the tables too, evaluation and re-ranking are up to a third further from their limits, as parts of them have"
+        " one thread. *Held against* names limits and the numbers of peers and prototypes that stood in the task, measured on another"
+        " machine before this project; what the same ways take on this one stands in the tables."
         " A number belongs to the machine named below it; `make gpu` measures what needs a GPU, on another machine if need be.",
         "",
         "## Targets",

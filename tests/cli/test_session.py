@@ -1,5 +1,9 @@
 """What a computing command opens and closes, and machine settings that cannot be."""
 
+import signal
+import sys
+import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -8,13 +12,14 @@ import pytest
 import torch
 
 from snreid import adaptation, reproduction, runs, study
-from snreid.cli import Terminated, main
+from snreid.cli import COMMANDS, Terminated, main
 from snreid.cli.machine import MachineFlags
 from snreid.cli.session import machine, resumable, saved_text, session
 from snreid.errors import ExperimentError, SnreidError
 from snreid.machine import Machine
 from snreid.training import distributed
 from snreid.training.checkpoint import CheckpointStore, TrainingState
+from snreid.training.guard import stopped
 from tiny import SOURCE, TARGET
 
 
@@ -174,3 +179,51 @@ def test_commands_that_train_say_so(
     assert main(words.split()) == 130
     said = capsys.readouterr().err
     assert said == f"snreid: stopped by Ctrl-C; nothing is saved in {out} yet, the same command begins anew.\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_that_python_swallows_is_asked_for_again(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python reports what is raised in a weak reference's callback as ignored, and goes on; each import runs such callbacks."""
+    lost = []
+
+    def work(words: list[str]) -> int:
+        class Thing:
+            pass
+
+        def callback(_: object) -> None:
+            signal.raise_signal(number)
+            lost.append("not raised here")
+
+        thing = Thing()
+        watched = weakref.ref(thing, callback)
+        del thing
+        lost.append(watched())
+        for _ in range(600):
+            time.sleep(0.1)
+        return 0
+
+    module = ModuleType("swallowing")
+    module.main = work  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "swallowing", module)
+    monkeypatch.setitem(COMMANDS, "swallow", ("swallowing", ""))
+    hook = sys.unraisablehook
+    assert main(["swallow"]) == code
+    assert lost == [None], "the stop was swallowed first"
+    assert capsys.readouterr().err.count("\n") == 1, "one sentence and no traceback"
+    assert sys.unraisablehook is hook
+
+
+def test_who_finished_a_step_first_is_told_what_is_saved_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answered(*given: object, **named: object) -> None:
+        run_folder(tmp_path / "out", 7)
+        raise stopped(signal.SIGINT)
+
+    monkeypatch.setattr(runs, "train", answered)
+    out = tmp_path / "out"
+    assert main(f"train baseline -s {SOURCE} --workers 0 --device cpu --out {out}".split()) == 130
+    said = capsys.readouterr().err
+    assert said == f"snreid: stopped by Ctrl-C; a run at step 7 saved in {out}, the same command goes on from there.\n"

@@ -83,6 +83,7 @@ def test_the_kernels_are_right_in_the_interpreter() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_the_kernels_are_right_on_a_gpu() -> None:
     _run("cuda")
 

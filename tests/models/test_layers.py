@@ -342,3 +342,16 @@ def test_shapes_alone_go_through(kind: Any) -> None:
         made, maps = kind(6), torch.zeros(2, 6, 3, 4)
     for one in (made(maps), made.eval()(maps)):
         assert one.is_meta and one.shape == maps.shape
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_a_gradient_in_another_layout_than_the_maps_is_the_same_gradient(images: int) -> None:
+    """torch's instance norm of one contiguous image reads a channels-last gradient as if it were contiguous."""
+    layer = AffineInstance(6).double()
+    maps = torch.randn(images, 6, 3, 5, dtype=torch.float64)
+    slope = torch.randn_like(maps)
+    slopes = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        given = maps.clone().requires_grad_()
+        slopes.append(torch.autograd.grad(layer(given), given, slope.contiguous(memory_format=layout))[0])
+    assert torch.allclose(*slopes, atol=1e-12)

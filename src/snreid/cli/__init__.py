@@ -47,6 +47,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Name -> (module with ``main(arguments) -> int``, one line of help)."""
 
 
+_AGAIN_SECONDS = 0.05
+
+
 class Terminated(BaseException):
     """SIGTERM came while nothing answered it: a command ends here. No ``Exception``, so that nobody who expects a damaged file takes it
     for one. As with ``KeyboardInterrupt``, who knows how to go on adds it as a note."""
@@ -82,8 +85,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _terminable() -> Iterator[None]:
     """The first SIGTERM unwinds the command, so that drafts are removed; a second one ends the process at once. Training has an answer of
     its own (``StopSignal``). Nothing is changed where somebody else has decided what SIGTERM does.
+
+    Python swallows what is raised in a callback of a weak reference (each import runs some) or in ``__del__``. A stop that was lost
+    there, Ctrl-C's too, is asked for again.
     """
     owner = os.getpid()
+    again: list[threading.Timer] = []
+    report = sys.unraisablehook
+
+    def on_lost(lost: "sys.UnraisableHookArgs") -> None:
+        """What Python was about to report as ignored."""
+        if isinstance(lost.exc_value, Terminated):
+            signal.signal(signal.SIGTERM, on_signal)
+            number = signal.SIGTERM
+        elif isinstance(lost.exc_value, KeyboardInterrupt):
+            number = signal.SIGINT
+        else:
+            report(lost)
+            return
+        again.append(threading.Timer(_AGAIN_SECONDS, signal.raise_signal, [number]))
+        again[-1].start()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         """Raise where the command runs."""
@@ -97,9 +118,13 @@ def _terminable() -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGTERM, on_signal)
+    sys.unraisablehook = on_lost
     try:
         yield
     finally:
+        sys.unraisablehook = report
+        for timer in again:
+            timer.cancel()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -136,6 +161,10 @@ def _command(module: str, words: list[str], *, own: bool) -> int:
             _check_repeats(words)
             _check_places(words)
             done: int = importlib.import_module(module).main(words)
+    except Interrupted as stop:
+        told = f"stopped by {stop.came}; {_going_on(stop)}." if hasattr(stop, "__notes__") else str(stop)
+        print(f"snreid: {told}", file=sys.stderr)
+        return stop.exit_code
     except SnreidError as error:
         print(f"snreid: {error}", file=sys.stderr)
         return error.exit_code

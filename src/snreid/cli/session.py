@@ -70,14 +70,13 @@ def keep_to_quota() -> None:
 
 @contextmanager
 def resumable(out: Path) -> Iterator[None]:
-    """The signal that stops a command, unless its training has an answer of its own (``StopSignal``), is told with what the folder
-    ``out`` holds then."""
+    """The signal that stops a command is told with what the folder ``out`` holds then."""
     from snreid.cli import Terminated
-    from snreid.errors import CheckpointError
+    from snreid.errors import CheckpointError, Interrupted
 
     try:
         yield
-    except (KeyboardInterrupt, Terminated) as stop:
+    except (KeyboardInterrupt, Terminated, Interrupted) as stop:
         with suppress(CheckpointError):  # the next start says what is damaged
             stop.add_note(saved_text(out))
         raise

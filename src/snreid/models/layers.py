@@ -53,8 +53,9 @@ class AffineInstance(nn.Module):
 
         Raises ``ExperimentError`` for whole numbers, as all of these layers do.
         """
-        # On contiguous maps torch's kernels win: one call does the whole gradient.
-        if _one_pass(maps, self.weight) and has_pixels(maps) and not maps.is_contiguous():
+        # On contiguous maps torch's kernels win: one call does the whole gradient. But of one image alone torch 2.15 gives a wrong one
+        # where what comes back is channels-last.
+        if _one_pass(maps, self.weight) and (len(maps) == 1 or (has_pixels(maps) and not maps.is_contiguous())):
             normalized = self._in_layout(maps)
         else:
             normalized = functional.instance_norm(maps, weight=self.weight, bias=self.bias, eps=self.eps)
