@@ -208,8 +208,11 @@ def test_a_stop_that_python_swallows_is_asked_for_again(
     module.main = work  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "swallowing", module)
     monkeypatch.setitem(COMMANDS, "swallow", ("swallowing", ""))
-    hook = sys.unraisablehook
-    assert main(["swallow"]) == code
+    hook, before = sys.unraisablehook, signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["swallow"]) == code
+    finally:
+        signal.signal(signal.SIGINT, before)  # ignored where the tests run in the background of a shell
     assert lost == [None], "the stop was swallowed first"
     assert capsys.readouterr().err.count("\n") == 1, "one sentence and no traceback"
     assert sys.unraisablehook is hook
