@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from snreid.embedding import Embedder, Fastest, features, require_finite, require_working
+from snreid.embedding import Embedder, Fastest, extract, features, require_finite, require_working
 from snreid.errors import DataError, DivergenceError
 from snreid.images import BadImage, read_image, resize
 from snreid.loading import PixelStore
@@ -161,6 +161,37 @@ def work(group):
     return heard
 """
     assert answers_of_two(code, tmp_path) == [[False, True, False]] * 2
+
+
+def test_two_processes_extract_what_one_does_and_refuse_what_one_does(tmp_path: Path) -> None:
+    paths = list(map(str, picture_files(tmp_path / "photos", 6, damaged=(5,))))
+    code = f"""
+from snreid.embedding import extract
+from snreid.errors import DataError
+
+def work(group):
+    def embedded(paths, **rest):
+        found = extract(lambda images: images.float().mean((2, 3)).numpy(), (32, 16), paths, batch=2, group=group, **rest)
+        return found.tolist()
+    left_out = {{}}
+    whole = embedded({paths!r}, leave_out=left_out.update)
+    one = embedded({paths[:1]!r})
+    heard = []
+    for paths, rest in (({paths!r}, {{}}), ({paths[5:]!r}, {{"leave_out": left_out.update}})):
+        try:
+            embedded(paths, **rest)
+        except DataError as error:
+            heard.append(str(error))
+    return [whole, one, [[place, bad.name] for place, bad in left_out.items()], heard]
+"""
+    first, second = answers_of_two(code, tmp_path)
+    assert first == second
+    whole, one, left_out, heard = first
+    alone = extract(lambda images: images.float().mean((2, 3)).numpy(), (32, 16), paths[:5], batch=2)
+    np.testing.assert_allclose(whole, alone, atol=1e-6)
+    np.testing.assert_allclose(one, alone[:1], atol=1e-6)
+    assert left_out == [[5, paths[5]]]
+    assert "1 of 6 are not" in heard[0] and "1 of 1 are not" in heard[1] and all(paths[5] in said for said in heard)
 
 
 def test_a_folded_model_embeds_alike_and_follows_a_change_of_its_weights(embedder: Embedder) -> None:

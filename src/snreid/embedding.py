@@ -1,5 +1,6 @@
 """Images in, embeddings out: what evaluation, the command line and a user's own code call."""
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -98,15 +99,16 @@ class Embedder:
         batch: Batch = "measured",
         tell: Callable[[int], None] | None = None,
         leave_out: LeaveOut | None = None,
+        group: ProcessGroup | None = None,
     ) -> NDArray[np.float32]:
         """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities. ``batch``: images at a time;
         ``tell`` is called with the one that turned out fastest, once it is known.
 
         ``leave_out``: files that cannot be read have no row, and it is called with them; without it, and when no file can be read,
-        they raise a ``DataError`` that names them.
+        they raise a ``DataError`` that names them. ``group``: processes that read and embed a contiguous part each; all get the whole.
         """
         size, sizes = (self.input.height, self.input.width), _SIZES.get(self.device.type, _SIZES["cuda"])
-        return extract(self, size, paths, batch=batch, sizes=sizes, tell=tell, leave_out=leave_out)
+        return extract(self, size, paths, batch=batch, sizes=sizes, tell=tell, leave_out=leave_out, group=group)
 
 
 def extract(
@@ -118,23 +120,27 @@ def extract(
     sizes: tuple[int, ...] = _SIZES["cpu"],
     tell: Callable[[int], None] | None = None,
     leave_out: LeaveOut | None = None,
+    group: ProcessGroup | None = None,
 ) -> NDArray[np.float32]:
     """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
     if not paths:
         raise DataError("Extraction needs at least one image", came="an empty list", repair="give image paths")
-    samples = tuple(Sample(FileImage(str(p)), 1, NO_CAMERA) for p in paths)
+    mine = _share(len(paths), group)
+    samples = tuple(Sample(FileImage(str(paths[place])), 1, NO_CAMERA) for place in mine)
     store = PixelStore(Split(samples), *size)
-    bad, good = store.open(), store.good
-    if bad and (leave_out is None or not len(good)):
+    found, good = store.open(), store.good
+    missing = np.setdiff1d(np.arange(len(mine)), good) + mine.start
+    bad = _known_to_all(dict(zip(missing.tolist(), found, strict=True)), group)
+    if bad and (leave_out is None or len(bad) == len(paths)):
         raise DataError(
             "Every image must be readable",
-            came=f"{len(bad)} of {len(paths)} are not: {listed(bad, SHOWN_BAD)}",
+            came=f"{len(bad)} of {len(paths)} are not: {listed(list(bad.values()), SHOWN_BAD)}",
             repair="restore these files"
             + (", or go on without them: --skip-bad (in Python leave_out)" if leave_out is None else ""),
         )
     if bad and leave_out is not None:
-        leave_out(dict(zip(np.setdiff1d(np.arange(len(paths)), good).tolist(), bad, strict=True)))
-        store = store.only(good)
+        leave_out(bad)
+    store = store.only(good)
     if batch == "measured":
         fastest = Fastest(embed, sizes)
         vectors = features(fastest, store, batch=max(USUAL_BATCH, *sizes)).embeddings
@@ -142,8 +148,31 @@ def extract(
             tell(fastest.chosen)
     else:
         vectors = features(embed, store, batch=batch).embeddings
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+    whole = _joined(np.asarray(vectors, np.float32), group)
+    lengths = np.linalg.norm(whole, axis=1, keepdims=True)
+    return np.asarray(whole / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _share(count: int, group: ProcessGroup | None) -> range:
+    """Which of ``count`` images are this process's."""
+    rank, world = (group.rank, group.world) if group is not None else (0, 1)
+    return range(rank * count // world, (rank + 1) * count // world)
+
+
+def _known_to_all(bad: dict[int, BadImage], group: ProcessGroup | None) -> dict[int, BadImage]:
+    """The bad images that any process found, by their place in the whole list, ascending."""
+    if group is None:
+        return bad
+    told = json.dumps([[place, one.name, one.reason] for place, one in bad.items()]).encode()
+    parts = group.gather_arrays(np.frombuffer(told, dtype=np.uint8))
+    return {place: BadImage(name, reason) for part in parts for place, name, reason in json.loads(bytes(part))}
+
+
+def _joined(vectors: NDArray[np.float32], group: ProcessGroup | None) -> NDArray[np.float32]:
+    """The embeddings of all processes, in rank order; one that had no image does not know how long they are."""
+    if group is None:
+        return vectors
+    return np.concatenate([part for part in group.gather_arrays(vectors) if part.size])
 
 
 class Fastest:
@@ -193,9 +222,7 @@ def features(
     progress: Progress | None = None,
 ) -> Features:
     """Features of all images of an opened ``store``. Under several processes each embeds a contiguous part; all get the whole."""
-    count = len(store.split)
-    rank, world = (group.rank, group.world) if group is not None else (0, 1)
-    mine = np.arange(rank * count // world, (rank + 1) * count // world)
+    mine = np.asarray(_share(len(store.split), group), dtype=np.int64)
     parts = []
     batches = [mine[i : i + batch] for i in range(0, len(mine), batch)]
     for done, images in enumerate(store.batches(batches), start=1):
@@ -203,8 +230,7 @@ def features(
         if progress is not None:
             progress(min(done * batch, len(mine)), len(mine))
     vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
-    if group is not None:
-        vectors = np.concatenate([part for part in group.gather_arrays(vectors) if part.size])
+    vectors = _joined(vectors, group)
     return Features(vectors, store.split.persons, store.split.cameras, tuple(s.image.name for s in store.split.samples))
 
 

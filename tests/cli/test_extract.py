@@ -9,10 +9,11 @@ import pytest
 
 import snreid
 from snreid.cli.extract import main
-from snreid.embedding import Embedder
+from snreid.embedding import Embedder, extract
 from snreid.errors import DataError, ExperimentError
 from snreid.runs import Run
 from tiny import picture_files
+from two_processes import answers_of_two
 
 
 class OpenedForTest:
@@ -139,3 +140,46 @@ def test_a_device_is_refused_before_anything_is_embedded(
     with pytest.raises(ExperimentError, match="pipe is no regular file"):
         main([str(pair[0]), str(path), "--out", str(tmp_path / "pipe")])
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_two_processes_embed_a_part_each_and_the_first_one_writes_and_talks(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    paths = picture_files(photos, 7, damaged=(1, 5))
+    code = f"""
+import contextlib, functools, io
+import numpy as np
+import snreid.cli.extract as command
+import snreid.embedding as embedding
+import snreid.training.distributed as distributed
+
+def work(group):
+    distributed.join = lambda device: group
+    embed = lambda images: images.float().mean((2, 3)).numpy()
+    command._embed = lambda *_: functools.partial(embedding.extract, embed, (32, 16))
+    opened, Store = [], embedding.PixelStore
+    def counted(split, *size):
+        opened.extend(sample.image.name for sample in split.samples)
+        return Store(split, *size)
+    embedding.PixelStore = counted
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+        command.main(["run", {str(photos)!r}, "--out", f"{out}-{{group.rank}}.npz", "--skip-bad", "--json", "--device", "cpu"])
+    return [opened, said.getvalue()]
+"""
+    (first, told), (second, nothing) = answers_of_two(code, tmp_path)
+    assert [first, second] == [list(map(str, paths[:3])), list(map(str, paths[3:]))] and not nothing
+    assert told.startswith("2 of 7 images could not be read") and '"images": 5' in told
+    assert not Path(f"{out}-1.npz").exists()
+    good = [path for place, path in enumerate(paths) if place not in (1, 5)]
+    with np.load(f"{out}-0.npz") as stored:
+        assert stored["names"].tolist() == list(map(str, good))
+        means = extract(lambda images: images.float().mean((2, 3)).numpy(), (32, 16), good)
+        np.testing.assert_allclose(stored["embeddings"], means, atol=1e-6)
+
+
+def test_several_processes_take_an_exported_file_and_no_run(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ExperimentError, match=r"exported for one process.*in 2 processes.*then name model\.onnx"):
+        main([str(pair[0]), str(tmp_path), "--backend", "onnxruntime", "--out", str(tmp_path / "v.npz")])

@@ -75,6 +75,23 @@ def _require_usual(backend: Backend, precision: str, device: str | None) -> None
         )
 
 
+def require_alone(run: Path, backend: Backend) -> None:
+    """Raise ``ExperimentError`` where several processes would each export a run for themselves, and hold two networks meanwhile."""
+    import os
+
+    from snreid.errors import ExperimentError
+    from snreid.training.distributed import launched_rank
+
+    if others := launched_rank(os.environ):
+        kind = "onnx" if backend == "onnxruntime" else "openvino"
+        file = "model.onnx" if backend == "onnxruntime" else "model.xml"
+        raise ExperimentError(
+            "Processes that work together embed with one exported file; a run is exported for one process",
+            came=f"--backend {backend} for the run {run} in {others.world} processes",
+            repair=f"snreid export {run} --to {kind} --out {file}, then name {file} in the place of the run; or start one process",
+        )
+
+
 def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
     """The embedder of another runtime than torch: of a file, or of a run that is exported for this once."""
     import tempfile

@@ -10,7 +10,16 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from snreid.cli.backends import Backend, BackendFlag, batch_flag, chosen_backend, embed_batch, open_network, own_backend
+from snreid.cli.backends import (
+    Backend,
+    BackendFlag,
+    batch_flag,
+    chosen_backend,
+    embed_batch,
+    open_network,
+    own_backend,
+    require_alone,
+)
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
 
@@ -177,25 +186,8 @@ def _backend(request: Request) -> Backend:
             repair="leave it out",
         )
     if backend != "torch" and model.is_dir():
-        _require_alone(model, backend)
+        require_alone(model, backend)
     return backend
-
-
-def _require_alone(run: Path, backend: Backend) -> None:
-    """Raise ``ExperimentError`` where several processes would each export a run for themselves, and hold two networks meanwhile."""
-    import os
-
-    from snreid.errors import ExperimentError
-    from snreid.training.distributed import launched_rank
-
-    if others := launched_rank(os.environ):
-        kind = "onnx" if backend == "onnxruntime" else "openvino"
-        file = "model.onnx" if backend == "onnxruntime" else "model.xml"
-        raise ExperimentError(
-            "Processes that score together embed with one exported file; a run is exported for one process",
-            came=f"--backend {backend} for the run {run} in {others.world} processes",
-            repair=f"snreid export {run} --to {kind} --out {file}, then name {file} in the place of the run; or start one process",
-        )
 
 
 def _reranking(request: Request) -> "ReRanking | None":

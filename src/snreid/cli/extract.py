@@ -6,11 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from snreid.cli.backends import Backend, BackendFlag, batch_flag, chosen_backend, embed_batch, open_network, own_backend
+from snreid.cli.backends import (
+    Backend,
+    BackendFlag,
+    batch_flag,
+    chosen_backend,
+    embed_batch,
+    open_network,
+    own_backend,
+    require_alone,
+)
+from snreid.cli.machine import MachineFlags
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from snreid.images import BadImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,46 +51,67 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Embeds and writes."""
+    """Embeds and writes; of several processes each embeds a part, and the first one writes."""
     request = tyro.cli(Request, args=list(arguments), prog="snreid extract")
-    import numpy as np
-
-    from snreid.embedding import SHOWN_BAD
-    from snreid.evaluation import in_half
-    from snreid.images import BadImage, listed
-    from snreid.models.weights import require_replaceable, write_atomically
+    from snreid.cli.session import session
+    from snreid.images import BadImage
+    from snreid.models.weights import require_replaceable
 
     require_replaceable(request.out)  # before images are embedded
     backend = _backend(request)
     paths = images_of(request.images)
     batch = [request.batch] if request.batch else []
     bad: dict[int, BadImage] = {}
-    vectors = _embed(request, backend)(
-        paths,
-        batch=request.batch or "measured",
-        tell=batch.append,
-        leave_out=bad.update if request.skip_bad else None,
-    )
+    # Another runtime computes on the CPU, also where there is a GPU.
+    device = request.device if backend == "torch" else "cpu"
+    with session(MachineFlags(device=device, precision=request.precision)) as opened:
+        vectors = _embed(request, backend, str(opened.group.device))(
+            paths,
+            batch=request.batch or "measured",
+            tell=batch.append,
+            leave_out=bad.update if request.skip_bad else None,
+            group=opened.group,
+        )
+        if opened.group.first:
+            _write(request, [path for place, path in enumerate(paths) if place not in bad], vectors)
+            _say(request, vectors, list(bad.values()), batch)
+    return 0
+
+
+def _write(request: Request, paths: Sequence[Path], vectors: "NDArray[Any]") -> None:
+    import numpy as np
+
+    from snreid.evaluation import in_half
+    from snreid.models.weights import write_atomically
+
     content = BytesIO()
     np.savez(
         content,
-        names=np.array([str(path) for place, path in enumerate(paths) if place not in bad]),
+        names=np.array([str(path) for path in paths]),
         embeddings=in_half(vectors, "extracted") if request.half else vectors,
     )
     write_atomically(request.out, content.getvalue())
+
+
+def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], batch: Sequence[int]) -> None:
+    """What was written; ``batch``: images at a time, as asked for or as measured, nothing where there were too few to measure."""
+    from snreid.embedding import SHOWN_BAD
+    from snreid.images import listed
+
     done: dict[str, object] = {"file": str(request.out), "images": len(vectors), "dim": int(vectors.shape[1])}
-    done["batch"] = batch[0] if batch else None  # None: too few images to measure
-    done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad.values()]
+    done["batch"] = batch[0] if batch else None
+    done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad]
     if bad:
-        shown = listed(list(bad.values()), SHOWN_BAD)
-        print(f"{len(bad)} of {len(paths)} images could not be read and are left out: {shown}.", file=sys.stderr)
+        print(
+            f"{len(bad)} of {len(vectors) + len(bad)} images could not be read and are left out: {listed(bad, SHOWN_BAD)}.",
+            file=sys.stderr,
+        )
     measured = f"; {batch[0]} images at a time were fastest" if batch and not request.batch else ""
     print(
         json.dumps(done)
         if request.json
         else f"{done['images']} embeddings of {done['dim']} numbers in {done['file']}{measured}"
     )
-    return 0
 
 
 def images_of(places: Sequence[Path]) -> list[Path]:
@@ -98,7 +134,7 @@ def images_of(places: Sequence[Path]) -> list[Path]:
 
 def _backend(request: Request) -> Backend:
     """What computes. Raises ``ExperimentError`` for what does not go together."""
-    return chosen_backend(
+    backend = chosen_backend(
         request.run,
         request.backend,
         own=own_backend(request.run),
@@ -106,20 +142,19 @@ def _backend(request: Request) -> Backend:
         precision=request.precision,
         device=request.device,
     )
+    if backend != "torch" and request.run.is_dir():
+        require_alone(request.run, backend)
+    return backend
 
 
-def _embed(request: Request, backend: Backend) -> Callable[..., Any]:
-    """What extracts files: ``(paths, batch, tell)``."""
+def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any]:
+    """What extracts files: ``(paths, batch, tell, leave_out, group)``."""
     from functools import partial
 
-    from snreid.cli.session import keep_to_quota
     from snreid.embedding import extract
     from snreid.runs import open_run
-    from snreid.training.distributed import chosen_device
 
     if backend == "torch":
-        keep_to_quota()
-        device = str(chosen_device(request.device))
         return open_run(request.run).embedder(device=device, bf16=request.precision == "bf16").extract
     network = open_network(request.run, backend)
     return partial(extract, embed_batch(network), (network.height, network.width))
