@@ -162,8 +162,9 @@ def main() -> None:
                 1.3,
                 whole.cpu / own.cpu,
                 "the same from half of the products",
-                note="That step takes half of the time of numpy's. Beside it stand the products of queries and gallery, which bounded "
-                "memory cannot keep (a seventh of all at this size), float64 distances of reciprocal pairs, and the Jaccard distance.",
+                note="That step takes half of the time of numpy's. Beside it stand, each some twentieths of it, the search for the "
+                "farthest images, float64 distances of 221,000 reciprocal pairs and of matches and close calls, the Jaccard distance, "
+                "and the count.",
             ),
             below(f"extra memory of re-ranking, {images}", 800, whole.peak_mb, "dense 8.4 GB", unit=" MB"),
             below(f"mAP of re-ranking less that of the dense way, {few}", 1e-4, apart, "equal", unit=""),

@@ -6,7 +6,7 @@ from k_reciprocal import cosine_order
 from numpy.typing import NDArray
 
 from snreid.evaluation import neighbours
-from snreid.evaluation.neighbours import Embeddings, nearest
+from snreid.evaluation.neighbours import Embeddings, Kept, nearest
 from snreid.evaluation.similarity import Similarity, similarity
 
 COUNTS = (3, 8)
@@ -87,3 +87,34 @@ def test_no_score_is_farther_off_than_its_bound(rng: np.random.Generator, metric
     left, right = np.indices(scores.shape).reshape(2, -1)
     exact = (1.0 if metric == "cosine" else 0.0) - images.distances(left, right).reshape(scores.shape) / 2
     assert (np.abs(scores - exact).max(axis=1) <= images.errors()).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(("count", "first"), [(20, 20), (33, 20), (50, 0), (7, 49), (16, 32)])
+def test_scores_are_kept_on_the_way(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, metric: str, count: int, first: int
+) -> None:
+    """The first ``count`` of 50 images against those from ``first`` on, where the two overlap too; the neighbours stay what they are."""
+    monkeypatch.setattr(neighbours, "_TILE", 16)
+    images = Embeddings.of(rng.normal(size=(50, 6)).astype(np.float32), similarity(metric))
+    kept = Kept(np.full((count, 50 - first), np.nan, np.float32), first)
+    copies = np.ones(50, np.int64)
+    found, plain = nearest(images, copies, COUNTS, kept=kept), nearest(images, copies, COUNTS)
+    assert found.indices.tolist() == plain.indices.tolist() and found.nearer.tolist() == plain.nearer.tolist()
+    left, right = np.indices((50, 50)).reshape(2, -1)
+    apart = images.distances(left, right).reshape(50, 50)[:count, first:]
+    exact = (1 - apart / 2) if metric == "cosine" else -apart / 2
+    assert (np.abs(kept.scores - exact) <= images.errors()[:count, None]).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_distances_in_several_threads_are_the_same(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    images = Embeddings.of(rng.normal(size=(40, 6)).astype(np.float32), similarity(metric))
+    left, right = rng.integers(0, 40, size=(2, 3000))
+    whole = images.distances(left, right)
+    monkeypatch.setattr(neighbours, "_PAIRS", 40)
+    monkeypatch.setattr(neighbours, "_STEPS", 3)
+    monkeypatch.setattr(neighbours, "threads", lambda: 3)
+    assert (images.distances(left, right) == whole).all()

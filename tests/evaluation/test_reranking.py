@@ -8,7 +8,15 @@ from dense_reranking import final_distances
 from ranking_by_definition import is_ignored, is_match
 
 from snreid.errors import DataError, ExperimentError
-from snreid.evaluation import Block, evaluate, evaluate_reranked, match_ranks, neighbours, reranked_match_ranks
+from snreid.evaluation import (
+    Block,
+    evaluate,
+    evaluate_reranked,
+    match_ranks,
+    neighbours,
+    reranked_match_ranks,
+    reranking,
+)
 from snreid.evaluation.reranking import ReRanking
 from snreid.records import JUNK, Features
 
@@ -34,9 +42,15 @@ def slow_ranks(query: Features, gallery: Features, distances: np.ndarray, i: int
     return [place for place, (_, match) in enumerate(listed, start=1) if match]
 
 
+@pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize(("k1", "k2", "weight"), [(20, 6, 0.3), (7, 1, 0.0), (9, 4, 0.05), (6, 6, 1.0), (200, 3, 0.3)])
-def test_it_is_the_dense_definition(rng: np.random.Generator, metric: str, k1: int, k2: int, weight: float) -> None:
+def test_it_is_the_dense_definition(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, metric: str, k1: int, k2: int, weight: float, kept: bool
+) -> None:
+    """Scores kept from the search for neighbours, or multiplied again because they are too many."""
+    if not kept:
+        monkeypatch.setattr(reranking, "_KEPT", 0)
     query, gallery = people(rng, 20, 160 if k1 < 100 else 25, noise=1.2)
     distances = final_distances(query, gallery, k1, k2, weight, metric)
     distances = distances.round(12)  # what is equal by definition is so up to rounding
@@ -59,13 +73,18 @@ def test_order_and_blocks_decide_nothing(
 ) -> None:
     query, gallery = people(rng, 30, 220, noise=1.2)
     few = np.round(gallery.embeddings).astype(np.float32)  # many exact ties
-    for entries in (gallery, replace(gallery, embeddings=few)):
+    copies = few.copy()
+    copies[:60] = query.embeddings[np.arange(60) % 30]  # each query stands twice in the gallery, too
+    for entries in (gallery, replace(gallery, embeddings=few), replace(gallery, embeddings=copies)):
         whole = reranked_match_ranks(query, entries, metric=metric)
         with monkeypatch.context() as patched:
             patched.setattr(neighbours, "_TILE", 17)
             patched.setattr(neighbours, "_PAIRS", 40)
+            kept = reranked_match_ranks(query, entries, metric=metric, block=Block(queries=7, gallery=23))
+            patched.setattr(reranking, "_KEPT", 0)
             small = reranked_match_ranks(query, entries, metric=metric, block=Block(queries=7, gallery=23))
-        assert [s.tolist() for s in small] == [w.tolist() for w in whole]
+        for other in (kept, small):
+            assert [o.tolist() for o in other] == [w.tolist() for w in whole]
         order = rng.permutation(220)
         mixed = Features(entries.embeddings[order], entries.persons[order], entries.cameras[order])
         assert [s.tolist() for s in reranked_match_ranks(query, mixed, metric=metric)] == [w.tolist() for w in whole]

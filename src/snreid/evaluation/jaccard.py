@@ -13,7 +13,8 @@ Two images are alike when they have the same neighbours. With d the squared Eucl
 **The rule for ties.** An image counts as near as its tie allows: all that are as near as the last neighbour are neighbours,
 so the order of the images decides nothing. "As near" means equal float64 keys (``similarity.py``). Equal embeddings are one
 row with a multiplicity, so that a thousand copies of one image cost no more than one, and the rows stand in an order that
-depends on the embeddings alone: the same set of images gives the same bits in any order, block or number of threads.
+depends alone on the embeddings and on which array holds them: the same sets of images give the same bits in any order, block or
+number of threads.
 
 **Memory.** Nothing has N x N entries. Neighbours are found tile by tile (``neighbours.py``) in one copy of the embeddings; N(., k1) has
 N (k1 + 1) entries, V at most (k1 + 1) (k1 / 2 + 2) in a row and in a column, k2 times as many after the expansion (tens in
@@ -34,7 +35,7 @@ from scipy import sparse
 
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation.features import check_lengths
-from snreid.evaluation.neighbours import Embeddings, Nearest, nearest
+from snreid.evaluation.neighbours import Embeddings, Kept, Nearest, nearest
 from snreid.evaluation.similarity import Cosine, Similarity, squared_lengths
 from snreid.records import Features
 
@@ -58,6 +59,10 @@ class Encodings:
     """(U,) how many images have this embedding."""
     farthest: NDArray[np.float64] | None = None
     """(U,) the squared distance of the farthest image, where distances were divided by it."""
+    kept: Kept | None = None
+    """Scores of the rows of the first array against those of the last one, where they were to be kept."""
+    errors: NDArray[np.float32] | None = None
+    """(U,) how far a kept score of this row can be from the exact one."""
 
 
 def k_reciprocal(embeddings: NDArray[np.float32], *, k1: int = 30, k2: int = 6) -> Encodings:
@@ -71,12 +76,13 @@ def k_reciprocal(embeddings: NDArray[np.float32], *, k1: int = 30, k2: int = 6) 
 
 
 def encoded(
-    parts: Sequence[NDArray[np.float32]], compare: Similarity, *, k1: int, k2: int, released: bool
+    parts: Sequence[NDArray[np.float32]], compare: Similarity, *, k1: int, k2: int, released: bool, keep: int = 0
 ) -> Encodings:
     """``k_reciprocal`` of the rows of several arrays (N1, D), (N2, D).. as one set of N images, without joining them.
 
     ``released``: as in the authors' code, distances are divided by the image's largest one, and neighbours of a neighbour
-    are taken in when more than 2/3 of them are common (top of this module).
+    are taken in when more than 2/3 of them are common (top of this module). ``keep``: all scores of the first array against the
+    last one are kept if they are no more than this.
     """
     if k1 < 1 or k2 < 1:
         raise ExperimentError(
@@ -86,7 +92,8 @@ def encoded(
         )
     distinct, row, copies = _distinct(parts)
     images = Embeddings.of(distinct, compare)
-    found = nearest(images, copies, (k1, round(k1 / 2), k2 - 1), farthest=released)
+    kept = _room(row[: len(parts[0])], row[-len(parts[-1]) :], keep)
+    found = nearest(images, copies, (k1, round(k1 / 2), k2 - 1), farthest=released, kept=kept)
     reciprocal, half = _reciprocal(_within(found, k1)), _reciprocal(_within(found, round(k1 / 2)))
     expanded = _expanded(reciprocal, half, copies, more=released)
     encodings = _gaussian(expanded, images, copies, found.farthest)
@@ -94,7 +101,14 @@ def encoded(
         near = _by_copies(_within(found, k2 - 1), copies)
         encodings = _divided(near, near.sum(axis=1)) @ encodings
     encodings.sort_indices()
-    return Encodings(encodings, row, copies, found.farthest)
+    return Encodings(encodings, row, copies, found.farthest, kept, images.errors() if kept else None)
+
+
+def _room(first: NDArray[np.int64], last: NDArray[np.int64], most: int) -> Kept | None:
+    """Room for the scores of the rows of the ``first`` array, which come before all others, against those of the ``last`` one."""
+    begin, count = int(last.min()), int(last.max()) + 1
+    size = int(first.max()) + 1, count - begin
+    return Kept(np.empty(size, np.float32), begin) if size[0] * size[1] <= most else None
 
 
 def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Sparse:
@@ -103,21 +117,11 @@ def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Spa
     Stored are the distances of pairs that share a neighbour and are at most ``limit`` apart (a distance of 0 too); all others
     are larger, and exactly 1 where ``limit`` is 1. Every row is sorted by column. Takes one row of B numbers at a time.
     """
-    images = right.tocsc()
-    starts, holders, values = images.indptr, images.indices, images.data
-    lengths = np.diff(starts)
     columns: list[NDArray[np.int32]] = []
     distances: list[NDArray[np.float64]] = []
-    for first, last in zip(left.indptr[:-1], left.indptr[1:], strict=True):
-        used = left.indices[first:last]
-        counts = lengths[used]
-        # Positions of all entries of these columns, one column after the other.
-        places = np.arange(counts.sum()) + np.repeat(starts[used] - (np.cumsum(counts) - counts), counts)
-        least = np.minimum(np.repeat(left.data[first:last], counts), values[places])
-        shared = np.bincount(holders[places], least, minlength=right.shape[0])
-        found = shared.nonzero()[0]
-        apart = 1 - shared[found] / (2 - shared[found])
-        apart[apart < _ROUNDING] = 0.0
+    for shared in common_weights(left, right.tocsc()):
+        found = np.flatnonzero(shared > 0)  # numpy finds what is not 0 eight times as fast among bools
+        apart = jaccard_of(shared[found])
         kept = apart <= limit
         columns.append(found[kept].astype(np.int32))
         distances.append(apart[kept])
@@ -127,6 +131,28 @@ def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Spa
     return sparse.csr_array((data, indices, borders), shape=(left.shape[0], right.shape[0]))
 
 
+def common_weights(left: Sparse, right: Sparse) -> Iterator[NDArray[np.float64]]:
+    """For each encoding of ``left`` (A, U), its sum of minima (B,) with those of ``right`` (B, U), a ``csc_array``: 0 for most."""
+    starts, holders, values = right.indptr, right.indices, right.data
+    lengths = np.diff(starts)
+    for first, last in zip(left.indptr[:-1], left.indptr[1:], strict=True):
+        used = left.indices[first:last]
+        counts = lengths[used]
+        # Positions of all entries of these columns, one column after the other.
+        places = np.arange(counts.sum()) + np.repeat(starts[used] - (np.cumsum(counts) - counts), counts)
+        least = np.minimum(np.repeat(left.data[first:last], counts), values[places])
+        yield np.bincount(holders[places], least, minlength=right.shape[0]).astype(
+            np.float64, copy=False
+        )  # of none: int
+
+
+def jaccard_of(shared: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(K,) Jaccard distances of pairs from their sums of minima (K,)."""
+    apart = 1 - shared / (2 - shared)
+    apart[apart < _ROUNDING] = 0.0
+    return apart
+
+
 _ROUNDING = 1e-12
 """Equal encodings are this far apart at most, by the rounding of their sums: exactly 0 is meant."""
 
@@ -134,7 +160,10 @@ _ROUNDING = 1e-12
 def _distinct(
     parts: Sequence[NDArray[np.float32]],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct embeddings (U, D) in the order of their bytes, each image's row (N,), and copies (U,)."""
+    """The distinct embeddings (U, D), each image's row (N,), and copies (U,).
+
+    They stand in the order of the first and the last array that holds them, and of their bytes.
+    """
     for embeddings in parts:
         if embeddings.ndim != 2 or not embeddings.size:
             raise DataError(
@@ -145,7 +174,12 @@ def _distinct(
         nobody = np.zeros(len(embeddings), np.int64)
         check_lengths(Features(embeddings, nobody, nobody), slice(None), squared_lengths(embeddings), "unlabelled")
     _, first, row, copies = np.unique(_places(parts), return_index=True, return_inverse=True, return_counts=True)
-    return _picked(parts, first), row.reshape(-1), copies
+    row = row.reshape(-1)
+    holder = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    last = np.zeros(len(first), np.int64)
+    np.maximum.at(last, row, holder)
+    order = np.lexsort((last, holder[first]))
+    return _picked(parts, first[order]), np.argsort(order)[row], copies[order]
 
 
 def _places(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:

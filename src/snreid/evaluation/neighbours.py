@@ -23,6 +23,8 @@ _TILE = 1 << 10
 """Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower for each score (measured)."""
 _PAIRS = 1 << 16
 """Numbers of the pairs that are compared in float64 at once, on either side: they stay in the cache."""
+_STEPS = 128
+"""So often in one go of a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,7 @@ class Embeddings:
     def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
         """(P,) float64: what ranks the images ``right`` (P,) among the neighbours of the images ``left`` (P,)."""
         keys = np.empty(len(left))
-        step = max(1, _PAIRS // self.rows.shape[1])
-        for start in range(0, len(left), step):
-            part = slice(start, start + step)
+        for part in _stretches(len(left), _PAIRS // self.rows.shape[1]):
             first, second = (self.rows[side[part]].astype(np.float64) for side in (left, right))
             keys[part] = self.compare.key_rows(first, second, self.squared[right[part]])
         return keys
@@ -57,9 +57,33 @@ class Embeddings:
         first, second = np.divmod(pairs, len(self.rows))
         apart = np.zeros(len(pairs))
         others = np.flatnonzero(first != second)
-        first, second = first[others], second[others]
-        apart[others] = squared_distances(self.compare, self.keys(first, second), self.squared[first])
+        step = _PAIRS // self.rows.shape[1]
+
+        def measure(stretch: slice) -> None:
+            """Distances of a stretch of the pairs."""
+            for part in _stretches(stretch.stop - stretch.start, step):
+                these = others[stretch][part]
+                apart[these] = self._apart(first[these], second[these])
+
+        stretches = list(_stretches(len(others), step * _STEPS))
+        for _ in in_order(measure, stretches, threads() if len(stretches) > 1 else 1):
+            pass
         return np.asarray(apart[place.reshape(-1)])
+
+    def _apart(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(P,) distances of a few pairs, of which many in a row have the same left image.
+
+        Their sums take one pass where keys take two; the order of summation is numpy's, the same for all pairs.
+        """
+        runs = np.concatenate([[True], left[1:] != left[:-1]])
+        first = self.rows[left[runs]].astype(np.float64)[np.cumsum(runs) - 1]
+        second = self.rows[right].astype(np.float64)
+        if not isinstance(self.compare, Cosine):
+            first -= second
+            return np.asarray(np.einsum("pd,pd->p", first, first))
+        lengths = np.sqrt(self.squared[left] * self.squared[right])
+        cosine = np.einsum("pd,pd->p", first, second) / np.where(lengths > 0, lengths, 1.0)
+        return np.asarray(np.maximum(2 - 2 * cosine, 0.0))
 
     def scores(self, left: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
         """(A, B) float32 scores that are the same in both directions: the cosine, or -|x - y|^2 / 2. ``left``: the rows, prepared."""
@@ -92,6 +116,12 @@ def squared_distances(
     return np.asarray(np.maximum(2 - 2 * cosine, 0.0))
 
 
+def _stretches(count: int, step: int) -> Iterator[slice]:
+    """Slices of ``count`` things, ``step`` (at least 1) at a time."""
+    step = max(1, step)
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
 @dataclass(frozen=True, slots=True)
 class Nearest:
     """(U, U) in CSR form: each image's nearest ones, sorted by column."""
@@ -105,8 +135,37 @@ class Nearest:
     """(U,) the distance of the farthest image, where it was asked for."""
 
 
-def nearest(images: Embeddings, copies: NDArray[np.int64], counts: Sequence[int], *, farthest: bool = False) -> Nearest:
-    """All images that have at most ``max(counts)`` images strictly nearer; ``copies`` (U,) is how many images a row stands for."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Scores of the first images against the last ones, kept as the tiles pass, so that nobody has to multiply them again."""
+
+    scores: NDArray[np.float32]
+    """(A, B) as ``Embeddings.scores`` gives them; row i is image i, column j is image ``first`` + j."""
+    first: int
+
+    def take(self, tile: NDArray[np.float32], rows: slice, columns: slice) -> None:
+        """Keep what belongs here of a tile, which says the same of its columns and its rows."""
+        self._put(tile, rows.start, columns.start)
+        self._put(tile.T, columns.start, rows.start)
+
+    def _put(self, tile: NDArray[np.float32], row: int, column: int) -> None:
+        mine = tile[: max(0, len(self.scores) - row), max(0, self.first - column) :]
+        start = max(column, self.first) - self.first
+        self.scores[row : row + mine.shape[0], start : start + mine.shape[1]] = mine
+
+
+def nearest(
+    images: Embeddings,
+    copies: NDArray[np.int64],
+    counts: Sequence[int],
+    *,
+    farthest: bool = False,
+    kept: Kept | None = None,
+) -> Nearest:
+    """All images that have at most ``max(counts)`` images strictly nearer; ``copies`` (U,) is how many images a row stands for.
+
+    ``kept`` is filled on the way.
+    """
     errors = images.errors()
     blocks = [slice(s, min(s + _TILE, len(images.rows))) for s in range(0, len(images.rows), _TILE)]
     near = [_Leaders(max(counts) + 1, errors[block]) for block in blocks]
@@ -118,6 +177,8 @@ def nearest(images: Embeddings, copies: NDArray[np.int64], counts: Sequence[int]
         for i, block in enumerate(blocks):
             for j in range(i, len(blocks)):
                 tile = next(tiles)
+                if kept is not None:
+                    kept.take(tile, block, blocks[j])
                 for leaders in (near, far)[: 1 + farthest]:
                     leaders[i].look(tile, blocks[j].start)
                     if j > i:

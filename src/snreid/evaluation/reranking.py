@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from snreid.errors import ExperimentError
 from snreid.evaluation.evaluate import scores_of_ranks
 from snreid.evaluation.features import check_values
-from snreid.evaluation.jaccard import encoded, jaccard_distances
+from snreid.evaluation.jaccard import common_weights, encoded, jaccard_of
 from snreid.evaluation.neighbours import squared_distances
 from snreid.evaluation.ranking import Block
 from snreid.evaluation.relevance import Relevance, relevance
@@ -39,6 +39,8 @@ from snreid.records import JUNK, Features, Scores
 _BLOCK = Block(queries=256, gallery=8192)
 MOST_NEIGHBOURS = 200
 """Ten times as many as the paper's. Time and memory grow with their square."""
+_KEPT = 1 << 26
+"""Scores of queries against gallery that are kept for the count, at most: 256 MB. Market-1501 has 54 million."""
 _ROUNDING = 1e-15
 """More than the roundings of a final distance in float64, which is at most 1."""
 
@@ -74,6 +76,20 @@ class ReRanking:
 
 
 @dataclass(frozen=True, slots=True)
+class _Kept:
+    """The scores of all queries and gallery entries that the search for neighbours computed: cosines, or -|x - y|^2 / 2."""
+
+    scores: NDArray[np.float32]
+    """(A, B) of distinct embeddings."""
+    errors: NDArray[np.float32]
+    """(Q,) how far a query's scores can be from the exact ones."""
+    rows: NDArray[np.int64]
+    """(Q,) where a query's scores are."""
+    columns: NDArray[np.int64]
+    """(G,) where a gallery entry's are."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Target:
     """One query on its way through the gallery; a value is minus a final distance, so that larger is better."""
 
@@ -83,7 +99,7 @@ class _Target:
     marked: NDArray[np.int64]
     """Gallery positions that are not wrong, ascending."""
     sharing: NDArray[np.int64]
-    """(S,) gallery positions that share a neighbour with it and are wrong, ascending."""
+    """(S,) gallery positions that share a neighbour with it, are wrong and may come before its worst match, ascending."""
     jaccard: NDArray[np.float64]
     """(S,) their Jaccard distances."""
     values: NDArray[np.float64]
@@ -103,7 +119,8 @@ def evaluate_reranked(
     """``evaluate`` after k-reciprocal re-ranking of queries and gallery as one set; not comparable with plain scores.
 
     ``reranking``: its settings, by default the paper's. ``metric``, ``block``, rules, ties and errors as in ``evaluate``.
-    Extra memory: one copy of the embeddings, some hundred bytes per image and neighbour, two blocks of scores.
+    Extra memory: one copy of the embeddings, some hundred bytes per image and neighbour, and all scores of queries and gallery
+    where these take at most 256 MB, else two blocks of them.
     """
     ranks = reranked_match_ranks(query, gallery, reranking=reranking, metric=metric, block=block)
     return scores_of_ranks(ranks, query, gallery)
@@ -133,11 +150,14 @@ class _ReRanked:
         self.options, self.compare = options, compare
         self.squared = squared_lengths(self.query), squared_lengths(self.gallery)
         parts = (self.query, self.gallery)
-        found = encoded(parts, compare, k1=options.k1, k2=options.k2, released=True)
+        found = encoded(parts, compare, k1=options.k1, k2=options.k2, released=True, keep=_KEPT)
         mine, others = np.split(found.row, [len(self.query)])
         self.encodings = found.rows[mine], found.rows[others].tocsc()
         assert found.farthest is not None
         self.farthest = found.farthest[mine]
+        self.kept: _Kept | None = None
+        if found.kept is not None and found.errors is not None:
+            self.kept = _Kept(found.kept.scores, found.errors[mine], mine, others - found.kept.first)
         self.junk = gallery.persons == JUNK
 
     def ranks(self, block: Block) -> tuple[NDArray[np.int64], ...]:
@@ -146,40 +166,38 @@ class _ReRanked:
         valid = [index for index in range(len(self.query)) if len(self.labels.matches(index))]
         for first in range(0, len(valid), block.queries):
             targets = self._targets(valid[first : first + block.queries])
-            rows = np.array([target.query for target in targets])
-            prepared = self.compare.prepared(self.query[rows], self.squared[0][rows])
-            starts = range(0, len(self.gallery), block.gallery)
-            parts = [slice(start, min(start + block.gallery, len(self.gallery))) for start in starts]
-
-            def product(part: slice, prepared: NDArray[np.float32] = prepared) -> NDArray[np.float32]:
-                """Scores of all targets against a stretch of the gallery."""
-                return self.compare.product(prepared, self.gallery[part], self.squared[1][part])
-
-            for part, scores in zip(parts, in_order(product, parts, min(threads(), MOST_AHEAD)), strict=True):
-                self._count(targets, scores, self.squared[0][rows], part)
+            if self.kept is None:
+                self._multiply(targets, block.gallery)
+            else:
+                self._look_up(targets, self.kept)
             for target in targets:
                 ranks[target.query] = (target.wrong + np.arange(len(target.wrong), 0, -1))[::-1]
         return tuple(ranks)
 
     def _targets(self, queries: Sequence[int]) -> list[_Target]:
-        distances = jaccard_distances(self.encodings[0][queries], self.encodings[1])
+        weights = common_weights(self.encodings[0][queries], self.encodings[1])
+        pairs = self.labels.pairs(np.asarray(queries))
+        borders = pairs.row.searchsorted(np.arange(len(queries) + 1))
         targets = []
-        for row, query in enumerate(queries):
-            entries = slice(distances.indptr[row], distances.indptr[row + 1])
-            sharing, jaccard = distances.indices[entries].astype(np.int64), distances.data[entries]
-            matches, marked = self.labels.matches(query), self.labels.marked(query)
-            place, known = _found(sharing, matches)
-            of_matches = np.ones(len(matches))
-            of_matches[known] = jaccard[place]
-            values = np.sort(self._values(query, matches, of_matches))
-            wrong = ~self.junk[sharing]
-            wrong[_found(sharing, marked)[0]] = False
-            # Even as near as can be, these others come behind the worst match.
-            wrong &= (1 - self.options.weight) * jaccard <= _ROUNDING - values[0]
+        for row, (query, shared) in enumerate(zip(queries, weights, strict=True)):
+            mine = slice(borders[row], borders[row + 1])
+            marked = pairs.position[mine]
+            matches = marked[pairs.match[mine]]
+            values = np.sort(self._values(query, matches, jaccard_of(shared[matches])))
+            shared[self.junk] = 0.0
+            shared[marked] = 0.0
+            sharing = np.flatnonzero(shared > self._least(values[0]))
             count = np.zeros(len(matches), np.int64)
-            farthest = float(self.farthest[query])
-            targets.append(_Target(query, farthest, marked, sharing[wrong], jaccard[wrong], values, count))
+            jaccard = jaccard_of(shared[sharing])
+            targets.append(_Target(query, float(self.farthest[query]), marked, sharing, jaccard, values, count))
         return targets
+
+    def _least(self, worst: float) -> float:
+        """What shares less than this much surely comes behind the worst match, of value ``worst``, even if it is as near as can be."""
+        if self.options.weight == 1:
+            return 0.0
+        most = (_ROUNDING - worst) / (1 - self.options.weight)  # of the Jaccard distance
+        return max(0.0, (2 - 2 * most) / (2 - most) - 1e-12) if most < 1 else 0.0
 
     def _values(self, query: int, positions: NDArray[np.int64], jaccard: NDArray[np.float64]) -> NDArray[np.float64]:
         """(K,) minus the final distances of gallery entries, exactly: they depend on nothing but the set of embeddings."""
@@ -192,25 +210,44 @@ class _ReRanked:
         share = self.options.weight
         return -((1 - share) * jaccard + share * (apart / (self.farthest[query] or 1.0)))
 
-    def _count(
-        self, targets: Sequence[_Target], scores: NDArray[np.float32], lengths: NDArray[np.float64], part: slice
-    ) -> None:
-        """Add a stretch of the gallery to the counts of these queries, of squared ``lengths``; ``scores`` are overwritten."""
-        errors = self.compare.error(lengths, self.squared[1][part], self.query.shape[1])
-        scores[:, np.flatnonzero(self.junk[part])] = -np.inf
-        for row, target in enumerate(targets):
-            self._count_row(target, scores[row], float(errors[row]), part)
+    def _multiply(self, targets: Sequence[_Target], most: int) -> None:
+        """Count for these queries behind products with ``most`` gallery entries at a time."""
+        rows = np.array([target.query for target in targets])
+        lengths = self.squared[0][rows]
+        prepared = self.compare.prepared(self.query[rows], lengths)
+        starts = range(0, len(self.gallery), most)
+        parts = [slice(start, min(start + most, len(self.gallery))) for start in starts]
 
-    def _count_row(self, target: _Target, scores: NDArray[np.float32], error: float, part: slice) -> None:
-        """Count the wrong entries before each match of one query; ``scores`` (N,) are -inf for junk, and are overwritten."""
+        def product(part: slice) -> NDArray[np.float32]:
+            """Scores of all targets against a stretch of the gallery."""
+            return self.compare.product(prepared, self.gallery[part], self.squared[1][part])
+
+        for part, scores in zip(parts, in_order(product, parts, min(threads(), MOST_AHEAD)), strict=True):
+            errors = self.compare.error(lengths, self.squared[1][part], self.query.shape[1])
+            for row, target in enumerate(targets):
+                base = 2.0 if isinstance(self.compare, Cosine) else float(lengths[row])
+                self._count(target, scores[row], float(errors[row]), base, part)
+
+    def _look_up(self, targets: Sequence[_Target], kept: _Kept) -> None:
+        """Count for these queries in the scores that were kept."""
+        base = 2.0 if isinstance(self.compare, Cosine) else 0.0
+        for target in targets:
+            scores = kept.scores[kept.rows[target.query]][kept.columns]
+            self._count(target, scores, float(kept.errors[target.query]), base, slice(0, len(scores)))
+
+    def _count(self, target: _Target, scores: NDArray[np.float32], error: float, base: float, part: slice) -> None:
+        """Count the wrong entries before each match of one query in a stretch of the gallery.
+
+        ``scores`` (N,), which are overwritten, lie up to ``error`` from the exact ones; the squared distance is ``base`` - 2 score.
+        """
         unit = self.options.weight / (target.farthest or 1.0)
-        base = 2.0 if isinstance(self.compare, Cosine) else float(self.squared[0][target.query])
         margin = 2 * error * unit + _ROUNDING
         here = _within(target.sharing, part)
         positions, jaccard = target.sharing[here], target.jaccard[here]
         found = scores[positions - part.start].astype(np.float64)
         # Among those that share no neighbour one can come before the worst match only if that is as far as they can be near.
         if target.values[0] <= self.options.weight - 1 + margin:
+            scores[self.junk[part]] = -np.inf
             scores[target.marked[_within(target.marked, part)] - part.start] = -np.inf
             scores[positions - part.start] = -np.inf
             alike = np.flatnonzero(scores > self._border(target, error, base, unit))
@@ -218,6 +255,8 @@ class _ReRanked:
             jaccard = np.concatenate([jaccard, np.ones(len(alike))])
             found = np.concatenate([found, scores[alike]])
         values = self._combined(jaccard, base - 2 * found, target.query)
+        near = np.flatnonzero(values >= target.values[0] - margin)  # all others surely come behind every match
+        positions, jaccard, values = positions[near], jaccard[near], values[near]
         # An entry surely comes before the `before` worst matches; it may come before `possible`.
         before = (target.values + margin).searchsorted(values, side="left")
         possible = (target.values - margin).searchsorted(values, side="right")
@@ -233,14 +272,6 @@ class _ReRanked:
         with np.errstate(over="ignore"):
             least = ((target.values[0] + (1 - self.options.weight)) / unit + base) / 2 - error - _ROUNDING / unit
             return np.float32(np.nextafter(np.float32(least), np.float32(-np.inf)))
-
-
-def _found(ascending: NDArray[np.int64], wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where those of ``wanted`` (K,) that are there stand in ``ascending`` (F,), and which are there (K,)."""
-    place = ascending.searchsorted(wanted)
-    there = place < len(ascending)
-    there[there] = ascending[place[there]] == wanted[there]
-    return place[there], there
 
 
 def _within(positions: NDArray[np.int64], part: slice) -> slice:
