@@ -42,8 +42,9 @@ def page() -> str:
         "Written by `benchmarks/write_performance.py` from `benchmarks/results/speed/*.json`; `make bench` measures all of it anew. Read"
         " the ratios: competitors take turns in one process, so that a busy machine slows them alike. A ratio is the"
         " median over the rounds of the ratio to the first competitor within a round, so it need not be the quotient of the two times"
-        " beside it, which are medians too. Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
-        " interquartile range of the CPU time. The targets are stated in CPU time (what SNR adds to ResNet-50: by the clock); by the clock,"
+        " beside it, which are medians too; in brackets its 95 % interval, where there were six rounds or more."
+        " Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
+        " interquartile range of the CPU time. The targets are stated in CPU time; by the clock,"
         " which stands in the tables too, evaluation and re-ranking are up to a third further from their limits, as parts of them have"
         " one thread. *Held against* names limits and the numbers of peers and prototypes that stood in the task, measured on another"
         " machine before this project; what the same ways take on this one stands in the tables."
@@ -59,7 +60,7 @@ def page() -> str:
         lines += [_target(found.get(target["subject"], target)) for target in record["targets"]]
     for name, record in records.items():
         lines += ["", f"## {words[name]['title']}", "", *_paragraph(words[name].get("about")), *_rows(record["rows"])]
-        lines += ["", _surroundings(f"{name}.py", record["surroundings"])]
+        lines += ["", _surroundings(" ".join([f"{name}.py", *record.get("arguments", [])]), record["surroundings"])]
         if name in gpu:
             lines += ["", *_rows(gpu[name]["rows"]), "", _surroundings(f"{name}.py --gpu", gpu[name]["surroundings"])]
     return "\n".join(lines) + "\n"
@@ -88,13 +89,20 @@ def _rows(rows: list[dict[str, Any]]) -> list[str]:
             row["name"],
             f"{row['cpu']:.4g}",
             f"{row['spread']:.2g}",
-            f"{row['ratio']:.3f}",
+            _ratio(row),
             f"{row['wall']:.4g}",
         ]
         if memory:
             cells.append("" if row["peak_mb"] is None else f"{row['peak_mb']:.0f}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    """With its 95 % interval, if there were rounds enough for one."""
+    said = f"{row['ratio']:.3f}"
+    low, high = row.get("low"), row.get("high")
+    return said if low is None or low == high else f"{said} ({low:.3f} to {high:.3f})"
 
 
 def _paragraph(text: str | None) -> list[str]:

@@ -10,6 +10,7 @@ machine disturb less than the clock; the clock stands beside it. Memory is measu
 import argparse
 import gc
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -41,6 +42,9 @@ class Row:
     """CPU time over that of the first competitor: the median over the rounds of the ratio within a round."""
     wall_ratio: float
     """The same of the clock."""
+    low: float | None
+    """95 % interval of ``ratio``, that of the median of the rounds' ratios by their order; None for fewer than six rounds."""
+    high: float | None
     runs: int
     peak_mb: float | None = None
     """Largest extra memory, where it was measured."""
@@ -90,6 +94,7 @@ def race(
     for name in competitors:
         middle = statistics.median(cpu_times[name])
         low, high = (_quantile(cpu_times[name], part) for part in (0.25, 0.75))
+        span = interval([a / b for a, b in zip(cpu_times[name], cpu_times[first], strict=True)])
         rows.append(
             Row(
                 comparison=comparison,
@@ -99,6 +104,8 @@ def race(
                 spread=(high - low) / 2,
                 ratio=_ratio(cpu_times[name], cpu_times[first]),
                 wall_ratio=_ratio(wall_times[name], wall_times[first]),
+                low=span and span[0],
+                high=span and span[1],
                 runs=runs,
                 peak_mb=(peaks or {}).get(name),
             )
@@ -203,7 +210,7 @@ def report(script: str, given: argparse.Namespace, rows: Sequence[Row], targets:
             one.name,
             f"{one.cpu:.4f}",
             f"{one.spread:.4f}",
-            f"{one.ratio:.3f}",
+            f"{one.ratio:.3f}" + ("" if one.low is None or one.ratio == 1 else f" ({one.low:.3f} to {one.high:.3f})"),
             f"{one.wall:.4f}",
             memory,
         )
@@ -224,6 +231,7 @@ def report(script: str, given: argparse.Namespace, rows: Sequence[Row], targets:
     out.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "surroundings": surroundings(),
+        "arguments": ["--runs", str(given.runs)],
         "rows": [asdict(r) for r in rows],
         "targets": [asdict(t) for t in targets],
     }
@@ -261,6 +269,16 @@ def _processor() -> str:
     except OSError:
         return platform.machine()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Where the median lies with 95 %, whatever the distribution: from the k-th smallest to the k-th largest value, with the largest
+    k for which fewer than k of n values fall below the median with at most 2.5 % (binomial). None where no k is."""
+    n, below, k = len(values), 0.0, 0
+    while (below := below + math.comb(n, k) / 2**n) <= 0.025:
+        k += 1
+    ordered = sorted(values)
+    return (ordered[k - 1], ordered[n - k]) if k else None
 
 
 def _ratio(mine: Sequence[float], first: Sequence[float]) -> float:
