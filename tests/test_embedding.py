@@ -1,5 +1,6 @@
 """Images to embeddings: one by one, in batches, over processes, from files."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,15 @@ def test_a_folded_model_embeds_alike_and_follows_a_change_of_its_weights(embedde
         embedder.model.load_state_dict(state)
     assert np.abs(changed - folding(images)).max() > 1e-3
     assert folding(images[:0]).shape == (0, 8)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_model_that_was_cast_is_given_images_of_its_type(embedder: Embedder, fold: bool) -> None:
+    images = torch.randint(0, 256, (4, 3, 32, 16), dtype=torch.uint8)
+    cast = Embedder(deepcopy(embedder.model).bfloat16(), embedder.input, fold=fold)
+    found, expected = cast(images), embedder(images)
+    assert found.dtype == np.float32 and not np.array_equal(found, expected)
+    assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)
 
 
 def test_the_fastest_size_is_found_by_measuring_on_the_images_themselves() -> None:

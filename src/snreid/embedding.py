@@ -67,9 +67,10 @@ class Embedder:
         network = self._network() if self.fold else self.model.embed
         # Of many images at once the maps of the first layers fit in no cache, and each is fetched anew from the system.
         step = _AT_ONCE if self.fold and self.device.type == "cpu" else len(images)
+        kind = next(self.model.parameters()).dtype  # other than float32 where the user has cast the model
         with torch.inference_mode(), self.autocast():
             parts = [
-                network(self.input.normalize(part).contiguous(memory_format=torch.channels_last))
+                network(self.input.normalize(part).to(kind).contiguous(memory_format=torch.channels_last))
                 for part in torch.split(images, step)
             ]
             vectors = torch.cat(parts)

@@ -286,6 +286,43 @@ def test_autocast_keeps_vectors_and_embedding_in_float32() -> None:
     assert kinds == {torch.float32}
 
 
+@pytest.mark.parametrize("gate", ["channel", "two_gates", "conv", "spatial"])
+@pytest.mark.parametrize(("kind", "limit"), [(torch.bfloat16, 0.03), (torch.float16, 0.004)], ids=str)
+def test_a_model_cast_as_a_whole_embeds_as_in_float32(kind: torch.dtype, limit: float, gate: Gate) -> None:
+    torch.manual_seed(0)
+    model = _small(StageSNR(gate=gate, stages=(2, 4)), stage_classifiers=True).eval().requires_grad_(False)
+    images = _images()
+    expected = model(images)
+    cast = copy.deepcopy(model).to(kind)
+    out = cast(images.to(kind))
+    assert cast.embed(images.to(kind)).dtype == out.embedding.dtype == out.logits.dtype == kind
+    assert out.stages[0].logits is not None and expected.stages[0].logits is not None
+    for found, true in (
+        (cast.embed(images.to(kind)), expected.embedding),
+        (out.embedding, expected.embedding),
+        (out.logits, expected.logits),
+        (out.stages[0].logits.restored, expected.stages[0].logits.restored),
+    ):
+        assert (found.float() - true).norm() < limit * true.norm()
+
+
+@pytest.mark.parametrize("scheme", OTHERS, ids=lambda s: s.label)
+def test_every_other_scheme_cast_as_a_whole_embeds_as_in_float32(scheme: Scheme) -> None:
+    torch.manual_seed(0)
+    # After the last stage it makes every image the same.
+    scheme = StageInstance(stages=(1, 2)) if isinstance(scheme, StageInstance) else scheme
+    model, images = _small(scheme).eval().requires_grad_(False), _images()
+    expected = model.embed(images)
+    # A hook sends a layer another way than usual, which a model on a GPU takes too.
+    for hooked in (False, True):
+        if hooked:
+            for module in model.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.register_forward_hook(lambda *_: None)
+        found = copy.deepcopy(model).bfloat16().embed(images.bfloat16())
+        assert (found.float() - expected).norm() < 0.03 * expected.norm()
+
+
 @pytest.fixture
 def process_group(tmp_path: Path) -> Iterator[None]:
     """A group of this process alone."""

@@ -67,13 +67,21 @@ class NeckClassifier(nn.Module):
 
     def embed(self, pooled: Embeddings) -> Embeddings:
         """(B, D) -> (B, D): through the neck, not L2-normalized."""
-        embedding: Tensor = self.neck(pooled)
+        embedding: Tensor = self.neck(as_weights(pooled, self.neck))
         return embedding
 
     def forward(self, embedding: Embeddings) -> Logits:
         """(B, D) -> (B, persons)."""
-        logits: Tensor = self.classifier(embedding)
+        logits: Tensor = self.classifier(as_weights(embedding, self.classifier))
         return logits
+
+
+def as_weights(vectors: Tensor, layer: nn.BatchNorm1d | nn.Linear) -> Tensor:
+    """``vectors`` in the type of the layer's weight: a model that was cast as a whole (``model.bfloat16()``) still pools in float32.
+
+    In a model that was not they come back as they are, without an operator in a traced graph.
+    """
+    return vectors if vectors.dtype == layer.weight.dtype else vectors.to(layer.weight.dtype)
 
 
 def linear_classifier(channels: int, persons: int) -> nn.Linear:

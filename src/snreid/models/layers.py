@@ -237,7 +237,8 @@ class BatchInstance(nn.Module):
 
     def _one_by_one(self, maps: Maps) -> Maps:
         share = self._share()
-        wide = maps.to(working_dtype(maps))
+        # In a model that was cast as a whole the norms of torch, which want one type, read and write it themselves.
+        wide = maps.to(maps.dtype if maps.dtype == self.weight.dtype else working_dtype(maps))
         own = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
         scale = (self.weight * share)[:, None, None]
         return torch.addcmul(own, self.batch(wide), scale).to(maps.dtype)

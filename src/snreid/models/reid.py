@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from snreid.models.backbone import Backbone, Trunk
-from snreid.models.head import Head, NeckClassifier, linear_classifier
+from snreid.models.head import Head, NeckClassifier, as_weights, linear_classifier
 from snreid.models.layers import exactly
 from snreid.models.norms import Plain, Scheme
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
@@ -52,6 +52,9 @@ class ModelConfig:
 
 class ReIDModel(nn.Module):
     """A backbone, the modules after its stages, and a head.
+
+    Cast as a whole (``model.bfloat16()``, ``model.half()``) it embeds images of that type, with statistics and gates in float32. To train
+    in 16 bits keep the model in float32 and run it under ``torch.autocast`` (``--precision``): weights of 8 bits lose small steps.
 
     ``trunk``: a built backbone. ``after``: stage number -> module that follows the stage. ``head``: pool, neck,
     classifier. ``stage_persons``: number of identities of the stage classifiers, None for none.
@@ -131,11 +134,11 @@ class ReIDModel(nn.Module):
         module: Any = self.after[str(number)]
         logits = None
         if self.stage_classifiers:
-            classify = self.stage_classifiers[str(number)]
+            classify: Any = self.stage_classifiers[str(number)]
             logits = StageLogits(
-                normalized=classify(split.normalized),
-                restored=classify(split.restored),
-                contaminated=classify(split.contaminated),
+                normalized=classify(as_weights(split.normalized, classify)),
+                restored=classify(as_weights(split.restored, classify)),
+                contaminated=classify(as_weights(split.contaminated, classify)),
             )
         return StageVectors(
             stage=number,
