@@ -32,6 +32,7 @@ from snreid.models import (
     StageInstance,
     StageSNR,
 )
+from snreid.models.folding import folded
 from snreid.models.snr import Gate
 from snreid.outputs import Outputs
 
@@ -228,6 +229,27 @@ def test_a_copy_runs_its_own_snr(way: str, after_a_step: bool) -> None:
     twin.train()(images)
     model.train()(images)
     assert {id(p) for p in twin.parameters()}.isdisjoint({id(p) for p in model.parameters()})
+
+
+@pytest.mark.parametrize("gone", [(4,), (2, 4), (1, 2, 3, 4)])
+def test_a_model_runs_without_the_modules_that_were_taken_out(gone: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    model, images = _small(StageSNR(), stage_classifiers=True).eval(), _images()
+    left = tuple(number for number in (1, 2, 3, 4) if number not in gone)
+    without = _small(StageSNR(stages=left) if left else Plain(), stage_classifiers=bool(left)).eval()
+    before = model.embed(images)
+    for number in gone:
+        del model.after[str(number)]
+    missed = without.load_state_dict(model.state_dict(), strict=False)
+    assert not missed.missing_keys and all(key.startswith("stage_classifiers.") for key in missed.unexpected_keys)
+    expected, size = without(images), (64, 32)
+    for one in (model, copy.deepcopy(model)):
+        out = one(images)
+        assert torch.equal(out.embedding, expected.embedding) and torch.equal(one.embed(images), without.embed(images))
+        assert [vectors.stage for vectors in out.stages] == list(left)
+    assert (before - expected.embedding).abs().max() > 1e-3
+    assert torch.allclose(folded(model, size)(images), expected.embedding, atol=1e-4)
+    _total(model.train()(images)).backward()
 
 
 def test_nothing_is_kept_on_the_model_after_forward_even_when_it_fails() -> None:

@@ -58,6 +58,8 @@ class ReIDModel(nn.Module):
 
     ``trunk``: a built backbone. ``after``: stage number -> module that follows the stage. ``head``: pool, neck,
     classifier. ``stage_persons``: number of identities of the stage classifiers, None for none.
+
+    ``del model.after["2"]`` takes the module after stage 2 out: the model goes on without it.
     """
 
     def __init__(
@@ -85,11 +87,20 @@ class ReIDModel(nn.Module):
     @property
     def last(self) -> nn.Module | None:
         """What follows the backbone's final maps, where they are a stage's; its number is ``final``."""
-        return None if self.final is None else self.after[str(self.final)]
+        return None if self.final is None else self._module_after(self.final)
+
+    def _module_after(self, number: int) -> nn.Module | None:
+        """What follows a stage; None where it has been taken out since (``del model.after["2"]``)."""
+        key = str(number)
+        if key not in self.after:
+            return None
+        return self.after[key]
 
     def _follow(self, number: int, stage: nn.Module, inputs: Any, maps: Tensor) -> Tensor:
         """The hook: what a stage gives goes through its module; vectors are kept while ``forward`` collects them."""
-        module = self.after[str(number)]
+        module = self._module_after(number)
+        if module is None:
+            return maps
         if self._splits is None or not isinstance(module, SNR):
             followed: Tensor = module(maps)
             return followed
