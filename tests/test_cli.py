@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from snreid import cli
-from snreid.cli import COMMANDS, main
+from snreid.cli import COMMANDS, FEWER_PLACES, PLACES, main
 from snreid.errors import DivergenceError, Interrupted, SnreidError
 from tiny import FLAGS, SOURCE
 
@@ -32,10 +32,14 @@ def test_version(capsys: Captured) -> None:
     assert re.fullmatch(r"snreid \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_explains_itself(name: str, capsys: Captured) -> None:
-    assert main([name, "--help"]) == 0
-    assert f"snreid {name}" in capsys.readouterr().out
+@pytest.mark.parametrize("name", [*COMMANDS, "data check", "data make", "data sheet"])
+def test_every_command_explains_itself_and_takes_the_places_it_is_known_for(name: str, capsys: Captured) -> None:
+    assert main([*name.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"snreid {name}" in shown
+    if name != "data":  # which lists its verbs, with their flags
+        places = FEWER_PLACES.get(name, FEWER_PLACES.get(name.split()[0], PLACES))
+        assert {flag for flag in PLACES if re.search(rf"{flag}\b", shown)} == set(places)
 
 
 def test_help_of_train_lists_the_settings_of_its_recipe(capsys: Captured) -> None:

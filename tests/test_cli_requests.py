@@ -74,6 +74,21 @@ def test_an_empty_value_is_not_the_current_folder(words: list[str], flag: str, r
     assert f"{flag} names a place. Found: an empty value. To repair: give one (. is the folder you are in), or" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["extract", "run", "photos", "--cache", ""], "--cache"),
+        (["compare", "one", "other", "-t", "noon", "--out="], "--out="),
+        (["data", "sheet", "sheet.png", "--root", ""], "--root"),
+    ],
+)
+def test_a_flag_that_a_command_does_not_have_is_not_asked_for_a_value(
+    words: list[str], flag: str, refused: Refused
+) -> None:
+    said = refused(*words)
+    assert f"Unrecognized options: {flag}" in said and "names a place" not in said
+
+
 def test_the_current_folder_may_be_named(refused: Refused) -> None:
     assert "names a place" not in refused("evaluate", "run", "-t", "noon", "--cache", ".", "--out=.", "--root=.")
 

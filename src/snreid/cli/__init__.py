@@ -46,6 +46,19 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name -> (module with ``main(arguments) -> int``, one line of help)."""
 
+PLACES = ("--cache", "--out", "--root")
+"""Flags that name a folder or a file; every command takes them but those in ``FEWER_PLACES``."""
+
+FEWER_PLACES: dict[str, tuple[str, ...]] = {
+    "recipes": (),
+    "data": (),
+    "data check": ("--root",),
+    "compare": ("--cache", "--root"),
+    "extract": ("--out",),
+    "export": ("--out", "--root"),
+}
+"""Said here, as a command's own module is not imported before its words have been looked at."""
+
 
 _AGAIN_SECONDS = 0.05
 
@@ -152,15 +165,15 @@ def _run(words: list[str], *, own: bool) -> int:
     if words[0] not in COMMANDS:
         print(_unknown(words[0]), file=sys.stderr)
         return 2
-    return _command(COMMANDS[words[0]][0], words[1:], own=own)
+    return _command(words[0], words[1:], own=own)
 
 
-def _command(module: str, words: list[str], *, own: bool) -> int:
+def _command(name: str, words: list[str], *, own: bool) -> int:
     try:
         with _terminable(), _answered_once(own=own):
             _check_repeats(words)
-            _check_places(words)
-            done: int = importlib.import_module(module).main(words)
+            _check_places(name, words)
+            done: int = importlib.import_module(COMMANDS[name][0]).main(words)
     except Interrupted as stop:
         told = f"stopped by {stop.came}; {_going_on(stop)}." if hasattr(stop, "__notes__") else str(stop)
         print(f"snreid: {told}", file=sys.stderr)
@@ -197,11 +210,13 @@ def _check_repeats(words: Sequence[str]) -> None:
         )
 
 
-def _check_places(words: Sequence[str]) -> None:
-    """An empty value, as a variable of a script that was never set gives it, would mean the current folder to ``Path``."""
+def _check_places(name: str, words: Sequence[str]) -> None:
+    """An empty value, as a variable of a script that was never set gives it, would mean the current folder to ``Path``. Of a flag
+    that the command ``name`` does not have it says itself that it has none."""
+    places = FEWER_PLACES.get(" ".join([name, *words[:1]]), FEWER_PLACES.get(name, PLACES))
     for word, value in pairwise([*words, "there is no next"]):
         flag = word.removesuffix("=")
-        if flag in ("--cache", "--out", "--root") and (word != flag or not value):
+        if flag in places and (word != flag or not value):
             raise ExperimentError(
                 f"{flag} names a place",
                 came="an empty value",
