@@ -44,6 +44,27 @@ def test_a_checkout_has_a_commit_and_says_whether_files_were_changed(tmp_path: P
     assert git_state(tmp_path) == {"commit": commit, "changed": True}
 
 
+def test_a_change_of_files_that_do_not_count_is_none(tmp_path: Path) -> None:
+    _git(tmp_path, "init", "-q")
+    (tmp_path / "inner").mkdir()
+    for name in ("mine", "inner/record", "inner/words", "*"):
+        (tmp_path / name).write_text("one")
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-q", "-m", "first")
+
+    def changed(folder: Path = tmp_path) -> bool:
+        found = git_state(folder, but=["inner/record", "*"])
+        assert found is not None
+        return bool(found["changed"])
+
+    (tmp_path / "inner" / "record").write_text("two")
+    assert not changed() and not changed(tmp_path / "inner")
+    for name in ("mine", "inner/words"):
+        (tmp_path / name).write_text("two")
+        assert changed() and changed(tmp_path / "inner"), "also of a file beside the folder, and the star is a name"
+        (tmp_path / name).write_text("one")
+
+
 def test_outside_a_checkout_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state(tmp_path) is None

@@ -22,7 +22,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parents[1] / "results" / "speed"
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results" / "speed"
 Work = Callable[[], object]
 _PACKAGES = ("torch", "numpy", "scipy", "timm", "torchvision", "onnxruntime", "openvino", "simplejpeg", "pillow")
 
@@ -242,7 +243,7 @@ def surroundings() -> dict[str, Any]:
     """What a number needs beside it to mean anything later: versions, threads, load of the machine, commit."""
     import torch
 
-    from snreid.provenance import provenance
+    from snreid.provenance import git_state, provenance
 
     versions = {}
     for package in _PACKAGES:
@@ -251,7 +252,7 @@ def surroundings() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "provenance": provenance(),
+        "provenance": {**provenance(), "git": git_state(ROOT, but=written())},
         "python": platform.python_version(),
         "versions": versions,
         "torch_threads": torch.get_num_threads(),
@@ -260,6 +261,13 @@ def surroundings() -> dict[str, Any]:
         "processor": _processor(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def written() -> list[str]:
+    """What the scripts of this folder write themselves, from the top of the checkout: that they did so says nothing about what ran."""
+    scripts = sorted(path.stem for path in Path(__file__).parent.glob("*.py"))
+    records = [f"benchmarks/results/speed/{name}{kind}.json" for name in scripts for kind in ("", "-gpu")]
+    return [*records, "docs/performance.md"]
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -42,11 +43,15 @@ def program(file: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None outside a checkout or without git."""
+def git_state(folder: Path, *, but: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Commit and whether files of ``folder``'s checkout differ from it; None outside a checkout or without git.
+
+    ``but``: paths from the top of the checkout whose change does not count.
+    """
+    others = [":(top)", *(f":(top,exclude,literal){path}" for path in but)] if but else []
     try:
         commit = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", *others)
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "changed": bool(changed)}

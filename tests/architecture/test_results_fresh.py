@@ -4,6 +4,7 @@ import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,45 @@ def test_the_pages_are_those_of_the_records(root: Path, script: str) -> None:
     assert done.returncode == 0, f"run python benchmarks/{script}: {done.stdout}{done.stderr}"
 
 
+def _script(path: Path) -> Any:
+    found = spec_from_file_location(path.stem, path)
+    assert found is not None and found.loader is not None
+    made = module_from_spec(found)
+    found.loader.exec_module(made)
+    return made
+
+
+def test_what_the_speed_scripts_write_does_not_count_as_changed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = _script(root / "benchmarks" / "speed" / "race.py")
+    folder = root / "benchmarks" / "results" / "speed"
+    records = {f"benchmarks/results/speed/{path.name}" for path in folder.glob("*.json")}
+    assert records - set(race.written()) == {"benchmarks/results/speed/words.json"}, "which is written by hand"
+
+    for name in (*race.written(), "benchmarks/results/speed/words.json", "src/program.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one")
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(race, "ROOT", tmp_path)
+
+    def changed() -> bool:
+        return bool(race.surroundings()["provenance"]["git"]["changed"])
+
+    for name in race.written():
+        (tmp_path / name).write_text("two")
+    assert not changed()
+    for name in ("benchmarks/results/speed/words.json", "src/program.py"):
+        (tmp_path / name).write_text("two")
+        assert changed()
+        (tmp_path / name).write_text("one")
+
+
 def test_a_row_that_was_not_scored_everywhere_is_written_with_dashes(root: Path) -> None:
     """As one is that was adapted to a target, and scored there alone."""
-    found = spec_from_file_location("write_results", root / "benchmarks" / "write_results.py")
-    assert found is not None and found.loader is not None
-    writer = module_from_spec(found)
-    found.loader.exec_module(writer)
+    writer = _script(root / "benchmarks" / "write_results.py")
     (record, *_) = (one for one in writer.read_records() if len(one["table"]) > 8)
     last, column = record["table"][-1]["scheme"], record["table"][0]["target"]
     left = [cell for cell in record["table"] if (cell["scheme"], cell["target"]) != (last, column)]
