@@ -61,7 +61,7 @@ bench: $(READY)
 gpu: $(READY)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "make gpu needs a GPU; this machine has none")'
 	$(PYTEST) -m "not soak" -k "cuda or gpu" tests/models/test_gpu_passes.py tests/evaluation/test_torch_counting.py \
-		tests/training/test_later.py
+		tests/training/test_later.py tests/training/test_precision.py
 	$(BIN)/python benchmarks/speed/all.py --gpu
 
 lock: $(READY)

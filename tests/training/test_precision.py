@@ -1,11 +1,24 @@
 """Precisions: where they can be had, and the loss scale of float16 beside torch's own."""
 
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from snreid.errors import ExperimentError
+from snreid.machine import Precision
+from snreid.models import Backbone
+from snreid.runs import train
+from snreid.sampling import Sampling
+from snreid.training.distributed import join
+from snreid.training.log import read_metrics
+from snreid.training.optim import SGD
 from snreid.training.precision import LossScale, autocast, require_precision
+from snreid.transforms import Augmentation
+from tiny import console, experiment, machine
 
 
 def test_float16_is_refused_on_a_cpu_and_nothing_else_is() -> None:
@@ -49,3 +62,47 @@ def test_it_goes_on_where_a_checkpoint_left_it() -> None:
     fresh = LossScale(torch.device("cpu"))
     fresh.restore({})
     assert (float(fresh.factor), float(fresh.streak)) == (2.0**16, 0)
+
+
+def _course(folder: Path, device: str, precision: Precision) -> tuple[list[float], list[int], str]:
+    """The losses and the skipped steps so far of 24 steps, all on the same 24 images, and what was said. As ``snreid train`` trains."""
+    small = experiment("snr")
+    asked = replace(
+        small,
+        model=replace(small.model, backbone=Backbone(name="resnet18", weights="random", channels=(8, 8, 16, 16))),
+        augmentation=Augmentation(enlarge=1.0, crop=0.0, flip=0.0, brightness=0.0, contrast=0.0),
+        sampling=Sampling(persons=6, images=4),
+        optimizer=SGD(lr=0.02),
+        schedule=replace(small.schedule, warmup_epochs=0.0),
+        epochs=24,
+    )
+    said = console()
+    train(asked, machine(folder, device=device, precision=precision), group=join(device), console=said)
+    lines = read_metrics(folder)
+    losses = [sum(float(line[name]) for name in ("CrossEntropy", "Triplet", "DualCausality")) for line in lines]
+    return losses, [int(line["skipped"]) for line in lines], said.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "device",
+    [pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU, here is none"))],
+)
+def test_float16_trains_as_float32_does_and_steps_that_overflow_are_skipped(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, none, _ = _course(tmp_path / "float32", device, "float32")
+    assert len(expected) == 24 and not any(none) and expected[-1] < 0.6 * expected[0]
+
+    monkeypatch.setattr("snreid.training.precision._START", 2.0**6)  # so low that no step overflows
+    losses, skipped, _ = _course(tmp_path / "low", device, "fp16")
+    assert not any(skipped) and all(map(torch.isfinite, torch.tensor(losses)))
+    assert losses[0] == pytest.approx(expected[0], rel=1e-2) and losses[0] != expected[0]
+    assert losses[-1] == pytest.approx(expected[-1], abs=0.1 * expected[0])
+
+    monkeypatch.setattr("snreid.training.precision._START", 2.0**20)  # so high that the first ones do
+    losses, skipped, said = _course(tmp_path / "high", device, "fp16")
+    assert skipped[:2] == [1, 2] and all(0 <= b - a <= 1 for a, b in itertools.pairwise(skipped))
+    assert losses[:3] == pytest.approx(losses[:1] * 3, rel=1e-2), "a step that is skipped changes nothing"
+    assert skipped[-1] < 12 and losses[-1] < 0.8 * losses[0]
+    assert f"{skipped[-1]} of 24 steps were skipped" in said
