@@ -48,7 +48,7 @@ def session(flags: MachineFlags) -> Iterator[Session]:
         raise SnreidError(
             "The processes of a job work together to the end",
             came=f"process {group.rank} of {group.world} lost another one ({str(error).splitlines()[0]})",
-            repair="see what that one said, and start the same command again: it continues",
+            repair="see what that one said, and start the same command again: what was saved is not done again",
         ) from error
     finally:
         group.leave()
