@@ -211,10 +211,14 @@ def test_a_folded_model_embeds_alike_and_follows_a_change_of_its_weights(embedde
     assert folding(images[:0]).shape == (0, 8)
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("fold", [False, True])
-def test_a_model_that_was_cast_is_given_images_of_its_type(embedder: Embedder, fold: bool) -> None:
+def test_a_model_that_was_cast_is_given_images_of_its_type(
+    embedder: Embedder, fold: bool, kind: torch.dtype, bf16: bool
+) -> None:
     images = torch.randint(0, 256, (4, 3, 32, 16), dtype=torch.uint8)
-    cast = Embedder(deepcopy(embedder.model).bfloat16(), embedder.input, fold=fold)
+    cast = Embedder(deepcopy(embedder.model).to(kind), embedder.input, fold=fold, bf16=bf16)
     found, expected = cast(images), embedder(images)
     assert found.dtype == np.float32 and not np.array_equal(found, expected)
     assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)

@@ -227,6 +227,8 @@ def _on_cpu(preset: str, size: int, runs: int) -> tuple[list[Row], list[Target]]
     for label, (what, (limit, held, by_clock)) in zip(labels, own.items(), strict=True):
         name, raced = f"SNR in ResNet-50 over Baseline, {what}, CPU", row(rows, label, "SNR")
         span = "" if raced.low is None else f", 95 % interval {raced.low:.3f} to {raced.high:.3f}"
+        if raced.low is not None and raced.high is not None and raced.low <= limit < raced.high:
+            span += ", which reaches beyond the limit"
         targets += [
             below(f"{name}: whole steps in turn", limit, raced.ratio, held, note=f"{raced.runs} rounds{span}"),
             below(f"{name}: a clock within the steps", limit, by_clock, held),

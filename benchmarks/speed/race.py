@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -232,11 +233,20 @@ def report(script: str, given: argparse.Namespace, rows: Sequence[Row], targets:
     out.parent.mkdir(parents=True, exist_ok=True)
     record = {
         "surroundings": surroundings(),
-        "arguments": ["--runs", str(given.runs)],
+        "arguments": _arguments(),
         "rows": [asdict(r) for r in rows],
         "targets": [asdict(t) for t in targets],
     }
     out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _arguments() -> list[str]:
+    """What the script was told, but where to write."""
+    words = list(sys.argv[1:])
+    while "--out" in words:
+        place = words.index("--out")
+        del words[place : place + 2]
+    return [word for word in words if not word.startswith("--out=")]
 
 
 def surroundings() -> dict[str, Any]:

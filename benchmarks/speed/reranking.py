@@ -1,6 +1,6 @@
 """k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3) held against its k-nearest-neighbour step, and against the dense way where that fits.
 
-    python benchmarks/speed/reranking.py [--runs 2] [--quick]
+    python benchmarks/speed/reranking.py [--runs 3] [--quick]
 
 The embeddings are drawn: persons' centres plus noise in 64 dimensions, mapped to 2,048, six cameras, distractors; a network's embeddings,
 too, fill far fewer dimensions than they have.
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from race import below, options, peak_of, race, report, row
 
 from snreid.evaluation import evaluate_reranked
-from snreid.evaluation.jaccard import encoded
 from snreid.evaluation.neighbours import Embeddings, nearest
 from snreid.evaluation.similarity import Cosine
 from snreid.records import Features
@@ -65,11 +64,6 @@ def our_neighbours(unit: NDArray[np.float32]) -> object:
     return nearest(Embeddings.of(unit, Cosine()), np.ones(len(unit), np.int64), (K1,))
 
 
-def our_encodings(unit: NDArray[np.float32]) -> object:
-    """Neighbours and everything made of them that does not know who is a query."""
-    return encoded([unit], Cosine(), k1=K1, k2=K2, released=True)
-
-
 def dense(query: Features, gallery: Features) -> NDArray[np.float32]:
     """(Q, G) final distances in the usual way: N x N arrays, one image after the other."""
     (unit,) = joined(query, gallery)
@@ -118,7 +112,7 @@ def mean_ap(query: Features, gallery: Features, distances: NDArray[np.float32]) 
 def main() -> None:
     """Races at both sizes, and the peaks in processes of their own."""
     parser = options(__doc__)
-    parser.set_defaults(runs=2)
+    parser.set_defaults(runs=3)
     given = parser.parse_args()
     large, small = ((300, 1_500, 256, 70), (100, 500, 256, 24)) if given.quick else (MARKET, SMALL)
     images, few = (f"{sizes[0] + sizes[1]:,} images" for sizes in (large, small))
@@ -129,7 +123,6 @@ def main() -> None:
     works = {
         "numpy's k nearest": partial(usual_neighbours, unit),
         "our k nearest": partial(our_neighbours, unit),
-        "our encodings": partial(our_encodings, unit),
         "re-ranking": partial(evaluate_reranked, query, gallery),
     }
     rows = race(images, works, runs=given.runs, peaks=peaks)

@@ -90,8 +90,9 @@ class Embedder:
         return self._folded
 
     def autocast(self) -> torch.autocast:
-        """The precision that this embedder computes in, as a context."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        """The precision that this embedder computes in, as a context; a model that was cast as a whole has its own."""
+        kind = next(self.model.parameters()).dtype
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and kind != torch.float16)
 
     def extract(
         self,

@@ -118,3 +118,14 @@ def test_distances_in_several_threads_are_the_same(
     monkeypatch.setattr(neighbours, "_STEPS", 3)
     monkeypatch.setattr(neighbours, "threads", lambda: 3)
     assert (images.distances(left, right) == whole).all()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dimension", [6, 2049, 12288])
+def test_the_distance_of_a_pair_is_the_same_in_any_company(
+    rng: np.random.Generator, metric: str, dimension: int
+) -> None:
+    images = Embeddings.of(rng.normal(size=(6, dimension)).astype(np.float32), similarity(metric))
+    left, right = np.triu_indices(6, 1)
+    alone = [images.distances(left[[k]], right[[k]])[0] for k in range(len(left))]
+    assert images.distances(left, right).tolist() == alone

@@ -90,6 +90,18 @@ def test_order_and_blocks_decide_nothing(
         assert [s.tolist() for s in reranked_match_ranks(query, mixed, metric=metric)] == [w.tolist() for w in whole]
 
 
+def test_equal_jaccard_distances_are_ties_whatever_their_sums_round_to() -> None:
+    """With lambda 0 nothing else decides, and wrong entries come first. (These numbers gave 0.8 and 0.7999999999999999.)"""
+    rng = np.random.default_rng(6)
+    who = rng.integers(1, 21, 340)
+    values = (rng.normal(size=(20, 16))[who - 1] + rng.normal(size=(340, 16))).astype(np.float32)
+    cameras = rng.integers(1, 4, 340)
+    query, gallery = (Features(values[part], who[part], cameras[part]) for part in (slice(40), slice(40, None)))
+    distances = final_distances(query, gallery, 10, 3, 0.0, "cosine").round(9)
+    found = reranked_match_ranks(query, gallery, reranking=ReRanking(k1=10, k2=3, weight=0.0))
+    assert [ranks.tolist() for ranks in found] == [slow_ranks(query, gallery, distances, i) for i in range(40)]
+
+
 def test_a_collapsed_model_gains_nothing() -> None:
     persons, cameras = np.repeat(np.arange(1, 6), 4), np.tile([1, 2, 3, 4], 5)
     for value in (0.3, 0.0):

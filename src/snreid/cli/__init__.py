@@ -220,7 +220,7 @@ def _check_places(name: str, words: Sequence[str]) -> None:
             raise ExperimentError(
                 f"{flag} names a place",
                 came="an empty value",
-                repair="give one (. is the folder you are in), or leave it out",
+                repair="give one (. is the folder you are in), or leave it out where the command has a default",
             )
 
 

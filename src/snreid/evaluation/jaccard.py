@@ -8,7 +8,8 @@ Two images are alike when they have the same neighbours. With d the squared Eucl
 * R*(i): R(i, k1), and all of R(q, k1 / 2) for each q of R(i, k1) with |R(i, k1) and R(q, k1 / 2)| >= 2/3 |R(q, k1 / 2)|;
 * V_ij = exp(-d_ij) for j in R*(i), else 0, divided by the sum of its row; then V_i becomes the mean of the V_j of the k2
   nearest j of i, i counted (local query expansion);
-* J_ij = 1 - sum_l min(V_il, V_jl) / sum_l max(V_il, V_jl) = 1 - s / (2 - s) with s = sum_l min(V_il, V_jl), as rows sum to 1.
+* J_ij = 1 - sum_l min(V_il, V_jl) / sum_l max(V_il, V_jl) = 1 - s / (2 - s) with s = sum_l min(V_il, V_jl), as rows sum to 1;
+  given to 12 digits, so that equal ones are equal.
 
 **The rule for ties.** An image counts as near as its tie allows: all that are as near as the last neighbour are neighbours,
 so the order of the images decides nothing. "As near" means equal float64 keys (``similarity.py``). Equal embeddings are one
@@ -147,14 +148,14 @@ def common_weights(left: Sparse, right: Sparse) -> Iterator[NDArray[np.float64]]
 
 
 def jaccard_of(shared: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(K,) Jaccard distances of pairs from their sums of minima (K,)."""
-    apart = 1 - shared / (2 - shared)
-    apart[apart < _ROUNDING] = 0.0
+    """(K,) Jaccard distances, to ``DIGITS`` digits, of pairs from their sums of minima (K,)."""
+    apart = (1 - shared / (2 - shared)).round(DIGITS)
+    apart += 0.0  # -0 becomes 0
     return apart
 
 
-_ROUNDING = 1e-12
-"""Equal encodings are this far apart at most, by the rounding of their sums: exactly 0 is meant."""
+DIGITS = 12
+"""What is equal by definition is so to some 1e-15, by the rounding of sums whose order means nothing; of ties that would make a lottery."""
 
 
 def _distinct(

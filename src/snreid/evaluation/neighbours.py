@@ -23,6 +23,8 @@ _TILE = 1 << 10
 """Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower for each score (measured)."""
 _PAIRS = 1 << 16
 """Numbers of the pairs that are compared in float64 at once, on either side: they stay in the cache."""
+_TOGETHER = 1 << 12
+"""Dimensions that ``einsum`` adds at once. Of more than 8,192, its buffer, it adds a lone pair in another order than several."""
 _STEPS = 128
 """So often in one go of a thread."""
 
@@ -71,18 +73,15 @@ class Embeddings:
         return np.asarray(apart[place.reshape(-1)])
 
     def _apart(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(P,) distances of a few pairs, of which many in a row have the same left image.
-
-        Their sums take one pass where keys take two; the order of summation is numpy's, the same for all pairs.
-        """
+        """(P,) distances of a few pairs, of which many in a row have the same left image; the same of a pair in any company."""
         runs = np.concatenate([[True], left[1:] != left[:-1]])
         first = self.rows[left[runs]].astype(np.float64)[np.cumsum(runs) - 1]
         second = self.rows[right].astype(np.float64)
         if not isinstance(self.compare, Cosine):
             first -= second
-            return np.asarray(np.einsum("pd,pd->p", first, first))
+            return _inner(first, first)
         lengths = np.sqrt(self.squared[left] * self.squared[right])
-        cosine = np.einsum("pd,pd->p", first, second) / np.where(lengths > 0, lengths, 1.0)
+        cosine = _inner(first, second) / np.where(lengths > 0, lengths, 1.0)
         return np.asarray(np.maximum(2 - 2 * cosine, 0.0))
 
     def scores(self, left: NDArray[np.float32], rows: slice, columns: slice) -> NDArray[np.float32]:
@@ -114,6 +113,15 @@ def squared_distances(
         return np.negative(keys)
     cosine = np.sign(keys) * np.sqrt(np.abs(keys) / np.where(squared > 0, squared, 1.0))
     return np.asarray(np.maximum(2 - 2 * cosine, 0.0))
+
+
+def _inner(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(P,) inner products of the rows of (P, D) and (P, D) in one pass, where a product and its sum take two."""
+    total = np.zeros(len(left))
+    for start in range(0, left.shape[1], _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        total += np.einsum("pd,pd->p", left[:, part], right[:, part])
+    return total
 
 
 def _stretches(count: int, step: int) -> Iterator[slice]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from snreid.errors import ExperimentError
 from snreid.evaluation.evaluate import scores_of_ranks
 from snreid.evaluation.features import check_values
-from snreid.evaluation.jaccard import common_weights, encoded, jaccard_of
+from snreid.evaluation.jaccard import DIGITS, common_weights, encoded, jaccard_of
 from snreid.evaluation.neighbours import squared_distances
 from snreid.evaluation.ranking import Block
 from snreid.evaluation.relevance import Relevance, relevance
@@ -197,7 +197,7 @@ class _ReRanked:
         if self.options.weight == 1:
             return 0.0
         most = (_ROUNDING - worst) / (1 - self.options.weight)  # of the Jaccard distance
-        return max(0.0, (2 - 2 * most) / (2 - most) - 1e-12) if most < 1 else 0.0
+        return max(0.0, (2 - 2 * most) / (2 - most) - 10.0 ** (1 - DIGITS)) if most < 1 else 0.0
 
     def _values(self, query: int, positions: NDArray[np.int64], jaccard: NDArray[np.float64]) -> NDArray[np.float64]:
         """(K,) minus the final distances of gallery entries, exactly: they depend on nothing but the set of embeddings."""
