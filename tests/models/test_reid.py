@@ -192,7 +192,7 @@ def test_the_short_way_through_the_last_snr_is_the_long_one(name: str, gate: Gat
         model.eval()
         vectors = [getattr(v, key) for v in out.stages for key in ("normalized", "restored", "contaminated")]
         ways.append([out.pooled, out.logits, *vectors, model.embed(images), *slopes])
-    assert len(heard) == 1, "embed() calls the module; forward() asks it for maps and vectors at once"
+    assert len(heard) == 2, "once in forward(), once in embed()"
     for mine, true in zip(*ways, strict=True):
         assert torch.allclose(mine, true, rtol=1e-7, atol=1e-9)
 
@@ -205,7 +205,28 @@ def test_a_module_that_is_more_than_an_snr_is_called_after_the_last_stage() -> N
     model, images = _small().eval(), _images()
     expected = model.head.embed(2 * model(images).pooled)
     model.after["4"].__class__ = Louder
-    assert torch.allclose(model.embed(images), expected, rtol=1e-4, atol=1e-5)
+    for found in (model.embed(images), model(images).embedding):
+        assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", ["2", "4"])
+def test_hooks_on_an_snr_module_hear_every_call_and_may_change_what_it_gives(number: str) -> None:
+    model, images = _small().eval(), _images()
+    plain, heard = model(images), []
+    module = model.after[number]
+    listening = module.register_forward_hook(lambda _m, inputs, out: heard.append((inputs[0], out)))
+    for found in (model(images).embedding, model.embed(images)):
+        assert torch.allclose(found, plain.embedding, rtol=1e-4, atol=1e-5)
+    assert len(heard) == 2
+    for maps, restored in heard:
+        assert torch.equal(restored, module.split(maps).maps)
+    listening.remove()
+    module.register_forward_hook(lambda _m, _i, out: 2 * out)
+    changed = model(images)
+    assert torch.allclose(changed.embedding, model.embed(images), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(changed.embedding, plain.embedding, rtol=1e-2)
+    # The vectors of the loss are the module's own.
+    assert torch.allclose(changed.stages[0].restored, plain.stages[0].restored, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("after_a_step", [False, True])

@@ -25,10 +25,13 @@ def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
 
     What a subclass does otherwise, and what a hook waits for, must go on happening.
     """
-    if module is None or type(module) is not kind:
-        return False
+    return module is not None and type(module) is kind and not heard(module)
+
+
+def heard(module: nn.Module) -> bool:
+    """Whether hooks wait for a call of this module."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
-    return not any(hooks)
+    return any(hooks)
 
 
 class AffineInstance(nn.Module):

@@ -9,7 +9,7 @@ a ViT's norm) that is what these make of the last F~+. Where it ends with the st
 the module behind it: the mean of F~+ needs no F~+ (``SNR.means``), so that SNR after the last stage costs next to nothing.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from snreid.models.backbone import Backbone, Trunk
 from snreid.models.head import Head, NeckClassifier, as_weights, linear_classifier
-from snreid.models.layers import exactly
+from snreid.models.layers import exactly, heard
 from snreid.models.norms import Plain, Scheme
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
 from snreid.outputs import Outputs, StageLogits, StageVectors
@@ -104,8 +104,7 @@ class ReIDModel(nn.Module):
         if self._splits is None or not isinstance(module, SNR):
             followed: Tensor = module(maps)
             return followed
-        split = module.split(maps)
-        self._splits[number] = split
+        split = self._splits[number] = _split(module, maps)
         return split.maps
 
     def forward(self, images: Images) -> Outputs:
@@ -134,7 +133,7 @@ class ReIDModel(nn.Module):
         if last.constant and _only_averaged(last):
             means = splits[self.final] = last.means(maps)
             return means.restored
-        split = splits[self.final] = last.split(maps)
+        split = splits[self.final] = _split(last, maps)
         return self.head.pool(split.maps)
 
     def _features(self, images: Images) -> Tensor:
@@ -159,6 +158,29 @@ class ReIDModel(nn.Module):
             constant=module.constant,
             logits=logits,
         )
+
+
+def _split(module: SNR, maps: Tensor) -> SNRSplit:
+    """F~+ and the vectors of the loss. F~+ is what a call of the module gives where hooks wait for one, or a subclass has a ``forward`` of
+    its own and no ``split``."""
+    kind = type(module)
+    if kind.forward is not SNR.forward and kind.split is SNR.split:
+        return replace(module.split(maps), maps=module(maps))
+    if not heard(module):
+        return module.split(maps)
+    found: list[SNRSplit] = []
+
+    def forward(maps: Tensor) -> Tensor:
+        """What the call does: all at once, as norms inside a gate must not see the maps twice."""
+        found.append(module.split(maps))
+        return found[0].maps
+
+    module.forward = forward  # type: ignore[method-assign]
+    try:
+        restored = module(maps)
+    finally:
+        del module.forward
+    return replace(found[0], maps=restored)
 
 
 def pooled(maps: Tensor, last: nn.Module | None, head: NeckClassifier) -> Embeddings:
