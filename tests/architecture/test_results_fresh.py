@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,23 @@ def test_what_the_speed_scripts_write_does_not_count_as_changed(
         (tmp_path / name).write_text("two")
         assert changed()
         (tmp_path / name).write_text("one")
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 7, 10, 25, 100])
+def test_the_interval_of_a_median_holds_it_in_95_of_100_cases(root: Path, count: int) -> None:
+    """By definition: of all ways in which values can fall on both sides of the median, how many leave it outside."""
+    found = _script(root / "benchmarks" / "speed" / "race.py").interval(list(range(count)))
+    if found is None:
+        assert 2 / 2**count > 0.05, "even the smallest and the largest value leave it outside too often"
+        return
+    low, high = found
+    assert high == count - 1 - low
+
+    def outside(k: int) -> float:
+        """How often fewer than k values fall below the median, or fewer than k above it."""
+        return 2 * sum(comb(count, below) for below in range(k)) / 2**count
+
+    assert outside(low + 1) <= 0.05 < outside(low + 2)
 
 
 def test_a_row_that_was_not_scored_everywhere_is_written_with_dashes(root: Path) -> None:

@@ -142,9 +142,8 @@ def common_weights(left: Sparse, right: Sparse) -> Iterator[NDArray[np.float64]]
         # Positions of all entries of these columns, one column after the other.
         places = np.arange(counts.sum()) + np.repeat(starts[used] - (np.cumsum(counts) - counts), counts)
         least = np.minimum(np.repeat(left.data[first:last], counts), values[places])
-        yield np.bincount(holders[places], least, minlength=right.shape[0]).astype(
-            np.float64, copy=False
-        )  # of none: int
+        shared = np.bincount(holders[places], least, minlength=right.shape[0])
+        yield shared.astype(np.float64, copy=False)  # where nothing is shared numpy counts in whole numbers
 
 
 def jaccard_of(shared: NDArray[np.float64]) -> NDArray[np.float64]:

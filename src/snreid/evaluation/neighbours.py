@@ -26,7 +26,7 @@ _PAIRS = 1 << 16
 _TOGETHER = 1 << 12
 """Dimensions that ``einsum`` adds at once. Of more than 8,192, its buffer, it adds a lone pair in another order than several."""
 _STEPS = 128
-"""So often in one go of a thread."""
+"""Parts of ``_PAIRS`` numbers that a thread compares in one go."""
 
 
 @dataclass(frozen=True, slots=True)
