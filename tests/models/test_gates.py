@@ -38,6 +38,15 @@ def test_linear_layers_start_kaiming_normal_with_zero_bias() -> None:
     assert math.isclose(float(branch.conv.weight.detach().std()), math.sqrt(2 / 256), rel_tol=0.02)
 
 
+def test_a_gate_that_starts_near_the_identity_gives_nearly_all_of_r_back() -> None:
+    gate = ChannelGate(24, 4, bias=3.0)
+    nothing = torch.zeros(2, 24)
+    assert torch.allclose(gate(nothing), torch.full((2, 24), 1 / (1 + math.exp(-3))))
+    gate.expand.bias.data.zero_()
+    gate.reset_parameters()
+    assert torch.allclose(gate(nothing), torch.full((2, 24), 1 / (1 + math.exp(-3)))), "a reset goes back to it"
+
+
 def test_the_spatial_gate_sees_maximum_and_mean_over_channels() -> None:
     gate = SpatialGate().eval()
     residual = torch.randn(2, 6, 5, 4)

@@ -95,6 +95,27 @@ def test_ibn_a_touches_the_first_norm_of_each_block_of_stages_1_to_3() -> None:
     assert (halves.instance.weight.numel(), halves.batch.num_features) == (32, 32)  # type: ignore[union-attr]
 
 
+def test_ibn_a_of_inverted_residuals_takes_the_norm_behind_the_widening_convolution() -> None:
+    trunk = _trunk("tf_efficientnet_lite0")
+    images = torch.randn(2, 3, 64, 32)
+    IBN().apply(trunk)
+    assert _kinds(trunk.network, HalfInstance) == [
+        f"blocks.{stage}.{block}.bn1" for stage, count in ((1, 2), (2, 2), (3, 3), (4, 3)) for block in range(count)
+    ]
+    # The twin: the first such block by hand, in training mode.
+    network = trunk.network.train()
+    given: dict[str, torch.Tensor] = {}
+    part = network.get_submodule
+    for key in ("blocks.0", "blocks.1.0.bn1"):
+        part(key).register_forward_hook(lambda _m, _i, out, key=key: given.update({key: out.clone()}))
+    network.forward_features(images)  # type: ignore[operator]
+    maps = part("blocks.1.0.conv_pw")(given["blocks.0"])
+    own, rest = maps[:, :48], maps[:, 48:]
+    own = (own - own.mean((2, 3), keepdim=True)) / (own.var((2, 3), keepdim=True, correction=0) + 1e-3).sqrt()
+    rest = (rest - rest.mean((0, 2, 3), keepdim=True)) / (rest.var((0, 2, 3), keepdim=True, correction=0) + 1e-3).sqrt()
+    assert torch.allclose(given["blocks.1.0.bn1"], torch.cat([own, rest], 1).clamp(0, 6), atol=1e-4)
+
+
 def test_bin_starts_as_the_batch_norms_it_replaces() -> None:
     trunk, images = _trunk("resnet18"), torch.randn(2, 3, 64, 32)
     for key in _kinds(trunk.network, nn.BatchNorm2d):
@@ -150,8 +171,8 @@ def test_a_scheme_that_does_not_fit_says_so(name: str, scheme: Scheme) -> None:
         scheme.apply(trunk)
 
 
-def test_ibn_is_refused_where_its_stages_are_not_a_resnets() -> None:
-    with pytest.raises(ExperimentError, match="blocks of a ResNet"):
+def test_ibn_is_refused_where_its_blocks_begin_otherwise() -> None:
+    with pytest.raises(ExperimentError, match="inverted residuals"):
         IBN().apply(_trunk("mobilenetv3_small_100"))
     trunk = _trunk("mobilenetv3_small_100")
     before = list(trunk.network.state_dict())

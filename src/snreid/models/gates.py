@@ -20,11 +20,13 @@ def _start(layer: Any) -> None:
 class ChannelGate(nn.Module):
     """a = sigmoid(W2 relu(W1 pool(R) + b1) + b2), one value in (0, 1) per image and channel (method.md section 1, step 3).
 
-    ``channels``: C. ``hidden``: width between the two layers, C/16 in the paper.
+    ``channels``: C. ``hidden``: width between the two layers, C/16 in the paper. ``bias``: b2 at the start, 0 in the paper; sigmoid(3)
+    = 0.95, so with 3 nearly all of R is given back at first and pretrained layers behind the module see the maps they know.
     """
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, channels: int, hidden: int, *, bias: float = 0.0) -> None:
         super().__init__()
+        self.bias = bias
         self.reduce = nn.Linear(channels, hidden)
         self.expand = nn.Linear(hidden, channels)
         self.reset_parameters()
@@ -33,6 +35,7 @@ class ChannelGate(nn.Module):
         """Back to the start of training."""
         _start(self.reduce)
         _start(self.expand)
+        nn.init.constant_(self.expand.bias, self.bias)
 
     def parts(self) -> tuple[Tensor, ...]:
         """W1, b1, W2, b2."""

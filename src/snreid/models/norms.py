@@ -6,6 +6,7 @@ arXiv 1805.07925. Schemes that mix the statistics of two images are in ``mixing`
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -67,7 +68,11 @@ class AllInstance(Scheme):
 
 @dataclass(frozen=True, kw_only=True)
 class IBN(Scheme):
-    """Baseline-IBN: IBN-a, half of the channels of the first norm of each block of stages 1 to 3 get instance norm."""
+    """Baseline-IBN: IBN-a, half of the channels of the first norm of each block of stages 1 to 3 get instance norm.
+
+    Of ResNets, as published (arXiv 1807.09441), and of networks of inverted residuals (MobileNet, EfficientNet): there it is the norm
+    behind the convolution that widens the block, which takes the same place. A stem, and blocks before stage 1, stay as they are.
+    """
 
     @property
     def label(self) -> str:
@@ -75,19 +80,18 @@ class IBN(Scheme):
         return "Baseline-IBN"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for anything but a timm ResNet with batch norm."""
+        """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for a timm network of other blocks."""
         found: dict[str, nn.BatchNorm2d] = {}
-        for stage in trunk.stages[:_IBN_STAGES]:
-            for block, module in trunk.network.get_submodule(stage.name).named_children():
-                norm = getattr(module, "bn1", None)
-                if stage.name == f"layer{stage.number}" and isinstance(norm, nn.BatchNorm2d) and norm.num_features > 1:
-                    found[f"{stage.name}.{block}.bn1"] = norm
-                else:
-                    raise ExperimentError(
-                        "IBN-a is defined for the blocks of a ResNet that begin with a convolution and a batch norm bn1",
-                        came=f"{trunk.name}, block {stage.name}.{block} ({type(module).__name__})",
-                        repair="take a ResNet, or another scheme",
-                    )
+        for name, block in _blocks(trunk, trunk.stages[:_IBN_STAGES]):
+            norm = getattr(block, "bn1", None)
+            first = next((key for key, _ in block.named_children()), "")
+            if first not in ("conv1", "conv_pw") or not isinstance(norm, nn.BatchNorm2d) or norm.num_features < 2:
+                raise ExperimentError(
+                    "IBN-a is defined for blocks that begin with a convolution and a batch norm bn1 (ResNet, inverted residuals)",
+                    came=f"{trunk.name}, block {name} ({type(block).__name__})",
+                    repair="take such a backbone, or another scheme",
+                )
+            found[f"{name}.bn1"] = norm
         for name, norm in found.items():
             trunk.network.set_submodule(name, HalfInstance.like(norm))
         return {}
@@ -189,10 +193,21 @@ class StageSNR(Scheme):
     """How maps become the vectors of the loss; only ``mean`` is published."""
     reduction: int = 16
     """Channels over the hidden width of the gate."""
+    min_hidden: int = 1
+    """Least hidden width of the gate, for stages with few channels (a mobile network's first one has 24)."""
+    gate_bias: float = 0.0
+    """The gate's last bias at the start. 0, as published, gives back half of what normalization removed; 3 gives back 95 % of it, so that a
+    pretrained network starts almost as it was."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
-        check_options(gate=self.gate, pool=self.pool, reduction=self.reduction)
+        check_options(
+            gate=self.gate,
+            pool=self.pool,
+            reduction=self.reduction,
+            min_hidden=self.min_hidden,
+            gate_bias=self.gate_bias,
+        )
 
     @property
     def label(self) -> str:
@@ -207,6 +222,8 @@ class StageSNR(Scheme):
         return SNR(
             stage.channels,
             reduction=self.reduction,
+            min_hidden=self.min_hidden,
+            gate_bias=self.gate_bias,
             gate=self.gate,
             pool=self.pool,
             layout=stage.layout,
@@ -231,6 +248,21 @@ def chosen_stages(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
             repair="leave that stage out",
         )
     return [stage for stage in trunk.stages if stage.number in stages]
+
+
+def _blocks(trunk: Trunk, stages: Sequence[Stage]) -> list[tuple[str, nn.Module]]:
+    """Names and modules of the blocks of these stages. A stage has all containers with the name of its own, but for the number, from the
+    one behind the stage before it on: stage 3 of EfficientNet is ``blocks.3`` and ``blocks.4``."""
+    found = []
+    for stage in stages:
+        name = stage.name.rstrip("0123456789")
+        last = int(stage.name[len(name) :] or 0)
+        before = next((s.name for s in trunk.stages if s.number == stage.number - 1), None)
+        first = last if before is None else int(before[len(name) :] or 0) + 1
+        for number in range(first, last + 1):
+            container = trunk.network.get_submodule(f"{name}{number}")
+            found += [(f"{name}{number}.{key}", block) for key, block in container.named_children()]
+    return found
 
 
 def batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:

@@ -8,6 +8,7 @@ The five steps as published are the reference in the tests.
     vectors = SNR(64).split(maps)            # the same maps, and what the training loss needs
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -93,7 +94,8 @@ class SNRParts:
 class SNR(nn.Module):
     """F~+ = IN(F) + R+, the input with its style removed and its identity restored (method.md section 1).
 
-    ``channels``: C of the maps. ``reduction``: C over the hidden width of a channel gate. ``gate``: how R is split.
+    ``channels``: C of the maps. ``reduction``: C over the hidden width of a channel gate, which is at least ``min_hidden``.
+    ``gate_bias``: the start of a channel gate's last bias (``ChannelGate``). ``gate``: how R is split.
     ``pool``: how maps become the vectors of the loss; the gate always looks at the spatial mean. ``eps``: added to the
     variance. ``layout``: where the channels are. ``prefix_tokens``: how many leading tokens (class token, registers)
     are no positions of the image; they pass unchanged and are in no statistic.
@@ -108,6 +110,8 @@ class SNR(nn.Module):
         channels: int,
         *,
         reduction: int = 16,
+        min_hidden: int = 1,
+        gate_bias: float = 0.0,
         gate: Gate = "channel",
         pool: Pool = "mean",
         eps: float = 1e-5,
@@ -115,7 +119,9 @@ class SNR(nn.Module):
         prefix_tokens: int = 0,
     ) -> None:
         super().__init__()
-        check_options(gate=gate, pool=pool, reduction=reduction, layout=layout)
+        check_options(
+            gate=gate, pool=pool, reduction=reduction, layout=layout, min_hidden=min_hidden, gate_bias=gate_bias
+        )
         if channels < 1:
             raise ExperimentError("An SNR module needs at least one channel", came=f"channels={channels}")
         if prefix_tokens < 0:
@@ -126,9 +132,9 @@ class SNR(nn.Module):
         self.layout, self.prefix_tokens = layout, prefix_tokens
         self.gamma = nn.Parameter(torch.ones(channels))
         self.beta = nn.Parameter(torch.zeros(channels))
-        hidden = max(1, channels // reduction)
+        hidden = max(min_hidden, channels // reduction)
         if gate in ("channel", "two_gates", "channel_spatial"):
-            self.gate = ChannelGate(channels, hidden)
+            self.gate = ChannelGate(channels, hidden, bias=gate_bias)
         if gate == "two_gates":
             self.irrelevant_gate = ChannelGate(channels, hidden)
         if gate in ("spatial", "channel_spatial"):
@@ -340,7 +346,9 @@ def channels_first(maps: Tensor, layout: Layout, prefix_tokens: int = 0) -> Maps
     return maps[:, prefix_tokens:].transpose(1, 2).unsqueeze(-1)
 
 
-def check_options(*, gate: str, pool: str, reduction: int, layout: str = "nchw") -> None:
+def check_options(
+    *, gate: str, pool: str, reduction: int, layout: str = "nchw", min_hidden: int = 1, gate_bias: float = 0.0
+) -> None:
     """Raise ``ExperimentError`` unless these are settings an SNR module knows and that go together."""
     for rule, value, allowed in (
         ("SNR's gate must be a known one", gate, get_args(Gate)),
@@ -351,6 +359,10 @@ def check_options(*, gate: str, pool: str, reduction: int, layout: str = "nchw")
             raise ExperimentError(rule, came=repr(value), repair=f"choose one of {', '.join(allowed)}")
     if reduction < 1:
         raise ExperimentError("SNR's reduction must be at least 1", came=f"{reduction}", repair="take 16, as the paper")
+    if min_hidden < 1:
+        raise ExperimentError("A gate's hidden width is at least 1", came=f"min_hidden={min_hidden}", repair="take 1")
+    if not math.isfinite(gate_bias):
+        raise ExperimentError("A gate's first bias is a finite number", came=f"{gate_bias}", repair="take 0, or 3")
     if layout == "tokens" and gate in ("spatial", "channel_spatial"):
         raise ExperimentError(
             "A spatial gate needs maps with height and width",
