@@ -114,7 +114,7 @@ def test_a_listener_keeps_its_layers() -> None:
 
 def test_weights_are_in_the_order_of_the_batch_they_meet() -> None:
     conv = nn.Conv2d(16, 8, 1).eval()
-    made = FusedConv(conv, relu=False)
+    made = FusedConv(conv)
     with torch.inference_mode():
         for count in (1, 8, 1):
             maps = torch.randn(count, 16, 6, 3).contiguous(memory_format=torch.channels_last)

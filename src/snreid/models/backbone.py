@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
+from snreid.models.mobile_conv import quick_mobile
 from snreid.models.narrow import quick_on_narrow_maps
 from snreid.models.pretrained import Weights, fit_weights, hub_file, read_tensors
 from snreid.models.snr import Layout
@@ -100,7 +101,7 @@ class Backbone:
         names = _stage_names(network, self.name)
         if stride == 1:
             _keep_resolution(network, names, self.name)
-        quick_on_narrow_maps(network)
+        quick_on_narrow_maps(quick_mobile(network))
         return _probe(network, self.name, names, self._probe_size(network))
 
     def _create(self) -> nn.Module:

@@ -4,7 +4,7 @@ In evaluation a batch norm is an affine map per channel with fixed numbers, so c
 W gamma / sqrt(var + eps) and the bias beta + (b - mean) gamma / sqrt(var + eps). That is exact up to rounding, and only done where
 a batch norm is the one reader of a convolution. Everything else (IN, IBN's half, BIN, SN, SNR, the head) is left as it is.
 
-``fused`` goes one step further on a CPU: conv + ReLU and conv + addition + ReLU become one call of oneDNN with prepacked weights,
+``fused`` goes one step further on a CPU: conv + ReLU (or ReLU6) and conv + addition + ReLU become one call of oneDNN with prepacked weights,
 the operators that torch.compile uses, without a compiler. Both give a new module; the model that they are given is not touched.
 """
 
@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from snreid.models.head import NeckClassifier
 from snreid.models.layers import activation_of, exactly
+from snreid.models.mobile_conv import MobileConv2d
 from snreid.models.narrow import NarrowConv2d
 from snreid.models.reid import ReIDModel, pooled
 from snreid.models.snr import SNR
@@ -91,11 +92,13 @@ def fused(model: Folded, size: Size, *, bf16: bool = False) -> Folded:
 class FusedConv(nn.Module):
     """One convolution of oneDNN with its bias and, behind it, an addition and a ReLU where asked for. CPU, no gradients."""
 
-    def __init__(self, conv: nn.Conv2d, *, relu: bool, overwrite: bool = False, bf16: bool = False) -> None:
-        """``overwrite``: the sum may take the place of what is added, which nobody reads afterwards."""
+    def __init__(
+        self, conv: nn.Conv2d, *, activation: str = "none", overwrite: bool = False, bf16: bool = False
+    ) -> None:
+        """``activation``: none, relu or relu6. ``overwrite``: the sum may take the place of what is added, which nobody reads afterwards."""
         super().__init__()
         self.kind = torch.bfloat16 if bf16 else torch.float32
-        self.relu, self.overwrite = relu, overwrite
+        self.activation, self.overwrite = activation, overwrite
         self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
         # No buffers: their layout is oneDNN's own, which nothing else of torch can save.
         self._weight = conv.weight.detach().to(self.kind)
@@ -103,7 +106,7 @@ class FusedConv(nn.Module):
         self._packed, self._packed_for = self._weight, torch.Size()
 
     def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
-        """conv(maps), plus ``other`` where there is one, through a ReLU with ``relu``; channels-last comes out channels-last."""
+        """conv(maps), plus ``other`` where there is one, through the activation; channels-last comes out channels-last."""
         maps = maps.to(self.kind)
         # The best order of the weights depends on the maps, also on how many images there are: that for one image makes a batch
         # of eight five times slower (2,048 channels to 512).
@@ -112,9 +115,10 @@ class FusedConv(nn.Module):
             self._packed_for = maps.shape
         what = (self._packed, self._bias, *self.geometry)
         if other is None:
-            first: Tensor = _OPERATORS._convolution_pointwise(maps, *what, "relu" if self.relu else "none", [], "")
+            behind: Any = ("hardtanh", [0.0, 6.0], "") if self.activation == "relu6" else (self.activation, [], "")
+            first: Tensor = _OPERATORS._convolution_pointwise(maps, *what, *behind)
             return first
-        then: Any = ("add", 1.0, "relu" if self.relu else None, [], "")
+        then: Any = ("add", 1.0, "relu" if self.activation == "relu" else None, [], "")
         other = other.to(self.kind)
         if self.overwrite:
             total: Tensor = _OPERATORS._convolution_pointwise_.binary(other, maps, *what, *then)
@@ -216,7 +220,7 @@ class _Chain:
 
     nodes: tuple[fx.Node, ...] = ()
     other: fx.Node | None = None
-    relu: bool = False
+    activation: str = "none"
 
 
 def _fuse_conv(traced: fx.GraphModule, node: fx.Node, bf16: bool) -> bool:
@@ -225,10 +229,15 @@ def _fuse_conv(traced: fx.GraphModule, node: fx.Node, bf16: bool) -> bool:
     if not _is_conv(conv) or _shared(traced, node):
         return False
     assert isinstance(conv, nn.Conv2d)
-    if conv.padding_mode != "zeros" or isinstance(conv.padding, str) or conv.weight.dtype != torch.float32:
+    if (
+        getattr(conv, "same", False)
+        or conv.padding_mode != "zeros"
+        or isinstance(conv.padding, str)
+        or conv.weight.dtype != torch.float32
+    ):
         return False
     chain = _chain(traced, node)
-    made_of = FusedConv(conv, relu=chain.relu, overwrite=_done_with(traced, chain), bf16=bf16)
+    made_of = FusedConv(conv, activation=chain.activation, overwrite=_done_with(traced, chain), bf16=bf16)
     traced.set_submodule(str(node.target), made_of)
     if chain.nodes:
         inputs = node.args if chain.other is None else (*node.args, chain.other)
@@ -245,7 +254,9 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
     if following is None:
         return _Chain()
     if exactly(_module(traced, following), nn.ReLU):
-        return _Chain((following,), None, True)
+        return _Chain((following,), None, "relu")
+    if exactly(_module(traced, following), nn.ReLU6):
+        return _Chain((following,), None, "relu6")
     if following.target not in _ADDITIONS or following.kwargs or len(following.args) != 2:
         return _Chain()
     others = [argument for argument in following.args if argument is not node]
@@ -254,8 +265,8 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
         return _Chain()
     after = _reader(following)
     if after is not None and exactly(_module(traced, after), nn.ReLU):
-        return _Chain((following, after), others[0], True)
-    return _Chain((following,), others[0], False)
+        return _Chain((following, after), others[0], "relu")
+    return _Chain((following,), others[0])
 
 
 def _done_with(traced: fx.GraphModule, chain: _Chain) -> bool:
@@ -283,8 +294,8 @@ def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 def _is_conv(module: nn.Module | None) -> bool:
-    # A narrow one differs in its gradient alone.
-    return exactly(module, nn.Conv2d) or exactly(module, NarrowConv2d)
+    # The others differ in their gradient, and in what they put around the maps.
+    return any(exactly(module, kind) for kind in (nn.Conv2d, NarrowConv2d, MobileConv2d))
 
 
 def _shared(traced: fx.GraphModule, node: fx.Node) -> bool:
