@@ -4,7 +4,7 @@ In evaluation a batch norm is an affine map per channel with fixed numbers, so c
 W gamma / sqrt(var + eps) and the bias beta + (b - mean) gamma / sqrt(var + eps). That is exact up to rounding, and only done where
 a batch norm is the one reader of a convolution. Everything else (IN, IBN's half, BIN, SN, SNR, the head) is left as it is.
 
-``fused`` goes one step further on a CPU: conv + ReLU (or ReLU6) and conv + addition + ReLU become one call of oneDNN with prepacked weights,
+``fused`` goes one step further on a CPU: conv + ReLU(6) and conv + addition + ReLU become one call of oneDNN with prepacked weights,
 the operators that torch.compile uses, without a compiler. Both give a new module; the model that they are given is not touched.
 """
 
@@ -95,7 +95,7 @@ class FusedConv(nn.Module):
     def __init__(
         self, conv: nn.Conv2d, *, activation: str = "none", overwrite: bool = False, bf16: bool = False
     ) -> None:
-        """``activation``: none, relu or relu6. ``overwrite``: the sum may take the place of what is added, which nobody reads afterwards."""
+        """``activation``: none, relu or relu6. ``overwrite``: the sum may take the place of what is added, which nobody else reads."""
         super().__init__()
         self.kind = torch.bfloat16 if bf16 else torch.float32
         self.activation, self.overwrite = activation, overwrite

@@ -39,7 +39,7 @@ class MobileConv2d(nn.Conv2d):
             dilation=conv.dilation,  # type: ignore[arg-type]
             groups=conv.groups,
             bias=conv.bias is not None,
-            padding_mode=conv.padding_mode,  # type: ignore[arg-type]
+            padding_mode=conv.padding_mode,
             device="meta",
         )
         made.weight, made.bias, made.same = conv.weight, conv.bias, same
