@@ -11,7 +11,8 @@ from snreid import recipes
 from snreid.datasets import CUHK03, DrawnPedestrians, Market1501
 from snreid.errors import ExperimentError
 from snreid.experiment import Experiment
-from snreid.losses import Alignment, CrossEntropy, DualCausality, EntropyCausality, Uniformity
+from snreid.losses import Alignment, CrossEntropy, DualCausality, EntropyCausality, Triplet, Uniformity
+from snreid.models.head import Head
 from snreid.sources import Validation
 from snreid.training.optim import WarmupCosine
 
@@ -72,6 +73,25 @@ def test_a_causality_loss_needs_snr_modules(loss: DualCausality | EntropyCausali
     with pytest.raises(ExperimentError, match=f"{type(loss).__name__} with Plain"):
         Experiment(losses=(CrossEntropy(), loss))
     assert Experiment(losses=(CrossEntropy(), replace(loss, weight=0.0))).losses
+
+
+def test_the_cross_entropy_fits_the_classifier() -> None:
+    cosine = replace(Experiment().model, head=Head(classifier="cosine"))
+    with pytest.raises(ExperimentError, match=r"margin 0\.35 with a linear classifier.*--losses\.1\.scale 20"):
+        Experiment(losses=(Triplet(), CrossEntropy(scale=30.0, margin=0.35)))
+    with pytest.raises(ExperimentError, match=r"cosine classifier with scale 1.*--losses\.0\.scale 20"):
+        Experiment(model=cosine)
+    assert Experiment(losses=(Triplet(), CrossEntropy(margin=0.35, weight=0.0)))
+    made = Experiment(model=cosine, losses=(CrossEntropy(scale=30.0, margin=0.35),))
+    assert Experiment.from_json(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_an_experiment_written_before_there_were_cosine_classifiers_reads_as_a_linear_one() -> None:
+    stored = recipes.baseline("small").to_json()
+    assert stored["model"]["head"].pop("classifier") == "linear"
+    assert (stored["losses"][0].pop("scale"), stored["losses"][0].pop("margin")) == (1.0, 0.0)
+    assert stored["losses"][1].pop("normalize") is False
+    assert Experiment.from_json(stored) == recipes.baseline("small")
 
 
 def test_a_loss_that_compares_views_needs_a_second_one() -> None:

@@ -107,6 +107,26 @@ class Experiment:
                 repair="use the recipe bau, or remove the loss",
             )
         memory_of(self.losses)
+        self._check_classifier()
+
+    def _check_classifier(self) -> None:
+        """Raises ``ExperimentError`` where the cross-entropy does not fit the classifier."""
+        cosine = self.model.head.classifier == "cosine"
+        for number, loss in enumerate(self.losses):
+            if not isinstance(loss, CrossEntropy) or loss.weight == 0:
+                continue
+            if loss.margin > 0 and not cosine:
+                raise ExperimentError(
+                    "A margin of the cross-entropy needs scores that are cosines",
+                    came=f"margin {loss.margin} with a linear classifier",
+                    repair=f"add --model.head.classifier cosine --losses.{number}.scale 20, or leave the margin out",
+                )
+            if cosine and loss.scale <= 1:
+                raise ExperimentError(
+                    "The softmax of cosines is nearly uniform without a scale, and nothing is learned",
+                    came=f"a cosine classifier with scale {loss.scale:g}",
+                    repair=f"use scale 20 (--losses.{number}.scale 20)",
+                )
 
     def to_json(self) -> Any:
         """The experiment as JSON; ``Experiment.from_json`` reads it back equal."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,11 @@ from torch import Tensor
 
 from snreid.errors import ExperimentError
 from snreid.losses import DualCausality
-from snreid.losses.causality import dual_causality, rotated_pairs
+from snreid.losses.causality import Centre, Form, Terms, dual_causality, rotated_pairs
 from snreid.models.snr import SNR
 from snreid.outputs import Outputs, StageVectors
 
-FORMS = ("paper", "code")
+FORMS: tuple[Form, ...] = ("paper", "code")
 PERSONS = torch.tensor([3, 3, 3, 0, 0, 0, 7, 7, 7])
 
 
@@ -30,7 +31,7 @@ def stage_of(seed: int, count: int, *, constant: bool = False, stage: int = 1, d
 
 def by_loops(vectors: StageVectors, persons: Tensor, **choices: object) -> float:
     lists = [v.tolist() for v in (vectors.normalized, vectors.restored, vectors.contaminated)]
-    return slow.dual_causality(*lists, persons.tolist(), **choices)  # type: ignore[arg-type]
+    return slow.dual_causality(*lists, persons.tolist(), **choices)
 
 
 @settings(max_examples=80, deadline=None)
@@ -42,51 +43,113 @@ def by_loops(vectors: StageVectors, persons: Tensor, **choices: object) -> float
     compare=st.booleans(),
     constant=st.booleans(),
 )
-def test_equals_the_loops(persons: list[int], seed: int, form: str, terms: str, compare: bool, constant: bool) -> None:
+def test_equals_the_loops(
+    persons: list[int], seed: int, form: Form, terms: Terms, compare: bool, constant: bool
+) -> None:
     """With a constant f~ too: the loops compute the distances that the loss replaces by 0."""
     vectors, ids = stage_of(seed, len(persons), constant=constant), torch.tensor(persons)
-    value = dual_causality(vectors, ids, form=form, terms=terms, compare=compare)  # type: ignore[arg-type]
+    value = dual_causality(vectors, ids, DualCausality(form=form, terms=terms, compare=compare))
     assert float(value) == pytest.approx(by_loops(vectors, ids, form=form, terms=terms, compare=compare), abs=1e-9)
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    persons=st.lists(st.integers(0, 3), min_size=1, max_size=10),
+    seed=st.integers(0, 1000),
+    form=st.sampled_from(FORMS),
+    terms=st.sampled_from(["both", "clarification", "destruction"]),
+    compare=st.booleans(),
+    temperature=st.sampled_from([1.0, 0.1, 3.0]),
+    centre=st.sampled_from(["none", "batch_mean", "batch_norm"]),
+    normalize=st.booleans(),
+    pairs=st.sampled_from(["form", "hardest"]),
+)
+def test_every_option_is_that_of_the_loops(persons: list[int], seed: int, form: Form, **options: Any) -> None:
+    options["normalize"] = options["normalize"] and form == "code"
+    vectors, ids = stage_of(seed, len(persons)), torch.tensor(persons)
+    value = dual_causality(vectors, ids, DualCausality(form=form, **options))
+    assert float(value) == pytest.approx(by_loops(vectors, ids, form=form, **options), abs=1e-8)
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_is_four_log_two_where_the_three_vectors_agree(form: str) -> None:
+@pytest.mark.parametrize("centre", ["batch_mean", "batch_norm"])
+def test_a_constant_stays_at_distance_0_when_vectors_are_centred(form: Form, centre: Centre) -> None:
+    vectors = stage_of(2, 9, constant=True)
+    how = DualCausality(form=form, centre=centre)
+    assert dual_causality(vectors, PERSONS, how) == dual_causality(vectors, PERSONS, replace(how, compare=False))
+    assert dual_causality(vectors, PERSONS, how) != dual_causality(vectors, PERSONS, DualCausality(form=form))
+
+
+def test_centred_vectors_and_a_low_temperature_make_the_loss_act() -> None:
+    """Vectors that share a large mean, as after a ReLU: the published loss stays at 4 ln 2 whatever else they say."""
+    by_person = torch.nn.functional.one_hot(torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])).double()
+    by_style = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2])).double()
+    vectors = StageVectors(1, torch.zeros(9, 3), 20 + by_person, 20 + by_style, True)
+    neutral = 4 * math.log(2)
+    published = float(dual_causality(vectors, PERSONS, DualCausality()))
+    centred = float(dual_causality(vectors, PERSONS, DualCausality(centre="batch_mean")))
+    steep = float(dual_causality(vectors, PERSONS, DualCausality(centre="batch_mean", temperature=0.1)))
+    assert neutral - published < 1e-2 < neutral - centred
+    # A distance is never below that of a constant f~, so half of the terms end at softplus(0).
+    assert 0 < steep - 2 * math.log(2) < 0.01
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("centre", ["none", "batch_mean", "batch_norm"])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 0.0])
+def test_gradients_of_the_options_stay_bounded(form: Form, centre: Centre, scale: float) -> None:
+    """Slopes: 1 / NORM_FLOOR of a direction, 1 / sqrt(eps) = 316 of a standard deviation, 1 / temperature."""
+    persons = torch.arange(16).repeat_interleave(4)
+    beta = torch.zeros(64, requires_grad=True)
+    scores, mean = torch.randn(64, 64).requires_grad_(), (scale * torch.rand(64, 64)).requires_grad_()
+    loss = DualCausality(form=form, centre=centre, normalize=form == "code", pairs="hardest", stage_weights=(1.0,))
+    loss(outputs_of(closed_form(beta, scores, mean)), persons).backward()
+    for leaf in (beta, scores, mean):
+        assert leaf.grad is not None
+        assert bool(torch.isfinite(leaf.grad).all())
+        assert float(leaf.grad.norm()) < (1e4 if centre == "batch_norm" else 1e3)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_is_four_log_two_where_the_three_vectors_agree(form: Form) -> None:
     vectors = stage_of(0, 9)
     same = replace(vectors, restored=vectors.normalized, contaminated=vectors.normalized)
-    assert float(dual_causality(same, PERSONS, form=form)) == pytest.approx(4 * math.log(2), abs=1e-12)  # type: ignore[arg-type]
+    assert float(dual_causality(same, PERSONS, DualCausality(form=form))) == pytest.approx(4 * math.log(2), abs=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_two_halves_add_up(form: str) -> None:
+def test_the_two_halves_add_up(form: Form) -> None:
     vectors = stage_of(1, 9)
-    parts = [dual_causality(vectors, PERSONS, form=form, terms=t) for t in ("clarification", "destruction")]  # type: ignore[arg-type]
-    torch.testing.assert_close(sum(parts), dual_causality(vectors, PERSONS, form=form))  # type: ignore[arg-type]
+    parts = [
+        dual_causality(vectors, PERSONS, DualCausality(form=form, terms=t)) for t in ("clarification", "destruction")
+    ]
+    torch.testing.assert_close(sum(parts), dual_causality(vectors, PERSONS, DualCausality(form=form)))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_comparing_with_a_constant_is_not_comparing(form: str) -> None:
+def test_comparing_with_a_constant_is_not_comparing(form: Form) -> None:
     """method.md 1.2: as published, the loss equals its own "without comparison" form."""
     vectors = stage_of(2, 9, constant=True)
-    compared, alone = (dual_causality(vectors, PERSONS, form=form, compare=c) for c in (True, False))  # type: ignore[arg-type]
+    compared, alone = (dual_causality(vectors, PERSONS, DualCausality(form=form, compare=c)) for c in (True, False))
     assert float(compared) == float(alone)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_comparing_means_something_where_f_tilde_differs(form: str) -> None:
+def test_comparing_means_something_where_f_tilde_differs(form: Form) -> None:
     vectors = stage_of(2, 9, constant=False)
-    compared, alone = (dual_causality(vectors, PERSONS, form=form, compare=c) for c in (True, False))  # type: ignore[arg-type]
+    compared, alone = (dual_causality(vectors, PERSONS, DualCausality(form=form, compare=c)) for c in (True, False))
     assert float(compared) != pytest.approx(float(alone), abs=1e-3)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_rewards_what_it_is_meant_to(form: str) -> None:
+def test_rewards_what_it_is_meant_to(form: Form) -> None:
     """f~+ grouped by person and f~- grouped by something else cost less than the other way round."""
     by_person = torch.nn.functional.one_hot(torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])).double() * 3
     by_style = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2])).double() * 3
     flat = torch.zeros(9, 3, dtype=torch.float64)
     good, bad = StageVectors(1, flat, by_person, by_style, True), StageVectors(1, flat, by_style, by_person, True)
     neutral = 4 * math.log(2)
-    low, high = (float(dual_causality(v, PERSONS, form=form)) for v in (good, bad))  # type: ignore[arg-type]
+    low, high = (float(dual_causality(v, PERSONS, DualCausality(form=form))) for v in (good, bad))
     assert low < neutral < high
 
 
@@ -120,7 +183,9 @@ def outputs_of(*stages: StageVectors) -> Outputs:
 def test_weighs_stages_by_their_number_not_by_their_place() -> None:
     second, fourth = stage_of(5, 9, stage=2), stage_of(6, 9, stage=4)
     value = DualCausality(stage_weights=(9.0, 0.1, 9.0, 0.5))(outputs_of(second, fourth), PERSONS)
-    expected = 0.1 * dual_causality(second, PERSONS) + 0.5 * dual_causality(fourth, PERSONS)
+    expected = 0.1 * dual_causality(second, PERSONS, DualCausality()) + 0.5 * dual_causality(
+        fourth, PERSONS, DualCausality()
+    )
     torch.testing.assert_close(value, expected)
 
 
@@ -147,12 +212,12 @@ def closed_form(beta: Tensor, gate_scores: Tensor, mean: Tensor) -> StageVectors
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e-6, 0.0])
-def test_no_gradient_above_1000_at_the_first_step(form: str, scale: float) -> None:
+def test_no_gradient_above_1000_at_the_first_step(form: Form, scale: float) -> None:
     """beta = 0 is the start of training; ``scale`` 0 is a stage whose maps are all zero, the worst there is."""
     persons = torch.arange(16).repeat_interleave(4)
     beta = torch.zeros(64, requires_grad=True)
     scores, mean = torch.randn(64, 64).requires_grad_(), (scale * torch.rand(64, 64)).requires_grad_()
-    loss = DualCausality(form=form, stage_weights=(1.0,))(outputs_of(closed_form(beta, scores, mean)), persons)  # type: ignore[arg-type]
+    loss = DualCausality(form=form, stage_weights=(1.0,))(outputs_of(closed_form(beta, scores, mean)), persons)
     loss.backward()
     for leaf in (beta, scores, mean):
         assert leaf.grad is not None
@@ -162,13 +227,13 @@ def test_no_gradient_above_1000_at_the_first_step(form: str, scale: float) -> No
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("pool", ["mean", "relu", "std"])
-def test_no_gradient_above_1000_through_a_fresh_snr_module(form: str, pool: str) -> None:
+def test_no_gradient_above_1000_through_a_fresh_snr_module(form: Form, pool: str) -> None:
     persons = torch.arange(8).repeat_interleave(4)
-    module = SNR(32, pool=pool)  # type: ignore[arg-type]
+    module = SNR(32, pool=pool)
     maps = torch.randn(32, 32, 8, 4).relu().requires_grad_()
     split = module.split(maps)
     vectors = StageVectors(1, split.normalized, split.restored, split.contaminated, constant=module.constant)
-    DualCausality(form=form, stage_weights=(1.0,))(outputs_of(vectors), persons).backward()  # type: ignore[arg-type]
+    DualCausality(form=form, stage_weights=(1.0,))(outputs_of(vectors), persons).backward()
     gradients = {name: p.grad for name, p in module.named_parameters()} | {"maps": maps.grad}
     for name, gradient in gradients.items():
         if gradient is not None:  # gamma has none under the spatial mean: f~ = beta whatever gamma is
@@ -186,21 +251,21 @@ def test_the_constant_is_what_keeps_the_first_step_small() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_gradients_flow_through_all_three_vectors(form: str) -> None:
+def test_gradients_flow_through_all_three_vectors(form: Form) -> None:
     """No gradient is stopped anywhere (method.md section 2)."""
     vectors = stage_of(3, 9)
     leaves = (vectors.normalized, vectors.restored, vectors.contaminated)
     for leaf in leaves:
         leaf.requires_grad_()
-    dual_causality(vectors, PERSONS, form=form).backward()  # type: ignore[arg-type]
+    dual_causality(vectors, PERSONS, DualCausality(form=form)).backward()
     assert all(leaf.grad is not None and float(leaf.grad.norm()) > 1e-3 for leaf in leaves)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_batch_without_pairs_costs_nothing_and_still_differentiates(form: str) -> None:
+def test_a_batch_without_pairs_costs_nothing_and_still_differentiates(form: Form) -> None:
     vectors = stage_of(3, 4)
     vectors.restored.requires_grad_()
-    value = dual_causality(vectors, torch.tensor([0, 1, 2, 3]), form=form)  # type: ignore[arg-type]
+    value = dual_causality(vectors, torch.tensor([0, 1, 2, 3]), DualCausality(form=form))
     value.backward()
     assert float(value.detach()) == 0.0
     assert vectors.restored.grad is not None
@@ -221,7 +286,20 @@ def test_refuses_stage_weights_without_a_meaning(weights: tuple[float, ...]) -> 
         DualCausality(stage_weights=weights)
 
 
-@pytest.mark.parametrize(("field", "value"), [("form", "cosine"), ("terms", "none")])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
+def test_refuses_a_temperature_that_is_not_positive(temperature: float) -> None:
+    with pytest.raises(ExperimentError, match="temperature"):
+        DualCausality(temperature=temperature)
+
+
+def test_refuses_to_normalize_for_a_cosine() -> None:
+    with pytest.raises(ExperimentError, match="normalize with form 'paper'"):
+        DualCausality(normalize=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("form", "cosine"), ("terms", "none"), ("centre", "median"), ("pairs", "easiest")]
+)
 def test_refuses_unknown_choices(field: str, value: str) -> None:
     loss = DualCausality()
     object.__setattr__(loss, field, value)  # past the run-time type check that only the tests have

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.reference.batch_hard import batch_hard, hardest
+from tests.reference.batch_hard import batch_hard, euclidean, hardest
 from torch import Tensor
 
 from snreid.errors import ExperimentError
@@ -107,6 +107,23 @@ def test_acts_on_the_vector_it_is_told() -> None:
     persons = torch.tensor([0, 0, 1, 1])
     assert Triplet()(outputs, persons) == batch_hard_triplet(outputs.embedding, persons, None)
     assert Triplet(on="pooled", margin=0.3)(outputs, persons) == batch_hard_triplet(outputs.pooled, persons, 0.3)
+
+
+@pytest.mark.parametrize("margin", [None, 0.3])
+def test_normalized_vectors_are_those_of_the_loops(margin: float | None) -> None:
+    vectors, persons = vectors_of(8, 4) * torch.arange(1, 9)[:, None], torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    outputs = Outputs(pooled=vectors, embedding=vectors, logits=torch.zeros(8, 4), stages=())
+    units = [[value / euclidean(row, [0.0] * 5) for value in row] for row in vectors.tolist()]
+    value = Triplet(margin=margin, normalize=True)(outputs, persons)
+    assert float(value) == pytest.approx(batch_hard(units, persons.tolist(), margin), abs=1e-12)
+
+
+def test_normalized_zero_vectors_have_bounded_gradients() -> None:
+    vectors = torch.cat([torch.zeros(4, 5), 1e-7 * torch.randn(4, 5)]).requires_grad_()
+    outputs = Outputs(pooled=vectors, embedding=vectors, logits=torch.zeros(8, 4), stages=())
+    Triplet(normalize=True)(outputs, torch.arange(4).repeat_interleave(2)).backward()
+    assert vectors.grad is not None
+    assert 0 < float(vectors.grad.norm()) <= 400  # 1 / NORM_FLOOR a distance
 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, math.nan])

@@ -14,7 +14,12 @@ def softplus(x: float) -> float:
     return x + math.log1p(math.exp(-x)) if x > 0 else math.log1p(math.exp(x))
 
 
-def hardest(vectors: Sequence[Vector], persons: Sequence[int], anchor: int) -> tuple[int, int] | None:
+def hardest(
+    vectors: Sequence[Vector],
+    persons: Sequence[int],
+    anchor: int,
+    between: Callable[[Vector, Vector], float] = euclidean,
+) -> tuple[int, int] | None:
     """Farthest image of the anchor's person and nearest image of another one; None if either does not exist."""
     positives = [i for i, p in enumerate(persons) if p == persons[anchor] and i != anchor]
     negatives = [i for i, p in enumerate(persons) if p != persons[anchor]]
@@ -22,7 +27,7 @@ def hardest(vectors: Sequence[Vector], persons: Sequence[int], anchor: int) -> t
         return None
 
     def distance(i: int) -> float:
-        return euclidean(vectors[anchor], vectors[i])
+        return between(vectors[anchor], vectors[i])
 
     return max(positives, key=distance), min(negatives, key=distance)
 

@@ -12,6 +12,24 @@ def half_cosine(x: Vector, y: Vector) -> float:
     return 0.5 - 0.5 * dot / math.sqrt(sum(a * a for a in x) * sum(b * b for b in y))
 
 
+def unit_distance(x: Vector, y: Vector) -> float:
+    """|x / |x| - y / |y||."""
+    return 2 * math.sqrt(max(0.0, half_cosine(x, y)))
+
+
+def centred(vectors: Sequence[Vector], centre: str) -> Sequence[Vector]:
+    """Each channel without its mean over the batch, and for ``batch_norm`` over its standard deviation."""
+    if centre == "none":
+        return vectors
+    channels = []
+    for values in zip(*vectors, strict=True):
+        mean = sum(values) / len(values)
+        variance = sum((v - mean) ** 2 for v in values) / len(values)
+        by = math.sqrt(variance + 1e-5) if centre == "batch_norm" else 1.0
+        channels.append([(v - mean) / by for v in values])
+    return list(zip(*channels, strict=True))
+
+
 def drawn(persons: Sequence[int], anchor: int) -> tuple[int, int] | None:
     """The next image of the same person, and the first of another from the batch's shift on, both going round."""
     count = len(persons)
@@ -31,23 +49,29 @@ def dual_causality(
     form: str,
     terms: str,
     compare: bool,
+    temperature: float = 1.0,
+    centre: str = "none",
+    normalize: bool = False,
+    pairs: str = "form",
 ) -> float:
     """Every distance is computed, those between two f~ too, unless ``compare`` is False."""
-    distance = half_cosine if form == "paper" else euclidean
+    distance = half_cosine if form == "paper" else unit_distance if normalize else euclidean
+    normalized, restored, contaminated = (centred(v, centre) for v in (normalized, restored, contaminated))
     total = 0.0
     for vectors, sign, term in ((restored, 1, "clarification"), (contaminated, -1, "destruction")):
         if terms not in ("both", term):
             continue
         losses = []
         for anchor in range(len(persons)):
-            pair = drawn(persons, anchor) if form == "paper" else hardest(vectors, persons, anchor)
+            draw = form == "paper" and pairs == "form"
+            pair = drawn(persons, anchor) if draw else hardest(vectors, persons, anchor, distance)
             if pair is None:
                 continue
             positive, negative = (
                 distance(vectors[anchor], vectors[i]) - (distance(normalized[anchor], normalized[i]) if compare else 0)
                 for i in pair
             )
-            losses.append(softplus(sign * positive) + softplus(-sign * negative))
+            losses.append(softplus(sign * positive / temperature) + softplus(-sign * negative / temperature))
         total += sum(losses) / len(losses) if losses else 0.0
     return total
 

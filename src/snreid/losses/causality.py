@@ -15,11 +15,15 @@ three vectors. How the pair is drawn is not published; here it is a pure functio
 (``rotated_pairs``), so that a run repeats bit for bit and resumes exactly. ``code``: Euclidean distance of vectors
 that are not normalized; the farthest positive and the nearest negative, mined separately by f~+ (for L+) and by
 f~- (for L-); inside one comparison d(f~) takes the pair of the vector it is compared with.
+
+As published the loss hardly acts on vectors after a ReLU: they share a large mean, so all their cosines are near 1 and softplus is nearly
+linear over the few hundredths by which distances differ. ``temperature``, ``centre``, ``normalize`` and ``pairs`` are ways to make it act;
+nobody has published them, and all are off by default.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool
@@ -42,6 +46,10 @@ from snreid.tensors import ChannelVectors, PersonIds, Scalar
 
 Form = Literal["paper", "code"]
 Terms = Literal["both", "clarification", "destruction"]
+Centre = Literal["none", "batch_mean", "batch_norm"]
+PairChoice = Literal["form", "hardest"]
+
+_EPS = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +68,20 @@ class DualCausality(Loss):
     compare: bool = True
     """True: distances are compared with those of f~. False: sp(d+_p) + sp(-d+_n) + sp(-d-_p) + sp(d-_n).
     The same thing as long as f~ is constant (method.md 1.2)."""
+    temperature: float = 1.0
+    """softplus(gap / temperature), > 0: a smaller one makes the loss and its gradient steeper. It is not multiplied back."""
+    centre: Centre = "none"
+    """What is done to each kind of vector first, over the batch of this process: ``batch_mean`` subtracts the mean, so that
+    cosines spread over -1 to 1; ``batch_norm`` also divides each channel by its standard deviation. A constant f~ stays at
+    distance 0."""
+    normalize: bool = False
+    """For the form ``code``: distances of vectors of length 1, between 0 and 2."""
+    pairs: PairChoice = "form"
+    """``form``: those of the form. ``hardest``: for ``paper`` too the hardest of the batch, mined as ``code`` does but by the
+    cosine."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for an unknown form or term, or unusable stage weights."""
+        """Raises ``ExperimentError`` for an unknown choice, a temperature that is not positive, or unusable stage weights."""
         super().__post_init__()
         if self.form not in ("paper", "code"):
             raise ExperimentError(
@@ -71,64 +90,96 @@ class DualCausality(Loss):
                 repair="choose one of the two",
             )
         check_stage_choices(self.stage_weights, self.terms)
+        self._check_options()
+
+    def _check_options(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ExperimentError(
+                "The temperature of the causality loss is positive",
+                came=f"temperature {self.temperature}",
+                repair="use 1 for the published loss, or 0.1 for a steeper one",
+            )
+        if self.centre not in get_args(Centre) or self.pairs not in get_args(PairChoice):
+            raise ExperimentError(
+                "Vectors are centred by 'none', 'batch_mean' or 'batch_norm', and pairs are those of the 'form' or the 'hardest'",
+                came=f"centre {self.centre!r}, pairs {self.pairs!r}",
+                repair="choose among them",
+            )
+        if self.normalize and self.form == "paper":
+            raise ExperimentError(
+                "The distance of the form 'paper' is a cosine, which looks at directions alone",
+                came="normalize with form 'paper'",
+                repair="leave normalize out, or use form 'code'",
+            )
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
         """Weighted sum over stages. Raises ``ExperimentError`` when the model has no weighted SNR stage."""
-        drawn = rotated_pairs(persons) if self.form == "paper" else None
+        drawn = _drawn(persons, self)
         losses = [
-            weight * _dual_causality(stage, persons, drawn, self.terms, self.compare)
+            weight * _stage_loss(stage, persons, drawn, self)
             for stage, weight in weighted_stages(outputs.stages, self.stage_weights)
         ]
         return torch.stack(losses).sum()
 
 
-def dual_causality(
-    vectors: StageVectors, persons: PersonIds, *, form: Form = "paper", terms: Terms = "both", compare: bool = True
-) -> Scalar:
+def dual_causality(vectors: StageVectors, persons: PersonIds, how: DualCausality) -> Scalar:
     """L+ + L- of one stage, averaged over the anchors that have a positive and a negative in the batch; 0 if none has.
 
-    ``vectors``: three (B, C); ``persons``: (B,). Value in [0, inf) for ``code``, at most 4 softplus(1) = 5.25 for
-    ``paper``.
+    ``vectors``: three (B, C); ``persons``: (B,). ``how``: its form and options; weights are not looked at. Value in [0, inf) for ``code``,
+    at most 4 softplus(1 / temperature) = 5.25 for ``paper``.
     """
-    return _dual_causality(vectors, persons, rotated_pairs(persons) if form == "paper" else None, terms, compare)
+    return _stage_loss(vectors, persons, _drawn(persons, how), how)
 
 
-def _dual_causality(
-    vectors: StageVectors, persons: PersonIds, drawn: Pairs | None, terms: Terms, compare: bool
-) -> Scalar:
-    """``drawn``: the pairs of the form ``paper``; None: the form ``code``, which looks for its own."""
-    normalized = None if vectors.constant or not compare else vectors.normalized
+def _drawn(persons: PersonIds, how: DualCausality) -> Pairs | None:
+    """The pairs of all stages where they depend on persons alone; None where each kind of vector has its hardest ones."""
+    return rotated_pairs(persons) if how.form == "paper" and how.pairs == "form" else None
+
+
+def _stage_loss(vectors: StageVectors, persons: PersonIds, drawn: Pairs | None, how: DualCausality) -> Scalar:
+    normalized = None if vectors.constant or not how.compare else vectors.normalized
     loss = vectors.restored.new_zeros(())
-    if terms != "destruction":
-        positive, negative, valid = _gaps(vectors.restored, normalized, persons, drawn)
+    if how.terms != "destruction":
+        positive, negative, valid = _gaps(vectors.restored, normalized, persons, drawn, how)
         loss = loss + mean_over(functional.softplus(positive) + functional.softplus(-negative), valid)
-    if terms != "clarification":
-        positive, negative, valid = _gaps(vectors.contaminated, normalized, persons, drawn)
+    if how.terms != "clarification":
+        positive, negative, valid = _gaps(vectors.contaminated, normalized, persons, drawn, how)
         loss = loss + mean_over(functional.softplus(-positive) + functional.softplus(negative), valid)
     return loss
 
 
 def _gaps(
-    vectors: ChannelVectors, normalized: ChannelVectors | None, persons: PersonIds, drawn: Pairs | None
+    vectors: ChannelVectors,
+    normalized: ChannelVectors | None,
+    persons: PersonIds,
+    drawn: Pairs | None,
+    how: DualCausality,
 ) -> tuple[PairDistances, PairDistances, Bool[Tensor, "batch"]]:
-    """(B,) d(v_a, v_p) - d(f~_a, f~_p) and the same for the negatives, and which anchors count; without ``normalized`` the second
-    terms are 0."""
-    pairs = drawn or hardest_pairs(vectors, persons)
+    """(B,) d(v_a, v_p) - d(f~_a, f~_p) over the temperature and the same for the negatives, and which anchors count; without ``normalized``
+    the second terms are 0."""
+    ready = _ready(vectors, how)
+    pairs = drawn or hardest_pairs(ready, persons)
     # Both partners at once, and a direction once for each vector: small operators cost what starting them costs.
     partner = torch.cat([pairs.positive, pairs.negative])
-
-    def to_partners(some: ChannelVectors) -> Tensor:
-        """(2B,)"""
-        ready = full_precision(some) if drawn is None else directions(some)
-        distance = euclidean_pairs if drawn is None else half_cosine_of_directions
-        apart: Tensor = distance(ready.repeat(2, 1), rows(ready, partner))
-        return apart
-
-    own = to_partners(vectors)
+    distance = half_cosine_of_directions if how.form == "paper" else euclidean_pairs
+    gap = distance(ready.repeat(2, 1), rows(ready, partner))
     if normalized is not None:
-        own = own - to_partners(normalized)
-    positive, negative = own.chunk(2)
+        compared = _ready(normalized, how)
+        gap = gap - distance(compared.repeat(2, 1), rows(compared, partner))
+    if how.temperature != 1:
+        gap = gap / how.temperature
+    positive, negative = gap.chunk(2)
     return positive, negative, pairs.valid
+
+
+def _ready(vectors: ChannelVectors, how: DualCausality) -> ChannelVectors:
+    """(B, C), centred and made directions as ``how`` says: what pairs are mined from and distances computed of."""
+    ready = full_precision(vectors)
+    if how.centre != "none":
+        ready = ready - ready.mean(dim=0)
+    if how.centre == "batch_norm":
+        ready = ready / (ready.square().mean(dim=0) + _EPS).sqrt()
+    return directions(ready) if how.form == "paper" or how.normalize else ready
 
 
 def rotated_pairs(persons: PersonIds) -> Pairs:

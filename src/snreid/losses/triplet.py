@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from snreid.distances import euclidean_matrix, euclidean_pairs, rows
+from snreid.distances import directions, euclidean_matrix, euclidean_pairs, rows
 from snreid.errors import ExperimentError
 from snreid.losses import Loss
 from snreid.outputs import Outputs
@@ -22,13 +22,15 @@ from snreid.tensors import Embeddings, PersonIds, Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class Triplet(Loss):
-    """L_triplet: batch-hard, Euclidean on vectors that are not normalized; >= 0."""
+    """L_triplet: batch-hard, Euclidean, on vectors that are not normalized unless asked for; >= 0."""
 
     margin: float | None = None
     """None: soft margin, softplus(d_ap - d_an). A number > 0: hinge, max(0, margin + d_ap - d_an), in units of the
     distance."""
     on: Literal["embedding", "pooled"] = "embedding"
     """Which vector: ``embedding`` after the BN neck (method.md section 3), or ``pooled`` before it."""
+    normalize: bool = False
+    """True: vectors get length 1 first, so that distances lie between 0 and 2 (``distances.directions``)."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a margin that is not positive or an unknown vector."""
@@ -49,7 +51,7 @@ class Triplet(Loss):
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
         """See ``batch_hard_triplet``."""
         vectors = outputs.embedding if self.on == "embedding" else outputs.pooled
-        return batch_hard_triplet(vectors, persons, self.margin)
+        return batch_hard_triplet(directions(vectors) if self.normalize else vectors, persons, self.margin)
 
 
 @dataclass(frozen=True, slots=True)

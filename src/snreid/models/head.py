@@ -1,4 +1,7 @@
-"""The ReID head of every scheme: pool, BN neck, bias-free classifier (method.md section 3; Luo et al., arXiv 1903.07071)."""
+"""The ReID head of every scheme: pool, BN neck, bias-free classifier (method.md section 3; Luo et al., arXiv 1903.07071).
+
+The classifier is linear, or scores by cosine (NormFace, arXiv 1704.06369; CosFace, arXiv 1801.09414).
+"""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -6,24 +9,33 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from snreid.distances import directions
 from snreid.errors import ExperimentError
+from snreid.models.passes import full_precision
 from snreid.models.snr import Layout
 from snreid.tensors import Embeddings, Logits
 
 TokenPool = Literal["mean", "class"]
 """What a sequence of tokens is pooled to: the mean of its patch tokens, or its class token."""
 
-_CLASSIFIER_STD = 0.001
+Classifier = Literal["linear", "cosine"]
+"""How an embedding is scored against the weight of each identity: by their product, or by the cosine between them."""
+
+_STD: dict[Classifier, float] = {"linear": 0.001, "cosine": 0.01}
+"""Of the weights at the start. Only their direction counts for a cosine; their length is far above ``distances.NORM_FLOOR``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """How final maps become an embedding and scores. Raises ``ExperimentError`` for an unknown pool."""
+    """How final maps become an embedding and scores. Raises ``ExperimentError`` for an unknown choice."""
 
     token_pool: TokenPool = "mean"
     """For backbones that give tokens; maps are always averaged."""
     stage_classifiers: bool = False
     """One linear classifier per SNR stage, shared by f~, f~+ and f~-: what the journal's entropy form of the loss needs."""
+    classifier: Classifier = "linear"
+    """``linear``: scores are products with the identities' weights, as published. ``cosine``: they are cosines between -1 and 1; the
+    cross-entropy then needs a ``scale``. Stage classifiers are always linear."""
 
     def __post_init__(self) -> None:
         if self.token_pool not in get_args(TokenPool):
@@ -31,6 +43,10 @@ class Head:
                 "token_pool must be a known one",
                 came=repr(self.token_pool),
                 repair=f"choose one of {', '.join(get_args(TokenPool))}",
+            )
+        if self.classifier not in get_args(Classifier):
+            raise ExperimentError(
+                "The classifier is 'linear' or 'cosine'", came=repr(self.classifier), repair="choose one of the two"
             )
 
     def build(
@@ -43,18 +59,27 @@ class Head:
                 came=f"final maps in layout {layout} with {prefix_tokens} class tokens",
                 repair="take token_pool='mean'",
             )
-        return NeckClassifier(channels, persons, self.token_pool, layout, prefix_tokens)
+        return NeckClassifier(channels, persons, self.token_pool, layout, prefix_tokens, self.classifier)
 
 
 class NeckClassifier(nn.Module):
-    """GAP -> BatchNorm1d with its bias frozen at 0 -> embedding -> linear classifier without bias (std 0.001)."""
+    """GAP -> BatchNorm1d with its bias frozen at 0 -> embedding -> classifier without bias, linear or by cosine."""
 
-    def __init__(self, channels: int, persons: int, token_pool: TokenPool, layout: Layout, prefix_tokens: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        persons: int,
+        token_pool: TokenPool,
+        layout: Layout,
+        prefix_tokens: int,
+        scoring: Classifier = "linear",
+    ) -> None:
         super().__init__()
+        self.scoring = scoring
         self.token_pool, self.layout, self.prefix_tokens = token_pool, layout, prefix_tokens
         self.neck = nn.BatchNorm1d(channels)
         self.neck.bias.requires_grad_(False)
-        self.classifier = linear_classifier(channels, persons)
+        self.classifier = linear_classifier(channels, persons, std=_STD[scoring])
 
     def pool(self, maps: Tensor) -> Embeddings:
         """Final maps or tokens in the head's layout -> (B, D), float32 at least."""
@@ -71,7 +96,10 @@ class NeckClassifier(nn.Module):
         return embedding
 
     def forward(self, embedding: Embeddings) -> Logits:
-        """(B, D) -> (B, persons)."""
+        """(B, D) -> (B, persons): products with the rows of the weight, or cosines, in float32 at least."""
+        if self.scoring == "cosine":
+            with full_precision(embedding):
+                return directions(embedding) @ directions(self.classifier.weight).T
         logits: Tensor = self.classifier(as_weights(embedding, self.classifier))
         return logits
 
@@ -84,10 +112,10 @@ def as_weights(vectors: Tensor, layer: nn.BatchNorm1d | nn.Linear) -> Tensor:
     return vectors if vectors.dtype == layer.weight.dtype else vectors.to(layer.weight.dtype)
 
 
-def linear_classifier(channels: int, persons: int) -> nn.Linear:
-    """A bias-free linear layer over the training identities, normal with standard deviation 0.001."""
+def linear_classifier(channels: int, persons: int, *, std: float = _STD["linear"]) -> nn.Linear:
+    """A bias-free linear layer over the training identities, normal with standard deviation ``std``."""
     if persons < 1:
         raise ExperimentError("A classifier needs at least one training identity", came=f"persons={persons}")
     layer = nn.Linear(channels, persons, bias=False)
-    nn.init.normal_(layer.weight, std=_CLASSIFIER_STD)
+    nn.init.normal_(layer.weight, std=std)
     return layer
