@@ -1,5 +1,6 @@
 """Augmentation against its definition: enlarge, cut, mirror, and colours, pixel by pixel in plain loops."""
 
+import colorsys
 from dataclasses import replace
 from math import floor
 
@@ -9,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
-from snreid.transforms import Augmentation, InputFormat
+from snreid.transforms import IMAGENET_MEAN, Augmentation, InputFormat
 
 STILL = Augmentation(crop=0, flip=0, brightness=0, contrast=0)
+EVERYTHING = {"saturation": 0.5, "hue": 0.5, "grey": 0.3, "erasing": 0.6}
 
 
 def enlarged(image: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
@@ -54,8 +56,46 @@ def coloured(image: NDArray[np.float64], draw: list[float], how: Augmentation) -
     )
 
 
+def recoloured(image: NDArray[np.float64], draw: list[float], how: Augmentation) -> NDArray[np.float64]:
+    """``draw``: the numbers behind the first 6."""
+    factor, turn = 1 - how.saturation + 2 * how.saturation * draw[0], how.hue * (2 * draw[1] - 1)
+    made = np.empty_like(image)
+    for y in range(image.shape[1]):
+        for x in range(image.shape[2]):
+            red, green, blue = image[:, y, x]
+            grey = 0.2989 * red + 0.587 * green + 0.114 * blue
+            hue, saturation, value = colorsys.rgb_to_hsv(
+                *(min(max(grey + (v - grey) * factor, 0), 1) for v in (red, green, blue))
+            )
+            red, green, blue = colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)
+            grey = 0.2989 * red + 0.587 * green + 0.114 * blue
+            made[:, y, x] = grey if draw[2] < how.grey else (red, green, blue)
+    return made
+
+
+def erased(
+    image: NDArray[np.float64], draw: list[float], how: Augmentation, colour: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """``draw``: the numbers behind the first 6."""
+    _, height, width = image.shape
+    area, ratio = (0.02 + 0.31 * draw[4]) * height * width, 0.3 + (1 / 0.3 - 0.3) * draw[5]
+    high, wide = min(round((area * ratio) ** 0.5), height - 1), min(round((area / ratio) ** 0.5), width - 1)
+    top, left = floor(draw[6] * (height - high + 1)), floor(draw[7] * (width - wide + 1))
+    made = image.copy()
+    if draw[3] < how.erasing:
+        made[:, top : top + high, left : left + wide] = np.array(colour)[:, None, None]
+    return made
+
+
 def some(count: int, height: int, width: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
+
+
+def sampled(
+    how: Augmentation, images: torch.Tensor, draws: torch.Tensor, form: InputFormat | None = None
+) -> torch.Tensor:
+    """What a GPU computes, not normalized."""
+    return how._batched(images, draws, IMAGENET_MEAN if form is None else form.mean)
 
 
 @pytest.mark.parametrize(("height", "width", "enlarge"), [(32, 16, 1.125), (16, 24, 1.5)])
@@ -89,15 +129,73 @@ def test_all_of_it_together_is_moving_then_colouring() -> None:
         np.testing.assert_allclose(result, coloured(moved(image, draw, how), draw, how), atol=5e-5)
 
 
+@pytest.mark.parametrize("on", [{"saturation": 0.6}, {"hue": 0.3}, {"grey": 0.5}, {"erasing": 0.7}, EVERYTHING])
+@pytest.mark.parametrize("base", [STILL, Augmentation()])
+def test_the_options_come_after_the_rest_and_are_those_of_the_loops(on: dict[str, float], base: Augmentation) -> None:
+    how, form = replace(base, **on), InputFormat(height=32, width=16, mean=(0.1, 0.6, 0.3), std=(0.5, 0.2, 1.0))
+    images, draws = some(6, 32, 16), how.draws(1, 2, 3, 6)
+    mean, std = (np.array(three)[:, None, None] for three in (form.mean, form.std))
+    plain, normal = how(images, draws).numpy(), how(images, draws, form).numpy()
+    for number, (image, draw) in enumerate(zip(images.double().numpy() / 255, draws.tolist(), strict=True)):
+        expected = recoloured(coloured(moved(image, draw, how), draw, how), draw[6:], how)
+        np.testing.assert_allclose(plain[number], erased(expected, draw[6:], how, IMAGENET_MEAN), atol=1e-4)
+        expected = (erased(expected, draw[6:], how, form.mean) - mean) / std
+        np.testing.assert_allclose(normal[number], expected, atol=5e-4)
+
+
+def test_the_network_sees_exactly_0_where_something_was_erased() -> None:
+    how, form = replace(Augmentation(), erasing=1.0), InputFormat(height=32, width=16)
+    images, draws = some(20, 32, 16), how.draws(1, 2, 3, 20)
+    for made in (how(images, draws, form), form.normalize(sampled(how, images, draws, form))):
+        empty = (made == 0).all(1).flatten(1).float().mean(1)
+        assert float(empty.min()) > 0.01 and float(empty.max()) < 0.4
+
+
+def test_the_first_six_draws_and_all_pixels_are_the_same_without_the_options() -> None:
+    before, after = Augmentation(), replace(Augmentation(), **EVERYTHING)
+    draws = after.draws(1, 2, 3, 8)
+    assert draws.shape == (8, 14) and torch.equal(draws[:, :6], before.draws(1, 2, 3, 8))
+    images = some(8, 32, 16)
+    assert torch.equal(before(images, draws), before(images, draws[:, :6]))
+    values = torch.cat([after.draws(0, epoch, batch, 64)[:, 6:] for epoch in range(6) for batch in range(6)])
+    assert values.unique().numel() > 0.99 * values.numel(), "numbers of their own"
+    assert torch.allclose(values.mean(0), torch.full((8,), 0.5), atol=0.05)
+
+
+@pytest.mark.parametrize("on", [{"saturation": 0.6}, {"hue": 0.3}, {"grey": 0.5}, {"erasing": 0.7}, EVERYTHING])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_options_are_the_same_on_both_paths(on: dict[str, float], layout: torch.memory_format) -> None:
+    how = replace(Augmentation(), **on)
+    images, draws = some(24, 48, 32), how.draws(3, 1, 4, 24)
+    form = InputFormat(height=48, width=32, mean=(0.1, 0.6, 0.3))
+    given = images.contiguous(memory_format=layout)
+    torch.testing.assert_close(how(given, draws), sampled(how, images, draws), atol=3e-4, rtol=0)
+    expected = form.normalize(sampled(how, images, draws, form))
+    torch.testing.assert_close(how(given, draws, form), expected, atol=2e-3, rtol=0)
+    assert torch.equal(how(given[3:5], draws[3:5]), how(given, draws)[3:5]), "an image depends on its own draws alone"
+    assert how(given, draws).is_contiguous(memory_format=torch.channels_last) and torch.equal(given, images)
+
+
+def test_grey_and_erasing_happen_as_often_as_they_should() -> None:
+    images = some(1, 32, 16).expand(400, 3, 32, 16)
+    how = replace(STILL, grey=0.2, erasing=0.6)
+    made = how(images, how.draws(0, 0, 0, 400))
+    colourless = ((made - made.mean(1, keepdim=True)).abs() < 1e-5).all(1).flatten(1).float().mean(1) > 0.5
+    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
+    lost = (made - mean).abs().amax(1).flatten(1).lt(1e-6).float().mean(1) > 0.01
+    assert abs(float(colourless.float().mean()) - 0.2) < 0.08
+    assert abs(float(lost.float().mean()) - 0.6) < 0.1
+
+
 @pytest.mark.parametrize(("enlarge", "brightness"), [(1.0, 0.2), (1.125, 0.0), (1.125, 0.2), (2.0, 0.2)])
 def test_a_cpu_goes_row_by_row_to_what_a_gpu_samples(enlarge: float, brightness: float) -> None:
     how = Augmentation(enlarge=enlarge, brightness=brightness, contrast=brightness)
     images, draws = some(24, 48, 32), how.draws(3, 1, 4, 24)
-    sampled = how._jitter(how.move(images.float() / 255, draws), draws)
+    expected = sampled(how, images, draws)
     for layout in (torch.contiguous_format, torch.channels_last):
         given = images.contiguous(memory_format=layout)
         made = how(given, draws)
-        torch.testing.assert_close(made, sampled, atol=5e-5, rtol=0)
+        torch.testing.assert_close(made, expected, atol=5e-5, rtol=0)
         assert made.is_contiguous(memory_format=torch.channels_last) and torch.equal(given, images)
         assert torch.equal(how(given, draws), made)
         form = InputFormat(height=48, width=32)
@@ -159,7 +257,19 @@ def test_an_impossible_input_is_refused(size: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"enlarge": 0.9}, {"crop": 1.1}, {"flip": -0.1}, {"brightness": 1.0}, {"contrast": -1.0}]
+    "wrong",
+    [
+        {"enlarge": 0.9},
+        {"enlarge": float("nan")},
+        {"crop": 1.1},
+        {"flip": -0.1},
+        {"brightness": 1.0},
+        {"contrast": -1.0},
+        {"saturation": 1.0},
+        {"hue": 0.51},
+        {"grey": 1.1},
+        {"erasing": -0.1},
+    ],
 )
 def test_an_impossible_augmentation_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ExperimentError, match="--augmentation"):

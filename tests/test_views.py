@@ -1,6 +1,5 @@
 """The second view against Pillow, operation by operation, and its random numbers."""
 
-import colorsys
 import math
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from snreid.errors import ExperimentError
 from snreid.transforms import IMAGENET_MEAN, Augmentation
-from snreid.views import OPERATIONS, SecondView, turn_hue
+from snreid.views import OPERATIONS, SecondView
 
 HEIGHT, WIDTH = 40, 24
 STILL = SecondView(randaugment=0.0, jitter=0.0, erase=0.0)
@@ -148,19 +147,6 @@ def test_an_erased_rectangle_is_grey_and_of_the_area_that_was_drawn() -> None:
         high, wide = round(math.sqrt(wanted * ratio)), round(math.sqrt(wanted / ratio))
         assert (int(rows.sum()), int(columns.sum())) == (min(high, HEIGHT - 1), min(wide, WIDTH - 1))
     assert len({int(one.any(1).int().argmax()) for one in grey}) > 10
-
-
-def test_the_hue_is_turned_as_colorsys_does() -> None:
-    images = torch.rand(2, 3, 5, 4, generator=torch.Generator().manual_seed(1))
-    images[0, :, 0, 0] = 0.5  # grey has no hue
-    turns = torch.tensor([0.07, -0.1])
-    found = turn_hue(images, turns)
-    for number in range(2):
-        for y in range(5):
-            for x in range(4):
-                hue, saturation, value = colorsys.rgb_to_hsv(*images[number, :, y, x].tolist())
-                expected = colorsys.hsv_to_rgb((hue + float(turns[number])) % 1, saturation, value)
-                assert found[number, :, y, x].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_whatever_is_drawn_images_stay_images() -> None:

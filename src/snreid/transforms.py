@@ -12,19 +12,24 @@ from math import floor
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from snreid.colours import GREY, Rectangles, erased, grey_values, greyed, of_channels, rectangles, saturated, turn_hue
 from snreid.errors import ExperimentError
 from snreid.tensors import Images
 
 StoredImages = UInt8[Tensor, "batch 3 height width"]
-Draws = Float[Tensor, "batch 6"]
+Draws = Float[Tensor, "batch numbers"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-_GREY = (0.2989, 0.587, 0.114)
+_ALWAYS, _MORE = 6, 8
+"""Random numbers of an image: for crop, flip, brightness and contrast, and for what is off by default."""
+_LARGEST = 0.33
+"""Share of the image that is erased at most."""
 _AT_ONCE = 4
 """Images whose float32 pixels fit into the cache of a core together."""
 
@@ -53,7 +58,7 @@ class InputFormat:
         if images.device.type == "cpu" and images.is_contiguous(memory_format=torch.channels_last):
             return self._normalize_rows(images)
         values = images.float() / 255 if images.dtype == torch.uint8 else images
-        mean, std = _of_channels(self.mean, images.device), _of_channels(self.std, images.device)
+        mean, std = of_channels(self.mean, images.device), of_channels(self.std, images.device)
         return (values - mean) / std
 
     def _normalize_rows(self, images: StoredImages | Images) -> Images:
@@ -72,7 +77,8 @@ class InputFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random crop after enlargement, horizontal flip, mild colour jitter; no random erasing, which hurts across domains (method.md 4)."""
+    """Random crop after enlargement, horizontal flip, mild colour jitter (method.md 4); then, off by default, saturation, hue, grey and
+    random erasing, which helps on the cameras of the training set and hurts on others."""
 
     enlarge: float = 1.125
     """The image is enlarged by this factor and a window of the input size is cut out at random."""
@@ -85,27 +91,59 @@ class Augmentation:
     contrast: float = 0.15
     """Differences to the image's mean grey are multiplied by a factor within 1 +- this."""
 
+    saturation: float = 0.0
+    """Differences to each pixel's grey are multiplied by a factor within 1 +- this."""
+    hue: float = 0.0
+    """The hue is turned by at most this share of the circle, either way; at most 0.5."""
+    grey: float = 0.0
+    """Probability that the image loses its colour."""
+    erasing: float = 0.0
+    """Probability that a rectangle of 2 to 33 per cent of the image, 0.3 to 3.33 times as high as wide, gets the mean colour of the input
+    format (arXiv 1708.04896): the network sees 0 there."""
+
     def __post_init__(self) -> None:
-        inside = 0 <= self.crop <= 1 and 0 <= self.flip <= 1 and 0 <= self.brightness < 1 and 0 <= self.contrast < 1
-        if self.enlarge < 1 or not inside:
+        probabilities = (self.crop, self.flip, self.grey, self.erasing)
+        inside = all(0 <= p <= 1 for p in probabilities) and 0 <= self.hue <= 0.5
+        inside = inside and all(0 <= jitter < 1 for jitter in (self.brightness, self.contrast, self.saturation))
+        if not (self.enlarge >= 1 and inside):
             raise ExperimentError(
-                "enlarge must be at least 1, probabilities between 0 and 1, jitter between 0 and below 1",
+                "enlarge must be at least 1, probabilities between 0 and 1, jitter between 0 and below 1, hue at most 0.5",
                 came=f"{self}",
                 repair="correct the --augmentation flag",
             )
 
     def draws(self, seed: int, epoch: int, batch: int, size: int) -> Draws:
-        """(size, 6) uniform numbers in 0..1 for the global batch number ``batch`` of ``epoch``; a pure function."""
-        key = np.array([seed ^ 0x5EED, (epoch << 24) + batch], dtype=np.uint64)
-        values = np.random.Generator(np.random.Philox(key=key)).random((size, 6), dtype=np.float32)
+        """(size, 6) uniform numbers in 0..1 for the global batch number ``batch`` of ``epoch``; a pure function.
+        (size, 14) where an option is on that is off by default; the first 6 are the same."""
+        place = (epoch << 24) + batch
+        values = _uniform(seed ^ 0x5EED, place, (size, _ALWAYS))
+        if self._has_more:
+            values = np.concatenate([values, _uniform(seed ^ 0xC010_5EED, place, (size, _MORE))], axis=1)
         return torch.from_numpy(values)
 
+    @property
+    def _has_more(self) -> bool:
+        return any((self.saturation, self.hue, self.grey, self.erasing))
+
     def __call__(self, images: StoredImages, draws: Draws, form: InputFormat | None = None) -> Images:
-        """(B, 3, H, W) uint8 to (B, 3, H, W) float32 in 0..1, or, with the input format ``form``, normalized as it says."""
+        """(B, 3, H, W) uint8 to (B, 3, H, W) float32 in 0..1, or, with the input format ``form``, normalized as it says.
+
+        Without ``form`` an erased rectangle has ImageNet's mean colour.
+        """
         if images.device.type == "cpu":
             return self._row_by_row(images, draws, form)
-        made = self._jitter(self.move(images.float() / 255, draws), draws)
+        made = self._batched(images, draws, IMAGENET_MEAN if form is None else form.mean)
         return made if form is None else form.normalize(made)
+
+    def _batched(self, images: StoredImages, draws: Draws, mean: tuple[float, float, float]) -> Images:
+        """All images at once, in 0..1; ``mean``: the colour of what is erased."""
+        made = self._jitter(self.move(images.float() / 255, draws), draws)
+        more = draws[:, _ALWAYS:].to(images.device)
+        if self._has_more:
+            made = self._recolour(made, more)
+        if self.erasing:
+            made = erased(made, *self._erasing(more, images.shape[2], images.shape[3]), mean)
+        return made
 
     def move(self, images: Images, draws: Draws) -> Images:
         """Crop and flip in one bilinear sampling: the pixel (y, x) of a crop at offset (oy, ox) of the enlarged image lies
@@ -126,7 +164,7 @@ class Augmentation:
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     def _row_by_row(self, images: StoredImages, draws: Draws, form: InputFormat | None) -> Images:
-        """``move``, ``_jitter`` and ``normalize`` for a CPU, to rounding: image by image in its cache, along rows of RGBRGB... in
+        """All of it and ``normalize`` for a CPU, to rounding: image by image in its cache, along rows of RGBRGB... in
         channels-last. An image that is not cropped is not sampled, and one that is takes its neighbours in runs, not one by one."""
         rows = _as_rows(images.contiguous(memory_format=torch.channels_last))
         height, width = images.shape[2:]
@@ -136,7 +174,8 @@ class Augmentation:
         shift = (
             -(torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)).float().repeat(width)
         )
-        for number, (crop, y, x, flip, brightness, contrast) in enumerate(draws.tolist()):
+        recolours = any((self.saturation, self.hue, self.grey))
+        for number, (crop, y, x, flip, brightness, contrast) in enumerate(draws[:, :_ALWAYS].tolist()):
             pixels = rows[number]
             if flip < self.flip:
                 pixels = pixels.view(height, width, 3).flip(1).view(height, -1)
@@ -148,26 +187,54 @@ class Augmentation:
                 _sample(pixels, _Axis.of(height, self.enlarge, _offset(y, height, self.enlarge)[1]), across, made)
             else:
                 made.copy_(pixels)
-            if self.brightness or self.contrast:
+            if self.brightness or self.contrast or recolours:
                 made.mul_((1 + self.brightness * (2 * brightness - 1)) / 255).clamp_(max=1)
                 _contrast(made, 1 + self.contrast * (2 * contrast - 1))
+                if recolours:
+                    image = made.view(height, width, 3).permute(2, 0, 1)
+                    more = draws[number : number + 1, _ALWAYS:]
+                    image.copy_(self._recolour(image[None].contiguous(), more)[0])
                 torch.addcmul(shift, made, scale, out=made)
             else:
                 torch.addcmul(shift, made, scale / 255, out=made)
-        return _as_images(result)
+        made = _as_images(result)
+        if self.erasing:
+            self._erase(made, draws[:, _ALWAYS:], IMAGENET_MEAN if form is None else (0.0, 0.0, 0.0))
+        return made
+
+    def _recolour(self, images: Images, more: Draws) -> Images:
+        """Saturation, hue and grey of images in 0..1; ``more``: what ``draws`` has behind the first 6."""
+        if self.saturation:
+            images = saturated(images, 1 + self.saturation * (2 * more[:, 0] - 1))
+        if self.hue:
+            images = turn_hue(images, self.hue * (2 * more[:, 1] - 1))
+        return greyed(images, more[:, 2] < self.grey) if self.grey else images
+
+    def _erasing(self, more: Draws, height: int, width: int) -> tuple[Bool[Tensor, "batch"], Rectangles]:
+        """Which images lose a rectangle, and which one."""
+        return more[:, 3] < self.erasing, rectangles(more[:, 4:], height, width, _LARGEST)
+
+    def _erase(self, images: Images, more: Draws, colour: tuple[float, float, float]) -> None:
+        """In place, on a CPU: only what is erased is written."""
+        chosen, places = self._erasing(more, images.shape[2], images.shape[3])
+        corners = torch.stack(places, 1).int().tolist()
+        for image, hit, (top, left, high, wide) in zip(images, chosen.tolist(), corners, strict=True):
+            if hit:
+                image[:, top : top + high, left : left + wide] = torch.tensor(colour).view(3, 1, 1)
 
     def _jitter(self, images: Images, draws: Draws) -> Images:
         random = draws.to(images.device)
         brightness = 1 + self.brightness * (2 * random[:, 4] - 1)
         contrast = 1 + self.contrast * (2 * random[:, 5] - 1)
         bright = (images * brightness.view(-1, 1, 1, 1)).clamp(0, 1)
-        grey = (bright * _of_channels(_GREY, images.device)).sum(1, keepdim=True).mean((2, 3), keepdim=True)
+        grey = grey_values(bright).mean((2, 3), keepdim=True)
         return (grey + (bright - grey) * contrast.view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def _of_channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
-    """(1, 3, 1, 1), filled on the device: a copy from the host would make the host wait for it."""
-    return torch.stack([torch.full((), value, device=device) for value in values]).view(1, 3, 1, 1)
+def _uniform(first: int, second: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Uniform numbers in 0..1 as a pure function of a key of two numbers."""
+    key = np.array([first, second], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).random(shape, dtype=np.float32)
 
 
 def _window_shift(draw: Tensor, length: int, enlarge: float, cropped: Tensor) -> Tensor:
@@ -231,5 +298,5 @@ def _sample(pixels: Tensor, down: _Axis, across: _Axis, result: Tensor) -> None:
 def _contrast(rows: Tensor, factor: float) -> None:
     """Differences to the mean grey times ``factor``, in place: rows (H, 3 W) in 0..1."""
     means = rows.mean(0).view(-1, 3).mean(0)
-    grey = sum(weight * mean for weight, mean in zip(_GREY, means.tolist(), strict=True))
+    grey = sum(weight * mean for weight, mean in zip(GREY, means.tolist(), strict=True))
     rows.mul_(factor).add_(grey * (1 - factor)).clamp_(0, 1)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from snreid.colours import erased, rectangles, turn_hue
 from snreid.errors import ExperimentError
 from snreid.tensors import Images
 from snreid.transforms import IMAGENET_MEAN, Augmentation, StoredImages
@@ -28,6 +29,8 @@ _SHIFT, _SHEAR, _TURN = 0.45 * _LEVEL, 0.3 * _LEVEL, math.radians(30 * _LEVEL)
 _BLEND = 0.1 + 1.8 * _LEVEL
 _SOLARIZE, _SOLARIZE_ADD = 256 * _LEVEL / 255, 110 * _LEVEL / 255
 _GREY = (0.299, 0.587, 0.114)
+_LARGEST = 0.4
+"""Share of the image that is erased at most."""
 _GEOMETRY = Augmentation(brightness=0.0, contrast=0.0)
 
 
@@ -65,7 +68,9 @@ class SecondView:
         augmented = self._randaugment(images.float() / 255, choices)
         moved = _GEOMETRY.move(augmented, geometry.to(images.device))
         coloured = _jittered(moved, jitter.to(images.device), self.jitter)
-        return _erased(coloured, erase.to(images.device), self.erase)
+        where = erase.to(images.device)
+        places = rectangles(where[:, 1:], images.shape[2], images.shape[3], _LARGEST)
+        return erased(coloured, where[:, 0] < self.erase, places, IMAGENET_MEAN)
 
     def _randaugment(self, images: Images, draws: ViewDraws) -> Images:
         """``draws``: a coin, then for each operation which one and in which direction."""
@@ -187,40 +192,3 @@ def _jittered(images: Images, draws: ViewDraws, probability: float) -> Images:
     changed = _blend(changed, _grey(changed), saturation)
     changed = turn_hue(changed, 0.2 * draws[:, 4] - 0.1)
     return torch.where((draws[:, 0] < probability).view(-1, 1, 1, 1), changed, images)
-
-
-def turn_hue(images: Images, turns: Signs) -> Images:
-    """RGB (B, 3, H, W) in 0..1 with its hue turned by ``turns`` (B,) of a full circle; value and saturation (HSV) stay."""
-    red, green, blue = images.unbind(1)
-    value, low = images.amax(1), images.amin(1)
-    spread = value - low
-    safe = torch.where(spread > 0, spread, 1.0)
-    sixth = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    turned = sixth + 6 * turns.view(-1, 1, 1)
-    parts = []
-    for offset in (5, 3, 1):
-        k = (offset + turned) % 6
-        parts.append(value - spread * torch.minimum(k, 4 - k).clamp(0, 1))
-    return torch.stack(parts, 1)
-
-
-def _erased(images: Images, draws: ViewDraws, probability: float) -> Images:
-    """``draws``: a coin, then area, height to width, and where the rectangle begins from above and from the left."""
-    height, width = images.shape[2:]
-    area = (0.02 + 0.38 * draws[:, 1]) * height * width
-    ratio = 0.3 + (1 / 0.3 - 0.3) * draws[:, 2]
-    high = (area * ratio).sqrt().round().clamp(1, height - 1)
-    wide = (area / ratio).sqrt().round().clamp(1, width - 1)
-    top = (draws[:, 3] * (height - high + 1)).floor()
-    left = (draws[:, 4] * (width - wide + 1)).floor()
-    y = torch.arange(height, device=images.device)
-    x = torch.arange(width, device=images.device)
-    inside_y = (y >= top[:, None]) & (y < (top + high)[:, None])
-    inside_x = (x >= left[:, None]) & (x < (left + wide)[:, None])
-    chosen = (draws[:, 0] < probability)[:, None, None] & inside_y[:, :, None] & inside_x[:, None, :]
-    grey = torch.tensor(IMAGENET_MEAN, device=images.device).view(1, 3, 1, 1)
-    return torch.where(chosen[:, None], grey, images)
