@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
     from snreid.experiment import Experiment
     from snreid.losses import (
         Alignment,
+        Circle,
         CrossEntropy,
         DomainUniformity,
         DualCausality,
@@ -110,6 +111,7 @@ _HOME = {
     "CUHK03": "snreid.datasets",
     "CUHKSYSU": "snreid.datasets",
     "CheckpointError": "snreid.errors",
+    "Circle": "snreid.losses",
     "ClonedPerson": "snreid.datasets",
     "ClusterContrast": "snreid.adaptation",
     "Columns": "snreid.datasets",
@@ -214,6 +216,7 @@ __all__ = [
     "Augmentation",
     "Backbone",
     "CheckpointError",
+    "Circle",
     "ClonedPerson",
     "ClusterContrast",
     "Columns",

@@ -101,6 +101,7 @@ def total_loss(losses: Sequence[Loss], outputs: Outputs, persons: PersonIds) -> 
 
 
 from snreid.losses.causality import DualCausality  # noqa: E402  (the base has to exist first)
+from snreid.losses.circle import Circle  # noqa: E402
 from snreid.losses.entropy import EntropyCausality  # noqa: E402
 from snreid.losses.identity import CrossEntropy  # noqa: E402
 from snreid.losses.triplet import Triplet  # noqa: E402
@@ -108,6 +109,7 @@ from snreid.losses.uniformity import Alignment, DomainUniformity, Uniformity  # 
 
 __all__ = [
     "Alignment",
+    "Circle",
     "CrossEntropy",
     "DomainUniformity",
     "DualCausality",
