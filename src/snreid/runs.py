@@ -31,7 +31,6 @@ from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad, look_at
 from snreid.losses import memory_of
 from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights
-from snreid.models.pretrained import Weights
 from snreid.models.reid import ReIDModel
 from snreid.models.weights import load_model, restore, save_model, write_atomically
 from snreid.progress import counting
@@ -278,7 +277,7 @@ def _start_record(
             "sources": list(training.names),
             "remarks": list(training.remarks),
             "fingerprint": training.fingerprint,
-            "weights": Weights(experiment.model.backbone.weights).digest,
+            "weights": experiment.model.backbone.weights_digest,
             "parameters": sum(p.numel() for p in model.parameters()),
             "processes": group.world,
             "device": str(group.device),

@@ -78,6 +78,36 @@ def test_misfits_are_named(donor: nn.Module, tmp_path: Path) -> None:
         _loaded(tmp_path / "w.safetensors", channels=(24, 48, 96, 192))
 
 
+@pytest.mark.parametrize(
+    ("given", "name", "fitting"),
+    [
+        ("tf_efficientnet_lite1", "tf_efficientnet_lite0", "tf_efficientnet_lite1"),
+        ("resnet18", "resnet50", "resnet18"),
+        ("test_vit2", "test_vit", "test_vit2"),
+    ],
+)
+def test_the_architecture_that_weights_fit_is_named(given: str, name: str, fitting: str, tmp_path: Path) -> None:
+    save_file(timm.create_model(given).state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match=rf"fit the backbone tensor by tensor.*; they fit {fitting}\. To repair"):
+        _loaded(tmp_path / "w.safetensors", name=name)
+
+
+def test_weights_of_no_known_architecture_are_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    create = timm.create_model
+
+    def counted(name: str, **options: Any) -> nn.Module:
+        tried.append(name)
+        return create(name, **options)
+
+    monkeypatch.setattr(timm, "create_model", counted)
+    save_file({"layer1.weight": torch.ones(2)}, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match="1 unexpected") as caught:
+        _loaded(tmp_path / "w.safetensors")
+    assert "they fit" not in str(caught.value)
+    assert len(tried) <= 1 + 24, "the search has a bound"
+
+
 class Evil:
     """Runs code when it is unpickled."""
 

@@ -4,7 +4,9 @@ Departures from timm, on purpose: ResNets keep the resolution of their last stag
 timm's ``output_stride`` would dilate instead), and weights never come from a network unless they are asked for by name.
 """
 
+import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ from torch import Tensor, nn
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.models.mobile_conv import quick_mobile
 from snreid.models.narrow import quick_on_narrow_maps
+from snreid.models.packaged_weights import PACKAGES
 from snreid.models.pretrained import Weights, fit_weights, hub_file, read_tensors
 from snreid.models.snr import Layout
 
 _STAGES = 4
 _PROBE_HEIGHT, _PROBE_WIDTH = 128, 64
+_TRIED = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,11 @@ class Backbone:
     name: str = "resnet50"
     """A timm architecture, without tag."""
     weights: str = "random"
-    """``random``, ``imagenet`` (timm's default tag of this architecture), a timm tag, or a local .safetensors/.pth file."""
+    """``random``, ``imagenet``, a timm tag, or a local .safetensors/.pth file.
+
+    ``imagenet`` takes the file of an installed package where there is one (``tf_efficientnet_lite0`` to ``2``, which want images
+    with mean and standard deviation 0.5: ``packaged_weights.py``), else timm's default tag, from the hub's cache or the hub.
+    """
     last_stride: int | None = None
     """Stride of the last stage, 1 or 2. Left open it is 1 for ResNets and what it is for every other backbone."""
     image_size: tuple[int, int] | None = None
@@ -90,6 +98,15 @@ class Backbone:
             if value is not None and (len(value) != _STAGES or min(value) < 1):
                 raise ExperimentError(f"{field} must be {_STAGES} numbers of at least 1", came=f"{value}")
         Weights(self.weights)
+
+    @property
+    def weights_digest(self) -> str | None:
+        """SHA-256 of the weight file, a local one or an installed package's; None for ``random`` and what the hub gives.
+
+        Raises ``CheckpointError`` for a file that is missing, or in a package and not the known one.
+        """
+        packaged = self._packaged()
+        return Weights(self.weights if packaged is None else str(packaged)).digest
 
     def build(self) -> Trunk:
         """Make the network, load its weights, find its stages. Draws random weights from torch's global generator."""
@@ -134,7 +151,7 @@ class Backbone:
         weights = Weights(self.weights)
         if weights.random:
             return
-        path = weights.file
+        path = weights.file or self._packaged()
         if path is None:
             known = timm_tags(self.name)
             tag = weights.tag or (known[0] if known else "")
@@ -144,8 +161,20 @@ class Backbone:
                     came=repr(self.weights),
                     repair=f"known tags: {', '.join(known) or 'none'}",
                 )
-            path = _named_file(self.name, tag)
-        fit_weights(network, read_tensors(path), source=str(path))
+            path = _named_file(self.name, tag, default=not weights.tag)
+        state = read_tensors(path)
+        try:
+            fit_weights(network, dict(state), source=str(path))
+        except CheckpointError as error:
+            fitting = _architecture_of(state, network, self.name)
+            if fitting is None:
+                raise
+            raise CheckpointError(error.rule, came=f"{error.came}; they fit {fitting}", repair=error.repair) from error
+
+    def _packaged(self) -> Path | None:
+        """The weight file of an installed package, if weights are asked for that come so."""
+        package = PACKAGES.get(self.name) if self.weights == "imagenet" else None
+        return package.path() if package is not None else None
 
     def _probe_size(self, network: nn.Module) -> tuple[int, int]:
         if self.image_size is not None:
@@ -180,7 +209,7 @@ def synchronized(network: nn.Module) -> nn.Module:
     return converted
 
 
-def _named_file(name: str, tag: str) -> Path:
+def _named_file(name: str, tag: str, *, default: bool) -> Path:
     from timm.models import get_pretrained_cfg
 
     full = f"{name}.{tag}"
@@ -193,7 +222,32 @@ def _named_file(name: str, tag: str) -> Path:
         )
     # "timm/" alone means: the repository is named like the weights.
     hub_id = f"timm/{full}" if settings.hf_hub_id == "timm/" else str(settings.hf_hub_id)
-    return hub_file(hub_id, asked=full, filename=settings.hf_hub_filename)
+    package = PACKAGES.get(name) if default else None
+    return hub_file(hub_id, asked=full, filename=settings.hf_hub_filename, package=package)
+
+
+def _architecture_of(state: dict[str, Tensor], network: nn.Module, name: str) -> str | None:
+    """The timm architecture that weights fit, sought among those of the network's timm module with names most like its own.
+
+    Networks and weights are on the meta device: shapes without numbers.
+    """
+    import timm
+
+    def likeness(other: str) -> tuple[bool, float]:
+        """Names that are alike up to their first digit come before all others."""
+        stem, theirs = (re.sub(r"\d.*", "", text) for text in (name, other))
+        return stem == theirs, SequenceMatcher(None, name, other).ratio()
+
+    shapes = {key: value.to("meta") for key, value in state.items()}
+    known: list[str] = timm.list_models(module=type(network).__module__.rpartition(".")[2])
+    for other in sorted(known, key=likeness, reverse=True)[:_TRIED]:
+        try:
+            with torch.device("meta"):
+                fit_weights(timm.create_model(other, pretrained=False, num_classes=0), dict(shapes), source=other)
+        except Exception:  # most do not fit, and some architectures cannot be built without numbers
+            continue
+        return other
+    return None
 
 
 def _is_resnet(network: nn.Module) -> bool:

@@ -1,7 +1,8 @@
 """Pretrained weights: what the ``weights`` field of a backbone means, where files are looked for, how they are read.
 
-No network is touched unless weights are asked for by name and are not in the local cache; then one attempt is made and
-its failure is told at once. Nothing here unpickles: safetensors, or PyTorch files read with ``weights_only=True``.
+No network is touched unless weights are asked for by name and are neither in an installed package nor in the local cache;
+then one attempt is made and its failure is told at once. Nothing here unpickles: safetensors, or PyTorch files read with
+``weights_only=True``.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
+from snreid.models.packaged_weights import WeightPackage, timm_names
 
 _FILE_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -58,11 +60,12 @@ class Weights:
         return "" if self.text == "imagenet" else self.text
 
 
-def hub_file(hub_id: str, *, asked: str, filename: str | None = None) -> Path:
+def hub_file(hub_id: str, *, asked: str, filename: str | None = None, package: WeightPackage | None = None) -> Path:
     """The local path of a hub repository's weights: from the cache, or downloaded after one quick check that the hub answers.
 
     ``hub_id``: repository, with ``@revision`` if any. ``asked``: what the user asked for, for the message. ``filename``:
-    the file in the repository where it has a name of its own. Raises ``CheckpointError``.
+    the file in the repository where it has a name of its own. ``package``: the one that holds such weights and is not
+    installed, for the message. Raises ``CheckpointError``.
     """
     import huggingface_hub as hub
     from huggingface_hub import constants
@@ -87,10 +90,13 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None) -> Path:
                 said = (str(error).strip() or "no reason given").splitlines()[0][:120]
                 reason = f"the hub did not answer ({type(error).__name__}: {said})"
                 break
+    places = "in an installed package, in the local cache" if package else "in the local cache"
     raise CheckpointError(
-        f"Pretrained weights {asked} must be in the local cache or within reach of the network",
-        came=f"no {' or '.join(names)} of hub repository {hub_id} under {constants.HF_HUB_CACHE}, and {reason}",
-        repair=_EXPLICIT,
+        f"Pretrained weights {asked} must be {places} or within reach of the network",
+        came=(f"no package {package.package}, " if package else "")
+        + f"no {' or '.join(names)} of hub repository {hub_id} under {constants.HF_HUB_CACHE}, and {reason}",
+        repair=(f"{package.install}, or " if package else "")
+        + f"go online once, so that the hub's cache has them, or {_EXPLICIT}",
     )
 
 
@@ -137,8 +143,9 @@ def _existing(path: Path) -> Path:
 def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
     """Load a classification network's weights into a timm network without classifier.
 
-    timm's own conversion of foreign or resized weights is applied where the network's module has one; classifier weights
-    are left out. Raises ``CheckpointError`` naming what is missing, left over or of another shape.
+    timm's own conversion of foreign or resized weights is applied where the network's module has one, and the naming of the
+    weights that come by pip is understood; classifier weights are left out. Raises ``CheckpointError`` naming what is missing,
+    left over or of another shape.
     """
     convert: Callable[..., dict[str, Tensor]] | None = getattr(
         sys.modules[type(network).__module__], "checkpoint_filter_fn", None
@@ -146,6 +153,7 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
     if convert is not None:
         state = convert(state, network)
     wanted = network.state_dict()
+    state = timm_names(state, wanted)
     classifiers = _classifiers(network)
     state = {key: value for key, value in state.items() if key in wanted or not key.startswith(classifiers)}
     # Counters of batches are in no old checkpoint and nothing depends on them.
