@@ -52,6 +52,14 @@ class Experiment:
     accumulate: int = 1
     """Batches whose gradients are averaged for one step of the optimizer. Each is mined and normalized by itself; epochs and the schedule
     count batches as before."""
+    freeze_stages: int = 0
+    """The first so many stages of the backbone (0 to 4), and all before them, keep their weights and running statistics for good."""
+    freeze_epochs: int = 0
+    """In the first so many epochs the whole backbone does, and only head and modules after stages train."""
+    ema: float = 0.0
+    """Decay per step, in [0, 1), of a moving average of the weights, which is then what is validated and saved; 0: none."""
+    start: str = ""
+    """Folder of a finished run whose whole model this one starts from, instead of pretrained weights; empty: none."""
     validation: Validation = Validation()
     """Held-out source identities."""
     metric: Literal["cosine", "euclidean"] = "cosine"
@@ -89,6 +97,7 @@ class Experiment:
                 came=f"accumulate {self.accumulate}",
                 repair="use --accumulate 1, or 2 for the gradient of two batches",
             )
+        self._require_training_parts()
         causal = [
             loss for loss in self.losses if isinstance(loss, DualCausality | EntropyCausality) and loss.weight > 0
         ]
@@ -127,6 +136,20 @@ class Experiment:
                     came=f"a cosine classifier with scale {loss.scale:g}",
                     repair=f"use scale 20 (--losses.{number}.scale 20)",
                 )
+
+    def _require_training_parts(self) -> None:
+        if not 0 <= self.freeze_stages <= 4 or not 0 <= self.freeze_epochs < self.epochs:
+            raise ExperimentError(
+                "0 to 4 stages can be frozen, and the backbone for fewer epochs than there are",
+                came=f"freeze_stages {self.freeze_stages}, freeze_epochs {self.freeze_epochs} of {self.epochs} epochs",
+                repair="use --freeze-stages 1, --freeze-epochs 5, or 0 for none",
+            )
+        if not 0 <= self.ema < 1:
+            raise ExperimentError(
+                "The decay of averaged weights is at least 0 and below 1",
+                came=f"ema {self.ema}",
+                repair="use --ema 0.999, or 0 for none",
+            )
 
     def to_json(self) -> Any:
         """The experiment as JSON; ``Experiment.from_json`` reads it back equal."""

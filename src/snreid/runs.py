@@ -18,26 +18,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 
-from snreid.datasets import require_pairs
-from snreid.embedding import Embedder, features, require_finite, require_working
+from snreid.embedding import Embedder, require_working
 from snreid.errors import CheckpointError, DataError, ExperimentError
-from snreid.evaluation import evaluate
 from snreid.experiment import Experiment
-from snreid.loading import BAD_FILES, PixelCache, PixelStore, list_bad, look_at
+from snreid.held_out import HeldOut, training_set, validate
+from snreid.loading import BAD_FILES, PixelCache, PixelStore, look_at
 from snreid.losses import memory_of
 from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights
-from snreid.models.reid import ReIDModel
+from snreid.models.reid import ReIDModel, start_from
 from snreid.models.weights import load_model, restore, save_model, write_atomically
-from snreid.progress import counting
 from snreid.provenance import provenance
-from snreid.records import Features, ReIDData, Split
+from snreid.records import ReIDData
 from snreid.sampling import IdentityBatches
-from snreid.sources import Labels, TrainingSet, hold_out, join, validation_split
+from snreid.sources import TrainingSet
+from snreid.training.averaging import Average
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.compiling import backend
 from snreid.training.distributed import ProcessGroup
@@ -125,13 +123,69 @@ def train(
     if former is not None and former.finished:
         console.out(f"{machine.out} is finished, nothing is trained; another --out folder starts anew", highlight=False)
         return former
+    # Before images are read; a run that goes on has its weights in its checkpoints, and needs no other.
+    start = _start(experiment) if experiment.start and former is None else None
     pixels = pixels or PixelCache.of(machine, console)
     training, store, held = training_set(experiment, machine, pixels, group, console)
     size = experiment.input.height, experiment.input.width
     look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)
+    model, started = _model(experiment, training, group, start)
+    plan = _plan(experiment, machine, model, training, store, group, console)
+    # Only now, so that a request that cannot be trained leaves nothing behind.
+    record = _start_record(experiment, machine, training, model, group, former, started)
+    began = time.monotonic()
+    _loop(experiment, machine, plan, model, held, group, console)
+    if plan.average is not None:
+        model.load_state_dict(plan.average.model.state_dict())
+    chosen = _choose(machine, model, averaged=plan.average is not None) if group.first else ""
+    require_working(Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16), store, group)
+    if group.first:
+        for sentence in (skipped_text(machine.out), waited_text(machine.out)):
+            if sentence:
+                console.out(sentence, highlight=False)
+        _finish(experiment, machine, model, training, record, chosen, time.monotonic() - began)
+    group.barrier()
+    return open_run(machine.out)
+
+
+def _model(
+    experiment: Experiment, training: TrainingSet, group: ProcessGroup, start: Run | None
+) -> tuple[ReIDModel, Mapping[str, Any] | None]:
+    """The model as training begins, on its device, and what the record says of the run it starts from."""
     torch.manual_seed(experiment.seed)
-    model = experiment.model.build(training.identities).to(group.device).to(memory_format=torch.channels_last)
-    plan = Plan(
+    config = _without_pretrained(experiment).model if experiment.start else experiment.model
+    model, started = config.build(training.identities), None
+    if start is not None:
+        saved, before = read_weights(start.folder), start.record.get("training", {})
+        same = (before.get("fingerprint"), before.get("persons")) == (training.fingerprint, training.identities)
+        start_from(model, saved, same_persons=same, source=str(start.folder))
+        started = {"run": start.name, "sha256": saved.sha256, "classifier": same}
+    model.freeze(experiment.freeze_stages)
+    return model.to(group.device).to(memory_format=torch.channels_last), started
+
+
+def _start(experiment: Experiment) -> Run:
+    """The run that an experiment starts from. Raises ``CheckpointError``."""
+    start = open_run(Path(experiment.start))
+    if not start.finished:
+        raise CheckpointError(
+            "A run starts from a finished one",
+            came=f"{start.folder}, which is not finished",
+            repair="finish it first, by the command it was started with",
+        )
+    return start
+
+
+def _plan(
+    experiment: Experiment,
+    machine: Machine,
+    model: ReIDModel,
+    training: TrainingSet,
+    store: PixelStore,
+    group: ProcessGroup,
+    console: Console,
+) -> Plan:
+    return Plan(
         model=_with_memory(model, experiment, training, group),
         losses=experiment.losses,
         store=store,
@@ -149,20 +203,8 @@ def train(
         accumulate=experiment.accumulate,
         precision=machine.precision,
         compiler=backend(group, console) if machine.compile else None,
+        average=Average(model, experiment.ema) if experiment.ema else None,
     )
-    # Only now, so that a request that cannot be trained leaves nothing behind.
-    record = _start_record(experiment, machine, training, model, group, former)
-    began = time.monotonic()
-    _loop(experiment, machine, plan, held, group, console)
-    chosen = _choose(machine, model) if group.first else ""
-    require_working(Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16), store, group)
-    if group.first:
-        for sentence in (skipped_text(machine.out), waited_text(machine.out)):
-            if sentence:
-                console.out(sentence, highlight=False)
-        _finish(experiment, machine, model, training, record, chosen, time.monotonic() - began)
-    group.barrier()
-    return open_run(machine.out)
 
 
 def _with_memory(
@@ -174,46 +216,6 @@ def _with_memory(
         return model
     sources = torch.from_numpy(training.sources_of_persons)
     return Remembering(model, sources, model.dim, momentum=momentum, group=group).to(group.device)
-
-
-@dataclass(frozen=True)
-class _HeldOut:
-    """Source people that are not trained on."""
-
-    images: TrainingSet
-    store: PixelStore
-    query: Labels
-    """Positions of those who ask."""
-    gallery: Labels
-    """Positions of those who answer."""
-
-
-def training_set(
-    experiment: Experiment, machine: Machine, pixels: PixelCache, group: ProcessGroup, console: Console
-) -> tuple[TrainingSet, PixelStore, _HeldOut | None]:
-    """What an experiment trains on, its opened images row by row, and who is held out. Raises ``DataError``."""
-    sources = [source.read(machine.root) for source in experiment.sources]
-    for source in sources:
-        pixels.tell(source, console)
-        require_pairs(Split(tuple(s for s in source.train.samples if s.person > 0)), where=source.name)
-    joined = join(sources, experiment.sampling.domains)
-    size = experiment.input.height, experiment.input.width
-    with counting(console if group.first else None, "reading training images") as progress:
-        opened = pixels.open(joined.split, *size, progress)
-    keep = opened.store.good
-    if opened.bad:
-        list_bad(opened.bad, len(joined.split), machine.out, skip=machine.skip_bad, write=group.first)
-        # A person left with one image cannot form a pair; leaving it out is part of going on without the bad ones.
-        counts = np.bincount(joined.persons[keep], minlength=joined.identities)
-        keep = keep[counts[joined.persons[keep]] >= 2]
-    training, store = joined.only(keep), opened.store.only(keep)
-    if not experiment.validation.fraction:
-        return training, store, None
-    kept, held = hold_out(training, experiment.validation.fraction, experiment.seed)
-    outside = training.only(held)
-    # Now and not at the first validation: that nobody can ask must not be found out epochs later, at every restart again.
-    query, gallery = validation_split(outside)
-    return training.only(kept), store.only(kept), _HeldOut(outside, store.only(held), query, gallery)
 
 
 def _former(experiment: Experiment, folder: Path) -> Run | None:
@@ -268,8 +270,9 @@ def _start_record(
     model: ReIDModel,
     group: ProcessGroup,
     former: Run | None,
+    started: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    record = {
+    record: dict[str, Any] = {
         "experiment": experiment.to_json(),
         "training": {
             "images": len(training.split),
@@ -277,7 +280,7 @@ def _start_record(
             "sources": list(training.names),
             "remarks": list(training.remarks),
             "fingerprint": training.fingerprint,
-            "weights": experiment.model.backbone.weights_digest,
+            "weights": None if experiment.start else experiment.model.backbone.weights_digest,
             "parameters": sum(p.numel() for p in model.parameters()),
             "processes": group.world,
             "device": str(group.device),
@@ -288,8 +291,11 @@ def _start_record(
         "provenance": provenance(),
     }
     if former is not None:
+        started = former.record["training"].get("start")
         _same_data(former.record["training"], record["training"], machine.out)
         record["provenance"] = former.record["provenance"]
+    if started is not None:
+        record["training"]["start"] = started
     if group.first:
         _write_json(machine.out / "experiment.json", record)
     return record
@@ -299,7 +305,8 @@ def _loop(
     experiment: Experiment,
     machine: Machine,
     plan: Plan,
-    held: _HeldOut | None,
+    model: ReIDModel,
+    held: HeldOut | None,
     group: ProcessGroup,
     console: Console,
 ) -> None:
@@ -309,12 +316,17 @@ def _loop(
     done = pointer.step if pointer else 0
     bar = ProgressLine(console, total_steps=experiment.epochs * plan.steps, epochs=experiment.epochs)
 
+    def epoch_start(epoch: int) -> None:
+        """The pretrained backbone rests in the first epochs."""
+        if experiment.freeze_epochs:
+            model.freeze(experiment.freeze_stages, backbone=epoch < experiment.freeze_epochs)
+
     def epoch_end(epoch: int, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         """Validate when it is time."""
         last = epoch == experiment.epochs
         if held is None or (epoch % experiment.validation.every and not last):
             return kept
-        return _validate(experiment, machine, plan, held, group, epoch, kept, log)
+        return validate(experiment, machine, plan, held, group, epoch, kept, log)
 
     if group.first:
         log.start(done)
@@ -322,53 +334,26 @@ def _loop(
     with log, bar:
         stored = {"experiment": experiment.to_json()}
         report = follow(log, bar) if group.first else lambda step: None
-        hooks = Hooks(report=report, epoch_end=epoch_end, values=stored, same=lambda one, _: _reads_as(one, experiment))
+        hooks = Hooks(
+            report=report,
+            epoch_start=epoch_start,
+            epoch_end=epoch_end,
+            values=stored,
+            same=lambda one, _: _reads_as(one, experiment),
+        )
         Loop(plan, checkpoints, group=group, hooks=hooks, save_seconds=machine.save_seconds).run()
 
 
-def _validate(
-    experiment: Experiment,
-    machine: Machine,
-    plan: Plan,
-    held: _HeldOut,
-    group: ProcessGroup,
-    epoch: int,
-    kept: Mapping[str, Any],
-    log: MetricsLog,
-) -> Mapping[str, Any]:
-    """mAP on held-out source identities; a new best is saved beside the checkpoints."""
-    images, model = held.images, plan.model.network if isinstance(plan.model, Remembering) else plan.model
-    if not isinstance(model, ReIDModel):
-        raise ExperimentError("Validation embeds with a ReIDModel", came=type(model).__name__)
-    embedder = Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16)
-    found = features(embedder, held.store, group=group)
-    require_finite(found.embeddings, where=f"held-out images after epoch {epoch}")
-    cameras = images.split.cameras + 1000 * images.sources * (images.split.cameras >= 0)
-    joint = Features(found.embeddings, images.persons + 1, cameras, found.names)
-    scores = evaluate(_rows(joint, held.query), _rows(joint, held.gallery), metric=experiment.metric)
-    best = float(kept.get("best_mAP", -1.0))
-    improved = scores.mean_ap > best
-    if group.first:
-        told = {"epoch": epoch, "validation_mAP": scores.mean_ap, "validation_rank1": scores.rank(1)}
-        log.write(epoch * plan.steps, told)
-        if improved:
-            save_model(machine.out / "checkpoints" / "best.safetensors", model, {"epoch": epoch, "mAP": scores.mean_ap})
-    return {"best_mAP": scores.mean_ap, "best_epoch": epoch} if improved else dict(kept)
-
-
-def _rows(found: Features, index: Labels) -> Features:
-    names = tuple(found.names[i] for i in index)
-    return Features(found.embeddings[index], found.persons[index], found.cameras[index], names)
-
-
-def _choose(machine: Machine, model: ReIDModel) -> str:
+def _choose(machine: Machine, model: ReIDModel, *, averaged: bool) -> str:
     """Gives the model its best weights where there was validation; which ones it has now, in words."""
-    best = machine.out / "checkpoints" / "best.safetensors"
+    best, kind = machine.out / "checkpoints" / "best.safetensors", "averaged, " if averaged else ""
     if not best.exists():
-        return "last"
+        return f"{kind}last"
     saved = load_model(best)
     restore(model, saved, source=str(best))
-    return f"best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
+    return (
+        f"{kind}best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
+    )
 
 
 def _finish(

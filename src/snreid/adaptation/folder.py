@@ -21,13 +21,14 @@ from snreid.adaptation.unlabelled import Unlabelled
 from snreid.embedding import require_working
 from snreid.errors import DataError, ExperimentError
 from snreid.experiment import Experiment
+from snreid.held_out import training_set
 from snreid.loading import PixelCache, PixelStore, list_bad
 from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights, save_delta
 from snreid.models.weights import save_model, write_atomically
 from snreid.progress import counting
 from snreid.provenance import provenance
-from snreid.runs import Run, open_run, training_set
+from snreid.runs import Run, open_run
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
 from snreid.training.log import read_metrics, skipped_text, waited_text

@@ -34,6 +34,13 @@ def heard(module: nn.Module) -> bool:
     return any(hooks)
 
 
+def learns_anew(module: nn.Module) -> bool:
+    """Whether a norm has something to learn that no batch norm gave it: how to mix statistics, or a scale and a shift of its own."""
+    return isinstance(module, Switchable | BatchInstance) or (
+        isinstance(module, AffineInstance) and not module.inherited
+    )
+
+
 class AffineInstance(nn.Module):
     """gamma (F - mu) / sqrt(s2 + eps) + beta with mu and biased s2 per image and channel; no running statistics."""
 
@@ -43,12 +50,15 @@ class AffineInstance(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.tail = tail if tail is not None else nn.Identity()
+        self.inherited = False
+        """Whether scale and shift are those of the batch norm it stands for."""
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift, eps and folded activation of a batch norm."""
         made = cls(norm.num_features, eps=norm.eps, tail=activation_of(norm))
         _copy_affine(norm, made.weight, made.bias)
+        made.inherited = True
         return made
 
     def forward(self, maps: Maps) -> Maps:
@@ -95,6 +105,7 @@ class HalfInstance(nn.Module):
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
         half = made.instance_channels
         _copy_affine(norm, made.instance.weight, made.instance.bias, slice(None, half))
+        made.instance.inherited = True
         _copy_affine(norm, made.batch.weight, made.batch.bias, slice(half, None))
         _copy_running(norm, made.batch.running_mean, made.batch.running_var, slice(half, None))
         return made

@@ -11,18 +11,23 @@ the module behind it: the mean of F~+ needs no F~+ (``SNR.means``), so that SNR 
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from snreid.errors import ExperimentError
 from snreid.models.backbone import Backbone, Trunk
+from snreid.models.freezing import Freezing
 from snreid.models.head import Head, NeckClassifier, as_weights, linear_classifier
 from snreid.models.layers import exactly, heard
 from snreid.models.norms import Plain, Scheme
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
+from snreid.models.weights import SavedModel, restore
 from snreid.outputs import Outputs, StageLogits, StageVectors
 from snreid.tensors import Embeddings, Images
+
+_CLASSIFIERS = ("head.classifier.", "stage_classifiers.")
 
 # torch.export and DistributedDataParallel look into outputs only through types they know.
 for _record in (Outputs, StageVectors, StageLogits):
@@ -79,10 +84,34 @@ class ReIDModel(nn.Module):
         last = self.stages[-1].number
         self.final = last if trunk.ends_in_stage and str(last) in self.after else None
         self._splits: dict[int, SNRSplit | SNRMeans] | None = None
+        self._freezing = Freezing()
         for stage in self.stages:
             if str(stage.number) in self.after and stage.number != self.final:
                 place = self.backbone.get_submodule(stage.name)
                 place.register_forward_hook(partial(self._follow, stage.number))
+
+    def freeze(self, stages: int, *, backbone: bool = False) -> None:
+        """From now on the first ``stages`` stages with all before them, or the whole ``backbone``, keep their weights and running
+        statistics, and the rest of the model trains (``models/freezing.py``). ``freeze(0)``: everything does again.
+
+        Raises ``ExperimentError`` for more stages than there are.
+        """
+        if not 0 <= stages <= len(self.stages):
+            raise ExperimentError(
+                "Only stages that the backbone has can be frozen",
+                came=f"{stages} of {len(self.stages)}",
+                repair=f"give 0 to {len(self.stages)}",
+            )
+        until = self.stages[stages - 1].name if stages else None
+        self._freezing.change(self.backbone, "" if backbone else until)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module's, but what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if mode:
+            self._freezing.keep(self.backbone)
+        return self
 
     @property
     def last(self) -> nn.Module | None:
@@ -181,6 +210,22 @@ def _split(module: SNR, maps: Tensor) -> SNRSplit:
     finally:
         del module.forward
     return replace(found[0], maps=restored)
+
+
+def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, source: str) -> None:
+    """Gives the model the weights of a trained one; its classifiers, which know persons by number, only where they are the same.
+
+    ``source``: what to call the trained one in a message. Raises ``CheckpointError`` where they are not of one architecture.
+    """
+    # The classifiers of stages are there only where the journal's form of the loss is.
+    stages = bool(model.stage_classifiers) and any(name.startswith(_CLASSIFIERS[1]) for name in saved.tensors)
+    restore(
+        model,
+        saved,
+        source=source,
+        spare=_CLASSIFIERS if not same_persons else () if stages else _CLASSIFIERS[1:],
+        repair="start from a run with the same backbone, scheme and head",
+    )
 
 
 def pooled(maps: Tensor, last: nn.Module | None, head: NeckClassifier) -> Embeddings:

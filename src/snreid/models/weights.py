@@ -163,15 +163,24 @@ def _digest(content: bytes) -> str:
     return found.hexdigest()
 
 
-def restore(model: nn.Module, saved: SavedModel, *, source: str) -> None:
-    """Put saved tensors into a model of the same structure. ``source``: what to call the file in a message.
+def restore(
+    model: nn.Module,
+    saved: SavedModel,
+    *,
+    source: str,
+    spare: tuple[str, ...] = (),
+    repair: str = "build the model from the file's own metadata",
+) -> None:
+    """Put saved tensors into a model of the same structure. ``source``: what to call the file in a message. ``spare``: tensors whose
+    name begins with one of these stay as they are in the model. ``repair``: what to do where they do not fit.
 
     Raises ``CheckpointError`` naming tensors that are missing, left over, of another shape or of another dtype; the model is
     then untouched.
     """
-    wanted = model.state_dict()
+    own = model.state_dict()
+    wanted = {name: tensor for name, tensor in own.items() if not name.startswith(spare)}
     missing = [name for name in wanted if name not in saved.tensors]
-    unexpected = [name for name in saved.tensors if name not in wanted]
+    unexpected = [name for name in saved.tensors if name not in wanted and not name.startswith(spare)]
     other = [
         f"{name} {_kind(saved.tensors[name])} instead of {_kind(tensor)}"
         for name, tensor in wanted.items()
@@ -186,10 +195,10 @@ def restore(model: nn.Module, saved: SavedModel, *, source: str) -> None:
         raise CheckpointError(
             "Saved weights must belong to this model",
             came=f"{source}: {'; '.join(found)}",
-            repair="build the model from the file's own metadata",
+            repair=repair,
         )
     with torch.no_grad():
-        model.load_state_dict(saved.tensors)
+        model.load_state_dict({**own, **{name: saved.tensors[name] for name in wanted}})
 
 
 def _kind(tensor: Tensor) -> str:

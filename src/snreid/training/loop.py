@@ -68,7 +68,8 @@ class Hooks:
     """Called for every step, in order, after it; on CUDA one step later."""
     epoch_start: Callable[[int], None] = lambda epoch: None
     """Called with the epoch (from 0) before its first step, before its batches are asked for, and again when a run resumes inside it; what
-    it changes are buffers of the model. SIGTERM or Ctrl-C interrupts it (one process), and the next start calls it again."""
+    it changes are buffers of the model, or which parameters train. SIGTERM or Ctrl-C interrupts it (one process), and the next start calls
+    it again."""
     epoch_end: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda epoch, kept: kept
     """Called after every epoch (validation) with what it returned last; its JSON result is kept in the checkpoint."""
     values: Mapping[str, Any] | None = None
@@ -204,6 +205,8 @@ class Loop:
             # Nobody leaves the others alone in an exchange on the GPU, where they would wait for the timeout. Those of a validation run
             # over gloo, which tells at once when a process has gone.
             share_buffers(self.plan.model, self.group)
+            if self.plan.average is not None:
+                self.plan.average.share(self.group)
             stop.interruptible()
             kept = self.hooks.epoch_end(position.epoch, position.kept or {})
             stop.deferring = True  # inside, so that no instant lies between the last one that raises and this one
@@ -244,6 +247,8 @@ class Loop:
         # Reading what lies on the CPU costs nothing, and saves putting back what is as it should be.
         if self.lag or bool(bad):
             self.guard.undo(bad)
+        if plan.average is not None:
+            plan.average.update(bad)
         optimizer.zero_grad(set_to_none=True)
         numbers = Later([bad, ~torch.isfinite(total), bad if scale is None else scale, *parts.values()])
         if self.scale is not None:
@@ -328,13 +333,14 @@ class Loop:
                 repair="use the same settings, or another --out folder",
             )
         tensors = state.tensors
-        model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-        self.plan.model.load_state_dict(model)
-        optimized = {k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")}
-        restore_optimizer(optimizer, OptimizerState(optimized, dict(state.values["optimizer"])))
+        self.plan.model.load_state_dict(_below("model.", tensors))
+        optimized = OptimizerState(_below("optimizer.", tensors), dict(state.values["optimizer"]))
+        restore_optimizer(optimizer, optimized)
         self.guard.in_a_row = state.values["in_a_row"]
         if self.scale is not None:
-            self.scale.restore({k.removeprefix("scale."): v for k, v in tensors.items() if k.startswith("scale.")})
+            self.scale.restore(_below("scale.", tensors))
+        if self.plan.average is not None:
+            self.plan.average.restore(_below("average.", tensors))
         return _Position(
             state.step, state.epoch, state.batch, state.values["kept"], state.values["skipped"], state.values["pending"]
         )
@@ -347,6 +353,8 @@ class Loop:
             tensors |= {f"optimizer.{name}": value for name, value in flat.tensors.items()}
             if self.scale is not None:
                 tensors |= {f"scale.{name}": value for name, value in self.scale.tensors().items()}
+            if self.plan.average is not None:
+                tensors |= {f"average.{name}": value for name, value in self.plan.average.tensors().items()}
             values = {"optimizer": flat.values, "kept": position.kept or {}, "skipped": position.skipped}
             values |= {"in_a_row": self.guard.in_a_row, "pending": position.pending}
             state = TrainingState(
@@ -359,6 +367,11 @@ class Loop:
             self.checkpoints.save(state)
         if together:
             self.group.barrier()
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose name begins with the prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _in_steps(batches: Iterator[_Batch], count: int) -> Iterator[list[_Batch]]:

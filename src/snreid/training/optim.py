@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
 
+_FACTOR = "rate_factor"
+"""What a group calls its factor on the learning rate; groups without one have none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optim(ABC):
@@ -31,9 +34,12 @@ class Optim(ABC):
     """L2 term added to the gradient (method.md section 4), >= 0."""
     decay_norms: bool = True
     """False: parameters with one dimension (scales and shifts of norms, biases) get no weight decay."""
+    head_lr: float = 1.0
+    """Factor > 0 on the learning rate of what does not come from the pretrained backbone (head, modules after stages, stage classifiers):
+    parameters without ``backbone`` among the parts of their name."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a learning rate that is not positive or a negative decay."""
+        """Raises ``ExperimentError`` for a learning rate or a factor on it that is not positive, or a negative decay."""
         _require(
             math.isfinite(self.lr) and self.lr > 0, "The learning rate is positive", self.lr, "use 3.5e-4 with Adam"
         )
@@ -42,6 +48,12 @@ class Optim(ABC):
             "The weight decay is not negative",
             self.weight_decay,
             "use 5e-4, or 0 for none",
+        )
+        _require(
+            math.isfinite(self.head_lr) and self.head_lr > 0,
+            "The factor on the head's learning rate is positive",
+            self.head_lr,
+            "use 10, or 1 for the same rate as the backbone's",
         )
 
     @abstractmethod
@@ -52,10 +64,11 @@ class Optim(ABC):
         """
 
     def set_rate(self, optimizer: torch.optim.Optimizer, factor: float) -> float:
-        """Sets every group's learning rate to ``lr * factor`` and returns it. Call before each step."""
+        """Sets every group's learning rate to ``lr * factor``, times ``head_lr`` where it is the head's. Returns that of the backbone.
+        Call before each step."""
         rate = self.lr * factor
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get(_FACTOR, 1.0)
         return rate
 
     def _groups(self, network: nn.Module) -> list[dict[str, Any]]:
@@ -66,16 +79,23 @@ class Optim(ABC):
             "none requires a gradient",
             "unfreeze a part of the network",
         )
-        if self.decay_norms:
-            return [{"params": named, "weight_decay": self.weight_decay}]
         matrices, vectors = [n for n in named if n[1].ndim > 1], [n for n in named if n[1].ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": self.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        parts = [(named, self.weight_decay)] if self.decay_norms else [(matrices, self.weight_decay), (vectors, 0.0)]
+        groups: list[dict[str, Any]] = []
+        for part, decay in parts:
+            if self.head_lr == 1:
+                groups.append({"params": part, "weight_decay": decay})
+                continue
+            backbone = [n for n in part if "backbone" in n[0].split(".")]
+            rest = [n for n in part if "backbone" not in n[0].split(".")]
+            groups.append({"params": backbone, "weight_decay": decay})
+            groups.append({"params": rest, "weight_decay": decay, "lr": self.lr * self.head_lr, _FACTOR: self.head_lr})
         return [group for group in groups if group["params"]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Optim):
-    """Adam (arXiv 1412.6980) with L2 decay in the gradient, not AdamW: the field's recipes are tuned for it."""
+    """Adam (arXiv 1412.6980) with L2 decay in the gradient, unlike ``AdamW``: the field's recipes are tuned for it."""
 
     lr: float = 3.5e-4
     amsgrad: bool = False
@@ -94,6 +114,20 @@ class Adam(Optim):
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """See ``Optim.build``."""
         return torch.optim.Adam(
+            self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, fused=True
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (arXiv 1711.05101): w <- w - rate (m / (sqrt(v) + eps) + weight_decay w)."""
+
+    weight_decay: float = 0.01
+    """Share of a weight that a step takes away, times the learning rate, >= 0."""
+
+    def build(self, network: nn.Module) -> torch.optim.Optimizer:
+        """See ``Optim.build``."""
+        return torch.optim.AdamW(
             self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, fused=True
         )
 

@@ -11,6 +11,7 @@ from torch import nn
 from snreid.losses import Loss
 from snreid.machine import Precision
 from snreid.records import Split
+from snreid.training.averaging import Average
 from snreid.training.optim import Optim, Schedule
 from snreid.transforms import Augmentation, InputFormat, StoredImages
 from snreid.views import SecondView
@@ -72,6 +73,8 @@ class Plan:
     """A backend of ``torch.compile`` for the objective; None: eager."""
     second_view: SecondView | None = None
     """What else the objective sees of each image: the views of a batch are joined, first all first ones. None: nothing."""
+    average: Average | None = None
+    """Of ``model`` or of a part of it, moved after each step and kept in checkpoints; None: no such average."""
     objective: nn.Module | None = None
     """(normalized images, persons) -> (total, weighted parts by name), as ``Objective``; None: ``losses`` of the ``model``'s outputs.
     It trains the parameters of ``model``, and what it remembers from step to step are buffers of ``model``."""

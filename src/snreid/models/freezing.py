@@ -1,0 +1,76 @@
+"""Which parts of a backbone keep their weights while the rest trains.
+
+What rests has no gradient and is in evaluation mode, so its running statistics stay, and autograd builds nothing where no parameter before
+needs a gradient. Modules after stages (SNR, instance norm) are no part of the backbone and train. Of the norms that a scheme puts into the
+backbone those that took over the scale and shift of a batch norm and learn nothing else rest with their surroundings (all of Baseline-A-IN,
+IBN-a's halves, the stem's of IBN-b). Those with something new to learn (``layers.learns_anew``: switchable and batch-instance norm, the
+norms IBN-b adds) train wherever they are; from the first one on there is a graph, and no time is saved.
+"""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from snreid.models.layers import learns_anew
+
+
+class Freezing:
+    """What of one backbone rests now."""
+
+    def __init__(self) -> None:
+        self._parts: tuple[str, ...] = ()
+        """Modules at rest, none inside another."""
+        self._held: frozenset[str] = frozenset()
+        """Parameters that would have a gradient otherwise."""
+
+    def change(self, backbone: nn.Module, until: str | None) -> None:
+        """From now on what runs ``until`` this module is through rests (``""``: all of it; None: nothing), and the rest trains."""
+        self._parts = () if until is None else tuple(parts_until(backbone, until))
+        wanted = set() if until is None else _resting_parameters(backbone, self._parts, until)
+        for name, parameter in backbone.named_parameters():
+            if name in self._held:
+                parameter.requires_grad_(True)
+        self._held = frozenset(n for n, p in backbone.named_parameters() if n in wanted and p.requires_grad)
+        for name, parameter in backbone.named_parameters():
+            if name in self._held:
+                parameter.requires_grad_(False)
+
+    def keep(self, backbone: nn.Module) -> None:
+        """In a backbone in training mode, puts what rests into evaluation mode. By name, as a module may be replaced (``synchronized``)."""
+        for part in self._parts:
+            module = backbone.get_submodule(part)
+            module.eval()
+            for norm in _new_norms(module):
+                norm.train()
+
+
+def parts_until(network: nn.Module, place: str) -> list[str]:
+    """Names of the modules that ``network`` runs until ``place``, one of them, is through; none lies inside another. ``""``: its end.
+
+    timm's networks register their modules in the order in which they run.
+    """
+    children = [name for name, _ in network.named_children()]
+    if not place:
+        return children
+    first, _, rest = place.partition(".")
+    before = children[: children.index(first)]
+    inside = parts_until(network.get_submodule(first), rest) if rest else []
+    return [*before, *([f"{first}.{name}" for name in inside] if rest else [first])]
+
+
+def _resting_parameters(network: nn.Module, parts: tuple[str, ...], until: str) -> set[str]:
+    """Names of the parameters in ``parts`` and of those beside them (a class token, position embeddings), but for norms that learn anew."""
+    found: set[str] = set()
+    steps = until.split(".")[:-1]
+    for holder in [".".join(steps[:depth]) for depth in range(len(steps) + 1)]:
+        named = network.get_submodule(holder).named_parameters(recurse=False)
+        found |= {f"{holder}.{name}" if holder else name for name, _ in named}
+    new = {id(p) for norm in _new_norms(network) for p in norm.parameters()}
+    for part in parts:
+        named = network.get_submodule(part).named_parameters()
+        found |= {f"{part}.{name}" for name, parameter in named if id(parameter) not in new}
+    return found
+
+
+def _new_norms(network: nn.Module) -> Iterator[nn.Module]:
+    return (module for module in network.modules() if learns_anew(module))

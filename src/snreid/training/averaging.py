@@ -1,0 +1,59 @@
+"""An exponential moving average of a model's weights over the steps of its training (Polyak averaging; arXiv 1803.05407 and 1703.01780
+say why it generalizes)."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from snreid.training.distributed import ProcessGroup
+from snreid.training.parallel import share_buffers
+
+
+class Average:
+    """w_avg <- d w_avg + (1 - d) w after each step, with d = min(decay, (1 + t) / (10 + t)) after t earlier ones.
+
+    Over parameters and floating-point buffers (running statistics); counters are those of the model. The first steps count more (d = 0.1,
+    0.18, 0.25, ...), so that the average forgets the random start. A step that was refused moves nothing; that is decided on the device,
+    so no host waits for it.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        """``model``: on its device, as training begins; trained by others. ``decay``: in (0, 1)."""
+        self._live, self.decay = model, decay
+        self.model = deepcopy(model).requires_grad_(False).eval()
+        """The averaged model."""
+        self.updates = torch.zeros((), device=next(model.parameters()).device)
+        """() float32: t."""
+
+    @torch.no_grad()
+    def update(self, bad: Tensor) -> None:
+        """After a step; ``bad``: () 1 where it was refused, else 0."""
+        kept, now = _tensors(self.model), _tensors(self._live)
+        floats = [name for name, tensor in kept.items() if tensor.is_floating_point()]
+        share = (1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)) * (1 - bad)
+        averages = [kept[name] for name in floats]
+        moves = torch._foreach_sub([now[name] for name in floats], averages)
+        torch._foreach_mul_(moves, share)
+        torch._foreach_add_(averages, moves)
+        for name in kept.keys() - set(floats):
+            kept[name].copy_(now[name])
+        self.updates += 1 - bad
+
+    def share(self, group: ProcessGroup) -> None:
+        """Gives every process the first one's averaged statistics (``share_buffers``); weights are the same in all."""
+        share_buffers(self.model, group)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+        return {"updates": self.updates, **{f"model.{name}": value for name, value in self.model.state_dict().items()}}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Takes up what ``tensors`` gave."""
+        self.updates.copy_(tensors["updates"])
+        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Asked anew at each step, as a model may have put others in their place."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
