@@ -1,8 +1,9 @@
-"""A training step: preset ``small`` on CPU beside the plain loop; on a GPU, ResNet-50 with SNR in bfloat16 and the loader running.
+"""A training step: presets ``small`` and ``mobile`` on CPU beside the plain loop; on a GPU, ResNet-50 with SNR in bfloat16 and
+the loader running.
 
 On CPU the competitors train the same network on the same drawn batches, both through the images' whole way (augmentation, losses,
 optimizer): the plain eager loop (contiguous weights, unfused Adam, every loss read in every step), and ``snreid.training.loop.Loop`` as
-``snreid train`` runs it, checkpoints aside.
+``snreid train`` runs it, checkpoints aside. For ``mobile`` the plain loop trains timm's network as it is, all of it.
 """
 
 import sys
@@ -14,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from race import Row, Target, above, below, no_gpu, options, race, report, row
+from race import Row, Target, Work, above, below, no_gpu, options, race, report, row
+from timm.layers import Conv2dSame
 from torch import nn
 from torch.nn import functional
 
@@ -22,6 +24,7 @@ from snreid import recipes
 from snreid.allocator import keep_freed_memory
 from snreid.losses import total_loss
 from snreid.machine import Precision
+from snreid.models.mobile_conv import MobileConv2d
 from snreid.models.narrow import NarrowConv2d
 from snreid.models.norms import Plain, StageSNR
 from snreid.records import Sample, Split
@@ -57,11 +60,12 @@ def plan(preset: str, steps: int, precision: Precision, device: torch.device, *,
     experiment = recipes.snr(preset)
     backbone = replace(experiment.model.backbone, weights="random")
     scheme: Any = experiment.model.scheme if snr else Plain()
-    model = replace(experiment.model, backbone=backbone, scheme=scheme)
     torch.manual_seed(0)
+    model = replace(experiment.model, backbone=backbone, scheme=scheme).build(PERSONS)
+    model.freeze(experiment.freeze_stages)
     persons = np.repeat(np.arange(PERSONS), IMAGES)
     return Plan(
-        model=model.build(PERSONS).to(device).to(memory_format=torch.channels_last),
+        model=model.to(device).to(memory_format=torch.channels_last),
         losses=experiment.losses if snr else experiment.losses[:2],
         store=Drawn(experiment.input.height, experiment.input.width),  # type: ignore[arg-type]
         persons=persons,
@@ -101,13 +105,18 @@ class _Unsaved(Loop):
 
 
 class PlainLoop:
-    """What everybody writes first."""
+    """What everybody writes first; ``channels_last``: what those who read on write next."""
 
-    def __init__(self, made: Plan) -> None:
-        self.plan, self.model = made, made.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    def __init__(self, made: Plan, *, channels_last: bool = False) -> None:
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.plan, self.layout = made, layout
+        self.model: Any = made.model.to(memory_format=layout)  # type: ignore[call-overload]
+        self.model.freeze(0)
         for module in self.model.modules():
             if isinstance(module, NarrowConv2d):
                 module.__class__ = nn.Conv2d
+            elif isinstance(module, MobileConv2d):
+                module.__class__ = Conv2dSame if module.same else nn.Conv2d
         self.optimizer = torch.optim.Adam(
             [p for p in self.model.parameters() if p.requires_grad],
             lr=2e-3,
@@ -123,7 +132,7 @@ class PlainLoop:
             pixels = augmented(images.float() / 255)
             mean, std = (torch.tensor(three).view(1, 3, 1, 1) for three in (made.input.mean, made.input.std))
             with autocast(made.precision, "cpu"):
-                outputs = self.model((pixels - mean) / std)
+                outputs = self.model(((pixels - mean) / std).contiguous(memory_format=self.layout))
             found = total_loss(made.losses, outputs, torch.from_numpy(made.persons[batch]))
             self.optimizer.zero_grad()
             found.total.backward()
@@ -171,6 +180,28 @@ def on_cpu(steps: int, runs: int) -> tuple[list[Row], list[Target]]:
                 note=note,
             )
         )
+    mobile_rows, mobile_targets = mobile(steps, runs, kinds)
+    return rows + mobile_rows, targets + mobile_targets
+
+
+def mobile(steps: int, runs: int, kinds: list[Precision]) -> tuple[list[Row], list[Target]]:
+    """Baseline of the preset ``mobile`` beside timm's network in channels-last, trained whole in float32."""
+    cpu = torch.device("cpu")
+    name = f"preset mobile, Baseline, {steps} steps of 64 images"
+    competitors: dict[str, Work] = {
+        "timm, eager, channels-last, float32": PlainLoop(
+            plan("mobile", steps, "float32", cpu, snr=False), channels_last=True
+        )
+    }
+    for precision in kinds:
+        competitors[f"snreid, {precision}"] = Ours(plan("mobile", steps, precision, cpu, snr=False))
+    rows = race(name, competitors, runs=runs)
+    targets = []
+    for precision in kinds:
+        mine = row(rows, name, f"snreid, {precision}")
+        note = f"{steps * 64 / mine.cpu:.0f} images per second of one busy core"
+        subject = f"training step, preset mobile, CPU, {precision}, over timm eager"
+        targets.append(below(subject, 1 / 1.4, mine.ratio, "timm eager channels-last float32 1.0x", note=note))
     return rows, targets
 
 

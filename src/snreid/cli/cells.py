@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class CellFlags:
     """Flags of every command that fills cells."""
 
-    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
+    preset: Annotated[str, tyro.conf.arg(help="small, mobile, short or paper")] = "small"
     jobs: Annotated[int, tyro.conf.arg(help="processes that fill cells side by side; on 2 cores, 2 are faster")] = 1
     withdrawn: Annotated[
         bool, tyro.conf.arg(help="also use DukeMTMC-reID, which its owners withdrew, where it is on disk")

@@ -22,6 +22,9 @@ def _recipes(
 
     for name, recipe in {**recipes.all_recipes(), **recipes.starting_points()}.items():
         print(f"{name:<18} {(recipe.__doc__ or '').splitlines()[0]}")
-    print("\npresets: small (2 cores, minutes), short (ResNet-50, 120 epochs), paper (ResNet-50, 320 epochs)")
+    print(
+        "\npresets: small (random weights, 2 cores, minutes), mobile (ImageNet weights, 2 cores, 45 minutes), "
+        "short (ResNet-50, 120 epochs), paper (ResNet-50, 320 epochs)"
+    )
     if preset:
         print(json.dumps(recipes.snr(preset).to_json(), indent=2))

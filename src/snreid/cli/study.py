@@ -43,7 +43,7 @@ class Request:
     source: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-s"], help="data sets to train on")] = ("noon",)
     target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score on")] = ()
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)
-    preset: Annotated[str, tyro.conf.arg(help="small, short or paper")] = "small"
+    preset: Annotated[str, tyro.conf.arg(help="small, mobile, short or paper")] = "small"
     examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists the report shows")] = ()
     record: Annotated[Path | None, tyro.conf.arg(help="also write all numbers to this JSON file")] = None
     machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()

@@ -42,7 +42,7 @@ class Request:
         tuple[str, ...],
         tyro.conf.arg(aliases=["-t"], help="data sets to score afterwards; never used to choose anything"),
     ] = ()
-    preset: Annotated[str | None, tyro.conf.arg(help="small, short or paper; small when left out")] = None
+    preset: Annotated[str | None, tyro.conf.arg(help="small, mobile, short or paper; small when left out")] = None
     machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
 
 
