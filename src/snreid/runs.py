@@ -29,6 +29,7 @@ from snreid.loading import BAD_FILES, PixelCache, PixelStore, look_at
 from snreid.losses import memory_of
 from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights
+from snreid.models.matching import match_statistics
 from snreid.models.reid import ReIDModel, start_from
 from snreid.models.weights import load_model, restore, save_model, write_atomically
 from snreid.provenance import provenance
@@ -43,6 +44,9 @@ from snreid.training.follow import follow
 from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text, waited_text
 from snreid.training.loop import Hooks, Loop, Plan
 from snreid.training.memory import Remembering
+
+_MATCHED_BATCHES = 8
+"""Batches of training images that norms behind stages start from."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,8 @@ def train(
     look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)
     model, started = _model(experiment, training, group, start)
     plan = _plan(experiment, machine, model, training, store, group, console)
+    if experiment.model.scheme.matched and former is None and start is None:
+        _match(model, plan)
     # Only now, so that a request that cannot be trained leaves nothing behind.
     record = _start_record(experiment, machine, training, model, group, former, started)
     began = time.monotonic()
@@ -162,6 +168,13 @@ def _model(
         started = {"run": start.name, "sha256": saved.sha256, "classifier": same}
     model.freeze(experiment.freeze_stages)
     return model.to(group.device).to(memory_format=torch.channels_last), started
+
+
+def _match(model: ReIDModel, plan: Plan) -> None:
+    """Norms behind stages start from the images of the first batches, as they are."""
+    device = next(model.parameters()).device
+    stored = plan.store.batches(plan.batches.epoch(0)[:_MATCHED_BATCHES])
+    match_statistics(model, [plan.input.normalize(images.to(device)) for images in stored])
 
 
 def _start(experiment: Experiment) -> Run:

@@ -8,6 +8,7 @@ arXiv 1805.07925. Schemes that mix the statistics of two images are in ``mixing`
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from torch import nn
 
@@ -15,6 +16,8 @@ from snreid.errors import ExperimentError
 from snreid.models.backbone import Stage, Trunk
 from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
 from snreid.models.snr import SNR, Gate, Pool, check_options
+
+Start = Literal["published", "matched"]
 
 _IBN_STAGES = 3
 _IBN_B_STAGES = 2
@@ -27,6 +30,11 @@ class Scheme(ABC):
     @abstractmethod
     def label(self) -> str:
         """The row's name in the paper's tables."""
+
+    @property
+    def matched(self) -> bool:
+        """Whether the norms behind stages start from training images (``models/matching.py``)."""
+        return False
 
     @abstractmethod
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
@@ -164,14 +172,22 @@ class StageInstance(Scheme):
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
     """After which stages, counted from 1."""
+    start: Start = "published"
+    """Scale and shift at the start: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
+        check_start(self.start)
 
     @property
     def label(self) -> str:
         """The row's name in the paper's tables."""
         return "Baseline-IN"
+
+    @property
+    def matched(self) -> bool:
+        """Whether ``start`` says so."""
+        return self.start == "matched"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage."""
@@ -198,9 +214,12 @@ class StageSNR(Scheme):
     gate_bias: float = 0.0
     """The gate's last bias at the start. 0, as published, gives back half of what normalization removed; 3 gives back 95 % of it, so that a
     pretrained network starts almost as it was."""
+    start: Start = "published"
+    """gamma and beta at the start: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
+        check_start(self.start)
         check_options(
             gate=self.gate,
             pool=self.pool,
@@ -213,6 +232,11 @@ class StageSNR(Scheme):
     def label(self) -> str:
         """The row's name in the paper's tables."""
         return "SNR"
+
+    @property
+    def matched(self) -> bool:
+        """Whether ``start`` says so."""
+        return self.start == "matched"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage. Raises ``ExperimentError`` for a spatial gate on tokens."""
@@ -228,6 +252,16 @@ class StageSNR(Scheme):
             pool=self.pool,
             layout=stage.layout,
             prefix_tokens=stage.prefix_tokens,
+        )
+
+
+def check_start(start: str) -> None:
+    """Raises ``ExperimentError`` unless ``start`` is one of ``Start``."""
+    if start not in get_args(Start):
+        raise ExperimentError(
+            "A norm behind a stage has two starts",
+            came=repr(start),
+            repair=f"choose one of {', '.join(get_args(Start))}",
         )
 
 

@@ -1,0 +1,66 @@
+"""A start that a pretrained network knows: instance norms behind its stages begin with the scale and shift that their maps usually have.
+
+As published, gamma = 1 and beta = 0: every channel of F~ then has the same mean and deviation, while the layers behind were trained on
+channels that differ in both by factors. Here gamma starts as the mean over training images of each channel's own deviation
+sqrt(s2 + eps), and beta as the mean of its mean mu. F~ is then the image in the usual style instead of in none, and R = F - F~ what is
+unusual about this image's style. Not of the paper; what it is worth: docs/decisions.md.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from snreid.models.layers import StageInstanceNorm
+from snreid.models.reid import ReIDModel
+from snreid.models.snr import SNR, channels_first
+
+
+def match_statistics(model: ReIDModel, batches: Sequence[Tensor]) -> None:
+    """Sets gamma and beta of every instance norm behind a stage, in the order of the stages, so that each sees what those before it
+    give. ``batches``: normalized training images (B, 3, H, W) on the model's device. Draws no random number, moves no statistic.
+    """
+    was_training = model.training
+    model.eval()
+    for module in model.after.values():
+        weights = _affine(module)
+        if weights is None:
+            continue
+        scales, shifts = _moments(model, module, batches)
+        with torch.no_grad():
+            weights[0].copy_(scales)
+            weights[1].copy_(shifts)
+    model.train(was_training)
+
+
+def _affine(module: nn.Module) -> tuple[Tensor, Tensor, float] | None:
+    """gamma, beta and eps of the instance norm in a module that follows a stage; None where it has none."""
+    if isinstance(module, SNR):
+        return module.gamma, module.beta, module.eps
+    if isinstance(module, StageInstanceNorm):
+        return module.norm.weight, module.norm.bias, module.norm.eps
+    return None
+
+
+def _moments(model: ReIDModel, module: nn.Module, batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Means over all images of sqrt(s2 + eps) and mu of what goes into ``module``, (C,) each, in float64."""
+    weights = _affine(module)
+    assert weights is not None
+    found: list[tuple[Tensor, Tensor]] = []
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """A hook in front of the module."""
+        assert isinstance(module, SNR | StageInstanceNorm)
+        maps = channels_first(inputs[0], module.layout, module.prefix_tokens).double()
+        variance, mean = torch.var_mean(maps, (2, 3), correction=0)
+        found.append((torch.sqrt(variance + weights[2]), mean))
+
+    handle = module.register_forward_pre_hook(keep)
+    try:
+        with torch.no_grad():
+            for images in batches:
+                model.embed(images)
+    finally:
+        handle.remove()
+    scales, shifts = (torch.cat(parts).mean(0) for parts in zip(*found, strict=True))
+    return scales, shifts
