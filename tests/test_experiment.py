@@ -60,6 +60,23 @@ def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
         replace(Experiment(), **wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"freeze_stages": 5}, {"freeze_stages": -1}, {"freeze_epochs": 120}, {"freeze_epochs": -1}, {"ema": 1.0}, {"ema": -0.1}]
+)
+def test_more_than_there_is_cannot_be_frozen_nor_all_be_averaged(wrong: dict[str, float]) -> None:
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ExperimentError, match=f"{name} {value}"):
+        Experiment(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_experiment_written_before_there_were_frozen_parts_reads_as_one_without() -> None:
+    stored = recipes.baseline("small").to_json()
+    for name, off in {"freeze_stages": 0, "freeze_epochs": 0, "ema": 0.0, "start": ""}.items():
+        assert stored.pop(name) == off
+    assert stored["optimizer"].pop("head_lr") == 1.0
+    assert Experiment.from_json(stored) == recipes.baseline("small")
+
+
 def test_a_warm_up_longer_than_training_is_refused() -> None:
     with pytest.raises(
         ExperimentError, match=r"10 warm-up epochs of 10.*--epochs 11\).*--epochs 10 --schedule\.warmup-epochs 0"

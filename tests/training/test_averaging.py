@@ -103,6 +103,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_average(at: int, tmp_pat
 
 
 TOGETHER = """
+import timm.models  # once, before there are two processes
 from dataclasses import replace
 from pathlib import Path
 

@@ -14,6 +14,7 @@ from snreid.errors import CheckpointError, ExperimentError
 from snreid.training.optim import (
     SGD,
     Adam,
+    AdamW,
     Optim,
     OptimizerState,
     Schedule,
@@ -108,7 +109,75 @@ def test_adam_takes_the_step_of_its_formula() -> None:
     assert net.weight.item() == pytest.approx(2.0 - 0.1 * mean / (math.sqrt(square) + 1e-8), abs=1e-9)
 
 
-OPTIMS = [Adam(), Adam(amsgrad=True, decay_norms=False), SGD(), SGD(momentum=0.0), SGD(nesterov=True)]
+class Named(nn.Module):
+    """A model in a wrapper, with the names a model has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.network = nn.ModuleDict(
+            {
+                "backbone": nn.ModuleDict({"head": nn.Linear(4, 4)}),
+                "after": nn.ModuleDict({"1": nn.LayerNorm(4)}),
+                "head": nn.Linear(4, 3, bias=False),
+            }
+        )
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        parts = self.network
+        made: torch.Tensor = parts["head"](parts["after"]["1"](parts["backbone"]["head"](rows)))  # type: ignore[index]
+        return made
+
+
+REST = ["network.after.1.weight", "network.after.1.bias", "network.head.weight"]
+
+
+@pytest.mark.parametrize("kind", [Adam, AdamW, SGD])
+def test_the_head_has_its_own_rate_by_a_part_of_its_name(kind: Callable[..., Optim]) -> None:
+    value = kind(lr=0.01, head_lr=10.0, weight_decay=0.1)
+    optimizer = value.build(Named())
+    backbone, rest = optimizer.param_groups
+    assert backbone["param_names"] == ["network.backbone.head.weight", "network.backbone.head.bias"]
+    assert rest["param_names"] == REST and [backbone["lr"], rest["lr"]] == [0.01, 0.1]
+    assert value.set_rate(optimizer, 0.5) == 0.005
+    assert [backbone["lr"], rest["lr"]] == [0.005, 0.05]
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.1}
+    four = kind(lr=0.01, head_lr=10.0, decay_norms=False).build(Named()).param_groups
+    assert [len(group["param_names"]) for group in four] == [1, 1, 1, 2]
+    assert [group.get("rate_factor", 1.0) for group in four] == [1.0, 10.0, 1.0, 10.0]
+
+
+def test_without_a_factor_the_groups_say_nothing_of_one() -> None:
+    (group,) = Adam().build(Named()).param_groups
+    assert "rate_factor" not in group
+    (group,) = Adam(head_lr=3.0).build(network()).param_groups
+    assert group["rate_factor"] == 3.0, "of a network without a backbone everything is the head"
+
+
+def test_adamw_with_a_rate_for_the_head_takes_the_steps_of_torch() -> None:
+    value = AdamW(lr=0.01, head_lr=5.0, weight_decay=0.3)
+    ours, theirs = Named(), Named()
+    optimizer = value.build(ours)
+    named = dict(theirs.named_parameters())
+    split = [[p for n, p in named.items() if n not in REST], [named[n] for n in REST]]
+    groups = [{"params": split[0], "lr": 0.01}, {"params": split[1], "lr": 0.05}]
+    plain = torch.optim.AdamW(groups, weight_decay=0.3, foreach=False)
+    for number in range(4):
+        rows = torch.randn(6, 4, generator=torch.Generator().manual_seed(number))
+        factor = 1 / (1 + number)
+        value.set_rate(optimizer, factor)
+        plain.param_groups[0]["lr"], plain.param_groups[1]["lr"] = 0.01 * factor, 0.05 * factor
+        for net, one in ((ours, optimizer), (theirs, plain)):
+            one.zero_grad()
+            net(rows).square().sum().backward()
+            one.step()
+    for name, parameter in ours.named_parameters():
+        torch.testing.assert_close(parameter, named[name], msg=name)
+    alike = Adam(lr=0.01, head_lr=5.0, weight_decay=0.3).build(Named())
+    assert not alike.param_groups[0]["decoupled_weight_decay"] and optimizer.param_groups[0]["decoupled_weight_decay"]
+
+
+OPTIMS = [Adam(), AdamW(head_lr=0.5), Adam(amsgrad=True, decay_norms=False), SGD(), SGD(momentum=0.0), SGD(nesterov=True)]
 
 
 @pytest.mark.parametrize("value", OPTIMS, ids=repr)
@@ -217,6 +286,8 @@ def test_a_state_of_another_network_is_refused() -> None:
         lambda: Adam(weight_decay=-1.0),
         lambda: Adam(betas=(0.9, 1.0)),
         lambda: Adam(eps=0.0),
+        lambda: AdamW(head_lr=0.0),
+        lambda: SGD(head_lr=math.inf),
         lambda: SGD(momentum=1.0),
         lambda: SGD(momentum=0.0, nesterov=True),
         lambda: WarmupSteps(milestones=(70.0, 40.0)),
