@@ -1,5 +1,8 @@
 """Any timm backbone that exposes stages, as a trunk with ``Stage`` records. The only file that imports timm.
 
+Beside timm's architectures there are two that re-identification uses and timm has not: OSNet (``osnet``), and ResNets with IBN-a, which are
+timm's with other norms.
+
 Departures from timm, on purpose: ResNets keep the resolution of their last stage (last stride 1, as the whole field does;
 timm's ``output_stride`` would dilate instead), and weights never come from a network unless they are asked for by name.
 """
@@ -12,12 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
+from snreid.models.layers import HalfInstance
 from snreid.models.narrow import quick_on_narrow_maps
+from snreid.models.osnet import OSNETS, osnet
 from snreid.models.pretrained import Weights, fit_weights, hub_file, read_tensors
 from snreid.models.snr import Layout
 
 _STAGES = 4
 _PROBE_HEIGHT, _PROBE_WIDTH = 128, 64
+_IBN_A = "_ibn_a"
+_IBN_RESNETS = tuple(f"resnet{depth}{_IBN_A}" for depth in (18, 34, 50, 101, 152))
+_IBN_STAGES = ("layer1", "layer2", "layer3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,8 @@ class Backbone:
     """
 
     name: str = "resnet50"
-    """A timm architecture, without tag."""
+    """A timm architecture, without tag; ``osnet_x1_0``, ``osnet_ibn_x1_0``, ``osnet_ain_x1_0`` (or x0_75, x0_5, x0_25); or
+    ``resnet50_ibn_a`` (18, 34, 50, 101, 152)."""
     weights: str = "random"
     """``random``, ``imagenet`` (timm's default tag of this architecture), a timm tag, or a local .safetensors/.pth file."""
     last_stride: int | None = None
@@ -72,6 +81,10 @@ class Backbone:
     """Widths of a ResNet's four stages, for a narrower or wider one (before a bottleneck's expansion)."""
     layers: tuple[int, ...] | None = None
     """Blocks in each of a ResNet's four stages."""
+    fc: bool = False
+    """OSNet's last layer: fc (512), batch norm and ReLU of the pooled maps, as in the paper and in torchreid."""
+    ceil_pool: bool = False
+    """A ResNet's max pool without padding, rounding up. fast-reid's ResNets have it, and their weights embed as there only with it."""
 
     def __post_init__(self) -> None:
         if "." in self.name:
@@ -100,34 +113,59 @@ class Backbone:
         names = _stage_names(network, self.name)
         if stride == 1:
             _keep_resolution(network, names, self.name)
+        if self.ceil_pool:
+            _pool_rounding_up(network, self.name)
         quick_on_narrow_maps(network)
         return _probe(network, self.name, names, self._probe_size(network))
 
     def _create(self) -> nn.Module:
         import timm
 
+        if self.name in OSNETS:
+            return self._create_osnet()
+        if self.fc:
+            raise ExperimentError(
+                "Only an OSNet has a layer fc before its embedding",
+                came=f"fc=True with {self.name}",
+                repair="leave fc out",
+            )
+        name = self.name.removesuffix(_IBN_A) if self.name in _IBN_RESNETS else self.name
         options: dict[str, Any] = {}
         if self.image_size is not None:
             options["img_size"] = self.image_size
         for key, value in (("channels", self.channels), ("layers", self.layers)):
             if value is not None:
                 options[key] = value
-        if not timm.is_model(self.name):
-            near = timm.list_models(f"*{self.name[:8]}*")[:5]
+        if not timm.is_model(name):
+            near = [one for one in (*OSNETS, *_IBN_RESNETS) if one.startswith(name.split("_")[0] + "_")]
+            near = near or timm.list_models(f"*{name[:8]}*")[:5]
             raise ExperimentError(
-                "The backbone must be an architecture timm knows",
+                "The backbone must be an architecture timm knows, an OSNet or a ResNet with IBN-a",
                 came=repr(self.name),
                 repair=f"did you mean one of {', '.join(near)}" if near else "see timm.list_models()",
             )
         try:
-            network: nn.Module = timm.create_model(self.name, pretrained=False, num_classes=0, **options)
+            network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
         except TypeError as error:
             raise ExperimentError(
                 f"{self.name} must know the options it is given",
                 came=f"{options} ({error})",
                 repair="image_size is for ViT and Swin, channels and layers are for ResNets; leave the others out",
             ) from error
+        if name != self.name:
+            _to_ibn_a(network)
         return network
+
+    def _create_osnet(self) -> nn.Module:
+        settings = ("last_stride", "image_size", "channels", "layers")
+        given = {key: value for key in settings if (value := getattr(self, key)) is not None}
+        if given:
+            raise ExperimentError(
+                "An OSNet is known by its name alone, and its last stage has no stride",
+                came=f"{given} with {self.name}",
+                repair=f"leave {', '.join(given)} out; the name says the width",
+            )
+        return osnet(self.name, fc=self.fc)
 
     def _load(self, network: nn.Module) -> None:
         weights = Weights(self.weights)
@@ -199,6 +237,29 @@ def _is_resnet(network: nn.Module) -> bool:
     from timm.models.resnet import ResNet
 
     return isinstance(network, ResNet)
+
+
+def _to_ibn_a(network: nn.Module) -> None:
+    """A timm ResNet with the first norm of each block of its first three stages made half an instance norm, in place.
+
+    As published: instance norm on the first half of the channels (Pan et al., arXiv 1807.09441).
+    """
+    for stage in _IBN_STAGES:
+        for name, block in network.get_submodule(stage).named_children():
+            norm: Any = block.bn1
+            network.set_submodule(f"{stage}.{name}.bn1", HalfInstance.like(norm))
+
+
+def _pool_rounding_up(network: nn.Module, name: str) -> None:
+    """Windows of 3 with stride 2 that begin at the first pixel, instead of one before it."""
+    pool = getattr(network, "maxpool", None)
+    if not _is_resnet(network) or not isinstance(pool, nn.MaxPool2d):
+        raise ExperimentError(
+            "ceil_pool changes the max pool in the stem of a ResNet",
+            came=f"ceil_pool=True with {name}",
+            repair="leave ceil_pool out",
+        )
+    pool.padding, pool.ceil_mode = 0, True
 
 
 def _stage_names(network: nn.Module, name: str) -> list[tuple[str, int]]:
