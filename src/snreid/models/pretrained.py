@@ -115,8 +115,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             "A weight file must be readable as safetensors or as a PyTorch file of tensors only",
             came=f"{path}: {type(error).__name__}: {str(error).strip()[:160]}",
-            repair="get the file again, or, where you trust its maker and it holds more than tensors, keep those alone: "
-            "torch.save(torch.load(path, weights_only=False)['state_dict'], 'weights.pth') (or ['model'])",
+            repair="get the file again, or, if it holds more than tensors, save those alone where it was made: "
+            "torch.save(checkpoint['state_dict'], 'weights.pth')",
         ) from error
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
