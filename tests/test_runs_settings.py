@@ -18,9 +18,13 @@ from snreid.training.loop import Loop, StepReport
 from snreid.training.optim import AdamW
 from tiny import ALONE, console, drawn, experiment, machine, trained
 
-SETTINGS: Mapping[str, Any] = dict(
-    epochs=3, freeze_epochs=1, freeze_stages=1, ema=0.7, optimizer=AdamW(head_lr=3.0, weight_decay=0.1)
-)
+SETTINGS: Mapping[str, Any] = {
+    "epochs": 3,
+    "freeze_epochs": 1,
+    "freeze_stages": 1,
+    "ema": 0.7,
+    "optimizer": AdamW(head_lr=3.0, weight_decay=0.1),
+}
 """12 steps, in 4 of which the whole backbone rests."""
 
 
@@ -51,7 +55,7 @@ def test_the_backbone_rests_for_the_first_epochs_alone(tmp_path: Path, monkeypat
             epoch = position.epoch
             super()._step(objective, optimizer, position, batches)
             model = self.plan.model
-            names = {name: p for name, p in model.named_parameters()}
+            names = dict(model.named_parameters())
             known = {name for name, p in names.items() if p in optimizer.state}
             seen.append((epoch, {name: value.clone() for name, value in model.state_dict().items()}, known))
 
@@ -145,7 +149,12 @@ def test_pretrained_weights_are_not_looked_for_and_the_start_not_once_a_run_goes
 
 def test_what_a_run_cannot_start_from_is_said(whole: Run, tmp_path: Path) -> None:
     def start(folder: Path, **changes: Any) -> None:
-        train(replace(experiment("snr", **changes), start=str(folder)), machine(tmp_path / "run"), group=ALONE, console=console())
+        train(
+            replace(experiment("snr", **changes), start=str(folder)),
+            machine(tmp_path / "run"),
+            group=ALONE,
+            console=console(),
+        )
 
     with pytest.raises(CheckpointError, match=r"A run is a folder with an experiment\.json"):
         start(tmp_path / "nowhere")

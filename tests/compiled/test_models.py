@@ -19,6 +19,7 @@ from snreid.models import (
     Scheme,
     StageSNR,
 )
+from snreid.models.folding import folded
 from snreid.models.snr import Gate, Pool
 
 SMALL = Backbone(name="resnet10t", channels=(24, 48, 96, 192))
@@ -126,6 +127,26 @@ def test_the_other_methods_embed_as_one_graph_and_export(scheme: Scheme) -> None
     assert torch.allclose(embed(images), model.embed(images), atol=1e-5)
     program = torch.export.export(_Embed(model), (images,))
     assert torch.allclose(program.module()(images), model.embed(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["osnet_x0_25", "osnet_ibn_x0_25", "osnet_ain_x0_25"])
+@pytest.mark.parametrize("fc", [False, True])
+def test_an_osnet_is_one_graph_and_is_folded(name: str, fc: bool) -> None:
+    """Here, as folding reads the network with placeholders, which the checks of the other tests refuse."""
+    model = ModelConfig(backbone=Backbone(name=name, fc=fc), scheme=StageSNR()).build(5)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
+    model.eval()
+    images = _images(2)
+    with torch.no_grad():
+        expected = model.embed(images)
+        program = torch.export.export(_Embed(model), (images,))
+        assert torch.allclose(program.module()(images), expected, atol=1e-5)
+        found = folded(model, (64, 32))
+        assert found.features is not None, "the network was left as it was"
+        assert not [module for module in found.features.modules() if isinstance(module, nn.BatchNorm2d)]
+        assert torch.allclose(found(images), expected, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch's own, where a graph breaks

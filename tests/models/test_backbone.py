@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from snreid.errors import ExperimentError
-from snreid.models.backbone import Backbone, Stage, synchronized, timm_tags
+from snreid.models.backbone import Backbone, synchronized, timm_tags
+from snreid.models.trunk import Stage
 
 
 def _shapes(stages: tuple[Stage, ...]) -> list[tuple[str, int, int, str]]:

@@ -20,9 +20,9 @@ from snreid.models import (
     StageInstance,
     StageSNR,
 )
-from snreid.models.backbone import Trunk
 from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
 from snreid.models.snr import SNR, Gate
+from snreid.models.trunk import Trunk
 
 ALL: tuple[Scheme, ...] = (Plain(), AllInstance(), IBN(), AllSwitchable(), StageInstance(), StageSNR())
 

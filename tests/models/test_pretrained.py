@@ -1,11 +1,15 @@
 """Pretrained weights: local files of every kind, the cache, no network, damage, misfits."""
 
 import pickle
+import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 import huggingface_hub
+import numpy as np
 import pytest
 import timm
 import torch
@@ -108,6 +112,27 @@ def test_weights_of_no_known_architecture_are_told_as_such(tmp_path: Path, monke
     assert len(tried) <= 1 + 24, "the search has a bound"
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+def test_numbers_of_numpy_beside_the_tensors_are_read(core: str, kind: Any, donor: nn.Module, tmp_path: Path) -> None:
+    """As torchreid's rank1, by numpy 1 (``numpy.core``) and 2."""
+    torch.save({"state_dict": donor.state_dict(), "rank1": kind(0.9)}, tmp_path / "new.pth")
+    with ZipFile(tmp_path / "new.pth") as read, ZipFile(tmp_path / "model.pth.tar", "w") as write:
+        for part in read.namelist():
+            content = read.read(part)
+            if part.endswith("data.pkl"):
+                content = re.sub(rb"numpy\._?core", core.encode(), content)
+                assert f"{core}.multiarray".encode() in content
+            write.writestr(part, content)
+    assert _same(_loaded(tmp_path / "model.pth.tar"), donor)
+
+
+def test_what_holds_more_than_tensors_is_refused_with_the_way_to_convert_it(donor: nn.Module, tmp_path: Path) -> None:
+    torch.save({"state_dict": donor.state_dict(), "args": SimpleNamespace(lr=0.1)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"save those alone.*\['state_dict'\], 'weights\.pth'"):
+        read_tensors(tmp_path / "w.pth")
+
+
 class Evil:
     """Runs code when it is unpickled."""
 
@@ -201,5 +226,6 @@ def test_the_text_of_weights_is_understood() -> None:
     assert Weights("imagenet").tag == "" and Weights("a1_in1k").tag == "a1_in1k"
     assert Weights("runs/x.safetensors").file == Path("runs/x.safetensors")
     assert Weights("resnet50.pth").file == Path("resnet50.pth")
+    assert Weights("model.pth.tar-60").file == Path("model.pth.tar-60")
     with pytest.raises(ExperimentError, match="weights='random'"):
         Weights("")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from snreid.embedding import Embedder
-from snreid.models.backbone import Stage
 from snreid.models.layers import StageInstanceNorm
 from snreid.models.snr import SNR, SNRParts, channels_first
+from snreid.models.trunk import Stage
 from snreid.tensors import Embeddings, Maps
 from snreid.transforms import StoredImages
 

@@ -3,7 +3,7 @@
 Public: ``SNR``, ``ModelConfig``, ``ReIDModel``, ``Backbone``, ``Head`` and the schemes.
 """
 
-from snreid.models.backbone import Backbone, Stage, Trunk
+from snreid.models.backbone import Backbone
 from snreid.models.head import Head
 from snreid.models.mixing import EFDMix, MixStyle
 from snreid.models.norms import (
@@ -19,6 +19,7 @@ from snreid.models.norms import (
 )
 from snreid.models.reid import ModelConfig, ReIDModel
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
+from snreid.models.trunk import Stage, Trunk
 
 __all__ = [
     "IBN",

@@ -20,6 +20,7 @@ from snreid.models.head import NeckClassifier
 from snreid.models.layers import activation_of, exactly
 from snreid.models.mobile_conv import MobileConv2d
 from snreid.models.narrow import NarrowConv2d
+from snreid.models.osnet import OSNet
 from snreid.models.reid import ReIDModel, pooled
 from snreid.models.snr import SNR
 from snreid.tensors import Embeddings, Images
@@ -167,11 +168,11 @@ class _Features(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Opens timm's blocks; layers of torch and of this project, and every batch norm, stay whole."""
+    """Opens the blocks of timm and of OSNet; layers of torch and of this project, and every batch norm, stay whole."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one node of the graph."""
-        own = type(m).__module__.startswith("snreid.")
+        own = type(m).__module__.startswith("snreid.") and type(m).__module__ != OSNet.__module__
         return own or isinstance(m, nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
 
 

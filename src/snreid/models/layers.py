@@ -335,8 +335,9 @@ def _one_pass(maps: Maps, *weights: Tensor) -> bool:
     return maps.shape[1] == sum(map(len, weights)) and maps.shape[2] * maps.shape[3] > 1
 
 
-def _plain(norm: nn.BatchNorm2d) -> bool:
-    """Whether this batch norm may be computed in another way: not synchronized, unheard, with statistics to evaluate with."""
+def _plain(norm: nn.Module) -> bool:
+    """Whether this is a batch norm that may be computed in another way: not synchronized or replaced, unheard, with statistics to
+    evaluate with."""
     return exactly(norm, nn.BatchNorm2d) and norm.running_mean is not None
 
 

@@ -21,10 +21,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
-from snreid.models.backbone import Trunk
 from snreid.models.norms import Scheme, check_stages, chosen_stages
 from snreid.models.passes import full_precision, working_dtype
 from snreid.models.snr import Layout
+from snreid.models.trunk import Trunk
 
 Positions = Float[Tensor, "batch channels positions"]
 """Maps with their positions in one dimension."""

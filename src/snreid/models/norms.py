@@ -13,9 +13,9 @@ from typing import Literal, get_args
 from torch import nn
 
 from snreid.errors import ExperimentError
-from snreid.models.backbone import Stage, Trunk
 from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
 from snreid.models.snr import SNR, Gate, Pool, check_options
+from snreid.models.trunk import Stage, Trunk
 
 Start = Literal["published", "matched"]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +44,8 @@ class Weights:
     @property
     def file(self) -> Path | None:
         """The local file, or None for a name."""
-        is_file = self.text.endswith(_FILE_ENDINGS) or "/" in self.text or "\\" in self.text
+        # torchreid puts the epoch behind the ending: model.pth.tar-60
+        is_file = self.text.endswith(_FILE_ENDINGS) or any(part in self.text for part in ("/", "\\", ".pth."))
         return Path(self.text).expanduser() if is_file else None
 
     @property
@@ -113,12 +115,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
             content: Any = load_file(path)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numpy_numbers()):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # readers of damaged files raise anything
         raise CheckpointError(
             "A weight file must be readable as safetensors or as a PyTorch file of tensors only",
             came=f"{path}: {type(error).__name__}: {str(error).strip()[:160]}",
-            repair="get the file again, or convert it to safetensors where it was made",
+            repair="get the file again, or, if it holds more than tensors, save those alone where it was made: "
+            "torch.save(checkpoint['state_dict'], 'weights.pth')",
         ) from error
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -130,6 +134,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     return state
+
+
+def _numpy_numbers() -> list[Any]:
+    """What a number of numpy beside the tensors (torchreid's rank1) is made of; it runs nothing. One part has a new name in numpy 2."""
+    made_by = np.float64().__reduce__()[0]
+    kinds = [np.dtype, *(type(np.dtype(kind)) for kind in (np.float32, np.float64))]
+    return [*((made_by, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")), *kinds]
 
 
 def _existing(path: Path) -> Path:
@@ -153,7 +164,7 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
     if convert is not None:
         state = convert(state, network)
     wanted = network.state_dict()
-    state = timm_names(state, wanted)
+    state = {_own_name(key, wanted): value for key, value in timm_names(state, wanted).items()}
     classifiers = _classifiers(network)
     state = {key: value for key, value in state.items() if key in wanted or not key.startswith(classifiers)}
     # Counters of batches are in no old checkpoint and nothing depends on them.
@@ -176,6 +187,12 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
             repair="give the weights of this architecture, or change name, channels, layers or image_size to theirs",
         )
     network.load_state_dict(state, strict=False)
+
+
+def _own_name(name: str, wanted: Mapping[str, Tensor]) -> str:
+    """The two halves of IBN-a are called IN and BN in every public checkpoint."""
+    own = name.replace(".IN.", ".instance.").replace(".BN.", ".batch.")
+    return own if own in wanted else name
 
 
 def _classifiers(network: nn.Module) -> tuple[str, ...]:
