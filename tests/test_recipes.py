@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from snreid import recipes
 from snreid.errors import ExperimentError
@@ -44,13 +45,21 @@ def test_there_is_a_recipe_for_each_row_in_the_papers_order() -> None:
     assert list(recipes.all_recipes()) == [*SCHEMES, *OTHERS, "bau"]
 
 
-@pytest.mark.parametrize("preset", ["small", "short", "paper"])
+# Its stages end in linear maps, so norms behind them start matched.
+MOBILE = {
+    "baseline-in": StageInstance(stages=(1, 2), start="matched"),
+    "snr-no-loss": StageSNR(stages=(1, 2), start="matched"),
+    "snr": StageSNR(stages=(1, 2), start="matched"),
+}
+
+
+@pytest.mark.parametrize("preset", ["small", "mobile", "short", "paper"])
 @pytest.mark.parametrize("name", [*SCHEMES, *OTHERS])
 def test_a_row_is_the_baseline_with_another_scheme(name: str, preset: str) -> None:
     row, plain = recipes.all_recipes()[name](preset), recipes.baseline(preset)
     assert (row.recipe, row.preset) == (name, preset)
     scheme = {**SCHEMES, **OTHERS}[name]
-    assert row.model.scheme == (SMALL.get(name, scheme) if preset == "small" else scheme)
+    assert row.model.scheme == {"small": SMALL, "mobile": MOBILE}.get(preset, {}).get(name, scheme)
     assert row.losses == ((*plain.losses, DualCausality()) if name == "snr" else plain.losses)
     same = replace(row, recipe="baseline", losses=plain.losses, model=replace(row.model, scheme=Plain()))
     assert same == plain
@@ -107,8 +116,22 @@ def test_the_small_preset_needs_no_pretrained_weights() -> None:
     assert recipes.preset("small").model.backbone.weights == "random"
 
 
+def test_the_mobile_preset_builds_every_row_that_fits_its_blocks() -> None:
+    for name, recipe in recipes.all_recipes().items():
+        config = recipe("mobile").model
+        random = replace(config, backbone=replace(config.backbone, weights="random"))
+        if name == "baseline-ibn-b":
+            with pytest.raises(ExperimentError, match="IBN-b is defined for a ResNet"):
+                random.build(4)
+            continue
+        model = random.build(4)
+        model.freeze(recipe("mobile").freeze_stages)
+        outputs = model(torch.randn(2, 3, 128, 64))
+        assert outputs.logits.shape == (2, 4) and outputs.logits.abs().max() <= 1, name
+
+
 def test_an_unknown_preset_is_refused_with_the_names() -> None:
-    with pytest.raises(ExperimentError, match=r"paper, short, small.*'tiny'"):
+    with pytest.raises(ExperimentError, match=r"paper, short, mobile, small.*'tiny'"):
         recipes.preset("tiny")
 
 

@@ -1,11 +1,15 @@
 """Gates: formulas by hand, ranges, initialization."""
 
 import math
+from typing import Any
 
+import pytest
 import torch
 from torch.nn import functional
 
+from snreid.errors import ExperimentError
 from snreid.models.gates import ChannelGate, ConvBranch, SpatialGate, channel_gate
+from snreid.models.snr import SNR
 
 
 def test_the_channel_gate_is_its_formula_number_by_number() -> None:
@@ -59,3 +63,18 @@ def test_the_spatial_gate_sees_maximum_and_mean_over_channels() -> None:
 
 def test_a_conv_branch_is_never_negative() -> None:
     assert (ConvBranch(4)(torch.randn(3, 4, 5, 2)) >= 0).all()
+
+
+def test_a_least_hidden_width_and_a_first_bias_are_the_gates() -> None:
+    assert SNR(24).gate.reduce.out_features == 1
+    wide = SNR(24, min_hidden=12, gate_bias=3.0)
+    assert wide.gate.reduce.out_features == 12
+    maps = torch.randn(3, 24, 6, 4)
+    assert (wide.parts(maps - maps.mean((2, 3), keepdim=True)).gate - 0.9526).abs().max() < 1e-4  # type: ignore[operator]
+    assert SNR(512, min_hidden=12).gate.reduce.out_features == 32
+
+
+@pytest.mark.parametrize("setting", [{"min_hidden": 0}, {"gate_bias": float("inf")}])
+def test_impossible_gates_are_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(ExperimentError):
+        SNR(24, **setting)

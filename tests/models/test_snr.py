@@ -396,18 +396,3 @@ def test_shapes_alone_go_through(gate: Gate, layout: Layout) -> None:
             assert module(maps).shape == split.maps.shape == maps.shape and split.restored.shape == (2, 4)
             (split.maps.sum() + split.contaminated.sum()).backward()
             assert all(part.grad is not None and part.grad.shape == part.shape for part in module.parameters())
-
-
-def test_a_least_hidden_width_and_a_first_bias_are_the_gates() -> None:
-    assert SNR(24).gate.reduce.out_features == 1
-    wide = SNR(24, min_hidden=12, gate_bias=3.0)
-    assert wide.gate.reduce.out_features == 12
-    maps = torch.randn(3, 24, 6, 4)
-    assert (wide.parts(maps - maps.mean((2, 3), keepdim=True)).gate - 0.9526).abs().max() < 1e-4  # type: ignore[operator]
-    assert SNR(512, min_hidden=12).gate.reduce.out_features == 32
-
-
-@pytest.mark.parametrize("setting", [{"min_hidden": 0}, {"gate_bias": float("inf")}])
-def test_impossible_gates_are_refused(setting: dict[str, Any]) -> None:
-    with pytest.raises(ExperimentError):
-        SNR(24, **setting)

@@ -103,11 +103,11 @@ class ClusterContrast(Adaptation):
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
-        """See ``Adaptation.for_experiment``; a run of the preset ``small`` has a budget of minutes on two cores.
+        """See ``Adaptation.for_experiment``; a run of the preset ``small`` or ``mobile`` has a budget of minutes on two cores.
 
         Its k1 and eps are smaller: DBSCAN soon joins the clusters of a weak model into one. Chosen on PKU-Reid, no target of any table.
         """
-        if experiment.preset != "small":
+        if experiment.preset not in ("small", "mobile"):
             return cls(seed=experiment.seed)
         return cls(
             seed=experiment.seed,
@@ -121,6 +121,7 @@ class ClusterContrast(Adaptation):
     def fit(self, job: Job) -> Mapping[str, Any]:
         """See ``Adaptation.fit``. Facts: clusters and outliers of the last epoch. Raises ``ExperimentError`` when the target falls into
         fewer than two clusters."""
+        job.model.freeze(job.experiment.freeze_stages)
         training = _Clustered(self, job)
         training.train()
         plan = Plan(

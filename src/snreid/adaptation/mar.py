@@ -119,9 +119,9 @@ class MAR(Adaptation):
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
-        """The published settings; for a run of the preset ``small`` a budget of minutes on two cores (docs/adaptation.md says how it was
-        chosen)."""
-        if experiment.preset != "small":
+        """The published settings; for a run of the preset ``small`` or ``mobile`` a budget of minutes on two cores (docs/adaptation.md
+        says how it was chosen)."""
+        if experiment.preset not in ("small", "mobile"):
             return cls(seed=experiment.seed)
         return cls(
             seed=experiment.seed,
@@ -141,6 +141,7 @@ class MAR(Adaptation):
                 f"{target.name} has no cameras: L_CML holds batches against the whole set instead of cameras against each other",
                 highlight=False,
             )
+        job.model.freeze(job.experiment.freeze_stages)
         batches = self._batches(job, bool(causality))
         model, device = MARNetwork(job.model, len(target)), job.group.device
         objective = MARObjective(
