@@ -183,7 +183,8 @@ def test_the_model_embeds_what_training_left(run: Run) -> None:
     images = torch.randint(0, 256, (3, 3, 32, 16), dtype=torch.uint8)
     with torch.no_grad():
         expected = model.eval().embed(run.experiment.input.normalize(images))
-    np.testing.assert_allclose(embedder(images), expected.numpy(), atol=1e-5)
+    # Folded, it rounds otherwise: 1.05e-5 on an AMD EPYC, of embeddings up to 0.5.
+    np.testing.assert_allclose(embedder(images), expected.numpy(), atol=5e-5)
     assert not embedder.model.training
 
 
