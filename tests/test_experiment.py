@@ -60,7 +60,15 @@ def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"freeze_stages": 5}, {"freeze_stages": -1}, {"freeze_epochs": 120}, {"freeze_epochs": -1}, {"ema": 1.0}, {"ema": -0.1}]
+    "wrong",
+    [
+        {"freeze_stages": 5},
+        {"freeze_stages": -1},
+        {"freeze_epochs": 120},
+        {"freeze_epochs": -1},
+        {"ema": 1.0},
+        {"ema": -0.1},
+    ],
 )
 def test_more_than_there_is_cannot_be_frozen_nor_all_be_averaged(wrong: dict[str, float]) -> None:
     name, value = next(iter(wrong.items()))

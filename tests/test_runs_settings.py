@@ -145,7 +145,12 @@ def test_pretrained_weights_are_not_looked_for_and_the_start_not_once_a_run_goes
 
 def test_what_a_run_cannot_start_from_is_said(whole: Run, tmp_path: Path) -> None:
     def start(folder: Path, **changes: Any) -> None:
-        train(replace(experiment("snr", **changes), start=str(folder)), machine(tmp_path / "run"), group=ALONE, console=console())
+        train(
+            replace(experiment("snr", **changes), start=str(folder)),
+            machine(tmp_path / "run"),
+            group=ALONE,
+            console=console(),
+        )
 
     with pytest.raises(CheckpointError, match=r"A run is a folder with an experiment\.json"):
         start(tmp_path / "nowhere")

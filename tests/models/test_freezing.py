@@ -100,9 +100,13 @@ def test_frozen_weights_and_statistics_stay_and_snr_after_them_moves(stages: int
     frozen = ("backbone.conv1", "backbone.bn1", *(f"backbone.layer{number}." for number in range(1, stages + 1)))
     assert not [name for name in moved if name.startswith(frozen)]
     for number in range(1, 5):
-        assert f"after.{number}.gate.fc1.weight" in moved or any(name.startswith(f"after.{number}.gate") for name in moved)
+        assert f"after.{number}.gate.fc1.weight" in moved or any(
+            name.startswith(f"after.{number}.gate") for name in moved
+        )
     for number in range(stages + 1, 5):
-        assert f"backbone.layer{number}.0.conv1.weight" in moved and f"backbone.layer{number}.0.bn1.running_mean" in moved
+        assert (
+            f"backbone.layer{number}.0.conv1.weight" in moved and f"backbone.layer{number}.0.bn1.running_mean" in moved
+        )
     assert "head.neck.running_mean" in moved and "head.classifier.weight" in moved
 
 

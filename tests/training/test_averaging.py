@@ -73,7 +73,9 @@ def test_a_refused_step_moves_nothing() -> None:
     nn.init.constant_(model[0].weight, 7.0)
     average.update(torch.ones(()))
     assert float(average.updates) == 0
-    assert all(torch.equal(value, before[name]) for name, value in average.model.state_dict().items() if "num" not in name)
+    assert all(
+        torch.equal(value, before[name]) for name, value in average.model.state_dict().items() if "num" not in name
+    )
     average.update(torch.zeros(()))
     assert float(average.updates) == 1
     expected = 0.1 * before["0.weight"] + 0.9 * 7.0

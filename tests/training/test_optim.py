@@ -177,7 +177,14 @@ def test_adamw_with_a_rate_for_the_head_takes_the_steps_of_torch() -> None:
     assert not alike.param_groups[0]["decoupled_weight_decay"] and optimizer.param_groups[0]["decoupled_weight_decay"]
 
 
-OPTIMS = [Adam(), AdamW(head_lr=0.5), Adam(amsgrad=True, decay_norms=False), SGD(), SGD(momentum=0.0), SGD(nesterov=True)]
+OPTIMS = [
+    Adam(),
+    AdamW(head_lr=0.5),
+    Adam(amsgrad=True, decay_norms=False),
+    SGD(),
+    SGD(momentum=0.0),
+    SGD(nesterov=True),
+]
 
 
 @pytest.mark.parametrize("value", OPTIMS, ids=repr)
