@@ -18,9 +18,13 @@ from snreid.training.loop import Loop, StepReport
 from snreid.training.optim import AdamW
 from tiny import ALONE, console, drawn, experiment, machine, trained
 
-SETTINGS: Mapping[str, Any] = dict(
-    epochs=3, freeze_epochs=1, freeze_stages=1, ema=0.7, optimizer=AdamW(head_lr=3.0, weight_decay=0.1)
-)
+SETTINGS: Mapping[str, Any] = {
+    "epochs": 3,
+    "freeze_epochs": 1,
+    "freeze_stages": 1,
+    "ema": 0.7,
+    "optimizer": AdamW(head_lr=3.0, weight_decay=0.1),
+}
 """12 steps, in 4 of which the whole backbone rests."""
 
 
@@ -51,7 +55,7 @@ def test_the_backbone_rests_for_the_first_epochs_alone(tmp_path: Path, monkeypat
             epoch = position.epoch
             super()._step(objective, optimizer, position, batches)
             model = self.plan.model
-            names = {name: p for name, p in model.named_parameters()}
+            names = dict(model.named_parameters())
             known = {name for name, p in names.items() if p in optimizer.state}
             seen.append((epoch, {name: value.clone() for name, value in model.state_dict().items()}, known))
 

@@ -152,7 +152,7 @@ def test_a_run_is_the_start_of_another_one(tmp_path: Path, monkeypatch: pytest.M
 
 def test_further_epochs_on_a_finished_run_are_one_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     first, out = str(pair[0]), tmp_path / "further"
-    flags = ["--start", first, "--epochs", "1", "--freeze-stages", "4", "--ema", "0.5", "--optimizer.head-lr", "2"]
+    flags = ["--start", first, "--epochs", "2", "--freeze-stages", "4", "--ema", "0.5", "--optimizer.head-lr", "2"]
     words = [f"{first}/experiment.json", *flags, "--out", str(out), "--workers", "0", "--device", "cpu"]
     assert main(words) == 0
     run, before = open_run(out), load_model(pair[0] / "model.safetensors")
