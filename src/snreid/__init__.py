@@ -91,12 +91,13 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
     from snreid.runs import load
     from snreid.sampling import Sampling
     from snreid.sources import Validation
-    from snreid.training.optim import SGD, Adam, WarmupCosine, WarmupHalving, WarmupSteps
+    from snreid.training.optim import SGD, Adam, AdamW, WarmupCosine, WarmupHalving, WarmupSteps
     from snreid.transforms import Augmentation, InputFormat
     from snreid.views import SecondView
 
 _HOME = {
     "Adam": "snreid.training.optim",
+    "AdamW": "snreid.training.optim",
     "Adaptation": "snreid.adaptation",
     "AdaptiveBN": "snreid.adaptation",
     "Alignment": "snreid.losses",
@@ -206,6 +207,7 @@ __all__ = [
     "SGD",
     "SNR",
     "Adam",
+    "AdamW",
     "Adaptation",
     "AdaptiveBN",
     "Alignment",

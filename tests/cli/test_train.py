@@ -148,3 +148,15 @@ def test_a_run_is_the_start_of_another_one(tmp_path: Path, monkeypatch: pytest.M
     given, made = (load_model(folder / "model.safetensors").tensors for folder in (run.folder, Path("runs/snr-noon-0")))
     kernels = [name for name, tensor in given.items() if name.startswith("backbone.") and tensor.ndim == 4]
     assert kernels and all(torch.allclose(made[name], given[name], atol=1e-6) for name in kernels)
+
+
+def test_further_epochs_on_a_finished_run_are_one_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    first, out = str(pair[0]), tmp_path / "further"
+    flags = ["--start", first, "--epochs", "2", "--freeze-stages", "4", "--ema", "0.5", "--optimizer.head-lr", "2"]
+    words = [f"{first}/experiment.json", *flags, "--out", str(out), "--workers", "0", "--device", "cpu"]
+    assert main(words) == 0
+    run, before = open_run(out), load_model(pair[0] / "model.safetensors")
+    assert run.record["training"]["start"] == {"run": pair[0].name, "sha256": before.sha256, "classifier": True}
+    after = load_model(out / "model.safetensors").tensors
+    moved = {name for name, value in before.tensors.items() if not torch.equal(value, after[name])}
+    assert "head.classifier.weight" in moved and not any(name.startswith("backbone.") for name in moved)
