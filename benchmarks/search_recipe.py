@@ -32,6 +32,7 @@ OTHER = {"market1501": "cuhk03-detected", "cuhk03-detected": "market1501"}
 RECIPE: dict[str, str] = {
     "mobile": "baseline",
     "no-colour": "baseline --augmentation.saturation 0 --augmentation.hue 0 --augmentation.grey 0",
+    "colour": "baseline --augmentation.saturation 0.4 --augmentation.hue 0.05 --augmentation.grey 0.1",
     "grey-0.3": "baseline --augmentation.grey 0.3",
     "erasing": "baseline --augmentation.erasing 0.5",
     "ema": "baseline --ema 0.98",
@@ -64,6 +65,11 @@ SCHEMES: dict[str, str] = {
     "snr-bias-3": "snr-no-loss --model.scheme.start published --model.scheme.gate-bias 3 --model.scheme.min-hidden 12",
     "snr-matched-bias-3": "snr-no-loss --model.scheme.gate-bias 3 --model.scheme.min-hidden 12",
     **{f"snr-stage-{stage}": f"snr-no-loss --model.scheme.stages {stage}" for stage in (1, 2, 3, 4)},
+    "snr-ibn": "snr-no-loss --model.scheme.ibn",
+    "mixstyle": "mixstyle",
+    "efdmix": "efdmix",
+    "bin": "baseline-bin",
+    "a-sn": "baseline-a-sn",
     "snr-stages-1-to-4": "snr-no-loss --model.scheme.stages 1 2 3 4",
 }
 CAUSALITY: dict[str, str] = {

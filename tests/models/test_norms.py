@@ -216,3 +216,13 @@ def test_settings_are_checked_when_they_are_made() -> None:
         StageSNR(reduction=0)
     with pytest.raises(ExperimentError, match="spatial gate"):
         StageSNR(gate="spatial").apply(_trunk("test_vit"))
+
+
+def test_snr_with_ibn_is_both() -> None:
+    trunk = _trunk("resnet18")
+    modules = StageSNR(stages=(1, 2), ibn=True).apply(trunk)
+    assert list(modules) == [1, 2] and all(isinstance(module, SNR) for module in modules.values())
+    assert _kinds(trunk.network, HalfInstance) == [f"layer{n}.{block}.bn1" for n in (1, 2, 3) for block in (0, 1)]
+    trunk = _trunk("convnext_atto")
+    with pytest.raises(ExperimentError, match="convnext_atto"):
+        StageSNR(ibn=True).apply(trunk)

@@ -216,6 +216,8 @@ class StageSNR(Scheme):
     pretrained network starts almost as it was."""
     start: Start = "published"
     """gamma and beta at the start: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
+    ibn: bool = False
+    """IBN-a inside stages 1 to 3 as well (``IBN``). Not of the paper."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
@@ -239,8 +241,9 @@ class StageSNR(Scheme):
         return self.start == "matched"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """One module per chosen stage. Raises ``ExperimentError`` for a spatial gate on tokens."""
-        return {stage.number: self._module(stage) for stage in chosen_stages(trunk, self.stages)}
+        """One module per chosen stage. Raises ``ExperimentError`` for a spatial gate on tokens, and with ``ibn`` as ``IBN`` does."""
+        modules = {stage.number: self._module(stage) for stage in chosen_stages(trunk, self.stages)}
+        return modules | (IBN().apply(trunk) if self.ibn else {})
 
     def _module(self, stage: Stage) -> SNR:
         return SNR(
