@@ -49,6 +49,14 @@ def test_large_batches_are_summed_part_by_part(monkeypatch: pytest.MonkeyPatch) 
     torch.testing.assert_close(depthwise_gradient(maps, d_maps), whole)
 
 
+def test_one_image_without_a_batch_is_taken_as_by_the_plain_layer() -> None:
+    plain = nn.Conv2d(6, 6, 5, padding=2, groups=6, bias=False)
+    maps = torch.randn(6, 8, 4)
+    found, expected = of_step(MobileConv2d.like(copy.deepcopy(plain), same=False), maps), of_step(plain, maps)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_a_step_is_that_of_the_plain_layer_up_to_rounding(layout: torch.memory_format) -> None:
     plain = nn.Conv2d(6, 6, 5, padding=2, groups=6, bias=False)

@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError
 from typing import get_args
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -22,7 +23,7 @@ from snreid.models import (
 )
 from snreid.models.layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
 from snreid.models.snr import SNR, Gate
-from snreid.models.trunk import Trunk
+from snreid.models.trunk import Stage, Trunk, stage_names
 
 ALL: tuple[Scheme, ...] = (Plain(), AllInstance(), IBN(), AllSwitchable(), StageInstance(), StageSNR())
 
@@ -114,6 +115,17 @@ def test_ibn_a_of_inverted_residuals_takes_the_norm_behind_the_widening_convolut
     own = (own - own.mean((2, 3), keepdim=True)) / (own.var((2, 3), keepdim=True, correction=0) + 1e-3).sqrt()
     rest = (rest - rest.mean((0, 2, 3), keepdim=True)) / (rest.var((0, 2, 3), keepdim=True, correction=0) + 1e-3).sqrt()
     assert torch.allclose(given["blocks.1.0.bn1"], torch.cat([own, rest], 1).clamp(0, 6), atol=1e-4)
+
+
+def test_ibn_a_of_a_network_without_blocks_is_refused_and_no_plain_one() -> None:
+    with torch.device("meta"):
+        network = timm.create_model("vgg11_bn", num_classes=0)
+    stages = tuple(
+        Stage(number, name, channels, 4, "nchw", 0)
+        for number, (name, channels) in enumerate(stage_names(network, "vgg11_bn"), 1)
+    )
+    with pytest.raises(ExperimentError, match=r"IBN-a is defined for stages made of blocks.*vgg11_bn"):
+        IBN().apply(Trunk("vgg11_bn", network, stages, 512, "nchw", 0, ends_in_stage=True))
 
 
 def test_bin_starts_as_the_batch_norms_it_replaces() -> None:

@@ -70,7 +70,13 @@ class MobileConv2d(nn.Conv2d):
 
     def _has_sums(self, input: Tensor) -> bool:
         plain = self.stride == self.dilation == (1, 1) and self.padding == (2, 2) and self.padding_mode == "zeros"
-        return plain and self.kernel_size == (5, 5) and self.bias is None and 0 < input.shape[3] <= _WIDEST
+        return (
+            plain
+            and self.kernel_size == (5, 5)
+            and self.bias is None
+            and input.ndim == 4
+            and 0 < input.shape[3] <= _WIDEST
+        )
 
 
 def quick_mobile(network: nn.Module) -> nn.Module:

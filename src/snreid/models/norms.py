@@ -100,6 +100,12 @@ class IBN(Scheme):
                     repair="take such a backbone, or another scheme",
                 )
             found[f"{name}.bn1"] = norm
+        if not found:
+            raise ExperimentError(
+                "IBN-a is defined for stages made of blocks (ResNet, inverted residuals)",
+                came=f"{trunk.name}, whose stages end with {', '.join(stage.name for stage in trunk.stages[:_IBN_STAGES])}",
+                repair="take such a backbone, or another scheme",
+            )
         for name, norm in found.items():
             trunk.network.set_submodule(name, HalfInstance.like(norm))
         return {}
