@@ -28,6 +28,10 @@ SETTINGS: Mapping[str, Any] = {
 """12 steps, in 4 of which the whole backbone rests."""
 
 
+class Stopped(Exception):
+    """Ends a run where its training would begin."""
+
+
 def weights(of: Run) -> dict[str, Tensor]:
     return dict(load_model(of.folder / "model.safetensors").tensors)
 
@@ -94,9 +98,6 @@ def begun(experiment_of: Any, out: Path, patch: pytest.MonkeyPatch) -> dict[str,
     """The state of a model before its first step; nothing is trained."""
     found: dict[str, Tensor] = {}
 
-    class Stopped(Exception):
-        pass
-
     def look(loop: Loop) -> None:
         found.update({name: value.clone() for name, value in loop.plan.model.state_dict().items()})
         raise Stopped
@@ -118,6 +119,22 @@ def test_a_run_starts_from_another_with_all_its_weights(
     sha256 = load_model(whole.folder / "model.safetensors").sha256
     assert record["start"] == {"run": "run", "sha256": sha256, "classifier": True} and record["weights"] is None
     assert "start" not in whole.record["training"]
+
+
+def test_the_average_begins_with_norms_that_were_matched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, bool] = {}
+
+    def look(loop: Loop) -> None:
+        assert loop.plan.average is not None
+        live, average = loop.plan.model.state_dict(), loop.plan.average.model.state_dict()
+        found.update({name: torch.equal(value, average[name]) for name, value in live.items()})
+        raise Stopped
+
+    model = replace(experiment("snr").model, scheme=StageSNR(start="matched"))
+    monkeypatch.setattr(Loop, "run", look)
+    with pytest.raises(Stopped):
+        train(experiment("snr", model=model, ema=0.9), machine(tmp_path), group=ALONE, console=console())
+    assert found["after.1.gamma"] and all(found.values())
 
 
 def test_of_other_people_the_classifier_is_new(whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
