@@ -2,7 +2,8 @@
 
 import colorsys
 from dataclasses import replace
-from math import floor
+from math import floor, inf, nan
+from typing import Any
 
 import numpy as np
 import pytest
@@ -274,3 +275,20 @@ def test_an_impossible_input_is_refused(size: dict[str, object]) -> None:
 def test_an_impossible_augmentation_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ExperimentError, match="--augmentation"):
         Augmentation(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (Augmentation, {"enlarge": inf}),
+        (InputFormat, {"mean": (0.5, nan, 0.5)}),
+        (InputFormat, {"mean": (inf, 0.5, 0.5)}),
+        (InputFormat, {"std": (nan, 1.0, 1.0)}),
+        (InputFormat, {"std": (1.0, inf, 1.0)}),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_before_they_reach_an_image(
+    kind: type[Augmentation | InputFormat], changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ExperimentError, match=f"{next(iter(changes))} must be"):
+        kind(**changes)

@@ -5,6 +5,7 @@ Every random number is drawn from (seed, epoch, batch) for the *global* batch, s
 of processes nor a resume changes a pixel (reliability.md R5).
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -50,8 +51,10 @@ class InputFormat:
                 came=f"{self.height} x {self.width}",
                 repair="set --input.height and --input.width, for example 256 and 128",
             )
-        if min(self.std) <= 0:
+        if not all(math.isfinite(one) and one > 0 for one in self.std):
             raise ExperimentError("Each std must be above 0", came=f"{self.std}", repair="set --input.std")
+        if not all(map(math.isfinite, self.mean)):
+            raise ExperimentError("Each mean must be a finite number", came=f"{self.mean}", repair="set --input.mean")
 
     def normalize(self, images: StoredImages | Images) -> Images:
         """uint8 in 0..255, or float in 0..1, (B, 3, H, W), to normalized float32."""
@@ -105,7 +108,7 @@ class Augmentation:
         probabilities = (self.crop, self.flip, self.grey, self.erasing)
         inside = all(0 <= p <= 1 for p in probabilities) and 0 <= self.hue <= 0.5
         inside = inside and all(0 <= jitter < 1 for jitter in (self.brightness, self.contrast, self.saturation))
-        if not (self.enlarge >= 1 and inside):
+        if not (1 <= self.enlarge < math.inf and inside):
             raise ExperimentError(
                 "enlarge must be at least 1, probabilities between 0 and 1, jitter between 0 and below 1, hue at most 0.5",
                 came=f"{self}",

@@ -293,6 +293,7 @@ def test_a_state_of_another_network_is_refused() -> None:
         lambda: Adam(weight_decay=-1.0),
         lambda: Adam(betas=(0.9, 1.0)),
         lambda: Adam(eps=0.0),
+        lambda: Adam(eps=math.inf),
         lambda: AdamW(head_lr=0.0),
         lambda: SGD(head_lr=math.inf),
         lambda: SGD(momentum=1.0),

@@ -109,7 +109,7 @@ class Adam(Optim):
         """Raises ``ExperimentError`` for moments outside [0, 1) or an eps that is not positive."""
         super().__post_init__()
         _require(all(0 <= b < 1 for b in self.betas), "Adam's betas are in [0, 1)", self.betas, "use (0.9, 0.999)")
-        _require(self.eps > 0, "Adam's eps is positive", self.eps, "use 1e-8")
+        _require(math.isfinite(self.eps) and self.eps > 0, "Adam's eps is positive", self.eps, "use 1e-8")
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """See ``Optim.build``."""
