@@ -174,6 +174,9 @@ def test_a_scheme_that_does_not_fit_says_so(name: str, scheme: Scheme) -> None:
 def test_ibn_is_refused_where_its_blocks_begin_otherwise() -> None:
     with pytest.raises(ExperimentError, match="inverted residuals"):
         IBN().apply(_trunk("mobilenetv3_small_100"))
+    for chain in ("vgg11_bn", "legacy_xception"):  # stages that are single layers have no blocks
+        with pytest.raises(ExperimentError, match=f"{chain}, block"):
+            IBN().apply(_trunk(chain))
     trunk = _trunk("mobilenetv3_small_100")
     before = list(trunk.network.state_dict())
     with pytest.raises(ExperimentError, match="defined for a ResNet"):
