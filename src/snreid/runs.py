@@ -137,6 +137,8 @@ def train(
     plan = _plan(experiment, machine, model, training, store, group, console)
     if experiment.model.scheme.matched and former is None and start is None:
         _match(model, plan)
+    if experiment.ema:  # of the model as training begins, so after it was matched
+        plan = replace(plan, average=Average(model, experiment.ema))
     # Only now, so that a request that cannot be trained leaves nothing behind.
     record = _start_record(experiment, machine, training, model, group, former, started)
     began = time.monotonic()
@@ -216,7 +218,6 @@ def _plan(
         accumulate=experiment.accumulate,
         precision=machine.precision,
         compiler=backend(group, console) if machine.compile else None,
-        average=Average(model, experiment.ema) if experiment.ema else None,
     )
 
 
