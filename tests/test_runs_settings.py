@@ -109,6 +109,29 @@ def begun(experiment_of: Any, out: Path, patch: pytest.MonkeyPatch) -> dict[str,
     return found
 
 
+def test_norms_behind_stages_are_matched_before_the_first_step_and_so_is_the_average(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averages: list[dict[str, Tensor]] = []
+    make = runs.Average
+
+    def average(model: Any, decay: float) -> Any:
+        made = make(model, decay)
+        averages.append({name: value.clone() for name, value in made.model.state_dict().items()})
+        return made
+
+    monkeypatch.setattr(runs, "Average", average)
+    plain, matched = (
+        replace(one, model=replace(one.model, scheme=StageSNR(stages=(1, 2), start=start)))
+        for one, start in ((experiment("snr", ema=0.7), "published"), (experiment("snr", ema=0.7), "matched"))
+    )
+    published = begun(plain, tmp_path / "published", monkeypatch)
+    before = begun(matched, tmp_path / "matched", monkeypatch)
+    moved = {name for name, value in published.items() if not torch.equal(value, before[name])}
+    assert moved == {f"after.{stage}.{part}" for stage in (1, 2) for part in ("gamma", "beta")}
+    assert all(torch.equal(value, averages[1][name]) for name, value in before.items())
+
+
 def test_a_run_starts_from_another_with_all_its_weights(
     whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

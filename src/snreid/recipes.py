@@ -237,7 +237,7 @@ def _small() -> Experiment:
 
 
 def _mobile() -> Experiment:
-    """ImageNet weights that come by pip, and the recipe that measured best on held-out source identities (docs/decisions.md)."""
+    """ImageNet weights that come by pip, and a recipe on unit vectors (docs/training.md; first trials: docs/decisions.md)."""
     return Experiment(
         preset="mobile",
         model=ModelConfig(

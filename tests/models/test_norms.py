@@ -124,7 +124,7 @@ def test_ibn_a_of_a_network_without_blocks_is_refused_and_no_plain_one() -> None
         Stage(number, name, channels, 4, "nchw", 0)
         for number, (name, channels) in enumerate(stage_names(network, "vgg11_bn"), 1)
     )
-    with pytest.raises(ExperimentError, match=r"IBN-a is defined for stages made of blocks.*vgg11_bn"):
+    with pytest.raises(ExperimentError, match=r"IBN-a is defined for blocks.*vgg11_bn"):
         IBN().apply(Trunk("vgg11_bn", network, stages, 512, "nchw", 0, ends_in_stage=True))
 
 
@@ -186,6 +186,9 @@ def test_a_scheme_that_does_not_fit_says_so(name: str, scheme: Scheme) -> None:
 def test_ibn_is_refused_where_its_blocks_begin_otherwise() -> None:
     with pytest.raises(ExperimentError, match="inverted residuals"):
         IBN().apply(_trunk("mobilenetv3_small_100"))
+    for chain in ("vgg11_bn", "legacy_xception"):  # stages that are single layers have no blocks
+        with pytest.raises(ExperimentError, match=f"{chain}, block"):
+            IBN().apply(_trunk(chain))
     trunk = _trunk("mobilenetv3_small_100")
     before = list(trunk.network.state_dict())
     with pytest.raises(ExperimentError, match="defined for a ResNet"):

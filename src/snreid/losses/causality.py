@@ -126,7 +126,7 @@ def dual_causality(vectors: StageVectors, persons: PersonIds, how: DualCausality
     """L+ + L- of one stage, averaged over the anchors that have a positive and a negative in the batch; 0 if none has.
 
     ``vectors``: three (B, C); ``persons``: (B,). ``how``: its form and options; weights are not looked at. Value in [0, inf) for ``code``,
-    at most 4 softplus(1 / temperature) = 5.25 for ``paper``.
+    at most 4 softplus(1 / temperature) for ``paper``, 5.25 at temperature 1.
     """
     return _stage_loss(vectors, persons, _drawn(persons, how), how)
 

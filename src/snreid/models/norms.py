@@ -6,7 +6,6 @@ arXiv 1805.07925. Schemes that mix the statistics of two images are in ``mixing`
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -90,22 +89,18 @@ class IBN(Scheme):
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for a timm network of other blocks."""
         found: dict[str, nn.BatchNorm2d] = {}
-        for name, block in _blocks(trunk, trunk.stages[:_IBN_STAGES]):
-            norm = getattr(block, "bn1", None)
-            first = next((key for key, _ in block.named_children()), "")
-            if first not in ("conv1", "conv_pw") or not isinstance(norm, nn.BatchNorm2d) or norm.num_features < 2:
-                raise ExperimentError(
-                    "IBN-a is defined for blocks that begin with a convolution and a batch norm bn1 (ResNet, inverted residuals)",
-                    came=f"{trunk.name}, block {name} ({type(block).__name__})",
-                    repair="take such a backbone, or another scheme",
-                )
-            found[f"{name}.bn1"] = norm
-        if not found:
-            raise ExperimentError(
-                "IBN-a is defined for stages made of blocks (ResNet, inverted residuals)",
-                came=f"{trunk.name}, whose stages end with {', '.join(stage.name for stage in trunk.stages[:_IBN_STAGES])}",
-                repair="take such a backbone, or another scheme",
-            )
+        for stage in trunk.stages[:_IBN_STAGES]:
+            # A stage without blocks (a plain chain of layers, as in VGG) is refused like one with other blocks.
+            for name, block in _blocks(trunk, stage) or [(stage.name, trunk.network.get_submodule(stage.name))]:
+                norm = getattr(block, "bn1", None)
+                first = next((key for key, _ in block.named_children()), "")
+                if first not in ("conv1", "conv_pw") or not isinstance(norm, nn.BatchNorm2d) or norm.num_features < 2:
+                    raise ExperimentError(
+                        "IBN-a is defined for blocks that begin with a convolution and a batch norm bn1 (ResNet, inverted residuals)",
+                        came=f"{trunk.name}, block {name} ({type(block).__name__})",
+                        repair="take such a backbone, or another scheme",
+                    )
+                found[f"{name}.bn1"] = norm
         for name, norm in found.items():
             trunk.network.set_submodule(name, HalfInstance.like(norm))
         return {}
@@ -293,19 +288,23 @@ def chosen_stages(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
     return [stage for stage in trunk.stages if stage.number in stages]
 
 
-def _blocks(trunk: Trunk, stages: Sequence[Stage]) -> list[tuple[str, nn.Module]]:
-    """Names and modules of the blocks of these stages. A stage has all containers with the name of its own, but for the number, from the
-    one behind the stage before it on: stage 3 of EfficientNet is ``blocks.3`` and ``blocks.4``."""
-    found = []
-    for stage in stages:
-        name = stage.name.rstrip("0123456789")
-        last = int(stage.name[len(name) :] or 0)
-        before = next((s.name for s in trunk.stages if s.number == stage.number - 1), None)
-        first = last if before is None else int(before[len(name) :] or 0) + 1
-        for number in range(first, last + 1):
-            container = trunk.network.get_submodule(f"{name}{number}")
-            found += [(f"{name}{number}.{key}", block) for key, block in container.named_children()]
-    return found
+def _blocks(trunk: Trunk, stage: Stage) -> list[tuple[str, nn.Module]]:
+    """Names and modules of the blocks of a stage; none where its name ends in no number, as then it is no container of blocks.
+
+    A stage has all containers with the name of its own, but for the number, from the one behind the stage before it on: stage 3 of
+    EfficientNet is ``blocks.3`` and ``blocks.4``.
+    """
+    name = stage.name.rstrip("0123456789")
+    ends = {s.number: int(end) for s in trunk.stages if (end := s.name.removeprefix(name)).isdigit()}
+    if stage.number not in ends:
+        return []
+    last = ends[stage.number]
+    containers = [f"{name}{number}" for number in range(ends.get(stage.number - 1, last - 1) + 1, last + 1)]
+    return [
+        (f"{container}.{key}", block)
+        for container in containers
+        for key, block in trunk.network.get_submodule(container).named_children()
+    ]
 
 
 def batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
