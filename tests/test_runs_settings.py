@@ -1,5 +1,7 @@
 """Settings of training that are off by default: frozen stages and epochs, averaged weights, a run as the start of another."""
 
+import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +204,11 @@ def test_what_a_run_cannot_start_from_is_said(whole: Run, tmp_path: Path) -> Non
     (tmp_path / "half" / "experiment.json").write_text((whole.folder / "experiment.json").read_text())
     with pytest.raises(CheckpointError, match="starts from a finished one"):
         start(tmp_path / "half")
+    torn = tmp_path / "torn"
+    shutil.copytree(whole.folder, torn)
+    (torn / "experiment.json").write_text(json.dumps({**whole.record, "training": None}))
+    with pytest.raises(CheckpointError, match=r"says what it was trained on.*NoneType"):
+        start(torn)
     model = replace(experiment("snr").model, scheme=StageSNR(stages=(1,)))
     with pytest.raises(CheckpointError, match=r"unexpected \(after\..*same backbone, scheme and head"):
         start(whole.folder, model=model)

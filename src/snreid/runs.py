@@ -188,6 +188,12 @@ def _start(experiment: Experiment) -> Run:
             came=f"{start.folder}, which is not finished",
             repair="finish it first, by the command it was started with",
         )
+    if not isinstance(start.record.get("training", {}), Mapping):
+        raise CheckpointError(
+            "The experiment.json of a run says what it was trained on",
+            came=f"{start.folder}, whose 'training' is {type(start.record['training']).__name__}",
+            repair="copy the run again, or start from another",
+        )
     return start
 
 

@@ -6,6 +6,8 @@ then one attempt is made and its failure is told at once. Nothing here unpickles
 """
 
 import hashlib
+import pickle
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,7 +122,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # readers of damaged files raise anything
         raise CheckpointError(
             "A weight file must be readable as safetensors or as a PyTorch file of tensors only",
-            came=f"{path}: {type(error).__name__}: {str(error).strip()[:160]}",
+            came=f"{path}: {type(error).__name__}: {_reason(error)}",
             repair="get the file again, or, if it holds more than tensors, save those alone where it was made: "
             "torch.save(checkpoint['state_dict'], 'weights.pth')",
         ) from error
@@ -134,6 +136,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     return state
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, in one line. Where torch refuses to unpickle, it says how to load the file unsafely: not here."""
+    said = " ".join(str(error).split())
+    if isinstance(error, pickle.UnpicklingError):
+        found = re.search(r"GLOBAL (\S+)", said)
+        return f"it holds {found[1]}, which is no tensor" if found else "it is no pickle of tensors"
+    return said[:160] or "it is empty or ends too early"
 
 
 def _numpy_numbers() -> list[Any]:
