@@ -16,6 +16,7 @@ from snreid.errors import CheckpointError
 from snreid.models.norms import StageSNR
 from snreid.models.weights import load_model
 from snreid.runs import Run, open_run, train
+from snreid.training.averaging import Average
 from snreid.training.loop import Loop, StepReport
 from snreid.training.optim import AdamW
 from tiny import ALONE, console, drawn, experiment, machine, trained
@@ -115,18 +116,15 @@ def test_norms_behind_stages_are_matched_before_the_first_step_and_so_is_the_ave
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     averages: list[dict[str, Tensor]] = []
-    make = runs.Average
 
-    def average(model: Any, decay: float) -> Any:
-        made = make(model, decay)
+    def average(model: Any, decay: float) -> Average:
+        made = Average(model, decay)
         averages.append({name: value.clone() for name, value in made.model.state_dict().items()})
         return made
 
     monkeypatch.setattr(runs, "Average", average)
-    plain, matched = (
-        replace(one, model=replace(one.model, scheme=StageSNR(stages=(1, 2), start=start)))
-        for one, start in ((experiment("snr", ema=0.7), "published"), (experiment("snr", ema=0.7), "matched"))
-    )
+    plain = experiment("snr", ema=0.7)
+    matched = replace(plain, model=replace(plain.model, scheme=StageSNR(stages=(1, 2), start="matched")))
     published = begun(plain, tmp_path / "published", monkeypatch)
     before = begun(matched, tmp_path / "matched", monkeypatch)
     moved = {name for name, value in published.items() if not torch.equal(value, before[name])}
