@@ -32,7 +32,6 @@ OTHER = {"market1501": "cuhk03-detected", "cuhk03-detected": "market1501"}
 RECIPE: dict[str, str] = {
     "mobile": "baseline",
     "no-colour": "baseline --augmentation.saturation 0 --augmentation.hue 0 --augmentation.grey 0",
-    "colour": "baseline --augmentation.saturation 0.4 --augmentation.hue 0.05 --augmentation.grey 0.1",
     "grey-0.3": "baseline --augmentation.grey 0.3",
     "erasing": "baseline --augmentation.erasing 0.5",
     "ema": "baseline --ema 0.98",
