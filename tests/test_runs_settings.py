@@ -22,6 +22,7 @@ from snreid.training.optim import AdamW
 from tiny import ALONE, console, drawn, experiment, machine, trained
 
 SETTINGS: Mapping[str, Any] = {
+    "model": replace(experiment("snr").model, scheme=StageSNR(stages=(1, 2), start="matched")),
     "epochs": 3,
     "freeze_epochs": 1,
     "freeze_stages": 1,
