@@ -84,7 +84,7 @@ WRONG = [
     ("train snr", ["needs a source", "--source market1501"]),
     ("train snrr -s noon", ["baseline-a-in", "'snrr'"]),
     ("train snr -s noom", ["'noom'", "did you mean 'noon'?"]),
-    ("train snr -s noon --preset tiny", ["paper, short, small", "'tiny'"]),
+    ("train snr -s noon --preset tiny", ["paper, short, mobile, small", "'tiny'"]),
     ("train snr -s noon --epoch 3", ["Unrecognized options", "--epochs"]),
     ("train snr --sourc noon", ["Unrecognized options", "--sourc"]),
     ("train snr -s noon -s dusk", ["given once", "--source"]),
@@ -160,7 +160,7 @@ WRONG = [
     ("data chekc market1501", ["check, make, sheet, crop-sysu or list", "'chekc'"]),
     ("data check market1502", ["'market1502'", "did you mean 'market1501'?"]),
     ("data make OUT --domain moon", ["moon"]),
-    ("recipes --preset tiny", ["paper, short, small"]),
+    ("recipes --preset tiny", ["paper, short, mobile, small"]),
     ("demo --epochs 1", ["at least 2 epochs", "--epochs 1", "snreid demo --epochs 2"]),
 ]
 
