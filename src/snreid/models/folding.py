@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from snreid.models.head import NeckClassifier
-from snreid.models.layers import activation_of, exactly, fold_batch_norm
+from snreid.models.layers import activation_of, exactly
 from snreid.models.mobile_conv import MobileConv2d
 from snreid.models.narrow import NarrowConv2d
 from snreid.models.osnet import OSNet
@@ -126,6 +126,21 @@ class FusedConv(nn.Module):
             return total
         both: Tensor = _OPERATORS._convolution_pointwise.binary(maps, other, *what, *then)
         return both
+
+
+def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution with bias that equals ``norm(conv(x))`` in evaluation. Computed in float64, rounded once."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    wide, kind = torch.float64, conv.weight.dtype
+    scale = torch.rsqrt(norm.running_var.to(wide) + norm.eps)
+    shift = torch.zeros_like(scale)
+    if norm.affine:
+        scale, shift = scale * norm.weight.to(wide), norm.bias.to(wide)
+    bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.to(wide)
+    made = deepcopy(conv)
+    made.weight = nn.Parameter((conv.weight.to(wide) * scale[:, None, None, None]).to(kind), requires_grad=False)
+    made.bias = nn.Parameter((shift + (bias - norm.running_mean.to(wide)) * scale).to(kind), requires_grad=False)
+    return made
 
 
 class _Features(nn.Module):

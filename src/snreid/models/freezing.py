@@ -35,11 +35,6 @@ class Freezing:
             if name in self._held:
                 parameter.requires_grad_(False)
 
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Names of the frozen modules, none inside another."""
-        return self._parts
-
     def keep(self, backbone: nn.Module) -> None:
         """In a backbone in training mode, puts what rests into evaluation mode. By name, as a module may be replaced (``synchronized``)."""
         for part in self._parts:

@@ -1,6 +1,5 @@
 """Normalization layers that the baselines need: affine instance norm, IBN-a's half, switchable norm, batch-instance norm."""
 
-from copy import deepcopy
 from typing import Any, Self
 
 import torch
@@ -19,21 +18,6 @@ def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
     if not hasattr(norm, "act"):
         return nn.Identity()
     return nn.Sequential(extra.drop, extra.act) if hasattr(norm, "drop") else nn.Sequential(extra.act)
-
-
-def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """A convolution with bias that equals ``norm(conv(x))`` in evaluation. Computed in float64, rounded once."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    wide, kind = torch.float64, conv.weight.dtype
-    scale = torch.rsqrt(norm.running_var.to(wide) + norm.eps)
-    shift = torch.zeros_like(scale)
-    if norm.affine:
-        scale, shift = scale * norm.weight.to(wide), norm.bias.to(wide)
-    bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.to(wide)
-    made = deepcopy(conv)
-    made.weight = nn.Parameter((conv.weight.to(wide) * scale[:, None, None, None]).to(kind), requires_grad=False)
-    made.bias = nn.Parameter((shift + (bias - norm.running_mean.to(wide)) * scale).to(kind), requires_grad=False)
-    return made
 
 
 def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:

@@ -53,7 +53,7 @@ class MobileConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
         if self.same:
-            input = padded(input, self)
+            input = _padded(input, self)
         if not self._trains_on_cpu(input):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
@@ -91,7 +91,7 @@ def quick_mobile(network: nn.Module) -> nn.Module:
     return network
 
 
-def padded(maps: Tensor, conv: MobileConv2d) -> Tensor:
+def _padded(maps: Tensor, conv: MobileConv2d) -> Tensor:
     """The maps with TensorFlow's zeros around them."""
     sides: list[int] = []
     for axis in (1, 0):  # functional.pad begins with the last dimension

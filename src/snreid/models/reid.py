@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from snreid.errors import ExperimentError
 from snreid.models.backbone import Backbone
 from snreid.models.freezing import Freezing
-from snreid.models.frozen_folding import FrozenFolding
 from snreid.models.head import Head, NeckClassifier, as_weights, linear_classifier
 from snreid.models.layers import exactly, heard
 from snreid.models.norms import Plain, Scheme
@@ -87,7 +86,6 @@ class ReIDModel(nn.Module):
         self.final = last if trunk.ends_in_stage and str(last) in self.after else None
         self._splits: dict[int, SNRSplit | SNRMeans] | None = None
         self._freezing = Freezing()
-        self._folding = FrozenFolding()
         for stage in self.stages:
             if str(stage.number) in self.after and stage.number != self.final:
                 place = self.backbone.get_submodule(stage.name)
@@ -169,12 +167,8 @@ class ReIDModel(nn.Module):
         return self.head.pool(split.maps)
 
     def _features(self, images: Images) -> Tensor:
-        if not self.training or not self._freezing.parts:
-            maps: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
-            return maps
-        with self._folding.within(self.backbone, self._freezing.parts, images):
-            trained: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
-        return trained
+        maps: Tensor = self.backbone.forward_features(images)  # type: ignore[operator]
+        return maps
 
     def _vectors(self, number: int, split: SNRSplit | SNRMeans) -> StageVectors:
         module: Any = self.after[str(number)]
