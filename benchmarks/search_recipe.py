@@ -4,7 +4,7 @@ Each is scored on a fifth of the source's training identities, held out (same ca
 the other data set (cameras never seen). Runs that are in ``--out`` are taken as they are; the record is written after each.
 
     python benchmarks/search_recipe.py --root FOLDER --out RUNS --record benchmarks/results/mobile_recipe.json
-        [--source market1501] [--only NAME ...] [--seeds 0] [--steps 500] [--group recipe causality]
+        [--source market1501] [--only NAME ...] [--seeds 0] [--steps 500] [--group recipe causality] [--precision bf16]
 """
 
 import argparse
@@ -31,7 +31,7 @@ HELD_OUT, OTHER_SHARE, EPOCHS = 0.2, 3, 5
 OTHER = {"market1501": "cuhk03-detected", "cuhk03-detected": "market1501"}
 RECIPE: dict[str, str] = {
     "mobile": "baseline",
-    "no-colour": "baseline --augmentation.saturation 0 --augmentation.hue 0 --augmentation.grey 0",
+    "colour": "baseline --augmentation.saturation 0.4 --augmentation.hue 0.05 --augmentation.grey 0.1",
     "grey-0.3": "baseline --augmentation.grey 0.3",
     "erasing": "baseline --augmentation.erasing 0.5",
     "ema": "baseline --ema 0.98",

@@ -246,7 +246,6 @@ def _mobile() -> Experiment:
         # Pooled vectors of a pretrained trunk have norms of 30 and more: the first triplets would drown everything else.
         losses=(CrossEntropy(scale=20.0), Triplet(margin=0.3, on="pooled", normalize=True)),
         input=InputFormat(height=128, width=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-        augmentation=Augmentation(saturation=0.4, hue=0.05, grey=0.1),
         sampling=Sampling(persons=16, images=4),
         optimizer=AdamW(lr=1e-3, weight_decay=5e-4, head_lr=5.0),
         schedule=WarmupCosine(warmup_epochs=1, start=0.04, floor=0.001),

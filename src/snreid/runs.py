@@ -136,7 +136,7 @@ def train(
     model, started = _model(experiment, training, group, start)
     plan = _plan(experiment, machine, model, training, store, group, console)
     if experiment.model.scheme.matched and former is None and start is None:
-        _match(model, plan)
+        match_statistics(model, plan.first_images(_MATCHED_BATCHES, group.device))
     if experiment.ema:  # of the weights that training begins with, matched norms included
         plan = replace(plan, average=Average(model, experiment.ema))
     # Only now, so that a request that cannot be trained leaves nothing behind.
@@ -170,13 +170,6 @@ def _model(
         started = {"run": start.name, "sha256": saved.sha256, "classifier": same}
     model.freeze(experiment.freeze_stages)
     return model.to(group.device).to(memory_format=torch.channels_last), started
-
-
-def _match(model: ReIDModel, plan: Plan) -> None:
-    """Norms behind stages start from the images of the first batches, as they are."""
-    device = next(model.parameters()).device
-    stored = plan.store.batches(plan.batches.epoch(0)[:_MATCHED_BATCHES])
-    match_statistics(model, [plan.input.normalize(images.to(device)) for images in stored])
 
 
 def _start(experiment: Experiment) -> Run:

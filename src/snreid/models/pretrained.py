@@ -6,7 +6,6 @@ then one attempt is made and its failure is told at once. Nothing here unpickles
 """
 
 import hashlib
-import pickle
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -141,7 +140,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def _reason(error: Exception) -> str:
     """What is wrong with a file, in one line. Where torch refuses to unpickle, it says how to load the file unsafely: not here."""
     said = " ".join(str(error).split())
-    if isinstance(error, pickle.UnpicklingError):
+    if type(error).__name__ == "UnpicklingError":
         found = re.search(r"GLOBAL (\S+)", said)
         return f"it holds {found[1]}, which is no tensor" if found else "it is no pickle of tensors"
     return said[:160] or "it is empty or ends too early"

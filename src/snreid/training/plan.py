@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from snreid.losses import Loss
 from snreid.machine import Precision
@@ -83,3 +84,8 @@ class Plan:
     def steps(self) -> int:
         """Optimizer steps in an epoch."""
         return -(-len(self.batches) // self.accumulate)
+
+    def first_images(self, batches: int, device: torch.device) -> list[Tensor]:
+        """The images of the first batches of the first epoch, whole, normalized and not augmented: (B, 3, H, W) each, on the device."""
+        stored = self.store.batches(self.batches.epoch(0)[:batches])
+        return [self.input.normalize(images.to(device)) for images in stored]
