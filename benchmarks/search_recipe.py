@@ -100,10 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--precision", default="float32")
     given = parser.parse_args(arguments)
-    variants = {name: words for group in given.group for name, words in GROUPS[group].items()}
+    known = {name: words for group in GROUPS.values() for name, words in group.items()}
+    if unknown := sorted(set(given.only) - set(known)):
+        parser.error(f"--only takes names of variants; found {', '.join(unknown)}; use some of {', '.join(known)}")
     for seed in given.seeds:
-        for name in given.only or variants:
-            row = measured(name, variants[name], seed, given)
+        for name in given.only or [name for group in given.group for name in GROUPS[group]]:
+            row = measured(name, known[name], seed, given)
             print(json.dumps(row), flush=True)
             keep(given.record, row)
 
@@ -130,6 +132,7 @@ def measured(name: str, words: str, seed: int, given: argparse.Namespace) -> dic
         "source": given.source,
         "seed": seed,
         "steps": given.steps,
+        "precision": given.precision,
         "seconds": record["finished"]["seconds"],
         "trained_at": (record["provenance"].get("git") or {}).get("commit"),
         "held_out": {"mAP": held_out["validation_mAP"], "rank1": held_out["validation_rank1"]},
@@ -159,9 +162,9 @@ def _rows(found: Features, index: Any) -> Features:
 
 
 def keep(path: Path, row: dict[str, Any]) -> None:
-    """Puts the row into the record, in the place of an earlier one of the same name, source, seed and length."""
+    """Puts the row into the record, in the place of an earlier one of the same name, source, seed, length and precision."""
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
-    key = ("name", "source", "seed", "steps")
+    key = ("name", "source", "seed", "steps", "precision")
     rows = [one for one in rows if any(one[k] != row[k] for k in key)] + [row]
     path.write_text(json.dumps({"rows": rows, "provenance": provenance()}, indent=1) + "\n", encoding="utf-8")
 
