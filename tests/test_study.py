@@ -1,6 +1,7 @@
 """A study: what is there is not done again, rows are what they say, and the report and record hold the scores."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from snreid.figures import render_report, text_table
 from snreid.records import DataSet, ReIDData, Split
 from snreid.results import features_path
 from snreid.rows import DESCRIPTIONS
-from snreid.runs import Run
+from snreid.runs import Run, open_run
 from snreid.sources import join
 from snreid.study import Study, StudyResult, _remarks, report, run_study, score_runs, write_record
 from tiny import ALONE, Files, console, drawn, experiment, machine, picture_files, trained
@@ -53,6 +54,31 @@ def test_what_is_there_is_not_done_again(done: tuple[StudyResult, Path]) -> None
     for name, columns in result.scores.items():
         for target, found in columns.items():
             assert [s.mean_ap for s in again.scores[name][target]] == [s.mean_ap for s in found]
+
+
+def test_scores_outlive_the_weights(done: tuple[StudyResult, Path], tmp_path: Path) -> None:
+    result, out = done
+    kept = shutil.copytree(
+        out, tmp_path / "kept", ignore=shutil.ignore_patterns("*.safetensors", "embeddings", "metrics*")
+    )
+    for again in (
+        run_study(result.study, machine(kept), group=ALONE, console=console()),
+        score_runs(result.study, [open_run(kept / run.name) for runs in result.runs.values() for run in runs], machine(kept),
+                   group=ALONE, console=console()),
+    ):  # fmt: skip
+        assert again.scores["SNR"]["dusk"][1].mean_ap == result.scores["SNR"]["dusk"][1].mean_ap
+        assert report(again).table() == report(result).table()
+    assert not list(kept.rglob("*.safetensors"))
+
+
+def test_a_run_without_weights_and_scores_is_trained_anew(done: tuple[StudyResult, Path], tmp_path: Path) -> None:
+    result, out = done
+    kept = shutil.copytree(out, tmp_path / "kept")
+    for gone in ("model.safetensors", "evaluation/dusk.npz"):
+        (kept / "snr-1" / gone).unlink()
+    again = run_study(result.study, machine(kept), group=ALONE, console=console())
+    assert (kept / "snr-1" / "model.safetensors").is_file()
+    assert again.scores["SNR"]["dusk"][1].mean_ap == result.scores["SNR"]["dusk"][1].mean_ap
 
 
 def test_finished_runs_give_the_same_result_wherever_they_are(done: tuple[StudyResult, Path]) -> None:

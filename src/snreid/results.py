@@ -156,7 +156,7 @@ def save_result(folder: Path, result: Result, found: TargetFeatures | None = Non
     arrays: dict[str, Any] = {name: getattr(result.scores, name) for name in _ARRAYS}
     arrays |= {"data": np.str_(result.data), "left_out": np.array(result.left_out, dtype=np.str_)}
     draft = place / f".{result.target}.tmp.npz"
-    np.savez(draft, queries=np.int64(result.scores.queries), **arrays)
+    np.savez_compressed(draft, queries=np.int64(result.scores.queries), **arrays)
     draft.replace(place / f"{result.target}.npz")
     stored = features_path(folder, result.target)
     if found is not None:

@@ -1,6 +1,7 @@
 """A comparison: several schemes on the same sources, the same budget and the same seeds, scored on the same targets.
 
-Every finished run and every score on disk is taken as it is, so an interrupted study goes on where it stopped.
+Every finished run and every score on disk is taken as it is, so an interrupted study goes on where it stopped. Weights may be deleted
+once a run is scored: ``experiment.json`` and ``evaluation/`` are all that a table and its tests need.
 """
 
 import json
@@ -40,7 +41,7 @@ from snreid.results import (
     score,
 )
 from snreid.rows import DESCRIPTIONS, adapted_notes, check_rows, label, require_same_sources
-from snreid.runs import Run, train
+from snreid.runs import Run, open_run, train
 from snreid.targets import embed_target
 from snreid.training.distributed import ProcessGroup
 
@@ -115,8 +116,10 @@ def run_study(study: Study, machine: Machine, *, group: ProcessGroup, console: C
             seeded = replace(experiment, seed=seed)
             own = replace(machine, out=machine.out / f"{experiment.recipe}-{seed}")
             console.rule(f"{label(experiment)}, seed {seed}", align="left")
-            run = train(seeded, own, group=group, console=console, pixels=pixels, targets=data)
-            keep = seed == study.seeds[0]
+            run = _without_weights(seeded, own, data) or train(
+                seeded, own, group=group, console=console, pixels=pixels, targets=data
+            )
+            keep = seed == study.seeds[0] and run.finished
             collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=keep))
     return collected.result()
 
@@ -134,8 +137,20 @@ def score_runs(
     collected = _Collected(study, data)
     for run in runs:
         own = replace(machine, out=run.folder)
-        collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=True))
+        keep = run.finished
+        collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=keep))
     return collected.result()
+
+
+def _without_weights(experiment: Experiment, machine: Machine, data: Sequence[ReIDData]) -> Run | None:
+    """The finished run in ``machine.out`` whose weights were deleted, if its scores on all targets are there: a study needs no more."""
+    if not (machine.out / "experiment.json").is_file():
+        return None
+    run = open_run(machine.out)
+    if "finished" not in run.record or run.finished or run.experiment != experiment:
+        return None
+    scored = all(read_result(run.folder, target, skip_bad=machine.skip_bad) for target in data)
+    return run if scored else None
 
 
 class _Collected:
