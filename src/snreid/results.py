@@ -1,6 +1,5 @@
 """Scores on a target, on disk beside the run that earned them: one JSON object for reading, one array file for paired tests."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -23,7 +22,7 @@ from snreid.evaluation import (
     summary_with_intervals,
     write_features,
 )
-from snreid.models.weights import write_atomically
+from snreid.models.weights import write_json
 from snreid.records import DataSet, Features, ReIDData, Sample, Scores, fingerprint
 from snreid.targets import TargetFeatures, without
 from snreid.training.distributed import ProcessGroup
@@ -152,7 +151,7 @@ def save_result(folder: Path, result: Result, found: TargetFeatures | None = Non
     """
     place = folder / "evaluation"
     place.mkdir(parents=True, exist_ok=True)
-    write_atomically(place / f"{result.target}.json", (json.dumps(result.to_json(), indent=2) + "\n").encode())
+    write_json(place / f"{result.target}.json", result.to_json())
     arrays: dict[str, Any] = {name: getattr(result.scores, name) for name in _ARRAYS}
     arrays |= {"data": np.str_(result.data), "left_out": np.array(result.left_out, dtype=np.str_)}
     draft = place / f".{result.target}.tmp.npz"

@@ -31,7 +31,7 @@ from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights
 from snreid.models.matching import match_statistics
 from snreid.models.reid import ReIDModel, start_from
-from snreid.models.weights import load_model, restore, save_model, write_atomically
+from snreid.models.weights import load_model, restore, save_model, write_json
 from snreid.provenance import provenance
 from snreid.records import ReIDData
 from snreid.sampling import IdentityBatches
@@ -187,6 +187,13 @@ def _start(experiment: Experiment) -> Run:
             came=f"{start.folder}, whose 'training' is {type(start.record['training']).__name__}",
             repair="copy the run again, or start from another",
         )
+    now, before = experiment.input, start.experiment.input
+    if (now.mean, now.std) != (before.mean, before.std):
+        raise CheckpointError(
+            "Weights go on with pixels of the mean and deviation they know",
+            came=f"{before.mean}, {before.std} in {start.folder}, now {now.mean}, {now.std}",
+            repair="set --input.mean and --input.std to those of the run",
+        )
     return start
 
 
@@ -310,7 +317,7 @@ def _start_record(
     if started is not None:
         record["training"]["start"] = started
     if group.first:
-        _write_json(machine.out / "experiment.json", record)
+        write_json(machine.out / "experiment.json", record)
     return record
 
 
@@ -383,13 +390,8 @@ def _finish(
     # A run that was interrupted took as long as its steps.
     steps = sum(line.get("seconds", 0.0) for line in read_metrics(machine.out))
     finished = {"seconds": round(max(seconds, steps), 1), "checkpoint": chosen}
-    _write_json(machine.out / "experiment.json", {**record, "finished": finished})
+    write_json(machine.out / "experiment.json", {**record, "finished": finished})
     _sweep(machine.out, finished=True)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def _without_pretrained(experiment: Experiment) -> Experiment:

@@ -4,7 +4,6 @@ Every finished run and every score on disk is taken as it is, so an interrupted 
 once a run is scored: ``experiment.json`` and ``evaluation/`` are all that a table and its tests need.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +27,7 @@ from snreid.figures import (
 )
 from snreid.loading import PixelCache
 from snreid.machine import Machine
+from snreid.models.weights import write_json
 from snreid.provenance import provenance
 from snreid.records import DataSet, ReIDData, Scores
 from snreid.results import (
@@ -382,11 +382,3 @@ def record(
         "table": _cells(table),
         "rows": rows,
     }
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Writes a record whole or not at all, into a folder that is made if need be."""
-    from snreid.models.weights import write_atomically
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())

@@ -6,7 +6,6 @@ runs/snr-market1501-0-mar-cuhk03/
 ├── metrics.jsonl, checkpoints/, bad_files.jsonl, evaluation/   as of any run
 """
 
-import json
 import shutil
 import time
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from snreid.held_out import training_set
 from snreid.loading import PixelCache, PixelStore, list_bad
 from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights, save_delta
-from snreid.models.weights import save_model, write_atomically
+from snreid.models.weights import save_model, write_json
 from snreid.progress import counting
 from snreid.provenance import provenance
 from snreid.runs import Run, open_run
@@ -200,4 +199,4 @@ def _finish(
 
 def _write_record(machine: Machine, record: Mapping[str, Any]) -> None:
     machine.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(machine.out / "experiment.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_json(machine.out / "experiment.json", record)

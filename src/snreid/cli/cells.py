@@ -75,8 +75,8 @@ def _show(chosen: "Sequence[tuple[Table, Plan]]", own: "Machine", flags: CellFla
     """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns whether
     a cell has failed."""
     from snreid.comparison import case_record, comparison_text
+    from snreid.models.weights import write_json
     from snreid.reproduction import collect
-    from snreid.study import write_json
 
     objects, failed = [], False
     for table, plan in chosen:

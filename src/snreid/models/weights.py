@@ -81,6 +81,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     flush_folder(path.parent)
 
 
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as JSON for people to read, whole or not at all (``write_atomically``)."""
+    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())
+
+
 def require_replaceable(path: Path) -> None:
     """Raise ``ExperimentError`` unless ``path`` is free or a regular file. A new file takes the place of the old one by renaming,
     which would do away with a device (``/dev/null``), a pipe or the link ``/dev/stdout`` for the whole machine.
