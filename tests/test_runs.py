@@ -15,6 +15,9 @@ from snreid.errors import CheckpointError, DataError, DivergenceError, Experimen
 from snreid.images import FileImage, resize
 from snreid.loading import PixelCache
 from snreid.losses import CrossEntropy
+from snreid.models.backbone import Backbone
+from snreid.models.norms import IBN
+from snreid.models.reid import ModelConfig
 from snreid.models.weights import load_model
 from snreid.records import ReIDData, Sample, Split
 from snreid.runs import Run, open_run, train
@@ -260,6 +263,16 @@ def test_held_out_people_of_one_camera_are_refused_before_training(tmp_path: Pat
     with pytest.raises(DataError, match=r"two cameras see.*--validation\.fraction 0"):
         trained(tmp_path / "run", sources=(source,), validation=Validation(fraction=0.5, every=2))
     assert not (tmp_path / "run" / "metrics.jsonl").exists() and not (tmp_path / "run" / "experiment.json").exists()
+
+
+def test_a_model_that_cannot_be_built_is_refused_before_images_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "training_set", lambda *_: pytest.fail("images were read"))
+    model = ModelConfig(backbone=Backbone(name="convnext_atto", weights="random"), scheme=IBN())
+    with pytest.raises(ExperimentError, match="IBN"):
+        trained(tmp_path / "run", model=model)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_whose_model_broke_down_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

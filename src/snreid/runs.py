@@ -127,7 +127,8 @@ def train(
     if former is not None and former.finished:
         console.out(f"{machine.out} is finished, nothing is trained; another --out folder starts anew", highlight=False)
         return former
-    # Before images are read; a run that goes on has its weights in its checkpoints, and needs no other.
+    # Before images are read: what cannot be built is refused at once. A run that goes on has its weights in its checkpoints.
+    _without_pretrained(experiment).model.build(2)
     start = _start(experiment) if experiment.start and former is None else None
     pixels = pixels or PixelCache.of(machine, console)
     training, store, held = training_set(experiment, machine, pixels, group, console)
