@@ -30,12 +30,16 @@ class MobileConv2d(nn.Conv2d):
     @classmethod
     def like(cls, conv: nn.Conv2d, *, same: bool) -> Self:
         """With the settings and the very parameters of ``conv``. Draws no random number."""
+        padding = conv.padding
+        if same and set(conv.stride) == {1} and all(size % 2 for size in conv.kernel_size):
+            # Of stride 1 both sides are padded alike: an ordinary convolution, which has quick gradients.
+            same, padding = False, tuple(d * (k - 1) // 2 for d, k in zip(conv.dilation, conv.kernel_size, strict=True))
         made = cls(
             conv.in_channels,
             conv.out_channels,
             conv.kernel_size,  # type: ignore[arg-type]
             stride=conv.stride,  # type: ignore[arg-type]
-            padding=conv.padding,  # type: ignore[arg-type]
+            padding=padding,  # type: ignore[arg-type]
             dilation=conv.dilation,  # type: ignore[arg-type]
             groups=conv.groups,
             bias=conv.bias is not None,
