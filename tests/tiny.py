@@ -15,12 +15,13 @@ from snreid import recipes
 from snreid.datasets import DrawnPedestrians
 from snreid.experiment import Experiment
 from snreid.images import FileImage
+from snreid.job import train
 from snreid.loading import PixelStore
 from snreid.machine import Machine
 from snreid.models.backbone import Backbone
 from snreid.models.snr import SNR
 from snreid.records import DataSet, ReIDData, Sample, Split
-from snreid.runs import Run, train
+from snreid.runs import Run
 from snreid.sampling import IdentityBatches, Sampling
 from snreid.sources import join
 from snreid.training.distributed import ProcessGroup

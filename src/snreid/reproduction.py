@@ -14,13 +14,14 @@ from rich.console import Console
 from snreid.adaptation import Adaptation, Unlabelled, adapt_run, methods
 from snreid.errors import DivergenceError, ExperimentError
 from snreid.figures import Domain, SchemeResult, ScoreTable, score_table
+from snreid.job import train
 from snreid.loading import PixelCache
 from snreid.machine import Machine
 from snreid.plans import Looked, Plan, Shard, adapted_to, look, look_all, wanted
 from snreid.protocols import Case, Column
 from snreid.records import ReIDData, Scores, Split
 from snreid.results import Result, read_result, require_same_images
-from snreid.runs import Run, open_run, train
+from snreid.runs import Run, open_run
 from snreid.study import score_run
 from snreid.tables import Row
 from snreid.training.distributed import ProcessGroup

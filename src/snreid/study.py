@@ -25,6 +25,7 @@ from snreid.figures import (
     ScoreTable,
     choose_queries,
 )
+from snreid.job import train
 from snreid.loading import PixelCache
 from snreid.machine import Machine
 from snreid.models.weights import write_json
@@ -41,7 +42,7 @@ from snreid.results import (
     score,
 )
 from snreid.rows import DESCRIPTIONS, adapted_notes, check_rows, label, require_same_sources
-from snreid.runs import Run, open_run, train
+from snreid.runs import Run, open_run
 from snreid.targets import embed_target
 from snreid.training.distributed import ProcessGroup
 

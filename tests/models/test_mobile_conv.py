@@ -95,7 +95,10 @@ def test_under_autocast_a_depthwise_convolution_trains_in_float32_and_embeds_in_
         assert conv(maps).dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize(("size", "kernel", "stride"), [((9, 6), 3, 2), ((8, 5), 5, 2), ((7, 7), 3, 1), ((8, 4), 5, 1), ((5, 4), 4, 1), ((5, 4), 5, 3)])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride"),
+    [((9, 6), 3, 2), ((8, 5), 5, 2), ((7, 7), 3, 1), ((8, 4), 5, 1), ((5, 4), 4, 1), ((5, 4), 5, 3)],
+)
 @pytest.mark.parametrize("groups", [1, 4])
 def test_tensorflows_padding_is_that_of_timm(size: tuple[int, int], kernel: int, stride: int, groups: int) -> None:
     theirs = Conv2dSame(4, 4, kernel, stride=stride, groups=groups, bias=False)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from snreid import runs
+from snreid import job
 from snreid.models.weights import load_model
 from snreid.runs import open_run
 from snreid.training.log import read_metrics
@@ -44,7 +44,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("where", "calls", "has_weights", "has_finished"),
     [
         pytest.param("save_model", 0, False, False, id="before the weights"),
-        pytest.param("_write_json", 1, True, False, id="before the record"),  # the first one is at the start
+        pytest.param("write_json", 1, True, False, id="before the record"),  # the first one is at the start
         pytest.param("_sweep", 1, True, True, id="before the sweep"),  # the first one is at the start
     ],
 )
@@ -59,7 +59,7 @@ def test_a_run_cut_off_at_its_end_is_ended_by_the_next_start(
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(runs, where, cut_after(getattr(runs, where), calls))
+        patch.setattr(job, where, cut_after(getattr(job, where), calls))
         with pytest.raises(PowerCut):
             trained(out)
     assert (out / "model.safetensors").exists() == has_weights and open_run(out).finished == has_finished
@@ -72,7 +72,7 @@ def test_a_run_cut_off_at_its_end_is_ended_by_the_next_start(
 
 
 def test_a_finished_run_is_returned_without_opening_an_image(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "training_set", cut_after(runs.training_set, 0))
+    monkeypatch.setattr(job, "training_set", cut_after(job.training_set, 0))
     assert trained(whole).record == open_run(whole).record
 
 

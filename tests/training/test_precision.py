@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from snreid.errors import ExperimentError
+from snreid.job import train
 from snreid.machine import Precision
 from snreid.models import Backbone
-from snreid.runs import train
 from snreid.sampling import Sampling
 from snreid.training.distributed import join
 from snreid.training.log import read_metrics

@@ -138,9 +138,9 @@ def _help(words: list[str]) -> int:
 def _train(request: Request, experiment: "Experiment") -> int:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, resumable, session
+    from snreid.job import train
     from snreid.loading import PixelCache
     from snreid.results import read_targets
-    from snreid.runs import train
     from snreid.study import score_run
 
     # What brings its own sources is named by itself: seven domains make no name.

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from snreid import runs
+from snreid import job
 from snreid.errors import CheckpointError
+from snreid.job import train
 from snreid.models.norms import StageSNR
 from snreid.models.weights import load_model
-from snreid.runs import Run, open_run, train
+from snreid.runs import Run, open_run
 from snreid.training.averaging import Average
 from snreid.training.loop import Loop, StepReport
 from snreid.training.optim import AdamW
@@ -67,7 +68,7 @@ def test_the_backbone_rests_for_the_first_epochs_alone(tmp_path: Path, monkeypat
             known = {name for name, p in names.items() if p in optimizer.state}
             seen.append((epoch, {name: value.clone() for name, value in model.state_dict().items()}, known))
 
-    monkeypatch.setattr(runs, "Loop", Watched)
+    monkeypatch.setattr(job, "Loop", Watched)
     trained(tmp_path / "run", "snr", **{**SETTINGS, "freeze_stages": 0, "ema": 0.0})
     first = seen[0][1]
     for epoch, now, known in seen:
@@ -91,7 +92,7 @@ def test_a_killed_run_with_all_of_it_ends_with_the_same_bits(
 
     eager = replace(machine(tmp_path / "run"), save_seconds=0)
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "follow", cut)
+        patch.setattr(job, "follow", cut)
         with pytest.raises(RuntimeError, match="power cut"):
             train(whole.experiment, eager, group=ALONE, console=console())
     again = weights(train(whole.experiment, eager, group=ALONE, console=console()))
@@ -123,7 +124,7 @@ def test_norms_behind_stages_are_matched_before_the_first_step_and_so_is_the_ave
         averages.append({name: value.clone() for name, value in made.model.state_dict().items()})
         return made
 
-    monkeypatch.setattr(runs, "Average", average)
+    monkeypatch.setattr(job, "Average", average)
     plain = experiment("snr", ema=0.7)
     matched = replace(plain, model=replace(plain.model, scheme=StageSNR(stages=(1, 2), start="matched")))
     published = begun(plain, tmp_path / "published", monkeypatch)
@@ -178,7 +179,7 @@ def test_pretrained_weights_are_not_looked_for_and_the_start_not_once_a_run_goes
     try:
         settings = replace(whole.experiment, model=model, start=str(place), epochs=2, freeze_epochs=0)
         with monkeypatch.context() as patch:
-            patch.setattr(runs, "save_model", lambda *_: (_ for _ in ()).throw(RuntimeError("power cut")))
+            patch.setattr(job, "save_model", lambda *_: (_ for _ in ()).throw(RuntimeError("power cut")))
             with pytest.raises(RuntimeError, match="power cut"):
                 train(settings, machine(tmp_path / "run"), group=ALONE, console=console())
     finally:
