@@ -20,7 +20,9 @@ from snreid.embedding import Embedder
 from snreid.errors import CheckpointError
 from snreid.experiment import Experiment
 from snreid.models.delta import has_weights, read_weights
+from snreid.models.reid import CLASSIFIERS
 from snreid.models.weights import restore
+from snreid.packaged import beside, located
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Run:
         return self.folder.name
 
     @property
+    def results(self) -> Path:
+        """Where scores are kept: in its folder; of a packaged run in ``runs/NAME`` of the current folder."""
+        return beside(self.folder)
+
+    @property
     def finished(self) -> bool:
         """Whether training is through and its weights are there."""
         return "finished" in self.record and has_weights(self.folder)
@@ -53,14 +60,16 @@ class Run:
             )
         saved = read_weights(self.folder)
         # The weights come from this run's own file, so none are looked for elsewhere.
-        model = without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]))
-        restore(model, saved, source=str(self.folder))
+        classifiers = bool(saved.metadata.get("classifiers", True))
+        model = without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]) if classifiers else 1)
+        restore(model, saved, source=str(self.folder), spare=() if classifiers else CLASSIFIERS)
         model.eval()
         return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True)
 
 
 def open_run(folder: Path) -> Run:
-    """The run in ``folder``. Raises ``CheckpointError`` when there is none."""
+    """The run in ``folder``, or the packaged one of that name. Raises ``CheckpointError`` when there is none."""
+    folder = located(folder)
     path = folder / "experiment.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -74,7 +83,7 @@ def open_run(folder: Path) -> Run:
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> Embedder:
-    """The model of a run, ready to embed images. Raises ``CheckpointError``."""
+    """The model of a run, ready to embed images; ``"people"`` is the one that comes with the package. Raises ``CheckpointError``."""
     return open_run(Path(folder)).embedder(device=device)
 
 

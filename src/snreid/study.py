@@ -137,7 +137,7 @@ def score_runs(
     data = read_targets(study.targets, machine.root, trained_on=runs[0].experiment.sources if runs else ())
     collected = _Collected(study, data)
     for run in runs:
-        own = replace(machine, out=run.folder)
+        own = replace(machine, out=run.results)
         keep = run.finished
         collected.add(run, score_run(run, data, own, group=group, console=console, pixels=pixels, keep=keep))
     return collected.result()
@@ -197,17 +197,17 @@ def score_run(
     embedder = None
     for target in data:
         pixels.tell(target, console)
-        result = read_result(run.folder, target, skip_bad=machine.skip_bad)
-        features_there = features_path(run.folder, target.name).is_file()
+        result = read_result(run.results, target, skip_bad=machine.skip_bad)
+        features_there = features_path(run.results, target.name).is_file()
         if result is None or (keep and not features_there):
             embedder = embedder or run.embedder(device=str(group.device), bf16=machine.bf16)
             size = embedder.input.height, embedder.input.width
             found = embed_target(embedder, size, target, machine, group=group, console=console, pixels=pixels)
             result = score(found, run.experiment.metric, group)
             if group.first and keep:
-                save_result(run.folder, result, found)
+                save_result(run.results, result, found)
             elif group.first:
-                keep_result(run.folder, result, console)
+                keep_result(run.results, result, console)
         results.append(result)
         shown = result.scores
         console.out(
@@ -278,7 +278,7 @@ def _examples(result: StudyResult, target: str) -> list[RankExample]:
     )
     lists: dict[str, dict[int, Any]] = {}
     for name in (first, last):
-        query, gallery = read_features(features_path(result.runs[name][0].folder, target))
+        query, gallery = read_features(features_path(result.runs[name][0].results, target))
         metric = result.runs[name][0].experiment.metric
         found = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, metric)
         lists[name] = {one.query: one for one in found}

@@ -178,7 +178,7 @@ def test_a_run_that_cannot_be_written_is_scored_all_the_same(
     def locked(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/locked")
 
-    monkeypatch.setattr(results, "write_atomically", locked)
+    monkeypatch.setattr(results, "write_json", locked)
     noon = TARGET.replace("dusk", "noon")
     assert main([str(pair[0]), "-t", TARGET, noon, "--json", *QUIET]) == 0
     streams = capsys.readouterr()

@@ -25,6 +25,7 @@ from snreid.loading import PixelCache, PixelStore, list_bad
 from snreid.machine import Machine
 from snreid.models.delta import has_weights, read_weights, save_delta
 from snreid.models.weights import save_model, write_json
+from snreid.packaged import is_packaged
 from snreid.progress import counting
 from snreid.provenance import provenance
 from snreid.runs import Run, open_run
@@ -66,6 +67,12 @@ def adapt_run(
         "source": run.name,
         "source_weights": read_weights(run.folder).sha256 if has_weights(run.folder) else "",
     }
+    if method.needs_source and is_packaged(run.folder):
+        raise ExperimentError(
+            f"{method.name} needs the people and images that a run was trained on",
+            came=f"{run.name}, a packaged run without them",
+            repair="use --method clustering or adaptive-bn",
+        )
     embedder = run.embedder(device=str(group.device), bf16=machine.bf16)
     former = _former(method, entry, run, machine)
     if former is not None and former.finished:
@@ -184,7 +191,8 @@ def _finish(
         if sentence:
             job.console.out(sentence, highlight=False)
     experiment, persons = record["experiment"], job.model.head.classifier.out_features
-    if method.as_delta:
+    # Beside a packaged run no delta: the next version of the package brings another one.
+    if method.as_delta and not is_packaged(run.folder):
         size = save_delta(folder, job.model, run.folder)
         facts = {**facts, "delta_bytes": size}
         job.console.out(f"delta.safetensors holds what changed: {size / 1000:.1f} kB", highlight=False)

@@ -43,6 +43,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("snreid.cli.export", "write a run's model as an ONNX or OpenVINO file, in float32 or 8 bits"),
     "lens": ("snreid.cli.lens", "show what normalization removed from images and what SNR gave back, as a page"),
     "report": ("snreid.cli.report", "write the HTML report of finished runs"),
+    "machine-check": (
+        "snreid.cli.machine_check",
+        "versions, cores and devices, and whether packaged models compute here as they should",
+    ),
 }
 """Name -> (module with ``main(arguments) -> int``, one line of help)."""
 
@@ -51,6 +55,7 @@ PLACES = ("--cache", "--out", "--root")
 
 FEWER_PLACES: dict[str, tuple[str, ...]] = {
     "recipes": (),
+    "machine-check": (),
     "data": (),
     "data check": ("--root",),
     "compare": ("--cache", "--root"),

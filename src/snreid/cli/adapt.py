@@ -169,9 +169,9 @@ def _evaluate(
     from snreid.study import score_run
 
     before, after = (
-        score_run(one, [data], replace(own, out=one.folder), group=opened.group, console=opened.console, pixels=pixels)[
-            0
-        ]
+        score_run(
+            one, [data], replace(own, out=one.results), group=opened.group, console=opened.console, pixels=pixels
+        )[0]
         for one in (run, adapted)
     )
     require_same_images(before, after, where=f"{run.folder}, {adapted.folder}")

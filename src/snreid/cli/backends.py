@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import tyro
 
+from snreid.packaged import located
+
 if TYPE_CHECKING:
     from snreid.embedding import EmbedBatch
     from snreid.evaluation.onnx_embedder import OpenedOnnx
@@ -100,7 +102,7 @@ def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
     from snreid.export import OpenVinoEmbedder, write_onnx, write_openvino
     from snreid.runs import load
 
-    if not model.is_dir():
+    if not located(model).is_dir():
         return (OnnxEmbedder if backend == "onnxruntime" else OpenVinoEmbedder)(path=model).open()
     with tempfile.TemporaryDirectory() as place:
         embedder = load(model)

@@ -58,10 +58,10 @@ def main(arguments: Sequence[str]) -> int:
     data = read_targets(named, request.machine.root, trained_on=sources)
     rows = []
     with session(request.machine) as opened:
-        pixels = PixelCache.of(machine(request.machine, request.a), opened.console)
+        pixels = PixelCache.of(machine(request.machine, runs[0].results), opened.console)
         scored = []
         for run in runs:
-            own = machine(request.machine, run.folder)
+            own = machine(request.machine, run.results)
             scored.append(score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels))
         for a, b in zip(*scored, strict=True):
             require_same_images(a, b, where=f"{request.a}, {request.b}")

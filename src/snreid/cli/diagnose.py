@@ -12,6 +12,7 @@ from rich.table import Table
 
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
+from snreid.packaged import beside
 
 if TYPE_CHECKING:
     from snreid.cli.session import Session
@@ -145,7 +146,7 @@ def _from_run(request: Request) -> list["Diagnosis"]:
     targets = _targets(request, run.experiment.sources)
     found = []
     with session(request.machine) as opened:
-        pixels = PixelCache.of(machine(request.machine, run.folder), opened.console)
+        pixels = PixelCache.of(machine(request.machine, run.results), opened.console)
         for target, data in targets:
             found += _of_run(request, run, target, data, opened, pixels)
     return found
@@ -170,7 +171,7 @@ def _of_run(
     from snreid.targets import embed_target
 
     assert request.run is not None
-    own = machine(request.machine, request.machine.out or request.run / "diagnosis")
+    own = machine(request.machine, request.machine.out or beside(request.run) / "diagnosis")
     embedder = run.embedder(device=str(opened.group.device), bf16=own.bf16)
     size = embedder.input.height, embedder.input.width
     metric = request.metric or run.experiment.metric

@@ -22,6 +22,7 @@ from snreid.cli.backends import (
 )
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
+from snreid.packaged import beside
 
 if TYPE_CHECKING:
     from snreid.embedding import EmbedBatch
@@ -124,7 +125,7 @@ def _is_model(word: str) -> bool:
 
 def _place(request: Request, *, own_metric: bool = True) -> Path | None:
     """The folder that keeps the scores. A run keeps those in its own metric only; None: they are kept nowhere."""
-    return request.machine.out or (request.run if own_metric else None)
+    return request.machine.out or (beside(request.run) if request.run is not None and own_metric else None)
 
 
 def _check(request: Request, words: Sequence[str]) -> None:

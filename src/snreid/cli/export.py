@@ -12,6 +12,7 @@ import tyro
 from snreid.cli.backends import embed_batch
 from snreid.cli.extract import images_of
 from snreid.cli.machine import DataFolder
+from snreid.packaged import beside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
             came=f"--int8 {'given' if request.int8 else 'not given'}, {len(request.calibrate)} paths to calibrate on",
             repair="for example: snreid export RUN --int8 --calibrate IMAGES --score market1501",
         )
-    out = request.out or request.run / f"model{'-int8' if request.int8 else ''}.{_SUFFIX[request.to]}"
+    out = request.out or beside(request.run) / f"model{'-int8' if request.int8 else ''}.{_SUFFIX[request.to]}"
     require_replaceable(out)
     embedder = load(request.run)
     done = _written(request, embedder, out)
@@ -138,7 +139,7 @@ def _cost(
     from snreid.targets import embed_target
 
     (data,) = read_targets([dataset_named(request.score, request.root)], request.root)
-    machine = Machine(root=request.root, out=request.run, device="cpu", workers=0)
+    machine = Machine(root=request.root, out=beside(request.run), device="cpu", workers=0)
     size = embedder.input.height, embedder.input.width
     for name, embed in (("float32", embedder), ("int8", embed_batch(opened))):
         both = embed_target(embed, size, data, machine, console=Console(stderr=True))

@@ -21,6 +21,7 @@ from snreid.cli.backends import (
     require_alone,
 )
 from snreid.cli.machine import MachineFlags
+from snreid.packaged import located
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,7 +143,7 @@ def _backend(request: Request) -> Backend:
         precision=request.precision,
         device=request.device,
     )
-    if backend != "torch" and request.run.is_dir():
+    if backend != "torch" and located(request.run).is_dir():
         require_alone(request.run, backend)
     return backend
 

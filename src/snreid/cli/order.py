@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snreid.cli.machine import MachineFlags
 from snreid.errors import ExperimentError
+from snreid.packaged import NAMES
 
 _LISTS = ("--target", "-t", "--source", "-s", "--examples", "--domain", "--data")
 _VALUES: dict[str, float] = {
@@ -26,8 +27,8 @@ _NO_NAMES = ("--recipe", "--out", "--root", "--record", "--features", "--onnx")
 
 
 def is_run_folder(word: str) -> bool:
-    """Whether ``word`` is the folder of a run."""
-    return (Path(word) / "experiment.json").is_file()
+    """Whether ``word`` is the folder of a run, or the name of a packaged one."""
+    return word in NAMES or (Path(word) / "experiment.json").is_file()
 
 
 def names_first(words: Sequence[str], is_name: Callable[[str], bool], count: int | None = None) -> list[str]:

@@ -28,7 +28,8 @@ from snreid.models.weights import SavedModel, restore
 from snreid.outputs import Outputs, StageLogits, StageVectors
 from snreid.tensors import Embeddings, Images
 
-_CLASSIFIERS = ("head.classifier.", "stage_classifiers.")
+CLASSIFIERS = ("head.classifier.", "stage_classifiers.")
+"""What the names of parameters begin with that only know the people of the training."""
 
 # torch.export and DistributedDataParallel look into outputs only through types they know.
 for _record in (Outputs, StageVectors, StageLogits):
@@ -219,12 +220,12 @@ def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, sourc
     ``source``: what to call the trained one in a message. Raises ``CheckpointError`` where they are not of one architecture.
     """
     # The classifiers of stages are there only where the journal's form of the loss is.
-    stages = bool(model.stage_classifiers) and any(name.startswith(_CLASSIFIERS[1]) for name in saved.tensors)
+    stages = bool(model.stage_classifiers) and any(name.startswith(CLASSIFIERS[1]) for name in saved.tensors)
     restore(
         model,
         saved,
         source=source,
-        spare=_CLASSIFIERS if not same_persons else () if stages else _CLASSIFIERS[1:],
+        spare=CLASSIFIERS if not same_persons else () if stages else CLASSIFIERS[1:],
         repair="start from a run with the same backbone, scheme and head",
     )
 

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from snreid.errors import CheckpointError, ExperimentError
 
 _HEADER, _HASH = "snreid", "sha256"
+HALF = {"stored": "float16"}
+"""In the metadata of a file whose float32 tensors were stored in 16 bits; ``load_model`` widens them."""
 _SHOWN = 4
 
 
@@ -142,6 +144,8 @@ def load_model(path: Path) -> SavedModel:
             came=f"{path} with {sorted(header) or 'no metadata'}",
             repair="give foreign weights as the backbone's weights instead",
         ) from error
+    if isinstance(metadata, dict) and HALF.items() <= metadata.items():
+        tensors = {name: one.float() if one.dtype == torch.float16 else one for name, one in tensors.items()}
     return SavedModel(tensors, metadata, digest)
 
 

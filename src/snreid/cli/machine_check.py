@@ -1,0 +1,63 @@
+"""``snreid machine-check``: does everything compute here as it did where it was made?"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+_SAME = 0.999
+"""Cosine from which on an embedding is the stored one but for rounding; 8-bit models differ more, other weights far more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Show the versions, cores and devices snreid works with here, and embed the test images of each packaged model.
+
+    Ends with exit code 1 when a packaged model gives other embeddings here than where it was trained.
+    """
+
+    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints what was found; 1 when an embedding differs."""
+    request = tyro.cli(Request, args=list(arguments), prog="snreid machine-check")
+    found = checked()
+    if request.json:
+        print(json.dumps(found, indent=1))
+    else:
+        for name, value in found.items():
+            print(f"{name:<20} {value}")
+    return int(any(isinstance(value, float) and value < _SAME for value in found.values()))
+
+
+def checked() -> dict[str, Any]:
+    """Versions, cores, devices, and for each packaged model the smallest cosine of its self-test, or why there is none."""
+    import torch
+
+    from snreid.cores import usable_cores
+    from snreid.errors import CheckpointError
+    from snreid.packaged import NAMES
+    from snreid.provenance import provenance
+    from snreid.publishing import self_test
+    from snreid.runs import open_run
+
+    made = provenance()
+    found: dict[str, Any] = {
+        "snreid": made["versions"]["snreid"],
+        "python": made["python"],
+        "torch": made["versions"]["torch"],
+        "platform": made["platform"],
+        "cores": usable_cores(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+    for name in NAMES:
+        try:
+            run = open_run(Path(name))
+            found[f"model {name}"] = self_test(run.folder, run.embedder())
+        except CheckpointError as error:
+            found[f"model {name}"] = str(error)
+    return found

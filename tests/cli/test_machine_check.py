@@ -1,0 +1,30 @@
+"""``snreid machine-check`` tells a model that computes otherwise here from one that is the same, and one that is not there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from snreid import packaged
+from snreid.cli import main
+from snreid.publishing import package
+from tiny import trained
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 16), dtype=np.uint8)
+
+
+def test_machine_check_tells_other_embeddings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = tmp_path / "inside" / "people"
+    monkeypatch.setattr(packaged, "HOME", people.parent)
+    assert main(["machine-check"]) == 0
+    assert "without its weights" in capsys.readouterr().out
+    package(trained(tmp_path / "run"), IMAGES, people)
+    assert main(["machine-check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model people"] == pytest.approx(1, abs=1e-5)
+    with np.load(people / "self_test.npz") as stored:
+        arrays = dict(stored)
+    np.savez(people / "self_test.npz", images=arrays["images"], embeddings=arrays["embeddings"][::-1])
+    assert main(["machine-check"]) == 1
