@@ -115,7 +115,7 @@ def measured(name: str, words: str, seed: int, given: argparse.Namespace) -> dic
     folder: Path = given.out / f"{given.source}-{name}-{seed}"
     scored = folder / "search.json"
     if scored.is_file():
-        return json.loads(scored.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return {**json.loads(scored.read_text(encoding="utf-8")), "losses": losses(folder)}
     recipe, *flags = words.split()
     how = ["--preset", "mobile", "--source", given.source, "--seed", str(seed), "--precision", given.precision]
     length = ["--epochs", str(EPOCHS), "--batches-per-epoch", str(given.steps // EPOCHS)]
@@ -137,9 +137,21 @@ def measured(name: str, words: str, seed: int, given: argparse.Namespace) -> dic
         "trained_at": (record["provenance"].get("git") or {}).get("commit"),
         "held_out": {"mAP": held_out["validation_mAP"], "rank1": held_out["validation_rank1"]},
         "unseen": unseen,
+        "losses": losses(folder),
     }
     scored.write_text(json.dumps(row), encoding="utf-8")
     return row
+
+
+def losses(folder: Path) -> dict[str, list[float]]:
+    """Each part of the loss, weighted: its mean over the first and over the last tenth of the steps."""
+    lines = [line for line in read_metrics(folder) if "seconds" in line]
+    tenth = max(1, len(lines) // 10)
+    names = [name for name in lines[0] if name[0].isupper()]
+    return {
+        name: [round(float(np.mean([line[name] for line in part])), 4) for part in (lines[:tenth], lines[-tenth:])]
+        for name in names
+    }
 
 
 def on_other(folder: Path, root: Path, name: str) -> dict[str, float]:
