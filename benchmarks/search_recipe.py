@@ -54,6 +54,8 @@ RECIPE: dict[str, str] = {
     "32x2": "baseline --sampling.persons 32 --sampling.images 2",
     "last-stride-2": "baseline --model.backbone.last-stride 2",
     "96x48": "baseline --input.height 96 --input.width 48",
+    "crop-always": "baseline --augmentation.crop 1 --augmentation.enlarge 1.2",
+    "erasing-0.8": "baseline --augmentation.erasing 0.8",
     "decay-5e-4": "baseline --optimizer.weight-decay 5e-4",
     "decay-0.2": "baseline --optimizer.weight-decay 0.2",
     "linear-classifier": "baseline --model.head.classifier linear --losses.0.scale 1",
