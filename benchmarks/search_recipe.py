@@ -1,7 +1,7 @@
 """What each setting of preset ``mobile`` is worth: short trainings that differ in one thing, scored without any test image.
 
-Each is scored on a fifth of the source's training identities, held out (same cameras), and on a third of the training identities of
-the other data set (cameras never seen). Runs that are in ``--out`` are taken as they are; the record is written after each.
+Each is scored on a fifth of the source's training identities, held out (same cameras), and on a third (``--share``) of the training identities of
+the other data set (cameras never seen); for any other source than the two, of CUHK03's. Runs that are in ``--out`` are taken as they are; the record is written after each.
 
     python benchmarks/search_recipe.py --root FOLDER --out RUNS --record benchmarks/results/mobile_recipe.json
         [--source market1501] [--only NAME ...] [--seeds 0] [--steps 500] [--group recipe causality] [--precision bf16]
@@ -9,6 +9,7 @@ the other data set (cameras never seen). Runs that are in ``--out`` are taken as
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from snreid.runs import open_run
 from snreid.sources import join, validation_split
 from snreid.training.log import read_metrics
 
-HELD_OUT, OTHER_SHARE, EPOCHS = 0.2, 3, 5
+HELD_OUT, EPOCHS = 0.2, 5
 OTHER = {"market1501": "cuhk03-detected", "cuhk03-detected": "market1501"}
 RECIPE: dict[str, str] = {
     "mobile": "baseline",
@@ -100,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--root", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--record", type=Path, required=True)
-    parser.add_argument("--source", choices=list(OTHER), default="market1501")
+    parser.add_argument("--source", default="market1501", help="what is trained on, for example people:persons=800")
+    parser.add_argument("--share", type=int, default=3, help="every so many-th training identity of the other data set")
     parser.add_argument("--group", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -119,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(name: str, words: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """One training and its two scores, from disk where they are there."""
-    folder: Path = given.out / f"{given.source}-{name}-{seed}"
+    folder: Path = given.out / f"{re.sub('[^A-Za-z0-9]+', '-', given.source)}-{name}-{seed}"
     scored = folder / "search.json"
     if scored.is_file():
         return {**json.loads(scored.read_text(encoding="utf-8")), "losses": losses(folder)}
@@ -135,12 +137,13 @@ def measured(name: str, words: str, seed: int, given: argparse.Namespace) -> dic
     command = [sys.executable, "-m", "snreid", "train", recipe, *how, *length, *held, *flags, *places]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     held_out = next(line for line in reversed(read_metrics(folder)) if "validation_mAP" in line)
-    unseen = on_other(folder, given.root, OTHER[given.source])
+    unseen = on_other(folder, given.root, OTHER.get(given.source, "cuhk03-detected"), given.share)
     record = open_run(folder).record
     row = {
         "name": name,
         "flags": words,
         "source": given.source,
+        "share": given.share,
         "seed": seed,
         "steps": given.steps,
         "precision": given.precision,
@@ -174,12 +177,12 @@ def losses(folder: Path) -> dict[str, list[float]]:
     }
 
 
-def on_other(folder: Path, root: Path, name: str) -> dict[str, float]:
-    """Scores on every third training identity of a data set that the run has not seen."""
+def on_other(folder: Path, root: Path, name: str, share: int) -> dict[str, float]:
+    """Scores on every ``share``-th training identity of a data set that the run has not seen."""
     run = open_run(folder)
     embedder = run.embedder()
     joined = join([dataset_named(name, root).read(root)])
-    images = joined.only(np.flatnonzero(joined.persons % OTHER_SHARE == 0))
+    images = joined.only(np.flatnonzero(joined.persons % share == 0))
     store = PixelStore(images.split, embedder.input.height, embedder.input.width)
     store.open()
     found = features(embedder, store)
