@@ -1,7 +1,8 @@
 """What each setting of preset ``mobile`` is worth: short trainings that differ in one thing, scored without any test image.
 
-Each is scored on a fifth of the source's training identities, held out (same cameras), and on a third (``--share``) of the training identities of
-the other data set (cameras never seen); for any other source than the two, of CUHK03's. Runs that are in ``--out`` are taken as they are; the record is written after each.
+Each is scored on a fifth of the source's training identities, held out (same cameras), and on a third (``--share``) of the training
+identities of the other data set (cameras never seen); for any source but Market-1501 and CUHK03 these are CUHK03's. Runs that are in
+``--out`` are taken as they are; the record is written after each.
 
     python benchmarks/search_recipe.py --root FOLDER --out RUNS --record benchmarks/results/mobile_recipe.json
         [--source market1501] [--only NAME ...] [--seeds 0] [--steps 500] [--group recipe causality] [--precision bf16]
