@@ -1,0 +1,409 @@
+"""Who a person is: body, head, clothes, what they carry, how they walk. Nothing here knows a camera or a moment.
+
+Every field can be turned by itself (``dataclasses.replace``). ``draw_identity`` draws from the tables of ``wardrobe``.
+"""
+
+from dataclasses import dataclass, replace
+
+from snreid.pedestrians.limits import check_range, check_word
+from snreid.pedestrians.randomness import Draws
+from snreid.synthetic import wardrobe
+from snreid.synthetic.wardrobe import Colour, Weighted
+
+HAIR_STYLES = ("bald", "buzz", "crop", "short", "swept", "curly", "bob", "long", "tied", "bun")
+HATS = ("none", "cap", "beanie", "brim", "hood")
+PATTERNS = (
+    "plain", "denim", "heather", "knit", "hoops", "stripes", "plaid", "dots", "floral", "camouflage", "blocks", "tie-dye"
+)  # fmt: skip
+TOPS = ("tee", "polo", "shirt", "longsleeve", "sweater", "tank")
+OUTERS = ("none", "jacket", "hoodie", "blazer", "coat", "puffer", "gilet")
+BOTTOMS = ("trousers", "slim", "wide", "shorts", "skirt", "long skirt", "dress")
+SHOES = ("sneaker", "leather", "boot", "sandal")
+BAGS = ("none", "backpack", "shoulder", "crossbody", "handbag", "shopping", "trolley")
+PRINTS = ("none", "text", "badge", "picture", "band")
+YOUNGEST, OLDEST = 18.0, 90.0
+"""Years. There are no children."""
+_BLACK: Colour = (0.08, 0.08, 0.08)
+_WHITE: Colour = (0.9, 0.9, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Physique:
+    """The build of an adult. Shares lie between 0 and 1."""
+
+    gender: float = 0.5
+    """0 a man's build, 1 a woman's."""
+    age: float = 30.0
+    """Years, 18 to 90."""
+    muscle: float = 0.4
+    weight: float = 0.4
+    height: float = 0.5
+    """Share, not metres: 0 the shortest, 1 the tallest that the shapes hold."""
+    proportions: float = 0.5
+    bust: float = 0.4
+    ancestry: tuple[float, float, float] = (0.33, 0.33, 0.34)
+    """Shares of MakeHuman's three head shapes, as its files call them: african, asian, caucasian."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a body that no adult has."""
+        check_range("Physique.age", self.age, YOUNGEST, OLDEST)
+        for name in ("gender", "muscle", "weight", "height", "proportions", "bust"):
+            check_range(f"Physique.{name}", getattr(self, name), 0.0, 1.0)
+        for share in self.ancestry:
+            check_range("Each share of Physique.ancestry", share, 0.0, 1.0)
+        check_range("The sum of Physique.ancestry", sum(self.ancestry), 0.01, 3.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fabric:
+    """What a piece is made of."""
+
+    colour: Colour = _BLACK
+    second: Colour = _WHITE
+    """Of the pattern and the trimmings."""
+    pattern: str = "plain"
+    """One of ``PATTERNS``."""
+    period: float = 0.06
+    """Size of the pattern, metres."""
+    seed: int = 0
+    """Of its irregular part."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a pattern that is not known."""
+        check_word("Fabric.pattern", self.pattern, PATTERNS)
+        check_range("Fabric.period", self.period, 0.005, 0.5)
+        for share in (*self.colour, *self.second):
+            check_range("A colour's share", share, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Print:
+    """A print or logo on the trunk."""
+
+    kind: str = "none"
+    """One of ``PRINTS``."""
+    size: float = 0.1
+    """Half its width, metres."""
+    across: float = 0.0
+    """Metres left of the middle."""
+    below: float = 0.2
+    """Metres below the neck."""
+    back: bool = False
+    colours: tuple[Colour, Colour] = (_WHITE, _BLACK)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a print that is not known."""
+        check_word("Print.kind", self.kind, PRINTS)
+        check_range("Print.size", self.size, 0.01, 0.3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Garment:
+    """One piece of clothing; ``kind`` is one of ``TOPS``, ``OUTERS`` or ``BOTTOMS``."""
+
+    kind: str
+    fabric: Fabric = Fabric()
+    loose: float = 0.5
+    """0 close to the body, 1 wide."""
+    length: float = 0.0
+    """Metres that it is longer than usual."""
+    sleeve: float = 1.0
+    """Where the sleeves end: 0 shoulder, 1 elbow, 2 wrist."""
+    neck: float = 0.04
+    """How deep the neckline is cut, metres."""
+    front: float = 0.0
+    """How far it stands open in front, metres; 0 is closed."""
+    print: Print = Print()
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a kind that is not known or a cut that nobody wears."""
+        check_word("Garment.kind", self.kind, TOPS + OUTERS + BOTTOMS)
+        check_range("Garment.loose", self.loose, 0.0, 1.0)
+        check_range("Garment.length", self.length, -0.3, 0.4)
+        check_range("Garment.sleeve", self.sleeve, -0.2, 2.0)
+        check_range("Garment.front", self.front, 0.0, 0.2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Skin, hair, face, hat and scarf."""
+
+    skin: Colour = (0.81, 0.63, 0.50)
+    hair: Colour = (0.11, 0.085, 0.07)
+    style: str = "short"
+    """One of ``HAIR_STYLES``."""
+    length: float = 0.5
+    """Of the hair, 0 to 1 within its style."""
+    hat: str = "none"
+    """One of ``HATS``."""
+    hat_colour: Colour = _BLACK
+    beard: float = 0.0
+    """0 none to 1 full."""
+    glasses: bool = False
+    scarf: Colour | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a word that is not known."""
+        check_word("Head.style", self.style, HAIR_STYLES)
+        check_word("Head.hat", self.hat, HATS)
+        check_range("Head.length", self.length, 0.0, 1.0)
+        check_range("Head.beard", self.beard, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shoes:
+    """What is on the feet."""
+
+    kind: str = "sneaker"
+    """One of ``SHOES``."""
+    colour: Colour = _BLACK
+    sole: Colour = _WHITE
+    socks: Colour = _WHITE
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a kind that is not known."""
+        check_word("Shoes.kind", self.kind, SHOES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bag:
+    """What is carried."""
+
+    kind: str = "none"
+    """One of ``BAGS``."""
+    colour: Colour = _BLACK
+    second: Colour = _WHITE
+    size: float = 0.5
+    """0 small to 1 large."""
+    side: int = 1
+    """1 left, -1 right."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a kind that is not known."""
+        check_word("Bag.kind", self.kind, BAGS)
+        check_range("Bag.size", self.size, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gait:
+    """How somebody moves."""
+
+    stride: float = 1.0
+    swing: float = 1.0
+    spread: float = 0.08
+    lean: float = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """A person, complete."""
+
+    physique: Physique = Physique()
+    head: Head = Head()
+    top: Garment = Garment(kind="tee")
+    outer: Garment = Garment(kind="none")
+    bottom: Garment = Garment(kind="trousers")
+    shoes: Shoes = Shoes()
+    bag: Bag = Bag()
+    gait: Gait = Gait()
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a garment worn in the wrong place."""
+        check_word("Identity.top.kind", self.top.kind, TOPS)
+        check_word("Identity.outer.kind", self.outer.kind, OUTERS)
+        check_word("Identity.bottom.kind", self.bottom.kind, BOTTOMS)
+
+
+def draw_identity(draws: Draws) -> Identity:
+    """A random adult. The same ``draws`` give the same person on every machine, whatever else is drawn."""
+    woman = draws.chance("woman", wardrobe.WOMEN)
+    bottom = _draw_bottom(draws.below("bottom"), woman)
+    return Identity(
+        physique=_draw_physique(draws.below("physique"), woman),
+        head=_draw_head(draws.below("head"), woman),
+        top=_draw_top(draws.below("top"), woman, bottom),
+        outer=_draw_outer(draws.below("outer")),
+        bottom=bottom,
+        shoes=_draw_shoes(draws.below("shoes"), woman),
+        bag=_draw_bag(draws.below("bag")),
+        gait=Gait(
+            stride=_clipped(draws.bell("stride", 1.0, 0.12), 0.7, 1.3),
+            swing=_clipped(draws.bell("swing", 1.0, 0.3), 0.3, 1.8),
+            spread=draws.uniform("spread", 0.03, 0.15),
+            lean=draws.bell("lean", 0.03, 0.03),
+        ),
+    )
+
+
+def _clipped(value: float, low: float = 0.0, high: float = 1.0) -> float:
+    return min(max(value, low), high)
+
+
+def _word(draws: Draws, name: str, table: Weighted) -> str:
+    return draws.pick(name, [word for word, _ in table], [weight for _, weight in table])
+
+
+def _colour(draws: Draws, name: str, table: Weighted) -> Colour:
+    """A shade of one of the table's colours, a little off, as no two fabrics are the same."""
+    shades = wardrobe.COLOURS[_word(draws, f"{name} word", table)]
+    shade = draws.pick(f"{name} shade", shades)
+    factor = draws.uniform(f"{name} brightness", 0.85, 1.15)
+    red, green, blue = (
+        _clipped(share * factor + draws.uniform(f"{name} tint {index}", -0.02, 0.02), 0.03, 0.96)
+        for index, share in enumerate(shade)
+    )
+    return red, green, blue
+
+
+def _fabric(draws: Draws, colours: Weighted, patterns: Weighted) -> Fabric:
+    pattern = _word(draws, "pattern", patterns)
+    return Fabric(
+        colour=_colour(draws, "colour", colours),
+        second=_colour(draws, "second", wardrobe.ANY_COLOURS if draws.chance("bright", 0.4) else wardrobe.TOP_COLOURS),
+        pattern=pattern,
+        period=draws.uniform("period", 0.025, 0.09),
+        seed=draws.bits("pattern seed") >> 40,
+    )
+
+
+def _draw_physique(draws: Draws, woman: bool) -> Physique:
+    low, high = draws.pick("span", [span for span, _ in wardrobe.AGES], [weight for _, weight in wardrobe.AGES])
+    age = draws.uniform("age", low, high)
+    heavier = 0.12 * (age - 18) / 62
+    return Physique(
+        gender=_clipped(draws.bell("gender", 0.95 if woman else 0.05, 0.05)),
+        age=age,
+        muscle=_clipped(draws.bell("muscle", *wardrobe.MUSCLE), 0.15, 0.8),
+        weight=_clipped(draws.bell("weight", wardrobe.WEIGHT[0] + heavier, wardrobe.WEIGHT[1]), 0.08, 0.92),
+        height=_clipped(draws.bell("height", *wardrobe.HEIGHT), 0.08, 0.92),
+        proportions=_clipped(draws.bell("proportions", *wardrobe.PROPORTIONS), 0.1, 1.0),
+        bust=_clipped(draws.bell("bust", 0.42, 0.14)),
+        ancestry=(
+            0.02 + draws.uniform("african") ** 2, 0.02 + draws.uniform("asian") ** 2, 0.02 + draws.uniform("third") ** 2
+        ),  # fmt: skip
+    )  # fmt: skip
+
+
+def _draw_head(draws: Draws, woman: bool) -> Head:
+    skins, hairs = wardrobe.SKINS, wardrobe.HAIR_COLOURS
+    skin = draws.pick("skin", [one for one, _ in skins], [weight for _, weight in skins])
+    hair = draws.pick("hair", [one for one, _ in hairs], [weight for _, weight in hairs])
+    grey = draws.uniform("grey", -2.0, 1.0)
+    mixed = [share + max(grey, 0.0) * (target - share) for share, target in zip(hair, wardrobe.GREY_HAIR, strict=True)]
+    factor = draws.uniform("skin brightness", 0.93, 1.07)
+    return Head(
+        skin=(_clipped(skin[0] * factor), _clipped(skin[1] * factor), _clipped(skin[2] * factor)),
+        hair=(mixed[0], mixed[1], mixed[2]),
+        style=_word(draws, "style", wardrobe.HAIR_WOMEN if woman else wardrobe.HAIR_MEN),
+        length=draws.uniform("length"),
+        hat=_word(draws, "hat", wardrobe.HATS),
+        hat_colour=_colour(draws, "hat", wardrobe.OUTER_COLOURS),
+        beard=draws.uniform("beard", 0.3, 1.0) if not woman and draws.chance("bearded", wardrobe.BEARD) else 0.0,
+        glasses=draws.chance("glasses", wardrobe.GLASSES),
+        scarf=_colour(draws, "scarf", wardrobe.ANY_COLOURS) if draws.chance("scarf", wardrobe.SCARF) else None,
+    )
+
+
+def _draw_print(draws: Draws, kind: str) -> Print:
+    if not draws.chance("printed", wardrobe.PRINTS.get(kind, 0.0)):
+        return Print()
+    small = draws.chance("small", 0.35)
+    return Print(
+        kind=draws.pick("print", PRINTS[1:], (4, 2, 3, 1)),
+        size=draws.uniform("size", 0.02, 0.04) if small else draws.uniform("large", 0.07, 0.15),
+        across=draws.pick("across", (-0.08, 0.08)) if small else 0.0,
+        below=draws.uniform("below", 0.13, 0.17) if small else draws.uniform("lower", 0.16, 0.26),
+        back=draws.chance("back", 0.2),
+        colours=(
+            _colour(draws, "print", wardrobe.ANY_COLOURS if draws.chance("bright", 0.5) else wardrobe.TOP_COLOURS),
+            _colour(draws, "print second", wardrobe.ANY_COLOURS),
+        ),
+        seed=draws.bits("print seed") >> 40,
+    )
+
+
+_SLEEVES = {
+    "tee": (0.50, 0.90), "polo": (0.60, 0.90), "shirt": (1.75, 2.0), "longsleeve": (1.85, 2.0), "sweater": (1.9, 2.0),
+    "tank": (-0.05, 0.1),
+}  # fmt: skip
+
+
+def _draw_top(draws: Draws, woman: bool, bottom: Garment) -> Garment:
+    kind = _word(draws, "kind", wardrobe.TOPS_WOMEN if woman else wardrobe.TOPS_MEN)
+    if bottom.kind == "dress":
+        kind = draws.pick("dress top", ("tee", "tank", "longsleeve"), (5, 3, 3))
+    low, high = _SLEEVES[kind]
+    short = kind == "shirt" and draws.chance("short sleeves", 0.35)
+    return Garment(
+        kind=kind,
+        fabric=bottom.fabric if bottom.kind == "dress" else _fabric(draws, wardrobe.TOP_COLOURS, wardrobe.PATTERNS[kind]),
+        loose=_clipped(draws.bell("loose", 0.35 if woman else 0.55, 0.2)),
+        length=_clipped(draws.bell("length", -0.02 if woman else 0.0, 0.035), -0.12, 0.10),
+        sleeve=draws.uniform("short sleeve", 0.65, 1.0) if short else draws.uniform("sleeve", low, high),
+        neck=draws.uniform("deep", 0.05, 0.10) if woman or kind == "tank" else draws.uniform("neck", 0.015, 0.045),
+        front=0.0,
+        print=Print() if bottom.kind == "dress" else _draw_print(draws, kind),
+    )
+
+
+def _draw_outer(draws: Draws) -> Garment:
+    kind = _word(draws, "kind", wardrobe.OUTERS)
+    is_open = draws.chance("open", wardrobe.OPEN_FRONT.get(kind, 0.0))
+    return Garment(
+        kind=kind,
+        fabric=_fabric(draws, wardrobe.OUTER_COLOURS, wardrobe.PATTERNS["outer"]),
+        loose=_clipped(draws.bell("loose", 0.55, 0.18)),
+        length=draws.uniform("length", -0.08, 0.06) if kind != "coat" else draws.uniform("coat", -0.12, 0.25),
+        sleeve=0.0 if kind == "gilet" else draws.uniform("sleeve", 1.88, 2.0),
+        neck=0.03,
+        front=draws.uniform("front", 0.02, 0.075) if is_open else 0.0,
+        print=_draw_print(draws, kind) if not is_open else Print(),
+    )
+
+
+def _draw_bottom(draws: Draws, woman: bool) -> Garment:
+    kind = _word(draws, "kind", wardrobe.BOTTOMS_WOMEN if woman else wardrobe.BOTTOMS_MEN)
+    skirt = kind in ("skirt", "long skirt", "dress")
+    fabric = _fabric(
+        draws,
+        wardrobe.SKIRT_COLOURS if skirt else wardrobe.BOTTOM_COLOURS,
+        wardrobe.PATTERNS["skirt" if skirt else "bottom"],
+    )
+    jeans = _word(draws, "colour word", wardrobe.BOTTOM_COLOURS) == "denim" and not skirt
+    if jeans:
+        fabric = replace(fabric, pattern="denim")
+    return Garment(
+        kind=kind,
+        fabric=fabric,
+        loose=_clipped(draws.bell("loose", 0.45, 0.18)),
+        length=_clipped(draws.bell("length", 0.0, 0.06 if skirt or kind == "shorts" else 0.02), -0.18, 0.2),
+    )
+
+
+def _draw_shoes(draws: Draws, woman: bool) -> Shoes:
+    kind = _word(draws, "kind", wardrobe.SHOES_WOMEN if woman else wardrobe.SHOES_MEN)
+    colour = _colour(draws, "colour", wardrobe.SHOE_COLOURS)
+    white: Colour = (0.85, 0.85, 0.83)
+    dark: Colour = (0.10, 0.09, 0.09)
+    pale = draws.chance("pale sole", 0.7 if kind == "sneaker" else 0.1)
+    return Shoes(
+        kind=kind,
+        colour=colour,
+        sole=white if pale else dark,
+        socks=draws.pick("socks", (white, dark, (0.4, 0.4, 0.42), colour), (4, 4, 2, 1)),
+    )
+
+
+def _draw_bag(draws: Draws) -> Bag:
+    kind = _word(draws, "kind", wardrobe.BAGS)
+    plastic: Colour = (0.85, 0.85, 0.84)
+    return Bag(
+        kind=kind,
+        colour=plastic
+        if kind == "shopping" and draws.chance("white", 0.4)
+        else _colour(draws, "colour", wardrobe.BAG_COLOURS),
+        second=_colour(draws, "second", wardrobe.ANY_COLOURS if draws.chance("bright", 0.3) else wardrobe.BAG_COLOURS),
+        size=draws.uniform("size"),
+        side=1 if draws.chance("left", 0.5) else -1,
+    )
