@@ -95,18 +95,14 @@ class Film:
             native: The picture's height in pixels of the camera's own.
             key: Of the noise.
         """
+        from snreid.synthetic.kernels import averaged_down, toned  # a camera can be drawn without numba
+
         height, width = light.shape[0] // 2, light.shape[1] // 2
-        x = light.reshape(height, 2, width, 2, 3).mean((1, 3))
-        level = float(np.mean(np.sqrt(np.maximum(x, 0)))) ** 2
-        gain = self.exposure * 0.17 * (0.17 / max(level, 1e-3)) ** 0.72 / 0.17
-        x = x * (np.array(self.white, np.float32) * np.float32(gain))
-        x = x * (1 + 0.10 * x) / (1 + 0.34 * x) * np.float32(1.22)
-        x = np.clip(x, 0, 1) ** np.float32(1 / (2.2 * self.gamma))
-        grey = x @ np.array([0.3, 0.59, 0.11], np.float32)
-        x = grey[..., None] + (x - grey[..., None]) * np.float32(self.saturation)
-        x = np.clip(x, 0, 1)
-        x = x + np.float32(self.contrast) * (x * x * (3 - 2 * x) - x)
-        x = self.lift + (1 - self.lift) * x
+        x = np.empty((height, width, 3), np.float32)
+        level = averaged_down(light, x) ** 2
+        gain = self.exposure * (0.17 / max(level, 1e-3)) ** 0.72
+        gains = np.array(self.white, np.float32) * np.float32(gain)
+        toned(x, gains, 1 / (2.2 * self.gamma), self.saturation, self.contrast, self.lift)
         if self.blur > 0.15:
             x = blurred(x, self.blur)
         return self._recorded(x, native, key)
@@ -145,28 +141,20 @@ def _bytes(x: F32) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=256)
-def _taps(hundredths: int) -> tuple[float, ...]:
+def _taps(hundredths: int) -> F32:
     sigma = max(hundredths, 1) / 100
     reach = max(1, int(np.ceil(2.5 * sigma)))
     values = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return tuple(float(value) for value in values / values.sum())
+    return np.asarray(values / values.sum(), np.float32)
 
 
 def blurred(image: F32, sigma: float) -> F32:
     """(H, W, C) blurred by a Gaussian of ``sigma`` pixels, edges repeated."""
-    taps = _taps(round(sigma * 100))
-    reach = len(taps) // 2
-    for axis in (0, 1):
-        widths = [(0, 0)] * 3
-        widths[axis] = (reach, reach)
-        padded = np.pad(image, widths, mode="edge")
-        count = image.shape[axis]
-        parts = (padded[start : start + count] if axis == 0 else padded[:, start : start + count] for start in range(len(taps)))
-        total = np.zeros_like(image)
-        for tap, part in zip(taps, parts, strict=True):
-            total += np.float32(tap) * part
-        image = total
-    return image
+    from snreid.synthetic.kernels import blur_into
+
+    out = np.empty_like(image)
+    blur_into(image, _taps(round(sigma * 100)), np.empty_like(image), out)
+    return out
 
 
 def draw_camera(draws: Draws, radius: float, *, indoor: bool) -> Camera:

@@ -48,6 +48,8 @@ class Figure:
     """(P, PRINT_TEXELS, PRINT_TEXELS, 4)"""
     decals: F32
     """(D, 11)"""
+    shown: I32
+    """Vertices with something to see, enough of them to know where the figure ends."""
     face: F32
     """What the skin's features are placed by: see ``_face``."""
 
@@ -192,8 +194,14 @@ def _face(body: Body, identity: Identity) -> F32:
     scalp = Scalp(body)
     head = identity.head
     return np.array(
-        [*body.eyes[0], *body.eyes[1], scalp.size, head.beard, float(head.glasses), *head.hair], np.float32
+        [*body.eyes[0], *body.eyes[1], scalp.size, head.beard, float(head.glasses), *(share**2.2 for share in head.hair)], np.float32
     )
+
+
+def _linear_columns(table: F32, first: int) -> F32:
+    """A table with three columns turned from sRGB into linear light."""
+    table[:, first : first + 3] **= 2.2
+    return table
 
 
 def _joined(body: Body, layers: list[Layer], pictures: _Pictures, face: F32) -> Figure:
@@ -203,6 +211,7 @@ def _joined(body: Body, layers: list[Layer], pictures: _Pictures, face: F32) -> 
     for layer in layers:
         rows.append([*layer.look.row(), len(decals), len(decals) + len(layer.decals)])
         decals += layer.decals
+    cover = np.concatenate([layer.cover for layer in layers])
     counts = [len(layer.faces) for layer in layers]
     values = [np.concatenate([x.place, x.uv, x.crease[:, None], x.cover[:, None]], 1) for x in layers]
     empty = np.zeros((1, TEXELS, TEXELS, 3), np.uint8)
@@ -215,9 +224,10 @@ def _joined(body: Body, layers: list[Layer], pictures: _Pictures, face: F32) -> 
         values=np.ascontiguousarray(np.concatenate(values), np.float32),
         layer=np.repeat(np.arange(len(layers)), counts).astype(np.int32),
         fray=np.repeat([layer.look.fray for layer in layers], counts).astype(np.float32),
-        looks=np.array(rows, np.float32),
+        looks=_linear_columns(np.array(rows, np.float32), 7),
         textures=np.stack(pictures.textures) if pictures.textures else empty,
         prints=np.stack(pictures.prints) if pictures.prints else np.zeros((1, PRINT_TEXELS, PRINT_TEXELS, 4), np.uint8),
-        decals=np.array(decals, np.float32).reshape(-1, 11),
+        decals=_linear_columns(np.array(decals, np.float32).reshape(-1, 11), 6),
+        shown=np.flatnonzero(cover >= 0)[::2].astype(np.int32),
         face=face,
     )

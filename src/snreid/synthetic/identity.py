@@ -219,9 +219,10 @@ def draw_identity(draws: Draws) -> Identity:
     """A random adult. The same ``draws`` give the same person on every machine, whatever else is drawn."""
     woman = draws.chance("woman", wardrobe.WOMEN)
     bottom = _draw_bottom(draws.below("bottom"), woman)
+    physique = _draw_physique(draws.below("physique"), woman)
     return Identity(
-        physique=_draw_physique(draws.below("physique"), woman),
-        head=_draw_head(draws.below("head"), woman),
+        physique=physique,
+        head=_draw_head(draws.below("head"), woman, physique.age),
         top=_draw_top(draws.below("top"), woman, bottom),
         outer=_draw_outer(draws.below("outer")),
         bottom=bottom,
@@ -279,18 +280,20 @@ def _draw_physique(draws: Draws, woman: bool) -> Physique:
         height=_clipped(draws.bell("height", *wardrobe.HEIGHT), 0.08, 0.92),
         proportions=_clipped(draws.bell("proportions", *wardrobe.PROPORTIONS), 0.1, 1.0),
         bust=_clipped(draws.bell("bust", 0.42, 0.14)),
-        ancestry=(
-            0.02 + draws.uniform("african") ** 2, 0.02 + draws.uniform("asian") ** 2, 0.02 + draws.uniform("third") ** 2
-        ),  # fmt: skip
-    )  # fmt: skip
+        ancestry=(_share(draws, "african"), _share(draws, "asian"), _share(draws, "caucasian")),
+    )
 
 
-def _draw_head(draws: Draws, woman: bool) -> Head:
+def _share(draws: Draws, name: str) -> float:
+    return 0.02 + 0.98 * draws.uniform(name) ** 2
+
+
+def _draw_head(draws: Draws, woman: bool, age: float) -> Head:
     skins, hairs = wardrobe.SKINS, wardrobe.HAIR_COLOURS
     skin = draws.pick("skin", [one for one, _ in skins], [weight for _, weight in skins])
     hair = draws.pick("hair", [one for one, _ in hairs], [weight for _, weight in hairs])
-    grey = draws.uniform("grey", -2.0, 1.0)
-    mixed = [share + max(grey, 0.0) * (target - share) for share, target in zip(hair, wardrobe.GREY_HAIR, strict=True)]
+    grey = _clipped((age - 45) / 25 * draws.uniform("grey", 0.0, 1.6))
+    mixed = [share + grey * (target - share) for share, target in zip(hair, wardrobe.GREY_HAIR, strict=True)]
     factor = draws.uniform("skin brightness", 0.93, 1.07)
     return Head(
         skin=(_clipped(skin[0] * factor), _clipped(skin[1] * factor), _clipped(skin[2] * factor)),

@@ -157,3 +157,80 @@ def fill_depth(points: F32, faces: I32, cover: F32, depth: F32) -> None:
                     z = points[a, 2] + second * (points[b, 2] - points[a, 2]) + third * (points[c, 2] - points[a, 2])
                     if z < depth[row, column]:
                         depth[row, column] = z
+
+
+@compiled
+def project_points(points: F32, eye: F32, axes: F32, crop: F32, out: F32) -> None:
+    """Fill ``out`` (N, 3) with column, row and depth. ``axes``: right, down, forward; ``crop``: see ``render.frame``."""
+    for index in range(points.shape[0]):
+        x, y, z = points[index, 0] - eye[0], points[index, 1] - eye[1], points[index, 2] - eye[2]
+        depth = x * axes[2, 0] + y * axes[2, 1] + z * axes[2, 2]
+        near = max(depth, np.float32(0.05))
+        out[index, 0] = ((x * axes[0, 0] + y * axes[0, 1] + z * axes[0, 2]) / near - crop[0]) / crop[2]
+        out[index, 1] = ((x * axes[1, 0] + y * axes[1, 1] + z * axes[1, 2]) / near - crop[1]) / crop[3]
+        out[index, 2] = depth
+
+
+@compiled
+def bounds_of(points: F32, chosen: I32) -> tuple[float, float, float, float]:
+    """Smallest and largest of the first two columns of the chosen rows."""
+    low_x, low_y, high_x, high_y = 1e9, 1e9, -1e9, -1e9
+    for index in chosen:
+        low_x, high_x = min(low_x, points[index, 0]), max(high_x, points[index, 0])
+        low_y, high_y = min(low_y, points[index, 1]), max(high_y, points[index, 1])
+    return low_x, low_y, high_x, high_y
+
+
+@compiled
+def averaged_down(light: F32, out: F32) -> float:
+    """Fill ``out`` (H, W, 3) with the means of 2 x 2 pixels; returns the mean of their square roots."""
+    total = 0.0
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            for k in range(3):
+                value = np.float32(0.25) * (
+                    light[2 * row, 2 * column, k] + light[2 * row, 2 * column + 1, k]
+                    + light[2 * row + 1, 2 * column, k] + light[2 * row + 1, 2 * column + 1, k]
+                )  # fmt: skip
+                value = max(value, np.float32(0.0))
+                out[row, column, k] = value
+                total += np.sqrt(value)
+    return total / out.size
+
+
+@compiled
+def toned(x: F32, gains: F32, power: float, saturation: float, contrast: float, lift: float) -> None:
+    """From linear light to display values in place: gains, shoulder, gamma, saturation, contrast, lift."""
+    for row in range(x.shape[0]):
+        for column in range(x.shape[1]):
+            pixel = x[row, column]
+            for k in range(3):
+                value = pixel[k] * gains[k]
+                value = value * (1 + 0.10 * value) / (1 + 0.34 * value) * 1.22
+                pixel[k] = min(value, 1.0) ** power
+            grey = 0.3 * pixel[0] + 0.59 * pixel[1] + 0.11 * pixel[2]
+            for k in range(3):
+                value = min(max(grey + (pixel[k] - grey) * saturation, 0.0), 1.0)
+                value += contrast * (value * value * (3 - 2 * value) - value)
+                pixel[k] = lift + (1 - lift) * value
+
+
+@compiled
+def blur_into(image: F32, taps: F32, between: F32, out: F32) -> None:
+    """Fill ``out`` (H, W, C) with ``image`` blurred along both axes by ``taps`` (odd number), edges repeated."""
+    height, width, channels = image.shape
+    reach = taps.shape[0] // 2
+    for row in range(height):
+        for column in range(width):
+            for k in range(channels):
+                total = np.float32(0.0)
+                for tap in range(taps.shape[0]):
+                    total += taps[tap] * image[min(max(row + tap - reach, 0), height - 1), column, k]
+                between[row, column, k] = total
+    for row in range(height):
+        for column in range(width):
+            for k in range(channels):
+                total = np.float32(0.0)
+                for tap in range(taps.shape[0]):
+                    total += taps[tap] * between[row, min(max(column + tap - reach, 0), width - 1), k]
+                out[row, column, k] = total

@@ -26,6 +26,9 @@ class Quad:
     tint: Point
     glow: float
     blocks: bool
+    """Whether it casts a shadow."""
+    closed: bool
+    """Whether its back is never seen, as in a box."""
 
 
 class Pieces:
@@ -48,12 +51,12 @@ class Pieces:
 
     def quad(
         self, origin: Point, right: Point, up: Point, picture: int, tile: float | None = None, *, tint: Point = _WHITE,
-        glow: float = 0.0, blocks: bool = False,
+        glow: float = 0.0, blocks: bool = False, closed: bool = False,
     ) -> None:  # fmt: skip
         """A parallelogram; its picture repeats every ``tile`` metres, or covers it once."""
         wide, high = (sum(share * share for share in edge) ** 0.5 for edge in (right, up))
         tiles = (1.0, 1.0) if tile is None else (max(wide / tile, 0.05), max(high / tile, 0.05))
-        self.quads.append(Quad(origin, right, up, picture, tiles, tint, glow, blocks))
+        self.quads.append(Quad(origin, right, up, picture, tiles, tint, glow, blocks, closed))
 
     def ground(self, x: float, y: float, wide: float, deep: float, picture: int, tile: float, z: float = 0.0) -> None:
         """A piece of ground around (x, y)."""
@@ -61,13 +64,13 @@ class Pieces:
 
     def upright(
         self, x: float, y: float, turn: float, wide: float, high: float, picture: int, tile: float | None = None, *,
-        z: float = 0.0, glow: float = 0.0, tint: Point = _WHITE, blocks: bool = False,
+        z: float = 0.0, glow: float = 0.0, tint: Point = _WHITE, blocks: bool = False, closed: bool = False,
     ) -> None:  # fmt: skip
         """Something flat that stands on the ground with its middle at (x, y)."""
         c, s = cos(turn), sin(turn)
         self.quad(
             (x - c * wide / 2, y - s * wide / 2, z), (c * wide, s * wide, 0.0), (0.0, 0.0, high), picture, tile,
-            tint=tint, glow=glow, blocks=blocks,
+            tint=tint, glow=glow, blocks=blocks, closed=closed,
         )  # fmt: skip
 
     def box(
@@ -78,14 +81,14 @@ class Pieces:
         wide, deep, high = size
         c, s = cos(turn), sin(turn)
         for across, back, length, angle in (
-            (0.0, -deep / 2, wide, 0.0), (0.0, deep / 2, wide, 0.0), (-wide / 2, 0.0, deep, pi / 2), (wide / 2, 0.0, deep, pi / 2)
+            (0.0, -deep / 2, wide, 0.0), (0.0, deep / 2, wide, pi), (-wide / 2, 0.0, deep, -pi / 2), (wide / 2, 0.0, deep, pi / 2)
         ):  # fmt: skip
             self.upright(
                 x + c * across - s * back, y + s * across + c * back, turn + angle, length, high, sides, tile, z=z,
-                tint=tint, blocks=blocks,
+                tint=tint, blocks=blocks, closed=True,
             )  # fmt: skip
         corner = (x - c * wide / 2 + s * deep / 2, y - s * wide / 2 - c * deep / 2, z + high)
-        self.quad(corner, (c * wide, s * wide, 0.0), (-s * deep, c * deep, 0.0), top, tile, tint=tint, blocks=blocks)
+        self.quad(corner, (c * wide, s * wide, 0.0), (-s * deep, c * deep, 0.0), top, tile, tint=tint, blocks=blocks, closed=True)
         self.footprints += [
             (x + c * share * wide / 2, y + s * share * wide / 2, deep / 2 + 0.1)
             for share in np.linspace(-0.9, 0.9, max(1, int(2 * wide / max(deep, 0.3))))
@@ -103,7 +106,7 @@ class Pieces:
         crown = draws.uniform("crown", 2.5, 5.0)
         for index in range(3):
             leaves = self.picture("foliage", index % 2)
-            self.upright(x, y, index * pi / 3, crown, crown * 0.9, leaves, z=high * 0.85, blocks=True)
+            self.upright(x, y, index * pi / 3, crown, crown * 0.9, leaves, z=max(high * 0.9, 2.1), blocks=True)
 
     def car(self, x: float, y: float, turn: float, name: str) -> None:
         """A car: two sides, ends, bonnet and roof."""

@@ -89,7 +89,7 @@ def draw_moment(view: Viewpoint, stage: Stage, gait: Gait, laden: int, track: Dr
 def _place(view: Viewpoint, stage: Stage, draws: Draws) -> tuple[float, float]:
     """A place within the view where nothing stands and little stands in between; the last try is taken as it is."""
     eye, nearest = view.eye, 3.0 + 0.4 * view.height
-    farthest = max(nearest + 2.0, min(19.0, view.focal / 32))
+    farthest = max(nearest + 2.0, min(18.0, view.focal / 42))
     for index in range(_TRIES):
         away = draws.uniform(f"away {index}", nearest, farthest)
         aside = draws.uniform(f"aside {index}", -0.8, 0.8) * view.view * away
@@ -97,9 +97,10 @@ def _place(view: Viewpoint, stage: Stage, draws: Draws) -> tuple[float, float]:
         x, y = view.place[0] + c * away + s * aside, view.place[1] + s * away - c * aside
         if max(abs(x), abs(y)) > 13 or not stage.free(x, y):
             continue
-        seen = [stage.sees(eye, np.array([x, y, z], np.float32)) for z in (1.6, 1.1, 0.4)]
-        if seen[0] and seen[1] and (seen[2] or draws.chance(f"hidden legs {index}", 0.4)):
-            break
+        if all(stage.sees(eye, np.array([x, y, z], np.float32)) for z in (1.65, 1.3, 0.85)):
+            aside = (-0.3, 0.3) if draws.chance(f"partly hidden {index}", 0.3) else (-0.3, 0.0, 0.3)
+            if all(stage.sees(eye, np.array([x + s * a, y - c * a, 1.1], np.float32)) for a in aside[::2]):
+                break
     return x, y
 
 

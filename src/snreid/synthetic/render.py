@@ -17,7 +17,9 @@ from snreid.synthetic.body import bone_moves, turn
 from snreid.synthetic.camera import Camera, Viewpoint
 from snreid.synthetic.figure import COVER, Figure, figure_of
 from snreid.synthetic.identity import Identity, draw_identity
-from snreid.synthetic.kernels import FAR, fill_depth, fill_triangles, skin_vertices, vertex_normals
+from snreid.synthetic.kernels import (
+    FAR, bounds_of, fill_depth, fill_triangles, project_points, skin_vertices, vertex_normals
+)  # fmt: skip
 from snreid.synthetic.moment import Box, Moment, Step
 from snreid.synthetic.shading import SHADOW_SIZE, shade_person
 from snreid.synthetic.site import Site, Stage, stage_of
@@ -25,6 +27,10 @@ from snreid.synthetic.textures import SPAN, reliefs
 from snreid.synthetic.tracing import shade_scene, trace_quads
 
 F32 = NDArray[np.float32]
+
+
+_FAINT = 0.05
+"""A sun that is weaker casts no shadow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,7 @@ class Picture:
         canvas.trace(stage)
         for who, person in enumerate(people):
             canvas.fill(person, who)
-        shadows = _shadow_maps(people, light[:3])
+        shadows = _shadow_maps(people if light[3:6].sum() > _FAINT else [], light[:3])
         canvas.light_scene(stage, light, shadows, np.array([person.place for person in people], np.float32))
         for who, person in enumerate(people):
             canvas.light_person(person, who, light, shadows, _sunlit(stage, person, light[:3]))
@@ -86,28 +92,28 @@ def _posed(figure: Figure, step: Step) -> _Person:
     moves = np.ascontiguousarray(np.einsum("ij,bjk->bik", heading, moves), np.float32)
     world = np.empty_like(figure.vertices)
     skin_vertices(figure.vertices, figure.influences, figure.weights, moves, world)
-    shown = figure.values[:, COVER] >= 0
-    world += np.array([*step.place, -world[shown, 2].min()], np.float32)
+    world += np.array([*step.place, -float(world[figure.shown, 2].min())], np.float32)
     normals = np.empty_like(world)
     vertex_normals(world, figure.faces, normals)
     return _Person(figure, world, normals, step.place)
 
 
-def tangents(points: F32, view: Viewpoint) -> F32:
-    """(N, 3): right and down as tangents, and depth, of points in the world."""
-    seen = (points - view.eye) @ view.axes.T
-    seen[:, :2] /= np.maximum(seen[:, 2:], 0.05)
-    return np.asarray(seen, np.float32)
+_WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
+"""A crop in which pixels are tangents."""
+
+
+def projected(points: F32, view: Viewpoint, crop: F32) -> F32:
+    """(N, 3): column and row of the crop's fine pixels, and depth, of points in the world."""
+    out = np.empty_like(points)
+    project_points(points, view.eye, view.axes, crop, out)
+    return out
 
 
 def frame(person: _Person, view: Viewpoint, box: Box, size: tuple[int, int]) -> F32:
     """(4,): tangents of the box's left and upper edge, and the steps of one of its fine pixels."""
-    shown = person.figure.values[:, COVER] >= 0
-    seen = tangents(person.world[shown], view)
-    left, top = seen[:, :2].min(0)
-    right, bottom = seen[:, :2].max(0)
-    high = float(bottom - top) * box.zoom
-    wide = max(high * box.aspect, float(right - left) * 0.92)
+    left, top, right, bottom = bounds_of(projected(person.world, view, _WHOLE), person.figure.shown)
+    high = (bottom - top) * box.zoom
+    wide = max(high * box.aspect, (right - left) * 0.92)
     middle = ((left + right) / 2 + box.shift[0] * wide, (top + bottom) / 2 + box.shift[1] * high)
     start = middle[1] - high / 2
     high *= box.cut
@@ -134,12 +140,6 @@ class _Canvas:
         self.face = np.zeros((height, width), np.int32)
         self.share = np.zeros((height, width, 2), np.float32)
 
-    def pixels(self, points: F32) -> F32:
-        """(N, 3): column, row and depth."""
-        seen = tangents(points, self.view)
-        seen[:, :2] = (seen[:, :2] - self.crop[:2]) / self.crop[2:]
-        return seen
-
     def trace(self, stage: Stage) -> None:
         """Fill depth and surfaces of the place."""
         trace_quads(
@@ -150,21 +150,20 @@ class _Canvas:
     def _boxes(self, stage: Stage) -> NDArray[np.int32]:
         """(Q, 4): the columns and rows that each parallelogram can cover, from, to; all where it reaches behind the camera."""
         height, width = self.depth.shape
-        a, b = stage.edges[:, 0], stage.edges[:, 1]
-        corners = np.stack([stage.origin, stage.origin + a, stage.origin + b, stage.origin + a + b], 1)
-        ahead = ((corners - self.eye) @ self.axes[2]) > 0.2
-        seen = self.pixels(corners.reshape(-1, 3)).reshape(-1, 4, 3)
+        seen = projected(stage.corners().reshape(-1, 3), self.view, self.crop).reshape(-1, 4, 3)
+        ahead = seen[..., 2] > 0.2
+        away = stage.closed & (((self.eye - stage.origin) * stage.normal).sum(1) < 0)
         low, high = np.floor(seen[..., :2].min(1)), np.ceil(seen[..., :2].max(1))
         whole = ~ahead.all(1)[:, None]
         low = np.where(whole, 0, np.clip(low, 0, [width, height]))
         high = np.where(whole, [width, height], np.clip(high, 0, [width, height]))
-        high = np.where(ahead.any(1)[:, None], high, 0)
+        high = np.where((ahead.any(1) & ~away)[:, None], high, 0)
         return np.concatenate([low, high], 1).astype(np.int32)
 
     def fill(self, person: _Person, who: int) -> None:
         """Draw a person's triangles where they are nearest."""
         figure = person.figure
-        points = np.ascontiguousarray(self.pixels(person.world))
+        points = projected(person.world, self.view, self.crop)
         cover = np.ascontiguousarray(figure.values[:, COVER])
         fill_triangles(points, figure.faces, cover, figure.fray, who, self.depth, self.owner, self.face, self.share)
 
@@ -172,7 +171,7 @@ class _Canvas:
         """Light the place."""
         shade_scene(
             self.rgb, self.owner, self.depth, self.surface, self.spot, self.eye, self.axes, self.crop, light,
-            stage.blockers, stage.origin, stage.duals, stage.normal, stage.tiles, stage.texture, stage.textures,
+            stage.blockers, stage.shadow_reaches(light[:3]), stage.origin, stage.duals, stage.normal, stage.tiles, stage.texture, stage.textures,
             stage.means, stage.tint, stage.texels, _linear(), *shadows, feet,
         )  # fmt: skip
 
@@ -197,11 +196,11 @@ def _shadow_maps(people: list[_Person], sun: F32) -> tuple[F32, F32, F32]:
     for index, person in enumerate(people):
         seen = person.world @ basis.T
         cover = np.ascontiguousarray(person.figure.values[:, COVER])
-        low, high = seen[cover >= 0, :2].min(0), seen[cover >= 0, :2].max(0)
-        scale = (SHADOW_SIZE - 6) / float((high - low).max())
-        corners[index] = (*(low - 3 / scale), scale)
-        seen[:, :2] = (seen[:, :2] - corners[index, :2]) * scale
-        fill_depth(np.ascontiguousarray(seen, np.float32), person.figure.faces, cover, maps[index])
+        left, top, right, bottom = bounds_of(seen, person.figure.shown)
+        scale = (SHADOW_SIZE - 6) / max(right - left, bottom - top)
+        corners[index] = (left - 3 / scale, top - 3 / scale, scale)
+        seen[:, :2] = (seen[:, :2] - corners[index, :2]) * corners[index, 2]
+        fill_depth(seen, person.figure.faces, cover, maps[index])
     return maps, np.repeat(basis[None], len(people), 0), corners
 
 

@@ -70,7 +70,7 @@ def _tiles(draws: Draws, key: int) -> F32:
     made[seams] *= 0.80
     if draws.chance("chequered", 0.25):
         odd = (np.floor(_DOWN * count) + np.floor(_ACROSS * count)) % 2 > 0
-        made[odd] *= draws.uniform("odd", 0.55, 0.85)
+        made[odd] *= draws.uniform("odd", 0.72, 0.92)
     return made
 
 
@@ -92,11 +92,11 @@ def _plaster(draws: Draws, key: int) -> F32:
 def _grass(draws: Draws, key: int) -> F32:
     tone = cloud(key, TEXELS, 5) * 0.5 + grain(key + 2, TEXELS, TEXELS) * 0.5
     dry = draws.uniform("dry", 0.0, 0.6)
-    colour = np.array([0.30 + 0.22 * dry, 0.40 + 0.04 * dry, 0.18 + 0.06 * dry], np.float32)
+    colour = np.array([0.33 + 0.17 * dry, 0.37 + 0.02 * dry, 0.22 + 0.06 * dry], np.float32)
     made = colour * (0.55 + 0.9 * tone[..., None])
     if draws.chance("leaves", 0.4):
         fallen = grain(key + 4, TEXELS // 2, TEXELS // 2).repeat(2, 0).repeat(2, 1) > 0.80
-        made[fallen] = np.array([0.55, 0.36, 0.22], np.float32) * (0.6 + 0.7 * grain(key + 5, TEXELS, TEXELS)[fallen][:, None])
+        made[fallen] = np.array([0.44, 0.33, 0.24], np.float32) * (0.6 + 0.7 * grain(key + 5, TEXELS, TEXELS)[fallen][:, None])
     return np.asarray(made, np.float32)
 
 
@@ -192,7 +192,7 @@ def _shelves(draws: Draws, key: int) -> F32:
 
 def _litter(draws: Draws, key: int) -> F32:
     opaque = (cloud(key, TEXELS, 40) > 0.70) & (np.hypot(_ACROSS - 0.5, _DOWN - 0.5) < 0.5 * cloud(key + 1, TEXELS, 5) + 0.2)
-    made = np.array([0.50, 0.34, 0.20], np.float32) * (0.5 + cloud(key + 2, TEXELS, 30)[..., None])
+    made = np.array([0.42, 0.33, 0.25], np.float32) * (0.5 + cloud(key + 2, TEXELS, 30)[..., None])
     return np.concatenate([made, opaque[..., None]], 2).astype(np.float32)
 
 

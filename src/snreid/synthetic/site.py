@@ -135,12 +135,25 @@ class Stage:
     """(Q, 4)"""
     blockers: NDArray[np.int32]
     """Which of them cast shadows."""
+    closed: NDArray[np.bool_]
+    """(Q,) whose backs are never seen."""
     textures: NDArray[np.uint8]
     """(K, TEXELS, TEXELS, 4)"""
     means: F32
     """(K, 3) linear."""
     footprints: F32
     """(F, 3): x, y and radius of what nobody walks through."""
+
+    def corners(self) -> F32:
+        """(Q, 4, 3)"""
+        a, b = self.edges[:, 0], self.edges[:, 1]
+        return np.stack([self.origin, self.origin + a, self.origin + b, self.origin + a + b], 1)
+
+    def shadow_reaches(self, sun: F32) -> F32:
+        """(B, 4): the part of the ground that each blocker's shadow can fall on: x and y, from and to."""
+        corners = self.corners()[self.blockers]
+        fallen = corners[..., :2] - corners[..., 2:] * (sun[:2] / sun[2])
+        return np.concatenate([fallen.min(1) - 0.01, fallen.max(1) + 0.01], 1).astype(np.float32)
 
     def free(self, x: float, y: float) -> bool:
         """Whether somebody can stand there."""
@@ -187,6 +200,7 @@ def stage_of(kind: str, seed: int) -> Stage:
         texture=np.array([quad.picture for quad in pieces.quads], np.int32),
         tint=np.array([(*quad.tint, quad.glow) for quad in pieces.quads], np.float32),
         blockers=np.flatnonzero([quad.blocks for quad in pieces.quads]).astype(np.int32),
+        closed=np.array([quad.closed for quad in pieces.quads]),
         textures=textures,
         means=((linear * opaque).sum((1, 2)) / np.maximum(opaque.sum((1, 2)), 1)).astype(np.float32),
         footprints=np.array(pieces.footprints or [(1e3, 1e3, 0.1)], np.float32),

@@ -41,33 +41,60 @@ def trace_quads(
     """Fill ``depth`` (H, W), ``surface`` (which parallelogram) and ``spot`` (H, W, 2: where on it).
 
     ``axes`` (3, 3): right, down and forward in the world; ``crop``: the first pixel's tangents and the step of one pixel;
-    ``boxes`` (Q, 4): the pixels that each can cover.
+    ``boxes`` (Q, 4): the pixels that each can cover. Along a row of pixels a ray's dot product with any vector grows by a
+    constant, so that a meeting costs one division.
     """
-    out = np.empty(3, np.float32)
+    size = textures.shape[1]
+    one = np.float32(1.0)
     for q in range(origin.shape[0]):
+        n, first, second = normal[q], duals[q, 0], duals[q, 1]
+        ox, oy, oz = origin[q, 0] - eye[0], origin[q, 1] - eye[1], origin[q, 2] - eye[2]
+        reach = ox * n[0] + oy * n[1] + oz * n[2]
+        begin_a = ox * first[0] + oy * first[1] + oz * first[2]
+        begin_b = ox * second[0] + oy * second[1] + oz * second[2]
+        left = boxes[q, 0]
+        u = crop[0] + (left + np.float32(0.5)) * crop[2]
+        step_n = crop[2] * (axes[0, 0] * n[0] + axes[0, 1] * n[1] + axes[0, 2] * n[2])
+        step_a = crop[2] * (axes[0, 0] * first[0] + axes[0, 1] * first[1] + axes[0, 2] * first[2])
+        step_b = crop[2] * (axes[0, 0] * second[0] + axes[0, 1] * second[1] + axes[0, 2] * second[2])
         for row in range(boxes[q, 1], boxes[q, 3]):
-            v = crop[1] + (row + 0.5) * crop[3]
-            for column in range(boxes[q, 0], boxes[q, 2]):
-                u = crop[0] + (column + 0.5) * crop[2]
-                dx = axes[2, 0] + u * axes[0, 0] + v * axes[1, 0]
-                dy = axes[2, 1] + u * axes[0, 1] + v * axes[1, 1]
-                dz = axes[2, 2] + u * axes[0, 2] + v * axes[1, 2]
-                if meets(
-                    q, eye[0], eye[1], eye[2], dx, dy, dz, origin, duals, normal, tiles, texture, textures, out
-                ) and out[0] < depth[row, column]:  # fmt: skip
-                    depth[row, column] = out[0]
-                    surface[row, column] = q
-                    spot[row, column, 0] = out[1]
-                    spot[row, column, 1] = out[2]
+            v = crop[1] + (row + np.float32(0.5)) * crop[3]
+            dx = axes[2, 0] + u * axes[0, 0] + v * axes[1, 0]
+            dy = axes[2, 1] + u * axes[0, 1] + v * axes[1, 1]
+            dz = axes[2, 2] + u * axes[0, 2] + v * axes[1, 2]
+            down = dx * n[0] + dy * n[1] + dz * n[2]
+            along_a = dx * first[0] + dy * first[1] + dz * first[2]
+            along_b = dx * second[0] + dy * second[1] + dz * second[2]
+            for column in range(left, boxes[q, 2]):
+                t = reach / down if abs(down) > np.float32(1e-7) else np.float32(-1.0)
+                if np.float32(0.1) < t < depth[row, column]:
+                    a, b = t * along_a - begin_a, t * along_b - begin_b
+                    if a >= 0 and a <= one and b >= 0 and b <= one:
+                        c, r = int(a * tiles[q, 0] * size) % size, int((one - b) * tiles[q, 1] * size) % size
+                        if textures[texture[q], r, c, 3] >= 128:
+                            depth[row, column] = t
+                            surface[row, column] = q
+                            spot[row, column, 0] = a
+                            spot[row, column, 1] = b
+                down += step_n
+                along_a += step_a
+                along_b += step_b
 
 
 @compiled
 def sun_reaches(
-    x: float, y: float, z: float, but: int, light: F32, blockers: I32, origin: F32, duals: F32, normal: F32, tiles: F32,
-    texture: I32, textures: NDArray[np.uint8], out: F32,
+    x: float, y: float, z: float, but: int, light: F32, blockers: I32, reaches: F32, origin: F32, duals: F32,
+    normal: F32, tiles: F32, texture: I32, textures: NDArray[np.uint8], out: F32,
 ) -> bool:  # fmt: skip
-    """Whether nothing of the site stands between a point and the sun."""
+    """Whether nothing of the site stands between a point and the sun.
+
+    ``reaches`` (B, 4): the part of the ground that each blocker's shadow can fall on, from and to. A point above the
+    ground is moved there along the sun's rays first.
+    """
+    gx, gy = x - z * light[0] / light[2], y - z * light[1] / light[2]
     for index in range(blockers.shape[0]):
+        if gx < reaches[index, 0] or gy < reaches[index, 1] or gx > reaches[index, 2] or gy > reaches[index, 3]:
+            continue
         q = blockers[index]
         if q != but and meets(
             q, x, y, z, light[0], light[1], light[2], origin, duals, normal, tiles, texture, textures, out
@@ -96,7 +123,7 @@ def texel(
 @compiled
 def shade_scene(
     rgb: F32, owner: I32, depth: F32, surface: I32, spot: F32, eye: F32, axes: F32, crop: F32, light: F32, blockers: I32,
-    origin: F32, duals: F32, normal: F32, tiles: F32, texture: I32, textures: NDArray[np.uint8], means: F32, tint: F32,
+    reaches: F32, origin: F32, duals: F32, normal: F32, tiles: F32, texture: I32, textures: NDArray[np.uint8], means: F32, tint: F32,
     texels: F32, linear: F32, maps: F32, bases: F32, corners: F32, feet: F32,
 ) -> None:  # fmt: skip
     """Fill ``rgb`` where no person is (``owner`` -1). ``tint`` (Q, 4): colour and how much a thing shines by itself;
@@ -134,7 +161,9 @@ def shade_scene(
             sun = 0.0
             if sunny and towards > 0:
                 if (column + row) % 2 == 0 or before != q:  # every other pixel takes its neighbour's answer
-                    lit = sun_reaches(x, y, z, q, light, blockers, origin, duals, normal, tiles, texture, textures, out)
+                    lit = sun_reaches(
+                        x, y, z, q, light, blockers, reaches, origin, duals, normal, tiles, texture, textures, out
+                    )
                 before = q
                 if lit:
                     sun = towards * (1 - shadowed(x, y, z, maps, bases, corners))
