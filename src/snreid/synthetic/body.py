@@ -183,7 +183,7 @@ def _arms(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
             swing, bend, inward = _BUSY.get(posture.action, (swing, bend, inward))
         upper = turn(0, -swing) @ turn_between(
             body.joint(f"lowerarm01.{side}") - body.joint(f"upperarm01.{side}"),
-            np.array([sign * (posture.spread + 0.1), 0.0, -1.0]),
+            np.array([sign * (posture.spread + 0.04), 0.0, -1.0]),
         )
         rest = body.joint(f"wrist.{side}") - body.joint(f"lowerarm01.{side}")
         wanted = turn(0, -swing) @ np.array([sign * (0.03 - inward), -sin(bend), -cos(bend)])

@@ -15,8 +15,10 @@ from PIL import Image
 
 from snreid.pedestrians.limits import check_range
 from snreid.pedestrians.randomness import Draws, bell_integers
+from snreid.synthetic.site import Site, stage_of
 
 F32 = NDArray[np.float32]
+_TRIES = 16
 _BELL_SPREAD = 147.8
 """Standard deviation of ``bell_integers``."""
 
@@ -110,7 +112,7 @@ class Film:
     def _recorded(self, x: F32, native: float, key: int) -> NDArray[np.uint8]:
         """The picture as the camera's own pixels store it, brought back to its size."""
         height, width = x.shape[:2]
-        rows = int(min(max(native, 28.0), height * 1.25))
+        rows = int(min(max(native, 40.0), height * 1.25))
         small = (max(8, rows * width // height), rows)
         if small[1] != height:
             picture = Image.fromarray(_bytes(x)).resize(small, Image.Resampling.BOX if rows < height else Image.Resampling.BILINEAR)
@@ -157,25 +159,34 @@ def blurred(image: F32, sigma: float) -> F32:
     return out
 
 
-def draw_camera(draws: Draws, radius: float, *, indoor: bool) -> Camera:
-    """A random camera that looks at the middle of a site from ``radius`` metres or less."""
+def draw_camera(draws: Draws, site: Site) -> Camera:
+    """A random camera that looks at the middle of a site from a place where nothing stands in its way."""
+    stage = stage_of(site.kind, site.seed)
+    for attempt in range(_TRIES):
+        viewpoint = _draw_viewpoint(draws.below("try", attempt), site)
+        eye, (x, y) = viewpoint.eye, viewpoint.place
+        ahead = np.array([cos(viewpoint.heading), sin(viewpoint.heading), 0.0], np.float32)
+        points = (eye * np.array([1, 1, 0], np.float32) + ahead * away + np.array([0, 0, 1.2], np.float32) for away in (3, 5, 7))
+        if stage.free(x, y) and sum(stage.sees(eye, point) for point in points) == 3:
+            break
+    return Camera(viewpoint=viewpoint, film=_draw_film(draws.below("film")))
+
+
+def _draw_viewpoint(draws: Draws, site: Site) -> Viewpoint:
     around = draws.uniform("around", -pi, pi)
-    away = draws.uniform("away", 0.55, 1.0) * radius
+    away = draws.uniform("away", 0.55, 1.0) * site.radius
     place = (away * cos(around), away * sin(around))
     target = (draws.bell("target x", 0.0, 1.5), draws.bell("target y", 0.0, 1.5))
-    low, high = draws.pick("mounting", ((1.5, 2.3), (2.3, 3.4), (3.4, 6.0)), (0.22, 0.46, 0.32))
-    height = min(draws.uniform("height", low, high), 3.6 if indoor else 9.0)
+    low, high = draws.pick("mounting", ((1.6, 2.3), (2.3, 3.4), (3.4, 6.0)), (0.22, 0.46, 0.32))
+    height = min(draws.uniform("height", low, high), 3.6 if site.indoor else 9.0)
     flat = max(((target[0] - place[0]) ** 2 + (target[1] - place[1]) ** 2) ** 0.5, 2.0)
-    return Camera(
-        viewpoint=Viewpoint(
-            place=place,
-            height=height,
-            heading=atan2(target[1] - place[1], target[0] - place[0]),
-            pitch=min(atan2(height - 0.9, flat) * draws.uniform("pitch", 0.9, 1.1), 1.0),
-            focal=draws.pick("resolution", (420.0, 640.0, 950.0, 1500.0), (0.2, 0.3, 0.3, 0.2)),
-            view=draws.uniform("view", 0.35, 0.7),
-        ),
-        film=_draw_film(draws.below("film")),
+    return Viewpoint(
+        place=place,
+        height=height,
+        heading=atan2(target[1] - place[1], target[0] - place[0]),
+        pitch=min(atan2(height - 0.9, flat) * draws.uniform("pitch", 0.9, 1.1), 1.0),
+        focal=draws.pick("resolution", (480.0, 640.0, 950.0, 1500.0), (0.15, 0.3, 0.33, 0.22)),
+        view=draws.uniform("view", 0.35, 0.7),
     )
 
 

@@ -33,7 +33,7 @@ def laden_side(bag: Bag) -> int:
     return bag.side if bag.kind in ("handbag", "shopping", "trolley") else 0
 
 
-def _look(bag: Bag, second: bool = False, gloss: float = 0.08) -> Look:
+def _look(bag: Bag, second: bool = False, gloss: float = 0.03) -> Look:
     return Look(surface=CLOTH, colour=bag.second if second else bag.colour, folds=0.35, gloss=gloss)
 
 
@@ -71,7 +71,7 @@ def _shoulder(form: Form, bag: Bag, thick: float) -> Load:
     half = (0.045, 0.12 + 0.06 * bag.size, 0.10 + 0.05 * bag.size)
     x = bag.side * (_side(form, form.waist) + thick + half[0] * 0.8)
     vertices, faces = rounded_box((x, 0.03 + form.middle, form.waist + 0.03), half, 0.45)
-    layer = solid(vertices, faces, _look(bag, gloss=0.14), form.body.model.bone("spine04"))
+    layer = solid(vertices, faces, _look(bag, gloss=0.06), form.body.model.bone("spine04"))
     return Load([layer], [_strap(4, bag.side * 0.128, 0.017, form.waist + 0.06, bag)])
 
 
@@ -99,7 +99,7 @@ def _handbag(form: Form, bag: Bag, thick: float) -> Load:
     wrist, bone = _hung(form, bag)
     half = (0.05 + 0.03 * bag.size, 0.13 + 0.06 * bag.size, 0.10 + 0.05 * bag.size)
     vertices, faces = rounded_box((wrist[0], wrist[1] - 0.02, wrist[2] - 0.20 - half[2]), half, 0.35)
-    layer = solid(vertices, faces, _look(bag, gloss=0.2), bone)
+    layer = solid(vertices, faces, _look(bag, gloss=0.08), bone)
     return Load([layer, _loop(wrist, half[1] * 0.5, 0.13, bone, bag.colour)], [])
 
 
@@ -109,7 +109,7 @@ def _shopping(form: Form, bag: Bag, thick: float) -> Load:
     vertices, faces = rounded_box((wrist[0], wrist[1] - 0.02, wrist[2] - 0.15 - half[2]), half, 0.5)
     up = np.clip((vertices[:, 2] - wrist[2] + 0.15 + half[2]) / half[2], -1, 1)
     vertices[:, 1] = wrist[1] - 0.02 + (vertices[:, 1] - wrist[1] + 0.02) * (0.85 - 0.25 * up)
-    layer = solid(vertices, faces, Look(colour=bag.colour, folds=1.2, gloss=0.15), bone)
+    layer = solid(vertices, faces, Look(colour=bag.colour, folds=0.9, gloss=0.06), bone)
     middle = float(wrist[2]) - 0.15 - half[2]
     layer.decals.append([0, -9, 9, middle - 0.05, middle + 0.04, 0, *bag.second, 0.9, 0])
     return Load([layer, _loop(wrist, half[1] * 0.4, 0.09, bone, bag.colour)], [])

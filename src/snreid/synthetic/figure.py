@@ -11,7 +11,7 @@ from snreid.synthetic.body import Body, regions, shape_body
 from snreid.synthetic.carried import load
 from snreid.synthetic.form import Form, measure
 from snreid.synthetic.garments import (
-    leg_layers, shoe_layers, skirt_end, skirt_layer, tights_layer, upper_layers
+    coat_end, hem_height, leg_layers, shoe_layers, skirt_end, skirt_layer, tights_layer, upper_layers
 )  # fmt: skip
 from snreid.synthetic.headwear import Scalp, hair_layers, hat_layers, scarf_layer
 from snreid.synthetic.identity import Garment, Identity, Print
@@ -80,33 +80,63 @@ def build_figure(identity: Identity) -> Figure:
     """Body, clothes, hair and bag of a person, joined."""
     body = shape_body(body_model(), identity.physique)
     form, pictures = measure(body), _Pictures()
-    clothes, thick = _clothes(form, identity, pictures)
-    loads = load(form, identity.bag, thick)
-    for layer in clothes[:1] if identity.outer.kind == "none" else clothes[1:2]:
-        layer.decals += loads.straps
-    layers = [_skin(form, identity), *clothes, *_legs(form, identity, pictures), *loads.layers]
+    cut = _cut(form, identity)
+    clothes = _clothes(form, identity, cut, pictures)
+    loads = load(form, identity.bag, cut.thick)
+    clothes[0].decals += loads.straps
+    layers = [_skin(form, identity, cut), *clothes, *_legs(form, identity, cut, pictures), *loads.layers]
     layers += shoe_layers(form, identity.shoes.kind, identity.shoes.colour, identity.shoes.sole)
     hooded = identity.head.hat in ("hood", "beanie")
-    layers += [] if hooded and identity.head.style not in ("long", "bob") else hair_layers(body, identity.head)
+    falls = identity.head.style in ("long", "bob")
+    layers += [] if hooded and not falls else hair_layers(body, identity.head, cut.thick)
     layers += hat_layers(body, identity.head)
     if identity.head.scarf is not None:
         layers.append(scarf_layer(body, identity.head.scarf))
     return _joined(body, layers, pictures, _face(body, identity))
 
 
-def _clothes(form: Form, identity: Identity, pictures: _Pictures) -> tuple[list[Layer], float]:
-    """(layers of top and outer garment, each beginning with its trunk; metres of cloth over the body)."""
-    dress = identity.bottom.kind == "dress"
-    tucked = dress or (identity.outer.kind == "none" and identity.top.loose < 0.2)
-    top = upper_layers(form, identity.top, pictures.fabric(identity.top), under=0.0, tucked=tucked)
-    _decorate(form, identity.top, top, pictures)
-    if identity.outer.kind == "none":
-        return top, 0.01
-    outer = upper_layers(form, identity.outer, pictures.fabric(identity.outer), under=0.004)
-    _decorate(form, identity.outer, outer, pictures)
-    if identity.outer.front == 0:
-        top = top[:1]
-    return [top[0], outer[0], *top[1:], *outer[1:]], 0.03
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Where clothes end, so that nothing is made that others hide: hidden cloth would pierce what hides it."""
+
+    tucked: bool
+    legs: float
+    """Height below which legs and trousers are made."""
+    thick: float
+    """Metres of cloth over the trunk."""
+
+
+def _cut(form: Form, identity: Identity) -> _Cut:
+    top, outer, bottom = identity.top, identity.outer, identity.bottom
+    dress = bottom.kind == "dress"
+    tucked = dress or (outer.kind == "none" and top.loose < 0.2)
+    legs = form.waist + 0.03
+    if outer.kind == "coat":
+        legs = coat_end(form, outer) + (0.06 if outer.front == 0 else 0.35)
+    elif not tucked:
+        upper = outer if outer.kind != "none" else top
+        hem = hem_height(form, upper, False)
+        legs = hem + 0.02 if upper.front == 0 else max(hem, hem_height(form, top, False)) + 0.02
+    if bottom.kind in ("skirt", "long skirt", "dress"):
+        legs = min(legs, skirt_end(form, bottom) + 0.06)
+    return _Cut(tucked, legs, 0.01 if outer.kind == "none" else 0.035)
+
+
+def _clothes(form: Form, identity: Identity, cut: _Cut, pictures: _Pictures) -> list[Layer]:
+    """Layers of top and outer garment, that which is outermost first."""
+    top, outer = identity.top, identity.outer
+    fabric = pictures.fabric(top)
+    if outer.kind == "none":
+        layers = upper_layers(form, top, fabric, tucked=cut.tucked)
+        _decorate(form, top, layers, pictures)
+        return layers
+    sleeves = outer.kind == "gilet"
+    inner = upper_layers(form, top, fabric, tucked=cut.tucked, window=None if sleeves else outer.front)
+    _decorate(form, top, inner, pictures)
+    over = upper_layers(form, outer, pictures.fabric(outer), under=0.004)
+    _decorate(form, outer, over, pictures)
+    collar = inner[1:] if outer.front > 0 or top.kind in ("shirt", "polo") else []
+    return [*over, inner[0], *collar]
 
 
 def _decorate(form: Form, garment: Garment, layers: list[Layer], pictures: _Pictures) -> None:
@@ -134,19 +164,26 @@ def _decorate(form: Form, garment: Garment, layers: list[Layer], pictures: _Pict
         trunk.append([5, design.across, form.neck - design.below, design.size, 0, side, 0, 0, 0, 1.0, number])
 
 
-def _legs(form: Form, identity: Identity, pictures: _Pictures) -> list[Layer]:
+def _legs(form: Form, identity: Identity, cut: _Cut, pictures: _Pictures) -> list[Layer]:
     bottom, socks = identity.bottom, identity.shoes.socks
     if bottom.kind in ("trousers", "slim", "wide", "shorts"):
-        layers = leg_layers(form, bottom, pictures.fabric(bottom), high=identity.top.loose < 0.2)
+        layers = leg_layers(form, bottom, pictures.fabric(bottom), cut.legs, waistband=cut.tucked)
         if bottom.fabric.seed % 12 == 0 and bottom.fabric.pattern == "plain":  # a stripe down the side
             layers[0].decals.append([6, 0.14, 0.016, 0, 0, 0, *bottom.fabric.second, 0.9, 0])
         return layers if bottom.kind != "shorts" else [*layers, _socks(form, socks)]
-    texture = len(pictures.textures) - 1
     dress = bottom.kind == "dress"
     texture = 0 if dress else pictures.fabric(bottom)
-    skirt = skirt_layer(form, bottom, texture, form.waist + (0.04 if dress else 0.03), skirt_end(form, bottom), 0.004)
-    stockings = bottom.fabric.seed % 3 == 0
-    return [skirt, tights_layer(form, (0.09, 0.085, 0.09))] if stockings else [skirt]
+    start = form.waist + 0.03
+    if not cut.tucked:
+        upper = identity.outer if identity.outer.kind not in ("none", "coat") else identity.top
+        start = min(start, hem_height(form, upper, False) + 0.02)
+    end = skirt_end(form, bottom)
+    if identity.outer.kind == "coat" and identity.outer.front == 0:
+        start = min(start, coat_end(form, identity.outer) + 0.05)
+    layers = [skirt_layer(form, bottom, texture, start, end, 0.004)] if start > end else []
+    if bottom.fabric.seed % 3 == 0:
+        layers.append(tights_layer(form, (0.09, 0.085, 0.09), cut.legs))
+    return layers
 
 
 def _socks(form: Form, colour: Colour) -> Layer:
@@ -156,7 +193,7 @@ def _socks(form: Form, colour: Colour) -> Layer:
     return form.layer(points, cover, form.points[:, [0, 2]], np.zeros(len(z), np.float32), Look(colour=colour, hem=0.01))
 
 
-def _skin(form: Form, identity: Identity) -> Layer:
+def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
     """The body itself, without what clothes hide, drawn in a little where they could be pierced."""
     body = form.body
     chosen, limb = select(body.model, "body"), regions(body.model)
@@ -170,6 +207,7 @@ def _skin(form: Form, identity: Identity) -> Layer:
     sleeve = max(identity.top.sleeve, identity.outer.sleeve if identity.outer.kind not in ("none", "gilet") else 0.0)
     hidden |= (arm > 0.7) & (hand < 0.2) & (sleeve > 1.7)
     hidden |= (leg > 0.9) & (identity.bottom.kind in ("trousers", "slim", "wide"))
+    hidden |= (arm < 0.3) & (z > cut.legs) & (z < form.neck - 0.17)
     hidden |= (foot > 0.6) & (identity.shoes.kind != "sandal")
     faces = chosen.faces[~hidden[chosen.faces].all(1)]
     used, inverse = np.unique(faces, return_inverse=True)

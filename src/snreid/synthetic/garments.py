@@ -15,12 +15,28 @@ _OFF = {
 """Metres between body and cloth."""
 
 
-def upper_layers(form: Form, garment: Garment, texture: int, *, under: float, tucked: bool = False) -> list[Layer]:
-    """A top or an outer garment: trunk and sleeves, collar, hood, a coat's skirt. ``under``: metres of cloth below it."""
+def upper_layers(
+    form: Form, garment: Garment, texture: int, *, under: float = 0.0, tucked: bool = False, window: float | None = None
+) -> list[Layer]:
+    """A top or an outer garment: trunk and sleeves, collar, hood, a coat's skirt.
+
+    Args:
+        form: Whom it is cut for.
+        garment: What it is.
+        texture: The number of its fabric.
+        under: Metres of cloth below it.
+        tucked: Whether it ends in the waistband.
+        window: It is worn below another garment that stands open so far (0: closed), and only that part is made.
+    """
     off = _OFF[garment.kind] + under
-    hem = _hem(form, garment, tucked)
+    hem = hem_height(form, garment, tucked)
     points = _upper_points(form, garment, off, hem)
     cover = _upper_cover(form, garment, hem)
+    if window is not None:
+        strip = window * 1.9 + 0.03 - np.abs(form.points[:, 0]) if window > 0 else np.full(len(points), -1.0)
+        strip = np.where(form.points[:, 1] < form.middle, strip, -1.0)
+        inside = np.maximum(strip, form.points[:, 2] - form.neck + 0.06)
+        cover = np.minimum(cover, np.where(form.arm > 0.3, -1.0, inside)).astype(np.float32)
     arm = form.arm > 0.5
     _, _, angle = form.around_trunk()
     uv = np.stack(
@@ -33,18 +49,19 @@ def upper_layers(form: Form, garment: Garment, texture: int, *, under: float, tu
     look = Look(
         texture=texture,
         relief=relief,
-        folds=0.9 if relief == QUILTED else (0.35 if relief == RIBBED else 0.40 + 0.4 * garment.loose),
-        gloss=0.16 if relief == QUILTED else 0.03,
+        folds=0.8 if relief == QUILTED else (0.25 if relief == RIBBED else 0.30 + 0.4 * garment.loose),
+        gloss=0.07 if relief == QUILTED else 0.0,
         hem=0.035 if garment.kind in ("hoodie", "sweater", "puffer", "jacket") else 0.012,
         fray=0.0,
     )
     layers = [form.layer(points, cover, uv.astype(np.float32), crease, look)]
     if garment.kind == "coat":
-        layers.append(skirt_layer(form, garment, texture, hem + 0.04, _coat_end(form, garment), under + 0.03))
+        layers.append(skirt_layer(form, garment, texture, hem + 0.04, coat_end(form, garment), under + 0.03))
     return layers + _collars(form, garment, texture, off)
 
 
-def _hem(form: Form, garment: Garment, tucked: bool) -> float:
+def hem_height(form: Form, garment: Garment, tucked: bool) -> float:
+    """Where a top or outer garment ends, on the body at rest; a coat goes on as a skirt."""
     if tucked:
         return form.waist - 0.03
     usual = {"coat": form.waist - 0.02, "blazer": form.hip - 0.05, "tank": form.hip + 0.03}.get(garment.kind, form.hip)
@@ -53,7 +70,8 @@ def _hem(form: Form, garment: Garment, tucked: bool) -> float:
     return max(usual - garment.length - 0.01, form.crotch - 0.02)
 
 
-def _coat_end(form: Form, garment: Garment) -> float:
+def coat_end(form: Form, garment: Garment) -> float:
+    """Where a coat ends."""
     return form.knee + 0.16 - garment.length
 
 
@@ -63,7 +81,7 @@ def _upper_points(form: Form, garment: Garment, off: float, hem: float) -> F32:
     out, radius, _ = form.around_trunk()
     hung = form.draped(top, hem, 0.35 - 0.27 * garment.loose)
     wide = np.maximum(radius, radius + (hung - radius) * (0.35 + 0.65 * garment.loose)) + off
-    wide += 0.02 * garment.loose * ramp(-form.points[:, 2], -form.waist, -hem + 0.02)
+    wide += (0.016 + 0.018 * garment.loose) * ramp(-form.points[:, 2], -form.waist, -hem + 0.02)
     trunk = form.points.copy()
     trunk[:, :2] = np.array([0.0, form.middle]) + out * wide[:, None]
     near = form.points + form.normals * off
@@ -85,7 +103,7 @@ def _upper_cover(form: Form, garment: Garment, hem: float) -> F32:
     cuffs = (garment.sleeve - form.along_arm * np.clip(form.arm * 2, 0, 1)) * 0.3 + np.clip(1 - form.arm * 5, 0, 1)
     cover = np.where(form.hand > 0.9, -1.0, np.minimum(body, cuffs))
     front = y < form.middle
-    line = form.neck + 0.045 - garment.neck * front * ramp(form.middle - y, 0.0, 0.08) - np.abs(x) * 0.08
+    line = form.neck + 0.035 - garment.neck * front * ramp(form.middle - y, 0.0, 0.08) - np.abs(x) * 0.08
     if garment.kind == "blazer":
         line = line - np.where(front, np.clip(0.26 - np.abs(x) * 3.4, 0, 9), 0)
     cover = np.minimum(cover, line - z + 5 * np.clip(np.abs(x) - 0.12, 0, 0.2))
@@ -118,7 +136,7 @@ def _collars(form: Form, garment: Garment, texture: int, off: float) -> list[Lay
     layers = []
     if shape is not None:
         vertices, faces = collar_ring(centre, shape, radii, gap if garment.kind != "sweater" else 0.0)
-        layers.append(solid(vertices, faces, Look(texture=texture, folds=0.1, gloss=0.03), bone))
+        layers.append(solid(vertices, faces, Look(texture=texture, folds=0.1, gloss=0.0), bone))
     if garment.kind == "hoodie":
         layers.append(_hood_down(centre, radii, texture, bone))
     return layers
@@ -140,8 +158,9 @@ def _hood_down(centre: F32, radii: tuple[float, float], texture: int, bone: int)
     return solid(vertices, faces, Look(texture=texture, folds=0.5), bone)
 
 
-def leg_layers(form: Form, garment: Garment, texture: int, *, high: bool) -> list[Layer]:
-    """Trousers and shorts: tubes around the legs that hang from thigh to hem. ``high`` shows the waistband."""
+def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistband: bool) -> list[Layer]:
+    """Trousers and shorts: tubes around the legs that hang from thigh to hem, made below ``top`` only: what other clothes
+    hide could pierce them. ``waistband``: the top is tucked in."""
     end = _leg_end(form, garment)
     slim = garment.kind == "slim"
     off = 0.004 + 0.004 * garment.loose if slim else 0.008 + 0.010 * garment.loose
@@ -155,12 +174,13 @@ def leg_layers(form: Form, garment: Garment, texture: int, *, high: bool) -> lis
     points = form.points + form.normals * off
     points = points * (1 - share) + (form.leg_axis + spoke / thick[:, None] * hung[:, None]) * share
     z = form.points[:, 2]
-    cover = np.minimum(form.waist + (0.06 if high else 0.02) - z, z - end)
+    points = points + form.normals * (0.006 * waistband * ramp(z, form.waist - 0.08, form.waist))[:, None]
+    cover = np.minimum(top - z, z - end)
     cover = np.where(form.arm > 0.2, -1.0, cover).astype(np.float32)
     angle = np.arctan2(spoke[:, 0] * np.sign(form.points[:, 0] + 1e-9), -spoke[:, 1])
     t = form.along_leg
     crease = 0.30 + 0.9 * bell(t, 1.0, 0.16) + 0.7 * bell(t, 0.05, 0.25) + (1.1 if slim else 0.9) * bell(t, 1.9, 0.22)
-    look = Look(texture=texture, folds=0.45 + 0.35 * garment.loose, hem=0.012, gloss=0.02)
+    look = Look(texture=texture, folds=0.30 + 0.35 * garment.loose, hem=0.012, gloss=0.0)
     uv = np.stack([angle * 0.09, z], 1).astype(np.float32)
     return [form.layer(form.smooth(points.astype(np.float32), 2), cover, uv, crease, look)]
 
@@ -191,7 +211,7 @@ def skirt_layer(form: Form, garment: Garment, texture: int, top: float, end: flo
     return Layer(
         vertices=points.astype(np.float32),
         faces=chosen.faces,
-        look=Look(texture=texture, folds=0.35 + 0.3 * garment.loose, hem=0.012),
+        look=Look(texture=texture, folds=0.28 + 0.3 * garment.loose, hem=0.012, gloss=0.0),
         influences=model.influences[chosen.ids],
         weights=model.weights[chosen.ids],
         cover=cover.astype(np.float32),
@@ -208,13 +228,13 @@ def skirt_end(form: Form, garment: Garment) -> float:
     return form.knee + 0.10 - garment.length
 
 
-def tights_layer(form: Form, colour: tuple[float, float, float]) -> Layer:
-    """Tights or leggings, close to the skin."""
+def tights_layer(form: Form, colour: tuple[float, float, float], top: float) -> Layer:
+    """Tights or leggings below a skirt, close to the skin."""
     z = form.points[:, 2]
-    cover = np.where(form.arm > 0.2, -1.0, np.minimum(form.waist - z, z - form.ankle + 0.05)).astype(np.float32)
+    cover = np.where(form.arm > 0.2, -1.0, np.minimum(top - z, z - form.ankle + 0.05)).astype(np.float32)
     uv = form.points[:, [0, 2]]
     points = form.points + form.normals * np.float32(0.001)
-    return form.layer(points, cover, uv, np.zeros(len(z), np.float32), Look(surface=CLOTH, colour=colour, gloss=0.05))
+    return form.layer(points, cover, uv, np.zeros(len(z), np.float32), Look(surface=CLOTH, colour=colour, gloss=0.01))
 
 
 def shoe_layers(form: Form, kind: str, colour: tuple[float, float, float], sole: tuple[float, float, float]) -> list[Layer]:

@@ -48,30 +48,33 @@ class Scalp:
         return layer
 
 
-def hair_layers(body: Body, head: Head) -> list[Layer]:
-    """The hair of a style; nothing for a bald head. A hat hides what it covers by itself."""
+def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
+    """The hair of a style; nothing for a bald head. ``thick``: metres of clothes, over which long hair falls."""
     if head.style == "bald":
         return []
     scalp = Scalp(body)
     size, eye = scalp.size, float(scalp.eye[2])
-    look = Look(surface=HAIR, colour=head.hair, folds=1.0, gloss=0.12, fray=0.016)
+    look = Look(surface=HAIR, colour=head.hair, folds=0.8, gloss=0.025, fray=0.016)
     falls = head.style in ("bob", "long")
-    forehead = eye + (0.050 + 0.012 * head.length) * size
+    forehead = eye + ((0.040 if falls and head.length > 0.6 else 0.060) + 0.010 * head.length) * size
     temple = eye - (0.05 if falls else 0.0) * size
     nape = eye - (0.10 if falls or head.style == "curly" else 0.055 + 0.02 * head.length) * size
-    line = np.where(scalp.angle < 1.1, forehead, forehead + (temple - forehead) * ramp(scalp.angle, 1.1, 1.6))
+    corner = 0.012 * size * np.exp(-(((scalp.angle - 0.85) / 0.25) ** 2)) * (not falls)
+    line = np.where(scalp.angle < 1.1, forehead + corner, forehead + (temple - forehead) * ramp(scalp.angle, 1.1, 1.6))
     line = np.where(scalp.angle > 1.75, temple + (nape - temple) * ramp(scalp.angle, 1.75, 2.3), line)
+    across = np.arctan2(scalp.out[:, 0], -scalp.out[:, 1])
+    line = line + 0.008 * size * np.sin(across * 4 + 40 * head.length) + 0.006 * size * np.sin(across * 11 + 90 * head.length)
     cover = scalp.points[:, 2] - line
     volume = _VOLUME[head.style] * (0.75 + 0.5 * head.length) * size
     grow = ramp(cover, -0.012, 0.035) * volume
     grow *= _tufts(scalp.points, head) * (1 + 0.45 * np.clip(scalp.out[:, 2], 0, 1) * (head.style in ("short", "swept")))
     if head.style == "swept":  # combed to one side, higher in front
         grow *= 1 + 0.5 * np.clip(scalp.out[:, 0] * (1 if head.length > 0.5 else -1), -0.6, 1) * ramp(-scalp.out[:, 1], -0.2, 0.8)
-    if head.style in ("crop", "buzz"):  # short at the sides
-        grow *= 0.35 + 0.65 * ramp(scalp.points[:, 2], eye + 0.02, eye + 0.08 * size)
+    if head.style in ("crop", "buzz", "short", "swept"):  # shorter at the sides
+        grow *= 0.40 + 0.60 * ramp(scalp.points[:, 2], eye + 0.02, eye + 0.08 * size)
     layers = [scalp.cap(cover, grow + 0.0015, look)]
     if falls:
-        layers.append(_falling(body, scalp, head, look))
+        layers.append(_falling(body, scalp, head, look, thick))
     if head.style == "tied":
         layers += _tail(scalp, head, look)
     if head.style == "bun":
@@ -87,10 +90,10 @@ def _tufts(points: F32, head: Head) -> F32:
     field = cloud(int(head.length * 1e6) + 3, 64, 9 if head.style == "curly" else 6)
     row = ((points[:, 2] + points[:, 1] * 0.5) * 160).astype(np.int64) % 64
     column = ((points[:, 0] + points[:, 1] * 0.7) * 160).astype(np.int64) % 64
-    return np.asarray(0.65 + 0.7 * field[row, column], np.float32)
+    return np.asarray(0.50 + 1.0 * field[row, column], np.float32)
 
 
-def _falling(body: Body, scalp: Scalp, head: Head, look: Look) -> Layer:
+def _falling(body: Body, scalp: Scalp, head: Head, look: Look, thick: float) -> Layer:
     """Long hair from MakeHuman's hair, cut to length, open in front of the face."""
     chosen = select(body.model, "hair")
     points = body.vertices[chosen.ids].copy()
@@ -98,7 +101,7 @@ def _falling(body: Body, scalp: Scalp, head: Head, look: Look) -> Layer:
     fall = (0.10 + 0.07 * head.length) if head.style == "bob" else (0.20 + 0.26 * head.length)
     points = (points - scalp.centre) * np.array([0.95, 0.98, 1.0]) + scalp.centre + np.array([0, 0.008, 0.008])
     below = np.clip(eye - points[:, 2], 0, 1)
-    points[:, 1] += 0.03 * ramp(below, 0.05, 0.3)
+    points[:, 1] += (0.030 + thick) * ramp(below, 0.06, 0.20) * np.sign(points[:, 1] - scalp.centre[1] + 0.04)
     cover = np.minimum(points[:, 2] - (eye - fall * size), np.where(points[:, 1] < scalp.eye[1] + 0.055, points[:, 2] - eye - 0.07, 1.0))
     influences, weights = body.model.influences[chosen.ids].copy(), body.model.weights[chosen.ids].copy()
     layer = solid(points.astype(np.float32), chosen.faces, look, scalp.bone)

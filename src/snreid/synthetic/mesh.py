@@ -26,7 +26,7 @@ class Look:
     folds: float = 0.0
     """Strength of the wrinkles."""
     relief: float = SOFT
-    gloss: float = 0.03
+    gloss: float = 0.0
     hem: float = 0.0
     """Width of the seam along a cut edge, metres."""
     fray: float = 0.0

@@ -17,7 +17,7 @@ CROWD = 12
 """Different people who pass by at one site."""
 _CROWDED, _MANY = 0.34, 0.3
 """Share of images with somebody else in reach of the box, and of those with a second one."""
-_TRIES = 12
+_TRIES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def _box(draws: Draws) -> Box:
     loose = draws.chance("loose", 0.10)
     return Box(
         shift=(draws.bell("right", 0.0, 0.045), draws.bell("down", 0.0, 0.022)),
-        zoom=min(max(draws.bell("zoom", 1.18 if loose else 1.05, 0.05), 0.9), 1.45),
+        zoom=min(max(draws.bell("zoom", 1.19 if loose else 1.07, 0.045), 0.96), 1.45),
         aspect=min(max(draws.bell("aspect", 0.44 if loose else 0.41, 0.04), 0.3), 0.6),
         cut=cut,
     )

@@ -103,9 +103,9 @@ def feature_face(colour: F32, x: float, y: float, z: float, traits: F32) -> None
             colour[k] += (traits[9 + k] - colour[k]) * brow
         if traits[8] > 0.5:
             ring = abs(np.sqrt((dx / 1.25) ** 2 + dz**2) - 0.020)
-            if ring < 0.0045:
+            if ring < 0.003:
                 for k in range(3):
-                    colour[k] *= 0.2
+                    colour[k] *= 0.3
     mouth = np.exp(-((x / 0.022) ** 4) - ((z - eye_z + 0.068 * size) / 0.007) ** 2)
     colour[0] *= 1 - 0.25 * mouth
     colour[1] *= 1 - 0.55 * mouth
@@ -202,10 +202,10 @@ def shade_person(
                 lines = relief[kind, int(np.floor(-v[5] * 465)) % size, int(np.floor(v[4] * 465)) % size]
                 flat = np.sqrt(nx * nx + ny * ny) + 1e-4
                 tx, ty = -ny / flat, nx / flat
-                nx -= strength * lines[1] * tx * 0.55
-                ny -= strength * lines[1] * ty * 0.55
-                nz += strength * lines[2] * 0.55
-                hollow = min(1.15, max(0.6, 1 + 0.22 * strength * lines[0]))
+                nx -= strength * lines[1] * tx * 0.45
+                ny -= strength * lines[1] * ty * 0.45
+                nz += strength * lines[2] * 0.45
+                hollow = min(1.15, max(0.6, 1 + 0.20 * strength * lines[0]))
             if look[5] > 0 and v[7] < look[5]:
                 hollow *= 0.78
             vx, vy, vz = x - eye[0], y - eye[1], z - eye[2]

@@ -132,9 +132,9 @@ def reliefs() -> F32:
     n = RELIEF
     down, across = np.meshgrid(np.arange(n) / n, np.arange(n) / n, indexing="ij")
     soft = np.zeros((n, n))
-    for key, cells, tall, share in ((11, 5, 0.7, 1.0), (12, 9, 0.6, 0.7), (13, 14, 1.6, 0.35), (14, 30, 1.0, 0.12)):
+    for key, cells, tall, share in ((11, 4, 0.6, 1.0), (12, 7, 0.6, 0.6), (13, 11, 1.5, 0.3)):
         ridge = 1 - np.abs(2 * cloud(key, n, cells, tall) - 1)
-        soft += share * ridge**1.5
+        soft += share * ridge * ridge * (3 - 2 * ridge)
     quilted = np.sqrt(np.abs(np.sin(np.pi * (down * 10 + 0.05 * cloud(15, n, 9))))) * 1.6 + 0.25 * cloud(16, n, 40)
     ribbed = 0.35 * np.abs(np.sin(np.pi * across * 64)) + 0.5 * cloud(17, n, 7)
     stacked = []
