@@ -46,7 +46,9 @@ class Make:
 
     folder: Annotated[
         tyro.conf.Positional[Path],
-        tyro.conf.arg(help="folder to write to; must be new or empty. With --out: a data set such as people:persons=20"),
+        tyro.conf.arg(
+            help="folder to write to; must be new or empty. With --out: a data set such as people:persons=20"
+        ),
     ]
     out: Annotated[Path | None, tyro.conf.arg(help="folder for a data set that is named; must be new or empty")] = None
     domain: Annotated[tuple[str, ...], tyro.conf.arg(help="domains to draw; all when left out")] = ()
@@ -236,10 +238,14 @@ def _sheet_named(name: str, file: Path) -> int:
         raise ExperimentError("A contact sheet is a PNG file", came=str(file), repair="end its name in .png")
     console = Console(stderr=True)
     data = _people_named(name, console).read(Path())
-    images = [s.image for split in (data.train, data.gallery) for s in split.samples if isinstance(s.image, RenderedImage)]
+    images = [
+        s.image for split in (data.train, data.gallery) for s in split.samples if isinstance(s.image, RenderedImage)
+    ]
     from snreid.synthetic.sheet import people_sheet
 
-    rows = [[i for i in images if i.label == label] for label in sorted({image.label for image in images})[:_SHEET_ROWS]]
+    rows = [
+        [i for i in images if i.label == label] for label in sorted({image.label for image in images})[:_SHEET_ROWS]
+    ]
     step = max(1, len(rows[0]) // _SHEET_COLUMNS)
     with counting(console, "rendering") as progress:
         pictures = [[image.picture() for image in row[::step][:_SHEET_COLUMNS]] for row in rows]

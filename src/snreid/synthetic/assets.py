@@ -280,7 +280,7 @@ def _read_mesh(file: Path) -> tuple[NDArray[np.float32], dict[str, NDArray[np.in
 
 def _triangles(quads: NDArray[np.int32]) -> NDArray[np.int32]:
     both = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
-    return both[both[:, 1] != both[:, 2]]
+    return np.asarray(both[both[:, 1] != both[:, 2]], np.int32)
 
 
 def _merged(bone: str) -> str:
@@ -296,6 +296,7 @@ def _hierarchy(rig: dict[str, Any]) -> tuple[list[str], list[int]]:
     bones: list[str] = []
 
     def visit(parent: str) -> None:
+        """Take the bones below one."""
         for bone, values in rig.items():
             if (values.get("parent") or "") == parent:
                 if _merged(bone) == bone:
@@ -310,9 +311,9 @@ def _hierarchy(rig: dict[str, Any]) -> tuple[list[str], list[int]]:
 def _head_vertices(place: dict[str, Any], groups: dict[str, NDArray[np.int32]]) -> NDArray[np.int32]:
     """The vertices whose mean is where a bone begins."""
     if place["strategy"] == "CUBE":
-        return np.unique(groups[place["cube_name"]])
+        return np.asarray(np.unique(groups[place["cube_name"]]), np.int32)
     listed = place["vertex_indices"] if place["strategy"] == "MEAN" else [place["vertex_index"]]
-    return np.array(listed, np.int32)
+    return np.asarray(listed, np.int32)
 
 
 def _read_weights(file: Path, bones: list[str], count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -325,4 +326,4 @@ def _read_weights(file: Path, bones: list[str], count: int) -> tuple[NDArray[np.
     order = np.argsort(-table, axis=1, kind="stable")[:, :_INFLUENCES]
     weights = np.take_along_axis(table, order, 1)
     total = weights.sum(1, keepdims=True)
-    return weights / np.where(total > 0, total, 1), order.astype(np.int32)
+    return (weights / np.where(total > 0, total, 1)).astype(np.float32), order.astype(np.int32)

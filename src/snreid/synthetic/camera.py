@@ -115,18 +115,22 @@ class Film:
         rows = int(min(max(native, 40.0), height * 1.25))
         small = (max(8, rows * width // height), rows)
         if small[1] != height:
-            picture = Image.fromarray(_bytes(x)).resize(small, Image.Resampling.BOX if rows < height else Image.Resampling.BILINEAR)
+            picture = Image.fromarray(_bytes(x)).resize(
+                small, Image.Resampling.BOX if rows < height else Image.Resampling.BILINEAR
+            )
             x = np.asarray(picture, np.float32) / 255
         if self.sharpen > 0.05:
-            x = x + np.float32(self.sharpen) * (x - blurred(x, 0.8))
+            x = np.asarray(x + np.float32(self.sharpen) * (x - blurred(x, 0.8)))
         if self.noise > 0:
-            grain = bell_integers(key, x.size).reshape(x.shape).astype(np.float32) * np.float32(self.noise / _BELL_SPREAD)
-            x = x + 0.7 * grain + 0.7 * grain.mean(-1, keepdims=True) * np.float32(1.7)
+            grain = bell_integers(key, x.size).reshape(x.shape).astype(np.float32) * np.float32(
+                self.noise / _BELL_SPREAD
+            )
+            x = np.asarray(x + 0.7 * grain + 1.2 * grain.mean(-1, keepdims=True), np.float32)
         buffer = io.BytesIO()
         Image.fromarray(_bytes(x)).save(buffer, "jpeg", quality=self.quality)
         picture = Image.open(buffer)
         if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.BICUBIC)  # type: ignore[assignment]
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.array(picture, np.uint8)
 
 
@@ -166,7 +170,10 @@ def draw_camera(draws: Draws, site: Site) -> Camera:
         viewpoint = _draw_viewpoint(draws.below("try", attempt), site)
         eye, (x, y) = viewpoint.eye, viewpoint.place
         ahead = np.array([cos(viewpoint.heading), sin(viewpoint.heading), 0.0], np.float32)
-        points = (eye * np.array([1, 1, 0], np.float32) + ahead * away + np.array([0, 0, 1.2], np.float32) for away in (3, 5, 7))
+        points = (
+            eye * np.array([1, 1, 0], np.float32) + ahead * away + np.array([0, 0, 1.2], np.float32)
+            for away in (3, 5, 7)
+        )
         if stage.free(x, y) and sum(stage.sees(eye, point) for point in points) == 3:
             break
     return Camera(viewpoint=viewpoint, film=_draw_film(draws.below("film")))

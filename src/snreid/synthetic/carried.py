@@ -90,7 +90,9 @@ def _hung(form: Form, bag: Bag) -> tuple[np.ndarray, int]:
 
 def _loop(wrist: np.ndarray, wide: float, drop: float, bone: int, colour: tuple[float, float, float]) -> Layer:
     t = np.linspace(0, np.pi, 9)
-    path = np.stack([0 * t + wrist[0], wrist[1] - 0.02 + wide * np.cos(t), wrist[2] - 0.09 - drop + drop * np.sin(t)], -1)
+    path = np.stack(
+        [0 * t + wrist[0], wrist[1] - 0.02 + wide * np.cos(t), wrist[2] - 0.09 - drop + drop * np.sin(t)], -1
+    )
     vertices, faces = tube(path, np.full(len(t), 0.008), 5)
     return solid(vertices, faces, Look(surface=HARD, colour=colour), bone)
 
@@ -123,7 +125,12 @@ def _trolley(form: Form, bag: Bag, thick: float) -> Load:
     box, faces = rounded_box((0.0, 0.0, half[2]), (half[1], half[0], half[2]), 0.25)
     lean = 0.45
     tilted = np.stack(
-        [box[:, 0], box[:, 1] * np.cos(lean) - box[:, 2] * np.sin(lean), box[:, 1] * np.sin(lean) + box[:, 2] * np.cos(lean)], 1
+        [
+            box[:, 0],
+            box[:, 1] * np.cos(lean) - box[:, 2] * np.sin(lean),
+            box[:, 1] * np.sin(lean) + box[:, 2] * np.cos(lean),
+        ],
+        1,
     )
     # The arm at rest is half raised: a walking wrist is lower by about 0.22 m, so the case is moved up by that.
     base = np.array([wrist[0], wrist[1] + behind + half[2] * 0.4, wrist[2] + low + 0.20])

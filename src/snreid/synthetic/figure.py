@@ -11,7 +11,14 @@ from snreid.synthetic.body import Body, regions, shape_body
 from snreid.synthetic.carried import load
 from snreid.synthetic.form import Form, measure
 from snreid.synthetic.garments import (
-    coat_end, hem_height, leg_layers, shoe_layers, skirt_end, skirt_layer, tights_layer, upper_layers
+    coat_end,
+    hem_height,
+    leg_layers,
+    shoe_layers,
+    skirt_end,
+    skirt_layer,
+    tights_layer,
+    upper_layers,
 )  # fmt: skip
 from snreid.synthetic.headwear import Scalp, hair_layers, hat_layers, scarf_layer
 from snreid.synthetic.identity import Garment, Identity, Print
@@ -68,10 +75,12 @@ class _Pictures:
         self.prints: list[NDArray[np.uint8]] = []
 
     def fabric(self, garment: Garment) -> int:
+        """The number of a garment's fabric."""
         self.textures.append(fabric_texels(garment.fabric))
         return len(self.textures) - 1
 
     def design(self, design: Print) -> int:
+        """The number of a print."""
         self.prints.append(print_texels(design))
         return len(self.prints) - 1
 
@@ -190,7 +199,9 @@ def _socks(form: Form, colour: Colour) -> Layer:
     z = form.points[:, 2]
     cover = np.where(form.arm > 0.2, -1.0, form.ankle + 0.06 - z).astype(np.float32)
     points = form.points + form.normals * np.float32(0.004)
-    return form.layer(points, cover, form.points[:, [0, 2]], np.zeros(len(z), np.float32), Look(colour=colour, hem=0.01))
+    return form.layer(
+        points, cover, form.points[:, [0, 2]], np.zeros(len(z), np.float32), Look(colour=colour, hem=0.01)
+    )
 
 
 def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
@@ -232,7 +243,15 @@ def _face(body: Body, identity: Identity) -> F32:
     scalp = Scalp(body)
     head = identity.head
     return np.array(
-        [*body.eyes[0], *body.eyes[1], scalp.size, head.beard, float(head.glasses), *(share**2.2 for share in head.hair)], np.float32
+        [
+            *body.eyes[0],
+            *body.eyes[1],
+            scalp.size,
+            head.beard,
+            float(head.glasses),
+            *(share**2.2 for share in head.hair),
+        ],
+        np.float32,
     )
 
 
@@ -245,7 +264,8 @@ def _linear_columns(table: F32, first: int) -> F32:
 def _joined(body: Body, layers: list[Layer], pictures: _Pictures, face: F32) -> Figure:
     """All layers as one mesh."""
     starts = np.cumsum([0, *(len(layer.vertices) for layer in layers)])
-    rows, decals = [], []
+    rows: list[list[float]] = []
+    decals: list[list[float]] = []
     for layer in layers:
         rows.append([*layer.look.row(), len(decals), len(decals) + len(layer.decals)])
         decals += layer.decals

@@ -82,7 +82,7 @@ class Form:
         for row in range(1, levels):
             table[row] = np.maximum(table[row], table[row - 1] - fall)
         for _ in range(2):
-            table = (np.roll(table, 1, 1) + 2 * table + np.roll(table, -1, 1)) / 4
+            table[:] = (np.roll(table, 1, 1) + 2 * table + np.roll(table, -1, 1)) / 4
             table[1:-1] = (table[:-2] + 2 * table[1:-1] + table[2:]) / 4
         return np.where(trunk, np.maximum(table[level, column], radius), radius).astype(np.float32)
 

@@ -5,7 +5,22 @@ import numpy as np
 from snreid.synthetic.form import Form
 from snreid.synthetic.identity import Garment
 from snreid.synthetic.mesh import (
-    CLOTH, F32, HARD, I32, QUILTED, RIBBED, SOFT, Layer, Look, bell, collar_ring, grid_faces, ramp, select, solid, tube
+    CLOTH,
+    F32,
+    HARD,
+    I32,
+    QUILTED,
+    RIBBED,
+    SOFT,
+    Layer,
+    Look,
+    bell,
+    collar_ring,
+    grid_faces,
+    ramp,
+    select,
+    solid,
+    tube,
 )  # fmt: skip
 
 _OFF = {
@@ -42,7 +57,9 @@ def upper_layers(
     uv = np.stack(
         [np.where(arm, form.around_arm * 0.07, angle * 0.16), np.where(arm, -form.along_arm * 0.28, form.points[:, 2])], 1
     )  # fmt: skip
-    sleeve = bell(form.along_arm, 1.0, 0.3) + 0.8 * bell(form.along_arm, 1.85, 0.25) + 0.5 * bell(form.along_arm, 0.0, 0.3)
+    sleeve = (
+        bell(form.along_arm, 1.0, 0.3) + 0.8 * bell(form.along_arm, 1.85, 0.25) + 0.5 * bell(form.along_arm, 0.0, 0.3)
+    )
     trunk = 0.35 + 0.9 * bell(form.points[:, 2], form.waist - 0.02, 0.10) + 0.5 * bell(form.points[:, 2], hem, 0.08)
     crease = np.where(arm, 0.3 + sleeve, trunk)
     relief = {"puffer": QUILTED, "gilet": QUILTED, "sweater": RIBBED}.get(garment.kind, SOFT)
@@ -93,7 +110,7 @@ def _upper_points(form: Form, garment: Garment, off: float, hem: float) -> F32:
     tubed = form.arm_axis + spoke / thick[:, None] * np.maximum(thick + off, sleeve)[:, None]
     share = (form.arm * ramp(form.along_arm, 0.12, 0.5) * (1 - form.hand))[:, None]
     points = (points * (1 - share) + tubed * share).astype(np.float32)
-    return form.smooth(points, 3) + form.normals * np.float32(0.003)
+    return np.asarray(form.smooth(points, 3) + form.normals * np.float32(0.003), np.float32)
 
 
 def _upper_cover(form: Form, garment: Garment, hem: float) -> F32:
@@ -205,9 +222,7 @@ def skirt_layer(form: Form, garment: Garment, texture: int, top: float, end: flo
     cover = np.minimum(points[:, 2] - end, top - points[:, 2])
     if garment.kind == "coat" and garment.front > 0:
         cover = np.where(points[:, 1] < form.middle, np.minimum(cover, np.abs(points[:, 0]) - garment.front), cover)
-    place = np.stack(
-        [points[:, 0], points[:, 2], (points[:, 1] < form.middle).astype(np.float32), 0 * points[:, 0]], 1
-    )
+    place = np.stack([points[:, 0], points[:, 2], (points[:, 1] < form.middle).astype(np.float32), 0 * points[:, 0]], 1)
     return Layer(
         vertices=points.astype(np.float32),
         faces=chosen.faces,
@@ -237,7 +252,9 @@ def tights_layer(form: Form, colour: tuple[float, float, float], top: float) -> 
     return form.layer(points, cover, uv, np.zeros(len(z), np.float32), Look(surface=CLOTH, colour=colour, gloss=0.01))
 
 
-def shoe_layers(form: Form, kind: str, colour: tuple[float, float, float], sole: tuple[float, float, float]) -> list[Layer]:
+def shoe_layers(
+    form: Form, kind: str, colour: tuple[float, float, float], sole: tuple[float, float, float]
+) -> list[Layer]:
     """A pair of shoes: lofts along the feet with a sole of its own colour; a boot's shaft is cut from the stocking."""
     layers = []
     for side, sign in (("L", 1.0), ("R", -1.0)):

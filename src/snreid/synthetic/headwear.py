@@ -63,13 +63,21 @@ def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
     line = np.where(scalp.angle < 1.1, forehead + corner, forehead + (temple - forehead) * ramp(scalp.angle, 1.1, 1.6))
     line = np.where(scalp.angle > 1.75, temple + (nape - temple) * ramp(scalp.angle, 1.75, 2.3), line)
     across = np.arctan2(scalp.out[:, 0], -scalp.out[:, 1])
-    line = line + 0.008 * size * np.sin(across * 4 + 40 * head.length) + 0.006 * size * np.sin(across * 11 + 90 * head.length)
+    line = (
+        line
+        + 0.008 * size * np.sin(across * 4 + 40 * head.length)
+        + 0.006 * size * np.sin(across * 11 + 90 * head.length)
+    )
     cover = scalp.points[:, 2] - line
     volume = _VOLUME[head.style] * (0.75 + 0.5 * head.length) * size
     grow = ramp(cover, -0.012, 0.035) * volume
-    grow *= _tufts(scalp.points, head) * (1 + 0.45 * np.clip(scalp.out[:, 2], 0, 1) * (head.style in ("short", "swept")))
+    grow *= _tufts(scalp.points, head) * (
+        1 + 0.45 * np.clip(scalp.out[:, 2], 0, 1) * (head.style in ("short", "swept"))
+    )
     if head.style == "swept":  # combed to one side, higher in front
-        grow *= 1 + 0.5 * np.clip(scalp.out[:, 0] * (1 if head.length > 0.5 else -1), -0.6, 1) * ramp(-scalp.out[:, 1], -0.2, 0.8)
+        grow *= 1 + 0.5 * np.clip(scalp.out[:, 0] * (1 if head.length > 0.5 else -1), -0.6, 1) * ramp(
+            -scalp.out[:, 1], -0.2, 0.8
+        )
     if head.style in ("crop", "buzz", "short", "swept"):  # shorter at the sides
         grow *= 0.40 + 0.60 * ramp(scalp.points[:, 2], eye + 0.02, eye + 0.08 * size)
     layers = [scalp.cap(cover, grow + 0.0015, look)]
@@ -102,7 +110,10 @@ def _falling(body: Body, scalp: Scalp, head: Head, look: Look, thick: float) -> 
     points = (points - scalp.centre) * np.array([0.95, 0.98, 1.0]) + scalp.centre + np.array([0, 0.008, 0.008])
     below = np.clip(eye - points[:, 2], 0, 1)
     points[:, 1] += (0.030 + thick) * ramp(below, 0.06, 0.20) * np.sign(points[:, 1] - scalp.centre[1] + 0.04)
-    cover = np.minimum(points[:, 2] - (eye - fall * size), np.where(points[:, 1] < scalp.eye[1] + 0.055, points[:, 2] - eye - 0.07, 1.0))
+    cover = np.minimum(
+        points[:, 2] - (eye - fall * size),
+        np.where(points[:, 1] < scalp.eye[1] + 0.055, points[:, 2] - eye - 0.07, 1.0),
+    )
     influences, weights = body.model.influences[chosen.ids].copy(), body.model.weights[chosen.ids].copy()
     layer = solid(points.astype(np.float32), chosen.faces, look, scalp.bone)
     shoulders = points[:, 2] < eye - 0.17 * size
@@ -117,7 +128,9 @@ def _tail(scalp: Scalp, head: Head, look: Look) -> list[Layer]:
     length = (0.14 + 0.20 * head.length) * scalp.size
     t = np.linspace(0, 1, 9)
     start = np.array([0.0, scalp.back - 0.004, scalp.eye[2] + (0.01 + 0.05 * head.length) * scalp.size])
-    path = start + np.stack([0 * t, 0.055 * np.sin(np.pi * np.minimum(t * 1.3, 1.0) * 0.7), 0.02 * t - length * t**1.2], -1)
+    path = start + np.stack(
+        [0 * t, 0.055 * np.sin(np.pi * np.minimum(t * 1.3, 1.0) * 0.7), 0.02 * t - length * t**1.2], -1
+    )
     vertices, faces = tube(path, 0.010 + 0.024 * np.sin(np.pi * np.clip(t * 0.85 + 0.12, 0, 1)), 9)
     return [solid(vertices, faces, look, scalp.bone, vertices[:, [0, 2]])]
 
@@ -128,7 +141,9 @@ def hat_layers(body: Body, head: Head) -> list[Layer]:
         return []
     scalp = Scalp(body)
     size, eye = scalp.size, float(scalp.eye[2])
-    look = Look(surface=CLOTH, colour=head.hat_colour, folds=0.2, relief=RIBBED if head.hat == "beanie" else 0.0, hem=0.012)
+    look = Look(
+        surface=CLOTH, colour=head.hat_colour, folds=0.2, relief=RIBBED if head.hat == "beanie" else 0.0, hem=0.012
+    )
     low = {"cap": 0.052, "beanie": 0.040, "brim": 0.058, "hood": -0.13}[head.hat] * size
     cover = scalp.points[:, 2] - eye - low
     if head.hat == "hood":

@@ -88,7 +88,16 @@ class Pieces:
                 tint=tint, blocks=blocks, closed=True,
             )  # fmt: skip
         corner = (x - c * wide / 2 + s * deep / 2, y - s * wide / 2 - c * deep / 2, z + high)
-        self.quad(corner, (c * wide, s * wide, 0.0), (-s * deep, c * deep, 0.0), top, tile, tint=tint, blocks=blocks, closed=True)
+        self.quad(
+            corner,
+            (c * wide, s * wide, 0.0),
+            (-s * deep, c * deep, 0.0),
+            top,
+            tile,
+            tint=tint,
+            blocks=blocks,
+            closed=True,
+        )
         self.footprints += [
             (x + c * share * wide / 2, y + s * share * wide / 2, deep / 2 + 0.1)
             for share in np.linspace(-0.9, 0.9, max(1, int(2 * wide / max(deep, 0.3))))
@@ -102,7 +111,15 @@ class Pieces:
         """A trunk with a crown of crossing pictures."""
         draws = self.draws.below("tree", name)
         thick, high = draws.uniform("thick", 0.18, 0.45), draws.uniform("high", 2.0, 3.2)
-        self.box(x, y, draws.uniform("turn", 0, pi), (thick, thick, high + 0.6), self.picture("bark"), self.picture("bark"), 0.8)
+        self.box(
+            x,
+            y,
+            draws.uniform("turn", 0, pi),
+            (thick, thick, high + 0.6),
+            self.picture("bark"),
+            self.picture("bark"),
+            0.8,
+        )
         crown = draws.uniform("crown", 2.5, 5.0)
         for index in range(3):
             leaves = self.picture("foliage", index % 2)
@@ -114,12 +131,15 @@ class Pieces:
         variant = int(draws.uniform("variant", 0, 4))
         side, c, s = self.picture("car", variant), cos(turn), sin(turn)
         picture = self.pictures[side]
-        paint = tuple(float(share) / 255 for share in picture[70, 64, :3])
+        red, green, blue = (float(share) / 255 for share in picture[70, 64, :3])
+        paint = (red, green, blue)
         for aside in (-0.85, 0.85):
             self.upright(x - s * aside, y + c * aside, turn, 4.4, 1.5, side, blocks=True)
         white = self.picture("metal", 9)
         for across, wide, low, high in ((-2.1, 1.7, 0.25, 0.55), (2.1, 1.7, 0.25, 0.55)):
-            self.upright(x + c * across, y + s * across, turn + pi / 2, wide, high, white, z=low, tint=paint, blocks=True)
+            self.upright(
+                x + c * across, y + s * across, turn + pi / 2, wide, high, white, z=low, tint=paint, blocks=True
+            )
         for start, length, level in ((-2.1, 4.2, 0.82), (-0.9, 1.7, 1.42)):
             corner = (x + c * start + s * 0.85, y + s * start - c * 0.85, level)
             self.quad(corner, (c * length, s * length, 0.0), (-s * 1.7, c * 1.7, 0.0), white, tint=paint, blocks=True)
@@ -140,13 +160,15 @@ class Pieces:
             kind = draws.pick("kind", kinds)
             wide = 2.4 * pi * away / count
             picture = self.picture(kind, int(draws.uniform("variant", 0, 2)))
-            tile = {"facade": 4.0, "shopfront": 3.6, "brick": 1.4, "plaster": 4.0, "hedge": 2.0, "tiles": 2.4}.get(kind, 3.0)
+            tile = {"facade": 4.0, "shopfront": 3.6, "brick": 1.4, "plaster": 4.0, "hedge": 2.0, "tiles": 2.4}.get(
+                kind, 3.0
+            )
             tall = {"hedge": 1.8, "shopfront": 3.4}.get(kind, high)
             tilt = angle + pi / 2 + draws.bell("tilt", 0.0, 0.12)
             x, y = away * cos(angle), away * sin(angle)
             shade = draws.uniform("shade", 0.7, 1.15)
             bright = glow if kind == "shopfront" else 0.0
-            self.upright(x, y, tilt, wide, tall, picture, tile, glow=bright, tint=(shade,) * 3, blocks=True)
+            self.upright(x, y, tilt, wide, tall, picture, tile, glow=bright, tint=(shade, shade, shade), blocks=True)
             for extra in range(int(draws.uniform("extras", 0, 2.5))):
                 self._on_wall(draws.below("extra", extra), x, y, tilt, wide, angle)
 
@@ -154,7 +176,9 @@ class Pieces:
         along = draws.uniform("along", -0.35, 0.35) * wide
         place = (x + cos(tilt) * along - 0.06 * cos(angle), y + sin(tilt) * along - 0.06 * sin(angle))
         if draws.chance("door", 0.5):
-            self.upright(*place, tilt, draws.uniform("w", 1.0, 2.2), 2.2, self.picture("door", int(draws.uniform("v", 0, 2))))
+            self.upright(
+                *place, tilt, draws.uniform("w", 1.0, 2.2), 2.2, self.picture("door", int(draws.uniform("v", 0, 2)))
+            )
         else:
             picture = self.picture("poster", int(draws.uniform("v", 0, 3)))
             self.upright(*place, tilt, draws.uniform("w", 0.7, 2.5), draws.uniform("h", 0.8, 1.8), picture, z=0.7)
@@ -170,7 +194,9 @@ def _furniture(pieces: Pieces, *, posts: int, benches: int, bikes: int, rails: i
     """Posts, benches, bicycles, railings and bins, at most so many of each."""
     for draws in pieces.spread("post", 0, posts):
         x, y = _scattered(draws, 2.5, 9)
-        pieces.post(x, y, draws.uniform("thick", 0.08, 0.2), draws.pick("high", (1.0, 1.1, 3.2)), pieces.picture("metal"))
+        pieces.post(
+            x, y, draws.uniform("thick", 0.08, 0.2), draws.pick("high", (1.0, 1.1, 3.2)), pieces.picture("metal")
+        )
     for draws in pieces.spread("bench", 0, benches):
         x, y = _scattered(draws, 3.5, 10)
         wood = pieces.picture("wood")
@@ -203,10 +229,23 @@ def _street(pieces: Pieces) -> None:
         pieces.ground(index * 5.0, edge + 4.5, 2.4, 0.14, pieces.picture("lines"), 2.4, z=0.012)
     if pieces.draws.chance("crossing", 0.4):
         for index in range(7):
-            pieces.ground(pieces.draws.uniform("at", -4, 4), edge + 1.2 + 1.1 * index, 3.5, 0.55, pieces.picture("lines"), 2.4, z=0.013)
+            pieces.ground(
+                pieces.draws.uniform("at", -4, 4),
+                edge + 1.2 + 1.1 * index,
+                3.5,
+                0.55,
+                pieces.picture("lines"),
+                2.4,
+                z=0.013,
+            )
     pieces.ring(15, ("facade", "facade", "shopfront", "plaster", "brick"), 7.0, glow=0.15)
     for draws in pieces.spread("car", 1, 5):
-        pieces.car(draws.uniform("x", -14, 14), edge + draws.pick("lane", (1.4, 7.2)), draws.bell("turn", 0.0, 0.03), str(draws.key))
+        pieces.car(
+            draws.uniform("x", -14, 14),
+            edge + draws.pick("lane", (1.4, 7.2)),
+            draws.bell("turn", 0.0, 0.03),
+            str(draws.key),
+        )
     for index, draws in enumerate(pieces.spread("tree", 0, 4)):
         pieces.tree(draws.uniform("x", -12, 12), edge - 0.8, str(index))
     _furniture(pieces, posts=4, benches=1, bikes=2, rails=2, bins=1)
@@ -217,10 +256,14 @@ def _campus(pieces: Pieces) -> None:
     path = pieces.picture(pieces.draws.pick("path", ("asphalt", "paving")))
     pieces.ground(0, 0, 80, pieces.draws.uniform("wide", 2.5, 5.0), path, 2.0, z=0.006)
     if pieces.draws.chance("second path", 0.6):
-        pieces.ground(pieces.draws.uniform("at", -6, 6), 0, pieces.draws.uniform("wide2", 2.0, 4.0), 80, path, 2.0, z=0.005)
+        pieces.ground(
+            pieces.draws.uniform("at", -6, 6), 0, pieces.draws.uniform("wide2", 2.0, 4.0), 80, path, 2.0, z=0.005
+        )
     for draws in pieces.spread("leaves", 0, 7):
         x, y = _scattered(draws, 0, 8)
-        pieces.ground(x, y, draws.uniform("w", 1.5, 5), draws.uniform("d", 1.5, 5), pieces.picture("litter"), 6.0, z=0.012)
+        pieces.ground(
+            x, y, draws.uniform("w", 1.5, 5), draws.uniform("d", 1.5, 5), pieces.picture("litter"), 6.0, z=0.012
+        )
     pieces.ring(20, ("facade", "hedge", "hedge", "brick"), 6.0)
     for index, draws in enumerate(pieces.spread("tree", 3, 9)):
         x, y = _scattered(draws, 3.5, 14)
@@ -256,7 +299,9 @@ def _parking(pieces: Pieces) -> None:
         for index in range(-5, 6):
             pieces.ground(index * 2.6, row, 0.12, 5.0, pieces.picture("lines"), 2.0, z=0.008)
             if pieces.draws.chance(f"taken {row} {index}", 0.6):
-                pieces.car(index * 2.6 + 1.3, row, pi / 2 + pieces.draws.bell(f"turn {row} {index}", 0, 0.03), f"{row} {index}")
+                pieces.car(
+                    index * 2.6 + 1.3, row, pi / 2 + pieces.draws.bell(f"turn {row} {index}", 0, 0.03), f"{row} {index}"
+                )
     pieces.ring(20, ("brick", "plaster", "hedge", "facade"), 6.0)
     _furniture(pieces, posts=3, benches=0, bikes=1, rails=2, bins=1)
 
@@ -269,7 +314,9 @@ def _mall(pieces: Pieces) -> None:
         pieces.post(x, y, draws.uniform("thick", 0.5, 0.9), 4.5, pieces.picture("tiles", 1))
     for draws in pieces.spread("stand", 0, 4):
         x, y = _scattered(draws, 3.5, 9)
-        pieces.upright(x, y, draws.uniform("turn", 0, pi), 0.8, 1.7, pieces.picture("poster", int(draws.uniform("v", 0, 3))))
+        pieces.upright(
+            x, y, draws.uniform("turn", 0, pi), 0.8, 1.7, pieces.picture("poster", int(draws.uniform("v", 0, 3)))
+        )
         pieces.footprints.append((x, y, 0.5))
     _furniture(pieces, posts=1, benches=3, bikes=0, rails=3, bins=2)
 
@@ -302,7 +349,15 @@ def _shop(pieces: Pieces) -> None:
             draws = pieces.draws.below("shelf", str(row), index)
             if draws.chance("there", 0.8):
                 goods = pieces.picture("shelves", int(draws.uniform("v", 0, 4)))
-                pieces.box(index * 3.0, row, 0.0, (2.6, 0.7, draws.uniform("h", 1.3, 2.1)), goods, pieces.picture("metal"), None)
+                pieces.box(
+                    index * 3.0,
+                    row,
+                    0.0,
+                    (2.6, 0.7, draws.uniform("h", 1.3, 2.1)),
+                    goods,
+                    pieces.picture("metal"),
+                    None,
+                )
     pieces.ring(12, ("shelves", "plaster", "shopfront"), 3.5, glow=0.3)
     _furniture(pieces, posts=1, benches=0, bikes=0, rails=1, bins=2)
 

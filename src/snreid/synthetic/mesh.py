@@ -105,6 +105,7 @@ def rounded_box(
     around = np.linspace(-np.pi, np.pi, columns, endpoint=False)[None]
 
     def bent(value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A cosine or sine made squarer."""
         return np.sign(value) * np.abs(value) ** square
 
     points = np.stack(

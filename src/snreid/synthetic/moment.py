@@ -72,7 +72,9 @@ def draw_moment(view: Viewpoint, stage: Stage, gait: Gait, laden: int, track: Dr
     """A random moment in front of a camera. ``track`` is shared by the shots of one person on one camera."""
     place = _place(view, stage, shot)
     towards = atan2(view.place[1] - place[1], view.place[0] - place[0]) + pi / 2  # heading that faces the camera
-    way = track.pick("way", (0.0, pi, pi / 2, -pi / 2, pi / 4, -pi / 4, 3 * pi / 4, -3 * pi / 4), (3, 3, 2, 2, 1, 1, 1, 1))
+    way = track.pick(
+        "way", (0.0, pi, pi / 2, -pi / 2, pi / 4, -pi / 4, 3 * pi / 4, -3 * pi / 4), (3, 3, 2, 2, 1, 1, 1, 1)
+    )
     turned = shot.pick("turned", (0.0, pi / 2, -pi / 2, pi), (7, 1, 1, 0.6))
     heading = towards + way + turned + track.bell("bend", 0.0, 0.2) + shot.bell("heading", 0.0, 0.25)
     action = shot.pick("action", [word for word, _ in wardrobe.ACTIONS], [weight for _, weight in wardrobe.ACTIONS])
@@ -81,7 +83,9 @@ def draw_moment(view: Viewpoint, stage: Stage, gait: Gait, laden: int, track: Dr
         step=Step(place=place, heading=heading, posture=_posture(gait, action, laden, shot)),
         others=others,
         box=_box(shot.below("box")),
-        cloud=shot.uniform("cloud", 0.0, 0.25) if shot.chance("mostly clear", 0.8) else shot.uniform("clouded", 0.3, 0.95),
+        cloud=shot.uniform("cloud", 0.0, 0.25)
+        if shot.chance("mostly clear", 0.8)
+        else shot.uniform("clouded", 0.3, 0.95),
         seed=shot.bits("noise") >> 16,
     )
 
@@ -98,8 +102,8 @@ def _place(view: Viewpoint, stage: Stage, draws: Draws) -> tuple[float, float]:
         if max(abs(x), abs(y)) > 13 or not stage.free(x, y):
             continue
         if all(stage.sees(eye, np.array([x, y, z], np.float32)) for z in (1.65, 1.3, 0.85)):
-            aside = (-0.3, 0.3) if draws.chance(f"partly hidden {index}", 0.3) else (-0.3, 0.0, 0.3)
-            if all(stage.sees(eye, np.array([x + s * a, y - c * a, 1.1], np.float32)) for a in aside[::2]):
+            sides = (-0.3,) if draws.chance(f"partly hidden {index}", 0.3) else (-0.3, 0.3)
+            if all(stage.sees(eye, np.array([x + s * side, y - c * side, 1.1], np.float32)) for side in sides):
                 break
     return x, y
 
@@ -109,7 +113,9 @@ def _posture(gait: Gait, action: str, laden: int, draws: Draws) -> Posture:
     return Posture(
         action=action,
         phase=draws.uniform("phase"),
-        stride=draws.uniform("still", 0.0, 0.12) if standing else min(max(gait.stride * draws.uniform("pace", 0.75, 1.15), 0.1), 1.5),
+        stride=draws.uniform("still", 0.0, 0.12)
+        if standing
+        else min(max(gait.stride * draws.uniform("pace", 0.75, 1.15), 0.1), 1.5),
         swing=gait.swing,
         spread=gait.spread + draws.uniform("spread", -0.02, 0.04),
         lean=min(max(gait.lean + draws.bell("lean", 0.0, 0.025), -0.1), 0.4),

@@ -8,7 +8,8 @@ from functools import lru_cache
 from snreid.pedestrians.randomness import Draws
 from snreid.synthetic.camera import Camera, draw_camera
 from snreid.synthetic.carried import laden_side
-from snreid.synthetic.identity import Identity, draw_identity
+from snreid.synthetic.casting import draw_identity
+from snreid.synthetic.identity import Identity
 from snreid.synthetic.moment import draw_moment
 from snreid.synthetic.render import Picture
 from snreid.synthetic.site import Site, draw_site, stage_of

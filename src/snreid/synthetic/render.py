@@ -15,10 +15,17 @@ from snreid.errors import ExperimentError
 from snreid.pedestrians.randomness import Draws
 from snreid.synthetic.body import bone_moves, turn
 from snreid.synthetic.camera import Camera, Viewpoint
+from snreid.synthetic.casting import draw_identity
 from snreid.synthetic.figure import COVER, Figure, figure_of
-from snreid.synthetic.identity import Identity, draw_identity
+from snreid.synthetic.identity import Identity
 from snreid.synthetic.kernels import (
-    FAR, bounds_of, fill_depth, fill_triangles, project_points, skin_vertices, vertex_normals
+    FAR,
+    bounds_of,
+    fill_depth,
+    fill_triangles,
+    project_points,
+    skin_vertices,
+    vertex_normals,
 )  # fmt: skip
 from snreid.synthetic.moment import Box, Moment, Step
 from snreid.synthetic.shading import SHADOW_SIZE, shade_person
@@ -154,7 +161,7 @@ class _Canvas:
         ahead = seen[..., 2] > 0.2
         away = stage.closed & (((self.eye - stage.origin) * stage.normal).sum(1) < 0)
         low, high = np.floor(seen[..., :2].min(1)), np.ceil(seen[..., :2].max(1))
-        whole = ~ahead.all(1)[:, None]
+        whole = np.logical_not(ahead.all(1))[:, None]
         low = np.where(whole, 0, np.clip(low, 0, [width, height]))
         high = np.where(whole, [width, height], np.clip(high, 0, [width, height]))
         high = np.where((ahead.any(1) & ~away)[:, None], high, 0)
@@ -169,9 +176,10 @@ class _Canvas:
 
     def light_scene(self, stage: Stage, light: F32, shadows: tuple[F32, F32, F32], feet: F32) -> None:
         """Light the place."""
+        reaches = stage.shadow_reaches(light[:3])
         shade_scene(
             self.rgb, self.owner, self.depth, self.surface, self.spot, self.eye, self.axes, self.crop, light,
-            stage.blockers, stage.shadow_reaches(light[:3]), stage.origin, stage.duals, stage.normal, stage.tiles, stage.texture, stage.textures,
+            stage.blockers, reaches, stage.origin, stage.duals, stage.normal, stage.tiles, stage.texture, stage.textures,
             stage.means, stage.tint, stage.texels, _linear(), *shadows, feet,
         )  # fmt: skip
 

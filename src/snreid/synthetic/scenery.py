@@ -11,13 +11,31 @@ from snreid.synthetic.textures import cloud, grain
 
 F32 = NDArray[np.float32]
 TEXELS = 128
-_GREYS = ((0.62, 0.60, 0.57), (0.50, 0.49, 0.47), (0.72, 0.70, 0.66), (0.42, 0.42, 0.43), (0.66, 0.61, 0.54), (0.55, 0.52, 0.50))
+_GREYS = (
+    (0.62, 0.60, 0.57),
+    (0.50, 0.49, 0.47),
+    (0.72, 0.70, 0.66),
+    (0.42, 0.42, 0.43),
+    (0.66, 0.61, 0.54),
+    (0.55, 0.52, 0.50),
+)
 _PAINTS = (
     (0.85, 0.85, 0.86), (0.10, 0.10, 0.11), (0.55, 0.56, 0.58), (0.30, 0.31, 0.33), (0.55, 0.10, 0.10), (0.12, 0.20, 0.40),
     (0.70, 0.68, 0.62), (0.16, 0.26, 0.20),
 )  # fmt: skip
-_SIGNS = ((0.75, 0.15, 0.15), (0.12, 0.30, 0.60), (0.85, 0.75, 0.25), (0.15, 0.45, 0.30), (0.9, 0.9, 0.9), (0.12, 0.12, 0.14), (0.8, 0.5, 0.2))
-_DOWN, _ACROSS = (axis.astype(np.float32) for axis in np.meshgrid(np.arange(TEXELS) / TEXELS, np.arange(TEXELS) / TEXELS, indexing="ij"))
+_SIGNS = (
+    (0.75, 0.15, 0.15),
+    (0.12, 0.30, 0.60),
+    (0.85, 0.75, 0.25),
+    (0.15, 0.45, 0.30),
+    (0.9, 0.9, 0.9),
+    (0.12, 0.12, 0.14),
+    (0.8, 0.5, 0.2),
+)
+_DOWN, _ACROSS = (
+    axis.astype(np.float32)
+    for axis in np.meshgrid(np.arange(TEXELS) / TEXELS, np.arange(TEXELS) / TEXELS, indexing="ij")
+)
 
 
 def surface_texels(kind: str, key: int) -> NDArray[np.uint8]:
@@ -36,7 +54,8 @@ def _flat(colour: tuple[float, float, float]) -> F32:
 
 def _stained(draws: Draws, key: int, colour: tuple[float, float, float], strong: float = 0.18) -> F32:
     stains = cloud(key, TEXELS, 4) * 0.6 + cloud(key + 1, TEXELS, 13) * 0.4
-    return _flat(colour) * (1 + strong * 2 * (stains[..., None] - 0.5)) * np.float32(draws.uniform("shade", 0.75, 1.15))
+    factor = (1 + strong * 2 * (stains[..., None] - 0.5)) * draws.uniform("shade", 0.75, 1.15)
+    return np.asarray(_flat(colour) * factor, np.float32)
 
 
 def _blocks(key: int, rows: int, columns: int, offset: float, gap: float) -> tuple[NDArray[np.bool_], F32]:
@@ -63,7 +82,12 @@ def _paving(draws: Draws, key: int) -> F32:
 
 
 def _tiles(draws: Draws, key: int) -> F32:
-    made = _stained(draws, key, draws.pick("tile", ((0.74, 0.72, 0.68), (0.62, 0.60, 0.57), (0.80, 0.79, 0.77), (0.50, 0.47, 0.44))), 0.05)
+    made = _stained(
+        draws,
+        key,
+        draws.pick("tile", ((0.74, 0.72, 0.68), (0.62, 0.60, 0.57), (0.80, 0.79, 0.77), (0.50, 0.47, 0.44))),
+        0.05,
+    )
     count = int(draws.uniform("count", 2, 5))
     seams, tone = _blocks(key, count, count, 0.0, 0.03)
     made *= (0.5 + 0.5 * tone)[..., None]
@@ -75,7 +99,12 @@ def _tiles(draws: Draws, key: int) -> F32:
 
 
 def _brick(draws: Draws, key: int) -> F32:
-    made = _stained(draws, key, draws.pick("clay", ((0.50, 0.28, 0.21), (0.58, 0.42, 0.33), (0.62, 0.58, 0.52), (0.40, 0.24, 0.20))), 0.10)
+    made = _stained(
+        draws,
+        key,
+        draws.pick("clay", ((0.50, 0.28, 0.21), (0.58, 0.42, 0.33), (0.62, 0.58, 0.52), (0.40, 0.24, 0.20))),
+        0.10,
+    )
     seams, tone = _blocks(key, 16, 8, 0.5, 0.07)
     made *= tone[..., None]
     made[seams] = made[seams] * 0.5 + 0.28
@@ -96,14 +125,21 @@ def _grass(draws: Draws, key: int) -> F32:
     made = colour * (0.55 + 0.9 * tone[..., None])
     if draws.chance("leaves", 0.4):
         fallen = grain(key + 4, TEXELS // 2, TEXELS // 2).repeat(2, 0).repeat(2, 1) > 0.80
-        made[fallen] = np.array([0.44, 0.33, 0.24], np.float32) * (0.6 + 0.7 * grain(key + 5, TEXELS, TEXELS)[fallen][:, None])
+        made[fallen] = np.array([0.44, 0.33, 0.24], np.float32) * (
+            0.6 + 0.7 * grain(key + 5, TEXELS, TEXELS)[fallen][:, None]
+        )
     return np.asarray(made, np.float32)
 
 
 def _facade(draws: Draws, key: int) -> F32:
     made = _brick(draws, key) if draws.chance("brick", 0.4) else _plaster(draws, key)
     columns, rows = int(draws.uniform("columns", 1, 4)), 2
-    inside = ((_ACROSS * columns) % 1 > 0.22) & ((_ACROSS * columns) % 1 < 0.80) & ((_DOWN * rows) % 1 > 0.2) & ((_DOWN * rows) % 1 < 0.72)
+    inside = (
+        ((_ACROSS * columns) % 1 > 0.22)
+        & ((_ACROSS * columns) % 1 < 0.80)
+        & ((_DOWN * rows) % 1 > 0.2)
+        & ((_DOWN * rows) % 1 < 0.72)
+    )
     glass = draws.uniform("glass", 0.06, 0.30) * (0.7 + 0.6 * cloud(key + 8, TEXELS, 6))
     made[inside] = glass[inside][:, None] * np.array([0.95, 1.0, 1.08], np.float32)
     frame = inside & ~(((_ACROSS * columns * 2) % 1 > 0.06) & ((_DOWN * rows) % 1 > 0.23) & ((_DOWN * rows) % 1 < 0.69))
@@ -115,7 +151,9 @@ def _shopfront(draws: Draws, key: int) -> F32:
     made = _flat(draws.pick("frame", ((0.16, 0.16, 0.17), (0.35, 0.33, 0.31), (0.70, 0.69, 0.67))))
     glass = (_DOWN > 0.24) & (_DOWN < 0.93) & ((_ACROSS * 3) % 1 > 0.05)
     goods = grain(key + 6, 10, 14)[(np.floor(_DOWN * 10)).astype(np.int64), np.floor(_ACROSS * 14).astype(np.int64)]
-    made[glass] = 0.10 + 0.5 * (cloud(key, TEXELS, 7)[glass] ** 2 * goods[glass])[:, None] * np.array([1.0, 0.95, 0.85], np.float32)
+    made[glass] = 0.10 + 0.5 * (cloud(key, TEXELS, 7)[glass] ** 2 * goods[glass])[:, None] * np.array(
+        [1.0, 0.95, 0.85], np.float32
+    )
     sign = (_DOWN > 0.04) & (_DOWN < 0.20)
     made[sign] = draws.pick("sign", _SIGNS)
     letters = sign & (_DOWN > 0.08) & (_DOWN < 0.16) & (_ACROSS > 0.2) & (_ACROSS < 0.8) & ((_ACROSS * 17) % 1 > 0.4)
@@ -146,7 +184,9 @@ def _poster(draws: Draws, key: int) -> F32:
 def _foliage(draws: Draws, key: int) -> F32:
     tone = cloud(key, TEXELS, 9) * 0.35 + cloud(key + 1, TEXELS, 30) * 0.35 + grain(key + 3, TEXELS, TEXELS) * 0.3
     autumn = draws.chance("autumn", 0.2)
-    colour = np.array([0.48, 0.36, 0.16] if autumn else [0.24, 0.36, 0.14], np.float32) * draws.uniform("light", 0.7, 1.3)
+    colour = np.array([0.48, 0.36, 0.16] if autumn else [0.24, 0.36, 0.14], np.float32) * draws.uniform(
+        "light", 0.7, 1.3
+    )
     made = colour * (0.25 + 1.4 * tone[..., None] ** 1.3)
     round_ = 1.15 - 2.0 * np.hypot(_ACROSS - 0.5, _DOWN - 0.5)
     opaque = (round_ + 0.9 * (cloud(key + 2, TEXELS, 8) - 0.5) + 0.5 * (cloud(key + 7, TEXELS, 24) - 0.5)) > 0.28
@@ -175,7 +215,9 @@ def _wood(draws: Draws, key: int) -> F32:
 def _railing(draws: Draws, key: int) -> F32:
     count = int(draws.uniform("bars", 6, 15))
     opaque = ((_ACROSS * count) % 1 < 0.22) | (_DOWN < 0.07) | ((_DOWN > 0.88) & (_DOWN < 0.94))
-    return np.concatenate([_stained(draws, key, draws.pick("paint", _PAINTS), 0.05), opaque[..., None]], 2).astype(np.float32)
+    return np.concatenate([_stained(draws, key, draws.pick("paint", _PAINTS), 0.05), opaque[..., None]], 2).astype(
+        np.float32
+    )
 
 
 def _shelves(draws: Draws, key: int) -> F32:
@@ -191,7 +233,9 @@ def _shelves(draws: Draws, key: int) -> F32:
 
 
 def _litter(draws: Draws, key: int) -> F32:
-    opaque = (cloud(key, TEXELS, 40) > 0.70) & (np.hypot(_ACROSS - 0.5, _DOWN - 0.5) < 0.5 * cloud(key + 1, TEXELS, 5) + 0.2)
+    opaque = (cloud(key, TEXELS, 40) > 0.70) & (
+        np.hypot(_ACROSS - 0.5, _DOWN - 0.5) < 0.5 * cloud(key + 1, TEXELS, 5) + 0.2
+    )
     made = np.array([0.42, 0.33, 0.25], np.float32) * (0.5 + cloud(key + 2, TEXELS, 30)[..., None])
     return np.concatenate([made, opaque[..., None]], 2).astype(np.float32)
 

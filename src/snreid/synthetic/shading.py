@@ -69,9 +69,7 @@ def painted(
             size = prints.shape[1]
             across, up = (x - d[1]) / d[3], (z - d[2]) / d[3]
             if abs(across) < 1 and abs(up) < 1 and arm < 0.4:
-                if d[5] > 0:
-                    across = across  # the person's left is the picture's right
-                else:
+                if d[5] < 0:
                     across = -across
                 column = min(size - 1, int((across * 0.5 + 0.5) * size))
                 row = min(size - 1, int((0.5 - up * 0.5) * size))
@@ -166,6 +164,40 @@ def openness(depth: F32, owner: I32, row: int, column: int, who: int, reach: flo
 
 
 @compiled
+def light_point(
+    pixel: F32, colour: F32, hollow: float, gloss: float, x: float, y: float, z: float, nx: float, ny: float, nz: float,
+    eye: F32, seen: float, light: F32, maps: F32, bases: F32, corners: F32, sunlit: float,
+) -> None:  # fmt: skip
+    """Fill ``pixel`` (3,) with the light that a point of this colour and normal sends to the eye.
+
+    ``hollow``: brightness of the relief here; ``seen``: share of the surroundings that the point sees.
+    """
+    vx, vy, vz = x - eye[0], y - eye[1], z - eye[2]
+    far = np.sqrt(vx * vx + vy * vy + vz * vz)
+    scale = 1 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
+    if nx * vx + ny * vy + nz * vz > 0:
+        scale = -scale
+    nx, ny, nz = nx * scale, ny * scale, nz * scale
+    up = 0.5 + 0.5 * nz
+    towards = nx * light[0] + ny * light[1] + nz * light[2]
+    sun = 0.0
+    if sunlit > 0 and towards > -0.1:
+        sun = sunlit * max(0.0, (towards + 0.1) / 1.1)
+        sun *= 1 - shadowed(x + 0.02 * nx, y + 0.02 * ny, z + 0.02 * nz, maps, bases, corners)
+    aside = max(0.0, nx * light[12] + ny * light[13] + nz * light[14])
+    shine = 0.0
+    if gloss > 0:
+        hx, hy, hz = light[0] - vx / far, light[1] - vy / far, light[2] - vz / far
+        half = 1 / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
+        shine = max(0.0, (nx * hx + ny * hy + nz * hz) * half) ** 24 * gloss * 3
+    rim = (1 - abs(nx * vx + ny * vy + nz * vz) / far) ** 3 * 0.06
+    for k in range(3):
+        ambient = (light[6 + k] * up + light[9 + k] * (1 - up) + light[15 + k] * aside) * seen
+        total = ambient + light[3 + k] * sun
+        pixel[k] = colour[k] * hollow * total + shine * light[3 + k] * (0.15 + sun) + rim * light[6 + k] * seen
+
+
+@compiled
 def shade_person(
     rgb: F32, depth: F32, owner: I32, face: I32, share: F32, who: int, faces: I32, layer: I32, world: F32, normals: F32,
     values: F32, looks: F32, textures: NDArray[np.uint8], prints: NDArray[np.uint8], decals: F32, traits: F32,
@@ -208,27 +240,7 @@ def shade_person(
                 hollow = min(1.15, max(0.6, 1 + 0.20 * strength * lines[0]))
             if look[5] > 0 and v[7] < look[5]:
                 hollow *= 0.78
-            vx, vy, vz = x - eye[0], y - eye[1], z - eye[2]
-            far = np.sqrt(vx * vx + vy * vy + vz * vz)
-            scale = 1 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
-            if nx * vx + ny * vy + nz * vz > 0:
-                scale = -scale
-            nx, ny, nz = nx * scale, ny * scale, nz * scale
             seen = openness(depth, owner, row, column, who, reach)
-            up = 0.5 + 0.5 * nz
-            towards = nx * light[0] + ny * light[1] + nz * light[2]
-            sun = 0.0
-            if sunlit > 0 and towards > -0.1:
-                sun = sunlit * max(0.0, (towards + 0.1) / 1.1)
-                sun *= 1 - shadowed(x + 0.02 * nx, y + 0.02 * ny, z + 0.02 * nz, maps, bases, corners)
-            aside = max(0.0, nx * light[12] + ny * light[13] + nz * light[14])
-            hx, hy, hz = light[0] - vx / far, light[1] - vy / far, light[2] - vz / far
-            half = 1 / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
-            shine = max(0.0, (nx * hx + ny * hy + nz * hz) * half) ** 24 * look[4] * 3
-            rim = (1 - abs(nx * vx + ny * vy + nz * vz) / far) ** 3 * 0.06
-            for k in range(3):
-                ambient = (light[6 + k] * up + light[9 + k] * (1 - up) + light[15 + k] * aside) * seen
-                total = ambient + light[3 + k] * sun
-                rgb[row, column, k] = (
-                    colour[k] * hollow * total + shine * light[3 + k] * (0.15 + sun) + rim * light[6 + k] * seen
-                )
+            light_point(
+                rgb[row, column], colour, hollow, look[4], x, y, z, nx, ny, nz, eye, seen, light, maps, bases, corners, sunlit
+            )  # fmt: skip

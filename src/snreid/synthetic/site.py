@@ -104,8 +104,12 @@ def _draw_light(draws: Draws, indoor: bool) -> Light:
     clear = draws.chance("clear", 0.55)
     return Light(
         sun=(cos(around) * cos(up), sin(around) * cos(up), sin(up)),
-        sun_colour=_scaled((1.0, 0.94, 0.82), draws.uniform("sun", 0.7, 1.6) if clear else draws.uniform("haze", 0.0, 0.25)),
-        sky=_scaled((0.90, 1.0, 1.12), draws.uniform("sky", 0.28, 0.5) if clear else draws.uniform("grey sky", 0.5, 0.9)),
+        sun_colour=_scaled(
+            (1.0, 0.94, 0.82), draws.uniform("sun", 0.7, 1.6) if clear else draws.uniform("haze", 0.0, 0.25)
+        ),
+        sky=_scaled(
+            (0.90, 1.0, 1.12), draws.uniform("sky", 0.28, 0.5) if clear else draws.uniform("grey sky", 0.5, 0.9)
+        ),
         ground=_scaled((1.0, 0.95, 0.88), draws.uniform("bounce", 0.12, 0.3)),
         side=side,
         side_colour=_scaled((1.0, 1.0, 1.0), draws.uniform("brighter half", 0.05, 0.3)),

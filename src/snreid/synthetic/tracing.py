@@ -104,9 +104,7 @@ def sun_reaches(
 
 
 @compiled
-def texel(
-    colour: F32, picture: NDArray[np.uint8], mean: F32, a: float, b: float, blurred: float, linear: F32
-) -> None:
+def texel(colour: F32, picture: NDArray[np.uint8], mean: F32, a: float, b: float, blurred: float, linear: F32) -> None:
     """Fill ``colour`` with a texture's bilinear sample, mixed with its mean where texels are smaller than pixels."""
     size = picture.shape[0]
     x, y = a * size - 0.5, b * size - 0.5

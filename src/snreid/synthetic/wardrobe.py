@@ -114,6 +114,13 @@ PATTERNS: dict[str, Weighted] = {
     "skirt": (("plain", 62), ("floral", 14), ("plaid", 8), ("dots", 6), ("stripes", 5), ("hoops", 4)),
 }  # fmt: skip
 """By what is worn; jeans are always denim."""
-PRINTS: dict[str, float] = {"tee": 0.40, "longsleeve": 0.22, "sweater": 0.18, "hoodie": 0.32, "tank": 0.2, "jacket": 0.08}
+PRINTS: dict[str, float] = {
+    "tee": 0.40,
+    "longsleeve": 0.22,
+    "sweater": 0.18,
+    "hoodie": 0.32,
+    "tank": 0.2,
+    "jacket": 0.08,
+}
 """How often each has a print or a logo."""
 ACTIONS: Weighted = (("walk", 76), ("stand", 11), ("phone", 5), ("pockets", 4), ("call", 2), ("hold", 2))
