@@ -154,7 +154,7 @@ def _legs(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
     turns = {}
     for side, sign, start in (("L", 1.0, 0.0), ("R", -1.0, 0.5)):
         p = (posture.phase + start) % 1.0
-        hip = 5.0 + 23.0 * cos(2 * pi * p)
+        hip = 9.0 + 19.0 * cos(2 * pi * (p + 0.07))
         knee = 5.0 + 13.0 * _bump(p, 0.14, 0.08) + 54.0 * _bump(p, 0.72, 0.11)
         ankle = 9.0 * _bump(p, 0.42, 0.12) - 20.0 * _bump(p, 0.64, 0.07) + 2.0
         hip, knee, ankle = (pi / 180 * posture.stride * angle for angle in (hip, knee, ankle))

@@ -118,7 +118,7 @@ class Film:
             picture = Image.fromarray(_bytes(x)).resize(
                 small, Image.Resampling.BOX if rows < height else Image.Resampling.BILINEAR
             )
-            x = np.asarray(picture, np.float32) / 255
+            x = np.asarray(picture, np.float32) / np.float32(255)
         if self.sharpen > 0.05:
             x = np.asarray(x + np.float32(self.sharpen) * (x - blurred(x, 0.8)))
         if self.noise > 0:

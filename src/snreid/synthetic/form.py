@@ -84,7 +84,9 @@ class Form:
         for _ in range(2):
             table[:] = (np.roll(table, 1, 1) + 2 * table + np.roll(table, -1, 1)) / 4
             table[1:-1] = (table[:-2] + 2 * table[1:-1] + table[2:]) / 4
-        return np.where(trunk, np.maximum(table[level, column], radius), radius).astype(np.float32)
+        # Below the crotch the thighs follow the trunk, or a long hem would run in and out between them.
+        hung = (self.arm < 0.25) & (self.points[:, 2] < top + 0.02)
+        return np.where(hung, np.maximum(table[level, column], radius), radius).astype(np.float32)
 
     def smooth(self, points: F32, rounds: int) -> F32:
         """See ``mesh.smoothed``."""

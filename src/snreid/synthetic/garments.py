@@ -51,7 +51,7 @@ def upper_layers(
         strip = window * 1.9 + 0.03 - np.abs(form.points[:, 0]) if window > 0 else np.full(len(points), -1.0)
         strip = np.where(form.points[:, 1] < form.middle, strip, -1.0)
         inside = np.maximum(strip, form.points[:, 2] - form.neck + 0.06)
-        cover = np.minimum(cover, np.where(form.arm > 0.3, -1.0, inside)).astype(np.float32)
+        cover = np.asarray(np.minimum(cover, np.where(form.arm > 0.3, -1.0, inside)), np.float32)
     arm = form.arm > 0.5
     _, _, angle = form.around_trunk()
     uv = np.stack(
@@ -129,7 +129,7 @@ def _upper_cover(form: Form, garment: Garment, hem: float) -> F32:
     if garment.front > 0:
         wide = garment.front * (1 + 0.9 * np.clip((form.neck - z) / 0.5, -0.5, 1))
         cover = np.where(front & (form.arm < 0.3), np.minimum(cover, np.abs(x) - wide), cover)
-    return cover.astype(np.float32)
+    return np.asarray(cover, np.float32)
 
 
 def _collars(form: Form, garment: Garment, texture: int, off: float) -> list[Layer]:
@@ -191,7 +191,8 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
     points = form.points + form.normals * off
     points = points * (1 - share) + (form.leg_axis + spoke / thick[:, None] * hung[:, None]) * share
     z = form.points[:, 2]
-    points = points + form.normals * (0.006 * waistband * ramp(z, form.waist - 0.08, form.waist))[:, None]
+    bound = ramp(z, form.waist - 0.08, form.waist) * 0.006 if waistband else -ramp(z, top - 0.08, top - 0.03) * (off + 0.004)
+    points = points + form.normals * bound[:, None]
     cover = np.minimum(top - z, z - end)
     cover = np.where(form.arm > 0.2, -1.0, cover).astype(np.float32)
     angle = np.arctan2(spoke[:, 0] * np.sign(form.points[:, 0] + 1e-9), -spoke[:, 1])

@@ -79,7 +79,7 @@ def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
             -scalp.out[:, 1], -0.2, 0.8
         )
     if head.style in ("crop", "buzz", "short", "swept"):  # shorter at the sides
-        grow *= 0.40 + 0.60 * ramp(scalp.points[:, 2], eye + 0.02, eye + 0.08 * size)
+        grow *= 0.55 + 0.45 * ramp(scalp.points[:, 2], eye + 0.02, eye + 0.08 * size)
     layers = [scalp.cap(cover, grow + 0.0015, look)]
     if falls:
         layers.append(_falling(body, scalp, head, look, thick))
@@ -98,7 +98,7 @@ def _tufts(points: F32, head: Head) -> F32:
     field = cloud(int(head.length * 1e6) + 3, 64, 9 if head.style == "curly" else 6)
     row = ((points[:, 2] + points[:, 1] * 0.5) * 160).astype(np.int64) % 64
     column = ((points[:, 0] + points[:, 1] * 0.7) * 160).astype(np.int64) % 64
-    return np.asarray(0.50 + 1.0 * field[row, column], np.float32)
+    return np.asarray(0.62 + 0.76 * field[row, column], np.float32)
 
 
 def _falling(body: Body, scalp: Scalp, head: Head, look: Look, thick: float) -> Layer:

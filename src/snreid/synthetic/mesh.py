@@ -172,7 +172,10 @@ def select(model: BodyModel, part: str) -> Selection:
         faces = getattr(model, part)
         ids, inverse = np.unique(faces, return_inverse=True)
         local = inverse.reshape(faces.shape).astype(np.int32)
-        sides = np.concatenate([local[:, [0, 1]], local[:, [1, 2]], local[:, [2, 0]]])
+        # The first half of the triangles are quads' corners 0 1 2, the second half 0 2 3 (``assets``). Their diagonals are
+        # no neighbours: smoothing along them would pull every other vertex up.
+        one, two = local[: len(local) // 2], local[len(local) // 2 :]
+        sides = np.concatenate([one[:, [0, 1]], one[:, [1, 2]], two[:, [1, 2]], two[:, [2, 0]]])
         edges = np.unique(np.concatenate([sides, sides[:, ::-1]]), axis=0).astype(np.int32)
         degree = np.bincount(edges[:, 0], minlength=len(ids)).astype(np.float32)
         if len(_selections) > 16:

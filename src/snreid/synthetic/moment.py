@@ -131,7 +131,7 @@ def _box(draws: Draws) -> Box:
     return Box(
         shift=(draws.bell("right", 0.0, 0.045), draws.bell("down", 0.0, 0.022)),
         zoom=min(max(draws.bell("zoom", 1.19 if loose else 1.07, 0.045), 0.96), 1.45),
-        aspect=min(max(draws.bell("aspect", 0.44 if loose else 0.41, 0.04), 0.3), 0.6),
+        aspect=min(max(draws.bell("aspect", 0.48 if loose else 0.455, 0.045), 0.33), 0.65),
         cut=cut,
     )
 
