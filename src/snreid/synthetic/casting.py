@@ -70,7 +70,7 @@ def _draw_physique(draws: Draws, woman: bool) -> Physique:
         age=age,
         muscle=_clipped(draws.bell("muscle", *wardrobe.MUSCLE), 0.15, 0.8),
         weight=_clipped(draws.bell("weight", wardrobe.WEIGHT[0] + heavier, wardrobe.WEIGHT[1]), 0.08, 0.92),
-        height=_clipped(draws.bell("height", *wardrobe.HEIGHT), 0.08, 0.92),
+        height=_clipped(draws.bell("height", *wardrobe.HEIGHT), 0.22, 0.62),
         proportions=_clipped(draws.bell("proportions", *wardrobe.PROPORTIONS), 0.1, 1.0),
         bust=_clipped(draws.bell("bust", 0.42, 0.14)),
         ancestry=(_share(draws, "african"), _share(draws, "asian"), _share(draws, "caucasian")),

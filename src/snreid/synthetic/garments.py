@@ -191,7 +191,11 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
     points = form.points + form.normals * off
     points = points * (1 - share) + (form.leg_axis + spoke / thick[:, None] * hung[:, None]) * share
     z = form.points[:, 2]
-    bound = ramp(z, form.waist - 0.08, form.waist) * 0.006 if waistband else -ramp(z, top - 0.08, top - 0.03) * (off + 0.004)
+    bound = (
+        ramp(z, form.waist - 0.08, form.waist) * 0.006
+        if waistband
+        else -ramp(z, top - 0.08, top - 0.03) * (off + 0.004)
+    )
     points = points + form.normals * bound[:, None]
     cover = np.minimum(top - z, z - end)
     cover = np.where(form.arm > 0.2, -1.0, cover).astype(np.float32)

@@ -27,7 +27,7 @@ _WHITE: Colour = (0.9, 0.9, 0.9)
 
 @dataclass(frozen=True, kw_only=True)
 class Physique:
-    """The build of an adult. Shares lie between 0 and 1."""
+    """The build of an adult. Shares lie between 0 and 1 where nothing else is said."""
 
     gender: float = 0.5
     """0 a man's build, 1 a woman's."""
@@ -35,8 +35,8 @@ class Physique:
     """Years, 18 to 90."""
     muscle: float = 0.4
     weight: float = 0.4
-    height: float = 0.5
-    """Share, not metres: 0 the shortest, 1 the tallest that the shapes hold."""
+    height: float = 0.4
+    """Share, not metres, 0.2 to 0.65: 0.4 is a man of 1.79 m or a woman of 1.66 m, and 0.1 more or less is 11 cm."""
     proportions: float = 0.5
     bust: float = 0.4
     ancestry: tuple[float, float, float] = (0.33, 0.33, 0.34)
@@ -45,7 +45,8 @@ class Physique:
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a body that no adult has."""
         check_range("Physique.age", self.age, YOUNGEST, OLDEST)
-        for name in ("gender", "muscle", "weight", "height", "proportions", "bust"):
+        check_range("Physique.height", self.height, 0.2, 0.65)
+        for name in ("gender", "muscle", "weight", "proportions", "bust"):
             check_range(f"Physique.{name}", getattr(self, name), 0.0, 1.0)
         for share in self.ancestry:
             check_range("Each share of Physique.ancestry", share, 0.0, 1.0)

@@ -16,8 +16,9 @@ AGES: tuple[tuple[tuple[float, float], float], ...] = (
     ((18.0, 30.0), 0.42), ((30.0, 45.0), 0.28), ((45.0, 60.0), 0.18), ((60.0, 80.0), 0.12)
 )  # fmt: skip
 """Years, even within each span."""
-WEIGHT, MUSCLE, HEIGHT, PROPORTIONS = (0.40, 0.15), (0.42, 0.10), (0.50, 0.16), (0.55, 0.18)
-"""Mean and standard deviation of the shares in ``Physique``; weight rises by 0.12 over the years."""
+WEIGHT, MUSCLE, HEIGHT, PROPORTIONS = (0.40, 0.15), (0.42, 0.10), (0.395, 0.062), (0.55, 0.18)
+"""Mean and standard deviation of the shares in ``Physique``; weight rises by 0.12 over the years. The heights are 1.78 m of
+men and 1.66 m of women with a standard deviation of 0.07 m."""
 SKINS: tuple[tuple[Colour, float], ...] = (
     ((0.93, 0.78, 0.69), 16), ((0.88, 0.71, 0.59), 20), ((0.81, 0.63, 0.50), 18), ((0.72, 0.53, 0.40), 14),
     ((0.58, 0.41, 0.30), 12), ((0.44, 0.30, 0.22), 11), ((0.32, 0.21, 0.16), 9),
