@@ -238,9 +238,8 @@ def _sheet_named(name: str, file: Path) -> int:
         raise ExperimentError("A contact sheet is a PNG file", came=str(file), repair="end its name in .png")
     console = Console(stderr=True)
     data = _people_named(name, console).read(Path())
-    images = [
-        s.image for split in (data.train, data.gallery) for s in split.samples if isinstance(s.image, RenderedImage)
-    ]
+    samples = data.train.samples or data.gallery.samples
+    images = [sample.image for sample in samples if isinstance(sample.image, RenderedImage)]
     from snreid.synthetic.sheet import people_sheet
 
     rows = [

@@ -198,14 +198,14 @@ def _draw_viewpoint(draws: Draws, site: Site) -> Viewpoint:
 
 
 def _draw_film(draws: Draws) -> Film:
-    warm, green = draws.bell("warm", 0.0, 0.07), draws.bell("green", 0.0, 0.025)
+    warm, green = draws.bell("warm", 0.0, 0.08), draws.bell("green", 0.0, 0.03)
     return Film(
-        exposure=2.0 ** draws.bell("exposure", 0.0, 0.32),
+        exposure=2.0 ** draws.bell("exposure", 0.0, 0.36),
         white=(1 + warm, 1 + green, 1 - warm),
-        saturation=min(max(draws.bell("saturation", 0.92, 0.22), 0.35), 1.5),
-        contrast=draws.uniform("contrast", -0.05, 0.55),
+        saturation=min(max(draws.bell("saturation", 0.92, 0.25), 0.3), 1.6),
+        contrast=draws.uniform("contrast", -0.1, 0.65),
         gamma=min(max(draws.bell("gamma", 1.0, 0.08), 0.8), 1.25),
-        lift=draws.uniform("lift", 0.0, 0.07),
+        lift=draws.uniform("lift", 0.0, 0.09),
         blur=abs(draws.bell("blur", 0.0, 0.35)),
         sharpen=max(0.0, draws.uniform("sharpen", -0.3, 0.9)),
         noise=draws.uniform("noise", 0.002, 0.014),

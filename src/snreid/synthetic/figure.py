@@ -139,12 +139,14 @@ def _clothes(form: Form, identity: Identity, cut: _Cut, pictures: _Pictures) -> 
         layers = upper_layers(form, top, fabric, tucked=cut.tucked)
         _decorate(form, top, layers, pictures)
         return layers
-    sleeves = outer.kind == "gilet"
-    inner = upper_layers(form, top, fabric, tucked=cut.tucked, window=None if sleeves else outer.front)
+    lapels = 0.05 if outer.kind == "blazer" else 0.0  # a closed blazer shows a shirt too
+    bare = outer.sleeve < top.sleeve - 0.2  # its sleeves show
+    window = None if bare else max(outer.front, lapels)
+    inner = upper_layers(form, top, fabric, tucked=cut.tucked, window=window)
     _decorate(form, top, inner, pictures)
     over = upper_layers(form, outer, pictures.fabric(outer), under=0.004)
     _decorate(form, outer, over, pictures)
-    collar = inner[1:] if outer.front > 0 or top.kind in ("shirt", "polo") else []
+    collar = inner[1:] if max(outer.front, lapels) > 0 or top.kind in ("shirt", "polo") else []
     return [*over, inner[0], *collar]
 
 

@@ -54,19 +54,19 @@ def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
         return []
     scalp = Scalp(body)
     size, eye = scalp.size, float(scalp.eye[2])
-    look = Look(surface=HAIR, colour=head.hair, folds=0.8, gloss=0.025, fray=0.016)
+    look = Look(surface=HAIR, colour=head.hair, folds=2.2 if head.style == "curly" else 0.8, gloss=0.025, fray=0.016)
     falls = head.style in ("bob", "long")
-    forehead = eye + ((0.040 if falls and head.length > 0.6 else 0.060) + 0.010 * head.length) * size
+    forehead = eye + ((0.036 if falls and head.length > 0.6 else 0.050) + 0.010 * head.length) * size
     temple = eye - (0.05 if falls else 0.0) * size
     nape = eye - (0.10 if falls or head.style == "curly" else 0.055 + 0.02 * head.length) * size
-    corner = 0.012 * size * np.exp(-(((scalp.angle - 0.85) / 0.25) ** 2)) * (not falls)
+    corner = 0.007 * size * np.exp(-(((scalp.angle - 0.85) / 0.25) ** 2)) * (not falls)
     line = np.where(scalp.angle < 1.1, forehead + corner, forehead + (temple - forehead) * ramp(scalp.angle, 1.1, 1.6))
     line = np.where(scalp.angle > 1.75, temple + (nape - temple) * ramp(scalp.angle, 1.75, 2.3), line)
     across = np.arctan2(scalp.out[:, 0], -scalp.out[:, 1])
     line = (
         line
-        + 0.008 * size * np.sin(across * 4 + 40 * head.length)
-        + 0.006 * size * np.sin(across * 11 + 90 * head.length)
+        + 0.006 * size * np.sin(across * 4 + 40 * head.length)
+        + 0.004 * size * np.sin(across * 11 + 90 * head.length)
     )
     cover = scalp.points[:, 2] - line
     volume = _VOLUME[head.style] * (0.75 + 0.5 * head.length) * size
