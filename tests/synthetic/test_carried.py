@@ -2,9 +2,9 @@
 
 import pytest
 
-from snreid.synthetic.carried import laden_side, load
+from snreid.synthetic.carried import load
 from snreid.synthetic.form import Form
-from snreid.synthetic.identity import BAGS, Bag
+from snreid.synthetic.identity import BAGS, Bag, Identity
 
 
 @pytest.mark.parametrize("kind", BAGS)
@@ -13,7 +13,7 @@ def test_each_bag_is_made(form: Form, kind: str) -> None:
     assert bool(made.layers) == (kind != "none")
     assert bool(made.straps) == (kind in ("backpack", "shoulder", "crossbody"))
     in_hand = kind in ("handbag", "shopping", "trolley")
-    assert laden_side(Bag(kind=kind, side=-1)) == (-1 if in_hand else 0)
+    assert Identity(bag=Bag(kind=kind, side=-1)).laden == (-1 if in_hand else 0)
     for layer in made.layers:
         assert (layer.influences.max() == len(form.body.model.bones)) == in_hand
 

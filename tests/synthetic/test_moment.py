@@ -6,7 +6,7 @@ import pytest
 from snreid.errors import ExperimentError
 from snreid.pedestrians.randomness import Draws
 from snreid.synthetic.camera import draw_camera
-from snreid.synthetic.identity import Gait
+from snreid.synthetic.identity import Identity
 from snreid.synthetic.moment import CROWD, Box, Moment, draw_moment
 from snreid.synthetic.site import Site, stage_of
 
@@ -15,7 +15,7 @@ def _moments(kind: str) -> list[Moment]:
     site = Site(kind=kind, seed=1)
     view, stage = draw_camera(Draws.of("camera"), site).viewpoint, stage_of(kind, 1)
     track = Draws.of("track")
-    return [draw_moment(view, stage, Gait(), 0, track, track.below("shot", number)) for number in range(40)]
+    return [draw_moment(view, stage, Identity(), track, track.below("shot", number)) for number in range(40)]
 
 
 def test_moments_are_repeatable_and_differ() -> None:

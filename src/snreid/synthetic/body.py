@@ -118,24 +118,28 @@ def turn_between(start: NDArray[np.floating], end: NDArray[np.floating]) -> NDAr
 
 
 def bone_moves(body: Body, posture: Posture) -> F32:
-    """(B + 1, 3, 4): where each bone takes points of the body at rest; the last hangs from the laden hand."""
+    """(B + 2, 3, 4): where each bone takes points of the body at rest.
+
+    Behind the skeleton's bones come one that hangs from the laden hand and one that follows the body as a whole.
+    """
     model = body.model
     turns = np.tile(np.eye(3, dtype=np.float32), (len(model.bones), 1, 1))
     for name, matrix in {**_trunk(posture), **_legs(body, posture), **_arms(body, posture)}.items():
         turns[model.bone(name)] = matrix
-    moves = np.zeros((len(model.bones) + 1, 3, 4), np.float32)
-    pose_bones(model.parents, body.joints, turns, moves[:-1])
+    moves = np.zeros((len(model.bones) + 2, 3, 4), np.float32)
+    pose_bones(model.parents, body.joints, turns, moves[:-2])
     side = "R" if posture.laden < 0 else "L"
     wrist = body.joint(f"wrist.{side}")
     hung = moves[model.bone(f"wrist.{side}")]
     sway = turn(0, 0.12 * posture.stride * sin(2 * pi * posture.phase)).astype(np.float32)
-    moves[-1, :, :3] = sway
-    moves[-1, :, 3] = hung[:, :3] @ wrist + hung[:, 3] - sway @ wrist
+    moves[-2, :, :3] = sway
+    moves[-2, :, 3] = hung[:, :3] @ wrist + hung[:, 3] - sway @ wrist
+    moves[-1, :, :3] = np.eye(3)
     return moves
 
 
 def _trunk(posture: Posture) -> dict[str, NDArray[np.float64]]:
-    sway = 0.09 * posture.stride * sin(2 * pi * posture.phase + pi / 2)
+    sway = 0.09 * posture.stride * (posture.action != "ride") * sin(2 * pi * posture.phase + pi / 2)
     left, down = posture.head
     looks = 0.35 if posture.action == "phone" else 0.0
     return {
@@ -157,7 +161,10 @@ def _legs(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
         hip = 9.0 + 19.0 * cos(2 * pi * (p + 0.07))
         knee = 5.0 + 13.0 * _bump(p, 0.14, 0.08) + 54.0 * _bump(p, 0.72, 0.11)
         ankle = 9.0 * _bump(p, 0.42, 0.12) - 20.0 * _bump(p, 0.64, 0.07) + 2.0
-        hip, knee, ankle = (pi / 180 * posture.stride * angle for angle in (hip, knee, ankle))
+        scale = posture.stride
+        if posture.action == "ride":  # feet go round on pedals
+            hip, knee, ankle, scale = 62.0 + 20.0 * cos(2 * pi * p), 76.0 + 36.0 * cos(2 * pi * (p - 0.06)), 5.0, 1.0
+        hip, knee, ankle = (pi / 180 * scale * angle for angle in (hip, knee, ankle))
         together = turn_between(
             body.joint(f"foot.{side}") - body.joint(f"upperleg01.{side}"), np.array([sign * 0.03, 0.0, -1.0])
         )
@@ -177,7 +184,9 @@ def _arms(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
     for side, sign, start in (("L", 1, 0.5), ("R", -1, 0.0)):
         swing = 0.36 * cos(2 * pi * (posture.phase + start)) * posture.stride * posture.swing
         bend, inward = 0.22 + 0.5 * max(0.0, swing), 0.0
-        if sign == posture.laden:
+        if posture.action == "ride":
+            swing, bend, inward = 0.85, 0.80, -0.02
+        elif sign == posture.laden:
             swing, bend = swing * 0.25, 0.08
         elif sign == posture.side or posture.action == "hold":
             swing, bend, inward = _BUSY.get(posture.action, (swing, bend, inward))
@@ -189,7 +198,9 @@ def _arms(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
         wanted = turn(0, -swing) @ np.array([sign * (0.03 - inward), -sin(bend), -cos(bend)])
         turns[f"upperarm01.{side}"] = upper
         turns[f"lowerarm01.{side}"] = turn_between(rest, upper.T @ wanted)
-        turns.update(_fingers(body, side, 1.5 if sign == posture.laden or posture.action in ("hold", "phone") else 0.8))
+        turns.update(
+            _fingers(body, side, 1.5 if sign == posture.laden or posture.action in ("hold", "phone", "ride") else 0.8)
+        )
     return turns
 
 
@@ -219,4 +230,4 @@ def _fingers(body: Body, side: str, curl: float) -> dict[str, NDArray[np.float64
 @lru_cache(maxsize=1)
 def rest_moves(bones: int) -> F32:
     """Bone moves that leave everybody at rest."""
-    return np.tile(np.eye(3, 4, dtype=np.float32), (bones + 1, 1, 1))
+    return np.tile(np.eye(3, 4, dtype=np.float32), (bones + 2, 1, 1))

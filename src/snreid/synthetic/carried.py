@@ -28,11 +28,6 @@ def load(form: Form, bag: Bag, thick: float) -> Load:
     return Load([], []) if make is None else make(form, bag, thick)
 
 
-def laden_side(bag: Bag) -> int:
-    """1 left, -1 right, 0 none: the hand that carries."""
-    return bag.side if bag.kind in ("handbag", "shopping", "trolley") else 0
-
-
 def _look(bag: Bag, second: bool = False, gloss: float = 0.03) -> Look:
     return Look(surface=CLOTH, colour=bag.second if second else bag.colour, folds=0.35, gloss=gloss)
 

@@ -13,14 +13,21 @@ def draw_identity(draws: Draws) -> Identity:
     woman = draws.chance("woman", wardrobe.WOMEN)
     bottom = _draw_bottom(draws.below("bottom"), woman)
     physique = _draw_physique(draws.below("physique"), woman)
+    outer = _draw_outer(draws.below("outer"))
+    rides = (
+        draws.chance("rides", wardrobe.RIDERS)
+        and outer.kind != "coat"
+        and bottom.kind in ("trousers", "slim", "shorts")
+    )
     return Identity(
         physique=physique,
         head=_draw_head(draws.below("head"), woman, physique.age),
         top=_draw_top(draws.below("top"), woman, bottom),
-        outer=_draw_outer(draws.below("outer")),
+        outer=outer,
         bottom=bottom,
         shoes=_draw_shoes(draws.below("shoes"), woman),
         bag=_draw_bag(draws.below("bag")),
+        bicycle=_colour(draws, "bicycle", wardrobe.BAG_COLOURS) if rides else None,
         gait=Gait(
             stride=_clipped(draws.bell("stride", 1.0, 0.12), 0.7, 1.3),
             swing=_clipped(draws.bell("swing", 1.0, 0.3), 0.3, 1.8),

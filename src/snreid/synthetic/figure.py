@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.synthetic.assets import body_model
+from snreid.synthetic.bicycle import bicycle_layers
 from snreid.synthetic.body import Body, regions, shape_body
 from snreid.synthetic.carried import load
 from snreid.synthetic.form import Form, measure
@@ -94,6 +95,7 @@ def build_figure(identity: Identity) -> Figure:
     loads = load(form, identity.bag, cut.thick)
     clothes[0].decals += loads.straps
     layers = [_skin(form, identity, cut), *clothes, *_legs(form, identity, cut, pictures), *loads.layers]
+    layers += [] if identity.bicycle is None else bicycle_layers(form, identity.bicycle)
     layers += shoe_layers(form, identity.shoes.kind, identity.shoes.colour, identity.shoes.sole)
     hooded = identity.head.hat in ("hood", "beanie")
     falls = identity.head.style in ("long", "bob")

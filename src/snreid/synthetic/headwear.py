@@ -80,6 +80,8 @@ def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
         )
     if head.style in ("crop", "buzz", "short", "swept"):  # shorter at the sides
         grow *= 0.55 + 0.45 * ramp(scalp.points[:, 2], eye + 0.02, eye + 0.08 * size)
+    if head.hat != "none":
+        grow = np.minimum(grow, 0.008)
     layers = [scalp.cap(cover, grow + 0.0015, look)]
     if falls:
         layers.append(_falling(body, scalp, head, look, thick))

@@ -205,6 +205,8 @@ class Identity:
     bottom: Garment = Garment(kind="trousers")
     shoes: Shoes = Shoes()
     bag: Bag = Bag()
+    bicycle: Colour | None = None
+    """Of the bicycle that is ridden."""
     gait: Gait = Gait()
 
     def __post_init__(self) -> None:
@@ -212,3 +214,8 @@ class Identity:
         check_word("Identity.top.kind", self.top.kind, TOPS)
         check_word("Identity.outer.kind", self.outer.kind, OUTERS)
         check_word("Identity.bottom.kind", self.bottom.kind, BOTTOMS)
+
+    @property
+    def laden(self) -> int:
+        """1 left, -1 right, 0 none: the hand that carries something."""
+        return self.bag.side if self.bag.kind in ("handbag", "shopping", "trolley") else 0

@@ -9,7 +9,7 @@ from snreid.pedestrians.limits import check_range
 from snreid.pedestrians.randomness import Draws
 from snreid.synthetic import wardrobe
 from snreid.synthetic.camera import Viewpoint
-from snreid.synthetic.identity import Gait
+from snreid.synthetic.identity import Identity
 from snreid.synthetic.posture import Posture
 from snreid.synthetic.site import Stage
 
@@ -68,7 +68,7 @@ class Moment:
         check_range("Moment.cloud", self.cloud, 0.0, 1.0)
 
 
-def draw_moment(view: Viewpoint, stage: Stage, gait: Gait, laden: int, track: Draws, shot: Draws) -> Moment:
+def draw_moment(view: Viewpoint, stage: Stage, who: Identity, track: Draws, shot: Draws) -> Moment:
     """A random moment in front of a camera. ``track`` is shared by the shots of one person on one camera."""
     place = _place(view, stage, shot)
     towards = atan2(view.place[1] - place[1], view.place[0] - place[0]) + pi / 2  # heading that faces the camera
@@ -78,9 +78,10 @@ def draw_moment(view: Viewpoint, stage: Stage, gait: Gait, laden: int, track: Dr
     turned = shot.pick("turned", (0.0, pi / 2, -pi / 2, pi), (7, 1, 1, 0.6))
     heading = towards + way + turned + track.bell("bend", 0.0, 0.2) + shot.bell("heading", 0.0, 0.25)
     action = shot.pick("action", [word for word, _ in wardrobe.ACTIONS], [weight for _, weight in wardrobe.ACTIONS])
+    action = action if who.bicycle is None else "ride"
     others = _others(view, stage, place, shot) if shot.chance("crowded", _CROWDED) else ()
     return Moment(
-        step=Step(place=place, heading=heading, posture=_posture(gait, action, laden, shot)),
+        step=Step(place=place, heading=heading, posture=_posture(who, action, shot)),
         others=others,
         box=_box(shot.below("box")),
         cloud=shot.uniform("cloud", 0.0, 0.25)
@@ -108,7 +109,8 @@ def _place(view: Viewpoint, stage: Stage, draws: Draws) -> tuple[float, float]:
     return x, y
 
 
-def _posture(gait: Gait, action: str, laden: int, draws: Draws) -> Posture:
+def _posture(who: Identity, action: str, draws: Draws) -> Posture:
+    gait, leaning = who.gait, 0.30 if action == "ride" else 0.0
     standing = action == "stand" or (action in ("phone", "call", "hold") and draws.chance("stops", 0.4))
     return Posture(
         action=action,
@@ -118,10 +120,10 @@ def _posture(gait: Gait, action: str, laden: int, draws: Draws) -> Posture:
         else min(max(gait.stride * draws.uniform("pace", 0.75, 1.15), 0.1), 1.5),
         swing=gait.swing,
         spread=gait.spread + draws.uniform("spread", -0.02, 0.04),
-        lean=min(max(gait.lean + draws.bell("lean", 0.0, 0.025), -0.1), 0.4),
+        lean=min(max(gait.lean + leaning + draws.bell("lean", 0.0, 0.025), -0.1), 0.5),
         head=(draws.bell("head", 0.0, 0.28), draws.bell("nod", 0.06, 0.10)),
         side=1 if draws.chance("left", 0.5) else -1,
-        laden=laden,
+        laden=who.laden,
     )
 
 
@@ -148,9 +150,8 @@ def _others(view: Viewpoint, stage: Stage, place: tuple[float, float], draws: Dr
         x, y = place[0] + c * behind + s * aside, place[1] + s * behind - c * aside
         if stage.free(x, y):
             number = int(other.uniform("who", 0, CROWD))
-            gait = Gait()
             found.append((
                 number,
-                Step(place=(x, y), heading=other.uniform("heading", -pi, pi), posture=_posture(gait, "walk", 0, other)),
+                Step(place=(x, y), heading=other.uniform("heading", -pi, pi), posture=_posture(Identity(), "walk", other)),
             ))  # fmt: skip
     return tuple(found)

@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from snreid.pedestrians.randomness import Draws
 from snreid.synthetic.camera import Camera, draw_camera
-from snreid.synthetic.carried import laden_side
 from snreid.synthetic.casting import draw_identity
 from snreid.synthetic.identity import Identity
 from snreid.synthetic.moment import draw_moment
@@ -40,7 +39,5 @@ def picture_of(
     identity, place, seen_by = person_of(seed, part, number), site_of(seed, site), camera_of(seed, camera, site)
     track = Draws.of("rendered track", seed, part, number, camera)
     stage = stage_of(place.kind, place.seed)
-    moment = draw_moment(
-        seen_by.viewpoint, stage, identity.gait, laden_side(identity.bag), track, track.below("shot", shot)
-    )
+    moment = draw_moment(seen_by.viewpoint, stage, identity, track, track.below("shot", shot))
     return Picture(identity=identity, site=place, camera=seen_by, moment=moment, size=size)

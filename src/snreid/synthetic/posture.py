@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from snreid.pedestrians.limits import check_range, check_word
 
-ACTIONS = ("walk", "stand", "phone", "call", "hold", "pockets")
-"""What the arms and legs do. All but ``stand`` walk where there is a stride."""
+ACTIONS = ("walk", "stand", "phone", "call", "hold", "pockets", "ride")
+"""What the arms and legs do. All but ``stand`` and ``ride`` (a bicycle) walk where there is a stride."""
 
 
 @dataclass(frozen=True, kw_only=True)

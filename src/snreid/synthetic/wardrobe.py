@@ -124,4 +124,6 @@ PRINTS: dict[str, float] = {
     "jacket": 0.08,
 }
 """How often each has a print or a logo."""
+RIDERS = 0.03
+"""Share of people who ride a bicycle, of those whose clothes allow it."""
 ACTIONS: Weighted = (("walk", 76), ("stand", 11), ("phone", 5), ("pockets", 4), ("call", 2), ("hold", 2))
