@@ -40,7 +40,8 @@ def test_what_is_made_reads_as_a_data_set(tmp_path: Path, capsys: pytest.Capture
 def test_a_sheet_shows_each_person_in_a_row(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "sheet.png"
     assert main(["sheet", FEW, "--out", str(file)]) == 0
-    width, height = Image.open(file).size
+    with Image.open(file) as sheet:
+        width, height = sheet.size
     assert (width, height) == (4 * (2 * 32 + 2) - 2, 2 * (2 * 64 + 2) - 2)
 
 

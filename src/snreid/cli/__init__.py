@@ -53,6 +53,8 @@ FEWER_PLACES: dict[str, tuple[str, ...]] = {
     "recipes": (),
     "data": (),
     "data check": ("--root",),
+    "data make": ("--out",),
+    "data sheet": ("--out",),
     "compare": ("--cache", "--root"),
     "extract": ("--out",),
     "export": ("--out", "--root"),
