@@ -54,7 +54,7 @@ _MERGED = (
 _INFLUENCES = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BodyModel:
     """Everything a body is made from. Metres; x to the person's left, y to its back, z up."""
 

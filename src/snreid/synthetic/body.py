@@ -82,20 +82,14 @@ _REGIONS = {
 }
 
 
+@lru_cache(maxsize=4)
 def regions(model: BodyModel) -> Regions:
     """The limbs of the mesh; the same for every body."""
-    key = id(model)
-    if key not in _regions:
-        _regions.clear()
-        shares = {}
-        for region, starts in _REGIONS.items():
-            belongs = np.array([str(bone).startswith(starts) for bone in model.bones], np.float32)
-            shares[region] = (belongs[model.influences] * model.weights).sum(1)
-        _regions[key] = Regions(**shares)
-    return _regions[key]
-
-
-_regions: dict[int, Regions] = {}
+    shares = {}
+    for region, starts in _REGIONS.items():
+        belongs = np.array([str(bone).startswith(starts) for bone in model.bones], np.float32)
+        shares[region] = (belongs[model.influences] * model.weights).sum(1)
+    return Regions(**shares)
 
 
 def turn(axis: int, angle: float) -> NDArray[np.float64]:

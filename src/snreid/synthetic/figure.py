@@ -14,6 +14,7 @@ from snreid.synthetic.form import Form, measure
 from snreid.synthetic.garments import (
     coat_end,
     hem_height,
+    leg_end,
     leg_layers,
     shoe_layers,
     skirt_end,
@@ -66,6 +67,9 @@ class Figure:
 def figure_of(identity: Identity) -> Figure:
     """The figure of a person; those asked for last are kept."""
     return build_figure(identity)
+
+
+_LEGGED = ("trousers", "slim", "wide", "shorts")
 
 
 class _Pictures:
@@ -179,7 +183,7 @@ def _decorate(form: Form, garment: Garment, layers: list[Layer], pictures: _Pict
 
 def _legs(form: Form, identity: Identity, cut: _Cut, pictures: _Pictures) -> list[Layer]:
     bottom, socks = identity.bottom, identity.shoes.socks
-    if bottom.kind in ("trousers", "slim", "wide", "shorts"):
+    if bottom.kind in _LEGGED:
         layers = leg_layers(form, bottom, pictures.fabric(bottom), cut.legs, waistband=cut.tucked)
         if bottom.fabric.seed % 12 == 0 and bottom.fabric.pattern == "plain":  # a stripe down the side
             layers[0].decals.append([6, 0.14, 0.016, 0, 0, 0, *bottom.fabric.second, 0.9, 0])
@@ -216,12 +220,12 @@ def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
     normals = np.empty_like(points)
     vertex_normals(points, chosen.faces, normals)
     arm, head, hand, foot = (part[chosen.ids] for part in (limb.arm, limb.head, limb.hand, limb.foot))
-    leg = limb.leg[chosen.ids]
     z = points[:, 2]
     hidden = (arm < 0.3) & (z < form.neck - 0.17) & (z > form.crotch - 0.02)
     sleeve = max(identity.top.sleeve, identity.outer.sleeve if identity.outer.kind not in ("none", "gilet") else 0.0)
     hidden |= (arm > 0.7) & (hand < 0.2) & (sleeve > 1.7)
-    hidden |= (leg > 0.9) & (identity.bottom.kind in ("trousers", "slim", "wide"))
+    if identity.bottom.kind in _LEGGED:
+        hidden |= (arm < 0.3) & (z < form.crotch + 0.1) & (z > leg_end(form, identity.bottom) + 0.05) & (foot < 0.5)
     hidden |= (arm < 0.3) & (z > cut.legs) & (z < form.neck - 0.17)
     hidden |= (foot > 0.6) & (identity.shoes.kind != "sandal")
     faces = chosen.faces[~hidden[chosen.faces].all(1)]

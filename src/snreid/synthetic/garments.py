@@ -66,7 +66,7 @@ def upper_layers(
     look = Look(
         texture=texture,
         relief=relief,
-        folds=0.8 if relief == QUILTED else (0.25 if relief == RIBBED else 0.30 + 0.4 * garment.loose),
+        folds=0.8 if relief == QUILTED else (0.30 if relief == RIBBED else 0.55 + 0.5 * garment.loose),
         gloss=0.07 if relief == QUILTED else 0.0,
         hem=0.035 if garment.kind in ("hoodie", "sweater", "puffer", "jacket") else 0.012,
         fray=0.0,
@@ -178,7 +178,7 @@ def _hood_down(centre: F32, radii: tuple[float, float], texture: int, bone: int)
 def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistband: bool) -> list[Layer]:
     """Trousers and shorts: tubes around the legs that hang from thigh to hem, made below ``top`` only: what other clothes
     hide could pierce them. ``waistband``: the top is tucked in."""
-    end = _leg_end(form, garment)
+    end = leg_end(form, garment)
     slim = garment.kind == "slim"
     off = 0.004 + 0.004 * garment.loose if slim else 0.008 + 0.010 * garment.loose
     width = {"slim": 0.0, "trousers": 0.070 + 0.025 * garment.loose, "wide": 0.100 + 0.04 * garment.loose}.get(
@@ -202,12 +202,13 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
     angle = np.arctan2(spoke[:, 0] * np.sign(form.points[:, 0] + 1e-9), -spoke[:, 1])
     t = form.along_leg
     crease = 0.30 + 0.9 * bell(t, 1.0, 0.16) + 0.7 * bell(t, 0.05, 0.25) + (1.1 if slim else 0.9) * bell(t, 1.9, 0.22)
-    look = Look(texture=texture, folds=0.30 + 0.35 * garment.loose, hem=0.012, gloss=0.0)
+    look = Look(texture=texture, folds=0.50 + 0.45 * garment.loose, hem=0.012, gloss=0.0)
     uv = np.stack([angle * 0.09, z], 1).astype(np.float32)
     return [form.layer(form.smooth(points.astype(np.float32), 2), cover, uv, crease, look)]
 
 
-def _leg_end(form: Form, garment: Garment) -> float:
+def leg_end(form: Form, garment: Garment) -> float:
+    """Where trousers or shorts end, on the body at rest."""
     if garment.kind == "shorts":
         return form.knee + 0.05 - garment.length
     return form.ankle - 0.025 - min(garment.length, 0.03)
@@ -231,7 +232,7 @@ def skirt_layer(form: Form, garment: Garment, texture: int, top: float, end: flo
     return Layer(
         vertices=points.astype(np.float32),
         faces=chosen.faces,
-        look=Look(texture=texture, folds=0.28 + 0.3 * garment.loose, hem=0.012, gloss=0.0),
+        look=Look(texture=texture, folds=0.50 + 0.4 * garment.loose, hem=0.012, gloss=0.0),
         influences=model.influences[chosen.ids],
         weights=model.weights[chosen.ids],
         cover=cover.astype(np.float32),

@@ -1,6 +1,7 @@
 """The parts that a figure is built of: layers of triangles with what the shading kernel wants to know about them."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,26 +166,19 @@ class Selection:
     degree: F32
 
 
+@lru_cache(maxsize=16)
 def select(model: BodyModel, part: str) -> Selection:
     """One mesh group with its own numbering; the same for every body."""
-    key = (id(model), part)
-    if key not in _selections:
-        faces = getattr(model, part)
-        ids, inverse = np.unique(faces, return_inverse=True)
-        local = inverse.reshape(faces.shape).astype(np.int32)
-        # The first half of the triangles are quads' corners 0 1 2, the second half 0 2 3 (``assets``). Their diagonals are
-        # no neighbours: smoothing along them would pull every other vertex up.
-        one, two = local[: len(local) // 2], local[len(local) // 2 :]
-        sides = np.concatenate([one[:, [0, 1]], one[:, [1, 2]], two[:, [1, 2]], two[:, [2, 0]]])
-        edges = np.unique(np.concatenate([sides, sides[:, ::-1]]), axis=0).astype(np.int32)
-        degree = np.bincount(edges[:, 0], minlength=len(ids)).astype(np.float32)
-        if len(_selections) > 16:
-            _selections.clear()
-        _selections[key] = Selection(ids.astype(np.int32), local, edges, degree)
-    return _selections[key]
-
-
-_selections: dict[tuple[int, str], Selection] = {}
+    faces = getattr(model, part)
+    ids, inverse = np.unique(faces, return_inverse=True)
+    local = inverse.reshape(faces.shape).astype(np.int32)
+    # The first half of the triangles are quads' corners 0 1 2, the second half 0 2 3 (``assets``). Their diagonals are
+    # no neighbours: smoothing along them would pull every other vertex up.
+    one, two = local[: len(local) // 2], local[len(local) // 2 :]
+    sides = np.concatenate([one[:, [0, 1]], one[:, [1, 2]], two[:, [1, 2]], two[:, [2, 0]]])
+    edges = np.unique(np.concatenate([sides, sides[:, ::-1]]), axis=0).astype(np.int32)
+    degree = np.bincount(edges[:, 0], minlength=len(ids)).astype(np.float32)
+    return Selection(ids.astype(np.int32), local, edges, degree)
 
 
 def smoothed(points: F32, selection: Selection, rounds: int, share: float = 0.6) -> F32:

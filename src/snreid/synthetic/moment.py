@@ -15,7 +15,7 @@ from snreid.synthetic.site import Stage
 
 CROWD = 12
 """Different people who pass by at one site."""
-_CROWDED, _MANY = 0.34, 0.3
+_CROWDED, _MANY = 0.42, 0.35
 """Share of images with somebody else in reach of the box, and of those with a second one."""
 _TRIES = 24
 
@@ -146,7 +146,7 @@ def _others(view: Viewpoint, stage: Stage, place: tuple[float, float], draws: Dr
         c, s = cos(view.heading), sin(view.heading)
         behind = other.pick("behind", (other.uniform("far", 0.6, 5.0), other.uniform("near", -1.3, -0.5)), (0.8, 0.2))
         side = 1 if other.chance("left", 0.5) else -1
-        aside = side * other.uniform("aside", 0.42, 1.0) * (1.0 + 0.12 * max(behind, 0.0))
+        aside = side * other.uniform("aside", 0.36, 0.8) * (1.0 + 0.12 * max(behind, 0.0))
         x, y = place[0] + c * behind + s * aside, place[1] + s * behind - c * aside
         if stage.free(x, y):
             number = int(other.uniform("who", 0, CROWD))

@@ -237,7 +237,7 @@ def shade_person(
                 nx -= strength * lines[1] * tx * 0.45
                 ny -= strength * lines[1] * ty * 0.45
                 nz += strength * lines[2] * 0.45
-                hollow = min(1.15, max(0.6, 1 + 0.20 * strength * lines[0]))
+                hollow = min(1.2, max(0.5, 1 + 0.30 * strength * lines[0]))
             if look[5] > 0 and v[7] < look[5]:
                 hollow *= 0.78
             seen = openness(depth, owner, row, column, who, reach)

@@ -73,7 +73,7 @@ def _pattern(fabric: Fabric) -> tuple[F32, F32]:
         faded = 0.88 + 0.22 * cloud(fabric.seed, n, 5, 2.5) + 0.10 * cloud(fabric.seed + 1, n, 40, 4)
         return none, faded.astype(np.float32)
     if pattern == "heather":
-        return none, 0.82 + 0.36 * cloud(fabric.seed, n, 64)
+        return none, 0.90 + 0.20 * cloud(fabric.seed, n, 64)
     if pattern == "knit":
         return none, (0.86 + 0.18 * (np.abs((across * 48 + 0.5 * np.floor(down * 40)) % 1 - 0.5) * 2)).astype(
             np.float32
