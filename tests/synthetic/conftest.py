@@ -28,7 +28,7 @@ collect_ignore = [f"test_{name}.py" for name in _NEEDS_NUMBA] if "numba" in MISS
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is read from or written to the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SNREID_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SNREID_CACHE", str(tmp_path_factory.getbasetemp() / "people-cache"))
         yield
 
 

@@ -151,3 +151,21 @@ def test_averaging_toning_blurring(rng: np.random.Generator) -> None:
     padded = np.pad(out, ((1, 1), (1, 1), (0, 0)), mode="edge")
     slow = sum(taps[i] * taps[j] * padded[i : i + 4, j : j + 6] for i in range(3) for j in range(3))
     np.testing.assert_allclose(blurred, slow, rtol=1e-5)
+
+
+def test_a_machine_that_keeps_no_compiled_code_still_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = kernels.numba.njit
+
+    def strict(**options: bool) -> object:
+        """As numba behaves where it finds no folder to write to."""
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(kernels.numba, "njit", strict)
+
+    def twice(value: float) -> float:
+        """A loop that is none."""
+        return 2 * value
+
+    assert kernels.compiled(twice)(3.0) == 6.0

@@ -4,6 +4,9 @@ Everything is a plain loop over arrays that the caller made; ``tests/synthetic/t
 Pictures have y down; a projected vertex is (x in pixels, y in pixels, depth in metres).
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +16,17 @@ I32 = NDArray[np.int32]
 FAR = np.float32(1e9)
 """Depth where nothing is."""
 
-compiled = numba.njit(cache=True, fastmath=True, boundscheck=False)
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+
+def compiled(function: Loop) -> Loop:
+    """The function as numba compiles it at its first call. Where no folder for compiled code can be written, each process
+    compiles anew."""
+    try:
+        made = numba.njit(cache=True, fastmath=True)(function)
+    except RuntimeError:  # "cannot cache function: no locator available"
+        made = numba.njit(fastmath=True)(function)
+    return cast(Loop, made)
 
 
 @compiled

@@ -204,8 +204,8 @@ def _shadow_maps(people: list[_Person], sun: F32) -> tuple[F32, F32, F32]:
     for index, person in enumerate(people):
         seen = person.world @ basis.T
         cover = np.ascontiguousarray(person.figure.values[:, COVER])
-        left, top, right, bottom = bounds_of(seen, person.figure.shown)
-        scale = (SHADOW_SIZE - 6) / max(right - left, bottom - top)
+        left, top, farthest, lowest = bounds_of(seen, person.figure.shown)
+        scale = (SHADOW_SIZE - 6) / max(farthest - left, lowest - top)
         corners[index] = (left - 3 / scale, top - 3 / scale, scale)
         seen[:, :2] = (seen[:, :2] - corners[index, :2]) * corners[index, 2]
         fill_depth(seen, person.figure.faces, cover, maps[index])
