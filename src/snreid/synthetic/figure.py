@@ -63,7 +63,7 @@ class Figure:
     """What the skin's features are placed by: see ``_face``."""
 
 
-@lru_cache(maxsize=96)
+@lru_cache(maxsize=112)
 def figure_of(identity: Identity) -> Figure:
     """The figure of a person; those asked for last are kept."""
     return build_figure(identity)

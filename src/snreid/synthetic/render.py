@@ -36,6 +36,8 @@ from snreid.synthetic.tracing import shade_scene, trace_quads
 F32 = NDArray[np.float32]
 
 
+_PASSERS = 80
+"""People who pass by anywhere; fewer than the figures that are kept."""
 _FAINT = 0.05
 """A sun that is weaker casts no shadow."""
 
@@ -79,8 +81,8 @@ class Picture:
 
 
 def passer_by(site: int, number: int) -> Figure:
-    """Somebody of a site's crowd."""
-    return figure_of(draw_identity(Draws.of("passer-by", site, number)))
+    """Somebody of a site's crowd. All crowds are of the same few people, so that their figures can be kept."""
+    return figure_of(draw_identity(Draws.of("passer-by", (site + number) % _PASSERS)))
 
 
 @dataclass(frozen=True, slots=True)
