@@ -58,6 +58,8 @@ FEWER_PLACES: dict[str, tuple[str, ...]] = {
     "machine-check": (),
     "data": (),
     "data check": ("--root",),
+    "data make": ("--out",),
+    "data sheet": ("--out",),
     "compare": ("--cache", "--root"),
     "extract": ("--out",),
     "export": ("--out", "--root"),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import tyro
 from rich.console import Console
@@ -12,13 +12,20 @@ from rich.console import Console
 from snreid.cli.machine import DataFolder, MachineFlags
 from snreid.cli.order import require_names
 
+if TYPE_CHECKING:
+    from snreid.datasets import RenderedPeople
+
 _HELP = """\
 usage: snreid data check NAME... [--root DIR] [--no-decode] [--json]   hold a data set against its published counts
        snreid data make FOLDER [--domain noon ...]                     draw pedestrians into Market-1501's folder format
+       snreid data make people:persons=20 --out FOLDER                 render people into the same format
        snreid data sheet FILE.png [--domain ...]                       the same people in every domain, side by side
+       snreid data sheet people:persons=8 --out FILE.png               rendered people, a row for each
        snreid data crop-sysu RELEASE FOLDER                            cut the persons out of CUHK-SYSU's frames
        snreid data list                                                the names that are known"""
 
+_SHEET_ROWS, _SHEET_COLUMNS = 16, 8
+"""People and pictures of each on a contact sheet of rendered people, at most."""
 _Seed: TypeAlias = Annotated[int, tyro.conf.arg(help="of people, cameras and moments")]
 
 
@@ -37,7 +44,13 @@ class Check:
 class Make:
     """Draw pedestrians and write them in Market-1501's folder format, one folder for each domain."""
 
-    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder to write to; must be new or empty")]
+    folder: Annotated[
+        tyro.conf.Positional[Path],
+        tyro.conf.arg(
+            help="folder to write to; must be new or empty. With --out: a data set such as people:persons=20"
+        ),
+    ]
+    out: Annotated[Path | None, tyro.conf.arg(help="folder for a data set that is named; must be new or empty")] = None
     domain: Annotated[tuple[str, ...], tyro.conf.arg(help="domains to draw; all when left out")] = ()
     train_persons: Annotated[int, tyro.conf.arg(help="people to train on, for each domain")] = 200
     test_persons: Annotated[int, tyro.conf.arg(help="people to test on, for each domain")] = 100
@@ -58,7 +71,11 @@ class List:
 class Sheet:
     """Draw a contact sheet: rows are people, columns are domains."""
 
-    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="PNG file to write")]
+    file: Annotated[
+        tyro.conf.Positional[Path],
+        tyro.conf.arg(help="PNG file to write. With --out: a data set such as people:persons=8"),
+    ]
+    out: Annotated[Path | None, tyro.conf.arg(help="PNG file for a data set that is named")] = None
     domain: Annotated[tuple[str, ...], tyro.conf.arg(help="domains to show; all when left out")] = ()
     persons: Annotated[int, tyro.conf.arg(help="people to show")] = 5
     seed: _Seed = 0
@@ -124,6 +141,8 @@ def _check(words: list[str]) -> int:
 def _make(words: list[str]) -> int:
     require_names("data make", words, ("FOLDER",), "the folder to write to")
     request = tyro.cli(Make, args=words, prog="snreid data make")
+    if request.out is not None:
+        return _make_named(str(request.folder), request.out)
     from snreid.cli import Terminated
     from snreid.datasets import DrawnPedestrians
     from snreid.datasets.market_writer import write_market_format
@@ -160,6 +179,8 @@ def _make(words: list[str]) -> int:
 def _sheet(words: list[str]) -> int:
     require_names("data sheet", words, ("FILE.png",), "the picture to write")
     request = tyro.cli(Sheet, args=words, prog="snreid data sheet")
+    if request.out is not None:
+        return _sheet_named(str(request.file), request.out)
     from PIL import Image
 
     from snreid.errors import ExperimentError
@@ -173,6 +194,64 @@ def _sheet(words: list[str]) -> int:
     request.file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(request.file)
     print(request.file)
+    return 0
+
+
+def _people_named(name: str, console: Console) -> "RenderedPeople":
+    """The rendered people that a name stands for; their body model is read first, with a bar where it has to be made."""
+    from snreid.cli.names import dataset_named
+    from snreid.datasets import RenderedPeople
+    from snreid.errors import ExperimentError
+    from snreid.progress import counting
+    from snreid.synthetic.assets import body_model
+
+    people = dataset_named(name)
+    if not isinstance(people, RenderedPeople):
+        raise ExperimentError(
+            "Only rendered people are made by name", came=repr(name), repair="name people, as in people:persons=20"
+        )
+    with counting(console, "reading the body model, once") as progress:
+        body_model(progress)
+    return people
+
+
+def _make_named(name: str, folder: Path) -> int:
+    from snreid.datasets.market_writer import write_market_format
+    from snreid.progress import counting
+
+    console = Console(stderr=True)
+    data = _people_named(name, console).read(Path())
+    with counting(console, f"rendering {name}") as progress:
+        write_market_format(data, folder, progress)
+    print(f"{folder}: {len(data.train)} train, {len(data.query)} query, {len(data.gallery)} gallery images")
+    return 0
+
+
+def _sheet_named(name: str, file: Path) -> int:
+    from PIL import Image
+
+    from snreid.datasets import RenderedImage
+    from snreid.errors import ExperimentError
+    from snreid.progress import counting
+
+    if file.suffix.lower() != ".png":
+        raise ExperimentError("A contact sheet is a PNG file", came=str(file), repair="end its name in .png")
+    console = Console(stderr=True)
+    data = _people_named(name, console).read(Path())
+    samples = data.train.samples or data.gallery.samples
+    images = [sample.image for sample in samples if isinstance(sample.image, RenderedImage)]
+    from snreid.synthetic.sheet import people_sheet
+
+    rows = [
+        [i for i in images if i.label == label] for label in sorted({image.label for image in images})[:_SHEET_ROWS]
+    ]
+    step = max(1, len(rows[0]) // _SHEET_COLUMNS)
+    with counting(console, "rendering") as progress:
+        pictures = [[image.picture() for image in row[::step][:_SHEET_COLUMNS]] for row in rows]
+        sheet = people_sheet(pictures, progress=progress)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(file)
+    print(file)
     return 0
 
 

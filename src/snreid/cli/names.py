@@ -29,6 +29,7 @@ a data set is named by one of
   cuhk02, cuhk-sysu, randperson   to train on only; clonedperson, personx: rendered people with a test split
   dukemtmc:withdrawn_ok=true      DukeMTMC-reID, withdrawn by its owners
   noon, overcast, dusk, ...       drawn pedestrians of that domain
+  people                          rendered people (needs snreid[people]): people:persons=2000,cameras=12
   TABLE.csv, TABLE.parquet        your own table: path, person, camera, split
   folder:path=DIR,pattern=...     your own folder tree, e.g. pattern={split}/{person}_c{camera}_{*}.jpg
   DIR                             a folder in Market-1501's format

