@@ -62,22 +62,31 @@ class Picture:
 
     def draw(self) -> NDArray[np.uint8]:
         """(height, width, 3) RGB."""
-        view = self.camera.viewpoint
-        stage = stage_of(self.site.kind, self.site.seed)
-        people = [_posed(figure_of(self.identity), self.moment.step)]
-        people += [_posed(passer_by(self.site.seed, number), step) for number, step in self.moment.others]
-        crop = frame(people[0], view, self.moment.box, self.size)
-        light = self.site.light.row(self.moment.cloud)
-        canvas = _Canvas(self.size, view, crop)
-        canvas.trace(stage)
-        for who, person in enumerate(people):
-            canvas.fill(person, who)
+        canvas, people = self._filled()
+        stage, light = stage_of(self.site.kind, self.site.seed), self.site.light.row(self.moment.cloud)
         shadows = _shadow_maps(people if light[3:6].sum() > _FAINT else [], light[:3])
         canvas.light_scene(stage, light, shadows, np.array([person.place for person in people], np.float32))
         for who, person in enumerate(people):
             canvas.light_person(person, who, light, shadows, _sunlit(stage, person, light[:3]))
-        native = crop[3] * 2 * self.size[0] * view.focal
-        return self.camera.film.develop(canvas.rgb, native, self.moment.seed)
+        native = canvas.crop[3] * 2 * self.size[0] * self.camera.viewpoint.focal
+        return self.camera.film.develop(canvas.rgb, float(native), self.moment.seed)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """(height, width): where the person is seen, in at least half of a pixel."""
+        owner = self._filled()[0].owner
+        height, width = self.size
+        return np.asarray((owner == 0).reshape(height, 2, width, 2).mean((1, 3)) >= 0.5)
+
+    def _filled(self) -> tuple["_Canvas", list["_Person"]]:
+        """What each pixel shows, not lit yet, and the people; the first is the person, the others pass by."""
+        view = self.camera.viewpoint
+        people = [_posed(figure_of(self.identity), self.moment.step)]
+        people += [_posed(passer_by(self.site.seed, number), step) for number, step in self.moment.others]
+        canvas = _Canvas(self.size, view, frame(people[0], view, self.moment.box, self.size))
+        canvas.trace(stage_of(self.site.kind, self.site.seed))
+        for who, person in enumerate(people):
+            canvas.fill(person, who)
+        return canvas, people
 
 
 def passer_by(site: int, number: int) -> Figure:
