@@ -133,8 +133,10 @@ def test_projecting_and_bounds(rng: np.random.Generator) -> None:
 def test_averaging_toning_blurring(rng: np.random.Generator) -> None:
     light = rng.random((8, 12, 3)).astype(np.float32)
     out = np.empty((4, 6, 3), np.float32)
-    level = kernels.averaged_down(light, out)
+    kernels.averaged_down(light, 0.25, out)
     means = light.reshape(4, 2, 6, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(out, 0.75 * means + 0.25 * light[::2, ::2], rtol=1e-5)
+    level = kernels.averaged_down(light, 0.0, out)
     np.testing.assert_allclose(out, means, rtol=1e-5)
     assert level == pytest.approx(np.sqrt(means).mean(), rel=1e-4)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from snreid.pedestrians.randomness import Draws
-from snreid.synthetic.layouts import LAYOUTS, Pieces
+from snreid.synthetic.layouts import LAYOUTS
+from snreid.synthetic.pieces import Pieces
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

@@ -21,6 +21,8 @@ F32 = NDArray[np.float32]
 _TRIES = 16
 _BELL_SPREAD = 147.8
 """Standard deviation of ``bell_integers``."""
+_STEEPEST = 2.5
+"""A flat picture is drawn out by no more than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +70,12 @@ class Film:
     contrast: float = 0.1
     """-0.5 flat to 0.8 hard."""
     gamma: float = 1.0
+    levels: float = 0.0
+    """Share by which the darkest and the brightest parts of a picture are drawn out to black and white."""
     lift: float = 0.02
     """Of black, as haze and cheap lenses do."""
+    aliased: float = 0.0
+    """How far pixels are taken singly where they should be averaged, 0 to 1: jagged edges, as cheap scaling leaves them."""
     blur: float = 0.2
     """Pixels of the final picture."""
     sharpen: float = 0.3
@@ -83,7 +89,9 @@ class Film:
         check_range("Film.saturation", self.saturation, 0.0, 3.0)
         check_range("Film.contrast", self.contrast, -0.5, 0.9)
         check_range("Film.gamma", self.gamma, 0.3, 3.0)
+        check_range("Film.levels", self.levels, 0.0, 1.0)
         check_range("Film.lift", self.lift, 0.0, 0.4)
+        check_range("Film.aliased", self.aliased, 0.0, 1.0)
         check_range("Film.blur", self.blur, 0.0, 6.0)
         check_range("Film.sharpen", self.sharpen, 0.0, 3.0)
         check_range("Film.noise", self.noise, 0.0, 0.2)
@@ -101,13 +109,23 @@ class Film:
 
         height, width = light.shape[0] // 2, light.shape[1] // 2
         x = np.empty((height, width, 3), np.float32)
-        level = averaged_down(light, x) ** 2
+        level = averaged_down(light, self.aliased, x) ** 2
         gain = self.exposure * (0.17 / max(level, 1e-3)) ** 0.72
         gains = np.array(self.white, np.float32) * np.float32(gain)
-        toned(x, gains, 1 / (2.2 * self.gamma), self.saturation, self.contrast, self.lift)
+        toned(x, gains, 1 / (2.2 * self.gamma), self.saturation, self.contrast, 0.0)
+        x = self._levelled(x)
         if self.blur > 0.15:
             x = blurred(x, self.blur)
         return self._recorded(x, native, key)
+
+    def _levelled(self, x: F32) -> F32:
+        """The picture with its darkest and brightest parts drawn out, and with the lift of black."""
+        grey = np.sort(x[1::3, 1::3, 1].ravel())
+        low, high = float(grey[len(grey) // 64]), float(grey[-1 - len(grey) // 64])
+        black, white = low * (1 - self.levels), high + (1 - high) * self.levels
+        slope = min((white - black) / max(high - low, 0.05), _STEEPEST)
+        slope, black = slope * (1 - self.lift), black * (1 - self.lift) + self.lift
+        return np.asarray(x * np.float32(slope) + np.float32(black - low * slope))
 
     def _recorded(self, x: F32, native: float, key: int) -> NDArray[np.uint8]:
         """The picture as the camera's own pixels store it, brought back to its size."""
@@ -198,16 +216,19 @@ def _draw_viewpoint(draws: Draws, site: Site) -> Viewpoint:
 
 
 def _draw_film(draws: Draws) -> Film:
-    warm, green = draws.bell("warm", 0.0, 0.08), draws.bell("green", 0.0, 0.03)
+    warm, green = draws.bell("warm", -0.025, 0.07), draws.bell("green", 0.0, 0.03)
+    soft = draws.chance("soft", 0.3)  # out of focus, or smoothed by its maker against noise
     return Film(
-        exposure=2.0 ** draws.bell("exposure", 0.0, 0.36),
+        exposure=2.0 ** draws.bell("exposure", -0.15, 0.42),
         white=(1 + warm, 1 + green, 1 - warm),
-        saturation=min(max(draws.bell("saturation", 0.92, 0.25), 0.3), 1.6),
-        contrast=draws.uniform("contrast", -0.1, 0.65),
-        gamma=min(max(draws.bell("gamma", 1.0, 0.08), 0.8), 1.25),
-        lift=draws.uniform("lift", 0.0, 0.09),
-        blur=abs(draws.bell("blur", 0.0, 0.35)),
-        sharpen=max(0.0, draws.uniform("sharpen", -0.3, 0.9)),
-        noise=draws.uniform("noise", 0.002, 0.014),
+        saturation=min(max(draws.bell("saturation", 0.62, 0.22), 0.15), 1.5),
+        contrast=draws.uniform("contrast", -0.2, 0.45),
+        gamma=min(max(draws.bell("gamma", 0.86, 0.10), 0.6), 1.2),
+        levels=draws.uniform("levels", 0.35, 1.0),
+        lift=max(0.0, draws.bell("lift", -0.005, 0.03)),
+        aliased=0.0 if soft else draws.uniform("aliased", 0.0, 1.0),
+        blur=draws.uniform("out of focus", 0.3, 1.1) if soft else abs(draws.bell("blur", 0.0, 0.2)),
+        sharpen=draws.uniform("soft sharpen", 0.0, 0.8) if soft else draws.uniform("sharpen", 0.0, 2.4),
+        noise=draws.uniform("noise", 0.002, 0.022),
         quality=int(draws.uniform("quality", 45, 92)),
     )

@@ -195,16 +195,17 @@ def bounds_of(points: F32, chosen: I32) -> tuple[float, float, float, float]:
 
 
 @compiled
-def averaged_down(light: F32, out: F32) -> float:
-    """Fill ``out`` (H, W, 3) with the means of 2 x 2 pixels; returns the mean of their square roots."""
+def averaged_down(light: F32, aliased: float, out: F32) -> float:
+    """Fill ``out`` (H, W, 3) with the means of 2 x 2 pixels, or by the share ``aliased`` with one of the four; returns the
+    mean of the square roots."""
     total = 0.0
+    most, single = np.float32(0.25 * (1 - aliased)), np.float32(aliased)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             for k in range(3):
-                value = np.float32(0.25) * (
-                    light[2 * row, 2 * column, k] + light[2 * row, 2 * column + 1, k]
-                    + light[2 * row + 1, 2 * column, k] + light[2 * row + 1, 2 * column + 1, k]
-                )  # fmt: skip
+                one = light[2 * row, 2 * column, k]
+                rest = light[2 * row, 2 * column + 1, k] + light[2 * row + 1, 2 * column, k]
+                value = most * (one + rest + light[2 * row + 1, 2 * column + 1, k]) + single * one
                 value = max(value, np.float32(0.0))
                 out[row, column, k] = value
                 total += np.sqrt(value)

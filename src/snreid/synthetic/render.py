@@ -131,10 +131,10 @@ def frame(person: _Person, view: Viewpoint, box: Box, size: tuple[int, int]) -> 
     """(4,): tangents of the box's left and upper edge, and the steps of one of its fine pixels."""
     left, top, right, bottom = bounds_of(projected(person.world, view, _WHOLE), person.figure.shown)
     high = (bottom - top) * box.zoom
-    wide = max(high * box.aspect, (right - left) * 0.92)
+    wide = max(high * box.aspect, (right - left) * 0.88)
     middle = ((left + right) / 2 + box.shift[0] * wide, (top + bottom) / 2 + box.shift[1] * high)
     start = middle[1] - high / 2
-    high, wide = high * box.cut, wide * (0.35 + 0.65 * box.cut)  # a detector narrows the box of half a person
+    high, wide = high * box.cut, wide * (0.2 + 0.8 * box.cut)  # a detector narrows the box of half a person
     return np.array([middle[0] - wide / 2, start, wide / (2 * size[1]), high / (2 * size[0])], np.float32)
 
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from snreid.pedestrians.limits import check_range, check_word
 from snreid.pedestrians.randomness import Draws
-from snreid.synthetic.layouts import LAYOUTS, Pieces
+from snreid.synthetic.layouts import LAYOUTS
+from snreid.synthetic.pieces import Pieces
 
 F32 = NDArray[np.float32]
 SITES = tuple(LAYOUTS)
-INDOOR = ("mall", "corridor", "shop")
+INDOOR = ("mall", "corridor", "shop", "hall", "walkway")
 Colour = tuple[float, float, float]
 
 
@@ -74,7 +75,7 @@ class Site:
     @property
     def radius(self) -> float:
         """Metres from the middle to where cameras hang at most."""
-        return {"corridor": 9.0, "shop": 8.0, "mall": 11.0}.get(self.kind, 14.0)
+        return {"corridor": 9.0, "shop": 8.0, "mall": 11.0, "hall": 9.0, "walkway": 9.0}.get(self.kind, 14.0)
 
 
 def draw_site(draws: Draws) -> Site:
@@ -83,7 +84,10 @@ def draw_site(draws: Draws) -> Site:
     return Site(kind=kind, seed=draws.bits("seed") >> 20, light=_draw_light(draws.below("light"), kind in INDOOR))
 
 
-_HOW_OFTEN = {"street": 3.0, "campus": 3.0, "plaza": 2.0, "parking": 1.2, "mall": 1.5, "corridor": 1.3, "shop": 1.0}
+_HOW_OFTEN = {
+    "street": 2.6, "campus": 2.4, "plaza": 1.8, "parking": 1.0, "mall": 1.3, "corridor": 1.5, "shop": 0.8, "hall": 1.8,
+    "walkway": 1.8,
+}  # fmt: skip
 
 
 def _draw_light(draws: Draws, indoor: bool) -> Light:

@@ -25,7 +25,7 @@ SKINS: tuple[tuple[Colour, float], ...] = (
 )  # fmt: skip
 """From light to dark. Drawn without regard to head shape, gender, age or clothes."""
 HAIR_COLOURS: tuple[tuple[Colour, float], ...] = (
-    ((0.055, 0.050, 0.050), 38), ((0.11, 0.085, 0.070), 22), ((0.19, 0.13, 0.09), 14), ((0.30, 0.20, 0.13), 9),
+    ((0.055, 0.050, 0.050), 52), ((0.11, 0.085, 0.070), 22), ((0.19, 0.13, 0.09), 14), ((0.30, 0.20, 0.13), 9),
     ((0.52, 0.40, 0.26), 6), ((0.68, 0.56, 0.38), 4), ((0.36, 0.15, 0.09), 2), ((0.55, 0.30, 0.20), 1),
 )  # fmt: skip
 GREY_HAIR: Colour = (0.62, 0.61, 0.60)
