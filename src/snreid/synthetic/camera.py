@@ -93,7 +93,7 @@ class Film:
         check_range("Film.lift", self.lift, 0.0, 0.4)
         check_range("Film.aliased", self.aliased, 0.0, 1.0)
         check_range("Film.blur", self.blur, 0.0, 6.0)
-        check_range("Film.sharpen", self.sharpen, 0.0, 3.0)
+        check_range("Film.sharpen", self.sharpen, 0.0, 6.0)
         check_range("Film.noise", self.noise, 0.0, 0.2)
         check_range("Film.quality", self.quality, 5, 100)
 
@@ -130,15 +130,15 @@ class Film:
     def _recorded(self, x: F32, native: float, key: int) -> NDArray[np.uint8]:
         """The picture as the camera's own pixels store it, brought back to its size."""
         height, width = x.shape[:2]
-        rows = int(min(max(native, 40.0), height * 1.25))
+        rows = int(min(max(native, 40.0), height))
         small = (max(8, rows * width // height), rows)
         if small[1] != height:
             picture = Image.fromarray(_bytes(x)).resize(
-                small, Image.Resampling.BOX if rows < height else Image.Resampling.BILINEAR
+                small, Image.Resampling.BOX
             )
             x = np.asarray(picture, np.float32) / np.float32(255)
         if self.sharpen > 0.05:
-            x = np.asarray(x + np.float32(self.sharpen) * (x - blurred(x, 0.8)))
+            x = np.asarray(x + np.float32(self.sharpen) * (x - blurred(x, 1.0)))
         if self.noise > 0:
             grain = bell_integers(key, x.size).reshape(x.shape).astype(np.float32) * np.float32(
                 self.noise / _BELL_SPREAD
@@ -216,19 +216,19 @@ def _draw_viewpoint(draws: Draws, site: Site) -> Viewpoint:
 
 
 def _draw_film(draws: Draws) -> Film:
-    warm, green = draws.bell("warm", -0.025, 0.07), draws.bell("green", 0.0, 0.03)
-    soft = draws.chance("soft", 0.3)  # out of focus, or smoothed by its maker against noise
+    warm, green = draws.bell("warm", -0.04, 0.06), draws.bell("green", 0.0, 0.03)
+    soft = draws.chance("soft", 0.25)  # out of focus, or smoothed by its maker against noise
     return Film(
-        exposure=2.0 ** draws.bell("exposure", -0.15, 0.42),
+        exposure=2.0 ** draws.bell("exposure", -0.35, 0.42),
         white=(1 + warm, 1 + green, 1 - warm),
-        saturation=min(max(draws.bell("saturation", 0.62, 0.22), 0.15), 1.5),
-        contrast=draws.uniform("contrast", -0.2, 0.45),
-        gamma=min(max(draws.bell("gamma", 0.86, 0.10), 0.6), 1.2),
+        saturation=min(max(draws.bell("saturation", 0.53, 0.20), 0.12), 1.5),
+        contrast=draws.uniform("contrast", -0.25, 0.4),
+        gamma=min(max(draws.bell("gamma", 0.90, 0.10), 0.6), 1.2),
         levels=draws.uniform("levels", 0.35, 1.0),
         lift=max(0.0, draws.bell("lift", -0.005, 0.03)),
-        aliased=0.0 if soft else draws.uniform("aliased", 0.0, 1.0),
+        aliased=0.0 if soft else draws.uniform("aliased", 0.2, 1.0),
         blur=draws.uniform("out of focus", 0.3, 1.1) if soft else abs(draws.bell("blur", 0.0, 0.2)),
-        sharpen=draws.uniform("soft sharpen", 0.0, 0.8) if soft else draws.uniform("sharpen", 0.0, 2.4),
-        noise=draws.uniform("noise", 0.002, 0.022),
+        sharpen=draws.uniform("soft sharpen", 0.0, 1.2) if soft else draws.uniform("sharpen", 0.0, 3.2),
+        noise=0.001 + 0.02 * draws.uniform("noise") ** 2,
         quality=int(draws.uniform("quality", 45, 92)),
     )

@@ -220,8 +220,7 @@ def toned(x: F32, gains: F32, power: float, saturation: float, contrast: float, 
             pixel = x[row, column]
             for k in range(3):
                 value = pixel[k] * gains[k]
-                value = value * (1 + 0.10 * value) / (1 + 0.34 * value) * 1.22
-                pixel[k] = min(value, 1.0) ** power
+                pixel[k] = (1 - np.exp(np.float32(-1.35) * value)) ** power
             grey = 0.3 * pixel[0] + 0.59 * pixel[1] + 0.11 * pixel[2]
             for k in range(3):
                 value = min(max(grey + (pixel[k] - grey) * saturation, 0.0), 1.0)

@@ -130,10 +130,10 @@ def _posture(who: Identity, action: str, draws: Draws) -> Posture:
 def _box(draws: Draws) -> Box:
     kind = draws.uniform("cut off")
     cut = draws.uniform("cut", 0.45, 0.85) if kind < 0.07 else draws.uniform("feet", 0.84, 1.0) if kind < 0.5 else 1.0
-    loose = draws.chance("loose", 0.12)
+    loose = draws.chance("loose", 0.15)
     return Box(
-        shift=(draws.bell("right", 0.0, 0.06), draws.bell("down", 0.0, 0.025)),
-        zoom=min(max(draws.bell("zoom", 1.20 if loose else 1.06, 0.05), 0.92), 1.45),
+        shift=(draws.bell("right", 0.0, 0.08 if loose else 0.04), draws.bell("down", 0.0, 0.03 if loose else 0.012)),
+        zoom=min(max(draws.bell("zoom", 1.18 if loose else 1.05, 0.06 if loose else 0.03), 0.92), 1.45),
         aspect=min(max(draws.bell("aspect", 0.45 if loose else 0.40, 0.05), 0.30), 0.65),
         cut=cut,
     )

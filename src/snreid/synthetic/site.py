@@ -103,7 +103,18 @@ def _draw_light(draws: Draws, indoor: bool) -> Light:
             sky=_scaled(lamps, level),
             ground=_scaled(lamps, level * draws.uniform("floor", 0.35, 0.7)),
             side=side,
-            side_colour=_scaled(lamps, draws.uniform("windows", 0.0, 0.35)),
+            side_colour=_scaled(lamps, draws.uniform("windows", 0.0, 0.7)),
+        )
+    if draws.chance("night", 0.07):  # a street lamp above, hardly any sky
+        warm, lamp = draws.uniform("lamp tint", -0.05, 0.35), draws.uniform("lamp", 0.4, 1.0)
+        dark = _scaled((0.9, 1.0, 1.2), draws.uniform("night sky", 0.04, 0.15))
+        return Light(
+            sun=(0.5 * cos(around), 0.5 * sin(around), 1.0),
+            sun_colour=_scaled((1 + warm, 1.0, 1 - warm), lamp),
+            sky=dark,
+            ground=_scaled(dark, 0.6),
+            side=side,
+            side_colour=_scaled((1.0, 0.95, 0.9), draws.uniform("shop windows", 0.0, 0.4)),
         )
     clear = draws.chance("clear", 0.55)
     return Light(
@@ -116,7 +127,7 @@ def _draw_light(draws: Draws, indoor: bool) -> Light:
         ),
         ground=_scaled((1.0, 0.95, 0.88), draws.uniform("bounce", 0.12, 0.3)),
         side=side,
-        side_colour=_scaled((1.0, 1.0, 1.0), draws.uniform("brighter half", 0.05, 0.3)),
+        side_colour=_scaled((1.0, 1.0, 1.0), draws.uniform("brighter half", 0.05, 0.6)),
     )
 
 
