@@ -44,7 +44,7 @@ def surface_texels(kind: str, key: int) -> NDArray[np.uint8]:
     made = SURFACES[kind](draws, key & 0xFFFFFF)
     if made.shape[2] == 3:
         made = np.concatenate([made, np.ones((TEXELS, TEXELS, 1), np.float32)], 2)
-    made[..., :3] *= 0.93 + 0.14 * grain(key & 0xFFFFFFF, TEXELS, TEXELS)[..., None]
+    made[..., :3] *= 0.96 + 0.08 * grain(key & 0xFFFFFFF, TEXELS, TEXELS)[..., None]
     return np.asarray(np.clip(made * 255, 0, 255), np.uint8)
 
 

@@ -61,7 +61,7 @@ COLOURS: dict[str, tuple[Colour, ...]] = {
 }
 """Shades of each colour word; a drawn one is varied a little in brightness and tint."""
 TOP_COLOURS: Weighted = (
-    ("black", 34), ("white", 13), ("grey", 20), ("navy", 9), ("blue", 6), ("beige", 5), ("red", 5), ("olive", 4),
+    ("black", 38), ("white", 12), ("grey", 20), ("navy", 10), ("blue", 6), ("beige", 4), ("red", 5), ("olive", 4),
     ("green", 4), ("pink", 4), ("wine", 3), ("brown", 3), ("purple", 2), ("yellow", 2), ("orange", 2), ("teal", 2),
 )  # fmt: skip
 OUTER_COLOURS: Weighted = (
@@ -69,7 +69,7 @@ OUTER_COLOURS: Weighted = (
     ("red", 3), ("denim", 4), ("wine", 2), ("green", 2), ("pink", 2), ("yellow", 1), ("purple", 1), ("teal", 1),
 )  # fmt: skip
 BOTTOM_COLOURS: Weighted = (
-    ("denim", 32), ("black", 38), ("grey", 14), ("navy", 9), ("beige", 8), ("olive", 3), ("brown", 3), ("white", 2.5),
+    ("denim", 30), ("black", 42), ("grey", 16), ("navy", 9), ("beige", 6), ("olive", 3), ("brown", 3), ("white", 2.5),
     ("blue", 1.5), ("red", 0.7), ("green", 0.5), ("pink", 0.6),
 )  # fmt: skip
 SKIRT_COLOURS: Weighted = (
