@@ -221,14 +221,14 @@ def _draw_film(draws: Draws) -> Film:
     return Film(
         exposure=2.0 ** draws.bell("exposure", -0.55, 0.42),
         white=(1 + warm, 1 + green, 1 - warm),
-        saturation=min(max(draws.bell("saturation", 0.49, 0.19), 0.12), 1.5),
+        saturation=min(max(draws.bell("saturation", 0.46, 0.19), 0.12), 1.5),
         contrast=draws.uniform("contrast", -0.4, 0.3),
-        gamma=min(max(draws.bell("gamma", 0.92, 0.10), 0.65), 1.2),
+        gamma=min(max(draws.bell("gamma", 0.85, 0.10), 0.6), 1.2),
         levels=draws.uniform("levels", 0.35, 1.0),
         lift=max(0.0, draws.bell("lift", -0.005, 0.03)),
         aliased=0.0 if soft else draws.uniform("aliased", 0.2, 1.0),
         blur=draws.uniform("out of focus", 0.3, 1.1) if soft else abs(draws.bell("blur", 0.0, 0.2)),
-        sharpen=draws.uniform("soft sharpen", 0.0, 1.2) if soft else draws.uniform("sharpen", 0.0, 2.0),
+        sharpen=draws.uniform("soft sharpen", 0.0, 1.2) if soft else draws.uniform("sharpen", 0.0, 2.4),
         noise=0.001 + 0.015 * draws.uniform("noise") ** 2,
         quality=int(draws.uniform("quality", 45, 92)),
     )
