@@ -52,6 +52,18 @@ def test_somebody_in_front_hides_the_person(picture: Picture) -> None:
     assert _changed(alone, crowded) > 5
 
 
+def test_the_mask_is_where_the_person_is_seen(picture: Picture) -> None:
+    alone = replace(picture, moment=replace(picture.moment, others=(), box=Box()))
+    mask = alone.mask()
+    assert mask.shape == (64, 32) and mask.dtype == bool and 0.1 < mask.mean() < 0.7
+    red = Garment(kind="longsleeve", fabric=Fabric(colour=(0.8, 0.05, 0.05)), sleeve=2.0)
+    film = replace(alone.camera.film, saturation=1.0)
+    dressed = replace(alone.identity, top=red, outer=Garment(kind="none"), bag=Bag())
+    warm = replace(alone, identity=dressed, camera=replace(alone.camera, film=film))
+    redness = warm.draw()[..., 0].astype(int) - warm.draw()[..., 2]
+    assert redness[warm.mask()].mean() > redness[~warm.mask()].mean() + 15
+
+
 def test_the_same_person_wears_the_same_anywhere(picture: Picture) -> None:
     """Who is apart from how it looks: another site and camera leave the figure alone."""
     from snreid.synthetic.figure import figure_of

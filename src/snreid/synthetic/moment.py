@@ -32,7 +32,8 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
-    """How the detector's box differs from the tightest one."""
+    """How the detector's box differs from the tightest one. Random ones are drawn so that where people stand in their crops
+    comes near the profiles of CUHK03's training images: narrow boxes that often lack the feet."""
 
     shift: tuple[float, float] = (0.0, 0.0)
     """Shares of its width and height: right and down."""

@@ -39,7 +39,7 @@ class Pieces:
         self.pictures: list[NDArray[np.uint8]] = []
         self.footprints: list[tuple[float, float, float]] = []
         self._numbers: dict[tuple[str, int], int] = {}
-        self.floor = draws.uniform("floor", 0.4, 0.9)
+        self.floor = draws.uniform("floor", 0.35, 0.85)
         """Brightness of the ground by its pictures': feet have worn it, and it is seldom as bright as the walls."""
 
     def picture(self, kind: str, variant: int = 0) -> int:
@@ -172,7 +172,7 @@ class Pieces:
             tall = {"hedge": 1.8, "shopfront": 3.4}.get(kind, high)
             tilt = angle + pi / 2 + draws.bell("tilt", 0.0, 0.12)
             x, y = away * cos(angle), away * sin(angle)
-            shade = draws.uniform("shade", 0.8, 1.7)
+            shade = draws.uniform("shade", 0.9, 1.9)
             bright = glow if kind in ("shopfront", "window") else 0.0
             self.upright(x, y, tilt, wide, tall, picture, tile, glow=bright, tint=(shade, shade, shade), blocks=True)
             for extra in range(int(draws.uniform("extras", 0, 2.5))):

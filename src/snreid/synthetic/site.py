@@ -120,7 +120,7 @@ def _draw_light(draws: Draws, indoor: bool) -> Light:
     return Light(
         sun=(cos(around) * cos(up), sin(around) * cos(up), sin(up)),
         sun_colour=_scaled(
-            (1.0, 0.94, 0.82), draws.uniform("sun", 0.7, 1.6) if clear else draws.uniform("haze", 0.0, 0.25)
+            (1.0, 0.94, 0.82), draws.uniform("sun", 0.6, 1.4) if clear else draws.uniform("haze", 0.0, 0.25)
         ),
         sky=_scaled(
             (0.90, 1.0, 1.12), draws.uniform("sky", 0.28, 0.5) if clear else draws.uniform("grey sky", 0.5, 0.9)

@@ -1,7 +1,9 @@
 """The written distributions that people are drawn from: age, build, skin, hair, clothes, colours, things carried.
 
-They are chosen by hand so that crowds look like those of a city in a temperate climate, over all seasons; they are not
-fitted to any data set. A model card prints them, so all of them stand here and nowhere else. Each table is a tuple of
+They are chosen by hand so that crowds look like those of cities in East Asia and Europe, over all seasons. How much black,
+grey and colour there is was guided by the histograms of CUHK03's training images (``benchmarks/people_realism.py``), with
+more colour than those have; nothing else is taken from any data set. A model card prints them, so all of them stand here
+and nowhere else. Each table is a tuple of
 (value, weight); weights need not sum to 1. Colours are sRGB, 0 to 1.
 """
 
