@@ -51,6 +51,7 @@ def main() -> None:
     record["people"] |= standing(rendered[::5])
     people = [[sample.person for sample in samples] for samples in (photographs, rendered)]
     record["told apart"] = told_apart(sets["cuhk03"], sets["people"], *people)
+    record["told apart"] |= first_camera_from_second(photographs, sets["cuhk03"])
     record["images of each"] = asked.count
     asked.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(table(record))
@@ -226,6 +227,14 @@ def told_apart(one: F32, two: F32, people: list[int], others: list[int]) -> dict
         "AUC (0.5 is perfect)": float(roc_auc_score(y, guessed)),
         "AUC of each feature alone (above 0.5: more in people)": {names[n]: round(float(alone[n]), 3) for n in order},
     }
+
+
+def first_camera_from_second(samples: list[Sample], images: F32) -> dict[str, float]:
+    """The same figure for two cameras of one set: how different photographs of the same people are."""
+    one, two = ([n for n, sample in enumerate(samples) if sample.camera == camera] for camera in (1, 2))
+    people = [[samples[n].person for n in places] for places in (one, two)]
+    auc = told_apart(images[one], images[two], people[0], people[1])["AUC (0.5 is perfect)"]
+    return {"AUC of CUHK03's first camera against its second": auc}
 
 
 def table(record: dict[str, Any]) -> str:

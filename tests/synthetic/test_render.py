@@ -88,3 +88,13 @@ def test_the_box_holds_the_person(picture: Picture) -> None:
     seen = projected(person.world[person.figure.shown], picture.camera.viewpoint, crop)
     assert seen[:, 1].min() > 0 and seen[:, 1].max() < 2 * picture.size[0]
     assert np.ptp(seen[:, 1]) == pytest.approx(2 * picture.size[0] / 1.1, rel=1e-3)
+
+
+def test_a_phone_is_there_only_where_it_is_used(picture: Picture) -> None:
+    from snreid.synthetic.figure import figure_of
+    from snreid.synthetic.render import _posed
+
+    figure = figure_of(replace(picture.identity, bag=Bag()))
+    for action, side, there in (("walk", 1, (False, False)), ("phone", 1, (True, False)), ("call", -1, (False, True))):
+        world = _posed(figure, Step(posture=Posture(action=action, side=side))).world
+        assert tuple(bool(np.ptp(world[phone], axis=0).max() > 0.1) for phone in figure.phones) == there

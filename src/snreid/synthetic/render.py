@@ -38,6 +38,8 @@ F32 = NDArray[np.float32]
 
 _PASSERS = 80
 """People who pass by anywhere; fewer than the figures that are kept."""
+_PHONING = ("phone", "call")
+"""What is done with a phone in the hand."""
 _FAINT = 0.05
 """A sun that is weaker casts no shadow."""
 
@@ -110,6 +112,9 @@ def _posed(figure: Figure, step: Step) -> _Person:
     moves = np.ascontiguousarray(np.einsum("ij,bjk->bik", heading, moves), np.float32)
     world = np.empty_like(figure.vertices)
     skin_vertices(figure.vertices, figure.influences, figure.weights, moves, world)
+    for phone, side in zip(figure.phones, (1, -1), strict=True):
+        if step.posture.action not in _PHONING or side != step.posture.side or side == step.posture.laden:
+            world[phone] = world[phone[0]]  # a point is not drawn
     world += np.array([*step.place, -float(world[figure.shown, 2].min())], np.float32)
     normals = np.empty_like(world)
     vertex_normals(world, figure.faces, normals)

@@ -128,4 +128,4 @@ PRINTS: dict[str, float] = {
 """How often each has a print or a logo."""
 RIDERS = 0.03
 """Share of people who ride a bicycle, of those whose clothes allow it."""
-ACTIONS: Weighted = (("walk", 76), ("stand", 11), ("phone", 5), ("pockets", 4), ("call", 2), ("hold", 2))
+ACTIONS: Weighted = (("walk", 72), ("stand", 11), ("phone", 9), ("pockets", 4), ("call", 2.5), ("hold", 2))
