@@ -232,7 +232,7 @@ def _draw_film(draws: Draws) -> Film:
             max(draws.bell("vivid", 0.80, 0.22) if vivid else draws.bell("saturation", 0.43, 0.14), 0.1), 1.5
         ),
         contrast=draws.uniform("contrast", -0.4, 0.3),
-        gamma=min(max(draws.bell("gamma", 0.83, 0.10), 0.6), 1.2),
+        gamma=min(max(draws.bell("gamma", 0.82, 0.10), 0.6), 1.2),
         levels=draws.uniform("levels", 0.35, 1.0),
         lift=max(0.0, draws.bell("lift", -0.005, 0.03)),
         aliased=0.0 if soft else draws.uniform("aliased", 0.2, 1.0),

@@ -49,7 +49,7 @@ def phones(form: Form) -> list[Layer]:
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
+    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def _look(bag: Bag, second: bool = False, gloss: float = 0.03) -> Look:

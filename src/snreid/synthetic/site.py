@@ -116,7 +116,7 @@ def _draw_light(draws: Draws, indoor: bool) -> Light:
             side=side,
             side_colour=_scaled((1.0, 0.95, 0.9), draws.uniform("shop windows", 0.0, 0.4)),
         )
-    clear = draws.chance("clear", 0.55)
+    clear = draws.chance("clear", 0.45)
     return Light(
         sun=(cos(around) * cos(up), sin(around) * cos(up), sin(up)),
         sun_colour=_scaled(

@@ -3,8 +3,7 @@
 They are chosen by hand so that crowds look like those of cities in East Asia and Europe, over all seasons. How much black,
 grey and colour there is was guided by the histograms of CUHK03's training images (``benchmarks/people_realism.py``), with
 more colour than those have; nothing else is taken from any data set. A model card prints them, so all of them stand here
-and nowhere else. Each table is a tuple of
-(value, weight); weights need not sum to 1. Colours are sRGB, 0 to 1.
+and nowhere else. Each table is a tuple of (value, weight); weights need not sum to 1. Colours are sRGB, 0 to 1.
 """
 
 from typing import TypeAlias
@@ -43,11 +42,11 @@ GLASSES, BEARD, SCARF = 0.24, 0.22, 0.05
 """Shares; the beard of men only."""
 
 COLOURS: dict[str, tuple[Colour, ...]] = {
-    "black": ((0.17, 0.17, 0.175), (0.20, 0.20, 0.205), (0.24, 0.24, 0.245)),
-    "grey": ((0.27, 0.27, 0.28), (0.34, 0.34, 0.35), (0.46, 0.46, 0.47), (0.62, 0.62, 0.62)),
+    "black": ((0.18, 0.18, 0.185), (0.22, 0.22, 0.225), (0.26, 0.26, 0.265)),
+    "grey": ((0.28, 0.28, 0.29), (0.34, 0.34, 0.35), (0.43, 0.43, 0.44), (0.60, 0.60, 0.60)),
     "navy": ((0.13, 0.14, 0.19), (0.15, 0.17, 0.24), (0.17, 0.20, 0.30)),
     "white": ((0.84, 0.84, 0.83), (0.89, 0.88, 0.86), (0.78, 0.79, 0.81)),
-    "denim": ((0.15, 0.17, 0.22), (0.20, 0.24, 0.32), (0.29, 0.34, 0.43), (0.46, 0.52, 0.60)),
+    "denim": ((0.16, 0.18, 0.23), (0.20, 0.24, 0.31), (0.27, 0.32, 0.41), (0.42, 0.48, 0.57)),
     "blue": ((0.18, 0.32, 0.58), (0.28, 0.45, 0.68), (0.50, 0.64, 0.80), (0.12, 0.24, 0.50)),
     "beige": ((0.76, 0.68, 0.56), (0.67, 0.58, 0.45), (0.84, 0.78, 0.68)),
     "brown": ((0.30, 0.20, 0.14), (0.40, 0.28, 0.19), (0.22, 0.15, 0.11)),
@@ -63,7 +62,7 @@ COLOURS: dict[str, tuple[Colour, ...]] = {
 }
 """Shades of each colour word; a drawn one is varied a little in brightness and tint."""
 TOP_COLOURS: Weighted = (
-    ("black", 38), ("white", 12), ("grey", 20), ("navy", 10), ("blue", 6), ("beige", 4), ("red", 5), ("olive", 4),
+    ("black", 40), ("white", 10), ("grey", 20), ("navy", 10), ("blue", 6), ("beige", 4), ("red", 5), ("olive", 4),
     ("green", 4), ("pink", 4), ("wine", 3), ("brown", 3), ("purple", 2), ("yellow", 2), ("orange", 2), ("teal", 2),
 )  # fmt: skip
 OUTER_COLOURS: Weighted = (
