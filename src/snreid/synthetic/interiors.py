@@ -6,6 +6,7 @@ from snreid.synthetic.pieces import Pieces, furniture, scattered
 
 
 def mall(pieces: Pieces) -> None:
+    """A mall: shop windows all around, pillars, stands."""
     pieces.ground(0, 0, 60, 60, pieces.picture("tiles"), pieces.draws.uniform("tile", 2.0, 4.0))
     pieces.ring(
         13, ("shopfront", "shopfront", "plaster", "tiles", "window"), 4.5, glow=pieces.draws.uniform("glow", 0.3, 1.0)
@@ -23,6 +24,7 @@ def mall(pieces: Pieces) -> None:
 
 
 def corridor(pieces: Pieces) -> None:
+    """A corridor: two walls with doors and notices; its ends may open to daylight."""
     pieces.ground(0, 0, 60, 60, pieces.picture("tiles"), pieces.draws.uniform("tile", 1.6, 3.2))
     wide = pieces.draws.uniform("wide", 3.0, 5.0)
     wall = pieces.picture(pieces.draws.pick("wall", ("plaster", "tiles", "brick", "panel")), 2)
@@ -46,6 +48,7 @@ def corridor(pieces: Pieces) -> None:
 
 
 def shop(pieces: Pieces) -> None:
+    """A shop: rows of shelves."""
     pieces.ground(0, 0, 60, 60, pieces.picture("tiles"), pieces.draws.uniform("tile", 1.2, 2.6))
     for row in (-6.0, -3.6, 3.6, 6.0):
         for index in range(-3, 4):
