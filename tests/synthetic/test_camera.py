@@ -29,7 +29,9 @@ def test_impossible_views_are_refused(wrong: dict[str, float]) -> None:
         Viewpoint(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"exposure": 0.0}, {"quality": 0}, {"noise": 1.0}, {"gamma": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"exposure": 0.0}, {"quality": 0}, {"noise": 1.0}, {"gamma": 0.0}, {"levels": 2.0}, {"aliased": -1.0}]
+)
 def test_impossible_films_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ExperimentError, match="Film"):
         Film(**wrong)  # type: ignore[arg-type]
@@ -49,10 +51,17 @@ def test_each_number_of_a_film_is_seen(light: np.ndarray) -> None:
     assert np.ptp(shown(replace(plain, saturation=0.0)), axis=-1).mean() < 4 < np.ptp(base, axis=-1).mean()
     assert shown(replace(plain, contrast=0.5)).std() > base.std()
     assert shown(replace(plain, lift=0.2)).min() > base.min() + 5
+    levelled = shown(replace(plain, levels=1.0))
+    assert levelled.max() > base.max() + 5 and levelled.std() > 1.2 * base.std()
     assert np.abs(np.diff(shown(replace(plain, noise=0.05)), axis=0)).mean() > np.abs(np.diff(base, axis=0)).mean() + 2
     edges = [np.abs(np.diff(shown(film, native), axis=0)).mean() for film, native in (
         (plain, 500), (replace(plain, blur=2.0), 500), (plain, 40), (replace(plain, sharpen=2.0), 500))]  # fmt: skip
     assert edges[1] < edges[0] and edges[2] < edges[0] and edges[3] > edges[0]
+
+
+def test_aliasing_leaves_edges_jagged(rng: np.random.Generator) -> None:
+    fine, film = rng.random((128, 64, 3)).astype(np.float32), Film(noise=0, blur=0, sharpen=0, quality=95)
+    assert film.develop(fine, 500, 1).std() < replace(film, aliased=1.0).develop(fine, 500, 1).std()
 
 
 def test_noise_is_a_function_of_its_key(light: np.ndarray) -> None:

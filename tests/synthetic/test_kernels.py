@@ -133,15 +133,17 @@ def test_projecting_and_bounds(rng: np.random.Generator) -> None:
 def test_averaging_toning_blurring(rng: np.random.Generator) -> None:
     light = rng.random((8, 12, 3)).astype(np.float32)
     out = np.empty((4, 6, 3), np.float32)
-    level = kernels.averaged_down(light, out)
+    kernels.averaged_down(light, 0.25, out)
     means = light.reshape(4, 2, 6, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(out, 0.75 * means + 0.25 * light[::2, ::2], rtol=1e-5)
+    level = kernels.averaged_down(light, 0.0, out)
     np.testing.assert_allclose(out, means, rtol=1e-5)
     assert level == pytest.approx(np.sqrt(means).mean(), rel=1e-4)
 
     toned = out.copy()
     kernels.toned(toned, np.array([1, 1.2, 0.8], np.float32), 0.45, 0.5, 0.3, 0.1)
     x = means * [1, 1.2, 0.8]
-    x = np.minimum(x * (1 + 0.1 * x) / (1 + 0.34 * x) * 1.22, 1) ** 0.45
+    x = (1 - np.exp(-1.35 * x)) ** 0.45
     grey = x @ [0.3, 0.59, 0.11]
     x = np.clip(grey[..., None] + (x - grey[..., None]) * 0.5, 0, 1)
     np.testing.assert_allclose(toned, 0.1 + 0.9 * (x + 0.3 * (x * x * (3 - 2 * x) - x)), rtol=1e-4)

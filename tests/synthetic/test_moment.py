@@ -39,7 +39,7 @@ def test_people_stand_in_view_where_there_is_room() -> None:
 def test_some_are_crowded_and_most_are_whole() -> None:
     moments = _moments("campus")
     assert 0.1 < np.mean([bool(moment.others) for moment in moments]) < 0.6
-    assert np.mean([moment.box.cut == 1 for moment in moments]) > 0.8
+    assert np.mean([moment.box.cut > 0.8 for moment in moments]) > 0.8, "most lack their feet at most"
 
 
 @pytest.mark.parametrize("wrong", [{"zoom": 0.1}, {"aspect": 9.0}, {"cut": 0.0}])

@@ -52,6 +52,18 @@ def test_somebody_in_front_hides_the_person(picture: Picture) -> None:
     assert _changed(alone, crowded) > 5
 
 
+def test_the_mask_is_where_the_person_is_seen(picture: Picture) -> None:
+    alone = replace(picture, moment=replace(picture.moment, others=(), box=Box()))
+    mask = alone.mask()
+    assert mask.shape == (64, 32) and mask.dtype == bool and 0.1 < mask.mean() < 0.7
+    red = Garment(kind="longsleeve", fabric=Fabric(colour=(0.8, 0.05, 0.05)), sleeve=2.0)
+    film = replace(alone.camera.film, saturation=1.0)
+    dressed = replace(alone.identity, top=red, outer=Garment(kind="none"), bag=Bag())
+    warm = replace(alone, identity=dressed, camera=replace(alone.camera, film=film))
+    redness = warm.draw()[..., 0].astype(int) - warm.draw()[..., 2]
+    assert redness[warm.mask()].mean() > redness[~warm.mask()].mean() + 15
+
+
 def test_the_same_person_wears_the_same_anywhere(picture: Picture) -> None:
     """Who is apart from how it looks: another site and camera leave the figure alone."""
     from snreid.synthetic.figure import figure_of
@@ -76,3 +88,13 @@ def test_the_box_holds_the_person(picture: Picture) -> None:
     seen = projected(person.world[person.figure.shown], picture.camera.viewpoint, crop)
     assert seen[:, 1].min() > 0 and seen[:, 1].max() < 2 * picture.size[0]
     assert np.ptp(seen[:, 1]) == pytest.approx(2 * picture.size[0] / 1.1, rel=1e-3)
+
+
+def test_a_phone_is_there_only_where_it_is_used(picture: Picture) -> None:
+    from snreid.synthetic.figure import figure_of
+    from snreid.synthetic.render import _posed
+
+    figure = figure_of(replace(picture.identity, bag=Bag()))
+    for action, side, there in (("walk", 1, (False, False)), ("phone", 1, (True, False)), ("call", -1, (False, True))):
+        world = _posed(figure, Step(posture=Posture(action=action, side=side))).world
+        assert tuple(bool(np.ptp(world[phone], axis=0).max() > 0.1) for phone in figure.phones) == there

@@ -28,6 +28,30 @@ def load(form: Form, bag: Bag, thick: float) -> Load:
     return Load([], []) if make is None else make(form, bag, thick)
 
 
+def phones(form: Form) -> list[Layer]:
+    """A phone in the left and one in the right palm; a moment shows the one that is used (``render``)."""
+    layers = []
+    for side in "LR":
+        joint = {
+            name: form.body.joint(f"{name}.{side}")
+            for name in ("wrist", "finger2-1", "finger3-1", "finger5-1", "finger1-3")
+        }
+        along = _unit(joint["finger3-1"] - joint["wrist"])
+        across = _unit(np.cross(along, np.cross(joint["finger5-1"] - joint["finger2-1"], along)))
+        inward = np.cross(across, along)
+        inward *= 1.0 if float((joint["finger1-3"] - joint["finger2-1"]) @ inward) > 0 else -1.0
+        box, faces = rounded_box((0.0, 0.0, 0.0), (0.038, 0.007, 0.078), 0.25)
+        middle = joint["finger3-1"] + 0.02 * along + 0.035 * inward
+        vertices = (box @ np.stack([across, inward, along]) + middle).astype(np.float32)
+        look = Look(surface=HARD, colour=(0.07, 0.07, 0.08), gloss=0.3)
+        layers.append(solid(vertices, faces, look, form.body.model.bone(f"wrist.{side}")))
+    return layers
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
 def _look(bag: Bag, second: bool = False, gloss: float = 0.03) -> Look:
     return Look(surface=CLOTH, colour=bag.second if second else bag.colour, folds=0.35, gloss=gloss)
 

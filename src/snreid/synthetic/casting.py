@@ -94,7 +94,7 @@ def _draw_head(draws: Draws, woman: bool, age: float) -> Head:
     hair = draws.pick("hair", [one for one, _ in hairs], [weight for _, weight in hairs])
     grey = _clipped((age - 45) / 25 * draws.uniform("grey", 0.0, 1.6))
     mixed = [share + grey * (target - share) for share, target in zip(hair, wardrobe.GREY_HAIR, strict=True)]
-    factor = draws.uniform("skin brightness", 0.87, 1.01)
+    factor = draws.uniform("skin brightness", 0.66, 0.82)
     return Head(
         skin=(_clipped(skin[0] * factor), _clipped(skin[1] * factor), _clipped(skin[2] * factor)),
         hair=(mixed[0], mixed[1], mixed[2]),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from snreid.synthetic.assets import body_model
 from snreid.synthetic.bicycle import bicycle_layers
 from snreid.synthetic.body import Body, regions, shape_body
-from snreid.synthetic.carried import load
+from snreid.synthetic.carried import load, phones
 from snreid.synthetic.form import Form, measure
 from snreid.synthetic.garments import (
     coat_end,
@@ -59,6 +59,8 @@ class Figure:
     """(D, 11)"""
     shown: I32
     """Vertices with something to see, enough of them to know where the figure ends."""
+    phones: I32
+    """(2, N) vertices of the phone in the left hand and of the one in the right; see ``render``."""
     face: F32
     """What the skin's features are placed by: see ``_face``."""
 
@@ -107,6 +109,7 @@ def build_figure(identity: Identity) -> Figure:
     layers += hat_layers(body, identity.head)
     if identity.head.scarf is not None:
         layers.append(scarf_layer(body, identity.head.scarf))
+    layers += phones(form)
     return _joined(body, layers, pictures, _face(body, identity))
 
 
@@ -270,7 +273,7 @@ def _linear_columns(table: F32, first: int) -> F32:
 
 
 def _joined(body: Body, layers: list[Layer], pictures: _Pictures, face: F32) -> Figure:
-    """All layers as one mesh."""
+    """All layers as one mesh; the last two are the phones."""
     starts = np.cumsum([0, *(len(layer.vertices) for layer in layers)])
     rows: list[list[float]] = []
     decals: list[list[float]] = []
@@ -295,5 +298,6 @@ def _joined(body: Body, layers: list[Layer], pictures: _Pictures, face: F32) -> 
         prints=np.stack(pictures.prints) if pictures.prints else np.zeros((1, PRINT_TEXELS, PRINT_TEXELS, 4), np.uint8),
         decals=_linear_columns(np.array(decals, np.float32).reshape(-1, 11), 6),
         shown=np.flatnonzero(cover >= 0)[::2].astype(np.int32),
+        phones=np.arange(starts[-3], starts[-1], dtype=np.int32).reshape(2, -1),
         face=face,
     )

@@ -195,16 +195,17 @@ def bounds_of(points: F32, chosen: I32) -> tuple[float, float, float, float]:
 
 
 @compiled
-def averaged_down(light: F32, out: F32) -> float:
-    """Fill ``out`` (H, W, 3) with the means of 2 x 2 pixels; returns the mean of their square roots."""
+def averaged_down(light: F32, aliased: float, out: F32) -> float:
+    """Fill ``out`` (H, W, 3) with the means of 2 x 2 pixels, or by the share ``aliased`` with one of the four; returns the
+    mean of the square roots."""
     total = 0.0
+    most, single = np.float32(0.25 * (1 - aliased)), np.float32(aliased)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             for k in range(3):
-                value = np.float32(0.25) * (
-                    light[2 * row, 2 * column, k] + light[2 * row, 2 * column + 1, k]
-                    + light[2 * row + 1, 2 * column, k] + light[2 * row + 1, 2 * column + 1, k]
-                )  # fmt: skip
+                one = light[2 * row, 2 * column, k]
+                rest = light[2 * row, 2 * column + 1, k] + light[2 * row + 1, 2 * column, k]
+                value = most * (one + rest + light[2 * row + 1, 2 * column + 1, k]) + single * one
                 value = max(value, np.float32(0.0))
                 out[row, column, k] = value
                 total += np.sqrt(value)
@@ -219,8 +220,7 @@ def toned(x: F32, gains: F32, power: float, saturation: float, contrast: float, 
             pixel = x[row, column]
             for k in range(3):
                 value = pixel[k] * gains[k]
-                value = value * (1 + 0.10 * value) / (1 + 0.34 * value) * 1.22
-                pixel[k] = min(value, 1.0) ** power
+                pixel[k] = (1 - np.exp(np.float32(-1.35) * value)) ** power
             grey = 0.3 * pixel[0] + 0.59 * pixel[1] + 0.11 * pixel[2]
             for k in range(3):
                 value = min(max(grey + (pixel[k] - grey) * saturation, 0.0), 1.0)

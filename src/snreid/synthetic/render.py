@@ -38,6 +38,8 @@ F32 = NDArray[np.float32]
 
 _PASSERS = 80
 """People who pass by anywhere; fewer than the figures that are kept."""
+_PHONING = ("phone", "call")
+"""What is done with a phone in the hand."""
 _FAINT = 0.05
 """A sun that is weaker casts no shadow."""
 
@@ -62,22 +64,31 @@ class Picture:
 
     def draw(self) -> NDArray[np.uint8]:
         """(height, width, 3) RGB."""
-        view = self.camera.viewpoint
-        stage = stage_of(self.site.kind, self.site.seed)
-        people = [_posed(figure_of(self.identity), self.moment.step)]
-        people += [_posed(passer_by(self.site.seed, number), step) for number, step in self.moment.others]
-        crop = frame(people[0], view, self.moment.box, self.size)
-        light = self.site.light.row(self.moment.cloud)
-        canvas = _Canvas(self.size, view, crop)
-        canvas.trace(stage)
-        for who, person in enumerate(people):
-            canvas.fill(person, who)
+        canvas, people = self._filled()
+        stage, light = stage_of(self.site.kind, self.site.seed), self.site.light.row(self.moment.cloud)
         shadows = _shadow_maps(people if light[3:6].sum() > _FAINT else [], light[:3])
         canvas.light_scene(stage, light, shadows, np.array([person.place for person in people], np.float32))
         for who, person in enumerate(people):
             canvas.light_person(person, who, light, shadows, _sunlit(stage, person, light[:3]))
-        native = crop[3] * 2 * self.size[0] * view.focal
-        return self.camera.film.develop(canvas.rgb, native, self.moment.seed)
+        native = canvas.crop[3] * 2 * self.size[0] * self.camera.viewpoint.focal
+        return self.camera.film.develop(canvas.rgb, float(native), self.moment.seed)
+
+    def mask(self) -> NDArray[np.bool_]:
+        """(height, width): where the person is seen, in at least half of a pixel."""
+        owner = self._filled()[0].owner
+        height, width = self.size
+        return np.asarray((owner == 0).reshape(height, 2, width, 2).mean((1, 3)) >= 0.5)
+
+    def _filled(self) -> tuple["_Canvas", list["_Person"]]:
+        """What each pixel shows, not lit yet, and the people; the first is the person, the others pass by."""
+        view = self.camera.viewpoint
+        people = [_posed(figure_of(self.identity), self.moment.step)]
+        people += [_posed(passer_by(self.site.seed, number), step) for number, step in self.moment.others]
+        canvas = _Canvas(self.size, view, frame(people[0], view, self.moment.box, self.size))
+        canvas.trace(stage_of(self.site.kind, self.site.seed))
+        for who, person in enumerate(people):
+            canvas.fill(person, who)
+        return canvas, people
 
 
 def passer_by(site: int, number: int) -> Figure:
@@ -101,6 +112,9 @@ def _posed(figure: Figure, step: Step) -> _Person:
     moves = np.ascontiguousarray(np.einsum("ij,bjk->bik", heading, moves), np.float32)
     world = np.empty_like(figure.vertices)
     skin_vertices(figure.vertices, figure.influences, figure.weights, moves, world)
+    for phone, side in zip(figure.phones, (1, -1), strict=True):
+        if step.posture.action not in _PHONING or side != step.posture.side or side == step.posture.laden:
+            world[phone] = world[phone[0]]  # a point is not drawn
     world += np.array([*step.place, -float(world[figure.shown, 2].min())], np.float32)
     normals = np.empty_like(world)
     vertex_normals(world, figure.faces, normals)
@@ -122,10 +136,12 @@ def frame(person: _Person, view: Viewpoint, box: Box, size: tuple[int, int]) -> 
     """(4,): tangents of the box's left and upper edge, and the steps of one of its fine pixels."""
     left, top, right, bottom = bounds_of(projected(person.world, view, _WHOLE), person.figure.shown)
     high = (bottom - top) * box.zoom
-    wide = max(high * box.aspect, (right - left) * 0.92)
-    middle = ((left + right) / 2 + box.shift[0] * wide, (top + bottom) / 2 + box.shift[1] * high)
+    wide = max(high * box.aspect, (right - left) * 0.88)
+    trunk = float(projected(np.array([[*person.place, 1.2]], np.float32), view, _WHOLE)[0, 0])
+    across = 0.5 * trunk + 0.25 * (left + right)  # detectors heed the trunk more than a swinging arm
+    middle = (across + box.shift[0] * wide, (top + bottom) / 2 + box.shift[1] * high)
     start = middle[1] - high / 2
-    high, wide = high * box.cut, wide * (0.35 + 0.65 * box.cut)  # a detector narrows the box of half a person
+    high, wide = high * box.cut, wide * (0.2 + 0.8 * box.cut)  # a detector narrows the box of half a person
     return np.array([middle[0] - wide / 2, start, wide / (2 * size[1]), high / (2 * size[0])], np.float32)
 
 

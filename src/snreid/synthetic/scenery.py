@@ -44,7 +44,7 @@ def surface_texels(kind: str, key: int) -> NDArray[np.uint8]:
     made = SURFACES[kind](draws, key & 0xFFFFFF)
     if made.shape[2] == 3:
         made = np.concatenate([made, np.ones((TEXELS, TEXELS, 1), np.float32)], 2)
-    made[..., :3] *= 0.93 + 0.14 * grain(key & 0xFFFFFFF, TEXELS, TEXELS)[..., None]
+    made[..., :3] *= 0.96 + 0.08 * grain(key & 0xFFFFFFF, TEXELS, TEXELS)[..., None]
     return np.asarray(np.clip(made * 255, 0, 255), np.uint8)
 
 
@@ -159,6 +159,56 @@ def _shopfront(draws: Draws, key: int) -> F32:
     letters = sign & (_DOWN > 0.08) & (_DOWN < 0.16) & (_ACROSS > 0.2) & (_ACROSS < 0.8) & ((_ACROSS * 17) % 1 > 0.4)
     made[letters] = draws.pick("letters", ((0.95, 0.95, 0.95), (0.1, 0.1, 0.1), (0.9, 0.8, 0.3)))
     return made
+
+
+def _window(draws: Draws, key: int) -> F32:
+    """Tall panes with daylight behind: sky, what grows or stands outside, and frames."""
+    horizon = draws.uniform("horizon", 0.25, 0.6) + 0.25 * (cloud(key, TEXELS, 6)[:1] - 0.5)
+    sky = np.array(draws.pick("sky", ((0.93, 0.95, 0.97), (0.80, 0.87, 0.95), (0.90, 0.88, 0.84))), np.float32)
+    outside = draws.pick("outside", ((0.30, 0.38, 0.22), (0.55, 0.54, 0.52), (0.42, 0.44, 0.40), (0.62, 0.58, 0.52)))
+    seen = np.array(outside, np.float32) * (0.5 + 0.9 * cloud(key + 2, TEXELS, 12)[..., None])
+    made = np.where((horizon > _DOWN)[..., None], sky, seen).astype(np.float32)
+    columns, bar = int(draws.uniform("columns", 1, 5)), draws.uniform("bar", 0.03, 0.09)
+    frame = (
+        ((_ACROSS * columns) % 1 < bar * columns)
+        | (_DOWN < 0.03)
+        | (np.abs(_DOWN - draws.uniform("rail", 0.3, 0.7)) < 0.015)
+    )
+    made[frame] = draws.uniform("frame", 0.08, 0.5)
+    return made
+
+
+def _panel(draws: Draws, key: int) -> F32:
+    """A painted wall: another tone below, perhaps a coloured band, seams of boards."""
+    tints = (
+        (0.86, 0.85, 0.82),
+        (0.78, 0.82, 0.80),
+        (0.80, 0.76, 0.66),
+        (0.62, 0.68, 0.74),
+        (0.74, 0.58, 0.46),
+        (0.55, 0.62, 0.52),
+    )
+    made = _stained(draws, key, draws.pick("paint", tints), 0.06)
+    made[draws.uniform("dado", 0.55, 0.95) < _DOWN] *= draws.uniform("below", 0.45, 0.95)
+    if draws.chance("band", 0.35):
+        made[np.abs(_DOWN - draws.uniform("at", 0.3, 0.7)) < draws.uniform("half", 0.02, 0.08)] = draws.pick(
+            "colour", _SIGNS
+        )
+    if draws.chance("boards", 0.5):
+        made[(_ACROSS * int(draws.uniform("count", 2, 6))) % 1 < 0.03] *= 0.7
+    return made
+
+
+def _concrete(draws: Draws, key: int) -> F32:
+    made = _stained(draws, key, draws.pick("grey", _GREYS), 0.22)
+    streaks = cloud(key + 5, TEXELS, 24, 0.15)[..., None]
+    return np.asarray(made * (0.88 + 0.2 * streaks), np.float32)
+
+
+def _carpet(draws: Draws, key: int) -> F32:
+    wools = ((0.25, 0.27, 0.33), (0.38, 0.24, 0.22), (0.34, 0.35, 0.32), (0.46, 0.40, 0.33), (0.22, 0.30, 0.30))
+    made = _stained(draws, key, draws.pick("wool", wools), 0.08)
+    return np.asarray(made * (0.8 + 0.4 * grain(key + 3, TEXELS, TEXELS)[..., None]), np.float32)
 
 
 def _door(draws: Draws, key: int) -> F32:
@@ -298,6 +348,7 @@ SURFACES: dict[str, Callable[[Draws, int], F32]] = {
     "asphalt": _asphalt, "paving": _paving, "tiles": _tiles, "brick": _brick, "plaster": _plaster, "grass": _grass,
     "facade": _facade, "shopfront": _shopfront, "door": _door, "poster": _poster, "foliage": _foliage, "hedge": _hedge,
     "bark": _bark, "metal": _metal, "wood": _wood, "railing": _railing, "shelves": _shelves, "litter": _litter,
-    "lines": _lines, "bicycle": _bicycle, "car": _car,
+    "lines": _lines, "bicycle": _bicycle, "car": _car, "window": _window, "panel": _panel, "concrete": _concrete,
+    "carpet": _carpet,
 }  # fmt: skip
 """What can be painted, by name."""

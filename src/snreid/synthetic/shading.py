@@ -234,10 +234,10 @@ def shade_person(
                 lines = relief[kind, int(np.floor(-v[5] * 465)) % size, int(np.floor(v[4] * 465)) % size]
                 flat = np.sqrt(nx * nx + ny * ny) + 1e-4
                 tx, ty = -ny / flat, nx / flat
-                nx -= strength * lines[1] * tx * 0.45
-                ny -= strength * lines[1] * ty * 0.45
-                nz += strength * lines[2] * 0.45
-                hollow = min(1.2, max(0.5, 1 + 0.30 * strength * lines[0]))
+                nx -= strength * lines[1] * tx * 0.75
+                ny -= strength * lines[1] * ty * 0.75
+                nz += strength * lines[2] * 0.75
+                hollow = min(1.25, max(0.4, 1 + 0.45 * strength * lines[0]))
             if look[5] > 0 and v[7] < look[5]:
                 hollow *= 0.78
             seen = openness(depth, owner, row, column, who, reach)

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from snreid.pedestrians.limits import check_range, check_word
 from snreid.pedestrians.randomness import Draws
-from snreid.synthetic.layouts import LAYOUTS, Pieces
+from snreid.synthetic.layouts import LAYOUTS
+from snreid.synthetic.pieces import Pieces
 
 F32 = NDArray[np.float32]
 SITES = tuple(LAYOUTS)
-INDOOR = ("mall", "corridor", "shop")
+INDOOR = ("mall", "corridor", "shop", "hall", "walkway")
 Colour = tuple[float, float, float]
 
 
@@ -74,7 +75,7 @@ class Site:
     @property
     def radius(self) -> float:
         """Metres from the middle to where cameras hang at most."""
-        return {"corridor": 9.0, "shop": 8.0, "mall": 11.0}.get(self.kind, 14.0)
+        return {"corridor": 9.0, "shop": 8.0, "mall": 11.0, "hall": 9.0, "walkway": 9.0}.get(self.kind, 14.0)
 
 
 def draw_site(draws: Draws) -> Site:
@@ -83,7 +84,10 @@ def draw_site(draws: Draws) -> Site:
     return Site(kind=kind, seed=draws.bits("seed") >> 20, light=_draw_light(draws.below("light"), kind in INDOOR))
 
 
-_HOW_OFTEN = {"street": 3.0, "campus": 3.0, "plaza": 2.0, "parking": 1.2, "mall": 1.5, "corridor": 1.3, "shop": 1.0}
+_HOW_OFTEN = {
+    "street": 2.6, "campus": 2.4, "plaza": 1.8, "parking": 1.0, "mall": 1.3, "corridor": 1.5, "shop": 0.8, "hall": 1.8,
+    "walkway": 1.8,
+}  # fmt: skip
 
 
 def _draw_light(draws: Draws, indoor: bool) -> Light:
@@ -99,20 +103,31 @@ def _draw_light(draws: Draws, indoor: bool) -> Light:
             sky=_scaled(lamps, level),
             ground=_scaled(lamps, level * draws.uniform("floor", 0.35, 0.7)),
             side=side,
-            side_colour=_scaled(lamps, draws.uniform("windows", 0.0, 0.35)),
+            side_colour=_scaled(lamps, draws.uniform("windows", 0.0, 0.7)),
         )
-    clear = draws.chance("clear", 0.55)
+    if draws.chance("night", 0.07):  # a street lamp above, hardly any sky
+        warm, lamp = draws.uniform("lamp tint", -0.05, 0.35), draws.uniform("lamp", 0.4, 1.0)
+        dark = _scaled((0.9, 1.0, 1.2), draws.uniform("night sky", 0.04, 0.15))
+        return Light(
+            sun=(0.5 * cos(around), 0.5 * sin(around), 1.0),
+            sun_colour=_scaled((1 + warm, 1.0, 1 - warm), lamp),
+            sky=dark,
+            ground=_scaled(dark, 0.6),
+            side=side,
+            side_colour=_scaled((1.0, 0.95, 0.9), draws.uniform("shop windows", 0.0, 0.4)),
+        )
+    clear = draws.chance("clear", 0.45)
     return Light(
         sun=(cos(around) * cos(up), sin(around) * cos(up), sin(up)),
         sun_colour=_scaled(
-            (1.0, 0.94, 0.82), draws.uniform("sun", 0.7, 1.6) if clear else draws.uniform("haze", 0.0, 0.25)
+            (1.0, 0.94, 0.82), draws.uniform("sun", 0.6, 1.4) if clear else draws.uniform("haze", 0.0, 0.25)
         ),
         sky=_scaled(
             (0.90, 1.0, 1.12), draws.uniform("sky", 0.28, 0.5) if clear else draws.uniform("grey sky", 0.5, 0.9)
         ),
         ground=_scaled((1.0, 0.95, 0.88), draws.uniform("bounce", 0.12, 0.3)),
         side=side,
-        side_colour=_scaled((1.0, 1.0, 1.0), draws.uniform("brighter half", 0.05, 0.3)),
+        side_colour=_scaled((1.0, 1.0, 1.0), draws.uniform("brighter half", 0.05, 0.6)),
     )
 
 

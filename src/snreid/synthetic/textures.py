@@ -54,7 +54,7 @@ def fabric_texels(fabric: Fabric) -> NDArray[np.uint8]:
         third = np.array(_third(fabric), np.float32)
         spots = np.clip((cloud(fabric.seed + 77, n, 14) - 0.62) * 9, 0, 1)[..., None]
         texels += (third - texels) * spots
-    texels *= down[..., None] * (0.94 + 0.12 * grain(fabric.seed + 5, n, n)[..., None])
+    texels *= down[..., None] * (0.97 + 0.06 * grain(fabric.seed + 5, n, n)[..., None])
     return np.asarray(np.clip(texels * 255 + 0.5, 6, 250), np.uint8)
 
 
@@ -137,7 +137,7 @@ def reliefs() -> F32:
     n = RELIEF
     down, across = np.meshgrid(np.arange(n) / n, np.arange(n) / n, indexing="ij")
     soft = np.zeros((n, n))
-    for key, cells, tall, share in ((11, 4, 0.6, 1.0), (12, 7, 0.6, 0.6), (13, 11, 1.5, 0.3)):
+    for key, cells, tall, share in ((11, 4, 1.2, 1.0), (12, 7, 1.0, 0.6), (13, 11, 1.8, 0.3)):
         ridge = 1 - np.abs(2 * cloud(key, n, cells, tall) - 1)
         soft += share * ridge * ridge * (3 - 2 * ridge)
     quilted = np.sqrt(np.abs(np.sin(np.pi * (down * 10 + 0.05 * cloud(15, n, 9))))) * 1.6 + 0.25 * cloud(16, n, 40)
