@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from snreid import adaptation, reproduction, runs, study
+from snreid import adaptation, job, reproduction, study
 from snreid.cli import COMMANDS, Terminated, main
 from snreid.cli.machine import MachineFlags
 from snreid.cli.session import machine, resumable, saved_text, session
@@ -156,7 +156,7 @@ def test_a_signal_is_told_with_what_is_saved_by_then(tmp_path: Path, stop: type[
 @pytest.mark.parametrize(
     ("command", "work"),
     [
-        (f"train baseline -s {SOURCE}", (runs, "train")),
+        (f"train baseline -s {SOURCE}", (job, "train")),
         (f"study --source {SOURCE} --target {TARGET} --recipe baseline", (study, "run_study")),
         (f"protocol {SOURCE}-to-{TARGET} --recipe baseline", (reproduction, "fill")),
         (f"adapt {{run}} -t {TARGET} --method mar", (adaptation, "adapt_run")),
@@ -225,7 +225,7 @@ def test_who_finished_a_step_first_is_told_what_is_saved_too(
         run_folder(tmp_path / "out", 7)
         raise stopped(signal.SIGINT)
 
-    monkeypatch.setattr(runs, "train", answered)
+    monkeypatch.setattr(job, "train", answered)
     out = tmp_path / "out"
     assert main(f"train baseline -s {SOURCE} --workers 0 --device cpu --out {out}".split()) == 130
     said = capsys.readouterr().err

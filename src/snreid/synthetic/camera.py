@@ -8,7 +8,6 @@ data set (``benchmarks/people_realism.py``): near them on average, yet wider, be
 learned from rendered people has to work on any.
 """
 
-import io
 from dataclasses import dataclass
 from functools import lru_cache
 from math import atan2, cos, pi, sin
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from snreid.images import recompress
 from snreid.pedestrians.limits import check_range
 from snreid.pedestrians.randomness import Draws, bell_integers
 from snreid.synthetic.site import Site, stage_of
@@ -150,12 +150,10 @@ class Film:
                 self.noise / _BELL_SPREAD
             )
             x = np.asarray(x + 0.7 * grain + 1.2 * grain.mean(-1, keepdims=True), np.float32)
-        buffer = io.BytesIO()
-        Image.fromarray(_bytes(x)).save(buffer, "jpeg", quality=self.quality)
-        picture = Image.open(buffer)
-        if picture.size != (width, height):
-            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        return np.array(picture, np.uint8)
+        stored = recompress(_bytes(x), self.quality)
+        if stored.shape == (height, width, 3):
+            return stored
+        return np.array(Image.fromarray(stored).resize((width, height), Image.Resampling.BICUBIC), np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
