@@ -251,8 +251,8 @@ def _mobile() -> Experiment:
         # Without erasing and with less decay the source's people are learned by heart within ten epochs.
         augmentation=Augmentation(erasing=0.5),
         sampling=Sampling(persons=16, images=4),
-        optimizer=AdamW(lr=1e-3, weight_decay=0.05, head_lr=5.0),
+        optimizer=AdamW(lr=2e-3, weight_decay=0.05, head_lr=5.0),
         schedule=WarmupCosine(warmup_epochs=1, start=0.04, floor=0.001),
         freeze_stages=1,
-        epochs=20,
+        epochs=22,
     )
