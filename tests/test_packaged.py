@@ -9,7 +9,7 @@ from snreid.errors import CheckpointError
 from snreid.packaged import beside, is_packaged, located
 
 
-def test_a_name_is_a_folder_of_the_package_unless_one_here_is_called_so(
+def test_a_name_is_a_folder_of_the_package_unless_a_run_here_is_called_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -22,5 +22,7 @@ def test_a_name_is_a_folder_of_the_package_unless_one_here_is_called_so(
     assert beside(Path("people")) == beside(located(Path("people"))) == Path("runs/people")
     for own in (Path("runs/people"), Path("./other"), tmp_path / "people"):
         assert located(own) == beside(own) == own and not is_packaged(own)
-    Path("people").mkdir()
+    Path("people").mkdir()  # of images, for example
+    assert located(Path("people")) == tmp_path / "inside" / "people"
+    Path("people/experiment.json").touch()
     assert located(Path("people")) == beside(Path("people")) == Path("people")

@@ -10,11 +10,11 @@ WEIGHTS = "model.safetensors"
 
 
 def located(folder: Path) -> Path:
-    """Where a run lies: ``folder`` itself, or inside the package when it is the name of a packaged run and nothing here is called so.
+    """Where a run lies: ``folder`` itself, or inside the package when it is the name of a packaged run and no run here is called so.
 
     Raises ``CheckpointError`` when this installation has no weights of that name.
     """
-    if len(folder.parts) != 1 or folder.name not in NAMES or folder.exists():
+    if len(folder.parts) != 1 or folder.name not in NAMES or (folder / "experiment.json").exists():
         return folder
     found = HOME / folder.name
     if not (found / WEIGHTS).is_file():

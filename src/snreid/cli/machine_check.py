@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     else:
         for name, value in found.items():
             print(f"{name:<20} {value}")
-    return int(any(isinstance(value, float) and value < _SAME for value in found.values()))
+    return int(any(isinstance(value, float) and not value >= _SAME for value in found.values()))
 
 
 def checked() -> dict[str, Any]:

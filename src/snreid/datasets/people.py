@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid import synthetic
-from snreid.datasets._rules import validated
+from snreid.datasets._made import made_split, some_cameras
 from snreid.errors import ExperimentError
 from snreid.pedestrians.randomness import Draws
 from snreid.provenance import program
-from snreid.records import DISTRACTOR, DataSet, ReIDData, Sample, Split
+from snreid.records import DataSet, ReIDData, Sample
 from snreid.synthetic.assets import require_people
 
 if TYPE_CHECKING:
@@ -165,26 +165,15 @@ class RenderedPeople(DataSet):
             ExperimentError: The extra ``people`` is not installed.
         """
         require_people()
-        train = [
-            self._sample("train", number, number, camera, shot)
-            for number in range(1, self.persons + 1)
-            for camera in self._cameras_of("train", number)
-            for shot in range(1, self.images_per_camera + 1)
-        ]
-        query, gallery = [], []
-        for number in range(1, self.test_persons + 1):
-            for camera in self._cameras_of("test", number):
-                for shot in range(1, self.images_per_camera + 1):
-                    # With one image per camera it is query and gallery at once: the rules keep it from matching itself.
-                    sample = self._sample("test", number, self.persons + number, camera, shot)
-                    if shot == 1:
-                        query.append(sample)
-                    if shot > 1 or self.images_per_camera == 1:
-                        gallery.append(sample)
-        for number in range(1, self.distractors + 1):
-            camera = self._cameras_of("distractor", number)[0]
-            gallery.append(self._sample("distractor", number, DISTRACTOR, camera, 1))
-        return validated(ReIDData(self.name, Split(tuple(train)), Split(tuple(query)), Split(tuple(gallery))))
+        return made_split(
+            self.name,
+            self._sample,
+            self._cameras_of,
+            train=self.persons,
+            test=self.test_persons,
+            distractors=self.distractors,
+            images=self.images_per_camera,
+        )
 
     def site_of(self, camera: int) -> int:
         """Where a camera hangs, both from 1."""
@@ -193,8 +182,7 @@ class RenderedPeople(DataSet):
     def _cameras_of(self, part: str, number: int) -> list[int]:
         """The cameras that see a person, rising."""
         draws = Draws.of("rendered cameras", self.seed, part, number)
-        order = sorted(range(1, self.cameras + 1), key=draws.bits)
-        return sorted(order[: self.cameras_per_person])
+        return some_cameras(draws, self.cameras, self.cameras_per_person)
 
     def _sample(self, part: str, number: int, label: int, camera: int, shot: int) -> Sample:
         image = RenderedImage(

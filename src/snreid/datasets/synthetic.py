@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid import pedestrians
-from snreid.datasets._rules import unfit_name, validated
+from snreid.datasets._made import made_split, some_cameras
+from snreid.datasets._rules import unfit_name
 from snreid.errors import ExperimentError
 from snreid.pedestrians import Draws, Identity, Picture, domain_named, draw_identity, draw_moment
 from snreid.provenance import program
-from snreid.records import DISTRACTOR, DataSet, ReIDData, Sample, Split
+from snreid.records import DataSet, ReIDData, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,32 +164,20 @@ class DrawnPedestrians(DataSet):
 
     def read(self, root: Path) -> ReIDData:
         """Samples with labels; nothing is opened or drawn, and ``root`` does not matter."""
-        train = [
-            self._sample("train", number, number, camera, shot)
-            for number in range(1, self.train_persons + 1)
-            for camera in self._cameras_of("train", number)
-            for shot in range(1, self.images_per_camera + 1)
-        ]
-        query, gallery = [], []
-        for number in range(1, self.test_persons + 1):
-            for camera in self._cameras_of("test", number):
-                for shot in range(1, self.images_per_camera + 1):
-                    # With one image per camera it is query and gallery at once: the rules keep it from matching itself.
-                    sample = self._sample("test", number, self.train_persons + number, camera, shot)
-                    if shot == 1:
-                        query.append(sample)
-                    if shot > 1 or self.images_per_camera == 1:
-                        gallery.append(sample)
-        for number in range(1, self.distractors + 1):
-            camera = self._cameras_of("distractor", number)[0]
-            gallery.append(self._sample("distractor", number, DISTRACTOR, camera, 1))
-        return validated(ReIDData(self.name, Split(tuple(train)), Split(tuple(query)), Split(tuple(gallery))))
+        return made_split(
+            self.name,
+            self._sample,
+            self._cameras_of,
+            train=self.train_persons,
+            test=self.test_persons,
+            distractors=self.distractors,
+            images=self.images_per_camera,
+        )
 
     def _cameras_of(self, part: str, number: int) -> list[int]:
         """The cameras that see a person, rising."""
         draws = Draws.of("cameras", self.seed, self.domain, self._population, part, number)
-        order = sorted(range(1, self.cameras + 1), key=draws.bits)
-        return sorted(order[: self.cameras_per_person])
+        return some_cameras(draws, self.cameras, self.cameras_per_person)
 
     def _sample(self, part: str, number: int, label: int, camera: int, shot: int) -> Sample:
         image = DrawnImage(

@@ -1,4 +1,4 @@
-"""What a value of a drawn picture may be: the two refusals that all its parts share."""
+"""What a value of a drawn picture may be: the refusals that all its parts share."""
 
 from snreid.errors import ExperimentError
 
@@ -14,4 +14,12 @@ def check_word(what: str, value: str, options: tuple[str, ...]) -> None:
     if value not in options:
         raise ExperimentError(
             f"{what} is one of {', '.join(options)}", came=repr(value), repair="take a word of this list"
+        )
+
+
+def check_size(size: tuple[int, int]) -> None:
+    """Raise ``ExperimentError`` for a height and width in pixels that cannot be drawn."""
+    if any(side % 16 or not 32 <= side <= 512 for side in size):
+        raise ExperimentError(
+            "Height and width are multiples of 16 between 32 and 512", came=str(size), repair="take (128, 64)"
         )

@@ -18,6 +18,7 @@ from snreid.pedestrians.body import person_solids
 from snreid.pedestrians.exact import cosine, sine
 from snreid.pedestrians.film import expose
 from snreid.pedestrians.identity import Identity, draw_identity
+from snreid.pedestrians.limits import check_size
 from snreid.pedestrians.moment import Moment
 from snreid.pedestrians.randomness import Draws
 from snreid.pedestrians.scene import PANORAMA_TOP, panorama
@@ -43,10 +44,7 @@ class Picture:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a size that cannot be drawn."""
-        if any(side % 16 or not 32 <= side <= 512 for side in self.size):
-            raise ExperimentError(
-                "Height and width are multiples of 16 between 32 and 512", came=str(self.size), repair="take (128, 64)"
-            )
+        check_size(self.size)
         if self.size[1] > 3 * self.size[0]:  # the place behind the person is 3.1 times as wide as a picture is high
             raise ExperimentError(
                 "A picture is at most three times as wide as it is high", came=str(self.size), repair="take (128, 64)"

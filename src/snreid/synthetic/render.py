@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.errors import ExperimentError
+from snreid.pedestrians.limits import check_size
 from snreid.pedestrians.randomness import Draws
 from snreid.synthetic.body import bone_moves, turn
 from snreid.synthetic.camera import Camera, Viewpoint
@@ -57,10 +57,7 @@ class Picture:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a size that cannot be drawn."""
-        if any(side % 16 or not 32 <= side <= 512 for side in self.size):
-            raise ExperimentError(
-                "Height and width are multiples of 16 between 32 and 512", came=str(self.size), repair="take (128, 64)"
-            )
+        check_size(self.size)
 
     def draw(self) -> NDArray[np.uint8]:
         """(height, width, 3) RGB."""
