@@ -53,15 +53,15 @@ check: $(READY)
 
 soak: $(READY)
 	$(PYTEST) -m soak --timeout 7200
-	SNREID_EFFORT=20 $(PYTEST) --timeout 7200 tests/test_sampling.py tests/datasets
+	SNREID_EFFORT=20 $(PYTEST) --timeout 7200 tests/training/test_sampling.py tests/datasets
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed/all.py
 
 gpu: $(READY)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "make gpu needs a GPU; this machine has none")'
-	$(PYTEST) -m "not soak" -k "cuda or gpu" tests/models/test_gpu_passes.py tests/evaluation/test_torch_counting.py \
-		tests/training/test_later.py tests/training/test_precision.py
+	$(PYTEST) -m "not soak" -k "cuda or gpu" tests/models/test_triton_kernels.py tests/evaluation/exact/test_torch_counting.py \
+		tests/training/test_async_copy.py tests/training/test_precision.py
 	$(BIN)/python benchmarks/speed/all.py --gpu
 
 lock: $(READY)

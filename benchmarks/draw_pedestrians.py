@@ -17,8 +17,8 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402  (reads the lines above)
 
 import snreid  # noqa: E402
-from snreid.datasets.synthetic import DrawnPedestrians  # noqa: E402
-from snreid.pedestrians import DOMAINS  # noqa: E402
+from snreid.datasets.pedestrians import DrawnPedestrians  # noqa: E402
+from snreid.synthetic.pedestrians import DOMAINS  # noqa: E402
 
 IMAGES, WARM_UP, SEED = 240, 24, 0
 

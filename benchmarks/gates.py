@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from snreid.cli.names import dataset_named
-from snreid.loading import PixelStore
+from snreid.experiments.runs import open_run
+from snreid.experiments.scoring import read_targets
+from snreid.images.loading import PixelStore
 from snreid.models.snr import SNR
-from snreid.provenance import provenance
 from snreid.records import Split
-from snreid.results import read_targets
-from snreid.runs import open_run
+from snreid.system.provenance import provenance
 
 IMAGES = 256
 

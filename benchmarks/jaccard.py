@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with processes.Pool(1) as pool:
             rows.append(pool.apply(measure, (images, dimension, given.k1, given.k2, given.limit)))
         print(json.dumps(rows[-1]))
-    from snreid.provenance import provenance
+    from snreid.system.provenance import provenance
 
     given.out.write_text(json.dumps({"rows": rows, "provenance": provenance()}, indent=1) + "\n", encoding="utf-8")
 

@@ -15,8 +15,8 @@ _FOLDER = tempfile.TemporaryDirectory()
 os.environ["SNREID_CACHE"] = _FOLDER.name  # the body shapes are read anew
 
 from snreid.datasets import RenderedPeople  # noqa: E402
-from snreid.provenance import provenance  # noqa: E402
-from snreid.synthetic.assets import body_model  # noqa: E402
+from snreid.synthetic.people.assets import body_model  # noqa: E402
+from snreid.system.provenance import provenance  # noqa: E402
 
 SETS = ({"cameras": 24, "sites": 8, "persons": 40}, {"cameras": 240, "sites": 60, "persons": 40})
 WARM_UP = 24

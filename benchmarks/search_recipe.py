@@ -20,18 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from snreid import recipes
 from snreid.cli.names import dataset_named
-from snreid.embedding import features
 from snreid.evaluation import evaluate
-from snreid.loading import PixelStore
+from snreid.experiments import recipes
+from snreid.experiments.runs import open_run
+from snreid.images.loading import PixelStore
+from snreid.inference.embedder import features
 from snreid.losses import Circle
 from snreid.models.weights import write_json
-from snreid.provenance import provenance
 from snreid.records import Features
-from snreid.runs import open_run
-from snreid.sources import join, validation_split
+from snreid.system.provenance import provenance
 from snreid.training.log import read_metrics
+from snreid.training.training_set import join, validation_split
 
 HELD_OUT, EPOCHS = 0.2, 5
 OTHER = {"market1501": "cuhk03-detected", "cuhk03-detected": "market1501"}

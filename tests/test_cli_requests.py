@@ -10,7 +10,7 @@ import pytest
 
 from snreid.cli import main
 from snreid.cli.names import known_names
-from snreid.results import read_result
+from snreid.experiments.scoring import read_result
 from tiny import FLAGS, SOURCE, TARGET, drawn, trained
 
 HERE = ["--device", "cpu", "--workers", "0"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import NO_CAMERA, DataSet, ReIDData, Sample, Scores, Split, fingerprint
 from tiny import drawn
 

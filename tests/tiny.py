@@ -11,22 +11,22 @@ from PIL import Image
 from rich.console import Console
 from torch import nn
 
-from snreid import recipes
 from snreid.datasets import DrawnPedestrians
-from snreid.experiment import Experiment
-from snreid.images import FileImage
-from snreid.job import train
-from snreid.loading import PixelStore
-from snreid.machine import Machine
+from snreid.experiments import recipes
+from snreid.experiments.experiment import Experiment
+from snreid.experiments.job import train
+from snreid.experiments.runs import Run
+from snreid.images.loading import PixelStore
+from snreid.images.reading import FileImage
+from snreid.images.transforms import InputFormat
 from snreid.models.backbone import Backbone
 from snreid.models.snr import SNR
 from snreid.records import DataSet, ReIDData, Sample, Split
-from snreid.runs import Run
-from snreid.sampling import IdentityBatches, Sampling
-from snreid.sources import join
+from snreid.system.machine import Machine
 from snreid.training.distributed import ProcessGroup
 from snreid.training.plan import Plan
-from snreid.transforms import InputFormat
+from snreid.training.sampling import IdentityBatches, Sampling
+from snreid.training.training_set import join
 
 OPTIONS = "train_persons=6,test_persons=4,images_per_camera=2,cameras_per_person=2,height=64"
 SOURCE, TARGET = f"noon:{OPTIONS}", f"dusk:{OPTIONS}"

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from snreid.protocols import Budget, Case, Column, Protocol, one
-from snreid.tables import Published, Row, Table
+from snreid.studies.paper_tables import Published, Row, Table
+from snreid.studies.protocols import Budget, Case, Column, Protocol, one
 from tiny import drawn, experiment
 
 

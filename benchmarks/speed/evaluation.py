@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from race import Row, Target, Work, below, options, peak_of, race, report, row
 
 from snreid.evaluation import evaluate
-from snreid.evaluation.similarity import widened
+from snreid.evaluation.exact.similarity import widened
 from snreid.records import Features
 
 CAMERAS = 6

@@ -18,13 +18,15 @@ import timm
 import torch
 from race import Work, below, options, race, report, row
 
-from snreid.allocator import keep_freed_memory
-from snreid.embedding import Embedder
-from snreid.evaluation import OnnxEmbedder
-from snreid.export import OpenVinoEmbedder, quantize, write_onnx, write_openvino
+from snreid.images.transforms import InputFormat
+from snreid.inference.embedder import Embedder
+from snreid.inference.folding import folded
+from snreid.inference.int8 import quantize
+from snreid.inference.onnx_embedder import OnnxEmbedder
+from snreid.inference.onnx_file import write_onnx
+from snreid.inference.openvino_file import OpenVinoEmbedder, write_openvino
 from snreid.models import Backbone, ModelConfig
-from snreid.models.folding import folded
-from snreid.transforms import InputFormat
+from snreid.system.memory import keep_freed_memory
 
 COMPARISON = "16 images, ResNet-50"
 _BATCH = 8

@@ -21,12 +21,12 @@ from torchvision.io import ImageReadMode, decode_jpeg, read_file
 from torchvision.transforms import v2
 
 import snreid
-from snreid.allocator import keep_freed_memory
-from snreid.images import FileImage
-from snreid.loading import PixelStore
-from snreid.pixel_files import PixelFolder
+from snreid.images.loading import PixelStore
+from snreid.images.pixel_cache import PixelFolder
+from snreid.images.reading import FileImage
+from snreid.images.transforms import Augmentation, InputFormat
 from snreid.records import Sample, Split
-from snreid.transforms import Augmentation, InputFormat
+from snreid.system.memory import keep_freed_memory
 
 BATCH, HEIGHT, WIDTH = 64, 256, 128
 FORMAT = InputFormat(height=HEIGHT, width=WIDTH)

@@ -24,14 +24,14 @@ from torch import Tensor
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
 
 from reference.snr_five_steps import snr_five_steps
-from snreid.allocator import keep_freed_memory
-from snreid.experiment import Experiment
+from snreid.experiments.experiment import Experiment
+from snreid.experiments.recipes import baseline, snr
 from snreid.losses.causality import DualCausality
 from snreid.models.backbone import Backbone
 from snreid.models.reid import ReIDModel
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
 from snreid.outputs import Outputs
-from snreid.recipes import baseline, snr
+from snreid.system.memory import keep_freed_memory
 from snreid.training.parallel import Objective
 
 PERSONS = 751

@@ -253,7 +253,7 @@ def surroundings() -> dict[str, Any]:
     """What a number needs beside it to mean anything later: versions, threads, load of the machine, commit."""
     import torch
 
-    from snreid.provenance import git_state, provenance
+    from snreid.system.provenance import git_state, provenance
 
     versions = {}
     for package in _PACKAGES:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from race import below, options, peak_of, race, report, row
 
 from snreid.evaluation import evaluate_reranked
+from snreid.evaluation.exact.similarity import Cosine
 from snreid.evaluation.neighbours import Embeddings, nearest
-from snreid.evaluation.similarity import Cosine
 from snreid.records import Features
 
 K1, K2, LAMBDA = 20, 6, 0.3

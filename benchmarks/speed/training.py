@@ -20,19 +20,19 @@ from timm.layers import Conv2dSame
 from torch import nn
 from torch.nn import functional
 
-from snreid import recipes
-from snreid.allocator import keep_freed_memory
+from snreid.experiments import recipes
 from snreid.losses import total_loss
-from snreid.machine import Precision
 from snreid.models.mobile_conv import MobileConv2d
 from snreid.models.narrow import NarrowConv2d
-from snreid.models.norms import Plain, StageSNR
+from snreid.models.schemes import Plain, StageSNR
 from snreid.records import Sample, Split
-from snreid.sampling import IdentityBatches
+from snreid.system.machine import Precision
+from snreid.system.memory import keep_freed_memory
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
 from snreid.training.precision import autocast
+from snreid.training.sampling import IdentityBatches
 
 PERSONS, IMAGES = 64, 8
 

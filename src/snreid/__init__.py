@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a test holds the two together
-    from snreid import recipes
     from snreid.adaptation import MAR, Adaptation, AdaptiveBN, ClusterContrast, Unlabelled, adapt_run
     from snreid.datasets import (
         CUHK01,
@@ -41,11 +40,9 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
         Table,
         VIPeR,
     )
-    from snreid.datasets.synthetic import DrawnPedestrians
-    from snreid.embedding import Embedder, features
+    from snreid.datasets.pedestrians import DrawnPedestrians
     from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError, Interrupted, SnreidError
     from snreid.evaluation import (
-        OnnxEmbedder,
         ReRanking,
         bootstrap_interval,
         camera_pairs,
@@ -56,7 +53,13 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
         read_features,
         write_features,
     )
-    from snreid.experiment import Experiment
+    from snreid.experiments import recipes
+    from snreid.experiments.experiment import Experiment
+    from snreid.experiments.runs import load
+    from snreid.images.second_view import SecondView
+    from snreid.images.transforms import Augmentation, InputFormat
+    from snreid.inference.embedder import Embedder, features
+    from snreid.inference.onnx_embedder import OnnxEmbedder
     from snreid.losses import (
         Alignment,
         Circle,
@@ -88,12 +91,9 @@ if TYPE_CHECKING:  # the same list as _HOME, for type checkers and editors; a te
         StageSNR,
     )
     from snreid.records import DataSet, Features, Interval, RankList, ReIDData, Sample, Scores, Split
-    from snreid.runs import load
-    from snreid.sampling import Sampling
-    from snreid.sources import Validation
     from snreid.training.optim import SGD, Adam, AdamW, WarmupCosine, WarmupHalving, WarmupSteps
-    from snreid.transforms import Augmentation, InputFormat
-    from snreid.views import SecondView
+    from snreid.training.sampling import Sampling
+    from snreid.training.training_set import Validation
 
 _HOME = {
     "Adam": "snreid.training.optim",
@@ -105,7 +105,7 @@ _HOME = {
     "AllImages": "snreid.datasets",
     "AllInstance": "snreid.models",
     "AllSwitchable": "snreid.models",
-    "Augmentation": "snreid.transforms",
+    "Augmentation": "snreid.images.transforms",
     "Backbone": "snreid.models",
     "CUHK01": "snreid.datasets",
     "CUHK02": "snreid.datasets",
@@ -122,13 +122,13 @@ _HOME = {
     "DataSet": "snreid.records",
     "DivergenceError": "snreid.errors",
     "DomainUniformity": "snreid.losses",
-    "DrawnPedestrians": "snreid.datasets.synthetic",
+    "DrawnPedestrians": "snreid.datasets.pedestrians",
     "DualCausality": "snreid.losses",
     "DukeMTMC": "snreid.datasets",
     "EFDMix": "snreid.models",
-    "Embedder": "snreid.embedding",
+    "Embedder": "snreid.inference.embedder",
     "EntropyCausality": "snreid.losses",
-    "Experiment": "snreid.experiment",
+    "Experiment": "snreid.experiments.experiment",
     "ExperimentError": "snreid.errors",
     "Features": "snreid.records",
     "FolderTree": "snreid.datasets",
@@ -137,7 +137,7 @@ _HOME = {
     "IBN": "snreid.models",
     "IBNb": "snreid.models",
     "ILIDS": "snreid.datasets",
-    "InputFormat": "snreid.transforms",
+    "InputFormat": "snreid.images.transforms",
     "Interrupted": "snreid.errors",
     "Interval": "snreid.records",
     "Labels": "snreid.datasets",
@@ -148,7 +148,7 @@ _HOME = {
     "MarketFormat": "snreid.datasets",
     "MixStyle": "snreid.models",
     "ModelConfig": "snreid.models",
-    "OnnxEmbedder": "snreid.evaluation",
+    "OnnxEmbedder": "snreid.inference.onnx_embedder",
     "PRID2011": "snreid.datasets",
     "PersonX": "snreid.datasets",
     "Plain": "snreid.models",
@@ -160,10 +160,10 @@ _HOME = {
     "SGD": "snreid.training.optim",
     "SNR": "snreid.models",
     "Sample": "snreid.records",
-    "Sampling": "snreid.sampling",
+    "Sampling": "snreid.training.sampling",
     "Scheme": "snreid.models",
     "Scores": "snreid.records",
-    "SecondView": "snreid.views",
+    "SecondView": "snreid.images.second_view",
     "SnreidError": "snreid.errors",
     "Split": "snreid.records",
     "StageInstance": "snreid.models",
@@ -173,7 +173,7 @@ _HOME = {
     "Unlabelled": "snreid.adaptation",
     "Uniformity": "snreid.losses",
     "VIPeR": "snreid.datasets",
-    "Validation": "snreid.sources",
+    "Validation": "snreid.training.training_set",
     "WarmupCosine": "snreid.training.optim",
     "WarmupHalving": "snreid.training.optim",
     "WarmupSteps": "snreid.training.optim",
@@ -183,11 +183,11 @@ _HOME = {
     "compare": "snreid.evaluation",
     "evaluate": "snreid.evaluation",
     "evaluate_reranked": "snreid.evaluation",
-    "features": "snreid.embedding",
-    "load": "snreid.runs",
+    "features": "snreid.inference.embedder",
+    "load": "snreid.experiments.runs",
     "rank_lists": "snreid.evaluation",
     "read_features": "snreid.evaluation",
-    "recipes": "snreid",
+    "recipes": "snreid.experiments",
     "total_loss": "snreid.losses",
     "write_features": "snreid.evaluation",
 }
@@ -296,7 +296,7 @@ def __getattr__(name: str) -> object:
     """The public name, from its home. Raises ``AttributeError`` for any other, with the nearest that exists."""
     if name in _HOME:
         home = _HOME[name]
-        value: object = import_module(f"snreid.{name}") if home == "snreid" else getattr(import_module(home), name)
+        value: object = import_module(f"{home}.{name}") if name == "recipes" else getattr(import_module(home), name)
         globals()[name] = value  # the next time it is simply there
         return value
     from difflib import get_close_matches

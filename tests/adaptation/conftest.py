@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snreid.adaptation import Unlabelled
-from snreid.runs import Run
+from snreid.experiments.runs import Run
 from tiny import drawn, trained
 
 

@@ -13,12 +13,12 @@ import snreid
 from snreid.adaptation import AdaptiveBN, Unlabelled, adapt_run
 from snreid.adaptation.adaptive_bn import batch_norms
 from snreid.errors import DataError, ExperimentError
-from snreid.loading import PixelStore
+from snreid.experiments.runs import Run
+from snreid.images.loading import PixelStore
+from snreid.images.transforms import InputFormat
 from snreid.models.delta import read_weights
-from snreid.models.layers import HalfInstance, Switchable
+from snreid.models.norm_layers import HalfInstance, Switchable
 from snreid.models.weights import load_model
-from snreid.runs import Run
-from snreid.transforms import InputFormat
 from tiny import ALONE, console, experiment, machine, trained
 
 STATISTICS = ("running_mean", "running_var")

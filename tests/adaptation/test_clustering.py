@@ -15,18 +15,18 @@ from reference.clusters import centres_by_definition, contrast_by_definition
 from snreid.adaptation import Adaptation, ClusterContrast, Unlabelled, adapt_run, clustering
 from snreid.adaptation.clustering import _ClusterBatches
 from snreid.adaptation.pseudo_labels import Density
-from snreid.embedding import features
 from snreid.errors import ExperimentError, Interrupted
-from snreid.loading import PixelStore
+from snreid.experiments.recipes import preset
+from snreid.experiments.runs import Run
+from snreid.images.loading import PixelStore
+from snreid.inference.embedder import features
 from snreid.losses import DualCausality, total_loss
 from snreid.models.weights import load_model
-from snreid.recipes import preset
 from snreid.records import NO_CAMERA, Sample, Split
-from snreid.runs import Run
-from snreid.sampling import IdentityBatches, Sampling
-from snreid.sources import join
 from snreid.training.log import read_metrics
 from snreid.training.optim import Adam, WarmupSteps
+from snreid.training.sampling import IdentityBatches, Sampling
+from snreid.training.training_set import join
 from tiny import ALONE, console, drawn, experiment, machine
 
 TINY = ClusterContrast(

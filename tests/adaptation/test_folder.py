@@ -11,9 +11,9 @@ import pytest
 
 from snreid.adaptation import Adaptation, AdaptiveBN, Unlabelled, adapt_run, methods
 from snreid.errors import CheckpointError, DataError, ExperimentError
+from snreid.experiments.runs import Run, load, open_run
 from snreid.models.weights import load_model
-from snreid.rows import label
-from snreid.runs import Run, load, open_run
+from snreid.studies.rows import label
 from tiny import ALONE, Files, console, data_of, machine, picture_files
 
 

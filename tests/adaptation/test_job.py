@@ -8,7 +8,7 @@ import pytest
 from snreid.adaptation import AdaptiveBN, Unlabelled, adapt_run
 from snreid.adaptation.job import Job
 from snreid.errors import ExperimentError
-from snreid.runs import Run
+from snreid.experiments.runs import Run
 from tiny import ALONE, console, machine
 
 

@@ -17,10 +17,10 @@ from reference import mar as slow
 from snreid.adaptation import MAR, Unlabelled, adapt_run
 from snreid.adaptation.mar_network import MARNetwork
 from snreid.errors import DataError, ExperimentError, Interrupted
-from snreid.experiment import Experiment
-from snreid.loading import PixelStore
+from snreid.experiments.experiment import Experiment
+from snreid.experiments.runs import Run
+from snreid.images.loading import PixelStore
 from snreid.models.weights import load_model
-from snreid.runs import Run
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.follow import follow
 from snreid.training.log import read_metrics

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from snreid.cli import main
+from snreid.experiments.runs import Run
 from snreid.models.weights import load_model
-from snreid.runs import Run
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
 from tiny import TARGET

@@ -12,7 +12,7 @@ import pytest
 
 from snreid.adaptation import MAR, Unlabelled, adapt_run
 from snreid.errors import CheckpointError, Interrupted
-from snreid.runs import Run
+from snreid.experiments.runs import Run
 from snreid.training.follow import follow
 from snreid.training.loop import StepReport
 from tiny import ALONE, console, machine

@@ -8,8 +8,8 @@ import torch
 
 from snreid.adaptation.two_sources import TwoBatches, TwoStores
 from snreid.errors import ExperimentError
-from snreid.loading import PixelStore
-from snreid.sampling import IdentityBatches, Sampling
+from snreid.images.loading import PixelStore
+from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import drawn
 
 

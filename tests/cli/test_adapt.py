@@ -8,8 +8,8 @@ from snreid.cli import main as snreid
 from snreid.cli.adapt import chosen, main
 from snreid.cli.train import main as train
 from snreid.errors import DataError, ExperimentError
-from snreid.results import read_result
-from snreid.runs import open_run
+from snreid.experiments.runs import open_run
+from snreid.experiments.scoring import read_result
 from tiny import OPTIONS, TARGET, drawn, experiment, picture_files
 
 QUIET = ["--workers", "0", "--device", "cpu"]

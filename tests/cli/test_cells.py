@@ -24,8 +24,8 @@ def test_a_failed_cell_is_told_by_the_exit_code(
         raise DivergenceError("Losses must be finite", came="NaN at step 3")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("snreid.tables.tables", lambda: (tiny_table(),))
-    monkeypatch.setattr("snreid.reproduction.train", diverges)
+    monkeypatch.setattr("snreid.studies.paper_tables.tables", lambda: (tiny_table(),))
+    monkeypatch.setattr("snreid.studies.reproduction.train", diverges)
     words = ["tiny", "--seeds", "0", "--workers", "0", "--device", "cpu", "--root", "no-data"]
     assert reproduce.main(words) == 1
     assert "NaN at step 3" in capsys.readouterr().out

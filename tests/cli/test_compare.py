@@ -8,7 +8,7 @@ import pytest
 from snreid.cli.compare import main
 from snreid.cli.names import dataset_named
 from snreid.evaluation import compare
-from snreid.results import read_result
+from snreid.experiments.scoring import read_result
 from snreid.training.distributed import ProcessGroup
 from tiny import TARGET
 

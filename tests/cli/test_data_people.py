@@ -55,7 +55,7 @@ def test_a_sheet_is_a_png_of_rendered_people(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from snreid.synthetic import assets
+    from snreid.synthetic.people import assets
 
     monkeypatch.setattr(assets, "_loaded", {})
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -10,8 +10,8 @@ from snreid.cli import demo
 from snreid.cli import study as study_command
 from snreid.cli.machine import MachineFlags
 from snreid.errors import ExperimentError
-from snreid.pedestrians import DOMAINS
-from snreid.study import Study, label
+from snreid.studies.study import Study, label
+from snreid.synthetic.pedestrians import DOMAINS
 
 Asked = tuple[Study, MachineFlags, Path, Sequence[str], Path | None]
 

@@ -11,16 +11,16 @@ import pytest
 from onnx import TensorProto, helper
 
 import snreid
-from snreid import results
 from snreid.cli.evaluate import main
 from snreid.cli.names import dataset_named
-from snreid.embedding import Embedder
 from snreid.errors import ExperimentError, SnreidError
 from snreid.evaluation import ReRanking, evaluate, evaluate_reranked, write_features
-from snreid.evaluation.onnx_embedder import OpenedOnnx
-from snreid.images import resize
+from snreid.experiments import scoring as results
+from snreid.experiments.scoring import read_result
+from snreid.images.reading import resize
+from snreid.inference.embedder import Embedder
+from snreid.inference.onnx_embedder import OpenedOnnx
 from snreid.records import Features, Split
-from snreid.results import read_result
 from tiny import TARGET
 
 Captured = pytest.CaptureFixture[str]

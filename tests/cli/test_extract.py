@@ -9,9 +9,9 @@ import pytest
 
 import snreid
 from snreid.cli.extract import main
-from snreid.embedding import Embedder, extract
 from snreid.errors import DataError, ExperimentError
-from snreid.runs import Run
+from snreid.experiments.runs import Run
+from snreid.inference.embedder import Embedder, extract
 from tiny import picture_files
 from two_processes import answers_of_two
 
@@ -119,7 +119,7 @@ def test_the_device_left_out_is_the_gpu_if_there_is_one_and_for_another_runtime_
         asked.append(device)
         return on_cpu
 
-    monkeypatch.setattr("snreid.runs.Run.embedder", embedder)
+    monkeypatch.setattr("snreid.experiments.runs.Run.embedder", embedder)
     assert main(words) == main([*words, "--device", "cpu"]) == 0
     assert asked == ["cuda:0", "cpu"]
     network = OpenedForTest()
@@ -136,7 +136,7 @@ def test_a_device_is_refused_before_anything_is_embedded(
 ) -> None:
     (path,) = picture_files(tmp_path, 1)
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr("snreid.runs.load", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("snreid.experiments.runs.load", lambda *_, **__: pytest.fail("the model was loaded"))
     with pytest.raises(ExperimentError, match="pipe is no regular file"):
         main([str(pair[0]), str(path), "--out", str(tmp_path / "pipe")])
     assert (tmp_path / "pipe").is_fifo()
@@ -149,7 +149,7 @@ def test_two_processes_embed_a_part_each_and_the_first_one_writes_and_talks(tmp_
 import contextlib, functools, io
 import numpy as np
 import snreid.cli.extract as command
-import snreid.embedding as embedding
+import snreid.inference.embedder as embedding
 import snreid.training.distributed as distributed
 
 def work(group):

@@ -10,7 +10,7 @@ import pytest
 
 from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
 from snreid.errors import ExperimentError, SnreidError
-from snreid.reproduction import Plan, Shard
+from snreid.studies.reproduction import Plan, Shard
 from tiny import FLAGS, SOURCE, TARGET, console, machine
 
 

@@ -9,7 +9,7 @@ from dataclasses import fields
 import pytest
 
 from snreid.cli.machine import MachineFlags
-from snreid.machine import Machine
+from snreid.system.machine import Machine
 
 FLAGS = ["root", "out", "device", "workers", "precision", "skip_bad", "memory_gb", "cache", "save_seconds"]
 

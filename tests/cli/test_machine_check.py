@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snreid import packaged
 from snreid.cli import main
-from snreid.publishing import package
+from snreid.experiments import packaged
+from snreid.experiments.publishing import package
 from tiny import trained
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 16), dtype=np.uint8)

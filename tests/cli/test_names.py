@@ -22,9 +22,9 @@ from snreid.datasets import (
     Table,
 )
 from snreid.errors import ExperimentError
-from snreid.pedestrians import DOMAINS
+from snreid.experiments.serialization import from_json, to_json
 from snreid.records import DataSet
-from snreid.values import from_json, to_json
+from snreid.synthetic.pedestrians import DOMAINS
 from tiny import picture_files
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from snreid.cli.protocol import Request, _protocol, main
 from snreid.errors import DataError, ExperimentError
-from snreid.runs import open_run
+from snreid.experiments.runs import open_run
 from tiny import FLAGS, SOURCE, TARGET, experiment
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from snreid import recipes
 from snreid.cli.recipes import main
-from snreid.experiment import Experiment
+from snreid.experiments import recipes
+from snreid.experiments.experiment import Experiment
 
 
 def test_it_lists_every_recipe_and_preset(capsys: pytest.CaptureFixture[str]) -> None:

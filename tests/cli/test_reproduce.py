@@ -8,7 +8,7 @@ import pytest
 from snreid.cli.reproduce import main
 from snreid.datasets import DukeMTMC
 from snreid.errors import ExperimentError
-from snreid.protocols import SingleSource
+from snreid.studies.protocols import SingleSource
 from tiny import drawn
 from tiny_tables import tiny_table
 from trees import touch
@@ -25,7 +25,7 @@ NAMES = (
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the tiny table as the only one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("snreid.tables.tables", lambda: (tiny_table(),))
+    monkeypatch.setattr("snreid.studies.paper_tables.tables", lambda: (tiny_table(),))
     return tmp_path
 
 
@@ -116,7 +116,7 @@ def test_the_list_takes_withdrawn_data_where_that_is_said(
     touch(tmp_path, NAMES)
     duke = SingleSource(source=DukeMTMC(), target=drawn())
     table = tiny_table(settings={"duke": duke}, published={})
-    monkeypatch.setattr("snreid.tables.tables", lambda: (table,))
+    monkeypatch.setattr("snreid.studies.paper_tables.tables", lambda: (table,))
     assert main(["--list", "--root", str(tmp_path)]) == 0
     assert "cannot run here: dukemtmc missing" in capsys.readouterr().out
     assert main(["--list", "--withdrawn", "--root", str(tmp_path)]) == 0

@@ -11,12 +11,14 @@ from types import ModuleType
 import pytest
 import torch
 
-from snreid import adaptation, job, reproduction, study
+from snreid import adaptation
 from snreid.cli import COMMANDS, Terminated, main
 from snreid.cli.machine import MachineFlags
 from snreid.cli.session import machine, resumable, saved_text, session
 from snreid.errors import ExperimentError, SnreidError
-from snreid.machine import Machine
+from snreid.experiments import job
+from snreid.studies import reproduction, study
+from snreid.system.machine import Machine
 from snreid.training import distributed
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.guard import stopped

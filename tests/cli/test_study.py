@@ -8,8 +8,8 @@ import pytest
 
 from snreid.cli.study import main
 from snreid.errors import ExperimentError
-from snreid.models.norms import StageSNR
-from snreid.runs import open_run
+from snreid.experiments.runs import open_run
+from snreid.models.schemes import StageSNR
 from tiny import FLAGS, SOURCE, TARGET, experiment
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from snreid import recipes
 from snreid.cli.evaluate import main as evaluate
 from snreid.cli.train import main, overridden
 from snreid.datasets import DrawnImage
 from snreid.datasets.market_writer import write_market_format
 from snreid.errors import DataError
+from snreid.experiments import recipes
+from snreid.experiments.runs import open_run
+from snreid.images.second_view import SecondView
 from snreid.losses import Alignment, DualCausality
 from snreid.models.weights import load_model
-from snreid.runs import open_run
-from snreid.views import SecondView
 from tiny import FLAGS, SOURCE, TARGET, drawn, experiment
 from trees import draw
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from snreid.inference.folding import folded
 from snreid.models import (
     SNR,
     AllBatchInstance,
@@ -19,7 +20,6 @@ from snreid.models import (
     Scheme,
     StageSNR,
 )
-from snreid.models.folding import folded
 from snreid.models.snr import Gate, Pool
 
 SMALL = Backbone(name="resnet10t", channels=(24, 48, 96, 192))

@@ -7,9 +7,9 @@ import pytest
 
 from snreid.datasets import GRID, AllImages, Corrupted, DrawnPedestrians, VIPeR, require_unseen_persons
 from snreid.errors import DataError, ExperimentError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DISTRACTOR, JUNK, DataSet, ReIDData, Sample, Split
-from snreid.sources import join
+from snreid.training.training_set import join
 
 
 @dataclass(frozen=True, kw_only=True)

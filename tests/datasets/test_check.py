@@ -10,7 +10,7 @@ from PIL import Image
 
 from snreid.datasets import DataReport, Market1501, check
 from snreid.errors import DataError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
 
 

@@ -10,9 +10,9 @@ import pytest
 from snreid.datasets import Corrupted, CorruptedImage, corrupt
 from snreid.datasets.corrupted import Side
 from snreid.errors import DataError, ExperimentError
-from snreid.images import FileImage
+from snreid.experiments.serialization import from_json, to_json
+from snreid.images.reading import FileImage
 from snreid.records import ReIDData, Sample, Split, fingerprint
-from snreid.values import from_json, to_json
 from tiny import Files, drawn, picture_files
 
 HERE = Path()

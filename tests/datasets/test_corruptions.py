@@ -21,7 +21,7 @@ from snreid.datasets.corruptions import (
     corrupt,
 )
 from snreid.errors import ExperimentError
-from snreid.images import resize
+from snreid.images.reading import resize
 
 EVERY = pytest.mark.parametrize("kind", KINDS)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from snreid.datasets import CUHK03
 from snreid.datasets.cuhk03_release import ReleaseImage, extract, published_name, release_images
 from snreid.errors import DataError
-from snreid.images import read_image
+from snreid.images.reading import read_image
 
 REASON = "the released cuhk-03.mat is HDF5: pip install 'snreid[cuhk03]'"
 Key = tuple[int, int, int]

@@ -12,7 +12,7 @@ from scipy.io import savemat
 from snreid.datasets import CUHKSYSU
 from snreid.datasets.cuhk_sysu_release import Box, CropReport, crop, read_boxes
 from snreid.errors import DataError
-from snreid.images import read_image
+from snreid.images.reading import read_image
 
 HEIGHT, WIDTH = 60, 80
 BOXES: dict[str, list[tuple[str, Any]]] = {

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from snreid.datasets._made import made_split, some_cameras
-from snreid.pedestrians.randomness import Draws
 from snreid.records import ReIDData, Sample
+from snreid.synthetic.pedestrians.randomness import Draws
 
 CAMERAS = {"train": [1, 2], "test": [2, 3], "distractor": [3, 1]}
 

@@ -10,7 +10,7 @@ import pytest
 
 from snreid.datasets.market1501 import MarketFormat
 from snreid.datasets.market_writer import market_name, write_market_format
-from snreid.datasets.synthetic import DrawnPedestrians
+from snreid.datasets.pedestrians import DrawnPedestrians
 from snreid.errors import DataError
 from snreid.records import NO_CAMERA, ReIDData, Sample, Split
 

@@ -6,7 +6,7 @@ import pytest
 
 from snreid.datasets import MSMT17, check
 from snreid.errors import DataError, ExperimentError
-from snreid.sources import join
+from snreid.training.training_set import join
 from trees import draw, refused
 
 TRAIN = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snreid.datasets import RandPerson, check
-from snreid.sources import join
+from snreid.training.training_set import join
 from trees import draw, refused, touch
 
 NAMES = (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from effort import examples
 from snreid.datasets import drop_singles, has_match, require_name, require_pairs, require_queries, validated
 from snreid.errors import DataError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import ReIDData, Sample, Split
 
 Triple = tuple[str, int, int]

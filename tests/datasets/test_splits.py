@@ -10,7 +10,7 @@ import pytest
 from snreid.datasets import CUHK01, GRID, ILIDS, PRID2011, VIPeR, _splits
 from snreid.datasets._splits import COUNT, DrawnSplits, SplitDataSet, draw, pair_of
 from snreid.errors import DataError, ExperimentError
-from snreid.values import from_json, to_json
+from snreid.experiments.serialization import from_json, to_json
 
 ALL = (CUHK01, GRID, ILIDS, PRID2011, VIPeR)
 

@@ -8,10 +8,10 @@ import pytest
 from ranking_by_definition import SlowScores, scores_by_definition
 
 from snreid.errors import DataError
-from snreid.evaluation import ranking
 from snreid.evaluation.camera_pairs import CameraPair, camera_pairs
 from snreid.evaluation.evaluate import evaluate
-from snreid.evaluation.ranking import Block
+from snreid.evaluation.exact import ranking
+from snreid.evaluation.exact.ranking import Block
 from snreid.records import Features
 
 

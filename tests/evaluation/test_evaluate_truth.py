@@ -8,7 +8,7 @@ from ranking_by_definition import cmc_by_definition, scores_by_definition
 
 from snreid.errors import DataError
 from snreid.evaluation.evaluate import evaluate
-from snreid.evaluation.ranking import Block
+from snreid.evaluation.exact.ranking import Block
 from snreid.records import NO_CAMERA, Features
 
 NAMES = tuple("abcdefghij")

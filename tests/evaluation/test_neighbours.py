@@ -6,8 +6,8 @@ from k_reciprocal import cosine_order
 from numpy.typing import NDArray
 
 from snreid.evaluation import neighbours
+from snreid.evaluation.exact.similarity import Similarity, similarity
 from snreid.evaluation.neighbours import Embeddings, Kept, nearest
-from snreid.evaluation.similarity import Similarity, similarity
 
 COUNTS = (3, 8)
 

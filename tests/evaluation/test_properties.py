@@ -6,7 +6,7 @@ from scipy import stats
 
 from snreid.errors import DataError
 from snreid.evaluation.properties import by_property, luma, measure, trend
-from snreid.images import resize
+from snreid.images.reading import resize
 from snreid.records import Scores
 
 

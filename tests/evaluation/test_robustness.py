@@ -5,8 +5,8 @@ import pytest
 
 from snreid.errors import ExperimentError
 from snreid.evaluation.robustness import corruption_effect, mean_drop
+from snreid.evaluation.subset_scores import RESAMPLES
 from snreid.evaluation.uncertainty import bootstrap_interval, compare
-from snreid.evaluation.worth import RESAMPLES
 from snreid.records import Scores
 
 PERSONS = np.repeat(np.arange(10), 4)

@@ -7,8 +7,8 @@ import torch
 from snreid.errors import ExperimentError
 from snreid.models.backbone import Backbone
 from snreid.models.matching import match_statistics
-from snreid.models.norms import Scheme, StageInstance, StageSNR, check_start
 from snreid.models.reid import ModelConfig, ReIDModel
+from snreid.models.schemes import Scheme, StageInstance, StageSNR, check_start
 from snreid.models.snr import SNR
 
 

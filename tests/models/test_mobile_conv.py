@@ -8,8 +8,8 @@ import torch
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
+from snreid.inference.folding import FusedConv, folded, fused
 from snreid.models.backbone import Backbone
-from snreid.models.folding import FusedConv, folded, fused
 from snreid.models.mobile_conv import MobileConv2d, depthwise_gradient, quick_mobile
 from snreid.models.reid import ModelConfig
 

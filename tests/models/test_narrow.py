@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from snreid.experiments.recipes import baseline
 from snreid.models.narrow import NarrowConv2d, _Convolution, quick_on_narrow_maps, weight_gradient
-from snreid.recipes import baseline
 
 
 def plain(inner: int, outer: int, stride: int = 1) -> nn.Conv2d:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
+from snreid.inference.folding import folded
 from snreid.models import (
     IBN,
     SNR,
@@ -32,7 +33,6 @@ from snreid.models import (
     StageInstance,
     StageSNR,
 )
-from snreid.models.folding import folded
 from snreid.models.snr import Gate
 from snreid.outputs import Outputs
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from reference.snr_five_steps import snr_five_steps
-from snreid.models import own_affine, passes
+from snreid.models import instance_affine as own_affine
+from snreid.models import kernels as passes
 from snreid.models.restitution import restitute
 
 EPS = 1e-5

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from snreid import job
+from snreid.experiments import job
+from snreid.experiments.runs import open_run
 from snreid.models.weights import load_model
-from snreid.runs import open_run
 from snreid.training.log import read_metrics
 from tiny import trained
 

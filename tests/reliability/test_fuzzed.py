@@ -10,8 +10,8 @@ from PIL import Image
 
 from snreid.cli import main
 from snreid.errors import DataError
-from snreid.images import FileImage
-from snreid.runs import open_run
+from snreid.experiments.runs import open_run
+from snreid.images.reading import FileImage
 from tiny import FLAGS, picture_files
 
 pytestmark = pytest.mark.slow

@@ -17,14 +17,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from snreid.loading import PixelStore
-from snreid.models.norms import StageSNR
+from snreid.images.loading import PixelStore
+from snreid.images.transforms import InputFormat
+from snreid.models.schemes import StageSNR
 from snreid.records import Sample, Split
-from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, Plan
 from snreid.training.optim import SGD
-from snreid.transforms import InputFormat
+from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import ALONE, experiment
 
 pytestmark = pytest.mark.slow

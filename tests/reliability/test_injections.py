@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snreid.errors import DivergenceError
-from snreid.loading import PixelStore
+from snreid.images.loading import PixelStore
+from snreid.images.transforms import Augmentation, InputFormat
 from snreid.losses import CrossEntropy, Triplet
 from snreid.outputs import Outputs
 from snreid.records import Sample, Split
-from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
 from snreid.training.optim import Adam, WarmupCosine
-from snreid.transforms import Augmentation, InputFormat
+from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import ALONE
 
 pytestmark = pytest.mark.slow

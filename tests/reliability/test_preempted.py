@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from snreid.cli import main
+from snreid.experiments.runs import open_run
 from snreid.models.weights import load_model
-from snreid.runs import open_run
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
 from tiny import FLAGS, OPTIONS

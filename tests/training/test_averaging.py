@@ -111,7 +111,7 @@ import torch
 from snreid.training.averaging import Average
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop
-from snreid.sampling import IdentityBatches, Sampling
+from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import plan
 
 def work(group):

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, DivergenceError, Interrupted
-from snreid.loading import PixelStore
+from snreid.images.loading import PixelStore
+from snreid.images.transforms import Augmentation, Draws, InputFormat
 from snreid.losses import CrossEntropy, Triplet
 from snreid.models.backbone import Backbone
 from snreid.models.reid import ModelConfig
 from snreid.records import Sample, Split
-from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
 from snreid.training.optim import Adam, WarmupCosine
-from snreid.transforms import Augmentation, Draws, InputFormat
+from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import ALONE
 
 EPOCHS, BATCHES = 3, 4

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from snreid.errors import DivergenceError, Interrupted
+from snreid.images.transforms import Augmentation, Draws
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
 from snreid.training.optim import SGD
 from snreid.training.parallel import Objective
-from snreid.transforms import Augmentation, Draws
 from tiny import ALONE, plan
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from snreid.errors import Interrupted
-from snreid.loading import PixelStore
-from snreid.sampling import IdentityBatches, Sampling
-from snreid.sources import join
+from snreid.images.loading import PixelStore
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.sampling import IdentityBatches, Sampling
+from snreid.training.training_set import join
 from tiny import ALONE, drawn, experiment
 
 BATCHES, EPOCHS = 3, 3

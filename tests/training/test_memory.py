@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from snreid.embedding import Embedder
 from snreid.errors import Interrupted
-from snreid.loading import PixelStore
+from snreid.images.loading import PixelStore
+from snreid.inference.embedder import Embedder
 from snreid.losses import CrossEntropy, DomainUniformity
 from snreid.models.weights import load_model
-from snreid.sampling import IdentityBatches, Sampling
-from snreid.sources import Validation, join
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
 from snreid.training.memory import Remembering
 from snreid.training.parallel import Objective
+from snreid.training.sampling import IdentityBatches, Sampling
+from snreid.training.training_set import Validation, join
 from tiny import ALONE, drawn, experiment, trained
 from two_processes import answers_of_two
 

@@ -55,7 +55,7 @@ from dataclasses import replace
 import torch
 from snreid.losses import CrossEntropy, DualCausality, Triplet
 from snreid.models.head import Head
-from snreid.models.norms import StageSNR
+from snreid.models.schemes import StageSNR
 from snreid.training.parallel import Objective, wrap
 from tiny import ALONE, experiment
 
@@ -93,12 +93,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 from snreid.losses import CrossEntropy
-from snreid.sampling import IdentityBatches, Sampling
+from snreid.training.sampling import IdentityBatches, Sampling
 from snreid.training import loop
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.optim import SGD, WarmupSteps
 from snreid.training.parallel import Objective, wrap
-from snreid.transforms import Augmentation
+from snreid.images.transforms import Augmentation
 from tiny import ALONE, lively, plan
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from snreid.errors import ExperimentError
-from snreid.job import train
-from snreid.machine import Precision
+from snreid.experiments.job import train
+from snreid.images.transforms import Augmentation
 from snreid.models import Backbone
-from snreid.sampling import Sampling
+from snreid.system.machine import Precision
 from snreid.training.distributed import join
 from snreid.training.log import read_metrics
 from snreid.training.optim import SGD
 from snreid.training.precision import LossScale, autocast, require_precision
-from snreid.transforms import Augmentation
+from snreid.training.sampling import Sampling
 from tiny import console, experiment, machine
 
 

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 from snreid.adaptation.job import Job, SourceImages
 from snreid.adaptation.unlabelled import Unlabelled
 from snreid.errors import ExperimentError
-from snreid.experiment import Experiment
-from snreid.values import from_json, known_kinds, to_json
+from snreid.experiments.experiment import Experiment
+from snreid.experiments.serialization import from_json, known_kinds, to_json
 
 
 @dataclass(frozen=True, kw_only=True)

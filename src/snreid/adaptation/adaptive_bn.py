@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from snreid.adaptation import Adaptation
 from snreid.adaptation.job import Job
 from snreid.errors import DataError, ExperimentError
-from snreid.loading import Progress
-from snreid.models.layers import Switchable
-from snreid.progress import counting
+from snreid.images.loading import Progress
+from snreid.models.norm_layers import Switchable
+from snreid.system.progress import counting
 
 Norm = nn.modules.batchnorm._BatchNorm | Switchable
 

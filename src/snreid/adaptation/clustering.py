@@ -36,17 +36,17 @@ from snreid.adaptation.memory import (
 from snreid.adaptation.pseudo_labels import Density
 from snreid.adaptation.training import run_plan
 from snreid.adaptation.two_sources import TwoStores
-from snreid.embedding import features, require_finite
 from snreid.errors import ExperimentError
-from snreid.evaluation.similarity import widened
-from snreid.experiment import Experiment
+from snreid.evaluation.exact.similarity import widened
+from snreid.experiments.experiment import Experiment
+from snreid.images.transforms import Augmentation
+from snreid.inference.embedder import features, require_finite
 from snreid.losses import DualCausality, EntropyCausality, Loss, LossParts, total_loss
-from snreid.sampling import IdentityBatches, Sampling
 from snreid.training.log import MetricsLog
 from snreid.training.loop import Plan
 from snreid.training.optim import Adam, Optim, Schedule, WarmupCosine, WarmupSteps
 from snreid.training.parallel import outputs_of
-from snreid.transforms import Augmentation
+from snreid.training.sampling import IdentityBatches, Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,18 +17,18 @@ from rich.console import Console
 
 from snreid.adaptation.job import Job, SourceImages
 from snreid.adaptation.unlabelled import Unlabelled
-from snreid.embedding import require_working
 from snreid.errors import DataError, ExperimentError
-from snreid.experiment import Experiment
-from snreid.held_out import training_set
-from snreid.loading import PixelCache, PixelStore, list_bad
-from snreid.machine import Machine
+from snreid.experiments.experiment import Experiment
+from snreid.experiments.held_out import training_set
+from snreid.experiments.packaged import is_packaged
+from snreid.experiments.runs import Run, open_run
+from snreid.images.loading import PixelCache, PixelStore, list_bad
+from snreid.inference.embedder import require_working
 from snreid.models.delta import has_weights, read_weights, save_delta
 from snreid.models.weights import save_model, write_json
-from snreid.packaged import is_packaged
-from snreid.progress import counting
-from snreid.provenance import provenance
-from snreid.runs import Run, open_run
+from snreid.system.machine import Machine
+from snreid.system.progress import counting
+from snreid.system.provenance import provenance
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.distributed import ProcessGroup
 from snreid.training.log import read_metrics, skipped_text, waited_text

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from snreid.adaptation.unlabelled import Unlabelled
-from snreid.embedding import Embedder
 from snreid.errors import ExperimentError
-from snreid.experiment import Experiment
-from snreid.loading import PixelStore
-from snreid.machine import Machine
+from snreid.experiments.experiment import Experiment
+from snreid.images.loading import PixelStore
+from snreid.inference.embedder import Embedder
 from snreid.models.reid import ReIDModel
-from snreid.sources import TrainingSet
+from snreid.system.machine import Machine
 from snreid.training.distributed import ProcessGroup
+from snreid.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,15 @@ from snreid.adaptation.mar_losses import camera_statistics, log_multilabels, mea
 from snreid.adaptation.mar_network import MARNetwork, MARObjective
 from snreid.adaptation.training import run_plan
 from snreid.adaptation.two_sources import TwoBatches, TwoStores
-from snreid.embedding import features
 from snreid.errors import DataError, ExperimentError
-from snreid.experiment import Experiment
+from snreid.experiments.experiment import Experiment
+from snreid.inference.embedder import features
 from snreid.losses import DualCausality, EntropyCausality, Loss
-from snreid.progress import counting
-from snreid.sampling import IdentityBatches, Sampling
+from snreid.system.progress import counting
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Plan
 from snreid.training.optim import SGD, WarmupSteps
+from snreid.training.sampling import IdentityBatches, Sampling
 
 _PAIR_IMAGES = 4
 """Images of a person in the source's part of a batch where a causality loss needs pairs."""

@@ -20,8 +20,8 @@ from snreid.adaptation.mar_losses import (
     pair_agreements,
 )
 from snreid.losses import Loss, total_loss
-from snreid.machine import Precision
 from snreid.models.reid import ReIDModel
+from snreid.system.machine import Precision
 from snreid.tensors import Scalar
 from snreid.training.parallel import outputs_of
 

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
-from snreid.loading import PixelStore
+from snreid.images.loading import PixelStore
+from snreid.images.transforms import StoredImages
 from snreid.records import Split
-from snreid.sampling import IdentityBatches, Rounds
-from snreid.transforms import StoredImages
+from snreid.training.sampling import IdentityBatches, Rounds
 
 Indices = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from snreid.datasets._files import list_images
 from snreid.errors import DataError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DISTRACTOR, NO_CAMERA, ImageSource, ReIDData, Sample, Split, fingerprint
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from types import FrameType
 
-from snreid.allocator import keep_freed_memory
 from snreid.errors import ExperimentError, Interrupted, SnreidError
+from snreid.system.memory import keep_freed_memory
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": (

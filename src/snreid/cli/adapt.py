@@ -15,11 +15,11 @@ from snreid.cli.order import is_run_folder, names_first, require_names
 if TYPE_CHECKING:
     from snreid.adaptation import Adaptation
     from snreid.cli.session import Session
-    from snreid.experiment import Experiment
-    from snreid.loading import PixelCache
-    from snreid.machine import Machine
+    from snreid.experiments.experiment import Experiment
+    from snreid.experiments.runs import Run
+    from snreid.images.loading import PixelCache
     from snreid.records import DataSet, ReIDData
-    from snreid.runs import Run
+    from snreid.system.machine import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     require_names("adapt", words, ("runs/snr-market1501-0",), "the folder of a run")
     request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid adapt", add_help=False)
     from snreid.errors import ExperimentError
-    from snreid.runs import open_run
+    from snreid.experiments.runs import open_run
 
     if (request.target is None) == (request.images is None) or (request.images is not None and request.evaluate):
         raise ExperimentError(
@@ -94,7 +94,7 @@ def chosen(name: str, experiment: "Experiment", words: list[str]) -> "Adaptation
 
 def _help(words: list[str]) -> int:
     from snreid.adaptation import methods
-    from snreid.experiment import Experiment
+    from snreid.experiments.experiment import Experiment
 
     known = methods()
     with contextlib.suppress(SystemExit):
@@ -113,8 +113,8 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, resumable, session
     from snreid.datasets import require_name
-    from snreid.loading import PixelCache
-    from snreid.results import read_targets
+    from snreid.experiments.scoring import read_targets
+    from snreid.images.loading import PixelCache
 
     data = None
     if request.images is not None:
@@ -165,8 +165,8 @@ def _evaluate(
     from snreid.cli.compare import text
     from snreid.cli.evaluate import table
     from snreid.evaluation import compare
-    from snreid.results import require_same_images
-    from snreid.study import score_run
+    from snreid.experiments.scoring import require_same_images
+    from snreid.studies.study import score_run
 
     before, after = (
         score_run(

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import tyro
 
-from snreid.packaged import located
+from snreid.experiments.packaged import located
 
 if TYPE_CHECKING:
-    from snreid.embedding import EmbedBatch
-    from snreid.evaluation.onnx_embedder import OpenedOnnx
+    from snreid.inference.embedder import EmbedBatch
+    from snreid.inference.onnx_embedder import OpenedOnnx
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
 BackendFlag: TypeAlias = Annotated[
@@ -98,9 +98,10 @@ def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
     """The embedder of another runtime than torch: of a file, or of a run that is exported for this once."""
     import tempfile
 
-    from snreid.evaluation import OnnxEmbedder
-    from snreid.export import OpenVinoEmbedder, write_onnx, write_openvino
-    from snreid.runs import load
+    from snreid.experiments.runs import load
+    from snreid.inference.onnx_embedder import OnnxEmbedder
+    from snreid.inference.onnx_file import write_onnx
+    from snreid.inference.openvino_file import OpenVinoEmbedder, write_openvino
 
     if not located(model).is_dir():
         return (OnnxEmbedder if backend == "onnxruntime" else OpenVinoEmbedder)(path=model).open()

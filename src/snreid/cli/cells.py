@@ -12,9 +12,9 @@ import tyro
 from snreid.cli.machine import MachineFlags
 
 if TYPE_CHECKING:
-    from snreid.machine import Machine
-    from snreid.plans import Plan
-    from snreid.tables import Table
+    from snreid.studies.paper_tables import Table
+    from snreid.studies.plans import Plan
+    from snreid.system.machine import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def fill_and_show(
     """
     from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
     from snreid.cli.session import machine, require_folder, resumable, session
-    from snreid.reproduction import fill
+    from snreid.studies.reproduction import fill
 
     plans = [plan for _, plan in chosen]
     shard = shard_named(flags.shard) if flags.shard else None
@@ -74,9 +74,9 @@ def fill_and_show(
 def _show(chosen: "Sequence[tuple[Table, Plan]]", own: "Machine", flags: CellFlags, seconds: float) -> bool:
     """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns whether
     a cell has failed."""
-    from snreid.comparison import case_record, comparison_text
     from snreid.models.weights import write_json
-    from snreid.reproduction import collect
+    from snreid.studies.published_table import case_record, comparison_text
+    from snreid.studies.reproduction import collect
 
     objects, failed = [], False
     for table, plan in chosen:

@@ -45,10 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.cli.session import machine, session
     from snreid.errors import ExperimentError
     from snreid.evaluation import compare
-    from snreid.loading import PixelCache
-    from snreid.results import read_targets, require_same_images
-    from snreid.runs import open_run
-    from snreid.study import score_run
+    from snreid.experiments.runs import open_run
+    from snreid.experiments.scoring import read_targets, require_same_images
+    from snreid.images.loading import PixelCache
+    from snreid.studies.study import score_run
 
     if not request.target:
         raise ExperimentError("A comparison needs a target", came="none", repair="name one: --target market1501")

@@ -118,7 +118,7 @@ def _check(words: list[str]) -> int:
     from snreid.cli.names import dataset_named
     from snreid.datasets import check
     from snreid.errors import ExperimentError
-    from snreid.progress import counting
+    from snreid.system.progress import counting
 
     if not request.name:
         raise ExperimentError("A check needs a data set", came="none", repair="name one: snreid data check market1501")
@@ -146,8 +146,8 @@ def _make(words: list[str]) -> int:
     from snreid.cli import Terminated
     from snreid.datasets import DrawnPedestrians
     from snreid.datasets.market_writer import write_market_format
-    from snreid.pedestrians import DOMAINS
-    from snreid.progress import counting
+    from snreid.synthetic.pedestrians import DOMAINS
+    from snreid.system.progress import counting
 
     console = Console(stderr=True)
     names = request.domain or tuple(domain.name for domain in DOMAINS)
@@ -184,8 +184,8 @@ def _sheet(words: list[str]) -> int:
     from PIL import Image
 
     from snreid.errors import ExperimentError
-    from snreid.pedestrians import DOMAINS, domain_named
-    from snreid.pedestrians.sheet import contact_sheet
+    from snreid.synthetic.pedestrians import DOMAINS, domain_named
+    from snreid.synthetic.pedestrians.sheet import contact_sheet
 
     if request.file.suffix.lower() != ".png":
         raise ExperimentError("A contact sheet is a PNG file", came=str(request.file), repair="end its name in .png")
@@ -202,8 +202,8 @@ def _people_named(name: str, console: Console) -> "RenderedPeople":
     from snreid.cli.names import dataset_named
     from snreid.datasets import RenderedPeople
     from snreid.errors import ExperimentError
-    from snreid.progress import counting
-    from snreid.synthetic.assets import body_model
+    from snreid.synthetic.people.assets import body_model
+    from snreid.system.progress import counting
 
     people = dataset_named(name)
     if not isinstance(people, RenderedPeople):
@@ -217,7 +217,7 @@ def _people_named(name: str, console: Console) -> "RenderedPeople":
 
 def _make_named(name: str, folder: Path) -> int:
     from snreid.datasets.market_writer import write_market_format
-    from snreid.progress import counting
+    from snreid.system.progress import counting
 
     console = Console(stderr=True)
     data = _people_named(name, console).read(Path())
@@ -232,7 +232,7 @@ def _sheet_named(name: str, file: Path) -> int:
 
     from snreid.datasets import RenderedImage
     from snreid.errors import ExperimentError
-    from snreid.progress import counting
+    from snreid.system.progress import counting
 
     if file.suffix.lower() != ".png":
         raise ExperimentError("A contact sheet is a PNG file", came=str(file), repair="end its name in .png")
@@ -240,7 +240,7 @@ def _sheet_named(name: str, file: Path) -> int:
     data = _people_named(name, console).read(Path())
     samples = data.train.samples or data.gallery.samples
     images = [sample.image for sample in samples if isinstance(sample.image, RenderedImage)]
-    from snreid.synthetic.sheet import people_sheet
+    from snreid.synthetic.people.sheet import people_sheet
 
     rows = [
         [i for i in images if i.label == label] for label in sorted({image.label for image in images})[:_SHEET_ROWS]
@@ -260,7 +260,7 @@ def _crop_sysu(words: list[str]) -> int:
     require_names("data crop-sysu", words, names, "the release's folder and the folder to write to")
     request = tyro.cli(CropSysu, args=words, prog="snreid data crop-sysu")
     from snreid.datasets.cuhk_sysu_release import crop
-    from snreid.progress import counting
+    from snreid.system.progress import counting
 
     with counting(Console(stderr=True), "cutting persons out of frames") as progress:
         report = crop(request.release, request.folder, progress)

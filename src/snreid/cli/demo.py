@@ -42,12 +42,12 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Trains, tests, prints the table, writes the report."""
     request = tyro.cli(Request, args=list(arguments), prog="snreid demo")
-    from snreid import recipes
     from snreid.cli.study import run
     from snreid.datasets import DrawnPedestrians
     from snreid.errors import ExperimentError
-    from snreid.pedestrians import DOMAINS
-    from snreid.study import Study
+    from snreid.experiments import recipes
+    from snreid.studies.study import Study
+    from snreid.synthetic.pedestrians import DOMAINS
 
     def drawn(name: str) -> DrawnPedestrians:
         """A domain at the size of the demo."""

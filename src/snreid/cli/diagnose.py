@@ -12,15 +12,15 @@ from rich.table import Table
 
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
-from snreid.packaged import beside
+from snreid.experiments.packaged import beside
 
 if TYPE_CHECKING:
     from snreid.cli.session import Session
     from snreid.evaluation import Diagnosis, Estimate
+    from snreid.experiments.runs import Run
     from snreid.figures import DiagnosisPage, RankExample
-    from snreid.loading import PixelCache
+    from snreid.images.loading import PixelCache
     from snreid.records import DataSet, Features, ReIDData, Sample
-    from snreid.runs import Run
 
 _Kind = Literal["dark", "blur", "low-resolution", "jpeg", "colour-cast"]
 _ALL: tuple[_Kind, ...] = ("dark", "blur", "low-resolution", "jpeg", "colour-cast")
@@ -107,8 +107,8 @@ def _check(request: Request, words: Sequence[str]) -> None:
 
 
 def _from_features(request: Request) -> list["Diagnosis"]:
+    from snreid.analysis.diagnosis import diagnose, require_rows
     from snreid.cli.session import machine
-    from snreid.diagnosis import diagnose, require_rows
     from snreid.evaluation import read_features, remarks
     from snreid.figures import DiagnosisPage
 
@@ -138,8 +138,8 @@ def _from_features(request: Request) -> list["Diagnosis"]:
 
 def _from_run(request: Request) -> list["Diagnosis"]:
     from snreid.cli.session import machine, session
-    from snreid.loading import PixelCache
-    from snreid.runs import open_run
+    from snreid.experiments.runs import open_run
+    from snreid.images.loading import PixelCache
 
     assert request.run is not None
     run = open_run(request.run)
@@ -154,7 +154,7 @@ def _from_run(request: Request) -> list["Diagnosis"]:
 
 def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tuple["DataSet", "ReIDData"]]:
     from snreid.cli.names import dataset_named
-    from snreid.results import read_targets
+    from snreid.experiments.scoring import read_targets
 
     named = [dataset_named(name, request.machine.root) for name in request.target]
     return list(zip(named, read_targets(named, request.machine.root, trained_on=trained_on), strict=True))
@@ -164,11 +164,11 @@ def _of_run(
     request: Request, run: "Run", target: "DataSet", data: "ReIDData", opened: "Session", pixels: "PixelCache"
 ) -> list["Diagnosis"]:
     """The diagnosis of one target, written; nothing in all processes but the first."""
+    from snreid.analysis.diagnosis import corruption_effects, diagnose
     from snreid.cli.session import machine
-    from snreid.diagnosis import corruption_effects, diagnose
+    from snreid.experiments.scoring import score
+    from snreid.experiments.targets import embed_target
     from snreid.figures import DiagnosisPage
-    from snreid.results import score
-    from snreid.targets import embed_target
 
     assert request.run is not None
     own = machine(request.machine, request.machine.out or beside(request.run) / "diagnosis")
@@ -230,7 +230,7 @@ def _made() -> str:
 def _worst(
     request: Request, found: "Diagnosis", query: "Features", gallery: "Features", data: "ReIDData | None"
 ) -> tuple["RankExample", ...]:
-    from snreid.diagnosis import worst_queries
+    from snreid.analysis.diagnosis import worst_queries
 
     if data is None or not request.images or not request.worst:
         return ()
@@ -241,7 +241,7 @@ def _looks(
     request: Request, found: "Diagnosis", target: "DataSet", data: "ReIDData"
 ) -> tuple[tuple[str, tuple[tuple[str, "Sample"], ...]], ...]:
     """What each corruption looks like, on the first query that has a match."""
-    from snreid.diagnosis import looks
+    from snreid.analysis.diagnosis import looks
 
     if not request.images:
         return ()
@@ -252,7 +252,7 @@ def _write(page: "DiagnosisPage", out: Path, console: Console) -> None:
     from snreid.datasets import require_name
     from snreid.figures import render_diagnosis
     from snreid.figures.page import write_page
-    from snreid.provenance import provenance
+    from snreid.system.provenance import provenance
 
     target = page.diagnosis.target
     require_name(target)

@@ -22,12 +22,12 @@ from snreid.cli.backends import (
 )
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
-from snreid.packaged import beside
+from snreid.experiments.packaged import beside
 
 if TYPE_CHECKING:
-    from snreid.embedding import EmbedBatch
     from snreid.evaluation import ReRanking
-    from snreid.results import Result
+    from snreid.experiments.scoring import Result
+    from snreid.inference.embedder import EmbedBatch
 
 _AS_A_SET = (
     "uses all queries and gallery images as one set, which a search for one person does not have: "
@@ -212,7 +212,7 @@ def _reranking(request: Request) -> "ReRanking | None":
 
 def _from_features(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.evaluation import evaluate, read_features, remarks
-    from snreid.results import Result, keep_result, with_reranking
+    from snreid.experiments.scoring import Result, keep_result, with_reranking
     from snreid.training.distributed import chosen_device
 
     assert request.features is not None
@@ -232,10 +232,10 @@ def _from_features(request: Request, again: "ReRanking | None") -> list["Result"
 def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
-    from snreid.loading import PixelCache
-    from snreid.results import keep_result, read_targets, score, with_reranking
-    from snreid.runs import open_run
-    from snreid.targets import embed_target
+    from snreid.experiments.runs import open_run
+    from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
+    from snreid.experiments.targets import embed_target
+    from snreid.images.loading import PixelCache
 
     backend = _backend(request)
     named = [dataset_named(name, request.machine.root) for name in request.target]
@@ -269,8 +269,8 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
 
 def _embedder(request: Request, backend: Backend, device: str) -> tuple["EmbedBatch", tuple[int, int], str]:
     """What embeds, the size of its images, and the metric it is for."""
-    from snreid.evaluation import OnnxEmbedder
-    from snreid.runs import open_run
+    from snreid.experiments.runs import open_run
+    from snreid.inference.onnx_embedder import OnnxEmbedder
 
     run = None if request.run is None else open_run(request.run)
     metric = "cosine" if run is None else run.experiment.metric

@@ -12,14 +12,14 @@ import tyro
 from snreid.cli.backends import embed_batch
 from snreid.cli.extract import images_of
 from snreid.cli.machine import DataFolder
-from snreid.packaged import beside
+from snreid.experiments.packaged import beside
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from snreid.embedding import Embedder
-    from snreid.evaluation.onnx_embedder import OpenedOnnx
+    from snreid.inference.embedder import Embedder
+    from snreid.inference.onnx_embedder import OpenedOnnx
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     """Exports and prints."""
     request = tyro.cli(Request, args=list(arguments), prog="snreid export")
     from snreid.errors import ExperimentError
+    from snreid.experiments.runs import load
     from snreid.models.weights import require_replaceable
-    from snreid.runs import load
 
     if request.int8 != bool(request.calibrate) or (request.score and not request.int8):
         raise ExperimentError(
@@ -75,8 +75,10 @@ _SUFFIX = {"onnx": "onnx", "openvino": "xml"}
 def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any]:
     import tempfile
 
-    from snreid.evaluation import OnnxEmbedder
-    from snreid.export import OpenVinoEmbedder, quantize, write_onnx, write_openvino
+    from snreid.inference.int8 import quantize
+    from snreid.inference.onnx_embedder import OnnxEmbedder
+    from snreid.inference.onnx_file import write_onnx
+    from snreid.inference.openvino_file import OpenVinoEmbedder, write_openvino
 
     images = _calibration(request, embedder) if request.int8 else []
     with tempfile.TemporaryDirectory() as place:
@@ -103,7 +105,7 @@ def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any
 
 def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uint8]"]:
     from snreid.errors import DataError
-    from snreid.images import read_image, resize
+    from snreid.images.reading import read_image, resize
 
     paths = images_of(request.calibrate)
     chosen = paths[:: max(1, -(-len(paths) // _MOST))]
@@ -134,9 +136,9 @@ def _cost(
     from rich.console import Console
 
     from snreid.cli.names import dataset_named
-    from snreid.machine import Machine
-    from snreid.results import read_targets, score
-    from snreid.targets import embed_target
+    from snreid.experiments.scoring import read_targets, score
+    from snreid.experiments.targets import embed_target
+    from snreid.system.machine import Machine
 
     (data,) = read_targets([dataset_named(request.score, request.root)], request.root)
     machine = Machine(root=request.root, out=beside(request.run), device="cpu", workers=0)

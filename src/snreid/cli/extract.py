@@ -21,12 +21,12 @@ from snreid.cli.backends import (
     require_alone,
 )
 from snreid.cli.machine import MachineFlags
-from snreid.packaged import located
+from snreid.experiments.packaged import located
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from snreid.images import BadImage
+    from snreid.images.reading import BadImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     """Embeds and writes; of several processes each embeds a part, and the first one writes."""
     request = tyro.cli(Request, args=list(arguments), prog="snreid extract")
     from snreid.cli.session import session
-    from snreid.images import BadImage
+    from snreid.images.reading import BadImage
     from snreid.models.weights import require_replaceable
 
     require_replaceable(request.out)  # before images are embedded
@@ -96,8 +96,8 @@ def _write(request: Request, paths: Sequence[Path], vectors: "NDArray[Any]") -> 
 
 def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], batch: Sequence[int]) -> None:
     """What was written; ``batch``: images at a time, as asked for or as measured, nothing where there were too few to measure."""
-    from snreid.embedding import SHOWN_BAD
-    from snreid.images import listed
+    from snreid.images.reading import listed
+    from snreid.inference.embedder import SHOWN_BAD
 
     done: dict[str, object] = {"file": str(request.out), "images": len(vectors), "dim": int(vectors.shape[1])}
     done["batch"] = batch[0] if batch else None
@@ -152,8 +152,8 @@ def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any
     """What extracts files: ``(paths, batch, tell, leave_out, group)``."""
     from functools import partial
 
-    from snreid.embedding import extract
-    from snreid.runs import open_run
+    from snreid.experiments.runs import open_run
+    from snreid.inference.embedder import extract
 
     if backend == "torch":
         return open_run(request.run).embedder(device=device, bf16=request.precision == "bf16").extract

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from snreid.cores import usable_cores
 from snreid.errors import ExperimentError, SnreidError
+from snreid.system.cores import usable_cores
 
 if TYPE_CHECKING:
-    from snreid.machine import Machine
-    from snreid.plans import Plan, Shard
+    from snreid.studies.plans import Plan, Shard
+    from snreid.system.machine import Machine
 
 _POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 60.0
 
 def shard_named(text: str) -> "Shard":
     """``K/N`` as a share of the cells, K from 0. Raises ``ExperimentError`` for anything else."""
-    from snreid.plans import Shard
+    from snreid.studies.plans import Shard
 
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
@@ -53,7 +53,7 @@ def fill_in_jobs(
 
     Raises ``SnreidError`` with the last words of one that failed.
     """
-    from snreid.plans import look_all, wanted
+    from snreid.studies.plans import look_all, wanted
 
     todo = wanted(plans, look_all(plans, machine.root), machine.out)
     places = [folder for one in todo for folder in (one.folder, *(place for _, place, _ in one.adaptations))]

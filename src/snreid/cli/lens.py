@@ -13,10 +13,10 @@ from snreid.cli.machine import MachineFlags
 from snreid.cli.order import is_run_folder, names_first, require_names
 
 if TYPE_CHECKING:
+    from snreid.analysis.lens.choose import Chosen
+    from snreid.experiments.runs import Run
     from snreid.figures.lens_records import Lens
-    from snreid.lens.choose import Chosen
     from snreid.records import Sample
-    from snreid.runs import Run
 
 MOST_SHOWN = 24
 """Images of a folder whose maps are shown."""
@@ -56,11 +56,11 @@ def main(arguments: Sequence[str]) -> int:
     require_names("lens", words, ("runs/snr-noon-0",), "the folder of a run, then image files")
     request = tyro.cli(Request, args=words, prog="snreid lens")
     _check(request)
+    from snreid.analysis.lens.look import Reading, look
     from snreid.cli.session import machine, session
+    from snreid.experiments.runs import open_run
     from snreid.figures.lens import write_lens
-    from snreid.lens.look import Reading, look
     from snreid.models.weights import require_replaceable
-    from snreid.runs import open_run
 
     require_replaceable(request.out)  # before anything is computed
     machine(request.machine, request.out.absolute().parent)  # impossible flags and places
@@ -115,9 +115,9 @@ def _check(request: Request) -> None:
 
 
 def _chosen(request: Request) -> "list[Chosen]":
+    from snreid.analysis.lens.choose import choose
     from snreid.cli.names import dataset_named
     from snreid.errors import DataError
-    from snreid.lens.choose import choose
 
     root = request.machine.root
     sets = [dataset_named(name, root) for name in request.data]
@@ -134,8 +134,8 @@ def _chosen(request: Request) -> "list[Chosen]":
 
 def _shown(request: Request, chosen: "Sequence[Chosen]") -> "list[tuple[str, Sample]]":
     """The images whose maps are shown, with their titles."""
-    from snreid.images import FileImage
-    from snreid.lens.choose import evenly, shares
+    from snreid.analysis.lens.choose import evenly, shares
+    from snreid.images.reading import FileImage
     from snreid.records import NO_CAMERA, Sample
 
     if request.images:

@@ -38,12 +38,12 @@ def checked() -> dict[str, Any]:
     """Versions, cores, devices, and for each packaged model the smallest cosine of its self-test, or why there is none."""
     import torch
 
-    from snreid.cores import usable_cores
     from snreid.errors import CheckpointError
-    from snreid.packaged import NAMES
-    from snreid.provenance import provenance
-    from snreid.publishing import self_test
-    from snreid.runs import open_run
+    from snreid.experiments.packaged import NAMES
+    from snreid.experiments.publishing import self_test
+    from snreid.experiments.runs import open_run
+    from snreid.system.cores import usable_cores
+    from snreid.system.provenance import provenance
 
     made = provenance()
     found: dict[str, Any] = {

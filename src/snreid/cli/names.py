@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from snreid.cli.order import is_run_folder
 from snreid.errors import ExperimentError
+from snreid.experiments.serialization import from_json
 from snreid.records import DataSet
-from snreid.values import from_json
 
 if TYPE_CHECKING:
     from snreid.datasets import MarketFormat
@@ -64,7 +64,7 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
 def _known() -> dict[str, DataSet]:
     """Every data set that the family exports and that is read by its name alone, its other boxes and releases, and the drawn domains."""
     import snreid.datasets as family
-    from snreid.pedestrians import DOMAINS
+    from snreid.synthetic.pedestrians import DOMAINS
 
     drawn: dict[str, DataSet] = {domain.name: family.DrawnPedestrians(domain=domain.name) for domain in DOMAINS}
     exported = map(vars(family).get, family.__all__)
@@ -208,7 +208,7 @@ def _options(start: DataSet, options: str, text: str) -> dict[str, Any]:
 
 
 def _present(start: DataSet) -> dict[str, Any]:
-    from snreid.values import to_json
+    from snreid.experiments.serialization import to_json
 
     return dict(to_json(start))
 

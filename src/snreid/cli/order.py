@@ -12,7 +12,7 @@ from pathlib import Path
 
 from snreid.cli.machine import MachineFlags
 from snreid.errors import ExperimentError
-from snreid.packaged import NAMES
+from snreid.experiments.packaged import NAMES
 
 _LISTS = ("--target", "-t", "--source", "-s", "--examples", "--domain", "--data")
 _VALUES: dict[str, float] = {

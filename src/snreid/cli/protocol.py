@@ -13,9 +13,9 @@ from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
-    from snreid.plans import Plan
-    from snreid.protocols import Protocol
-    from snreid.tables import Row
+    from snreid.studies.paper_tables import Row
+    from snreid.studies.plans import Plan
+    from snreid.studies.protocols import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     if request.list:
         _list()
         return 0
-    from snreid.plans import Plan
-    from snreid.protocols import with_withdrawn
-    from snreid.tables import Table
+    from snreid.studies.paper_tables import Table
+    from snreid.studies.plans import Plan
+    from snreid.studies.protocols import with_withdrawn
 
     protocol = _protocol(request)
     rows = _rows(request, rest)
@@ -70,7 +70,7 @@ def _protocol(request: Request) -> "Protocol":
     """The protocol of that name, or the single-source one that A-to-B says."""
     from snreid.cli.names import dataset_named
     from snreid.errors import ExperimentError
-    from snreid.protocols import SingleSource, protocols
+    from snreid.studies.protocols import SingleSource, protocols
 
     known = {protocol.name: protocol for protocol in protocols()}
     if request.name in known:
@@ -105,8 +105,8 @@ def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
 
 def _row(text: str, request: Request, words: list[str]) -> "Row":
     from snreid.cli.study import row_experiment
-    from snreid.rows import label
-    from snreid.tables import Row
+    from snreid.studies.paper_tables import Row
+    from snreid.studies.rows import label
 
     experiment = row_experiment(text, request.preset, (), words)
     return Row(name=experiment.recipe, label=label(experiment), make=lambda preset: experiment)
@@ -120,7 +120,7 @@ def _says_how_long(words: Sequence[str]) -> bool:
 def _require_some(plan: "Plan", root: Path) -> None:
     """Raise ``DataError`` when no case of the protocol can be run, saying what is missing."""
     from snreid.errors import DataError
-    from snreid.plans import look
+    from snreid.studies.plans import look
 
     looked = [look(case, root) for case in plan.cases]
     if any(one.runs for one in looked):
@@ -134,7 +134,7 @@ def _require_some(plan: "Plan", root: Path) -> None:
 
 
 def _list() -> None:
-    from snreid.protocols import protocols
+    from snreid.studies.protocols import protocols
 
     for protocol in protocols():
         print(f"{protocol.name:<28} {protocol.about}")

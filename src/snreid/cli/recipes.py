@@ -18,7 +18,7 @@ def _recipes(
     """List the schemes that can be trained, and the presets."""
     import json
 
-    from snreid import recipes
+    from snreid.experiments import recipes
 
     for name, recipe in {**recipes.all_recipes(), **recipes.starting_points()}.items():
         print(f"{name:<18} {(recipe.__doc__ or '').splitlines()[0]}")

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, session
     from snreid.cli.study import finish
-    from snreid.runs import open_run
-    from snreid.study import Study, score_runs
+    from snreid.experiments.runs import open_run
+    from snreid.studies.study import Study, score_runs
 
     runs = [open_run(folder) for folder in request.run]
     # Several seeds of a recipe are one row.

@@ -12,9 +12,9 @@ from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
-    from snreid.plans import Looked, Plan
-    from snreid.protocols import Case, Protocol
-    from snreid.tables import Table
+    from snreid.studies.paper_tables import Table
+    from snreid.studies.plans import Looked, Plan
+    from snreid.studies.protocols import Case, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
     """Tables and what is to be filled of them. Raises ``ExperimentError`` for a name that is none."""
     from snreid.errors import ExperimentError
-    from snreid.tables import tables
+    from snreid.studies.paper_tables import tables
 
     known = {table.name: table for table in tables()}
     names = list(dict.fromkeys(name for word in request.table for name in (known if word == "all" else (word,))))
@@ -95,15 +95,15 @@ def _cases(table: "Table", request: Request) -> "tuple[Case, ...]":
 
 def _opted(protocol: "Protocol", request: Request) -> "tuple[Case, ...]":
     """The protocol's cases, with withdrawn data where the request says so."""
-    from snreid.protocols import with_withdrawn
+    from snreid.studies.protocols import with_withdrawn
 
     return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
 
 
 def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan":
     from snreid.errors import ExperimentError
-    from snreid.plans import Plan
-    from snreid.protocols import Budget
+    from snreid.studies.plans import Plan
+    from snreid.studies.protocols import Budget
 
     if request.epochs is None and request.batches_per_epoch is not None:
         raise ExperimentError("--batches-per-epoch goes with --epochs", came="it alone", repair="give both")
@@ -127,8 +127,8 @@ def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan"
 
 def _list(request: Request) -> None:
     """What there is, and what of it the data on this machine allow."""
-    from snreid.plans import look
-    from snreid.tables import tables
+    from snreid.studies.paper_tables import tables
+    from snreid.studies.plans import look
 
     looked: dict[Case, Looked] = {}
     for table in tables():

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from snreid.cli.machine import MachineFlags
-from snreid.cores import core_quota
+from snreid.system.cores import core_quota
 
 if TYPE_CHECKING:
-    from snreid.machine import Machine
+    from snreid.system.machine import Machine
     from snreid.training.distributed import ProcessGroup
 
 
@@ -103,7 +103,7 @@ def saved_text(out: Path) -> str:
 def machine(flags: MachineFlags, out: Path) -> "Machine":
     """Machine settings with the folder to write to. Raises ``ExperimentError`` for impossible values."""
     from snreid.errors import ExperimentError
-    from snreid.machine import Machine
+    from snreid.system.machine import Machine
 
     if not (flags.workers >= 0 and flags.memory_gb >= 0 and flags.save_seconds >= 0):  # of NaN nothing is true
         raise ExperimentError(

@@ -14,9 +14,9 @@ from rich.console import Console
 from snreid.cli.machine import MachineFlags, out_folder
 
 if TYPE_CHECKING:
-    from snreid.experiment import Experiment
+    from snreid.experiments.experiment import Experiment
     from snreid.records import DataSet
-    from snreid.study import Study, StudyResult
+    from snreid.studies.study import Study, StudyResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the study, prints its table, writes report.html and, if asked, the record."""
     request, rest = tyro.cli(Request, args=list(arguments), return_unknown_args=True, prog="snreid study")
     from snreid.cli.names import dataset_named
-    from snreid.study import Study
+    from snreid.studies.study import Study
 
     sources = tuple(dataset_named(name, request.machine.root) for name in request.source)
     targets = tuple(dataset_named(name, request.machine.root) for name in request.target)
@@ -73,7 +73,7 @@ def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[st
     """Trains and scores what is missing, then prints the table and writes report and record."""
     from snreid.cli.session import machine, resumable, session
     from snreid.models.weights import require_replaceable
-    from snreid.study import run_study
+    from snreid.studies.study import run_study
 
     study.check_examples(examples)  # before hours of training
     for file in (out / "report.html", *([record] if record else [])):
@@ -88,8 +88,8 @@ def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[st
 def finish(result: "StudyResult", out: Path, *, examples: Sequence[str], record: Path | None, seconds: float) -> None:
     """Prints the table, writes the report page and, if asked, the record."""
     from snreid.figures import text_table, write_report
-    from snreid.provenance import provenance
-    from snreid.study import report, write_record
+    from snreid.studies.study import report, write_record
+    from snreid.system.provenance import provenance
 
     page = report(result, examples=examples, commands=[provenance()["command"]])
     console = Console()
@@ -104,9 +104,9 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
 
     Raises ``ExperimentError`` for an unknown recipe or a seed; an unknown flag ends the command with help.
     """
-    from snreid import recipes
     from snreid.cli.train import overridden
     from snreid.errors import ExperimentError
+    from snreid.experiments import recipes
 
     own_name, colon, rest = row.partition(":")
     try:

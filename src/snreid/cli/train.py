@@ -13,7 +13,7 @@ from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import misplaced, names_first
 
 if TYPE_CHECKING:
-    from snreid.experiment import Experiment
+    from snreid.experiments.experiment import Experiment
 
 _AS_RECIPE = (tyro.conf.AvoidSubcommands,)
 """A second view is there or not, as the recipe has it; where it is, its settings are flags like any other."""
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _recipe_first(words: Sequence[str]) -> list[str]:
     """The words with the recipe in front, where tyro can tell it from the values of flags that it does not know yet."""
-    from snreid import recipes
+    from snreid.experiments import recipes
 
     known = {**recipes.all_recipes(), **recipes.starting_points()}
     ordered = names_first(words, lambda word: word in known or word.endswith(".json"), 1)
@@ -72,10 +72,10 @@ def _recipe_first(words: Sequence[str]) -> list[str]:
 
 
 def _start(request: Request) -> "Experiment":
-    from snreid import recipes
     from snreid.cli.names import dataset_named
     from snreid.errors import ExperimentError
-    from snreid.experiment import Experiment
+    from snreid.experiments import recipes
+    from snreid.experiments.experiment import Experiment
 
     if request.recipe.endswith(".json"):
         if request.preset is not None:
@@ -113,7 +113,7 @@ def _start(request: Request) -> "Experiment":
 
 def overridden(experiment: "Experiment", words: list[str]) -> "Experiment":
     """The experiment with the settings that ``words`` give as flags; its sources stay. An unknown flag ends the command with help."""
-    from snreid.experiment import Experiment
+    from snreid.experiments.experiment import Experiment
 
     hidden = replace(experiment, sources=())
     changed = tyro.cli(Experiment, default=hidden, args=words, prog="snreid train", add_help=False, config=_AS_RECIPE)
@@ -125,7 +125,7 @@ def _help(words: list[str]) -> int:
     with contextlib.suppress(SystemExit):
         tyro.cli(Request, args=["--help"], prog="snreid train")
     request, _ = tyro.cli(Request, args=plain or ["snr"], return_unknown_args=True, add_help=False)
-    from snreid.experiment import Experiment
+    from snreid.experiments.experiment import Experiment
 
     experiment = _start(replace(request, source=request.source or ("noon",)))
     print(f"\nSettings of the experiment ({request.recipe}, preset {experiment.preset}):\n")
@@ -138,10 +138,10 @@ def _help(words: list[str]) -> int:
 def _train(request: Request, experiment: "Experiment") -> int:
     from snreid.cli.names import dataset_named
     from snreid.cli.session import machine, resumable, session
-    from snreid.job import train
-    from snreid.loading import PixelCache
-    from snreid.results import read_targets
-    from snreid.study import score_run
+    from snreid.experiments.job import train
+    from snreid.experiments.scoring import read_targets
+    from snreid.images.loading import PixelCache
+    from snreid.studies.study import score_run
 
     # What brings its own sources is named by itself: seven domains make no name.
     names = [source.name for source in experiment.sources] if request.source or request.recipe.endswith(".json") else []

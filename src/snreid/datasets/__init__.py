@@ -28,11 +28,11 @@ from snreid.datasets.ilids import ILIDS
 from snreid.datasets.labels import Labels
 from snreid.datasets.market1501 import Market1501, MarketFormat
 from snreid.datasets.msmt17 import MSMT17
+from snreid.datasets.pedestrians import DrawnImage, DrawnPedestrians
 from snreid.datasets.people import RenderedImage, RenderedPeople
 from snreid.datasets.personx import PersonX
 from snreid.datasets.prid2011 import PRID2011
 from snreid.datasets.randperson import RandPerson
-from snreid.datasets.synthetic import DrawnImage, DrawnPedestrians
 from snreid.datasets.table import Columns, Table
 from snreid.datasets.viper import VIPeR
 

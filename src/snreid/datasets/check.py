@@ -13,7 +13,7 @@ from pathlib import Path
 
 from snreid.datasets._rules import has_match, singles
 from snreid.errors import DataError
-from snreid.images import BadImage, examine
+from snreid.images.reading import BadImage, examine
 from snreid.records import DISTRACTOR, NO_CAMERA, DataSet, Expected, ReIDData, Split
 
 _WIDTH = 100

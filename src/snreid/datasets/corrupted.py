@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from snreid.datasets import corruptions
 from snreid.datasets.corruptions import Kind, check_kind, corrupt
 from snreid.errors import ExperimentError
-from snreid.provenance import program
 from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split, stamp_of
+from snreid.system.provenance import program
 
 Side = Literal["query", "gallery", "both"]
 

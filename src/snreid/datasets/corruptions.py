@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
-from snreid.images import recompress, resize
+from snreid.images.reading import recompress, resize
 
 Kind = Literal["dark", "blur", "low-resolution", "jpeg", "colour-cast"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

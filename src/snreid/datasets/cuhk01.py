@@ -12,7 +12,7 @@ from pathlib import Path
 from snreid.datasets._files import find_folder, named_images
 from snreid.datasets._rules import validated
 from snreid.datasets._splits import DrawnSplits, SplitDataSet
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import Expected, ReIDData, Sample, Split
 
 SPLITS = DrawnSplits(

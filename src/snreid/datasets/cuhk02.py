@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snreid.datasets._files import find_base, named_images
 from snreid.datasets._rules import validated
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
 
 _NAME = re.compile(r"(?P<person>0*[1-9][0-9]{0,3})_.*\.png")

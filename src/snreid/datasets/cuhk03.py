@@ -26,7 +26,7 @@ from snreid.datasets._files import list_images
 from snreid.datasets._rules import shown, validated
 from snreid.datasets.cuhk03_release import ReleaseImage, release_images
 from snreid.errors import DataError, ExperimentError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split
 
 _NAME = re.compile(r"(?P<pair>[1-5])_(?P<person>[0-9]{3})_(?P<camera>[12])_(?P<index>[0-9]{2})\.png")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snreid.errors import DataError, SnreidError
-from snreid.images import file_stamp
+from snreid.images.reading import file_stamp
 
 _FIELD = {"detected": "detected", "labelled": "labeled"}
 _IMAGES = 10

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from snreid.datasets._files import find_folder, named_images
 from snreid.datasets._rules import drop_singles, validated
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import NO_CAMERA, DataSet, Expected, ReIDData, Sample, Split
 
 PERSONS, IMAGES = 11_934, 34_574

@@ -25,7 +25,7 @@ from scipy.io import loadmat
 from snreid.datasets._files import find_base
 from snreid.datasets.cuhk_sysu import IMAGES, PERSONS
 from snreid.errors import DataError
-from snreid.images import read_image
+from snreid.images.reading import read_image
 
 _FRAME_PIXELS = 40_000_000
 _QUALITY = 95

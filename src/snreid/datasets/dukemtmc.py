@@ -14,7 +14,7 @@ from pathlib import Path
 from snreid.datasets._files import find_base, named_images
 from snreid.datasets._rules import validated
 from snreid.errors import DataError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
 
 _NAME = re.compile(r"(?P<person>0*[1-9][0-9]{0,8})_c(?P<camera>[1-8])_f[0-9]+\.[Jj][Pp][Ee]?[Gg]")

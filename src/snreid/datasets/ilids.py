@@ -14,7 +14,7 @@ from snreid.datasets._files import find_folder, named_images
 from snreid.datasets._rules import validated
 from snreid.datasets._splits import DrawnSplits, SplitDataSet, pair_of
 from snreid.errors import DataError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import NO_CAMERA, Expected, ReIDData, Sample, Split
 
 SPLITS = DrawnSplits(

@@ -21,7 +21,7 @@ from typing import Literal
 
 from snreid.datasets._rules import drop_singles, shown, validated
 from snreid.errors import DataError, ExperimentError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DISTRACTOR, NO_CAMERA, ReIDData, Sample, Split
 
 _WORDS = {

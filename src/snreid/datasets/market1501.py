@@ -12,7 +12,7 @@ from pathlib import Path
 from snreid.datasets._files import find_base, list_images
 from snreid.datasets._rules import shown, validated
 from snreid.errors import DataError, ExperimentError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DISTRACTOR, JUNK, DataSet, Expected, ReIDData, Sample, Split
 
 _NAME = re.compile(r"(?P<person>-1|[0-9]{1,9})_c(?P<camera>[0-9]{1,9})s[0-9]+_[0-9]+_[0-9]+(\.[A-Za-z]+)+")

@@ -17,7 +17,7 @@ from typing import Literal
 from snreid.datasets._files import find_base, list_images
 from snreid.datasets._rules import shown, validated
 from snreid.errors import DataError, ExperimentError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
 
 _LINE = re.compile(

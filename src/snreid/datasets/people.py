@@ -1,4 +1,4 @@
-"""Rendered people (``snreid.synthetic``) as a data set like any other: clothed adults who walk over several sites.
+"""Rendered people (``snreid.synthetic.people``) as a data set like any other: clothed adults who walk over several sites.
 
 Cameras hang at sites in turn, and each person is seen by some of all the cameras, so that no site and no background tells
 a person. The split follows Market-1501: train and test people are disjoint, each query is one image of a person on a
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid import synthetic
 from snreid.datasets._made import made_split, some_cameras
 from snreid.errors import ExperimentError
-from snreid.pedestrians.randomness import Draws
-from snreid.provenance import program
 from snreid.records import DataSet, ReIDData, Sample
-from snreid.synthetic.assets import require_people
+from snreid.synthetic import people as synthetic
+from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.people.assets import require_people
+from snreid.system.provenance import program
 
 if TYPE_CHECKING:
-    from snreid.synthetic.render import Picture
+    from snreid.synthetic.people.render import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class RenderedImage:
             ExperimentError: The extra ``people`` is not installed.
         """
         require_people()
-        from snreid.synthetic.population import picture_of
+        from snreid.synthetic.people.population import picture_of
 
         return picture_of(
             seed=self.seed,

@@ -13,7 +13,7 @@ from snreid.datasets._files import find_base, named_images
 from snreid.datasets._rules import shown, validated
 from snreid.datasets._splits import DrawnSplits, SplitDataSet
 from snreid.errors import DataError
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import Expected, ReIDData, Sample, Split
 
 SPLITS = DrawnSplits(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snreid.datasets._files import find_folder, named_images
 from snreid.datasets._rules import drop_singles, validated
-from snreid.images import FileImage
+from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
 
 _NAME = re.compile(r"(?P<person>[0-9]{1,8})_s(?P<scene>[0-9]{1,2})_c(?P<camera>[0-9]{1,2})_f[0-9]+\.(?:jpg|png)")

@@ -6,12 +6,12 @@ Knows no model class: features come from this project's networks, from an ONNX f
 from snreid.evaluation.camera_pairs import CameraPair, CameraPairs, camera_pairs
 from snreid.evaluation.diagnosis import Diagnosis
 from snreid.evaluation.evaluate import evaluate, score_ranks
+from snreid.evaluation.exact.ranking import Block, match_ranks, rank_lists
 from snreid.evaluation.features import check_values, in_half, read_features, remarks, write_features
-from snreid.evaluation.onnx_embedder import OnnxEmbedder
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
-from snreid.evaluation.ranking import Block, match_ranks, rank_lists
 from snreid.evaluation.reranking import ReRanking, evaluate_reranked, reranked_match_ranks
 from snreid.evaluation.robustness import CorruptionEffect, corruption_effect, mean_drop
+from snreid.evaluation.subset_scores import Estimate, Worth, estimate, worth
 from snreid.evaluation.summary import summary, summary_with_intervals
 from snreid.evaluation.uncertainty import (
     PairedComparison,
@@ -20,7 +20,6 @@ from snreid.evaluation.uncertainty import (
     compare,
     sign_flip_p_value,
 )
-from snreid.evaluation.worth import Estimate, Worth, estimate, worth
 
 __all__ = [
     "Block",
@@ -30,7 +29,6 @@ __all__ = [
     "Diagnosis",
     "Estimate",
     "ImageProperties",
-    "OnnxEmbedder",
     "PairedComparison",
     "PairedDifference",
     "PropertyBuckets",

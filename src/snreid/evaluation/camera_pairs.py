@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.evaluation.evaluate import score_ranks
+from snreid.evaluation.exact.ranking import Block, match_ranks
 from snreid.evaluation.features import check_values
-from snreid.evaluation.ranking import Block, match_ranks
-from snreid.evaluation.worth import Worth, worth
+from snreid.evaluation.subset_scores import Worth, worth
 from snreid.records import JUNK, NO_CAMERA, Features, Scores
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from snreid.evaluation.camera_pairs import CameraPairs
 from snreid.evaluation.properties import PropertyBuckets
 from snreid.evaluation.robustness import CorruptionEffect
-from snreid.evaluation.worth import Estimate, Worth
+from snreid.evaluation.subset_scores import Estimate, Worth
 from snreid.records import Scores
 
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import DataError
+from snreid.evaluation.exact.ranking import Block, match_ranks
 from snreid.evaluation.metrics import average_precision, first_rank, inverse_negative_penalty
-from snreid.evaluation.ranking import Block, match_ranks
 from snreid.records import Features, Scores
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import DataError
-from snreid.evaluation.similarity import LONGEST, SHORTEST, quick_squared_lengths
+from snreid.evaluation.exact.similarity import LONGEST, SHORTEST, quick_squared_lengths
 from snreid.records import JUNK, NO_CAMERA, Features
 
 _SIDES = ("query", "gallery")

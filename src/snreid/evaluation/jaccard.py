@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from snreid.errors import DataError, ExperimentError
+from snreid.evaluation.exact.similarity import Cosine, Similarity, squared_lengths
 from snreid.evaluation.features import check_lengths
 from snreid.evaluation.neighbours import Embeddings, Kept, Nearest, nearest
-from snreid.evaluation.similarity import Cosine, Similarity, squared_lengths
 from snreid.records import Features
 
 Sparse = Any

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, Similarity, squared_lengths
-from snreid.evaluation.threads import MOST_AHEAD, in_order, products_alone, threads
+from snreid.evaluation.exact.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, Similarity, squared_lengths
+from snreid.evaluation.exact.threads import MOST_AHEAD, in_order, products_alone, threads
 
 _TILE = 1 << 10
 """Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower for each score (measured)."""

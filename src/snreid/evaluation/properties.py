@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.evaluation.subset_scores import RESAMPLES, Worth, worth
 from snreid.evaluation.uncertainty import sign_flip_p_value
-from snreid.evaluation.worth import RESAMPLES, Worth, worth
-from snreid.images import resize
+from snreid.images.reading import resize
 from snreid.records import Interval, Scores
 
 SHARPNESS_SIZE = (128, 64)

@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
 from snreid.evaluation.evaluate import scores_of_ranks
+from snreid.evaluation.exact.ranking import Block
+from snreid.evaluation.exact.relevance import Relevance, relevance
+from snreid.evaluation.exact.similarity import Cosine, Similarity, similarity, squared_lengths, widened
+from snreid.evaluation.exact.threads import MOST_AHEAD, in_order, products_alone, threads
 from snreid.evaluation.features import check_values
 from snreid.evaluation.jaccard import DIGITS, common_weights, encoded, jaccard_of
 from snreid.evaluation.neighbours import squared_distances
-from snreid.evaluation.ranking import Block
-from snreid.evaluation.relevance import Relevance, relevance
-from snreid.evaluation.similarity import Cosine, Similarity, similarity, squared_lengths, widened
-from snreid.evaluation.threads import MOST_AHEAD, in_order, products_alone, threads
 from snreid.records import JUNK, Features, Scores
 
 _BLOCK = Block(queries=256, gallery=8192)

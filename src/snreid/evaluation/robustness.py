@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.evaluation.subset_scores import RESAMPLES, Estimate, Worth, estimate, worth
 from snreid.evaluation.uncertainty import PairedComparison, PairedDifference, compare
-from snreid.evaluation.worth import RESAMPLES, Estimate, Worth, estimate, worth
 from snreid.records import Scores
 
 

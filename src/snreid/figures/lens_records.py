@@ -1,4 +1,4 @@
-"""What the page of the SNR lens shows, as frozen records. No torch; ``snreid.lens`` makes them, ``figures/lens.py`` draws them."""
+"""What the page of the SNR lens shows, as frozen records. No torch; ``snreid.analysis.lens`` makes them, ``figures/lens.py`` draws them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class GateValues:
 
 @dataclass(frozen=True, kw_only=True)
 class StyleTable:
-    """Style distances at one stage (``snreid.lens.style``)."""
+    """Style distances at one stage (``snreid.analysis.lens.style``)."""
 
     stage: int
     matrices: Mapping[str, NDArray[np.float64]]

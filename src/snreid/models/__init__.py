@@ -6,7 +6,8 @@ Public: ``SNR``, ``ModelConfig``, ``ReIDModel``, ``Backbone``, ``Head`` and the 
 from snreid.models.backbone import Backbone
 from snreid.models.head import Head
 from snreid.models.mixing import EFDMix, MixStyle
-from snreid.models.norms import (
+from snreid.models.reid import ModelConfig, ReIDModel
+from snreid.models.schemes import (
     IBN,
     AllBatchInstance,
     AllInstance,
@@ -17,7 +18,6 @@ from snreid.models.norms import (
     StageInstance,
     StageSNR,
 )
-from snreid.models.reid import ModelConfig, ReIDModel
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
 from snreid.models.trunk import Stage, Trunk
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
-from snreid.models.layers import HalfInstance
 from snreid.models.mobile_conv import quick_mobile
 from snreid.models.narrow import quick_on_narrow_maps
+from snreid.models.norm_layers import HalfInstance
 from snreid.models.osnet import OSNETS, osnet
 from snreid.models.packaged_weights import PACKAGES
 from snreid.models.pretrained import Weights, fit_weights, hub_file, read_tensors

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from snreid.models.layers import learns_anew
+from snreid.models.norm_layers import learns_anew
 
 
 class Freezing:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snreid.distances import directions
 from snreid.errors import ExperimentError
-from snreid.models.passes import full_precision
+from snreid.models.kernels import full_precision
 from snreid.models.snr import Layout
 from snreid.tensors import Embeddings, Logits
 

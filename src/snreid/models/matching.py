@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from snreid.models.layers import StageInstanceNorm
+from snreid.models.norm_layers import StageInstanceNorm
 from snreid.models.reid import ReIDModel
 from snreid.models.snr import SNR, channels_first
 

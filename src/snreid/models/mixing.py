@@ -21,8 +21,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
-from snreid.models.norms import Scheme, check_stages, chosen_stages
-from snreid.models.passes import full_precision, working_dtype
+from snreid.models.kernels import full_precision, working_dtype
+from snreid.models.schemes import Scheme, check_stages, chosen_stages
 from snreid.models.snr import Layout
 from snreid.models.trunk import Trunk
 

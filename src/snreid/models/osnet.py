@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from snreid.models.layers import AffineInstance
+from snreid.models.norm_layers import AffineInstance
 from snreid.tensors import Images, Maps
 
 Place = Literal["none", "sum", "branch"]

@@ -20,8 +20,8 @@ from snreid.errors import ExperimentError
 from snreid.models.backbone import Backbone
 from snreid.models.freezing import Freezing
 from snreid.models.head import Head, NeckClassifier, as_weights, linear_classifier
-from snreid.models.layers import exactly, heard
-from snreid.models.norms import Plain, Scheme
+from snreid.models.norm_layers import exactly, heard
+from snreid.models.schemes import Plain, Scheme
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
 from snreid.models.trunk import Trunk
 from snreid.models.weights import SavedModel, restore

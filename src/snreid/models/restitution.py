@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from snreid.models.gates import channel_gate
-from snreid.models.own_affine import own_affine
-from snreid.models.passes import working_dtype
+from snreid.models.instance_affine import own_affine
+from snreid.models.kernels import working_dtype
 from snreid.tensors import ChannelVectors, Maps
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
 from snreid.models.gates import ChannelGate, ConvBranch, SpatialGate
-from snreid.models.passes import full_precision, working_dtype
+from snreid.models.kernels import full_precision, working_dtype
 from snreid.models.restitution import Restituted, restitute
 from snreid.tensors import ChannelVectors, Maps
 

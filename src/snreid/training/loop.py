@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, Interrupted
+from snreid.images.second_view import ViewDraws
+from snreid.images.transforms import Draws, StoredImages
+from snreid.training.async_copy import Later, sent
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.guard import FiniteGuard, StopSignal, stopped
-from snreid.training.later import Later, sent
 from snreid.training.optim import OptimizerState, apply_step, flatten_optimizer, restore_optimizer
 from snreid.training.parallel import Objective, agree, agree_there, part_of_step, share_buffers, wrap
 from snreid.training.plan import Plan
 from snreid.training.precision import LossScale
-from snreid.transforms import Draws, StoredImages
-from snreid.views import ViewDraws
 
 __all__ = ["Hooks", "Loop", "Plan", "StepReport"]
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from snreid.losses import Loss, total_loss
-from snreid.machine import Precision
 from snreid.models.backbone import synchronized
 from snreid.outputs import Outputs, StageLogits
+from snreid.system.machine import Precision
 from snreid.training.distributed import ProcessGroup
 from snreid.training.memory import Remembering
 from snreid.training.precision import autocast

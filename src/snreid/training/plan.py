@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from snreid.images.second_view import SecondView
+from snreid.images.transforms import Augmentation, InputFormat, StoredImages
 from snreid.losses import Loss
-from snreid.machine import Precision
 from snreid.records import Split
+from snreid.system.machine import Precision
 from snreid.training.averaging import Average
 from snreid.training.optim import Optim, Schedule
-from snreid.transforms import Augmentation, InputFormat, StoredImages
-from snreid.views import SecondView
 
 
 class Images(Protocol):

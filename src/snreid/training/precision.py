@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from snreid.errors import ExperimentError
-from snreid.machine import Precision
+from snreid.system.machine import Precision
 
 _START = 2.0**16
 _PATIENCE = 2000

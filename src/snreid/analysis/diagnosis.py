@@ -1,0 +1,260 @@
+"""Where a model fails on a target: by camera pair, by what an image is like, by what is done to an image.
+
+The parts are computed in `evaluation/` from embeddings, labels and numbers; here images are read, measured, corrupted and
+embedded. A target's labels only ever describe: nothing is chosen by them.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from snreid.datasets import Corrupted
+from snreid.datasets.corruptions import Kind
+from snreid.errors import DataError
+from snreid.evaluation import (
+    CorruptionEffect,
+    Diagnosis,
+    ImageProperties,
+    PropertyBuckets,
+    by_property,
+    camera_pairs,
+    corruption_effect,
+    evaluate,
+    mean_drop,
+    measure,
+    rank_lists,
+    worth,
+)
+from snreid.evaluation.exact.relevance import relevance
+from snreid.figures import RankExample
+from snreid.images.loading import PixelStore, list_bad
+from snreid.images.reading import BadImage
+from snreid.inference.embedder import EmbedBatch, features, require_finite
+from snreid.records import NO_CAMERA, DataSet, Features, ReIDData, Sample, Scores
+from snreid.system.machine import Machine
+from snreid.system.progress import counting
+from snreid.training.distributed import ProcessGroup
+
+_BLOCK = 2048
+"""Images that are waited for together."""
+_SHOWN = 10
+"""Gallery images shown of a query."""
+
+
+def diagnose(
+    query: Features,
+    gallery: Features,
+    *,
+    target: str,
+    metric: str = "cosine",
+    data: ReIDData | None = None,
+    scores: Scores | None = None,
+    effects: Sequence[CorruptionEffect] = (),
+    machine: Machine | None = None,
+    console: Console | None = None,
+    notes: Sequence[str] = (),
+) -> Diagnosis:
+    """Everything that embeddings tell, and with ``data`` what their images tell.
+
+    ``data``: the images of the rows, in their order; read anew, at their own size. ``scores``: those of these embeddings, where
+    they are known. ``effects``: what ``corruption_effects`` found. ``machine``: threads that read, and what to do with an image
+    that cannot be read. ``notes``: what the reader should know besides.
+
+    Raises ``DataError`` as ``evaluate`` does, and for images that cannot be read (left out of the properties with
+    ``machine.skip_bad``).
+    """
+    scores = scores or evaluate(query, gallery, metric=metric)
+    persons = query.persons[scores.query_index]
+    overall = worth(scores, persons)
+    assert overall is not None  # evaluate gives no scores without a valid query
+    said = list(notes)
+    properties: tuple[PropertyBuckets, ...] = ()
+    if data is None:
+        said.append("There are only embeddings: brightness, size and sharpness need images.")
+    else:
+        properties = _properties(query, gallery, data, scores, machine or Machine(), console, said)
+    pairs = camera_pairs(query, gallery, metric=metric)
+    if not (query.cameras != NO_CAMERA).any():
+        said.append("No camera is known, so there are no camera pairs, and a query is only kept from matching itself.")
+    return Diagnosis(
+        target=target,
+        metric=metric,
+        scores=scores,
+        worth=overall,
+        pairs=pairs,
+        properties=properties,
+        effects=tuple(effects),
+        drop=mean_drop(scores, effects, persons),
+        notes=tuple(said),
+    )
+
+
+def corruption_effects(
+    embed: EmbedBatch,
+    size: tuple[int, int],
+    target: DataSet,
+    data: ReIDData,
+    gallery: Features,
+    clean: Scores,
+    corruptions: Sequence[tuple[Kind, int]],
+    machine: Machine,
+    *,
+    metric: str = "cosine",
+    group: ProcessGroup | None = None,
+    console: Console | None = None,
+) -> tuple[CorruptionEffect, ...]:
+    """What each of the ``corruptions`` (kind, severity) of the query images costs against the ``clean`` scores.
+
+    ``data``: images that were scored clean, ``gallery`` their clean gallery's features, which is embedded no second time. ``embed``,
+    ``size``: as for `experiments/targets.py: embed_target`. Raises ``DataError`` where an image has gone bad meanwhile, ``DivergenceError``
+    where the model gives no finite numbers for corrupted images.
+    """
+    found = []
+    for kind, severity in corruptions:
+        worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
+        store = PixelStore(worse.query, *size, workers=machine.workers, memory_gb=machine.memory_gb)
+        with counting(console, f"reading {worse.name}") as progress:
+            bad = store.open(progress)
+        if bad:
+            list_bad(bad, len(worse.query), machine.out, skip=False, write=group is None or group.first)
+        with counting(console, f"embedding {worse.name}") as progress:
+            query = features(embed, store, group=group, progress=progress)
+        require_finite(query.embeddings, where=f"images of {worse.name}")
+        scores = evaluate(query, gallery, metric=metric)
+        found.append(corruption_effect(kind, severity, clean, scores, query.persons[scores.query_index]))
+    return tuple(found)
+
+
+def worst_queries(
+    query: Features, gallery: Features, data: ReIDData, scores: Scores, *, count: int = 6, metric: str = "cosine"
+) -> tuple[RankExample, ...]:
+    """The ``count`` queries with the lowest average precision, one of each person, with the first of their rank lists.
+
+    Ties go to the earlier query, so the choice is repeatable.
+    """
+    chosen: dict[int, tuple[int, float]] = {}
+    for place in np.argsort(scores.average_precision, kind="stable"):
+        index = int(scores.query_index[place])
+        if len(chosen) < count:
+            chosen.setdefault(int(query.persons[index]), (index, float(scores.average_precision[place])))
+    lists = rank_lists(query, gallery, [index for index, _ in chosen.values()], _SHOWN, metric)
+    first = dict(zip(scores.query_index.tolist(), scores.first_rank.tolist(), strict=True))
+    return tuple(
+        RankExample(
+            domain=data.name,
+            query=data.query,
+            gallery=data.gallery,
+            lists=((f"AP {100 * precision:.2f} %", ranks),),
+            reason=f"The first image of this person is at rank {first[index]:,} of the list",
+        )
+        for ranks, (index, precision) in zip(lists, chosen.values(), strict=True)
+    )
+
+
+def looks(
+    target: DataSet, data: ReIDData, index: int, corruptions: Sequence[tuple[Kind, int]]
+) -> tuple[tuple[str, tuple[tuple[str, Sample], ...]], ...]:
+    """What ``corruptions`` (kind, severity) look like on the query at ``index``: for each kind its images with a word, clean first."""
+    found: dict[str, list[tuple[str, Sample]]] = {}
+    for kind, severity in corruptions:
+        row = found.setdefault(kind, [("clean", data.query.samples[index])])
+        worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
+        row.append((f"severity {severity}", worse.query.samples[index]))
+    return tuple((kind, tuple(images)) for kind, images in found.items())
+
+
+def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
+    """Raise ``DataError`` unless anybody's embeddings are those of the images of ``data``, row by row, as far as labels tell."""
+    for found, split, side in ((query, data.query, "query"), (gallery, data.gallery, "gallery")):
+        came = ""
+        if len(found.persons) != len(split):
+            came = f"{len(found.persons)} {side} rows for {len(split)} images"
+        elif not np.array_equal(found.persons, split.persons) or not np.array_equal(found.cameras, split.cameras):
+            rows = (found.persons != split.persons) | (found.cameras != split.cameras)
+            came = (
+                f"other labels in {int(rows.sum())} {side} rows, the first of them row {int(np.flatnonzero(rows)[0])}"
+            )
+        if came:
+            raise DataError(
+                f"Embeddings that are diagnosed with images have the rows of {data.name}: every image once, in its order",
+                came=came,
+                repair="leave --target out (camera pairs need no images), or write the rows in that order: query and gallery of "
+                "the data set's read()",
+            )
+
+
+def _properties(
+    query: Features,
+    gallery: Features,
+    data: ReIDData,
+    scores: Scores,
+    machine: Machine,
+    console: Console | None,
+    notes: list[str],
+) -> tuple[PropertyBuckets, ...]:
+    """Buckets of brightness, size and sharpness of the query, and of the brightness gap to its matches."""
+    labels = relevance(query, gallery)
+    matches = [labels.matches(int(index)) for index in scores.query_index]
+    needed = np.unique(np.concatenate(matches))
+    asking = [data.query.samples[index] for index in scores.query_index]
+    measured = _measured((*asking, *(data.gallery.samples[index] for index in needed)), machine, console, data.name)
+    bad = sum(one is None for one in measured)
+    if bad:
+        notes.append(f"{bad} images could not be read and are in no bucket of brightness, size and sharpness.")
+
+    def column(rows: Sequence[ImageProperties | None], name: str) -> NDArray[np.float64]:
+        """One property of some images, NaN where it is not known."""
+        return np.array([np.nan if one is None else getattr(one, name) for one in rows], dtype=np.float64)
+
+    mine, others = measured[: len(asking)], np.full(len(gallery.persons), np.nan)
+    others[needed] = column(measured[len(asking) :], "brightness")
+    found = {
+        ("brightness", "mean luma, 0 to 255"): column(mine, "brightness"),
+        ("size", "pixels"): column(mine, "size"),
+        ("sharpness", "variance of the Laplacian"): column(mine, "sharpness"),
+        ("brightness gap", "levels of luma between query and matches"): _gaps(
+            column(mine, "brightness"), [others[positions] for positions in matches]
+        ),
+    }
+    persons = query.persons[scores.query_index]
+    return tuple(by_property(name, unit, values, scores, persons) for (name, unit), values in found.items())
+
+
+def _gaps(mine: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Mean absolute difference of each query to its matches, less those that are not known."""
+    differences = (np.abs(there - here) for here, there in zip(mine, others, strict=True))
+    known = (one[~np.isnan(one)] for one in differences)
+    return np.array([one.mean() if len(one) else np.nan for one in known], dtype=np.float64)
+
+
+def _measured(
+    samples: Sequence[Sample], machine: Machine, console: Console | None, name: str
+) -> list[ImageProperties | None]:
+    """Properties of every sample, in order; None for one that cannot be read and may be left out."""
+    bad: dict[str, BadImage] = {}
+    found: list[ImageProperties | None] = []
+    waiting = iter(samples)
+    look: Callable[[Sample], ImageProperties | None] = partial(_look, bad)
+    with ThreadPoolExecutor(max(1, machine.workers)) as pool, counting(console, f"measuring {name}") as progress:
+        while block := list(islice(waiting, _BLOCK)):
+            found += pool.map(look, block)
+            if progress is not None:
+                progress(len(found), len(samples))
+    if bad:
+        count = len({sample.image.name for sample in samples})
+        list_bad(tuple(bad.values()), count, machine.out, skip=machine.skip_bad)
+    return found
+
+
+def _look(bad: dict[str, BadImage], sample: Sample) -> ImageProperties | None:
+    try:
+        return measure(sample.image.read())
+    except DataError as error:
+        named = sample.image.name
+        bad[named] = BadImage(named, (error.came or str(error)).removeprefix(f"{named}: "))
+        return None

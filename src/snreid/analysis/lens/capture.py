@@ -1,0 +1,113 @@
+"""Looking into a model: what every stage gives, and what the module after it makes of that (method.md section 1)."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snreid.images.transforms import StoredImages
+from snreid.inference.embedder import Embedder
+from snreid.models.norm_layers import StageInstanceNorm
+from snreid.models.snr import SNR, SNRParts, channels_first
+from snreid.models.trunk import Stage
+from snreid.tensors import Embeddings, Maps
+
+
+@dataclass(frozen=True)
+class StageLook:
+    """One stage of a model for a batch of B images."""
+
+    stage: int
+    """Counted from 1."""
+    maps: Maps
+    """F, (B, C, H, W), float32: what the backbone's stage gives."""
+    normalized: Maps | None
+    """F~, where the scheme normalizes after this stage."""
+    parts: SNRParts | None
+    """Everything else, where an SNR module follows the stage."""
+    passed: Maps
+    """What the model passes on to its next stage: F~+ of SNR, F~ of Baseline-IN, F where nothing follows the stage."""
+    other: str = ""
+    """Name of the module that follows the stage where it is neither of these two; then only F and ``passed`` are known."""
+
+
+def dissect(embedder: Embedder, images: StoredImages) -> tuple[tuple[StageLook, ...], Embeddings]:
+    """One ordinary forward pass of ``images``, uint8 (B, 3, H, W) of the model's size, in evaluation mode, without gradient.
+
+    Returns what was seen after each stage, in stage order, and the embeddings (B, D) after the neck, all on the CPU and in
+    float32. The parts of an SNR module are computed by the module from the F that it was given in this pass.
+    """
+    model = embedder.model
+    after = {int(number): module for number, module in model.after.items()}
+    was_training = model.training
+    model.eval()
+    try:
+        with _watched(embedder) as seen, torch.inference_mode(), embedder.autocast():
+            pixels = embedder.input.normalize(images.to(embedder.device)).contiguous(memory_format=torch.channels_last)
+            embedding = model.embed(pixels)
+            size = (int(images.shape[2]), int(images.shape[3]))
+            looks = tuple(_look(stage, after.get(stage.number), *seen[stage.number], size) for stage in model.stages)
+    finally:
+        model.train(was_training)
+    return looks, embedding.float().cpu()
+
+
+@contextmanager
+def _watched(embedder: Embedder) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
+    """Stage number -> (F, what is passed on), filled by the forward pass inside the block."""
+    model = embedder.model
+    seen: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def keep(number: int, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        """A hook; around the module behind a stage it sees both sides, behind a bare stage there is one."""
+        seen[number] = (inputs[0] if str(number) in model.after else output, output)
+
+    handles = []
+    for stage in model.stages:
+        key = str(stage.number)
+        place = model.after[key] if key in model.after else model.backbone.get_submodule(stage.name)
+        handles.append(place.register_forward_hook(partial(keep, stage.number)))
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _look(stage: Stage, module: nn.Module | None, given: Tensor, passed: Tensor, size: tuple[int, int]) -> StageLook:
+    """The record of one stage, with maps that have a height and a width."""
+
+    def view(maps: Tensor) -> Maps:
+        """(B, C, H, W), float32, on the CPU."""
+        return _grid(channels_first(maps, stage.layout, stage.prefix_tokens), stage.stride, size).float().cpu()
+
+    maps, result = view(given), view(passed)
+    if isinstance(module, SNR):
+        parts = _each(module.parts(given), lambda one: _grid(one, stage.stride, size).float().cpu())
+        return StageLook(stage.number, maps, parts.normalized, parts, result)
+    if isinstance(module, StageInstanceNorm):
+        return StageLook(stage.number, maps, result, None, result)
+    return StageLook(stage.number, maps, None, None, result, "" if module is None else type(module).__name__)
+
+
+def _each(parts: SNRParts, change: Callable[[Tensor], Tensor]) -> SNRParts:
+    gate = None if parts.gate is None else parts.gate.float().cpu()
+    return SNRParts(
+        maps=change(parts.maps),
+        normalized=change(parts.normalized),
+        relevant=change(parts.relevant),
+        irrelevant=change(parts.irrelevant),
+        gate=gate,
+    )
+
+
+def _grid(maps: Maps, stride: int, size: tuple[int, int]) -> Maps:
+    """Tokens back in the rows and columns of the image, where their number says how; everything else as it is."""
+    rows, columns = size[0] // stride, size[1] // stride
+    if maps.shape[3] == 1 and maps.shape[2] == rows * columns:
+        return maps.squeeze(-1).reshape(*maps.shape[:2], rows, columns)
+    return maps

@@ -1,0 +1,194 @@
+"""The embedded default: pedestrians drawn by a program (``snreid.synthetic.pedestrians``), as a data set like any other.
+
+Several cameras of one domain see people of that domain; the split follows Market-1501: train and test people are
+disjoint, each query is one image of a person on a camera, and the gallery holds that person's other images. Free of
+any licence and of any real person.
+"""
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.datasets._made import made_split, some_cameras
+from snreid.datasets._rules import unfit_name
+from snreid.errors import ExperimentError
+from snreid.records import DataSet, ReIDData, Sample
+from snreid.synthetic import pedestrians
+from snreid.synthetic.pedestrians import Draws, Identity, Picture, domain_named, draw_identity, draw_moment
+from snreid.system.provenance import program
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnImage:
+    """One image that is drawn when it is read: a few words and numbers, small to pickle. Same values, same pixels."""
+
+    domain: str
+    """Whose cameras and light."""
+    people: str
+    """Whose people: the population's name, usually the domain's."""
+    part: str
+    """``"train"``, ``"test"`` or ``"distractor"``: people of different parts are different people."""
+    number: int
+    """Which person of the part, from 1."""
+    label: int
+    """The person's label in its data set, shown in the name."""
+    camera: int
+    """From 1."""
+    shot: int
+    """Which of the person's images on this camera, from 1."""
+    seed: int
+    size: tuple[int, int]
+    """Height and width."""
+
+    @property
+    def name(self) -> str:
+        """Such as ``noon/0007_c2_03~noon-train7-s0-128x64``: domain, person, camera and shot, and behind the ``~`` all
+        else that decides the pixels, so that equal names are equal pictures. Distractors count from ``d0001``."""
+        person = f"d{self.number:04d}" if self.part == "distractor" else f"{self.label:04d}"
+        drawn = f"{self.people}-{self.part}{self.number}-s{self.seed}-{self.size[0]}x{self.size[1]}"
+        return f"{self.domain}/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
+
+    def picture(self) -> Picture:
+        """Everything that decides the pixels, to look at or to turn one field of (``dataclasses.replace``)."""
+        domain = domain_named(self.domain)
+        track = Draws.of("track", self.seed, self.domain, self.people, self.part, self.number, self.camera)
+        shot = track.below("shot", self.shot)
+        return Picture(
+            identity=_identity(self.seed, self.people, self.part, self.number),
+            style=domain.image(domain.camera(self.seed, self.camera), shot),
+            moment=draw_moment(track, shot),
+            size=self.size,
+        )
+
+    def read(self) -> NDArray[np.uint8]:
+        """Draw it: (H, W, 3), RGB."""
+        return self.picture().draw()
+
+    def stamp(self) -> str:
+        """What tells that the pixels are still the same: the name says what is drawn, the program how."""
+        return f"{self.name} drawn by {program(pedestrians.__file__)}"
+
+
+@lru_cache(maxsize=4096)
+def _identity(seed: int, people: str, part: str, number: int) -> Identity:
+    return draw_identity(Draws.of("person", seed, people, part, number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnPedestrians(DataSet):
+    """One domain's cameras and people. Equal fields give equal labels and pixels on every machine."""
+
+    domain: str = "noon"
+    """One of the names in ``snreid.synthetic.pedestrians.DOMAINS``: noon, overcast, dusk, mall, station, garage, night."""
+    train_persons: int = 200
+    """People to train on."""
+    test_persons: int = 100
+    """People to test on, none of them among those to train on."""
+    cameras: int = 6
+    """Cameras of the domain, at least 2 when there are people to test on."""
+    cameras_per_person: int = 4
+    """How many of the cameras see a person."""
+    images_per_camera: int = 3
+    """Images of a person on each camera that sees it. One of them is the query of a test person."""
+    distractors: int = 0
+    """Images of strangers in the gallery that match nobody (label 0, as in Market-1501)."""
+    people: str = ""
+    """Draw another domain's people under this domain's light: the same people in other styles, to see what style alone
+    costs. Any word names a population; empty stands for the domain's own."""
+    seed: int = 0
+    """Another seed, other people and other cameras."""
+    height: int = 128
+    """Pixels, a multiple of 32 up to 512; the width is half of it."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for an unknown domain or for counts that leave a query without a match."""
+        domain_named(self.domain)
+        lowest = {
+            "train_persons": 0, "test_persons": 0, "cameras": 1, "cameras_per_person": 1, "images_per_camera": 1,
+            "distractors": 0,
+        }  # fmt: skip
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in lowest and value < lowest[field.name]:
+                raise ExperimentError(
+                    f"{field.name} of drawn pedestrians is at least {lowest[field.name]}",
+                    came=str(value),
+                    repair="raise it",
+                )
+        if self.cameras_per_person > self.cameras:
+            raise ExperimentError(
+                "A person is seen by at most as many cameras as there are",
+                came=f"cameras_per_person {self.cameras_per_person}, cameras {self.cameras}",
+                repair="lower cameras_per_person or raise cameras",
+            )
+        if self.test_persons and self.cameras_per_person < 2:
+            raise ExperimentError(
+                "Every person to test on is seen by at least two cameras, or its queries have no match",
+                came=f"cameras_per_person {self.cameras_per_person}",
+                repair="take 2 or more, or test_persons 0",
+            )
+        if self.height % 32 or not 64 <= self.height <= 512:
+            raise ExperimentError(
+                "The height of drawn pedestrians is a multiple of 32 from 64 to 512",
+                came=str(self.height),
+                repair="take 128",
+            )
+        if problem := unfit_name(self.name):
+            raise ExperimentError(
+                "people of drawn pedestrians is a word that can be part of a file's name",
+                came=f"{self.people!r}: {problem}" if len(self.people) < 80 else problem,
+                repair="use letters and digits",
+            )
+
+    @property
+    def name(self) -> str:
+        """The domain's name; with another domain's people, both names."""
+        return self.domain if self._population == self.domain else f"{self.domain} ({self._population}'s people)"
+
+    @property
+    def collection(self) -> str:
+        """The domain: other people, or another seed, are seen in the same light."""
+        return self.domain
+
+    @property
+    def home(self) -> str:
+        """Where it comes from, in words."""
+        return "Drawn by this program; there is nothing to download."
+
+    @property
+    def _population(self) -> str:
+        return self.people or self.domain
+
+    def read(self, root: Path) -> ReIDData:
+        """Samples with labels; nothing is opened or drawn, and ``root`` does not matter."""
+        return made_split(
+            self.name,
+            self._sample,
+            self._cameras_of,
+            train=self.train_persons,
+            test=self.test_persons,
+            distractors=self.distractors,
+            images=self.images_per_camera,
+        )
+
+    def _cameras_of(self, part: str, number: int) -> list[int]:
+        """The cameras that see a person, rising."""
+        draws = Draws.of("cameras", self.seed, self.domain, self._population, part, number)
+        return some_cameras(draws, self.cameras, self.cameras_per_person)
+
+    def _sample(self, part: str, number: int, label: int, camera: int, shot: int) -> Sample:
+        image = DrawnImage(
+            domain=self.domain,
+            people=self._population,
+            part=part,
+            number=number,
+            label=label,
+            camera=camera,
+            shot=shot,
+            seed=self.seed,
+            size=(self.height, self.height // 2),
+        )
+        return Sample(image, label, camera)

@@ -1,0 +1,195 @@
+"""Which gallery entries come near a block of queries, stretch by stretch of the gallery, and where they stand among intervals.
+
+One matrix product gives the scores of a block of queries against a stretch of the gallery. An entry is *near* a query when its score
+reaches the query's lowest bound. Of a near entry one int64 is kept that holds row, score and gallery position, so that sorting
+plain integers sorts by row, then by score, and no index has to travel along; a binary search then counts what lies above a bound.
+
+Everything is counted in bulk, never query by query: per score the processor spends a comparison and a look at a flag.
+"""
+
+import queue
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.evaluation.exact.similarity import Similarity, widened_into
+
+SCORE_BITS = 32
+ROW_AND_POSITION_BITS = 31
+"""What an int64 has left, its sign apart."""
+_LOOKED_AT = 1 << 18
+"""Scores that are looked at in one go: 1 MB, which stays in the processor's second cache from one pass to the next."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A stretch of the gallery, and who does not count in it for whom."""
+
+    start: int
+    """Gallery position of the first entry."""
+    embeddings: NDArray[np.float32] | NDArray[np.float16]
+    """(N, D)"""
+    columns: NDArray[np.float32]
+    """(N,) ``Similarity.columns`` of the entries."""
+    junk: NDArray[np.int64]
+    """Columns that are dropped for every query."""
+    row: NDArray[np.int64]
+    """(K,) rows of the pairs that do not count..."""
+    column: NDArray[np.int64]
+    """(K,) ... and their columns."""
+
+
+def position_bits(gallery: int) -> int:
+    """Bits that hold the positions of a gallery of this size."""
+    return max(1, (gallery - 1).bit_length())
+
+
+def packed(row: Any, score_bits: Any, position: Any, bits: int) -> Any:
+    """int64 keys that are ordered by row (K,), score, and gallery position (K,); arrays or tensors of one kind.
+
+    ``score_bits`` (K,): the bits of float32 scores as signed integers, widened to int64; they are overwritten. Of two zeros the
+    negative one stands first. ``bits`` hold a position.
+    """
+    # Integers order positive floats as the floats are ordered, and negative ones the other way around.
+    score_bits ^= (score_bits >> 31) & 0x7FFFFFFF
+    score_bits += 1 << 31
+    score_bits <<= bits
+    score_bits += position
+    score_bits += row << (SCORE_BITS + bits)
+    return score_bits
+
+
+def bits_of(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The bits of float32 scores (K,), for ``packed``."""
+    return scores.view(np.int32).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the kept entries stand to the intervals; entries are numbered in the order of their keys."""
+
+    first: NDArray[np.int64]
+    """(M,) first entry that is not before the interval."""
+    last: NDArray[np.int64]
+    """(M,) first entry that is behind it."""
+    end: NDArray[np.int64]
+    """(B,) first entry of the next row."""
+    inside: NDArray[np.int64]
+    """Keys of the entries that lie in an interval, ascending, each once."""
+
+
+class Counter(ABC):
+    """The arithmetic on all scores of a block of queries. One per block; ``near`` may be called from several threads."""
+
+    @abstractmethod
+    def near(self, tile: Tile) -> Any:
+        """Keys (``packed``) of the near entries of a stretch, in any order; an array or a tensor."""
+
+    @abstractmethod
+    def standing(self, keys: Sequence[Any], low: NDArray[np.int64], high: NDArray[np.int64], rows: int) -> Standing:
+        """Where the entries that ``near`` found stand to intervals from ``low`` (M,) to ``high`` (M,), both ends included.
+
+        ``low``, ``high``: as keys, ascending. ``rows``: how many queries the block has, B.
+        """
+
+
+class NumpyCounter(Counter):
+    """On the processor."""
+
+    def __init__(self, compare: Similarity, queries: NDArray[np.float32], low: NDArray[np.float32], bits: int) -> None:
+        """``queries`` (B, D): prepared for the product; ``low`` (B,): a near entry reaches it; ``bits`` hold a position."""
+        self._compare, self._queries, self._low, self._bits = compare, queries, low[:, None], bits
+        # Memory for one stretch is used again for the next: fresh pages cost as much as all comparisons.
+        self._free: queue.SimpleQueue[_Memory] = queue.SimpleQueue()
+
+    def near(self, tile: Tile) -> NDArray[np.int64]:
+        """Keys of the near entries."""
+        columns = len(tile.embeddings)
+        memory = self._memory(columns)
+        scores = memory.scores[: len(self._queries) * columns].reshape(len(self._queries), columns)
+        np.matmul(self._queries, widened_into(tile.embeddings, memory.wide).T, out=scores)
+        step = max(1, _LOOKED_AT // max(1, columns))
+        order = np.argsort(tile.row, kind="stable")
+        row, column = tile.row[order], tile.column[order]
+        found = []
+        for start in range(0, len(scores), step):
+            first, last = row.searchsorted((start, start + step))
+            dropped = row[first:last] - start, column[first:last]
+            found.append(self._near(scores[start : start + step], start, tile, dropped, memory.flags))
+        self._free.put(memory)
+        return np.concatenate(found)
+
+    def _near(
+        self,
+        scores: NDArray[np.float32],
+        start: int,
+        tile: Tile,
+        dropped: tuple[NDArray[np.int64], NDArray[np.int64]],
+        flags: NDArray[np.bool_],
+    ) -> NDArray[np.int64]:
+        """Keys of the near entries of the queries from row ``start`` on; ``scores`` (K, N) are overwritten."""
+        self._compare.finish(scores, tile.columns)
+        if len(tile.junk):
+            scores[:, tile.junk] = -np.inf
+        scores[dropped] = -np.inf
+        low = self._low[start : start + len(scores)]
+        flat = np.flatnonzero(np.greater_equal(scores, low, out=flags[: scores.size].reshape(scores.shape)))
+        row = flat // scores.shape[1]
+        found = bits_of(scores.reshape(-1)[flat])
+        flat -= row * scores.shape[1]
+        flat += tile.start
+        row += start
+        return np.asarray(packed(row, found, flat, self._bits))
+
+    def standing(
+        self, keys: Sequence[NDArray[np.int64]], low: NDArray[np.int64], high: NDArray[np.int64], rows: int
+    ) -> Standing:
+        """By one sort and binary search."""
+        ordered = np.concatenate(keys)
+        ordered.sort()
+        first, last = ordered.searchsorted(low, side="left"), ordered.searchsorted(high, side="right")
+        end = ordered.searchsorted(np.arange(1, rows + 1) << (SCORE_BITS + self._bits), side="left")
+        some = last > first
+        return Standing(first, last, end, ordered[_covered(first[some], last[some], len(ordered))])
+
+    def _memory(self, columns: int) -> "_Memory":
+        """Room for a stretch of so many entries that no other thread uses."""
+        try:
+            memory = self._free.get_nowait()
+        except queue.Empty:
+            memory = None
+        if memory is not None and len(memory.wide) >= columns:
+            return memory
+        return _Memory.of(len(self._queries), self._queries.shape[1], columns)
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What one stretch of N entries needs."""
+
+    scores: NDArray[np.float32]
+    """(B x N,)"""
+    flags: NDArray[np.bool_]
+    """One for each score that is looked at in one go."""
+    wide: NDArray[np.float32]
+    """(N, D) float16 embeddings in float32; untouched, and so no memory, where they are float32 already."""
+
+    @classmethod
+    def of(cls, queries: int, dimension: int, columns: int) -> "_Memory":
+        """For so many entries."""
+        flags = np.empty(max(_LOOKED_AT, columns), np.bool_)
+        return cls(np.empty(queries * columns, np.float32), flags, np.empty((columns, dimension), np.float32))
+
+
+def _covered(first: NDArray[np.int64], last: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Numbers below ``count`` that lie in one of the intervals first..last (K,), the last one excluded."""
+    if not len(first):
+        return first
+    edges = np.zeros(count + 1, np.int32)
+    np.add.at(edges, first, 1)
+    np.add.at(edges, last, -1)
+    return np.flatnonzero(np.cumsum(edges[:-1], dtype=np.int32))

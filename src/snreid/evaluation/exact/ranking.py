@@ -1,0 +1,257 @@
+"""Exact ranks of every query's matches, block by block: no query x gallery matrix, no order of files, nothing sorted but what
+comes before a match.
+
+The rank of a match is 1 + the number of valid gallery entries before it, counted behind a matrix product. Valid is what is
+neither junk nor ignored for the query (`relevance.py`).
+
+**The rule for ties.** A wrong entry that is exactly as similar as a match comes before it. So nothing depends on the order
+of the files, a model gains nothing by giving many images one score, and the reported numbers are a lower bound over all
+ways to break ties. Equally similar matches take consecutive ranks. "Exactly as similar" means equal float64 keys
+(`similarity.py`), which depend on the two embeddings alone: the ranks are the same for any order of the gallery, any
+block size, any number of threads, any device, and any matrix library.
+
+**How it is decided.** The score of a match is computed in float64. A wrong entry whose float32 score lies further from it than
+the product can be wrong is counted by that score (`counting.py`); of the few others the score is computed again, more tightly
+bounded; and who is still too close is decided by keys (`undecided.py`).
+
+Extra memory: a block of queries in float32; for each thread a block of scores (``_SCORES_AT_ONCE`` of all together), 24 bytes per near
+entry in it and, of float16 embeddings, its stretch of the gallery in float32; up to ``_NEAR_AT_ONCE`` near entries and a block's (8
+bytes each, four times as much where all are too close to a match), 60 bytes per match of up to ``_MATCHES_AT_ONCE`` matches, 20 bytes
+per gallery entry. The embeddings are never copied whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import ExperimentError
+from snreid.evaluation.exact.close_calls import Matches
+from snreid.evaluation.exact.counting import ROW_AND_POSITION_BITS, Counter, NumpyCounter, Tile, position_bits
+from snreid.evaluation.exact.relevance import Pairs, Relevance, relevance
+from snreid.evaluation.exact.similarity import Similarity, quick_squared_lengths, similarity, squared_lengths, widened
+from snreid.evaluation.exact.threads import in_order, products_alone, threads
+from snreid.evaluation.features import check_lengths, check_pair
+from snreid.records import JUNK, Features, RankList
+
+_MATCHES_AT_ONCE = 1 << 19
+"""A block of queries has at most so many entries of their persons."""
+_NEAR_AT_ONCE = 1 << 20
+"""Near entries are counted when so many have come together."""
+_SCORES_AT_ONCE = 1 << 24
+"""Scores of all threads together: 64 MiB."""
+_SHOWN_FROM = 8192
+"""Gallery entries that rank lists look at in one go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """How much is compared at once: memory against speed. No result depends on it."""
+
+    queries: int = 2048
+    """Rows of one matrix product at most, >= 1: the queries are divided evenly."""
+    gallery: int = 2048
+    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, 16 MiB by default at most."""
+
+    def __post_init__(self) -> None:
+        if self.queries < 1 or self.gallery < 1:
+            raise ExperimentError(
+                "a block holds at least one query and one gallery entry",
+                came=f"{self.queries} queries x {self.gallery} gallery entries",
+                repair="use 1 or more for both",
+            )
+
+
+_DEVICE_BLOCK = Block(queries=8192, gallery=8192)
+"""On a GPU: the gallery travels there once for each block of queries."""
+
+
+def match_ranks(
+    query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None, device: str = "cpu"
+) -> tuple[NDArray[np.int64], ...]:
+    """For every query the ascending ranks (M,) of its matches, from 1; empty where it has no valid match.
+
+    ``metric``: ``"cosine"`` or ``"euclidean"`` (otherwise ``ExperimentError``). ``device``: a torch device such as ``"cuda"`` that is
+    there (otherwise ``ExperimentError``); no result depends on it. Raises ``DataError`` for labels and embeddings that do not fit
+    together and for values that are not finite.
+    """
+    check_pair(query, gallery)
+    _check_device(device)
+    walk = _Walk(query, gallery, similarity(metric), block, device)
+    ranks = [np.empty(0, np.int64)] * len(query.embeddings)
+    with products_alone():
+        for queries, pairs in _blocks(walk.labels, walk.rows):
+            for index, found in zip(queries.tolist(), walk.ranks(queries, pairs), strict=True):
+                ranks[index] = found
+    return tuple(ranks)
+
+
+def rank_lists(
+    query: Features, gallery: Features, queries: Sequence[int], length: int, metric: str = "cosine"
+) -> tuple[RankList, ...]:
+    """The first ``length`` gallery entries of the queries at these positions, ignored entries included, best first.
+
+    Ties as in the module's rule (wrong, then ignored, then right), then by gallery position. A list is shorter than
+    ``length`` only when the gallery is. Meant for pictures: time grows with the number of queries asked for.
+    """
+    compare = similarity(metric)
+    check_pair(query, gallery)
+    _check_request(query, queries, length)
+    labels = relevance(query, gallery)
+    chosen = np.asarray(queries, dtype=np.int64)
+    embeddings = widened(query.embeddings[chosen])
+    squared = check_lengths(query, slice(None), squared_lengths(query.embeddings), "query")[chosen]
+    best = [(np.empty(0, np.int64), np.empty(0))] * len(chosen)
+    for start in range(0, len(gallery.embeddings), _SHOWN_FROM):
+        part = slice(start, start + _SHOWN_FROM)
+        tile = gallery.embeddings[part]
+        lengths = check_lengths(gallery, part, squared_lengths(tile), "gallery")
+        scores = compare.product(compare.prepared(embeddings, squared), widened(tile), lengths)
+        errors = compare.error(squared, lengths, embeddings.shape[1])
+        for row, index in enumerate(queries):
+            near = _may_lead(scores[row], length, float(errors[row]))
+            positions = np.concatenate([best[row][0], start + near])
+            found = compare.keys(embeddings[row], tile, near, lengths[near])
+            keys = np.concatenate([best[row][1], found])
+            order = np.lexsort((positions, _tie_order(labels.verdicts(index, positions)), -keys))[:length]
+            best[row] = (positions[order], keys[order])
+    return tuple(
+        RankList(
+            query=int(index),
+            gallery=positions,
+            score=compare.shown(keys, float(squared[row])),
+            verdict=labels.verdicts(index, positions),
+        )
+        for row, (index, (positions, keys)) in enumerate(zip(queries, best, strict=True))
+    )
+
+
+class _Walk:
+    """Walks along the gallery, one for each block of queries."""
+
+    def __init__(
+        self, query: Features, gallery: Features, compare: Similarity, block: Block | None, device: str
+    ) -> None:
+        self.query, self.gallery, self.compare, self.device = query, gallery, compare, device
+        self.threads = threads() if device == "cpu" else 1
+        block = block or (_block_for(self.threads) if device == "cpu" else _DEVICE_BLOCK)
+        self.bits = position_bits(len(gallery.embeddings))
+        self.rows, self.columns = min(block.queries, 1 << (ROW_AND_POSITION_BITS - self.bits)), block.gallery
+        self.squared_query, self.squared = (
+            check_lengths(features, slice(None), quick_squared_lengths(features.embeddings), side)
+            for features, side in ((query, "query"), (gallery, "gallery"))
+        )
+        self.labels = relevance(query, gallery)
+
+    def ranks(self, queries: NDArray[np.int64], pairs: Pairs) -> list[NDArray[np.int64]]:
+        """The ranks of the matches of each of these queries, who all have some."""
+        matches = Matches.of(queries, pairs, self.labels, self.compare, self.squared_query, self.squared)
+        counter = self._counter(matches)
+        order = np.argsort(pairs.position, kind="stable")
+        row, position = pairs.row[order], pairs.position[order]
+        held: list[Any] = []
+        count = 0
+        for keys in in_order(counter.near, self._tiles(row, position), self.threads):
+            held.append(keys)
+            count += len(keys)
+            if count >= _NEAR_AT_ONCE:
+                matches.count(counter, held)
+                held, count = [], 0
+        if count:
+            matches.count(counter, held)
+        return matches.ranks()
+
+    def _counter(self, matches: Matches) -> Counter:
+        lowest = matches.low[matches.starts]
+        if self.device == "cpu":
+            return NumpyCounter(self.compare, matches.prepared, lowest, self.bits)
+        from snreid.evaluation.exact.torch_counting import TorchCounter  # torch is needed for nothing else here
+
+        return TorchCounter(self.compare, matches.prepared, lowest, self.bits, self.device)
+
+    def _tiles(self, row: NDArray[np.int64], position: NDArray[np.int64]) -> Iterator[Tile]:
+        """The gallery in stretches; ``row`` and ``position`` (K,): the pairs that are not wrong, by position."""
+        for start in range(0, len(self.gallery.embeddings), self.columns):
+            part = slice(start, start + self.columns)
+            first, last = position.searchsorted((start, start + self.columns))
+            yield Tile(
+                start,
+                self.gallery.embeddings[part],
+                self.compare.columns(self.squared[part]).astype(np.float32),
+                np.flatnonzero(self.gallery.persons[part] == JUNK),
+                row[first:last],
+                position[first:last] - start,
+            )
+
+
+def _block_for(threads: int) -> Block:
+    """Blocks of which all threads together hold no more than ``_SCORES_AT_ONCE``."""
+    whole = Block()
+    return Block(gallery=max(256, min(whole.gallery, _SCORES_AT_ONCE // (whole.queries * threads))))
+
+
+def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], Pairs]]:
+    """Queries that have a match, person by person, with their pairs: at most ``size``, and as few as memory wants."""
+    order = np.argsort(labels.query.persons, kind="stable")
+    held = np.cumsum(labels.count[order])
+    size = -(-len(order) // -(-len(order) // size))  # even blocks: a small last one would cost the product its speed
+    start = 0
+    while start < len(order):
+        before = held[start - 1] if start else 0
+        fits = int(np.searchsorted(held, before + _MATCHES_AT_ONCE, side="right"))
+        stop = max(start + 1, min(start + size, fits))
+        pairs = labels.pairs(order[start:stop])
+        some = np.zeros(stop - start, np.bool_)
+        some[pairs.row[pairs.match]] = True
+        if some.any():
+            kept = some[pairs.row]
+            row = (np.cumsum(some) - 1)[pairs.row[kept]]
+            yield order[start:stop][some], Pairs(row, pairs.position[kept], pairs.match[kept])
+        start = stop
+
+
+def _check_device(device: str) -> None:
+    """``ExperimentError`` for a device that this machine has not."""
+    if device == "cpu":
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA raises the latter
+        raise ExperimentError(
+            "Scores are counted on the processor or on a device that torch finds here",
+            came=f"{device!r}: {str(error).splitlines()[0]}",
+            repair="use 'cpu', or 'cuda' where torch finds one",
+        ) from error
+
+
+def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:
+    """Columns that can be among the first ``length`` by their keys: those not surely behind that many others."""
+    if len(scores) <= length:
+        return np.arange(len(scores))
+    last = float(np.partition(scores, -length)[-length])
+    return np.flatnonzero(scores.astype(np.float64) >= last - 2 * error)
+
+
+def _tie_order(verdicts: tuple[str, ...]) -> NDArray[np.int64]:
+    """Equally similar entries are shown in this order."""
+    return np.array([("wrong", "ignored", "right").index(verdict) for verdict in verdicts], dtype=np.int64)
+
+
+def _check_request(query: Features, queries: Sequence[int], length: int) -> None:
+    """``ExperimentError`` for positions that are no queries and for lists without entries."""
+    count = len(query.embeddings)
+    strange = [int(index) for index in queries if not 0 <= index < count]
+    if strange:
+        raise ExperimentError(
+            f"rank lists are shown for queries at positions 0 to {count - 1}",
+            came=str(strange[0]),
+            repair="choose others",
+        )
+    if length < 1:
+        raise ExperimentError(
+            "a rank list shows at least one gallery entry", came=str(length), repair="ask for 1 or more"
+        )

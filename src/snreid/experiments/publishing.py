@@ -1,0 +1,62 @@
+"""Makes a packaged run of a finished one, and tests that it computes the same wherever it is loaded.
+
+Weights lie in float16 and without classifiers, which only know the people of the training. ``self_test.npz`` holds images and what the
+model makes of them.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from snreid.errors import CheckpointError
+from snreid.experiments.packaged import WEIGHTS
+from snreid.experiments.runs import Run, open_run
+from snreid.models.delta import read_weights
+from snreid.models.reid import CLASSIFIERS
+from snreid.models.weights import HALF, save_tensors, write_atomically, write_json
+
+SELF_TEST = "self_test.npz"
+
+
+def package(run: Run, images: NDArray[np.uint8], out: Path) -> None:
+    """Writes a finished run as a packaged one to the folder ``out``.
+
+    ``images``: (N, 3, H, W) for the self-test, RGB, of the run's input size. Raises ``CheckpointError``.
+    """
+    saved = read_weights(run.folder)
+    tensors = {name: _narrow(one) for name, one in saved.tensors.items() if not name.startswith(CLASSIFIERS)}
+    save_tensors(out / WEIGHTS, tensors, {**saved.metadata, **HALF, "classifiers": False})
+    write_json(out / "experiment.json", run.record)
+    content = BytesIO()
+    np.savez_compressed(content, images=images, embeddings=open_run(out).embedder()(torch.from_numpy(images)))
+    write_atomically(out / SELF_TEST, content.getvalue())
+
+
+def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> float:
+    """Smallest cosine between what ``embed`` makes of the self-test's images and what was stored: 1 but for rounding.
+
+    Raises ``CheckpointError`` when there is no self-test or it is damaged.
+    """
+    path = folder / SELF_TEST
+    try:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            images, expected = stored["images"], stored["embeddings"]
+        found = embed(torch.from_numpy(images))
+        cosines = (found * expected).sum(1) / (np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1))
+    except Exception as error:  # a damaged file makes zipfile, zlib and numpy raise a dozen different types
+        raise CheckpointError(
+            "A packaged run has a whole self-test",
+            came=f"{path}: {type(error).__name__}: {error}",
+            repair="install snreid again",
+        ) from error
+    return float(cosines.min())
+
+
+def _narrow(tensor: Tensor) -> Tensor:
+    """In 16 bits, less the vectors: norms have a range that float16 has not, and weigh little."""
+    return tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 1 else tensor

@@ -1,0 +1,258 @@
+"""One function per row of a comparison, returning an ``Experiment``, and the four presets (method.md 4 and 5).
+
+A variant derives with ``dataclasses.replace``, so a table of ablations reads as a list of differences.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from snreid.datasets import DrawnPedestrians
+from snreid.errors import ExperimentError
+from snreid.experiments.experiment import Experiment
+from snreid.images.second_view import SecondView
+from snreid.images.transforms import Augmentation, InputFormat
+from snreid.losses import Alignment, CrossEntropy, DomainUniformity, DualCausality, Triplet, Uniformity
+from snreid.models.backbone import Backbone
+from snreid.models.head import Head
+from snreid.models.mixing import EFDMix, MixStyle
+from snreid.models.reid import ModelConfig
+from snreid.models.schemes import (
+    IBN,
+    AllBatchInstance,
+    AllInstance,
+    AllSwitchable,
+    IBNb,
+    Plain,
+    Scheme,
+    StageInstance,
+    StageSNR,
+    Start,
+)
+from snreid.synthetic.pedestrians import DOMAINS
+from snreid.training.optim import Adam, AdamW, WarmupCosine, WarmupHalving, WarmupSteps
+from snreid.training.sampling import Sampling
+
+Recipe = Callable[[str], Experiment]
+
+LAST_STAGE = 4
+"""The stage right before the global average pool."""
+
+
+def preset(name: str) -> Experiment:
+    """What every row shares: ``paper``, ``short`` (method.md 4), ``mobile`` (pretrained, 2 cores, up to 45 minutes) or ``small`` (random
+    weights, 2 cores, minutes). Raises ``ExperimentError`` otherwise."""
+    presets = {"paper": _paper, "short": _short, "mobile": _mobile, "small": _small}
+    if name not in presets:
+        raise ExperimentError(
+            f"A preset is one of {', '.join(presets)}", came=repr(name), repair="use one of these names"
+        )
+    return presets[name]()
+
+
+def baseline(preset_name: str = "small") -> Experiment:
+    """Baseline: plain backbone, head and losses of method.md 3."""
+    return _row("baseline", preset_name, Plain())
+
+
+def baseline_a_in(preset_name: str = "small") -> Experiment:
+    """Baseline-A-IN: every BN of the backbone is IN."""
+    return _row("baseline-a-in", preset_name, AllInstance())
+
+
+def baseline_ibn(preset_name: str = "small") -> Experiment:
+    """Baseline-IBN: IBN-a."""
+    return _row("baseline-ibn", preset_name, IBN())
+
+
+def baseline_a_sn(preset_name: str = "small") -> Experiment:
+    """Baseline-A-SN: every BN is Switchable Normalization."""
+    return _row("baseline-a-sn", preset_name, AllSwitchable())
+
+
+def baseline_in(preset_name: str = "small") -> Experiment:
+    """Baseline-IN: one IN after the stages where the row SNR has its modules, less the last one; nothing restituted.
+
+    Not after the last one, as the paper's words have it: the spatial mean of an instance-normalized map is its shift, the same for every
+    image (method.md 1.1), so an IN right before the global average pool leaves nothing to compare. Measured: docs/decisions.md.
+    """
+    stages = tuple(stage for stage in snr_stages(preset_name) if stage < LAST_STAGE)
+    return _row("baseline-in", preset_name, StageInstance(stages=stages, start=_start(preset_name)))
+
+
+def _start(preset_name: str) -> Start:
+    """How norms behind stages start: as published; in ``mobile``, whose stages end in linear maps with no common scale, matched to them."""
+    return "matched" if preset_name == "mobile" else "published"
+
+
+def _stage_snr(preset_name: str) -> StageSNR:
+    return StageSNR(stages=snr_stages(preset_name), start=_start(preset_name))
+
+
+def snr_stages(preset_name: str) -> tuple[int, ...]:
+    """After which stages the rows Baseline-IN and SNR normalize: all four (arXiv 2005.11037, section 3), in ``small`` and ``mobile`` the
+    first two.
+
+    At 96 x 48 the maps of stages 3 and 4 have 6 x 3 positions, and a module after stage 3 costs accuracy on every data set that was tried,
+    the training domain first of all. Measured, and chosen by the training domain: docs/decisions.md.
+    """
+    return (1, 2) if preset_name in ("small", "mobile") else (1, 2, 3, LAST_STAGE)
+
+
+def snr_no_loss(preset_name: str = "small") -> Experiment:
+    """SNR w/o L_SNR: the module, without its loss."""
+    return _row("snr-no-loss", preset_name, _stage_snr(preset_name))
+
+
+def snr(preset_name: str = "small") -> Experiment:
+    """SNR: the module and the dual causality loss."""
+    plain = _row("snr", preset_name, _stage_snr(preset_name))
+    return replace(plain, losses=(*plain.losses, DualCausality()))
+
+
+def baseline_ibn_b(preset_name: str = "small") -> Experiment:
+    """Baseline-IBN-b: IN in the stem and at the end of stages 1 and 2."""
+    return _row("baseline-ibn-b", preset_name, IBNb())
+
+
+def baseline_bin(preset_name: str = "small") -> Experiment:
+    """Baseline-BIN: every BN becomes a learned mix of BN and IN."""
+    return _row("baseline-bin", preset_name, AllBatchInstance())
+
+
+def mixstyle(preset_name: str = "small") -> Experiment:
+    """MixStyle: means and deviations of two images are mixed after stages 1 and 2."""
+    return _row("mixstyle", preset_name, MixStyle())
+
+
+def efdmix(preset_name: str = "small") -> Experiment:
+    """EFDMix: whole feature distributions of two images are mixed after stages 1 and 2."""
+    return _row("efdmix", preset_name, EFDMix())
+
+
+def bau(preset_name: str = "small") -> Experiment:
+    """BAU: Baseline with alignment of two views, uniformity, and uniformity within each source.
+
+    In ``paper`` with the published settings of its own: optimizer, batch and length, triplets before the neck with margin 0.3,
+    an instance norm after stages 1 to 3. In the other presets it has what every row has (method.md 5.2).
+    """
+    start = _row("bau", preset_name, Plain())
+    uniform = (Alignment(), Uniformity(), DomainUniformity())
+    if preset_name != "paper":
+        return replace(start, losses=(*start.losses, *uniform), second_view=SecondView())
+    return replace(
+        start,
+        model=replace(start.model, scheme=StageInstance(stages=(1, 2, 3))),
+        losses=(CrossEntropy(), Triplet(margin=0.3, on="pooled"), *uniform),
+        augmentation=Augmentation(crop=1.0, brightness=0.0, contrast=0.0),
+        second_view=SecondView(),
+        sampling=Sampling(persons=64, images=4),
+        optimizer=Adam(lr=3.5e-4, weight_decay=5e-4),
+        schedule=WarmupSteps(warmup_epochs=10, milestones=(30, 50)),
+        epochs=60,
+        batches_per_epoch=500,
+    )
+
+
+def drawn_pretraining(preset_name: str = "small") -> Experiment:
+    """Pretraining on drawn pedestrians: Baseline on many people of all built-in domains, to start any other row from.
+
+    It needs no data and no weights. Its run is the start of another by ``--model.backbone.weights RUN``; what that changes on real data
+    with preset ``small``: docs/decisions.md. For the larger presets the number of people and the length are not measured.
+    """
+    small = preset_name == "small"
+    start = _row("drawn-pretraining", preset_name, Plain())
+    persons = 150 if small else 600
+    return replace(
+        start,
+        model=replace(start.model, backbone=replace(start.model.backbone, weights="random")),
+        sources=tuple(DrawnPedestrians(domain=d.name, train_persons=persons, test_persons=0) for d in DOMAINS),
+        epochs=6 if small else 60,
+        batches_per_epoch=150 if small else None,
+    )
+
+
+def paper_rows() -> dict[str, Recipe]:
+    """The seven rows of the SNR paper by the name used on the command line, in its order."""
+    return _named(baseline, baseline_a_in, baseline_ibn, baseline_a_sn, baseline_in, snr_no_loss, snr)
+
+
+def other_methods() -> dict[str, Recipe]:
+    """Methods that the SNR paper does not compare with, on the same trunk, by name (method.md 5.1)."""
+    return _named(baseline_ibn_b, baseline_bin, mixstyle, efdmix, bau)
+
+
+def all_recipes() -> dict[str, Recipe]:
+    """Every row that can stand in a table, by name: the paper's, then the other methods."""
+    return {**paper_rows(), **other_methods()}
+
+
+def starting_points() -> dict[str, Recipe]:
+    """What is trained for its weights, on sources of its own, and is no row of a table."""
+    return _named(drawn_pretraining)
+
+
+def _named(*rows: Recipe) -> dict[str, Recipe]:
+    return {row.__name__.replace("_", "-"): row for row in rows}
+
+
+def _row(name: str, preset_name: str, scheme: Scheme) -> Experiment:
+    start = preset(preset_name)
+    return replace(start, recipe=name, model=replace(start.model, scheme=scheme))
+
+
+def _paper() -> Experiment:
+    return Experiment(
+        preset="paper",
+        model=ModelConfig(backbone=Backbone(name="resnet50", weights="imagenet")),
+        losses=(CrossEntropy(), Triplet()),
+        input=InputFormat(height=256, width=128),
+        sampling=Sampling(persons=16, images=4),
+        optimizer=Adam(lr=8e-4, weight_decay=5e-4, amsgrad=True),
+        schedule=WarmupHalving(warmup_epochs=20, every=40),
+        epochs=320,
+    )
+
+
+def _short() -> Experiment:
+    return replace(
+        _paper(),
+        preset="short",
+        optimizer=Adam(lr=3.5e-4, weight_decay=5e-4),
+        schedule=WarmupSteps(warmup_epochs=10, milestones=(40, 70)),
+        epochs=120,
+    )
+
+
+def _small() -> Experiment:
+    return Experiment(
+        preset="small",
+        model=ModelConfig(backbone=Backbone(name="resnet18", weights="random", channels=(32, 64, 128, 256))),
+        losses=(CrossEntropy(), Triplet()),
+        input=InputFormat(height=96, width=48),
+        sampling=Sampling(persons=16, images=4),
+        optimizer=Adam(lr=2e-3, weight_decay=5e-4),
+        schedule=WarmupCosine(warmup_epochs=1, floor=0.01),
+        epochs=6,
+    )
+
+
+def _mobile() -> Experiment:
+    """ImageNet weights that come by pip, and a recipe on unit vectors (docs/training.md; first trials: docs/decisions.md)."""
+    return Experiment(
+        preset="mobile",
+        model=ModelConfig(
+            # At stride 32 the final maps of 128 x 64 images have 4 x 2 positions.
+            backbone=Backbone(name="tf_efficientnet_lite0", weights="imagenet", last_stride=1),
+            head=Head(classifier="cosine"),
+        ),
+        # Pooled vectors of a pretrained trunk have norms of 30 and more: the first triplets would drown everything else.
+        losses=(CrossEntropy(scale=20.0), Triplet(margin=0.3, on="pooled", normalize=True)),
+        input=InputFormat(height=128, width=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        # Without erasing and with less decay the source's people are learned by heart within ten epochs.
+        augmentation=Augmentation(erasing=0.5),
+        sampling=Sampling(persons=16, images=4),
+        optimizer=AdamW(lr=2e-3, weight_decay=0.05, head_lr=5.0),
+        schedule=WarmupCosine(warmup_epochs=1, start=0.04, floor=0.001),
+        freeze_stages=1,
+        epochs=22,
+    )

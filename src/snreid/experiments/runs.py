@@ -1,0 +1,93 @@
+"""A run folder: what an experiment leaves on disk, how it is made, and how it is read back.
+
+runs/snr-market1501-0/
+├── experiment.json       the experiment, where it comes from, how long it took
+├── metrics.jsonl         one line per step and validation
+├── checkpoints/          exact training state, deleted when the run is done
+├── model.safetensors     weights to use: the last, or the best on held-out source identities;
+│                         or delta.safetensors: what differs from another run's model (models/delta.py)
+├── bad_files.jsonl       images that were left out (--skip-bad)
+└── evaluation/NAME.json  scores on a target, NAME.npz with one value per query, embeddings/NAME.npz if they were kept
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from snreid.errors import CheckpointError
+from snreid.experiments.experiment import Experiment
+from snreid.experiments.packaged import beside, located
+from snreid.inference.embedder import Embedder
+from snreid.models.delta import has_weights, read_weights
+from snreid.models.reid import CLASSIFIERS
+from snreid.models.weights import restore
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is on disk."""
+
+    folder: Path
+    experiment: Experiment
+    record: Mapping[str, Any]
+    """The whole of experiment.json."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def results(self) -> Path:
+        """Where scores are kept: in its folder; of a packaged run in ``runs/NAME`` of the current folder."""
+        return beside(self.folder)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is through and its weights are there."""
+        return "finished" in self.record and has_weights(self.folder)
+
+    def embedder(self, *, device: str = "cpu", bf16: bool = False) -> Embedder:
+        """The trained model. Raises ``CheckpointError`` when the run is not finished or its weights are damaged."""
+        if not has_weights(self.folder):
+            train_it = f"snreid train {self.folder / 'experiment.json'} --out {self.folder}"
+            raise CheckpointError(
+                "A run must be finished before its model is used",
+                came=f"no model.safetensors in {self.folder}",
+                repair=f"continue it: {'the same snreid adapt command' if 'adaptation' in self.record else train_it}",
+            )
+        saved = read_weights(self.folder)
+        # The weights come from this run's own file, so none are looked for elsewhere.
+        classifiers = bool(saved.metadata.get("classifiers", True))
+        model = without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]) if classifiers else 1)
+        restore(model, saved, source=str(self.folder), spare=() if classifiers else CLASSIFIERS)
+        model.eval()
+        return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True)
+
+
+def open_run(folder: Path) -> Run:
+    """The run in ``folder``, or the packaged one of that name. Raises ``CheckpointError`` when there is none."""
+    folder = located(folder)
+    path = folder / "experiment.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Run(folder, Experiment.from_json(record["experiment"]), record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            "A run is a folder with an experiment.json",
+            came=f"{folder}: {error}",
+            repair="give a folder that snreid train made",
+        ) from error
+
+
+def load(folder: str | Path, *, device: str = "cpu") -> Embedder:
+    """The model of a run, ready to embed images; ``"people"`` is the one that comes with the package. Raises ``CheckpointError``."""
+    return open_run(Path(folder)).embedder(device=device)
+
+
+def without_pretrained(experiment: Experiment) -> Experiment:
+    """The experiment with random weights at the start: nothing is looked for in packages, caches or on the network."""
+    backbone = replace(experiment.model.backbone, weights="random")
+    return replace(experiment, model=replace(experiment.model, backbone=backbone))

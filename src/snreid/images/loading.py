@@ -1,0 +1,305 @@
+"""Pixels of a split, at the size the network sees, as uint8 batches.
+
+Small sets are decoded once, by worker processes, and stay in memory. Larger ones are decoded by workers as they are needed, or, where the
+user names a folder for decoded pixels, once for all epochs and starts, and mapped from there. All three give the same pixels.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from snreid.errors import DataError
+from snreid.images.decoding import BLOCK, Block, Decoders
+from snreid.images.pixel_cache import Piece, PixelFile, PixelFolder
+from snreid.images.reading import BadImage, listed, read_bad_list, write_bad_list
+from snreid.images.transforms import StoredImages
+from snreid.records import ReIDData, Sample, Split
+from snreid.system.machine import Machine
+from snreid.system.progress import counting
+
+BAD_FILES = "bad_files.jsonl"
+_SHOWN_BAD = 20
+"""So many are named in the message; the file names all."""
+
+Progress = Callable[[int, int], None]
+"""Called with (done, all) images."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Decoded images one after the other, in one or several arrays: in memory, or mapped from files."""
+
+    parts: tuple[NDArray[np.uint8], ...]
+    """Each (n, H, W, 3)."""
+    starts: NDArray[np.int64]
+    """Number of each part's first image."""
+
+    def take(self, rows: NDArray[np.int64]) -> StoredImages:
+        """Copies of the images of these numbers: (B, 3, H, W) uint8, in channels-last."""
+        pixels = torch.empty(len(rows), *self.parts[0].shape[1:], dtype=torch.uint8)
+        array, which = pixels.numpy(), np.searchsorted(self.starts, rows, side="right") - 1
+        for place, (part, row) in enumerate(zip(which.tolist(), (rows - self.starts[which]).tolist(), strict=True)):
+            array[place] = self.parts[part][row]
+        return pixels.permute(0, 3, 1, 2)
+
+
+class _Collected:
+    """The images of a split while they come in: copied into one array, or, of a larger set, where they are mapped."""
+
+    def __init__(self, shape: tuple[int, int, int, int], *, copy: bool, progress: Progress | None) -> None:
+        self._count, self._progress, self._done = shape[0], progress, 0
+        self.memory = np.empty(shape, np.uint8) if copy else None
+        self._mapped: dict[int, NDArray[np.uint8]] = {}
+        self.bad: dict[int, str] = {}
+
+    def add(self, places: range, pixels: NDArray[np.uint8] | None, reasons: Sequence[str]) -> None:
+        """The images at ``places`` are known; ``pixels``: None where they are kept nowhere."""
+        if pixels is not None and self.memory is not None:
+            self.memory[places.start : places.stop] = pixels
+        elif pixels is not None:
+            self._mapped[places.start] = pixels
+        self.bad |= {place: reason for place, reason in zip(places, reasons, strict=True) if reason}
+        self._done += len(places)
+        if self._progress is not None:
+            self._progress(self._done, self._count)
+
+    def rows(self) -> _Rows | None:
+        """All of them; None where some are kept nowhere."""
+        if self.memory is not None:
+            return _Rows((self.memory,), np.zeros(1, np.int64))
+        starts = sorted(self._mapped)
+        if not starts or sum(map(len, self._mapped.values())) < self._count:
+            return None
+        return _Rows(tuple(self._mapped[start] for start in starts), np.array(starts))
+
+
+class PixelStore:
+    """The images of one split. ``open`` decodes or checks them all; ``batches`` gives them by index."""
+
+    def __init__(
+        self,
+        split: Split,
+        height: int,
+        width: int,
+        *,
+        workers: int = 0,
+        memory_gb: float = 4.0,
+        folder: PixelFolder | None = None,
+        decoders: Decoders | None = None,
+    ) -> None:
+        """``height``, ``width`` in pixels; ``workers`` processes decode, or those of ``decoders``; sets of up to ``memory_gb`` GB stay in
+        memory. With a ``folder`` nothing is decoded that it holds, and larger sets are mapped from it, not decoded in each epoch."""
+        self.split, self.height, self.width, self.folder = split, height, width, folder
+        self._decoders = decoders or Decoders(workers)
+        self.cached = len(split) * 3 * height * width <= memory_gb * 1e9
+        self._opened = False
+        self._pixels: _Rows | None = None  # None: decoded whenever they are asked for
+        self._rows = np.arange(len(split))  # where in _pixels each sample is: parts of a store share its pixels
+        self._bad: dict[int, BadImage] = {}
+
+    def open(self, progress: Progress | None = None) -> tuple[BadImage, ...]:
+        """Looks at every image once and returns those that cannot be read. A second call looks at nothing and returns them again."""
+        if not self._opened:
+            self._opened = True
+            shape = (len(self.split), self.height, self.width, 3)
+            found = _Collected(shape, copy=self.cached, progress=progress)
+            self._read(found)
+            self._pixels = found.rows()
+            self._bad = {place: self._refused(place, found.bad[place]) for place in sorted(found.bad)}
+        return tuple(self._bad.values())
+
+    @property
+    def good(self) -> NDArray[np.int64]:
+        """Positions of the images that ``open`` could read, ascending; of all of them before it."""
+        return np.array([i for i in range(len(self.split)) if i not in self._bad], dtype=np.int64)
+
+    def _read(self, found: _Collected) -> None:
+        images = [sample.image for sample in self.split.samples]
+        folder = self.folder
+        pieces = folder.pieces(images, self.height, self.width) if folder is not None else None
+        if folder is None or pieces is None:
+            blocks = [range(i, min(i + BLOCK, len(images))) for i in range(0, len(images), BLOCK)]
+            for places, block in zip(blocks, self._decoded(blocks), strict=True):
+                found.add(places, block.pixels.numpy() if self.cached else None, block.reasons)
+            return
+        missing = []
+        for piece, kept in zip(pieces, folder.read(pieces, threads=self._decoders.workers), strict=True):
+            if kept is None or self._mended(piece, kept):
+                missing.append(piece)
+            else:
+                found.add(piece.places, kept.pixels, kept.reasons)
+        there = len(images) - sum(len(piece.places) for piece in missing)
+        if there:
+            folder.say(f"Decoded pixels of {there:,} images are read from {folder.folder}")
+        self._fill(folder, missing, found)
+
+    def _mended(self, piece: Piece, kept: PixelFile) -> bool:
+        """Whether an image that was bad can be read now, though its file is the old one: somebody gave the right to."""
+        bad = [piece.places[place] for place, reason in enumerate(kept.reasons) if reason]
+        return bool(bad) and not all(next(self._decoded([bad])).reasons)
+
+    def _fill(self, folder: PixelFolder, missing: Sequence[Piece], found: _Collected) -> None:
+        """Decodes what the folder lacks and keeps it there, for as long as that can be written."""
+        blocks = [piece.places[i : i + BLOCK] for piece in missing for i in range(0, len(piece.places), BLOCK)]
+        decoded, writing = self._decoded(blocks), True
+        for piece in missing:
+            pixels, reasons = np.empty(piece.shape, np.uint8), list[str]()
+            while len(reasons) < len(pixels):
+                block = next(decoded)
+                pixels[len(reasons) : len(reasons) + len(block.reasons)] = block.pixels.numpy()
+                reasons += block.reasons
+            writing = writing and folder.write(piece, pixels, reasons)
+            found.add(piece.places, self._lasting(folder, piece, pixels, written=writing), reasons)
+        if missing and writing:
+            count = sum(len(piece.places) for piece in missing)
+            size = count * 3 * self.height * self.width / 1e6
+            folder.say(f"Decoded pixels of {count:,} images are kept in {folder.folder} ({size:,.0f} MB)")
+
+    def _lasting(
+        self, folder: PixelFolder, piece: Piece, pixels: NDArray[np.uint8], *, written: bool
+    ) -> NDArray[np.uint8] | None:
+        """Where the pixels of a piece stay: in memory, or mapped from its file, or nowhere."""
+        if self.cached:
+            return pixels
+        mapped = next(folder.read([piece])) if written else None
+        return None if mapped is None else mapped.pixels
+
+    def only(self, indices: NDArray[np.int64]) -> "PixelStore":
+        """The store of the samples at ``indices``. What is decoded is shared, never copied: it may be most of the memory."""
+        if np.array_equal(indices, np.arange(len(self.split))):
+            return self
+        samples = tuple(self.split.samples[i] for i in indices)
+        part = PixelStore(Split(samples), self.height, self.width, folder=self.folder, decoders=self._decoders)
+        part.cached = self.cached
+        if self._opened:
+            part._opened, part._pixels, part._rows = True, self._pixels, self._rows[indices]
+            part._bad = {new: self._bad[old] for new, old in enumerate(indices.tolist()) if old in self._bad}
+        return part
+
+    def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
+        """uint8 images (B, 3, H, W) of each index batch, in order, in channels-last. Raises ``DataError`` when an image has gone bad
+        since ``open`` and was not decoded then."""
+        if self._pixels is not None:
+            for batch in batches:
+                yield self._pixels.take(self._rows[batch])
+            return
+        for batch, block in zip(batches, self._decoded(batches), strict=True):
+            for place, reason in zip(batch.tolist(), block.reasons, strict=True):
+                if reason:
+                    bad = self._refused(place, reason)
+                    raise DataError(
+                        "Every image of the set must stay readable while it is used",
+                        came=f"{bad.name}: {bad.reason}",
+                        repair="restore the file and resume",
+                    )
+            yield block.pixels.permute(0, 3, 1, 2)
+
+    def _refused(self, place: int, reason: str) -> BadImage:
+        return BadImage(self.split.samples[place].image.name, reason)
+
+    def _decoded(self, blocks: Sequence[Sequence[int] | NDArray[np.int64]]) -> Iterator[Block]:
+        samples = self.split.samples
+        images = [[samples[place].image for place in block] for block in blocks]
+        return self._decoders.decoded(images, self.height, self.width)
+
+
+def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
+    """Lists the ``bad`` ones of ``count`` images in ``folder``'s ``bad_files.jsonl``, each file once, beside those listed before
+    (less what a torn file no longer tells).
+
+    ``skip``: they may be left out. ``write``: False in all processes but the first. Raises ``DataError`` naming them when they may
+    not, or when no image is left.
+    """
+    path = folder / BAD_FILES
+    if write:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bad_list(path, {one.name: one for one in (*read_bad_list(path), *bad)}.values())
+    if skip and len(bad) < count:
+        return
+    raise DataError(
+        "Every image must be readable",
+        came=f"{len(bad)} of {count} are not: {listed(bad, _SHOWN_BAD)}. All are listed in {path}",
+        repair="restore these files, or go on without them: --skip-bad",
+    )
+
+
+def look_at(
+    targets: Sequence[ReIDData],
+    pixels: "PixelCache",
+    size: tuple[int, int],
+    folder: Path,
+    *,
+    skip: bool,
+    write: bool,
+    console: Console,
+) -> None:
+    """Opens every query and gallery image at ``size`` (height, width), so that a bad one is known before hours of training; what is
+    decoded stays in ``pixels``. ``folder``, ``skip``, ``write``: as for ``list_bad``.
+
+    Raises ``DataError`` naming the bad images of all targets, or with ``skip`` where a side of a target has no other ones.
+    """
+    bad: dict[str, BadImage] = {}
+    every: set[str] = set()
+    for target in targets:
+        pixels.tell(target, console)
+        for split, part in ((target.query, "query"), (target.gallery, "gallery")):
+            with counting(console, f"reading {target.name} {part}") as progress:
+                found = pixels.open(split, *size, progress).bad
+            if found and skip:
+                list_bad(found, len(split), folder, skip=True, write=write)
+            bad |= {one.name: one for one in found}
+            every |= {sample.image.name for sample in split.samples}
+    if bad and not skip:
+        list_bad(tuple(bad.values()), len(every), folder, skip=False, write=write)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store whose images have all been looked at, and those that cannot be read."""
+
+    store: PixelStore
+    bad: tuple[BadImage, ...]
+
+
+class PixelCache:
+    """What several runs in one process share: opened stores, so that a split is decoded once, and what a user was told already."""
+
+    def __init__(self, *, workers: int = 0, memory_gb: float = 4.0, folder: PixelFolder | None = None) -> None:
+        """As for ``PixelStore``."""
+        self.memory_gb, self.folder, self._decoders = memory_gb, folder, Decoders(workers)
+        self._opened: dict[tuple[tuple[Sample, ...], int, int], Opened] = {}
+        self._told: set[str] = set()
+
+    @classmethod
+    def of(cls, machine: Machine, console: Console) -> "PixelCache":
+        """The one of a machine's settings; what happens in its folder of decoded pixels is said on the console, each sentence once."""
+        made = cls(workers=machine.workers, memory_gb=machine.memory_gb)
+        if machine.cache is not None:
+            made.folder = PixelFolder(machine.cache, lambda sentence: made._say(sentence, console))
+            made.folder.sweep()
+        return made
+
+    def open(self, split: Split, height: int, width: int, progress: Progress | None = None) -> Opened:
+        """The opened store of a split at a size in pixels."""
+        key = (split.samples, height, width)
+        if key not in self._opened:
+            store = PixelStore(
+                split, height, width, memory_gb=self.memory_gb, folder=self.folder, decoders=self._decoders
+            )
+            self._opened[key] = Opened(store, store.open(progress))
+        return self._opened[key]
+
+    def tell(self, data: ReIDData, console: Console) -> None:
+        """Says what the reader of a data set noticed (``ReIDData.remarks``), each sentence once however many runs use the data."""
+        for remark in data.remarks:
+            self._say(remark, console)
+
+    def _say(self, sentence: str, console: Console) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            console.out(sentence, highlight=False)

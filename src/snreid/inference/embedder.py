@@ -1,0 +1,271 @@
+"""Images in, embeddings out: what evaluation, the command line and a user's own code call."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snreid.errors import DataError, DivergenceError
+from snreid.images.loading import PixelStore, Progress
+from snreid.images.reading import BadImage, FileImage, listed
+from snreid.images.transforms import InputFormat, StoredImages
+from snreid.inference.folding import Folded, folded, fused
+from snreid.models.reid import ReIDModel
+from snreid.records import NO_CAMERA, Features, Sample, Split
+from snreid.training.distributed import ProcessGroup
+from snreid.training.parallel import agree
+
+EmbedBatch = Callable[[StoredImages], NDArray[np.float32]]
+"""uint8 images (B, 3, H, W) to embeddings (B, D)."""
+Batch = int | Literal["measured"]
+"""Images per call of the network: a number, or what embeds fastest here (``Fastest``)."""
+LeaveOut = Callable[[Mapping[int, BadImage]], None]
+"""Told which images are left out: their places in the list of images, ascending, and the reasons."""
+SHOWN_BAD = 5
+"""So many of them are named in a message."""
+_SIZES = {"cpu": (4, 8, 16, 32), "cuda": (64, 128, 256, 512)}
+_AT_ONCE = 32
+"""A folded network on a CPU never sees more images at once."""
+USUAL_BATCH = 128
+"""Images that are read together, and embedded together where nothing else is said."""
+_TRIALS = 3
+"""How often each size is tried; the first time is warm-up."""
+_TRIED = 64
+"""Images that a trained model has to embed before it counts as one."""
+
+
+class Embedder:
+    """A model with the input format it was trained on, in eval mode.
+
+    >>> import snreid
+    >>> embedder = snreid.load("runs/snr")                    # doctest: +SKIP
+    >>> embedder.extract(["a.jpg", "b.jpg"]).shape            # doctest: +SKIP
+    (2, 512)
+    """
+
+    def __init__(
+        self, model: ReIDModel, input: InputFormat, *, device: str = "cpu", bf16: bool = False, fold: bool = False
+    ) -> None:
+        """``bf16``: compute under bfloat16 autocast; embeddings are float32 all the same. ``fold``: the model is trained no further,
+        so embed with its folded form (``folding.py``), which is made at the first call, and again should a weight have changed."""
+        self.model, self.input, self.device, self.bf16, self.fold = model, input, torch.device(device), bf16, fold
+        self._folded: Folded | None = None
+        self._folded_from: tuple[tuple[int, int], ...] = ()
+
+    def __call__(self, images: StoredImages) -> NDArray[np.float32]:
+        """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
+        if not len(images):  # of no image there are no statistics; any image says how long an embedding is
+            return self(images.new_zeros(1, 3, self.input.height, self.input.width))[:0]
+        images = images.to(self.device)
+        was_training = self.model.training
+        self.model.eval()
+        network = self._network() if self.fold else self.model.embed
+        # Of many images at once the maps of the first layers fit in no cache, and each is fetched anew from the system.
+        step = _AT_ONCE if self.fold and self.device.type == "cpu" else len(images)
+        kind = next(self.model.parameters()).dtype  # other than float32 where the user has cast the model
+        with torch.inference_mode(), self.autocast():
+            parts = [
+                network(self.input.normalize(part).to(kind).contiguous(memory_format=torch.channels_last))
+                for part in torch.split(images, step)
+            ]
+            vectors = torch.cat(parts)
+        self.model.train(was_training)
+        return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def _network(self) -> Folded:
+        """The folded form of the model as it is now."""
+        # A tensor counts its changes; what has been folded before one of them is out of date.
+        now = tuple((id(t), t._version) for t in (*self.model.parameters(), *self.model.buffers()))
+        if self._folded is None or now != self._folded_from:
+            size = self.input.height, self.input.width
+            made = folded(self.model, size).to(memory_format=torch.channels_last)
+            self._folded = fused(made, size, bf16=self.bf16) if self.device.type == "cpu" else made
+            self._folded_from = now
+        assert self._folded is not None
+        return self._folded
+
+    def autocast(self) -> torch.autocast:
+        """The precision that this embedder computes in, as a context; a model that was cast as a whole has its own."""
+        kind = next(self.model.parameters()).dtype
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and kind != torch.float16)
+
+    def extract(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        batch: Batch = "measured",
+        tell: Callable[[int], None] | None = None,
+        leave_out: LeaveOut | None = None,
+        group: ProcessGroup | None = None,
+    ) -> NDArray[np.float32]:
+        """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities. ``batch``: images at a time;
+        ``tell`` is called with the one that turned out fastest, once it is known.
+
+        ``leave_out``: files that cannot be read have no row, and it is called with them; without it, and when no file can be read,
+        they raise a ``DataError`` that names them. ``group``: processes that read and embed a contiguous part each; all get the whole.
+        """
+        size, sizes = (self.input.height, self.input.width), _SIZES.get(self.device.type, _SIZES["cuda"])
+        return extract(self, size, paths, batch=batch, sizes=sizes, tell=tell, leave_out=leave_out, group=group)
+
+
+def extract(
+    embed: EmbedBatch,
+    size: tuple[int, int],
+    paths: Sequence[str | Path],
+    *,
+    batch: Batch = "measured",
+    sizes: tuple[int, ...] = _SIZES["cpu"],
+    tell: Callable[[int], None] | None = None,
+    leave_out: LeaveOut | None = None,
+    group: ProcessGroup | None = None,
+) -> NDArray[np.float32]:
+    """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
+    if not paths:
+        raise DataError("Extraction needs at least one image", came="an empty list", repair="give image paths")
+    mine = _share(len(paths), group)
+    samples = tuple(Sample(FileImage(str(paths[place])), 1, NO_CAMERA) for place in mine)
+    store = PixelStore(Split(samples), *size)
+    found, good = store.open(), store.good
+    missing = np.setdiff1d(np.arange(len(mine)), good) + mine.start
+    bad = _known_to_all(dict(zip(missing.tolist(), found, strict=True)), group)
+    if bad and (leave_out is None or len(bad) == len(paths)):
+        raise DataError(
+            "Every image must be readable",
+            came=f"{len(bad)} of {len(paths)} are not: {listed(list(bad.values()), SHOWN_BAD)}",
+            repair="restore these files"
+            + (", or go on without them: --skip-bad (in Python leave_out)" if leave_out is None else ""),
+        )
+    if bad and leave_out is not None:
+        leave_out(bad)
+    store = store.only(good)
+    if batch == "measured":
+        fastest = Fastest(embed, sizes)
+        vectors = features(fastest, store, batch=max(USUAL_BATCH, *sizes)).embeddings
+        if tell is not None and fastest.chosen is not None:
+            tell(fastest.chosen)
+    else:
+        vectors = features(embed, store, batch=batch).embeddings
+    whole = _joined(np.asarray(vectors, np.float32), group)
+    lengths = np.linalg.norm(whole, axis=1, keepdims=True)
+    return np.asarray(whole / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _share(count: int, group: ProcessGroup | None) -> range:
+    """Which of ``count`` images are this process's."""
+    rank, world = (group.rank, group.world) if group is not None else (0, 1)
+    return range(rank * count // world, (rank + 1) * count // world)
+
+
+def _known_to_all(bad: dict[int, BadImage], group: ProcessGroup | None) -> dict[int, BadImage]:
+    """The bad images that any process found, by their place in the whole list, ascending."""
+    if group is None:
+        return bad
+    told = json.dumps([[place, one.name, one.reason] for place, one in bad.items()]).encode()
+    parts = group.gather_arrays(np.frombuffer(told, dtype=np.uint8))
+    return {place: BadImage(name, reason) for part in parts for place, name, reason in json.loads(bytes(part))}
+
+
+def _joined(vectors: NDArray[np.float32], group: ProcessGroup | None) -> NDArray[np.float32]:
+    """The embeddings of all processes, in rank order; one that had no image does not know how long they are."""
+    if group is None:
+        return vectors
+    return np.concatenate([part for part in group.gather_arrays(vectors) if part.size])
+
+
+class Fastest:
+    """An embedder that splits what it is given into batches of the size that turns out fastest.
+
+    The first images are embedded in batches of each of ``sizes`` in turn, ``_TRIALS`` times; these embeddings count like all others, so
+    measuring costs nothing but the slower sizes. Embeddings do not depend on the size beyond rounding. Until all have been tried, and for
+    sets too small for that, the second size serves.
+    """
+
+    def __init__(
+        self, embed: EmbedBatch, sizes: tuple[int, ...], *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._embed, self.sizes, self._clock = embed, sizes, clock
+        self._plan = [size for _ in range(_TRIALS) for size in sizes]
+        self._seconds: dict[int, list[float]] = {size: [] for size in sizes}
+        self.chosen: int | None = None
+        """The size that won; None before."""
+
+    def __call__(self, images: StoredImages) -> NDArray[np.float32]:
+        """As the embedder that it was given."""
+        parts, at = [], 0
+        while at < len(images):
+            size = self.chosen or next((s for s in self._plan if s <= len(images) - at), self.sizes[1])
+            part = images[at : at + size]
+            began = self._clock()
+            parts.append(self._embed(part))
+            if self.chosen is None and len(part) == size and size in self._plan:
+                self._note(size, (self._clock() - began) / size)
+            at += len(part)
+        return np.concatenate(parts)
+
+    def _note(self, size: int, seconds: float) -> None:
+        """``seconds`` per image."""
+        self._plan.remove(size)
+        self._seconds[size].append(seconds)
+        if not self._plan:
+            self.chosen = min(self.sizes, key=lambda one: min(self._seconds[one][1:]))
+
+
+def features(
+    embed: EmbedBatch,
+    store: PixelStore,
+    *,
+    batch: int = USUAL_BATCH,
+    group: ProcessGroup | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Features of all images of an opened ``store``. Under several processes each embeds a contiguous part; all get the whole."""
+    mine = np.asarray(_share(len(store.split), group), dtype=np.int64)
+    parts = []
+    batches = [mine[i : i + batch] for i in range(0, len(mine), batch)]
+    for done, images in enumerate(store.batches(batches), start=1):
+        parts.append(embed(images))
+        if progress is not None:
+            progress(min(done * batch, len(mine)), len(mine))
+    vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+    vectors = _joined(vectors, group)
+    return Features(vectors, store.split.persons, store.split.cameras, tuple(s.image.name for s in store.split.samples))
+
+
+def require_finite(vectors: NDArray[np.float32] | NDArray[np.float16], *, where: str) -> None:
+    """Raises ``DivergenceError`` unless every number of the embeddings (N, D), and their length in float32, is finite. ``where``: whose
+    they are, for the message."""
+    if not _finite(vectors):
+        raise _not_finite(where)
+
+
+def require_working(embed: EmbedBatch, store: PixelStore, group: ProcessGroup) -> None:
+    """Raises ``DivergenceError`` in every process when the first one does not embed a few images of an opened ``store`` as finite
+    numbers: losses may stay finite while running statistics, which count only now, do not. Draws nothing and changes nothing.
+    """
+    vectors = np.zeros((0, 0), np.float32)
+    if group.first:
+        some = np.unique(np.linspace(0, len(store.split) - 1, _TRIED).astype(np.int64))
+        with torch.random.fork_rng(devices=[]):  # torch seeds loader workers from the state that all share
+            (images,) = store.batches([some])
+            vectors = embed(images)
+    broken = not _finite(vectors)
+    if agree((broken, False), group)[0]:
+        raise _not_finite("training images after the last step")
+
+
+def _finite(vectors: NDArray[np.float32] | NDArray[np.float16]) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):  # that is what is looked for
+        return bool(np.isfinite(np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)).all())
+
+
+def _not_finite(where: str) -> DivergenceError:
+    return DivergenceError(
+        "A trained model must embed images as finite numbers",
+        came=f"NaN or infinity for {where}",
+        repair="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
+    )

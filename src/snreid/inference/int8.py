@@ -1,0 +1,100 @@
+"""An ONNX file in 8 bits: static quantization from calibration images (onnxruntime.quantization), one scale per output channel.
+
+Weights become int8, maps uint8, with the range that calibration images show; nothing is learned and no label is looked at. SNR's and the
+head's arithmetic is left in float32: the gate lives on small differences of means.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import DataError
+from snreid.inference.onnx_embedder import OnnxEmbedder
+from snreid.inference.onnx_file import package
+
+_BATCH = 8
+_FEWEST = 8
+
+
+def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) -> None:
+    """Writes ``target``, the ONNX file ``source`` with its convolutions in 8 bits.
+
+    ``images``: uint8 (H, W, 3) of the network's size; a few hundred of the kind that will be embedded. Raises ``DataError`` for fewer
+    than 8, ``ExperimentError`` without the packages.
+    """
+    if len(images) < _FEWEST:
+        raise DataError(
+            f"Calibration needs at least {_FEWEST} images, better a few hundred",
+            came=f"{len(images)}",
+            repair="name a folder with more images",
+        )
+    tools = package("onnxruntime.quantization", 'pip install "snreid[onnx]"')
+    onnx = package("onnx", 'pip install "snreid[onnx]"')
+    opened = OnnxEmbedder(path=source, threads=1).open()
+    batches = [opened._prepared(np.stack(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
+    draft = target.with_name(f".{target.stem}.tmp.onnx")
+    try:
+        with _quiet():
+            tools.quantize_static(
+                str(source),
+                str(draft),
+                _reader(tools, opened.input_name, batches),
+                quant_format=tools.QuantFormat.QDQ,
+                activation_type=tools.QuantType.QUInt8,
+                weight_type=tools.QuantType.QInt8,
+                per_channel=True,
+                op_types_to_quantize=["Conv", "MaxPool", "Add"],
+                nodes_to_exclude=_delicate(onnx, source),
+                calibrate_method=tools.CalibrationMethod.MinMax,
+                extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+            )
+        said = onnx.load(str(source), load_external_data=False).metadata_props
+        model = onnx.load(str(draft))
+        onnx.helper.set_model_props(model, {entry.key: entry.value for entry in said})
+        draft.write_bytes(model.SerializeToString())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantizer warns of each bias on the root logger, where nobody can do anything about it."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _delicate(onnx: Any, source: Path) -> list[str]:
+    """Nodes of the modules that follow stages (SNR, instance norms): 8 bits of a map are fine, 8 bits of its statistics are not.
+
+    What follows the last stage is named ``/last`` or, where it needs no maps (``SNR.means``), after no module at all.
+    """
+    graph = onnx.load(str(source), load_external_data=False).graph
+    names = [node.name for node in graph.node]
+    return [name for name in names if "/after" in name or name.startswith("/last/") or name.count("/") == 1]
+
+
+def _reader(tools: Any, name: str, batches: Sequence[NDArray[Any]]) -> Any:
+    """Calibration batches in the form onnxruntime asks for them: a class of its own with one method."""
+
+    class Reader(tools.CalibrationDataReader):
+        """One batch after the other, then None."""
+
+        def __init__(self) -> None:
+            self.left = iter(batches)
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            """The next batch."""
+            batch = next(self.left, None)
+            return None if batch is None else {name: batch}
+
+    return Reader()

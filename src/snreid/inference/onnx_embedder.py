@@ -1,0 +1,285 @@
+"""Anybody's ONNX file as the embedder, so that other people's models are compared on equal footing.
+
+The only module that imports onnxruntime (``pip install "snreid[onnx]"``), and only when a file is opened.
+
+What the network wants to see comes, value by value, from the first of these that knows it:
+
+1. the fields of ``OnnxEmbedder``;
+2. the graph: a fixed height and width of its input;
+3. the file's metadata: ``snreid.height``, ``snreid.width`` (pixels), ``snreid.mean``, ``snreid.std`` (three numbers with
+   commas between them, for values from 0 to 1);
+4. BoxMOT's side-car ``FILE.onnx.metadata.json``: ``img_size`` ([height, width]) and ``preprocess``;
+5. for the normalization only: ImageNet's mean and standard deviation, which is BoxMOT's contract.
+
+Contract of the graph: its first input is RGB, NCHW, 3 channels, float32 or float16, with a dynamic or a fixed batch; its
+first output is (B, D) or (B, D, 1, 1). Where the graph's fixed size and the fields disagree, the file cannot be run.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import CheckpointError, DataError, ExperimentError
+from snreid.system.cores import core_quota
+
+Triple = tuple[float, float, float]
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+"""Mean of R, G, B (0 to 1) over ImageNet."""
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+"""Standard deviation of R, G, B (0 to 1) over ImageNet."""
+_TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxEmbedder:
+    """An ONNX file and how its images are prepared. Nothing is read before ``open``."""
+
+    path: Path
+    """The ``.onnx`` file."""
+    height: int | None = None
+    """Input height in pixels; None: read from the file."""
+    width: int | None = None
+    """Input width in pixels; None: read from the file."""
+    mean: Triple | None = None
+    """Subtracted from R, G, B scaled to 0..1; None: read from the file, else ImageNet's."""
+    std: Triple | None = None
+    """Divided by afterwards, > 0; None: read from the file, else ImageNet's."""
+    threads: int = 0
+    """CPU threads of the runtime; 0: its own choice, or the quota of a container."""
+
+    def __post_init__(self) -> None:
+        """Raises ``ExperimentError`` for sizes below 1, a mean or std of other than 3 numbers, a std that is not positive."""
+        for name, size in (("height", self.height), ("width", self.width)):
+            if size is not None and size < 1:
+                raise ExperimentError(
+                    f"the input {name} is at least 1 pixel", came=str(size), repair=f"give --{name} 256"
+                )
+        _check_triple("mean", self.mean, positive=False)
+        _check_triple("std", self.std, positive=True)
+        if self.threads < 0:
+            raise ExperimentError("threads are 0 (automatic) or more", came=str(self.threads), repair="use 0")
+
+    def open(self) -> "OpenedOnnx":
+        """Load the file. Raises ``CheckpointError`` when it is missing, damaged or no embedder, ``ExperimentError`` when
+        onnxruntime is not installed or the input size cannot be found."""
+        session = self._session()
+        tensor, output = _single_input(session, self.path), session.get_outputs()[0].name
+        notes = {str(k): str(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
+        sidecar = _sidecar(self.path)
+        size = []
+        for axis, name, field in ((2, "height", self.height), (3, "width", self.width)):
+            fixed = tensor.shape[axis] if isinstance(tensor.shape[axis], int) else None
+            if field is not None and fixed is not None and field != fixed:
+                raise ExperimentError(
+                    f"the graph of {self.path.name} fixes its input {name}",
+                    came=f"--{name} {field}, the graph wants {fixed}",
+                    repair=f"leave --{name} out",
+                )
+            size.append(field or fixed or _noted_size(notes, name, self.path) or sidecar.get(name))
+        height, width = size
+        if height is None or width is None:
+            raise ExperimentError(
+                "the input size of an ONNX file is in its graph, its metadata, its side-car, or given",
+                came=f"none in {self.path}, whose input has the shape {tensor.shape}",
+                repair="give --height and --width, for example --height 256 --width 128",
+            )
+        mean = self.mean or _noted_triple(notes, "mean", self.path) or IMAGENET_MEAN
+        std = self.std or _noted_triple(notes, "std", self.path) or IMAGENET_STD
+        batch = tensor.shape[0] if isinstance(tensor.shape[0], int) else None
+        return OpenedOnnx(
+            session=session,
+            input_name=tensor.name,
+            output_name=output,
+            dtype=_TYPES[tensor.type],
+            height=height,
+            width=width,
+            mean=mean,
+            std=std,
+            batch=batch,
+        )
+
+    def _session(self) -> Any:
+        try:
+            runtime = importlib.import_module("onnxruntime")
+        except ImportError as error:
+            raise ExperimentError(
+                "an ONNX file needs the package onnxruntime",
+                came="no such package in this environment",
+                repair='pip install "snreid[onnx]"',
+            ) from error
+        if not self.path.is_file():
+            raise CheckpointError("the ONNX file exists", came=str(self.path), repair="check the path")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = self.threads or core_quota() or 0
+        options.log_severity_level = 4  # What goes wrong is raised and told once, in our words.
+        try:
+            return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # The runtime has a class of exceptions per failure, none of them public.
+            raise CheckpointError(
+                "an ONNX file is complete and valid",
+                came=f"{self.path}: {_first_line(error)}",
+                repair="export or copy it again, with its external data file if it has one",
+            ) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedOnnx:
+    """A loaded network: call it with images. Made by ``OnnxEmbedder.open``."""
+
+    session: Any
+    """The runtime's session."""
+    input_name: str
+    output_name: str
+    dtype: type[np.floating[Any]]
+    """What the graph computes its input in: float32 or float16."""
+    height: int
+    """Input height in pixels."""
+    width: int
+    """Input width in pixels."""
+    mean: Triple
+    std: Triple
+    batch: int | None
+    """The batch that the graph fixes, or None where it takes any."""
+
+    def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Embeddings (B, D), float32, of uint8 RGB images (B, height, width, 3), or of floats (B, 3, height, width) that
+        are normalized already. Raises ``DataError`` for another shape or type."""
+        values = self._prepared(images)
+        if self.batch is None:
+            return self._run(values)
+        parts = []
+        for start in range(0, len(values), self.batch):
+            part = values[start : start + self.batch]
+            filled = np.concatenate([part, np.repeat(part[-1:], self.batch - len(part), axis=0)])
+            parts.append(self._run(filled)[: len(part)])
+        return np.concatenate(parts)
+
+    def _prepared(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Normalized (B, 3, H, W) in the graph's type."""
+        size = (self.height, self.width)
+        if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (*size, 3) and len(images):
+            scale = (1 / (255 * np.array(self.std))).astype(np.float32)
+            shift = (np.array(self.mean) / np.array(self.std)).astype(np.float32)
+            normalized = images.astype(np.float32) * scale - shift
+            return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2), dtype=self.dtype)
+        if images.dtype.kind == "f" and images.ndim == 4 and images.shape[1:] == (3, *size) and len(images):
+            return np.ascontiguousarray(images, dtype=self.dtype)
+        raise DataError(
+            f"images are uint8 (B, {size[0]}, {size[1]}, 3) or normalized floats (B, 3, {size[0]}, {size[1]}), B at least 1",
+            came=f"{images.dtype} of shape {images.shape}",
+            repair="resize them to the network's input first",
+        )
+
+    def _run(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        try:
+            embeddings = np.asarray(self.session.run([self.output_name], {self.input_name: values})[0])
+        except Exception as error:
+            raise CheckpointError(
+                "the ONNX graph runs on a batch of images",
+                came=f"batch of shape {values.shape}: {_first_line(error)}",
+                repair="export it with a dynamic batch, or look whether --height and --width are right",
+            ) from error
+        if embeddings.ndim == 4 and embeddings.shape[2:] == (1, 1):
+            embeddings = embeddings[:, :, 0, 0]
+        if embeddings.ndim != 2 or len(embeddings) != len(values):
+            raise CheckpointError(
+                "the first output of the graph is one embedding per image, (B, D)",
+                came=f"shape {embeddings.shape} for {len(values)} images",
+                repair="export the network with its embedding as the first output",
+            )
+        return embeddings.astype(np.float32, copy=False)
+
+
+def _single_input(session: Any, path: Path) -> Any:
+    """The graph's image input."""
+    tensors = session.get_inputs()
+    shapes = [f"{t.name}: {t.type} {t.shape}" for t in tensors]
+    fits = len(tensors) == 1 and tensors[0].type in _TYPES and len(tensors[0].shape) == 4
+    if not fits or (isinstance(tensors[0].shape[1], int) and tensors[0].shape[1] != 3):
+        raise CheckpointError(
+            "the graph has one input: RGB images (B, 3, H, W), float32 or float16",
+            came=f"{path} with {'; '.join(shapes) or 'none'}",
+            repair="export the image network alone, channels first",
+        )
+    return tensors[0]
+
+
+def _sidecar(path: Path) -> dict[str, int]:
+    """Height and width from BoxMOT's side-car, or nothing where there is none."""
+    file = path.with_name(path.name + ".metadata.json")
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
+        size = content.get("img_size")
+        height, width = (None, None) if size is None else (int(size[0]), int(size[1]))
+    except (ValueError, TypeError, LookupError, OSError) as error:
+        raise CheckpointError(
+            'the side-car of an ONNX file is JSON like {"img_size": [256, 128]}',
+            came=f"{file}: {_first_line(error)}",
+            repair="correct it, or move it away and give --height and --width",
+        ) from error
+    if content.get("preprocess", "resize") != "resize":
+        raise ExperimentError(
+            "images are resized to the network's input, without padding",
+            came=f'"preprocess": {content["preprocess"]!r} in {file}',
+            repair='set "preprocess": "resize" there to evaluate the model like that all the same',
+        )
+    if height is None or width is None:
+        return {}
+    if height < 1 or width < 1:
+        raise CheckpointError("img_size is [height, width] in pixels", came=f"{size} in {file}", repair="correct it")
+    return {"height": height, "width": width}
+
+
+def _noted_size(notes: Mapping[str, str], name: str, path: Path) -> int | None:
+    """``snreid.height`` or ``snreid.width`` of the metadata."""
+    text = notes.get(f"snreid.{name}")
+    if text is None:
+        return None
+    if not (text.isdecimal() and int(text) > 0):
+        raise CheckpointError(
+            f"snreid.{name} in the metadata is a number of pixels", came=f"{text!r} in {path}", repair="export again"
+        )
+    return int(text)
+
+
+def _noted_triple(notes: Mapping[str, str], name: str, path: Path) -> Triple | None:
+    """``snreid.mean`` or ``snreid.std`` of the metadata."""
+    text = notes.get(f"snreid.{name}")
+    if text is None:
+        return None
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+        _check_triple(name, (red, green, blue), positive=name == "std")
+    except (ValueError, ExperimentError) as error:
+        raise CheckpointError(
+            f"snreid.{name} in the metadata is three numbers with commas",
+            came=f"{text!r} in {path}",
+            repair="export again",
+        ) from error
+    return (red, green, blue)
+
+
+def _check_triple(name: str, values: Triple | None, *, positive: bool) -> None:
+    """``ExperimentError`` unless there are three finite numbers, > 0 where ``positive``."""
+    if values is None:
+        return
+    if len(values) != 3 or not np.isfinite(values).all() or (positive and min(values) <= 0):
+        raise ExperimentError(
+            f"the {name} is three finite numbers, one for each of R, G, B" + (", above 0" if positive else ""),
+            came=str(values),
+            repair=f"give --{name} {' '.join(map(str, IMAGENET_STD if positive else IMAGENET_MEAN))}",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

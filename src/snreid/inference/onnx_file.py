@@ -1,0 +1,149 @@
+"""A model as an ONNX file: batch norms folded, any batch, size and normalization in its metadata, compared with torch when written.
+
+The contract is that of ``inference/onnx_embedder.py``, which reads it back: one input ``images``, normalized RGB (B, 3, H, W) float32,
+one output ``embeddings`` (B, D), not L2-normalized; ``snreid.height``, ``snreid.width``, ``snreid.mean``, ``snreid.std``.
+"""
+
+import importlib
+import os
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from snreid.errors import CheckpointError, ExperimentError
+from snreid.images.transforms import InputFormat
+from snreid.inference.embedder import Embedder
+from snreid.inference.folding import folded
+from snreid.inference.onnx_embedder import OnnxEmbedder
+from snreid.models.weights import write_atomically
+
+_OPSET = 17
+_ALLOWED = 1e-3
+"""Largest difference to torch, of the largest value; above it the file is not kept."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written, and how far its embeddings are from torch's."""
+
+    path: Path
+    difference: float
+    """Largest absolute difference on drawn images."""
+    largest: float
+    """Largest absolute value of torch's embeddings of them."""
+
+
+def write_onnx(embedder: Embedder, path: Path) -> Exported:
+    """Writes the model of ``embedder`` (on the CPU) to ``path``.
+
+    Raises ``ExperimentError`` without the packages onnx and onnxruntime, ``CheckpointError`` when the network has no ONNX form or its
+    ONNX form computes something else; nothing is left at ``path`` then that was not there.
+    """
+    onnx = package("onnx", 'pip install "snreid[onnx]"')
+    size = embedder.input.height, embedder.input.width
+    network = folded(embedder.model, size)
+    stored = BytesIO()
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of torch's exporters this one needs no further package; it says it is the older
+            torch.onnx.export(
+                network,
+                (torch.zeros(2, 3, *size),),
+                stored,  # type: ignore[arg-type]
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=["images"],
+                output_names=["embeddings"],
+                dynamic_axes={"images": {0: "batch"}, "embeddings": {0: "batch"}},
+            )
+    except Exception as error:  # an exporter has a class of errors for each operator that it does not know
+        raise CheckpointError(
+            "A model is exported when each of its operators has an ONNX form",
+            came=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+            repair="extract with torch (the default), or export another scheme or backbone",
+        ) from error
+    model = onnx.load_from_string(stored.getvalue())
+    _read_constants_directly(model.graph)
+    onnx.helper.set_model_props(model, {f"snreid.{k}": v for k, v in notes(embedder.input).items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp.onnx")
+    try:
+        draft.write_bytes(model.SerializeToString())
+        difference, largest = _compared(embedder, draft)
+        write_atomically(path, draft.read_bytes())
+    finally:
+        draft.unlink(missing_ok=True)
+    return Exported(path, difference, largest)
+
+
+def _read_constants_directly(graph: Any) -> None:
+    """Takes out the identities through which parts of a network read one constant, in place.
+
+    torch's exporter stores equal weights once (the gamma and beta of two SNR modules that have not been trained, say) and gives each
+    further reader an Identity of its own. ONNX Runtime 1.32 loses its way among several of them: it refuses the file with "Node input
+    is not a graph input, initializer, or output of a previous node".
+    """
+    stored = {constant.name for constant in graph.initializer}
+    copies = [node for node in graph.node if node.op_type == "Identity" and node.input[0] in stored]
+    original = {node.output[0]: node.input[0] for node in copies}
+    for node in copies:
+        graph.node.remove(node)
+    for node in graph.node:
+        node.input[:] = [original.get(name, name) for name in node.input]
+
+
+def notes(input: InputFormat) -> dict[str, str]:
+    """What a file says of its input, by name."""
+    return {
+        "height": str(input.height),
+        "width": str(input.width),
+        "mean": ",".join(repr(v) for v in input.mean),
+        "std": ",".join(repr(v) for v in input.std),
+    }
+
+
+def drawn_images(input: InputFormat, count: int) -> NDArray[np.uint8]:
+    """(count, H, W, 3) of noise, always the same."""
+    return np.random.default_rng(0).integers(0, 256, (count, input.height, input.width, 3), dtype=np.uint8)
+
+
+def package(name: str, install: str) -> Any:
+    """An optional package. Raises ``ExperimentError`` with the command that installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ExperimentError(
+            f"this needs the package {name.partition('.')[0]}",
+            came=f"no {name} in this environment",
+            repair=install,
+        ) from error
+
+
+def difference_to(embedder: Embedder, other: Any, where: str) -> tuple[float, float]:
+    """Largest difference between two embedders of drawn images, in batches of another size than was exported, and the largest value.
+
+    ``other`` takes uint8 (B, H, W, 3). Raises ``CheckpointError`` when they are no longer the same network.
+    """
+    images = drawn_images(embedder.input, 4)
+    expected = embedder(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
+    found = np.concatenate([other(images[:1]), other(images[1:])])
+    difference, largest = float(np.abs(found - expected).max()), float(np.abs(expected).max())
+    if not difference <= _ALLOWED * (1 + largest):
+        raise CheckpointError(
+            "An exported network embeds as torch does",
+            came=f"{where} differs by {difference:.2g}, where the largest value is {largest:.2g}",
+            repair="extract with torch (the default), and tell the authors which scheme and backbone this is",
+        )
+    return difference, largest
+
+
+def _compared(embedder: Embedder, file: Path) -> tuple[float, float]:
+    return difference_to(embedder, OnnxEmbedder(path=file, threads=1).open(), "ONNX Runtime")

@@ -1,0 +1,111 @@
+"""OpenVINO: a model in its own format (``.xml`` beside ``.bin``), written from the ONNX file, and the embedder that reads it back.
+
+The only module that imports openvino (``pip install "snreid[openvino]"``), and only when it is asked for.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import CheckpointError, ExperimentError
+from snreid.inference.embedder import Embedder
+from snreid.inference.onnx_embedder import OpenedOnnx, Triple
+from snreid.inference.onnx_file import Exported, difference_to, package
+from snreid.system.cores import core_quota
+
+_NOTES = ("height", "width", "mean", "std")
+_INSTALL = 'pip install "snreid[openvino]"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenVinoEmbedder:
+    """A network in OpenVINO's format, as written by ``write_openvino``. Nothing is read before ``open``."""
+
+    path: Path
+    """The ``.xml`` file; its ``.bin`` lies beside it."""
+    threads: int = 0
+    """CPU threads; 0: its own choice, or the quota of a container."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """What float layers compute in. OpenVINO's own choice would be bf16 where a processor has units for it, 3 digits."""
+
+    def open(self) -> OpenedOnnx:
+        """Load and compile it. Raises ``CheckpointError`` when the file is missing, damaged or not one of ours, ``ExperimentError``
+        when openvino is not installed."""
+        openvino = package("openvino", _INSTALL)
+        if not self.path.is_file():
+            raise CheckpointError("the OpenVINO file exists", came=str(self.path), repair="check the path")
+        core = openvino.Core()
+        try:
+            model = core.read_model(str(self.path))
+            said = {name: str(model.get_rt_info(["snreid", name]).astype(str)) for name in _NOTES}
+            options: dict[str, str] = {"INFERENCE_PRECISION_HINT": self.precision}
+            if threads := self.threads or core_quota():
+                options["INFERENCE_NUM_THREADS"] = str(threads)
+            compiled = core.compile_model(model, "CPU", options)
+            mean, std = (_triple(said[name]) for name in ("mean", "std"))
+            height, width = int(said["height"]), int(said["width"])
+        except Exception as error:  # RuntimeErrors of a C++ library for everything that can be wrong with a file
+            raise CheckpointError(
+                "an OpenVINO file is one that snreid export wrote, with its .bin file beside it",
+                came=f"{self.path}: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
+                repair="export it again: snreid export RUN --to openvino",
+            ) from error
+        return OpenedOnnx(
+            session=_Session(compiled),
+            input_name="images",
+            output_name="embeddings",
+            dtype=np.float32,
+            height=height,
+            width=width,
+            mean=mean,
+            std=std,
+            batch=None,
+        )
+
+
+def _triple(text: str) -> Triple:
+    red, green, blue = (float(part) for part in text.split(","))
+    return red, green, blue
+
+
+@dataclass(frozen=True)
+class _Session:
+    """A compiled network with the one method of a session of ONNX Runtime that is called."""
+
+    compiled: Any
+
+    def run(self, outputs: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The first output for the one input."""
+        (images,) = inputs.values()
+        return [np.array(self.compiled(images)[0])]  # a copy: the memory is the network's, which uses it again
+
+
+def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Exported:
+    """Writes ``path`` (``.xml``, and ``.bin`` beside it) from an ONNX file of ours and compares it with ``embedder``; None: with
+    nothing (8 bits differ). Raises as ``write_onnx``."""
+    openvino = package("openvino", _INSTALL)
+    if path.suffix != ".xml":
+        raise ExperimentError("an OpenVINO file is called .xml", came=path.name, repair=f"name it {path.stem}.xml")
+    onnx = package("onnx", 'pip install "snreid[onnx]"')
+    said = {p.key: p.value for p in onnx.load(str(onnx_file), load_external_data=False).metadata_props}
+    model = openvino.Core().read_model(str(onnx_file))
+    for name in _NOTES:
+        model.set_rt_info(said[f"snreid.{name}"], ["snreid", name])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp.xml")
+    weights = draft.with_suffix(".bin")
+    try:
+        openvino.save_model(model, str(draft), compress_to_fp16=False)
+        found = (0.0, 0.0)
+        if embedder is not None:
+            found = difference_to(embedder, OpenVinoEmbedder(path=draft, threads=1).open(), "OpenVINO")
+        weights.replace(path.with_suffix(".bin"))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+        weights.unlink(missing_ok=True)
+    return Exported(path, *found)

@@ -1,0 +1,365 @@
+"""Normalization layers that the baselines need: affine instance norm, IBN-a's half, switchable norm, batch-instance norm."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from snreid.models.instance_affine import own_affine
+from snreid.models.kernels import full_precision, has_pixels, passes_for, working_dtype
+from snreid.models.snr import Layout
+from snreid.tensors import Maps
+
+
+def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
+    """timm folds an activation (and dropout) into some of its norms; it has to survive the replacement."""
+    extra: Any = norm
+    if not hasattr(norm, "act"):
+        return nn.Identity()
+    return nn.Sequential(extra.drop, extra.act) if hasattr(norm, "drop") else nn.Sequential(extra.act)
+
+
+def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Of this very class, and nobody listens to it: then another way to the same result may take its place.
+
+    What a subclass does otherwise, and what a hook waits for, must go on happening.
+    """
+    return module is not None and type(module) is kind and not heard(module)
+
+
+def heard(module: nn.Module) -> bool:
+    """Whether hooks wait for a call of this module."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks)
+
+
+def learns_anew(module: nn.Module) -> bool:
+    """Whether a norm has something to learn that no batch norm gave it: how to mix statistics, or a scale and a shift of its own."""
+    return isinstance(module, Switchable | BatchInstance) or (
+        isinstance(module, AffineInstance) and not module.inherited
+    )
+
+
+class AffineInstance(nn.Module):
+    """gamma (F - mu) / sqrt(s2 + eps) + beta with mu and biased s2 per image and channel; no running statistics."""
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, tail: nn.Module | None = None) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.tail = tail if tail is not None else nn.Identity()
+        self.inherited = False
+        """Whether scale and shift are those of the batch norm it stands for."""
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift, eps and folded activation of a batch norm."""
+        made = cls(norm.num_features, eps=norm.eps, tail=activation_of(norm))
+        _copy_affine(norm, made.weight, made.bias)
+        made.inherited = True
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W), in the dtype of the maps. torch refuses maps of a single position: there is nothing to normalize.
+
+        Raises ``ExperimentError`` for whole numbers, as all of these layers do.
+        """
+        # On contiguous maps torch's kernels win: one call does the whole gradient. But of one image alone torch 2.15 gives a wrong one
+        # where what comes back is channels-last.
+        if _one_pass(maps, self.weight) and (len(maps) == 1 or (has_pixels(maps) and not maps.is_contiguous())):
+            normalized = self._in_layout(maps)
+        else:
+            normalized = functional.instance_norm(maps, weight=self.weight, bias=self.bias, eps=self.eps)
+        result: Tensor = self.tail(normalized)
+        return result
+
+    def _in_layout(self, maps: Maps) -> Maps:
+        """Channels-last, as the maps are: torch would copy them, and give contiguous ones to the next convolution."""
+        kind = working_dtype(maps)
+
+        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
+            """The affine map."""
+            return _affine(mean, variance, self.eps, weight, bias)
+
+        with full_precision(maps):
+            return own_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
+
+
+class HalfInstance(nn.Module):
+    """IBN-a: instance norm on the first half of the channels, batch norm on the rest (Pan et al., arXiv 1807.09441)."""
+
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, tail: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.instance_channels = channels // 2
+        self.instance = AffineInstance(self.instance_channels, eps=eps)
+        self.batch = nn.BatchNorm2d(channels - self.instance_channels, eps=eps, momentum=momentum)
+        self.tail = tail if tail is not None else nn.Identity()
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift and running statistics of a batch norm, each in its half."""
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
+        half = made.instance_channels
+        _copy_affine(norm, made.instance.weight, made.instance.bias, slice(None, half))
+        made.instance.inherited = True
+        _copy_affine(norm, made.batch.weight, made.batch.bias, slice(half, None))
+        _copy_running(norm, made.batch.running_mean, made.batch.running_var, slice(half, None))
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        weights = self.instance.weight, self.batch.weight
+        if _one_pass(maps, *weights) and _plain(self.batch) and exactly(self.instance, AffineInstance):
+            normalized = self._at_once(maps)
+        else:
+            first, second = maps[:, : self.instance_channels], maps[:, self.instance_channels :]
+            normalized = torch.cat([self.instance(first), self.batch(second)], 1)
+        result: Tensor = self.tail(normalized)
+        return result
+
+    def _at_once(self, maps: Maps) -> Maps:
+        """Both halves as one affine map per image and channel: nothing is cut out of the maps and joined again."""
+        kind, half = working_dtype(maps), self.instance_channels
+        known = _known(self.batch, kind)
+
+        def rule(mean: Tensor, variance: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
+            """The affine map, by the image's own moments and by the batch's."""
+            whole = _of_batch(mean[:, half:], variance[:, half:]) if known is None else known
+            own = _affine(mean[:, :half], variance[:, :half], self.instance.eps, *weights[:2])
+            rest = _affine(*whole, self.batch.eps, *weights[2:])
+            return tuple(torch.cat([a, b.expand(len(a), -1)], 1) for a, b in zip(own, rest, strict=True))
+
+        weights = (self.instance.weight, self.instance.bias, self.batch.weight, self.batch.bias)
+        with full_precision(maps):
+            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        _remember(self.batch, maps, mean[:, half:], variance[:, half:])
+        return normalized
+
+
+class Switchable(nn.Module):
+    """Switchable Normalization: a learned softmax mix of IN, LN and BN statistics (Luo et al., arXiv 1806.10779).
+
+    mean = sum_k w_k mean_k and variance = sum_k v_k variance_k over k = IN, LN, BN, with w and v the softmax of three
+    learned numbers each, shared by all channels. Biased variances. Evaluation uses running BN statistics.
+    """
+
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, tail: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.mean_weight = nn.Parameter(torch.ones(3))
+        self.var_weight = nn.Parameter(torch.ones(3))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.tail = tail if tail is not None else nn.Identity()
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift and running statistics of a batch norm; the mix starts even."""
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
+        _copy_affine(norm, made.weight, made.bias)
+        _copy_running(norm, made.running_mean, made.running_var)
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W), statistics in float32."""
+        kind = working_dtype(maps)
+        weights = (self.weight, self.bias, self.mean_weight, self.var_weight)
+        known = _known(self, kind)
+
+        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, *shares: Tensor) -> tuple[Tensor, ...]:
+            """The affine map with the mixed statistics."""
+            mixed_mean, mixed_variance = _mixed(mean, variance, known, *shares)
+            scale = weight * torch.rsqrt(mixed_variance + self.eps)
+            return scale, bias - mixed_mean * scale
+
+        with full_precision(maps):
+            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        if self.training:
+            self._remember(mean.detach(), variance.detach())
+        result: Tensor = self.tail(normalized)
+        return result
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Running statistics move towards those of the batch."""
+        for running, now in zip((self.running_mean, self.running_var), _of_batch(mean, variance), strict=True):
+            running.lerp_(now.to(running.dtype), self.momentum)
+
+
+def _of_batch(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel over all images, (C), from those of each image, (B, C)."""
+    batch_mean = mean.mean(0)
+    return batch_mean, (variance + (mean - batch_mean).square()).mean(0)
+
+
+def _mixed(
+    mean: Tensor, variance: Tensor, known: tuple[Tensor, Tensor] | None, mean_weight: Tensor, var_weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a switchable norm, (B, C) each; ``known``: the batch's in evaluation."""
+    layer_mean = mean.mean(1, keepdim=True)
+    layer_variance = (variance + mean.square()).mean(1, keepdim=True) - layer_mean.square()
+    batch_mean, batch_variance = _of_batch(mean, variance) if known is None else known
+    share = torch.softmax(mean_weight, 0)
+    mixed = share[0] * mean + share[1] * layer_mean + share[2] * batch_mean
+    share = torch.softmax(var_weight, 0)
+    return mixed, (share[0] * variance + share[1] * layer_variance + share[2] * batch_variance).clamp(min=0)
+
+
+class BatchInstance(nn.Module):
+    """Batch-Instance Normalization: gamma (rho BN(F) + (1 - rho) IN(F)) + beta (Nam and Kim, arXiv 1805.07925).
+
+    rho is one learned number per channel, 1 (batch norm) at the start. As in the paper it is clipped to [0, 1] after each step: the next
+    pass in training mode does that to the parameter itself before it uses it, evaluation to what it uses.
+    """
+
+    def __init__(
+        self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1, tail: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.rho = nn.Parameter(torch.ones(channels))
+        # A batch norm of torch, so that it is synchronized between GPUs like any other.
+        self.batch = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
+        self.tail = tail if tail is not None else nn.Identity()
+
+    @classmethod
+    def like(cls, norm: nn.BatchNorm2d) -> Self:
+        """With the scale, shift and running statistics of a batch norm; it starts as that batch norm."""
+        made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
+        _copy_affine(norm, made.weight, made.bias)
+        _copy_running(norm, made.batch.running_mean, made.batch.running_var)
+        return made
+
+    def forward(self, maps: Maps) -> Maps:
+        """(B, C, H, W) -> (B, C, H, W), computed in float32. torch refuses maps of a single position."""
+        with full_precision(maps):
+            one = _one_pass(maps, self.weight) and _plain(self.batch)
+            mixed = self._at_once(maps) if one else self._one_by_one(maps)
+        result: Tensor = self.tail(mixed)
+        return result
+
+    def _one_by_one(self, maps: Maps) -> Maps:
+        share = self._share()
+        # In a model that was cast as a whole the norms of torch, which want one type, read and write it themselves.
+        wide = maps.to(maps.dtype if maps.dtype == self.weight.dtype else working_dtype(maps))
+        own = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
+        scale = (self.weight * share)[:, None, None]
+        return torch.addcmul(own, self.batch(wide), scale).to(maps.dtype)
+
+    def _at_once(self, maps: Maps) -> Maps:
+        kind = working_dtype(maps)
+        known = _known(self.batch, kind)
+
+        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, share: Tensor) -> tuple[Tensor, ...]:
+            """The mix of two affine maps is one."""
+            whole = _of_batch(mean, variance) if known is None else known
+            by_image, offset = _affine(mean, variance, self.eps, weight * (1 - share), bias)
+            by_batch, offset = _affine(*whole, self.batch.eps, weight * share, offset)
+            return by_image + by_batch, offset
+
+        weights = (self.weight, self.bias, self._share())
+        mixed, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        _remember(self.batch, maps, mean, variance)
+        return mixed
+
+    def _share(self) -> Tensor:
+        if not self.training:
+            return self.rho.clamp(0, 1)
+        # Through .data, as a step that makes two passes (MAR) would else be refused its gradient: the second clip changes nothing.
+        self.rho.data.clamp_(0, 1)
+        return self.rho  # itself: the gradient of a clamp is 0 at its border, where rho starts
+
+
+class StageInstanceNorm(nn.Module):
+    """Affine instance norm after a stage, for maps and for tokens; prefix tokens pass unchanged (Baseline-IN)."""
+
+    def __init__(self, channels: int, *, layout: Layout = "nchw", prefix_tokens: int = 0, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.layout, self.prefix_tokens = layout, prefix_tokens
+        self.norm = AffineInstance(channels, eps=eps)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The same shape and layout as came in."""
+        if self.layout == "nchw":
+            return self.norm(maps)  # type: ignore[no-any-return]
+        if self.layout == "nhwc":
+            return self.norm(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
+        normalized = self.norm(maps[:, self.prefix_tokens :].transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
+        return torch.cat([maps[:, : self.prefix_tokens], normalized], 1)
+
+
+def _copy_affine(norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, part: slice = slice(None)) -> None:
+    with torch.no_grad():
+        if norm.affine:
+            weight.copy_(norm.weight[part])
+            bias.copy_(norm.bias[part])
+
+
+def _copy_running(
+    norm: nn.BatchNorm2d, mean: Tensor | None, variance: Tensor | None, part: slice = slice(None)
+) -> None:
+    with torch.no_grad():
+        for target, source in ((mean, norm.running_mean), (variance, norm.running_var)):
+            if target is not None and source is not None:
+                target.copy_(source[part])
+
+
+def _affine(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope and offset of gamma (F - mu) / sqrt(s2 + eps) + beta, per channel (C) or per image and channel (B, C) as the moments are."""
+    scale = weight * torch.rsqrt(variance + eps)
+    return scale, torch.addcmul(bias, scale, mean, value=-1)
+
+
+def _one_pass(maps: Maps, *weights: Tensor) -> bool:
+    """Whether ``own_affine`` takes these maps in its passes, and on a CPU, where that was measured to be quicker.
+
+    While somebody traces, torch's norms stay what they are: one node of an exported graph. Of maps of another number of channels
+    than ``weights`` have together, and of a single position, torch says what is wrong.
+    """
+    if passes_for(maps) is None:
+        return False
+    working_dtype(maps)  # refuses whole numbers
+    if maps.device.type != "cpu" or maps.dim() != 4:
+        return False
+    return maps.shape[1] == sum(map(len, weights)) and maps.shape[2] * maps.shape[3] > 1
+
+
+def _plain(norm: nn.Module) -> bool:
+    """Whether this is a batch norm that may be computed in another way: not synchronized or replaced, unheard, with statistics to
+    evaluate with."""
+    return exactly(norm, nn.BatchNorm2d) and norm.running_mean is not None
+
+
+def _known(norm: nn.BatchNorm2d | Switchable, kind: torch.dtype) -> tuple[Tensor, Tensor] | None:
+    """Mean and variance that a norm uses in evaluation; None in training."""
+    if norm.training:
+        return None
+    assert norm.running_mean is not None and norm.running_var is not None
+    # Copies: the gradient asks for them again, and a pass in training may have moved them by then.
+    return norm.running_mean.to(kind, copy=True), norm.running_var.to(kind, copy=True)
+
+
+def _remember(norm: nn.BatchNorm2d, maps: Maps, mean: Tensor, variance: Tensor) -> None:
+    """What a batch norm of torch keeps of a batch in training, from each image's mean and biased variance in its channels."""
+    if not norm.training:
+        return
+    assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+    with torch.no_grad():
+        norm.num_batches_tracked.add_(1)
+        momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        count = maps.numel() // maps.shape[1]
+        batch_mean, batch_variance = _of_batch(mean, variance)
+        unbiased = batch_variance * (count / (count - 1))
+        for running, now in ((norm.running_mean, batch_mean), (norm.running_var, unbiased)):
+            running.lerp_(now.to(running.dtype), momentum)

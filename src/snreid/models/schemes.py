@@ -1,0 +1,328 @@
+"""The schemes the paper compares, as values that edit a backbone (method.md section 5; arXiv 2005.11037).
+
+``StageSNR`` trained without its loss is the paper's "SNR w/o L_SNR": the same value. Sources of the others: instance
+normalization arXiv 1607.08022, IBN-a and IBN-b arXiv 1807.09441, switchable normalization arXiv 1806.10779, batch-instance normalization
+arXiv 1805.07925. Schemes that mix the statistics of two images are in ``mixing``.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import nn
+
+from snreid.errors import ExperimentError
+from snreid.models.norm_layers import AffineInstance, BatchInstance, HalfInstance, StageInstanceNorm, Switchable
+from snreid.models.snr import SNR, Gate, Pool, check_options
+from snreid.models.trunk import Stage, Trunk
+
+Start = Literal["published", "matched"]
+
+_IBN_STAGES = 3
+_IBN_B_STAGES = 2
+
+
+class Scheme(ABC):
+    """How a backbone normalizes. Subclasses are frozen keyword-only dataclasses."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+
+    @property
+    def matched(self) -> bool:
+        """Whether the norms behind stages start from training images (``models/matching.py``)."""
+        return False
+
+    @abstractmethod
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Edit ``trunk.network`` in place; return the modules that follow its stages, by stage number.
+
+        Raises ``ExperimentError`` when the scheme does not fit the backbone; the network is then untouched.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plain(Scheme):
+    """Baseline: the backbone as it is."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Nothing to do."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllInstance(Scheme):
+    """Baseline-A-IN: every batch norm becomes an affine instance norm that keeps the pretrained scale and shift."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-A-IN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
+        for name, norm in batch_norms(trunk, self.label).items():
+            trunk.network.set_submodule(name, AffineInstance.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IBN(Scheme):
+    """Baseline-IBN: IBN-a, half of the channels of the first norm of each block of stages 1 to 3 get instance norm.
+
+    Of ResNets, as published (arXiv 1807.09441), and of networks of inverted residuals (MobileNet, EfficientNet): there it is the norm
+    behind the convolution that widens the block, which takes the same place. A stem, and blocks before stage 1, stay as they are.
+    """
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-IBN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for a timm network of other blocks."""
+        found: dict[str, nn.BatchNorm2d] = {}
+        for stage in trunk.stages[:_IBN_STAGES]:
+            # A stage without blocks (a plain chain of layers, as in VGG) is refused like one with other blocks.
+            for name, block in _blocks(trunk, stage) or [(stage.name, trunk.network.get_submodule(stage.name))]:
+                norm = getattr(block, "bn1", None)
+                first = next((key for key, _ in block.named_children()), "")
+                if first not in ("conv1", "conv_pw") or not isinstance(norm, nn.BatchNorm2d) or norm.num_features < 2:
+                    raise ExperimentError(
+                        "IBN-a is defined for blocks that begin with a convolution and a batch norm bn1 (ResNet, inverted residuals)",
+                        came=f"{trunk.name}, block {name} ({type(block).__name__})",
+                        repair="take such a backbone, or another scheme",
+                    )
+                found[f"{name}.bn1"] = norm
+        for name, norm in found.items():
+            trunk.network.set_submodule(name, HalfInstance.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllSwitchable(Scheme):
+    """Baseline-A-SN: every batch norm becomes a switchable norm that keeps the pretrained scale, shift and statistics."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-A-SN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
+        for name, norm in batch_norms(trunk, self.label).items():
+            trunk.network.set_submodule(name, Switchable.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class IBNb(Scheme):
+    """Baseline-IBN-b: the stem's norm becomes an instance norm, and one more follows the addition that ends stages 1 and 2.
+
+    In the last block of the stage, before its activation (Pan et al., arXiv 1807.09441, and their code). All of them are affine.
+    """
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables."""
+        return "Baseline-IBN-b"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace ``bn1`` and two activations. Raises ``ExperimentError`` for anything but a timm ResNet with batch norm."""
+        stem = getattr(trunk.network, "bn1", None)
+        found = [_last_activation(trunk, stage) for stage in trunk.stages[:_IBN_B_STAGES]]
+        if not isinstance(stem, nn.BatchNorm2d) or not all(found):
+            raise ExperimentError(
+                "IBN-b is defined for a ResNet with a batch norm bn1 in its stem and blocks that end with an addition and an activation",
+                came=f"{trunk.name} ({type(trunk.network).__name__})",
+                repair="take a ResNet, or another scheme",
+            )
+        trunk.network.set_submodule("bn1", AffineInstance.like(stem))
+        for name, stage in zip(found, trunk.stages, strict=False):
+            activation = trunk.network.get_submodule(name)
+            trunk.network.set_submodule(name, nn.Sequential(AffineInstance(stage.channels), activation))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllBatchInstance(Scheme):
+    """Baseline-BIN: every batch norm becomes a learned mix, channel by channel, of batch and instance norm."""
+
+    @property
+    def label(self) -> str:
+        """The row's name in tables."""
+        return "Baseline-BIN"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
+        for name, norm in batch_norms(trunk, self.label).items():
+            trunk.network.set_submodule(name, BatchInstance.like(norm))
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageInstance(Scheme):
+    """Baseline-IN: one affine instance norm after each stage, nothing restituted."""
+
+    stages: tuple[int, ...] = (1, 2, 3, 4)
+    """After which stages, counted from 1."""
+    start: Start = "published"
+    """Scale and shift at the start: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
+
+    def __post_init__(self) -> None:
+        check_stages(self.stages)
+        check_start(self.start)
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "Baseline-IN"
+
+    @property
+    def matched(self) -> bool:
+        """Whether ``start`` says so."""
+        return self.start == "matched"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """One module per chosen stage."""
+        return {
+            stage.number: StageInstanceNorm(stage.channels, layout=stage.layout, prefix_tokens=stage.prefix_tokens)
+            for stage in chosen_stages(trunk, self.stages)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSNR(Scheme):
+    """SNR after each chosen stage; with the loss it is the paper's SNR, without it "SNR w/o L_SNR"."""
+
+    stages: tuple[int, ...] = (1, 2, 3, 4)
+    """After which stages, counted from 1."""
+    gate: Gate = "channel"
+    """How R is split."""
+    pool: Pool = "mean"
+    """How maps become the vectors of the loss; only ``mean`` is published."""
+    reduction: int = 16
+    """Channels over the hidden width of the gate."""
+    min_hidden: int = 1
+    """Least hidden width of the gate, for stages with few channels (a mobile network's first one has 24)."""
+    gate_bias: float = 0.0
+    """The gate's last bias at the start. 0, as published, gives back half of what normalization removed; 3 gives back 95 % of it, so that a
+    pretrained network starts almost as it was."""
+    start: Start = "published"
+    """gamma and beta at the start: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
+    ibn: bool = False
+    """IBN-a inside stages 1 to 3 as well (``IBN``). Not of the paper."""
+
+    def __post_init__(self) -> None:
+        check_stages(self.stages)
+        check_start(self.start)
+        check_options(
+            gate=self.gate,
+            pool=self.pool,
+            reduction=self.reduction,
+            min_hidden=self.min_hidden,
+            gate_bias=self.gate_bias,
+        )
+
+    @property
+    def label(self) -> str:
+        """The row's name in the paper's tables."""
+        return "SNR"
+
+    @property
+    def matched(self) -> bool:
+        """Whether ``start`` says so."""
+        return self.start == "matched"
+
+    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
+        """One module per chosen stage. Raises ``ExperimentError`` for a spatial gate on tokens, and with ``ibn`` as ``IBN`` does."""
+        modules = {stage.number: self._module(stage) for stage in chosen_stages(trunk, self.stages)}
+        return modules | (IBN().apply(trunk) if self.ibn else {})
+
+    def _module(self, stage: Stage) -> SNR:
+        return SNR(
+            stage.channels,
+            reduction=self.reduction,
+            min_hidden=self.min_hidden,
+            gate_bias=self.gate_bias,
+            gate=self.gate,
+            pool=self.pool,
+            layout=stage.layout,
+            prefix_tokens=stage.prefix_tokens,
+        )
+
+
+def check_start(start: str) -> None:
+    """Raises ``ExperimentError`` unless ``start`` is one of ``Start``."""
+    if start not in get_args(Start):
+        raise ExperimentError(
+            "A norm behind a stage has two starts",
+            came=repr(start),
+            repair=f"choose one of {', '.join(get_args(Start))}",
+        )
+
+
+def check_stages(stages: tuple[int, ...]) -> None:
+    """Raises ``ExperimentError`` unless ``stages`` are rising numbers from 1."""
+    if not stages or min(stages) < 1 or list(stages) != sorted(set(stages)):
+        raise ExperimentError(
+            "Stages must be rising numbers from 1, each once", came=f"{stages}", repair="write for example (1, 2, 3, 4)"
+        )
+
+
+def chosen_stages(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
+    """The stages of the trunk with these numbers. Raises ``ExperimentError`` for one that it has not."""
+    if max(stages) > len(trunk.stages):
+        raise ExperimentError(
+            "A scheme can only follow stages that the backbone has",
+            came=f"stage {max(stages)}, where {trunk.name} has {len(trunk.stages)}",
+            repair="leave that stage out",
+        )
+    return [stage for stage in trunk.stages if stage.number in stages]
+
+
+def _blocks(trunk: Trunk, stage: Stage) -> list[tuple[str, nn.Module]]:
+    """Names and modules of the blocks of a stage; none where its name ends in no number, as then it is no container of blocks.
+
+    A stage has all containers with the name of its own, but for the number, from the one behind the stage before it on: stage 3 of
+    EfficientNet is ``blocks.3`` and ``blocks.4``.
+    """
+    name = stage.name.rstrip("0123456789")
+    ends = {s.number: int(end) for s in trunk.stages if (end := s.name.removeprefix(name)).isdigit()}
+    if stage.number not in ends:
+        return []
+    last = ends[stage.number]
+    containers = [f"{name}{number}" for number in range(ends.get(stage.number - 1, last - 1) + 1, last + 1)]
+    return [
+        (f"{container}.{key}", block)
+        for container in containers
+        for key, block in trunk.network.get_submodule(container).named_children()
+    ]
+
+
+def batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
+    """The batch norms of the trunk by name. Raises ``ExperimentError``, with the ``label`` of who asks, when there is none."""
+    found = {name: module for name, module in trunk.network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    if not found:
+        raise ExperimentError(
+            f"{label} replaces batch norms, so the backbone must have some",
+            came=f"{trunk.name} has none",
+            repair="take a ResNet or MobileNet, or another scheme",
+        )
+    return found
+
+
+def _last_activation(trunk: Trunk, stage: Stage) -> str:
+    """Name of the activation after the addition of the stage's last block; empty where the stage is not a ResNet's."""
+    if stage.name != f"layer{stage.number}":
+        return ""
+    number, block = list(trunk.network.get_submodule(stage.name).named_children())[-1]
+    last = next((name for name in ("act3", "act2") if hasattr(block, name)), "")
+    return f"{stage.name}.{number}.{last}" if last else ""

@@ -1,0 +1,325 @@
+"""The paper's tables, and ours beside them, as data: rows are recipes, columns come from protocols, published numbers carry their source.
+
+A published number stands here only where it was seen in a named source; a cell nobody could confirm stays empty (its row and column are
+there all the same). Sources: SNR = tables 1 and 2 of arXiv 2005.11037 as later papers quote them, RN = the ReNorm paper, OU = the
+OpenUnReID leaderboard, LB = a public leaderboard, TLL = the benchmark pages of the Transfer-Learning-Library.
+A new row is one ``Row`` here; a new table one function and its line in ``tables``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from snreid.errors import ExperimentError
+from snreid.experiments import recipes
+from snreid.experiments.experiment import Experiment
+from snreid.losses import DualCausality
+from snreid.models.schemes import StageSNR
+from snreid.studies.protocols import (
+    Drawn,
+    PaperSources,
+    Protocol,
+    Protocol1,
+    market_cuhk03,
+    protocol_2,
+    protocol_3,
+)
+from snreid.studies.rows import LABELS
+
+MakeExperiment = Callable[[str], Experiment]
+"""Preset name -> the row's experiment, without sources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One scheme of a table."""
+
+    name: str
+    """Part of folder names, and what identifies the row: ``snr-no-loss``. Rows of two tables with one name are one training."""
+    label: str
+    """As shown."""
+    make: MakeExperiment
+    """Of the run that is trained."""
+    adaptation: str = ""
+    """Method by which the run is then adapted to each unseen target without labels (``snreid adapt --method``); empty for none."""
+    start: str = ""
+    """Name of the row whose run is adapted."""
+
+    @property
+    def trained(self) -> str:
+        """What the trained run is called."""
+        return self.start if self.adaptation else self.name
+
+    def experiment(self, preset: str) -> Experiment:
+        """What is trained under a preset."""
+        return replace(self.make(preset), recipe=self.trained)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What others printed for a cell, in percent."""
+
+    mean_ap: float | None
+    rank1: float | None
+    source: str
+    """Key, explained at the head of this file."""
+
+
+Cells = Mapping[tuple[str, str, str], Published]
+"""(row name, case name, column name) -> what was published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows x cases. Every row is trained in every case and scored on every column of it."""
+
+    name: str
+    """As typed: ``snreid reproduce NAME``."""
+    title: str
+    rows: tuple[Row, ...]
+    settings: Mapping[str, Protocol]
+    """Where it can be run: word for ``--on`` -> protocol."""
+    published: Cells = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    """Rows from worst to best on unseen columns, as the paper has it; empty where it says nothing. Held against ours below the table."""
+
+    def __post_init__(self) -> None:
+        names = [row.name for row in self.rows]
+        unknown = [name for name in self.order if name not in names]
+        known = {
+            (row, case.name, column.name)
+            for row in names
+            for p in self.settings.values()
+            for case in p.cases()
+            for column in case.columns
+        }
+        lost = [key for key in self.published if key not in known]
+        if len(set(names)) != len(names) or unknown or lost:
+            raise ExperimentError(
+                "A table has each row once, and its published numbers and its order speak of its own rows and columns",
+                came=f"table {self.name}: rows {', '.join(names)}; unknown {unknown or lost}",
+                repair="correct the table",
+            )
+
+
+def _recipe(name: str) -> Row:
+    return Row(name=name, label=LABELS[name], make=recipes.all_recipes()[name])
+
+
+def _snr(name: str, label: str, change: Callable[[Experiment], Experiment]) -> Row:
+    """SNR with one thing changed."""
+    return Row(name=name, label=label, make=lambda preset: change(recipes.snr(preset)))
+
+
+def _loss(name: str, label: str, **changes: Any) -> Row:
+    def change(start: Experiment) -> Experiment:
+        """The causality loss with other switches."""
+        losses = tuple(replace(one, **changes) if isinstance(one, DualCausality) else one for one in start.losses)
+        return replace(start, losses=losses)
+
+    return _snr(name, label, change)
+
+
+def _scheme(name: str, label: str, **changes: Any) -> Row:
+    def change(start: Experiment) -> Experiment:
+        """The modules with other settings."""
+        assert isinstance(start.model.scheme, StageSNR)
+        return replace(start, model=replace(start.model, scheme=replace(start.model.scheme, **changes)))
+
+    return _snr(name, label, change)
+
+
+BASELINE = _recipe("baseline")
+NO_LOSS = _recipe("snr-no-loss")
+SNR = _recipe("snr")
+ALL_STAGES = (1, 2, 3, 4)
+
+
+def _settings() -> dict[str, Protocol]:
+    """Where the paper's tables can be run: on drawn pedestrians, on a pair that can be had, on the paper's own data."""
+    return {"drawn": Drawn(), "real": market_cuhk03(), "paper": PaperSources()}
+
+
+_M_TO_D, _D_TO_M = ("market1501-to-dukemtmc", "dukemtmc"), ("dukemtmc-to-market1501", "market1501")
+_M_TO_M, _D_TO_D = ("market1501-to-dukemtmc", "market1501"), ("dukemtmc-to-market1501", "dukemtmc")
+
+
+def main_comparison() -> Table:
+    """Table 1: the seven schemes."""
+    rows = (
+        BASELINE,
+        _recipe("baseline-a-in"),
+        _recipe("baseline-ibn"),
+        _recipe("baseline-a-sn"),
+        _recipe("baseline-in"),
+        NO_LOSS,
+        SNR,
+    )
+    published = {
+        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
+        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+        ("baseline", *_M_TO_M): Published(82.8, None, "SNR"),
+        ("baseline", *_D_TO_D): Published(71.2, None, "SNR"),
+        ("baseline-a-in", *_M_TO_D): Published(24.1, 42.7, "SNR"),
+        ("baseline-a-in", *_D_TO_M): Published(26.5, 56.0, "SNR"),
+        ("snr-no-loss", *_M_TO_D): Published(26.1, None, "SNR"),
+        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        ("snr", *_M_TO_M): Published(84.7, None, "SNR"),
+        ("snr", *_D_TO_D): Published(72.9, None, "SNR"),
+    }
+    order = ("baseline", "baseline-a-in", "snr-no-loss", "snr")
+    title = "Main comparison (the paper's Table 1)"
+    return Table(name="main", title=title, rows=rows, settings=_settings(), published=published, order=order)
+
+
+def loss_ablation() -> Table:
+    """Which parts of the dual causality loss act."""
+    rows = (
+        BASELINE,
+        NO_LOSS,
+        _loss("snr-only-clarification", "SNR (only L+)", terms="clarification"),
+        _loss("snr-only-destruction", "SNR (only L-)", terms="destruction"),
+        _loss("snr-no-comparison", "SNR w/o comparing", compare=False),
+        SNR,
+    )
+    published = {
+        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
+        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+        ("snr-no-loss", *_M_TO_D): Published(26.1, None, "SNR"),
+        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+    }
+    title = "Ablation of the dual causality loss"
+    return Table(name="loss", title=title, rows=rows, settings=_settings(), published=published)
+
+
+def stage_ablation() -> Table:
+    """After which stages a module sits."""
+    single = tuple(_scheme(f"snr-stage-{n}", f"SNR after stage {n} alone", stages=(n,)) for n in ALL_STAGES)
+    rows = (BASELINE, *single, _scheme("snr-all-stages", "SNR after all stages", stages=ALL_STAGES), SNR)
+    title = "Ablation of the places of the modules (SNR: as the preset has it)"
+    published = {
+        ("snr-all-stages", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+        ("snr-all-stages", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
+        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+    }
+    return Table(name="stages", title=title, rows=rows, settings=_settings(), published=published)
+
+
+def residual_ablation() -> Table:
+    """How what normalization removed is split."""
+    rows = (
+        BASELINE,
+        _scheme("snr-gate-conv", "SNR (conv branches)", gate="conv"),
+        _scheme("snr-gate-two", "SNR (g(.)^2)", gate="two_gates"),
+        _scheme("snr-gate-spatial", "SNR (spatial gate)", gate="spatial"),
+        _scheme("snr-gate-channel-spatial", "SNR (channel and spatial)", gate="channel_spatial"),
+        SNR,
+    )
+    published = {
+        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
+        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+    }
+    title = "Ways to split the residual (SNR: the channel gate)"
+    return Table(name="residual", title=title, rows=rows, settings=_settings(), published=published)
+
+
+def pooling() -> Table:
+    """Not in the paper (method.md 1.2): a pool that makes f~ differ between images, so that the loss compares something."""
+    rows = (
+        NO_LOSS,
+        SNR,
+        _scheme("snr-pool-relu", "SNR (pool relu)", pool="relu"),
+        _scheme("snr-pool-gem", "SNR (pool gem)", pool="gem"),
+    )
+    settings = {name: protocol for name, protocol in _settings().items() if name != "paper"}
+    title = "Does a non-linear pooling in the loss help? (ours)"
+    return Table(name="pooling", title=title, rows=rows, settings=settings)
+
+
+def other_methods() -> Table:
+    """Methods of other papers on the same trunk, with the same losses and the same budget."""
+    rows = (
+        BASELINE,
+        _recipe("baseline-ibn"),
+        _recipe("baseline-a-sn"),
+        *map(_recipe, recipes.other_methods()),
+        SNR,
+    )
+    published = {
+        ("baseline", *_M_TO_D): Published(25.6, None, "TLL"),
+        ("baseline", *_D_TO_M): Published(29.6, None, "TLL"),
+        ("baseline-ibn", *_M_TO_D): Published(31.5, None, "TLL"),
+        ("baseline-ibn", *_D_TO_M): Published(33.3, None, "TLL"),
+        ("mixstyle", *_M_TO_D): Published(27.2, None, "TLL"),
+        ("mixstyle", *_D_TO_M): Published(31.6, None, "TLL"),
+        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+    }
+    title = "Other methods on the same trunk"
+    return Table(name="methods", title=title, rows=rows, settings=_settings(), published=published)
+
+
+def _adapted(start: Row, method: str, label: str) -> Row:
+    return Row(name=f"{start.name}-{method}", label=label, make=start.make, adaptation=method, start=start.name)
+
+
+def adaptation() -> Table:
+    """Unsupervised adaptation to the target (method.md 7): before, and by each method, with and without SNR."""
+    named = (("adaptive-bn", "Adaptive BN"), ("mar", "MAR"), ("clustering", "clustering"))
+    rows = (
+        BASELINE,
+        SNR,
+        *(_adapted(start, method, f"{start.label} + {word}") for method, word in named for start in (BASELINE, SNR)),
+    )
+    published = {
+        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        ("snr-mar", *_M_TO_D): Published(58.1, 76.3, "OU"),
+        ("snr-mar", *_D_TO_M): Published(61.7, 82.8, "OU"),
+    }
+    settings = {**_settings(), "drawn": Drawn(targets=("station", "night"))}
+    title = "Unsupervised adaptation, before and after"
+    return Table(name="adaptation", title=title, rows=rows, settings=settings, published=published)
+
+
+def generalization() -> Table:
+    """The field's multi-source protocols P1 to P3, with what others print for methods that can be trained here."""
+    rows = (BASELINE, SNR, _recipe("bau"))
+    market, msmt, cuhk03 = (
+        ("p2-market1501", "market1501"),
+        ("p2-msmt17", "msmt17"),
+        ("p2-cuhk03-detected", "cuhk03-detected"),
+    )
+    published = {
+        ("snr", *cuhk03): Published(8.9, 8.9, "RN"),
+        ("snr", *msmt): Published(6.8, 19.9, "RN"),
+        ("snr", *market): Published(34.6, 62.7, "RN"),
+        ("bau", *cuhk03): Published(42.8, 43.9, "RN"),
+        ("bau", *msmt): Published(24.3, 50.9, "RN"),
+        ("bau", *market): Published(77.1, 90.4, "RN"),
+        ("snr", "p3-cuhk03-detected", "cuhk03-detected"): Published(17.5, None, "LB"),
+        ("snr", "p3-msmt17", "msmt17"): Published(7.7, None, "LB"),
+        ("snr", "p3-market1501", "market1501"): Published(52.4, None, "LB"),
+    }
+    settings: dict[str, Protocol] = {"p1": Protocol1(), "p2": protocol_2(), "p3": protocol_3()}
+    title = "Protocols P1, P2 and P3"
+    return Table(name="generalization", title=title, rows=rows, settings=settings, published=published)
+
+
+def tables() -> tuple[Table, ...]:
+    """Every table, in the order they are listed."""
+    return (
+        main_comparison(),
+        loss_ablation(),
+        stage_ablation(),
+        residual_ablation(),
+        adaptation(),
+        pooling(),
+        other_methods(),
+        generalization(),
+    )

@@ -1,0 +1,342 @@
+"""Protocols as values: what is trained on and what is scored, under the names the field uses (method.md 6).
+
+A protocol is a list of cases. A case is one training set and the columns it is scored on; a column is one target, or the ten random
+splits of a small data set, whose mean is reported with its standard deviation. Nothing is read here: whether the images are on this
+machine is asked when a protocol is run (``reproduction``).
+
+A new protocol is one class of this file and its line in ``protocols``.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+from snreid.datasets import (
+    CUHK01,
+    CUHK02,
+    CUHK03,
+    CUHKSYSU,
+    GRID,
+    ILIDS,
+    MSMT17,
+    PRID2011,
+    AllImages,
+    Corrupted,
+    DrawnPedestrians,
+    DukeMTMC,
+    Market1501,
+    VIPeR,
+)
+from snreid.errors import ExperimentError
+from snreid.records import DataSet
+from snreid.synthetic.pedestrians import DOMAINS
+
+SPLITS = 10
+"""Random splits of the small data sets."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """What one number of a table is measured on."""
+
+    name: str
+    targets: tuple[DataSet, ...]
+    """One data set, or the random splits of one: their mean and standard deviation are the number."""
+
+    @property
+    def collection(self) -> str:
+        """Whose cameras these are: a column of a source's collection is a *seen* one."""
+        return self.targets[0].collection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long preset ``small`` trains in a case; the other presets train as long as they say themselves."""
+
+    epochs: int = 6
+    batches_per_epoch: int | None = 100
+    """None: images / batch size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One training set and what is scored after training on it."""
+
+    name: str
+    """Part of folder names: ``market1501-to-cuhk03-detected``."""
+    sources: tuple[DataSet, ...]
+    columns: tuple[Column, ...]
+    small: Budget = Budget()
+
+    @property
+    def collections(self) -> frozenset[str]:
+        """The sources' cameras."""
+        return frozenset(source.collection for source in self.sources)
+
+    def seen(self, column: Column) -> bool:
+        """Whether the column's cameras are among those trained on (never its people)."""
+        return column.collection in self.collections
+
+
+class Protocol(ABC):
+    """What is trained and scored, as a value. Subclasses are frozen keyword-only dataclasses."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """As typed on the command line."""
+
+    @property
+    @abstractmethod
+    def about(self) -> str:
+        """A sentence for ``snreid protocol --list``."""
+
+    @abstractmethod
+    def cases(self) -> tuple[Case, ...]:
+        """In the order in which they are run; each has a name of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleSource(Protocol):
+    """Train on the training split of one data set, test on another; with ``seen`` also on the source's own test people."""
+
+    source: DataSet
+    target: DataSet
+    seen: bool = True
+    all_splits: bool = False
+    """A target of ten random splits is scored on all of them instead of on the one that it names."""
+
+    @property
+    def name(self) -> str:
+        """``SOURCE-to-TARGET``."""
+        return f"{self.source.name}-to-{self._column.name}"
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        return f"train on {self.source.name}, test on {self._column.name}"
+
+    @property
+    def _column(self) -> Column:
+        data = self.target
+        # Other splits of the source's own collection ask for people that it was trained on.
+        whole = self.all_splits and data.collection != self.source.collection
+        if not whole or not isinstance(data, VIPeR | PRID2011 | GRID | ILIDS | CUHK01):
+            return one(data)
+        return splits_of(data.name.removesuffix(str(data.split)).removesuffix("-split"), data)
+
+    def cases(self) -> tuple[Case, ...]:
+        """One. A source that is its own target is one column."""
+        own = (one(self.source),) if self.seen and self.source.name != self.target.name else ()
+        return (Case(name=self.name, sources=(self.source,), columns=(self._column, *own)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BothWays(Protocol):
+    """Two data sets, each once the source and once the target."""
+
+    first: DataSet
+    second: DataSet
+
+    @property
+    def name(self) -> str:
+        """``FIRST-and-SECOND``."""
+        return f"{self.first.name}-and-{self.second.name}"
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        return f"train on {self.first.name}, test on {self.second.name}, and the other way round"
+
+    def cases(self) -> tuple[Case, ...]:
+        """Two."""
+        there = SingleSource(source=self.first, target=self.second)
+        return (*there.cases(), *SingleSource(source=self.second, target=self.first).cases())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Protocol):
+    """The built-in domains: train on noon and overcast, test on the five others. Needs no data; two cores, minutes."""
+
+    train_persons: int = 150
+    test_persons: int = 60
+    """Of each domain."""
+    sources: tuple[str, ...] = ("noon", "overcast")
+    targets: tuple[str, ...] = ()
+    """Unseen domains that are tested; left empty, all."""
+
+    @property
+    def name(self) -> str:
+        """``drawn``."""
+        return "drawn"
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        return f"drawn pedestrians: train on {' and '.join(self.sources)}, test on the other built-in domains (no data needed)"
+
+    def cases(self) -> tuple[Case, ...]:
+        """One; its columns are all domains, the sources' own last."""
+        sets = {
+            domain.name: DrawnPedestrians(
+                domain=domain.name, train_persons=self.train_persons, test_persons=self.test_persons
+            )
+            for domain in DOMAINS
+        }
+        unseen = [name for name in self.targets or sets if name not in self.sources]
+        columns = tuple(one(sets[name]) for name in (*unseen, *self.sources))
+        sources = tuple(sets[name] for name in self.sources)
+        return (Case(name="drawn", sources=sources, columns=columns, small=Budget(epochs=4, batches_per_epoch=32)),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol1(Protocol):
+    """P1: train on all images of Market-1501, CUHK02, CUHK03 and CUHK-SYSU, test on PRID, GRID, VIPeR and i-LIDS, ten splits each."""
+
+    @property
+    def name(self) -> str:
+        """``p1``."""
+        return "p1"
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        return "train on all images of Market-1501, CUHK02, CUHK03, CUHK-SYSU; test on PRID, GRID, VIPeR, i-LIDS, mean of 10 splits each"
+
+    def cases(self) -> tuple[Case, ...]:
+        """One."""
+        sources = (AllImages(of=Market1501()), CUHK02(), AllImages(of=CUHK03()), CUHKSYSU())
+        return (Case(name="p1", sources=sources, columns=small_sets()),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOneOut(Protocol):
+    """Each target in turn; the sources are all others of the group."""
+
+    name: str = "leave-one-out"
+    group: tuple[DataSet, ...] = ()
+    never_targets: tuple[DataSet, ...] = ()
+    """Members that are sources only (CUHK-SYSU has one camera)."""
+    all_images: bool = False
+    """Train on training and test images of the sources, as P3 does."""
+
+    def __post_init__(self) -> None:
+        if len(self.group) < 2 or not self.targets:
+            raise ExperimentError(
+                "Leave-one-out needs at least two data sets, one of them a target",
+                came=", ".join(member.name for member in self.group) or "none",
+                repair="name more data sets",
+            )
+
+    @property
+    def targets(self) -> tuple[DataSet, ...]:
+        """Who is left out in turn."""
+        return tuple(member for member in self.group if member not in self.never_targets)
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        names, left = ", ".join(member.name for member in self.group), ", ".join(t.name for t in self.targets)
+        images = "all images" if self.all_images else "the training splits"
+        return f"of {names}: test on {left} in turn, train on {images} of the others"
+
+    def cases(self) -> tuple[Case, ...]:
+        """One for each target."""
+        return tuple(
+            Case(
+                name=f"{self.name}-{target.name}",
+                sources=tuple(self._source(member) for member in self.group if member != target),
+                columns=(one(target),),
+            )
+            for target in self.targets
+        )
+
+    def _source(self, member: DataSet) -> DataSet:
+        # CUHK-SYSU has training images only: all of them are in either form.
+        return AllImages(of=member) if self.all_images and not isinstance(member, CUHKSYSU) else member
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperSources(Protocol):
+    """The paper's own single-source rows (arXiv 2005.11037, Table 1): Market-1501 and DukeMTMC-reID, each tested on the other, on its
+    own test people and on the four small data sets. DukeMTMC-reID was withdrawn by its owners; who runs this has it."""
+
+    @property
+    def name(self) -> str:
+        """``paper``."""
+        return "paper"
+
+    @property
+    def about(self) -> str:
+        """In words."""
+        return "the paper's: Market-1501 to DukeMTMC-reID and back, each also on PRID, GRID, VIPeR, i-LIDS and its own test people"
+
+    def cases(self) -> tuple[Case, ...]:
+        """Two."""
+        market, duke = Market1501(), DukeMTMC()
+        return tuple(
+            Case(
+                name=f"{source.name}-to-{target.name}",
+                sources=(source,),
+                columns=(one(target), *small_sets(), one(source)),
+            )
+            for source, target in ((market, duke), (duke, market))
+        )
+
+
+def with_withdrawn(case: Case) -> Case:
+    """The case with DukeMTMC-reID read although its owners withdrew it: who runs it has said so."""
+
+    def opted(data: DataSet) -> DataSet:
+        """One data set of the case."""
+        if isinstance(data, AllImages | Corrupted):
+            return replace(data, of=opted(data.of))
+        return replace(data, withdrawn_ok=True) if isinstance(data, DukeMTMC) else data
+
+    columns = tuple(replace(column, targets=tuple(map(opted, column.targets))) for column in case.columns)
+    return replace(case, sources=tuple(map(opted, case.sources)), columns=columns)
+
+
+def one(target: DataSet) -> Column:
+    """A column of one data set."""
+    return Column(name=target.name, targets=(target,))
+
+
+def splits_of(name: str, data: VIPeR | PRID2011 | GRID | ILIDS | CUHK01) -> Column:
+    """A column that is the mean over the ten random splits of a small data set."""
+    return Column(name=name, targets=tuple(replace(data, split=number) for number in range(SPLITS)))
+
+
+def small_sets() -> tuple[Column, ...]:
+    """PRID, GRID, VIPeR and i-LIDS, ten splits each, in the order the field's tables have."""
+    return (
+        splits_of("prid2011", PRID2011()),
+        splits_of("grid", GRID()),
+        splits_of("viper", VIPeR()),
+        splits_of("ilids", ILIDS()),
+    )
+
+
+def protocol_2() -> LeaveOneOut:
+    """P2: leave one of Market-1501, MSMT17, CUHK-SYSU and CUHK03 out, training splits only."""
+    return LeaveOneOut(name="p2", group=(CUHK03(), MSMT17(), Market1501(), CUHKSYSU()), never_targets=(CUHKSYSU(),))
+
+
+def protocol_3() -> LeaveOneOut:
+    """P3: as P2, with training and test images of the sources."""
+    return replace(protocol_2(), name="p3", all_images=True)
+
+
+def leave_one_out() -> LeaveOneOut:
+    """The older form over Market-1501, DukeMTMC-reID, MSMT17 and CUHK03."""
+    group = (Market1501(), DukeMTMC(), MSMT17(), CUHK03())
+    return LeaveOneOut(name="leave-one-out", group=group)
+
+
+def market_cuhk03() -> BothWays:
+    """Market-1501 and CUHK03-NP (detected), both ways: the field's common pair that is still to be had."""
+    return BothWays(first=Market1501(), second=CUHK03())
+
+
+def protocols() -> tuple[Protocol, ...]:
+    """Every protocol with a name, in the order they are listed."""
+    return (Drawn(), market_cuhk03(), PaperSources(), Protocol1(), protocol_2(), protocol_3(), leave_one_out())

@@ -1,0 +1,159 @@
+"""One instant: where the person stands and faces, what the limbs do, who else is about, and how the detector cut the box."""
+
+from dataclasses import dataclass
+from math import atan2, cos, pi, sin
+
+import numpy as np
+
+from snreid.synthetic.pedestrians.limits import check_range
+from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.people import wardrobe
+from snreid.synthetic.people.camera import Viewpoint
+from snreid.synthetic.people.identity import Identity
+from snreid.synthetic.people.posture import Posture
+from snreid.synthetic.people.site import Stage
+
+CROWD = 12
+"""Different people who pass by at one site."""
+_CROWDED, _MANY = 0.42, 0.35
+"""Share of images with somebody else in reach of the box, and of those with a second one."""
+_TRIES = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Somebody at a place."""
+
+    place: tuple[float, float] = (0.0, 0.0)
+    heading: float = 0.0
+    """Where they face: 0 along -y, a quarter turn along x."""
+    posture: Posture = Posture()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """How the detector's box differs from the tightest one. Random ones are drawn so that where people stand in their crops
+    comes near the profiles of CUHK03's training images: narrow boxes that often lack the feet."""
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    """Shares of its width and height: right and down."""
+    zoom: float = 1.06
+    """Its height, by the person's."""
+    aspect: float = 0.42
+    """Its width, by its height; it is widened where the person is wider."""
+    cut: float = 1.0
+    """Share of the person, from the head, that is inside: below 1 the legs are missing."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a box without a person."""
+        check_range("Box.zoom", self.zoom, 0.5, 3.0)
+        check_range("Box.aspect", self.aspect, 0.15, 2.0)
+        check_range("Box.cut", self.cut, 0.2, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """All that changes from image to image. Every field can be turned by itself."""
+
+    step: Step = Step()
+    others: tuple[tuple[int, Step], ...] = ()
+    """Who passes by: the number in the site's crowd, and where."""
+    box: Box = Box()
+    cloud: float = 0.0
+    """Share of the sun that is hidden."""
+    seed: int = 0
+    """Of the sensor's noise."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ExperimentError`` for a sun that is more than hidden."""
+        check_range("Moment.cloud", self.cloud, 0.0, 1.0)
+
+
+def draw_moment(view: Viewpoint, stage: Stage, who: Identity, track: Draws, shot: Draws) -> Moment:
+    """A random moment in front of a camera. ``track`` is shared by the shots of one person on one camera."""
+    place = _place(view, stage, shot)
+    towards = atan2(view.place[1] - place[1], view.place[0] - place[0]) + pi / 2  # heading that faces the camera
+    way = track.pick(
+        "way", (0.0, pi, pi / 2, -pi / 2, pi / 4, -pi / 4, 3 * pi / 4, -3 * pi / 4), (3, 3, 2, 2, 1, 1, 1, 1)
+    )
+    turned = shot.pick("turned", (0.0, pi / 2, -pi / 2, pi), (7, 1, 1, 0.6))
+    heading = towards + way + turned + track.bell("bend", 0.0, 0.2) + shot.bell("heading", 0.0, 0.25)
+    action = shot.pick("action", [word for word, _ in wardrobe.ACTIONS], [weight for _, weight in wardrobe.ACTIONS])
+    action = action if who.bicycle is None else "ride"
+    others = _others(view, stage, place, shot) if shot.chance("crowded", _CROWDED) else ()
+    return Moment(
+        step=Step(place=place, heading=heading, posture=_posture(who, action, shot)),
+        others=others,
+        box=_box(shot.below("box")),
+        cloud=shot.uniform("cloud", 0.0, 0.25)
+        if shot.chance("mostly clear", 0.8)
+        else shot.uniform("clouded", 0.3, 0.95),
+        seed=shot.bits("noise") >> 16,
+    )
+
+
+def _place(view: Viewpoint, stage: Stage, draws: Draws) -> tuple[float, float]:
+    """A place within the view where nothing stands and little stands in between; the last try is taken as it is."""
+    eye, nearest = view.eye, 3.0 + 0.4 * view.height
+    farthest = max(nearest + 2.0, min(18.0, view.focal / 42))
+    for index in range(_TRIES):
+        away = draws.uniform(f"away {index}", nearest, farthest)
+        aside = draws.uniform(f"aside {index}", -0.8, 0.8) * view.view * away
+        c, s = cos(view.heading), sin(view.heading)
+        x, y = view.place[0] + c * away + s * aside, view.place[1] + s * away - c * aside
+        if max(abs(x), abs(y)) > 13 or not stage.free(x, y):
+            continue
+        if all(stage.sees(eye, np.array([x, y, z], np.float32)) for z in (1.65, 1.3, 0.85)):
+            sides = (-0.3,) if draws.chance(f"partly hidden {index}", 0.3) else (-0.3, 0.3)
+            if all(stage.sees(eye, np.array([x + s * side, y - c * side, 1.1], np.float32)) for side in sides):
+                break
+    return x, y
+
+
+def _posture(who: Identity, action: str, draws: Draws) -> Posture:
+    gait, leaning = who.gait, 0.30 if action == "ride" else 0.0
+    standing = action == "stand" or (action in ("phone", "call", "hold") and draws.chance("stops", 0.4))
+    return Posture(
+        action=action,
+        phase=draws.uniform("phase"),
+        stride=draws.uniform("still", 0.0, 0.12)
+        if standing
+        else min(max(gait.stride * draws.uniform("pace", 0.75, 1.15), 0.1), 1.5),
+        swing=gait.swing,
+        spread=gait.spread + draws.uniform("spread", -0.02, 0.04),
+        lean=min(max(gait.lean + leaning + draws.bell("lean", 0.0, 0.025), -0.1), 0.5),
+        head=(draws.bell("head", 0.0, 0.28), draws.bell("nod", 0.06, 0.10)),
+        side=1 if draws.chance("left", 0.5) else -1,
+        laden=who.laden,
+    )
+
+
+def _box(draws: Draws) -> Box:
+    kind = draws.uniform("cut off")
+    cut = draws.uniform("cut", 0.45, 0.85) if kind < 0.07 else draws.uniform("feet", 0.84, 1.0) if kind < 0.5 else 1.0
+    loose = draws.chance("loose", 0.15)
+    return Box(
+        shift=(draws.bell("right", 0.0, 0.08 if loose else 0.04), draws.bell("down", 0.0, 0.03 if loose else 0.012)),
+        zoom=min(max(draws.bell("zoom", 1.18 if loose else 1.05, 0.06 if loose else 0.03), 0.92), 1.45),
+        aspect=min(max(draws.bell("aspect", 0.45 if loose else 0.40, 0.05), 0.30), 0.65),
+        cut=cut,
+    )
+
+
+def _others(view: Viewpoint, stage: Stage, place: tuple[float, float], draws: Draws) -> tuple[tuple[int, Step], ...]:
+    """One or two who pass by, mostly behind or beside."""
+    found = []
+    for index in range(2 if draws.chance("many", _MANY) else 1):
+        other = draws.below("other", index)
+        c, s = cos(view.heading), sin(view.heading)
+        behind = other.pick("behind", (other.uniform("far", 0.6, 5.0), other.uniform("near", -1.3, -0.5)), (0.8, 0.2))
+        side = 1 if other.chance("left", 0.5) else -1
+        aside = side * other.uniform("aside", 0.36, 0.8) * (1.0 + 0.12 * max(behind, 0.0))
+        x, y = place[0] + c * behind + s * aside, place[1] + s * behind - c * aside
+        if stage.free(x, y):
+            number = int(other.uniform("who", 0, CROWD))
+            found.append((
+                number,
+                Step(place=(x, y), heading=other.uniform("heading", -pi, pi), posture=_posture(Identity(), "walk", other)),
+            ))  # fmt: skip
+    return tuple(found)

@@ -1,0 +1,28 @@
+"""The name of a packaged run stands for its folder, and nothing is ever written there."""
+
+from pathlib import Path
+
+import pytest
+
+from snreid.errors import CheckpointError
+from snreid.experiments import packaged
+from snreid.experiments.packaged import beside, is_packaged, located
+
+
+def test_a_name_is_a_folder_of_the_package_unless_a_run_here_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(packaged, "HOME", tmp_path / "inside")
+    with pytest.raises(CheckpointError, match=r"comes with the package.*without its weights"):
+        located(Path("people"))
+    (tmp_path / "inside" / "people").mkdir(parents=True)
+    (tmp_path / "inside" / "people" / "model.safetensors").touch()
+    assert located(Path("people")) == tmp_path / "inside" / "people"
+    assert beside(Path("people")) == beside(located(Path("people"))) == Path("runs/people")
+    for own in (Path("runs/people"), Path("./other"), tmp_path / "people"):
+        assert located(own) == beside(own) == own and not is_packaged(own)
+    Path("people").mkdir()  # of images, for example
+    assert located(Path("people")) == tmp_path / "inside" / "people"
+    Path("people/experiment.json").touch()
+    assert located(Path("people")) == beside(Path("people")) == Path("people")
