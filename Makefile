@@ -93,7 +93,7 @@ $(READY): requirements.lock pyproject.toml
 		echo "snreid needs Python 3.11 or newer." >&2; \
 		found="$$($(or $(PYTHON),python3) --version 2>/dev/null || true)"; \
 		echo "Found: $${found:-no $(or $(PYTHON),python3) that runs}." >&2; \
-		echo "To repair: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12 demo" >&2; \
+		echo "Fix: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.12 demo" >&2; \
 		exit 1; fi; \
 	echo "Setting up .venv with $$("$$python" --version), once (about 6 GB, minutes)"; \
 	if ! $(BIN)/python -c '' >/dev/null 2>&1; then \

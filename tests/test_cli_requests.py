@@ -57,7 +57,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -
     ],
 )
 def test_of_a_flag_given_twice_no_value_is_lost(words: list[str], flag: str, refused: Refused) -> None:
-    assert f"Found: {flag} 2 times. To repair: keep one" in refused("train", "snr", *words)
+    assert f"Found: {flag} 2 times. Fix: keep one" in refused("train", "snr", *words)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_of_a_flag_given_twice_no_value_is_lost(words: list[str], flag: str, ref
 )
 def test_an_empty_value_is_not_the_current_folder(words: list[str], flag: str, refused: Refused) -> None:
     said = refused(*words)
-    assert f"{flag} names a place. Found: an empty value. To repair: give one (. is the folder you are in), or" in said
+    assert f"{flag} names a place. Found: an empty value. Fix: give one (. is the folder you are in), or" in said
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,8 @@ def test_a_run_that_is_not_finished_says_how_to_go_on(run: Path, refused: Refuse
 def test_damaged_weights_are_no_traceback(run: Path, refused: Refused) -> None:
     weights = run / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert "To repair:" in refused("evaluate", run, "-t", TARGET, *HERE)
-    assert "To repair:" in refused("extract", run, "nowhere.png")
+    assert "Fix:" in refused("evaluate", run, "-t", TARGET, *HERE)
+    assert "Fix:" in refused("extract", run, "nowhere.png")
 
 
 def test_a_folder_of_another_experiment_is_kept(run: Path, refused: Refused) -> None:
@@ -187,7 +187,7 @@ def test_a_folder_of_another_experiment_is_kept(run: Path, refused: Refused) -> 
 @pytest.mark.parametrize("content", ["{", "[]", "3", '{"kind": "Other"}'])
 def test_a_damaged_experiment_file(content: str, tmp_path: Path, refused: Refused) -> None:
     (tmp_path / "mine.json").write_text(content)
-    assert "To repair:" in refused("train", "mine.json", "-s", SOURCE)
+    assert "Fix:" in refused("train", "mine.json", "-s", SOURCE)
 
 
 def test_with_too_few_people_nothing_is_begun(refused: Refused) -> None:

@@ -8,9 +8,9 @@ from snreid.errors import CheckpointError, DataError, DivergenceError, Experimen
 
 
 def test_a_message_says_the_rule_what_came_and_the_repair() -> None:
-    error = DataError("Every image must be readable", came="a.jpg is empty", repair="restore it")
-    assert str(error) == "Every image must be readable. Found: a.jpg is empty. To repair: restore it."
-    assert (error.rule, error.came, error.repair) == ("Every image must be readable", "a.jpg is empty", "restore it")
+    error = DataError("Every image must be readable", found="a.jpg is empty", fix="restore it")
+    assert str(error) == "Every image must be readable. Found: a.jpg is empty. Fix: restore it."
+    assert (error.rule, error.found, error.fix) == ("Every image must be readable", "a.jpg is empty", "restore it")
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_a_message_says_the_rule_what_came_and_the_repair() -> None:
     [
         ({}, "A rule."),
         ({"came": "x."}, "A rule. Found: x."),
-        ({"repair": "did you mean 'y'?"}, "A rule. To repair: did you mean 'y'?"),
+        ({"repair": "did you mean 'y'?"}, "A rule. Fix: did you mean 'y'?"),
     ],
 )
 def test_parts_may_be_left_out_and_end_in_one_mark(parts: dict[str, str], message: str) -> None:
@@ -42,6 +42,6 @@ def test_exit_codes_are_those_the_command_promises(kind: type[SnreidError], code
 
 
 def test_an_error_crosses_a_process_border_whole() -> None:
-    error = pickle.loads(pickle.dumps(DataError("rule", came="came", repair="repair")))
+    error = pickle.loads(pickle.dumps(DataError("rule", found="came", fix="repair")))
     assert type(error) is DataError
-    assert (error.rule, error.came, error.repair) == ("rule", "came", "repair")
+    assert (error.rule, error.found, error.fix) == ("rule", "came", "repair")

@@ -8,7 +8,7 @@ SnreidError                 exit code 1: the run failed
 └── Interrupted             exit code 143: SIGTERM came, the current step was saved
     └── UserInterrupted     exit code 130: the same for Ctrl-C
 
-Every message says the rule, what came (with the value) and how to repair it, in the user's words.
+Every message states the rule, what was found (the value) and how to fix it, in the user's words.
 """
 
 
@@ -17,27 +17,27 @@ class SnreidError(Exception):
 
     exit_code: int = 1
 
-    def __init__(self, rule: str, *, came: str = "", repair: str = "") -> None:
-        """``rule``: what has to hold. ``came``: what was found instead. ``repair``: what to do."""
-        self.rule, self.came, self.repair = rule, came, repair
+    def __init__(self, rule: str, *, found: str = "", fix: str = "") -> None:
+        """``rule``: what has to hold. ``found``: what was found instead. ``fix``: what to do."""
+        self.rule, self.found, self.fix = rule, found, fix
         parts = [_ended(rule)]
-        if came:
-            parts.append(f"Found: {_ended(came)}")
-        if repair:
-            parts.append(f"To repair: {_ended(repair)}")
+        if found:
+            parts.append(f"Found: {_ended(found)}")
+        if fix:
+            parts.append(f"Fix: {_ended(fix)}")
         super().__init__(" ".join(parts))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders (loader workers); the default would call __init__ with one argument.
-        return (_rebuild, (type(self), self.rule, self.came, self.repair))
+        return (_rebuild, (type(self), self.rule, self.found, self.fix))
 
 
 def _ended(sentence: str) -> str:
     return sentence if sentence.endswith(("?", "!")) else sentence.rstrip(".") + "."
 
 
-def _rebuild(kind: type[SnreidError], rule: str, came: str, repair: str) -> SnreidError:
-    return kind(rule, came=came, repair=repair)
+def _rebuild(kind: type[SnreidError], rule: str, found: str, fix: str) -> SnreidError:
+    return kind(rule, found=found, fix=fix)
 
 
 class DataError(SnreidError):

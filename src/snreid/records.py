@@ -148,7 +148,7 @@ class DataSet(ABC):
     def read(self, root: Path) -> ReIDData:
         """Samples with labels, without opening a single image.
 
-        ``root`` is the user's data folder. Raises ``DataError`` (rule, what came, repair) when something is missing.
+        ``root`` is the user's data folder. Raises ``DataError`` (rule, found, fix) when something is missing.
         """
 
     @property

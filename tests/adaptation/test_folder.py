@@ -60,7 +60,7 @@ def test_a_request_that_failed_leaves_nothing_to_protect(
     baseline: Run, dusk: Unlabelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise DataError("no", came="no")
+        raise DataError("no", found="no")
 
     with monkeypatch.context() as patch:
         patch.setattr(AdaptiveBN, "fit", fail)

@@ -29,12 +29,12 @@ def test_the_flag_counts_before_torch_and_the_file_before_the_flag() -> None:
     for given, own, changes, message in (
         ("torch", "openvino", {}, r"net\.xml with --backend torch"),
         (None, None, {"batch": 0}, r"--batch 0"),
-        ("onnxruntime", None, {"precision": "bf16"}, r"Found: --precision bf16\. To repair: leave it out"),
+        ("onnxruntime", None, {"precision": "bf16"}, r"Found: --precision bf16\. Fix: leave it out"),
         (
             None,
             "openvino",
             {"precision": "bf16", "device": "cpu"},
-            r"Found: --precision bf16\. To repair: leave it out",
+            r"Found: --precision bf16\. Fix: leave it out",
         ),
         (None, "openvino", {"precision": "bf16", "device": "cuda"}, r"--device cuda --precision bf16.*leave both out"),
         (

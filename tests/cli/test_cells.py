@@ -21,7 +21,7 @@ def test_a_failed_cell_is_told_by_the_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def diverges(*_: object, **__: object) -> None:
-        raise DivergenceError("Losses must be finite", came="NaN at step 3")
+        raise DivergenceError("Losses must be finite", found="NaN at step 3")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("snreid.studies.paper_tables.tables", lambda: (tiny_table(),))

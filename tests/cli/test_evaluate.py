@@ -271,7 +271,7 @@ def test_several_processes_take_an_exported_file_and_no_run(
     monkeypatch.setattr("snreid.cli.session.session", lambda _: sys.exit("all of them join"))
     words = [str(pair[0]), "-t", TARGET, *QUIET]
     for backend, file in (("onnxruntime", "--to onnx --out model.onnx"), ("openvino", "--to openvino --out model.xml")):
-        with pytest.raises(ExperimentError, match=rf"in 2 processes\. To repair: snreid export {pair[0]} {file}"):
+        with pytest.raises(ExperimentError, match=rf"in 2 processes\. Fix: snreid export {pair[0]} {file}"):
             main([*words, "--backend", backend])
     (tmp_path / "net.onnx").touch()
     with pytest.raises(SystemExit, match="all of them join"):

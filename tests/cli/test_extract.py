@@ -89,7 +89,7 @@ def test_damaged_images_are_named_or_left_out_and_the_rest_keeps_its_names(
     with pytest.raises(DataError, match=r"6 of 10 are not: .*000\.png: .*; and 1 more.*--skip-bad"):
         main(words)
     assert out.read_bytes() == b"of an earlier day"
-    with pytest.raises(DataError, match=r"1 of 1 are not: .*000\.png.*To repair: restore these files\.$"):
+    with pytest.raises(DataError, match=r"1 of 1 are not: .*000\.png.*Fix: restore these files\.$"):
         main([str(pair[0]), str(bad[0]), "--out", str(out), "--skip-bad"])
     assert out.read_bytes() == b"of an earlier day" and not capsys.readouterr().out
 

@@ -127,10 +127,10 @@ def test_a_folder_is_looked_for_below_the_data_folder_too(tmp_path: Path, monkey
     [
         ("tiny/noom", "'tiny/noom': no such folder here or in data"),
         ("lost/noon", "no such folder"),
-        ("tiny", "'tiny' has no bounding_box_train. To repair: name a data set in it: tiny/dusk, tiny/noon."),
-        ("bare", "'bare' has no bounding_box_train. To repair: or read it by a pattern"),
-        ("notes.txt", "'notes.txt' is a file. To repair: a table ends in"),
-        ("run", "'run' is the folder of a run. To repair: names come first, then flags"),
+        ("tiny", "'tiny' has no bounding_box_train. Fix: name a data set in it: tiny/dusk, tiny/noon."),
+        ("bare", "'bare' has no bounding_box_train. Fix: or read it by a pattern"),
+        ("notes.txt", "'notes.txt' is a file. Fix: a table ends in"),
+        ("run", "'run' is the folder of a run. Fix: names come first, then flags"),
     ],
 )
 def test_for_a_path_no_drawn_domain_is_offered(

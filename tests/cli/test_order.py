@@ -61,12 +61,12 @@ def test_words_that_are_no_values_are_names(line: str) -> None:
 def test_the_right_order_is_shown(line: str, right: str) -> None:
     with pytest.raises(ExperimentError) as caught:
         require_names("compare", shlex.split(line), ("runs/a", "runs/b"), "two runs")
-    assert caught.value.came == f"snreid compare {line}"
-    assert caught.value.repair == f"write it so: snreid compare {right}"
+    assert caught.value.found == f"snreid compare {line}"
+    assert caught.value.fix == f"write it so: snreid compare {right}"
 
 
 def test_a_data_set_below_the_data_folder_is_no_name(tmp_path: Path) -> None:
     (tmp_path / "shop" / "query").mkdir(parents=True)
     words = ["-t", "noon", "shop", "runs/x", "--root", str(tmp_path)]
     error = misplaced("evaluate", words, ("runs/a",), "a run")
-    assert error.repair.endswith(f"snreid evaluate runs/x -t noon shop --root {tmp_path}")
+    assert error.fix.endswith(f"snreid evaluate runs/x -t noon shop --root {tmp_path}")

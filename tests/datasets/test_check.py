@@ -42,7 +42,7 @@ class Toy(DataSet):
             split, person, camera, _ = path.stem.split("-")
             found[split].append(Sample(FileImage(str(path)), int(person), int(camera)))
         if not any(found.values()):
-            raise DataError("a toy has files", came=str(root), repair="make some " * 100)
+            raise DataError("a toy has files", found=str(root), fix="make some " * 100)
         return ReIDData("toy", *(Split(tuple(samples)) for samples in found.values()), notes=("a note",))
 
 

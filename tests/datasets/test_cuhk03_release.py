@@ -110,7 +110,7 @@ def test_an_image_crosses_process_borders_and_an_empty_cell_is_refused(release: 
         missing = ReleaseImage(str(release), "detected", *key)
         with pytest.raises(DataError) as caught:
             missing.read()
-        assert missing.name in caught.value.came
+        assert missing.name in caught.value.found
 
 
 def test_another_or_a_damaged_file_is_a_data_error(release: Path, rng: np.random.Generator) -> None:

@@ -103,7 +103,7 @@ def test_a_path_that_does_not_fit_is_refused_or_skipped(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
         match=re.escape(
-            "1 of 3 do not: map.jpg. To repair: correct the pattern, rename the files, or leave them out by unmatched=skip"
+            "1 of 3 do not: map.jpg. Fix: correct the pattern, rename the files, or leave them out by unmatched=skip"
         ),
     ) as caught:
         read(tmp_path, pattern)

@@ -108,7 +108,7 @@ def with_name(folder: Path, inner: str, name: str) -> None:
 def test_a_name_that_does_not_parse_is_an_error_with_the_name_and_the_form(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         with_name(tmp_path, "bounding_box_train", name)
-    assert name in caught.value.came
+    assert name in caught.value.found
     assert "PPPP_cCsS_FFFFFF_BB.jpg" in caught.value.rule
 
 
@@ -124,7 +124,7 @@ def test_any_other_name_is_a_data_error_and_never_a_person(name: str, tmp_path_f
 def test_one_image_of_a_person_and_special_persons_in_training_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least 2 images") as caught:
         with_name(tmp_path / "a", "bounding_box_train", "0009_c1s1_000451_03.jpg")
-    assert "0009_c1s1_000451_03.jpg" in caught.value.came
+    assert "0009_c1s1_000451_03.jpg" in caught.value.found
     with pytest.raises(DataError, match="distractors"):
         with_name(tmp_path / "b", "bounding_box_train", "0000_c1s1_000451_03.jpg")
     with pytest.raises(DataError, match="holds images"):
@@ -138,7 +138,7 @@ def test_a_query_without_a_match_is_counted_and_none_with_one_is_refused(tmp_pat
     one_camera = NAMES | {"query": ["0001_c1s1_001051_00.jpg"], "bounding_box_test": ["0001_c1s1_000402_01.jpg"]}
     with pytest.raises(DataError, match="another camera") as caught:
         Market1501().read(build(tmp_path / "b", one_camera))
-    assert "on 1 camera" in caught.value.came
+    assert "on 1 camera" in caught.value.found
 
 
 def test_any_folder_in_the_format_is_read_under_its_own_name(tmp_path: Path) -> None:

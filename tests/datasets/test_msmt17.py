@@ -76,7 +76,7 @@ def test_a_line_that_does_not_parse_is_named_with_its_number(line: str, tmp_path
         MSMT17().read(tmp_path)
     assert line.removeprefix("../../").partition(" ")[0] in str(caught.value)
     if not line.startswith(".."):  # that one has the form, and is no image of the folder
-        assert "line 3" in caught.value.came and str(path) in caught.value.came
+        assert "line 3" in caught.value.found and str(path) in caught.value.found
 
 
 def test_empty_binary_and_doubled_lists_are_refused(tmp_path: Path) -> None:

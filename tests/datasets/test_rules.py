@@ -84,7 +84,7 @@ def test_a_name_that_files_can_have_is_taken(name: str, tmp_path: Path) -> None:
 def test_every_fault_has_its_message(wrong: ReIDData, said: str) -> None:
     with pytest.raises(DataError, match=said) as caught:
         validated(wrong)
-    assert caught.value.repair
+    assert caught.value.fix
 
 
 def test_many_names_are_cut_short() -> None:

@@ -88,7 +88,7 @@ def test_a_damaged_or_missing_file_is_refused(
         (tmp_path / "viper.json").write_bytes(content)
     with pytest.raises(DataError, match="as they were shipped") as caught:
         VIPeR().splits.halves(0, range(632))
-    assert str(tmp_path / "viper.json") in caught.value.came and "install snreid again" in caught.value.repair
+    assert str(tmp_path / "viper.json") in caught.value.found and "install snreid again" in caught.value.fix
 
 
 def test_a_file_with_another_draw_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

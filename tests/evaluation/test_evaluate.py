@@ -91,7 +91,7 @@ def test_features_that_do_not_fit_are_refused(side: str, case: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         evaluate(*pair)
     assert case == "dimension" or side in caught.value.rule
-    assert caught.value.repair
+    assert caught.value.fix
 
 
 def test_no_valid_query_is_an_error_that_explains_the_rule() -> None:

@@ -147,7 +147,7 @@ def test_every_malformation_is_told(file: Path, case: str) -> None:
     np.savez(file, **arrays(**change))
     with pytest.raises(DataError, match=message) as caught:
         read_features(file)
-    assert "features.npz" in str(caught.value) and caught.value.repair
+    assert "features.npz" in str(caught.value) and caught.value.fix
 
 
 @pytest.mark.parametrize("row", [0, 9000])

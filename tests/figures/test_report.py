@@ -116,7 +116,7 @@ class Broken:
     name = "broken.jpg"
 
     def read(self) -> np.ndarray:
-        raise DataError("an image can be read", came=f"{self.name} is truncated", repair="replace it")
+        raise DataError("an image can be read", found=f"{self.name} is truncated", fix="replace it")
 
 
 def test_a_report_that_fails_leaves_the_old_file_alone(

@@ -33,7 +33,7 @@ class Given:
 
     def read(self) -> NDArray[np.uint8]:
         if self.pixels is None:
-            raise DataError("rule", came=f"{self.name}: is torn", repair="mend it")
+            raise DataError("rule", found=f"{self.name}: is torn", fix="mend it")
         return self.pixels
 
 

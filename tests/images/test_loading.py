@@ -202,7 +202,7 @@ def test_an_image_that_may_be_read_at_last_is_no_longer_bad(
 
     def refusing(image: FileImage) -> np.ndarray:
         if image.path == str(paths[1]):
-            raise DataError("rule", came=f"{image.path}: cannot be read (permission denied)")
+            raise DataError("rule", found=f"{image.path}: cannot be read (permission denied)")
         return read(image)
 
     with monkeypatch.context() as patched:

@@ -62,9 +62,9 @@ def refusal(path: Path, **options: int) -> str:
     """The message with which a file is refused; its path is in it."""
     with pytest.raises(DataError) as caught:
         read_image(path, **options)
-    assert str(path) in caught.value.came
-    assert caught.value.repair
-    return caught.value.came.removeprefix(f"{path}: ")
+    assert str(path) in caught.value.found
+    assert caught.value.fix
+    return caught.value.found.removeprefix(f"{path}: ")
 
 
 @pytest.mark.parametrize(("kind", "suffix"), LOSSLESS)

@@ -98,7 +98,7 @@ def test_the_working_dtype_is_float32_or_float64() -> None:
     kinds = {torch.float64: torch.float64, torch.float32: torch.float32, torch.bfloat16: torch.float32}
     assert all(passes.working_dtype(torch.zeros(1, dtype=given)) == kind for given, kind in kinds.items())
     with pytest.raises(
-        ExperimentError, match=r"Found: maps of torch\.int32\. To repair: convert them first: maps\.float\(\)"
+        ExperimentError, match=r"Found: maps of torch\.int32\. Fix: convert them first: maps\.float\(\)"
     ):
         passes.working_dtype(torch.zeros(1, dtype=torch.int32))
 

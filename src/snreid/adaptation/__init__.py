@@ -31,7 +31,7 @@ class Adaptation(ABC):
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for settings that cannot be."""
         if not 0 <= self.seed < 2**32:
-            raise ExperimentError("The seed is between 0 and 2^32 - 1", came=str(self.seed), repair="use --seed 0")
+            raise ExperimentError("The seed is between 0 and 2^32 - 1", found=str(self.seed), fix="use --seed 0")
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:

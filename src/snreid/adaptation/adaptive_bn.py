@@ -47,15 +47,15 @@ class AdaptiveBN(Adaptation):
         if self.batch < 2 or self.passes < 1:
             raise ExperimentError(
                 "Statistics need batches of at least 2 images and at least 1 pass",
-                came=f"batch {self.batch}, passes {self.passes}",
-                repair="use --batch 128 --passes 1",
+                found=f"batch {self.batch}, passes {self.passes}",
+                fix="use --batch 128 --passes 1",
             )
 
     def fit(self, job: Job) -> Mapping[str, Any]:
         """See ``Adaptation.fit``. It is not resumed: it takes as long as embedding the target does."""
         if len(job.target) < 2:
             raise DataError(
-                "Statistics need at least 2 images", came=f"{len(job.target)} of {job.target.name}", repair="add images"
+                "Statistics need at least 2 images", found=f"{len(job.target)} of {job.target.name}", fix="add images"
             )
         # Batches of images in the order of the files would each show one person.
         order = np.random.Generator(np.random.Philox(key=np.array([self.seed, 0xB7], dtype=np.uint64)))

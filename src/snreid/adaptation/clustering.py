@@ -91,9 +91,9 @@ class ClusterContrast(Adaptation):
         if self.epochs < 1 or self.batches_per_epoch < 1 or not all(0 <= one < float("inf") for one in factors):
             raise ExperimentError(
                 "Clustering takes at least 1 epoch of at least 1 batch, and factors of losses that are not negative",
-                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality weight {self.causality_weight}, "
+                found=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality weight {self.causality_weight}, "
                 f"source weight {self.source_weight}",
-                repair="correct the flag",
+                fix="correct the flag",
             )
 
     @property
@@ -258,8 +258,8 @@ def _as_many_centres(module: _Clustered, state: Mapping[str, Tensor], prefix: st
 def _too_few(text: str, where: str, density: Density, *, lonely: bool) -> ExperimentError:
     return ExperimentError(
         "Contrast needs at least two clusters",
-        came=f"{text} of {where}, with eps {density.eps}",
-        repair=f"{'raise' if lonely else 'lower'} --density.eps in another --out folder; the last checkpoint is kept in this one",
+        found=f"{text} of {where}, with eps {density.eps}",
+        fix=f"{'raise' if lonely else 'lower'} --density.eps in another --out folder; the last checkpoint is kept in this one",
     )
 
 

@@ -56,8 +56,8 @@ def adapt_run(
     if group.world > 1:
         raise ExperimentError(
             "A run is adapted by one process (statistics and pairs are those of whole batches)",
-            came=f"{group.world} processes",
-            repair="start it without torchrun or srun",
+            found=f"{group.world} processes",
+            fix="start it without torchrun or srun",
         )
     entry = {
         "method": method.to_json(),
@@ -70,8 +70,8 @@ def adapt_run(
     if method.needs_source and is_packaged(run.folder):
         raise ExperimentError(
             f"{method.name} needs the people and images that a run was trained on",
-            came=f"{run.name}, a packaged run without them",
-            repair="use --method clustering or adaptive-bn",
+            found=f"{run.name}, a packaged run without them",
+            fix="use --method clustering or adaptive-bn",
         )
     embedder = run.embedder(device=str(group.device), bf16=machine.bf16)
     former = _former(method, entry, run, machine)
@@ -117,8 +117,8 @@ def _former(method: "Adaptation", entry: Mapping[str, Any], run: Run, machine: M
     holds = f"that of {stored.get('source')} to {stored.get('target')}" if isinstance(stored, dict) else "a trained run"
     raise ExperimentError(
         "The folder of an adaptation holds this one only: one run, one target with the same images, the same settings",
-        came=f"{folder} holds {holds}, with other settings, images or weights",
-        repair="choose another --out folder, or delete that one",
+        found=f"{folder} holds {holds}, with other settings, images or weights",
+        fix="choose another --out folder, or delete that one",
     )
 
 
@@ -147,9 +147,9 @@ def _source_images(
     if changed:
         raise DataError(
             "A run is adapted beside the very images it was trained on: its classifier knows these persons",
-            came=f"other {' and '.join(changed)} than {run.folder} was trained with ({before['images']} images of "
+            found=f"other {' and '.join(changed)} than {run.folder} was trained with ({before['images']} images of "
             f"{before['persons']} persons, now {now['images']} of {now['persons']})",
-            repair="restore the data set, or give the data folder it lies in by --root",
+            fix="restore the data set, or give the data folder it lies in by --root",
         )
     return SourceImages(training, store)
 
@@ -175,8 +175,8 @@ def _start_record(
         if before != now and CheckpointStore(machine.out / "checkpoints").last() is not None:
             raise DataError(
                 "An adaptation goes on only with the images it was started with",
-                came=f"{len(before)} unreadable images when {machine.out} was started, {len(now)} now",
-                repair="restore the images, or start anew in another --out folder",
+                found=f"{len(before)} unreadable images when {machine.out} was started, {len(now)} now",
+                fix="restore the images, or start anew in another --out folder",
             )
         record["provenance"] = former.record["provenance"]
     _write_record(machine, record)

@@ -48,7 +48,7 @@ class Job:
     def labelled(self) -> SourceImages:
         """The source images. Raises ``ExperimentError`` when the method did not ask for them."""
         if self.source is None:
-            raise ExperimentError("A method that looks at source images says so", came="needs_source is False")
+            raise ExperimentError("A method that looks at source images says so", found="needs_source is False")
         return self.source
 
     def embedder(self) -> Embedder:

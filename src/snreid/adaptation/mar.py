@@ -88,17 +88,17 @@ class MAR(Adaptation):
         }
         for flag, (count, least) in counts.items():
             if count is not None and count < least:
-                raise ExperimentError(f"--{flag} is at least {least}", came=str(count), repair=f"give {least} or more")
+                raise ExperimentError(f"--{flag} is at least {least}", found=str(count), fix=f"give {least} or more")
         amounts = (self.consistency_weight, self.source_weight, self.joint_weight, self.causality_weight)
         if not all(math.isfinite(one) and one >= 0 for one in amounts):
             raise ExperimentError(
-                "Weights of losses are finite and not negative", came=str(amounts), repair="give 0 or more"
+                "Weights of losses are finite and not negative", found=str(amounts), fix="give 0 or more"
             )
         if not (0 < self.mining <= 1 and 0 < self.margin <= 4 and 0 < self.scale < math.inf):
             raise ExperimentError(
                 "The mined share is above 0 and at most 1, the margin above 0 and at most 4, the scale above 0",
-                came=f"mining {self.mining}, margin {self.margin}, scale {self.scale}",
-                repair="use --mining 0.005 --margin 1 --scale 30",
+                found=f"mining {self.mining}, margin {self.margin}, scale {self.scale}",
+                fix="use --mining 0.005 --margin 1 --scale 30",
             )
         if (
             self.source_images is not None
@@ -107,8 +107,8 @@ class MAR(Adaptation):
         ):
             raise ExperimentError(
                 "The source's part of a batch holds the same number of images of at least two people",
-                came=f"source_batch {self.source_batch}, source_images {self.source_images}",
-                repair=f"set --source-batch to a multiple of {self.source_images}",
+                found=f"source_batch {self.source_batch}, source_images {self.source_images}",
+                fix=f"set --source-batch to a multiple of {self.source_images}",
             )
         self._optim()  # says what is wrong with the learning rate
 
@@ -217,14 +217,14 @@ class MAR(Adaptation):
         if self.source_batch % images or self.source_batch < 2 * images:
             raise ExperimentError(
                 f"The source's part of a batch has {images} images of each of at least two people, for the causality loss",
-                came=f"--source-batch {self.source_batch}",
-                repair=f"use --source-batch {max(2, self.source_batch // images) * images}, or --causality-weight 0",
+                found=f"--source-batch {self.source_batch}",
+                fix=f"use --source-batch {max(2, self.source_batch // images) * images}, or --causality-weight 0",
             )
         if self.source_batch > known * images:
             raise ExperimentError(
                 f"The source's part of a batch has {images} images of each of its people",
-                came=f"--source-batch {self.source_batch}, which takes {self.source_batch // images} people; the source has {known}",
-                repair=f"lower --source-batch to {known * images} or less",
+                found=f"--source-batch {self.source_batch}, which takes {self.source_batch // images} people; the source has {known}",
+                fix=f"lower --source-batch to {known * images} or less",
             )
 
     def _initialize(self, model: MARNetwork, job: Job) -> None:
@@ -238,8 +238,8 @@ class MAR(Adaptation):
             if statistics is None:
                 raise DataError(
                     "Statistics of a camera need two of its images",
-                    came=f"{len(job.target)} images of {job.target.name}, each on a camera of its own",
-                    repair="name a target with more images",
+                    found=f"{len(job.target)} images of {job.target.name}, each on a camera of its own",
+                    fix="name a target with more images",
                 )
             model.set_statistics(mean_over_cameras(statistics))
             model.threshold.copy_(threshold_of_all(_spread(log_labels.exp(), self.threshold_images), self.mining))

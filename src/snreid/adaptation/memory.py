@@ -70,12 +70,12 @@ def check_memory_choices(temperature: float, momentum: float, update: str) -> No
     if not 0 < temperature < float("inf") or not 0 <= momentum <= 1:
         raise ExperimentError(
             "A cluster memory has a temperature above 0 and a momentum between 0 and 1",
-            came=f"temperature {temperature}, momentum {momentum}",
-            repair="use --temperature 0.05 --momentum 0.1",
+            found=f"temperature {temperature}, momentum {momentum}",
+            fix="use --temperature 0.05 --momentum 0.1",
         )
     if update not in get_args(Update):
         raise ExperimentError(
             f"A cluster memory is updated by {', '.join(get_args(Update))}",
-            came=repr(update),
-            repair="choose one of these",
+            found=repr(update),
+            fix="choose one of these",
         )

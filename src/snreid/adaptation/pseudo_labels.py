@@ -35,14 +35,14 @@ class Density:
         if not 0 < self.eps < 1:
             raise ExperimentError(
                 "Images within a Jaccard distance above 0 and below 1 are neighbours",
-                came=f"eps {self.eps}",
-                repair="use 0.6",
+                found=f"eps {self.eps}",
+                fix="use 0.6",
             )
         if min(self.k1, self.k2, self.min_samples) < 1:
             raise ExperimentError(
                 "Neighbours are counted from 1",
-                came=f"k1 {self.k1}, k2 {self.k2}, min_samples {self.min_samples}",
-                repair="use 30, 6 and 4",
+                found=f"k1 {self.k1}, k2 {self.k2}, min_samples {self.min_samples}",
+                fix="use 30, 6 and 4",
             )
 
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:

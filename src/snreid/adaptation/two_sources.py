@@ -56,8 +56,8 @@ class TwoBatches:
             if count < batch:
                 raise ExperimentError(
                     f"A batch takes each of its {what} images once",
-                    came=f"{batch} of {count} images",
-                    repair=f"lower --{what}-batch to {count} or less",
+                    found=f"{batch} of {count} images",
+                    fix=f"lower --{what}-batch to {count} or less",
                 )
 
     def __len__(self) -> int:

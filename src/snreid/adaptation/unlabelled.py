@@ -32,8 +32,8 @@ class Unlabelled:
         if not len(data.train):
             raise DataError(
                 "A target is adapted to by its training images: the images it is tested on stay unseen",
-                came=f"{data.name} has none ({len(data.query)} query and {len(data.gallery)} gallery images)",
-                repair="name a target with training images; of a folder or table of your own say which they are, by "
+                found=f"{data.name} has none ({len(data.query)} query and {len(data.gallery)} gallery images)",
+                fix="name a target with training images; of a folder or table of your own say which they are, by "
                 "labels.role=train, {split} in the pattern or a column split",
             )
         samples = data.train.samples
@@ -47,8 +47,8 @@ class Unlabelled:
         if not found:
             raise DataError(
                 "A folder to adapt to holds image files",
-                came=f"none in {folder}" if folder.is_dir() else f"{folder} is no folder",
-                repair="check the path",
+                found=f"none in {folder}" if folder.is_dir() else f"{folder} is no folder",
+                fix="check the path",
             )
         images = tuple(FileImage(str(folder / name)) for name in found)
         return cls(folder.resolve().name, images, np.full(len(images), NO_CAMERA, dtype=np.int64))

@@ -182,8 +182,8 @@ def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
         if came:
             raise DataError(
                 f"Embeddings that are diagnosed with images have the rows of {data.name}: every image once, in its order",
-                came=came,
-                repair="leave --target out (camera pairs need no images), or write the rows in that order: query and gallery of "
+                found=came,
+                fix="leave --target out (camera pairs need no images), or write the rows in that order: query and gallery of "
                 "the data set's read()",
             )
 
@@ -256,5 +256,5 @@ def _look(bad: dict[str, BadImage], sample: Sample) -> ImageProperties | None:
         return measure(sample.image.read())
     except DataError as error:
         named = sample.image.name
-        bad[named] = BadImage(named, (error.came or str(error)).removeprefix(f"{named}: "))
+        bad[named] = BadImage(named, (error.found or str(error)).removeprefix(f"{named}: "))
         return None

@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno is None:
             raise
         print(
-            f"snreid: a file or folder cannot be used. Found: {error}. To repair: check the path, rights and space.",
+            f"snreid: a file or folder cannot be used. Found: {error}. Fix: check the path, rights and space.",
             file=sys.stderr,
         )
         return 1
@@ -182,7 +182,7 @@ def _command(name: str, words: list[str], *, own: bool) -> int:
             _check_places(name, words)
             done: int = importlib.import_module(COMMANDS[name][0]).main(words)
     except Interrupted as stop:
-        told = f"stopped by {stop.came}; {_going_on(stop)}." if hasattr(stop, "__notes__") else str(stop)
+        told = f"stopped by {stop.found}; {_going_on(stop)}." if hasattr(stop, "__notes__") else str(stop)
         print(f"snreid: {told}", file=sys.stderr)
         return stop.exit_code
     except SnreidError as error:
@@ -212,8 +212,8 @@ def _check_repeats(words: Sequence[str]) -> None:
     if twice:
         raise ExperimentError(
             "A flag is given once",
-            came=f"{twice[0]} {flags.count(twice[0])} times",
-            repair="keep one; where it takes several values they follow it: --source noon dusk",
+            found=f"{twice[0]} {flags.count(twice[0])} times",
+            fix="keep one; where it takes several values they follow it: --source noon dusk",
         )
 
 
@@ -226,8 +226,8 @@ def _check_places(name: str, words: Sequence[str]) -> None:
         if flag in places and (word != flag or not value):
             raise ExperimentError(
                 f"{flag} names a place",
-                came="an empty value",
-                repair="give one (. is the folder you are in), or leave it out where the command has a default",
+                found="an empty value",
+                fix="give one (. is the folder you are in), or leave it out where the command has a default",
             )
 
 

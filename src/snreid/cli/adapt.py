@@ -60,8 +60,8 @@ def main(arguments: Sequence[str]) -> int:
     if (request.target is None) == (request.images is None) or (request.images is not None and request.evaluate):
         raise ExperimentError(
             "A run is adapted to one target: --target NAME, or --images FOLDER, whose images have no labels to evaluate by",
-            came=f"target {request.target}, images {request.images}{', --evaluate' if request.evaluate else ''}",
-            repair="for example: snreid adapt runs/snr-market1501-0 --target cuhk03 --evaluate",
+            found=f"target {request.target}, images {request.images}{', --evaluate' if request.evaluate else ''}",
+            fix="for example: snreid adapt runs/snr-market1501-0 --target cuhk03 --evaluate",
         )
     run = open_run(request.run)
     method = chosen(request.method, run.experiment, rest)
@@ -82,8 +82,8 @@ def chosen(name: str, experiment: "Experiment", words: list[str]) -> "Adaptation
         close = difflib.get_close_matches(name, known, n=1)
         raise ExperimentError(
             f"A method of adaptation is one of {', '.join(known)}",
-            came=repr(name),
-            repair=f"did you mean {close[0]!r}?" if close else "give one of these by --method",
+            found=repr(name),
+            fix=f"did you mean {close[0]!r}?" if close else "give one of these by --method",
         )
     start = known[name].for_experiment(experiment)
     found: Adaptation = tyro.cli(
@@ -151,8 +151,8 @@ def _require_unseen_tests(target: "DataSet") -> None:
         if isinstance(layer, AllImages):
             raise ExperimentError(
                 "A run is adapted to training images only: those it is tested on stay unseen",
-                came=f"{target.name}, with the images of the test split",
-                repair=f"name {layer.of.name}",
+                found=f"{target.name}, with the images of the test split",
+                fix=f"name {layer.of.name}",
             )
 
 

@@ -47,11 +47,11 @@ def chosen_backend(
     if own is not None and backend != own:
         raise ExperimentError(
             "An .onnx file is run by onnxruntime, an .xml file by openvino",
-            came=f"{model} with --backend {backend}",
-            repair="leave --backend out, or give the folder of the run",
+            found=f"{model} with --backend {backend}",
+            fix="leave --backend out, or give the folder of the run",
         )
     if batch is not None and batch < 1:
-        raise ExperimentError("A batch has at least one image", came=f"--batch {batch}", repair="leave it out")
+        raise ExperimentError("A batch has at least one image", found=f"--batch {batch}", fix="leave it out")
     if backend != "torch":
         _require_usual(backend, precision, device)
     elif device is not None:
@@ -72,8 +72,8 @@ def _require_usual(backend: Backend, precision: str, device: str | None) -> None
     if came:
         raise ExperimentError(
             f"{backend} computes on the CPU in the precision of its file",
-            came=" ".join(came),
-            repair=f"leave {'both' if len(came) > 1 else 'it'} out, or take --backend torch",
+            found=" ".join(came),
+            fix=f"leave {'both' if len(came) > 1 else 'it'} out, or take --backend torch",
         )
 
 
@@ -89,8 +89,8 @@ def require_alone(run: Path, backend: Backend) -> None:
         file = "model.onnx" if backend == "onnxruntime" else "model.xml"
         raise ExperimentError(
             "Processes that work together embed with one exported file; a run is exported for one process",
-            came=f"--backend {backend} for the run {run} in {others.world} processes",
-            repair=f"snreid export {run} --to {kind} --out {file}, then name {file} in the place of the run; or start one process",
+            found=f"--backend {backend} for the run {run} in {others.world} processes",
+            fix=f"snreid export {run} --to {kind} --out {file}, then name {file} in the place of the run; or start one process",
         )
 
 

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.studies.study import score_run
 
     if not request.target:
-        raise ExperimentError("A comparison needs a target", came="none", repair="name one: --target market1501")
+        raise ExperimentError("A comparison needs a target", found="none", fix="name one: --target market1501")
     runs = [open_run(folder) for folder in (request.a, request.b)]  # both, before the first is scored
     named = [dataset_named(name, request.machine.root) for name in request.target]
     sources = [source for run in runs for source in run.experiment.sources]

@@ -107,8 +107,8 @@ def main(arguments: Sequence[str]) -> int:
 
         raise ExperimentError(
             "snreid data takes check, make, sheet, crop-sysu or list",
-            came=repr(words[0]),
-            repair="see snreid data --help",
+            found=repr(words[0]),
+            fix="see snreid data --help",
         )
     return verbs[words[0]](words[1:])
 
@@ -121,7 +121,7 @@ def _check(words: list[str]) -> int:
     from snreid.system.progress import counting
 
     if not request.name:
-        raise ExperimentError("A check needs a data set", came="none", repair="name one: snreid data check market1501")
+        raise ExperimentError("A check needs a data set", found="none", fix="name one: snreid data check market1501")
     console = Console(stderr=True)
     good = True
     for name in request.name:
@@ -188,7 +188,7 @@ def _sheet(words: list[str]) -> int:
     from snreid.synthetic.pedestrians.sheet import contact_sheet
 
     if request.file.suffix.lower() != ".png":
-        raise ExperimentError("A contact sheet is a PNG file", came=str(request.file), repair="end its name in .png")
+        raise ExperimentError("A contact sheet is a PNG file", found=str(request.file), fix="end its name in .png")
     domains = tuple(domain_named(name) for name in request.domain) or DOMAINS
     sheet = contact_sheet(domains, persons=request.persons, seed=request.seed)
     request.file.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def _people_named(name: str, console: Console) -> "RenderedPeople":
     people = dataset_named(name)
     if not isinstance(people, RenderedPeople):
         raise ExperimentError(
-            "Only rendered people are made by name", came=repr(name), repair="name people, as in people:persons=20"
+            "Only rendered people are made by name", found=repr(name), fix="name people, as in people:persons=20"
         )
     with counting(console, "reading the body model, once") as progress:
         body_model(progress)
@@ -235,7 +235,7 @@ def _sheet_named(name: str, file: Path) -> int:
     from snreid.system.progress import counting
 
     if file.suffix.lower() != ".png":
-        raise ExperimentError("A contact sheet is a PNG file", came=str(file), repair="end its name in .png")
+        raise ExperimentError("A contact sheet is a PNG file", found=str(file), fix="end its name in .png")
     console = Console(stderr=True)
     data = _people_named(name, console).read(Path())
     samples = data.train.samples or data.gallery.samples

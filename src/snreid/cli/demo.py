@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     if request.epochs <= rising:
         raise ExperimentError(
             f"The demo trains for at least {rising + 1} epochs: its learning rate still rises in the first",
-            came=f"--epochs {request.epochs}",
-            repair=f"snreid demo --epochs {rising + 1}",
+            found=f"--epochs {request.epochs}",
+            fix=f"snreid demo --epochs {rising + 1}",
         )
     sources = tuple(drawn(name) for name in SOURCES)
     experiments = tuple(replace(start, sources=sources, epochs=request.epochs) for start in starts)

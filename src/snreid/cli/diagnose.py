@@ -83,26 +83,24 @@ def _check(request: Request, words: Sequence[str]) -> None:
     if (request.run is None) == (request.features is None):
         raise ExperimentError(
             "Give one thing to diagnose: a run's folder or --features FILE.npz",
-            came="nothing" if request.run is None else "both",
-            repair="for example: snreid diagnose runs/snr-noon-0 --target night",
+            found="nothing" if request.run is None else "both",
+            fix="for example: snreid diagnose runs/snr-noon-0 --target night",
         )
     if request.run is not None and not request.target:
-        raise ExperimentError(
-            "A diagnosis of a run needs a target", came="none", repair="name one: --target market1501"
-        )
+        raise ExperimentError("A diagnosis of a run needs a target", found="none", fix="name one: --target market1501")
     if request.features is not None and len(request.target) > 1:
         raise ExperimentError(
-            "Embeddings in a file are the rows of one data set", came=" ".join(request.target), repair="name one"
+            "Embeddings in a file are the rows of one data set", found=" ".join(request.target), fix="name one"
         )
     if request.worst < 0:
-        raise ExperimentError("So many worst queries are shown: 0 or more", came=str(request.worst), repair="give 6")
+        raise ExperimentError("So many worst queries are shown: 0 or more", found=str(request.worst), fix="give 6")
     for severity in request.severity or (0,):
         check_kind(_ALL[0], severity)
     if request.machine.out is not None and (request.machine.out / "experiment.json").exists():
         raise ExperimentError(
             "--out is a folder for pages, and that of a run is none",
-            came=str(request.machine.out),
-            repair="name another folder; without --out it is the folder diagnosis in the run's",
+            found=str(request.machine.out),
+            fix="name another folder; without --out it is the folder diagnosis in the run's",
         )
 
 

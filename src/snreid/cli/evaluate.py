@@ -139,28 +139,28 @@ def _check(request: Request, words: Sequence[str]) -> None:
     if len(given) != 1:
         raise ExperimentError(
             "Give one thing to score: a run's folder, --features FILE.npz, or --onnx FILE.onnx",
-            came=" and ".join(given) or "nothing",
-            repair="for example: snreid evaluate runs/snr-noon-0 --target dusk night",
+            found=" and ".join(given) or "nothing",
+            fix="for example: snreid evaluate runs/snr-noon-0 --target dusk night",
         )
     if given != ["features"] and not request.target:
-        raise ExperimentError("Scoring images needs a target", came="none", repair="name one: --target market1501")
+        raise ExperimentError("Scoring images needs a target", found="none", fix="name one: --target market1501")
     if given == ["features"] and request.target:
         raise ExperimentError(
             "Embeddings in a file bring their own query and gallery",
-            came=f"--target {' '.join(request.target)}",
-            repair="leave it out",
+            found=f"--target {' '.join(request.target)}",
+            fix="leave it out",
         )
     if given == ["features"] and (request.backend or request.batch is not None):
         raise ExperimentError(
             "Embeddings in a file are not computed again",
-            came=f"--backend {request.backend}" if request.backend else f"--batch {request.batch}",
-            repair="leave it out",
+            found=f"--backend {request.backend}" if request.backend else f"--batch {request.batch}",
+            fix="leave it out",
         )
     if request.machine.out is not None and (request.machine.out / "experiment.json").exists():
         raise ExperimentError(
             "--out is a folder for scores, and that of a run holds its own",
-            came=str(request.machine.out),
-            repair="name another folder; without --out the scores of a run are kept in it",
+            found=str(request.machine.out),
+            fix="name another folder; without --out the scores of a run are kept in it",
         )
 
 
@@ -183,8 +183,8 @@ def _backend(request: Request) -> Backend:
     if asked and (request.onnx is None or backend != "onnxruntime"):
         raise ExperimentError(
             "--height, --width, --mean and --std are of an ONNX file; a run and an .xml file know theirs",
-            came=f"--{asked[0]} with {model}",
-            repair="leave it out",
+            found=f"--{asked[0]} with {model}",
+            fix="leave it out",
         )
     if backend != "torch" and model.is_dir():
         require_alone(model, backend)
@@ -204,8 +204,8 @@ def _reranking(request: Request) -> "ReRanking | None":
         flags = {"k1": "--k1", "k2": "--k2", "weight": "--lambda"}
         raise ExperimentError(
             "--k1, --k2 and --lambda are settings of --rerank",
-            came=f"{flags[next(iter(given))]} without it",
-            repair="add --rerank, or leave them out",
+            found=f"{flags[next(iter(given))]} without it",
+            fix="add --rerank, or leave them out",
         )
     return None
 

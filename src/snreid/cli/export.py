@@ -58,8 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     if request.int8 != bool(request.calibrate) or (request.score and not request.int8):
         raise ExperimentError(
             "8 bits need calibration images, and only 8 bits need them or a score",
-            came=f"--int8 {'given' if request.int8 else 'not given'}, {len(request.calibrate)} paths to calibrate on",
-            repair="for example: snreid export RUN --int8 --calibrate IMAGES --score market1501",
+            found=f"--int8 {'given' if request.int8 else 'not given'}, {len(request.calibrate)} paths to calibrate on",
+            fix="for example: snreid export RUN --int8 --calibrate IMAGES --score market1501",
         )
     out = request.out or beside(request.run) / f"model{'-int8' if request.int8 else ''}.{_SUFFIX[request.to]}"
     require_replaceable(out)
@@ -114,8 +114,8 @@ def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uin
     except DataError as error:
         raise DataError(
             "Every calibration image must be readable",
-            came=error.came,
-            repair="replace this file, or leave it out of --calibrate",
+            found=error.found,
+            fix="replace this file, or leave it out of --calibrate",
         ) from None
 
 

@@ -127,8 +127,8 @@ def images_of(places: Sequence[Path]) -> list[Path]:
     if not paths:
         raise DataError(
             "Extraction needs images",
-            came=f"none in {', '.join(map(str, places)) or 'an empty list'}",
-            repair="give image files",
+            found=f"none in {', '.join(map(str, places)) or 'an empty list'}",
+            fix="give image files",
         )
     return paths
 

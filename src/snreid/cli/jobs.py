@@ -29,7 +29,7 @@ def shard_named(text: str) -> "Shard":
 
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
-        raise ExperimentError("A share of the cells is K/N, K from 0 to N - 1", came=repr(text), repair="write 0/2")
+        raise ExperimentError("A share of the cells is K/N, K from 0 to N - 1", found=repr(text), fix="write 0/2")
     return Shard(int(number), int(of))
 
 
@@ -38,10 +38,10 @@ def check_jobs(jobs: int, world: int = 1, shard: str = "") -> None:
     if jobs < 1 or (jobs > 1 and (world > 1 or shard)):
         raise ExperimentError(
             "Cells are filled by one process or more; several of them are no torchrun job and share all cells among themselves",
-            came=f"--jobs {jobs}"
+            found=f"--jobs {jobs}"
             + (f" under torchrun with {world} processes" if world > 1 else "")
             + (f" --shard {shard}" if shard else ""),
-            repair="give --jobs 1 or more, without torchrun and without --shard",
+            fix="give --jobs 1 or more, without torchrun and without --shard",
         )
 
 
@@ -82,8 +82,8 @@ def fill_in_jobs(
         said = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise SnreidError(
             "Every process that fills a table ends well",
-            came=f"job {bad[0]} ended with code {started[bad[0]].returncode}: {said[-1] if said else 'it said nothing'}",
-            repair=f"see {logs[bad[0]]}, and start the same command again: it goes on with the cells that are missing",
+            found=f"job {bad[0]} ended with code {started[bad[0]].returncode}: {said[-1] if said else 'it said nothing'}",
+            fix=f"see {logs[bad[0]]}, and start the same command again: it goes on with the cells that are missing",
         )
 
 

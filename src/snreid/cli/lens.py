@@ -103,14 +103,14 @@ def _check(request: Request) -> None:
     if not request.images and not request.data:
         raise ExperimentError(
             "The lens needs something to look at: image files, or data sets",
-            came="neither",
-            repair=f"name some: snreid lens {request.run} a.jpg b.jpg --data noon night",
+            found="neither",
+            fix=f"name some: snreid lens {request.run} a.jpg b.jpg --data noon night",
         )
     if request.per_data < 1 or request.show < 1:
         raise ExperimentError(
             "At least one image is taken and shown",
-            came=f"--per-data {request.per_data} --show {request.show}",
-            repair="give 1 or more; 180 and 8 when left out",
+            found=f"--per-data {request.per_data} --show {request.show}",
+            fix="give 1 or more; 180 and 8 when left out",
         )
 
 
@@ -124,11 +124,11 @@ def _chosen(request: Request) -> "list[Chosen]":
     names = [one.name for one in sets]
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(
-            "Each data set has a name of its own", came=f"{twice[0]} twice", repair="leave one out, or give one a name"
+            "Each data set has a name of its own", found=f"{twice[0]} twice", fix="leave one out, or give one a name"
         )
     chosen = [choose(one.read(root), request.per_data) for one in sets]
     if empty := [one.name for one in chosen if not len(one.split)]:
-        raise DataError("A data set has images", came=f"{empty[0]} with none", repair="leave it out")
+        raise DataError("A data set has images", found=f"{empty[0]} with none", fix="leave it out")
     return chosen
 
 
@@ -163,7 +163,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
         if not inside:
-            raise DataError("A folder that is looked at has images", came=f"none in {path}", repair="give image files")
+            raise DataError("A folder that is looked at has images", found=f"none in {path}", fix="give image files")
         step = max(1, -(-len(inside) // MOST_SHOWN)) if path.is_dir() else 1
         found += inside[::step]
     return list(dict.fromkeys(found))

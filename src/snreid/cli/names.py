@@ -145,27 +145,27 @@ def _is_path(name: str, root: Path) -> bool:
 def _no_folder(name: str, root: Path) -> ExperimentError:
     there = [place for place in (Path(name), root / name) if place.is_dir()]
     if not there and Path(name).is_file():
-        came, repair = f"{name!r} is a file", "a table ends in .csv, .tsv, .parquet or .pq"
+        found, fix = f"{name!r} is a file", "a table ends in .csv, .tsv, .parquet or .pq"
     elif not there:
-        came, repair = (
+        found, fix = (
             f"{name!r}: no such folder here or in {root}",
             "check the path, or give the data folder by --root",
         )
     elif is_run_folder(name):
-        came, repair = (
+        found, fix = (
             f"{name!r} is the folder of a run",
             "names come first, then flags: snreid COMMAND RUN --target noon",
         )
     else:
-        came = f"{name!r} has no {_FOLDERS[0]}"
+        found = f"{name!r} has no {_FOLDERS[0]}"
         inner = sorted(one.name for one in there[0].iterdir() if any((one / folder).is_dir() for folder in _FOLDERS))
-        repair = "or read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
+        fix = "or read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
         if inner:
-            repair = f"name a data set in it: {', '.join(str(Path(name) / one) for one in inner[:8])}"
+            fix = f"name a data set in it: {', '.join(str(Path(name) / one) for one in inner[:8])}"
     return ExperimentError(
         f"A data set that is a folder lies here or in the data folder and has {_FOLDERS[0]}, query and bounding_box_test",
-        came=came,
-        repair=repair,
+        found=found,
+        fix=fix,
     )
 
 
@@ -177,15 +177,15 @@ def _no_name(text: str, root: Path) -> ExperimentError:
         right = ":".join(filter(None, (inner, options))) + f"@{close[0]}" if close else ""
         return ExperimentError(
             f"What is done with a data set is said behind an @ at the end: {wrapper_forms()}",
-            came=repr(text),
-            repair=f"did you mean {right!r}?" if close else "leave it out, or see snreid data list",
+            found=repr(text),
+            fix=f"did you mean {right!r}?" if close else "leave it out, or see snreid data list",
         )
     name, _, _ = text.partition(":")
     close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
     return ExperimentError(
         f"{HELP.splitlines()[0].capitalize()} {', '.join(_known())}, a table, or a folder in Market-1501's format here or in {root}",
-        came=repr(name),
-        repair=f"did you mean {close[0]!r}?" if close else "see snreid data list",
+        found=repr(name),
+        fix=f"did you mean {close[0]!r}?" if close else "see snreid data list",
     )
 
 
@@ -222,8 +222,8 @@ def _nested(kind: type, options: str, text: str) -> dict[str, Any]:
         if key in groups:
             raise ExperimentError(
                 f"{key} has options of its own: {', '.join(f'{key}.{inner}' for inner in groups[key])}",
-                came=f"{key}={value} in {text!r}",
-                repair=f"give {key}.{next(iter(groups[key]))}=VALUE",
+                found=f"{key}={value} in {text!r}",
+                fix=f"give {key}.{next(iter(groups[key]))}=VALUE",
             )
         # singles=drop means labels.singles=drop.
         full = key if key in hints or key not in groups.get("labels", {}) else f"labels.{key}"
@@ -252,8 +252,8 @@ def _split(options: str, text: str) -> list[tuple[str, str]]:
     if wrong:
         raise ExperimentError(
             "Options of a data set are name=value, with commas between",
-            came=repr(text),
-            repair=f"give {wrong[0]}=VALUE",
+            found=repr(text),
+            fix=f"give {wrong[0]}=VALUE",
         )
     return [(key.strip().replace("-", "_"), value) for key, _, value in pairs]
 

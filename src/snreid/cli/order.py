@@ -76,8 +76,8 @@ def misplaced(command: str, words: Sequence[str], examples: Sequence[str], rule:
     right = [*(words[at] for at in names), *missing, *(word for at, word in enumerate(words) if at not in names)]
     return ExperimentError(
         f"Names come first, then flags: {rule}",
-        came=shlex.join(["snreid", *command.split(), *words]),
-        repair=f"write it so: {shlex.join(['snreid', *command.split(), *right])}",
+        found=shlex.join(["snreid", *command.split(), *words]),
+        fix=f"write it so: {shlex.join(['snreid', *command.split(), *right])}",
     )
 
 

@@ -83,8 +83,8 @@ def _protocol(request: Request) -> "Protocol":
     close = difflib.get_close_matches(request.name, known, n=1)
     raise ExperimentError(
         f"A protocol is one of {', '.join(known)}, or A-to-B for two data sets",
-        came=repr(request.name),
-        repair=f"did you mean {close[0]!r}?" if close else "see snreid protocol --list",
+        found=repr(request.name),
+        fix=f"did you mean {close[0]!r}?" if close else "see snreid protocol --list",
     )
 
 
@@ -97,8 +97,8 @@ def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
         if not said or len(set(said)) < len(said):
             raise ExperimentError(
                 "A protocol is run with one recipe or more, and each once",
-                came=f"--recipe {' '.join(map(repr, request.recipe))}".strip(),
-                repair='leave one out, or give a row a name of its own: "NAME: RECIPE FLAGS"',
+                found=f"--recipe {' '.join(map(repr, request.recipe))}".strip(),
+                fix='leave one out, or give a row a name of its own: "NAME: RECIPE FLAGS"',
             )
     return rows
 
@@ -128,8 +128,8 @@ def _require_some(plan: "Plan", root: Path) -> None:
     absent = {name: why for one in looked for name, why in one.absent.items()}
     raise DataError(
         "A protocol needs its data sets in the data folder",
-        came="; ".join(f"{name}: {why}" for name, why in absent.items()),
-        repair=f"put them below {root} or name another data folder by --root (nothing is downloaded), or name other data sets",
+        found="; ".join(f"{name}: {why}" for name, why in absent.items()),
+        fix=f"put them below {root} or name another data folder by --root (nothing is downloaded), or name other data sets",
     )
 
 

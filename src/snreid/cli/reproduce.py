@@ -65,24 +65,24 @@ def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
     if not names:
         raise ExperimentError(
             f"Name the tables to fill: {', '.join(known)}, or all",
-            came="none",
-            repair="snreid reproduce main --on drawn",
+            found="none",
+            fix="snreid reproduce main --on drawn",
         )
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             raise ExperimentError(
                 f"A table is one of {', '.join(known)}, or all",
-                came=repr(name),
-                repair=f"did you mean {close[0]!r}?" if close else "see snreid reproduce --list",
+                found=repr(name),
+                fix=f"did you mean {close[0]!r}?" if close else "see snreid reproduce --list",
             )
     places = dict.fromkeys(place for name in names for place in known[name].settings)
     for place in request.on:
         if place not in places:
             raise ExperimentError(
                 f"These tables can be run on {', '.join(places)}",
-                came=repr(place),
-                repair="see snreid reproduce --list",
+                found=repr(place),
+                fix="see snreid reproduce --list",
             )
     found = [(known[name], _cases(known[name], request)) for name in names]
     return [(table, _plan(request, table, cases)) for table, cases in found if cases]
@@ -106,7 +106,7 @@ def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan"
     from snreid.studies.protocols import Budget
 
     if request.epochs is None and request.batches_per_epoch is not None:
-        raise ExperimentError("--batches-per-epoch goes with --epochs", came="it alone", repair="give both")
+        raise ExperimentError("--batches-per-epoch goes with --epochs", found="it alone", fix="give both")
     budget = None
     if request.epochs is not None:
         budget = Budget(epochs=request.epochs, batches_per_epoch=request.batches_per_epoch)
@@ -119,8 +119,8 @@ def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan"
             raise
         raise ExperimentError(
             "--epochs must fit what the rows of the table are trained with",
-            came=f"--epochs {budget.epochs}: {error.rule} ({error.came})",
-            repair="give more epochs; --batches-per-epoch makes them shorter",
+            found=f"--epochs {budget.epochs}: {error.rule} ({error.found})",
+            fix="give more epochs; --batches-per-epoch makes them shorter",
         ) from error
     return plan
 

@@ -47,8 +47,8 @@ def session(flags: MachineFlags) -> Iterator[Session]:
             raise
         raise SnreidError(
             "The processes of a job work together to the end",
-            came=f"process {group.rank} of {group.world} lost another one ({str(error).splitlines()[0]})",
-            repair="see what that one said, and start the same command again: what was saved is not done again",
+            found=f"process {group.rank} of {group.world} lost another one ({str(error).splitlines()[0]})",
+            fix="see what that one said, and start the same command again: what was saved is not done again",
         ) from error
     finally:
         group.leave()
@@ -108,8 +108,8 @@ def machine(flags: MachineFlags, out: Path) -> "Machine":
     if not (flags.workers >= 0 and flags.memory_gb >= 0 and flags.save_seconds >= 0):  # of NaN nothing is true
         raise ExperimentError(
             "Workers, memory and seconds must not be negative",
-            came=f"--workers {flags.workers} --memory-gb {flags.memory_gb} --save-seconds {flags.save_seconds}",
-            repair="give 0 or more",
+            found=f"--workers {flags.workers} --memory-gb {flags.memory_gb} --save-seconds {flags.save_seconds}",
+            fix="give 0 or more",
         )
     require_folder(out, "--out")
     if flags.cache is not None:
@@ -132,4 +132,4 @@ def require_folder(place: Path, flag: str) -> None:
     from snreid.errors import ExperimentError
 
     if taken := next((one for one in (place, *place.parents) if one.exists() and not one.is_dir()), None):
-        raise ExperimentError(f"{flag} is a folder", came=f"{taken} is a file", repair="name a folder, new or old")
+        raise ExperimentError(f"{flag} is a folder", found=f"{taken} is a file", fix="name a folder, new or old")

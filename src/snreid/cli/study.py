@@ -112,12 +112,12 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
     try:
         name, *own = shlex.split(rest if colon else row) or [""]
     except ValueError as error:
-        raise ExperimentError('A row is RECIPE or "NAME: RECIPE FLAGS"', came=f"{row!r} ({error})") from error
+        raise ExperimentError('A row is RECIPE or "NAME: RECIPE FLAGS"', found=f"{row!r} ({error})") from error
     known = recipes.all_recipes()
     if name not in known:
-        raise ExperimentError(f"A recipe is one of {', '.join(known)}", came=repr(name), repair="see snreid recipes")
+        raise ExperimentError(f"A recipe is one of {', '.join(known)}", found=repr(name), fix="see snreid recipes")
     if any(word.split("=")[0] == "--seed" for word in (*words, *own)):
-        raise ExperimentError("A study takes the seeds of all its rows", came="--seed", repair="write --seeds 0 1 2")
+        raise ExperimentError("A study takes the seeds of all its rows", found="--seed", fix="write --seeds 0 1 2")
     named = ["--recipe", own_name.strip()] if colon else []
     try:
         return overridden(replace(known[name](preset), sources=sources), [*words, *own, *named])

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if not experiment.sources:
         from snreid.errors import ExperimentError
 
-        raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
+        raise ExperimentError("Training needs a source", found="none", fix="name one: --source market1501")
     return _train(request, experiment)
 
 
@@ -81,27 +81,27 @@ def _start(request: Request) -> "Experiment":
         if request.preset is not None:
             raise ExperimentError(
                 "A preset is where a recipe starts; an experiment file has all its settings",
-                came=f"--preset {request.preset} with {request.recipe}",
-                repair="leave --preset out, and change single settings by their flags",
+                found=f"--preset {request.preset} with {request.recipe}",
+                fix="leave --preset out, and change single settings by their flags",
             )
         try:
             stored = json.loads(Path(request.recipe).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ExperimentError(
-                "An experiment file must be JSON", came=f"{request.recipe}: {error}", repair="check the path"
+                "An experiment file must be JSON", found=f"{request.recipe}: {error}", fix="check the path"
             ) from error
         if isinstance(stored, dict) and "adaptation" in stored:
             raise ExperimentError(
                 "An adapted run is made from the run it started from",
-                came=f"{request.recipe} of an adaptation",
-                repair="use snreid adapt; or train by the experiment.json of the run that was adapted",
+                found=f"{request.recipe} of an adaptation",
+                fix="use snreid adapt; or train by the experiment.json of the run that was adapted",
             )
         experiment = Experiment.from_json(stored.get("experiment", stored) if isinstance(stored, dict) else stored)
     else:
         known = {**recipes.all_recipes(), **recipes.starting_points()}
         if request.recipe not in known:
             raise ExperimentError(
-                f"A recipe is one of {', '.join(known)}", came=repr(request.recipe), repair="see snreid recipes"
+                f"A recipe is one of {', '.join(known)}", found=repr(request.recipe), fix="see snreid recipes"
             )
         experiment = known[request.recipe](request.preset or "small")
     if request.source:

@@ -31,8 +31,8 @@ def list_images(folder: Path, *, deep: bool = False) -> Listing:
     except OSError as error:
         raise DataError(
             "a folder of images has to be readable",
-            came=f"{folder}: {error}",
-            repair="check the path and its permissions",
+            found=f"{folder}: {error}",
+            fix="check the path and its permissions",
         ) from None
     found.sort()
     images = tuple(name for name in found if name.lower().endswith(SUFFIXES))
@@ -48,15 +48,15 @@ def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tupl
     names = list_images(folder).images
     if not names:
         raise DataError(
-            "a folder of a data set holds images", came=f"none in {folder}", repair="unpack the archive again"
+            "a folder of a data set holds images", found=f"none in {folder}", fix="unpack the archive again"
         )
     parsed = [(name, pattern.fullmatch(name)) for name in names]
     strange = [name for name, match in parsed if match is None]
     if strange:
         raise DataError(
             f"an image in this folder is named {form}",
-            came=f"{len(strange)} of {len(names)} in {folder} are not: {shown(strange)}",
-            repair="rename or remove them, or read the folder by a pattern of your own (FolderTree)",
+            found=f"{len(strange)} of {len(names)} in {folder} are not: {shown(strange)}",
+            fix="rename or remove them, or read the folder by a pattern of your own (FolderTree)",
         )
     return [(str(folder / name), match) for name, match in parsed if match is not None]
 
@@ -85,13 +85,13 @@ def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name
     if unique:
         raise DataError(
             f"{name} has to be found once below the data folder",
-            came=f"{wanted} in each of: {', '.join(map(str, unique))}",
-            repair="give the folder that is meant as the data folder itself",
+            found=f"{wanted} in each of: {', '.join(map(str, unique))}",
+            fix="give the folder that is meant as the data folder itself",
         )
     raise DataError(
         f"{name} needs a folder that holds {wanted}",
-        came=f"none of {_places(root, folders)}{_state(root)}",
-        repair=f"give the right data folder, or get the data set by hand from its own page: {home}",
+        found=f"none of {_places(root, folders)}{_state(root)}",
+        fix=f"give the right data folder, or get the data set by hand from its own page: {home}",
     )
 
 
@@ -109,13 +109,13 @@ def find_folder(root: Path, folders: Sequence[str], *, name: str, home: str) -> 
     if unique:
         raise DataError(
             f"{name} has to be found once below the data folder",
-            came=", ".join(map(str, unique)),
-            repair="give the folder that is meant as the data folder itself",
+            found=", ".join(map(str, unique)),
+            fix="give the folder that is meant as the data folder itself",
         )
     raise DataError(
         f"{name} needs its folder of images",
-        came=f"none of {', '.join(folders)} in {root}{_state(root)}",
-        repair=f"give the right data folder, or get the data set by hand from its own page: {home}",
+        found=f"none of {', '.join(folders)} in {root}{_state(root)}",
+        fix=f"give the right data folder, or get the data set by hand from its own page: {home}",
     )
 
 

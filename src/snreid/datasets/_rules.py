@@ -55,8 +55,8 @@ def require_name(name: str) -> None:
     if problem := unfit_name(name):
         raise DataError(
             "the name of a data set becomes part of the names of files",
-            came=f"{name!r}: {problem}",
-            repair="rename its folder or table, give its full path, or give it a name of its own: name=shop",
+            found=f"{name!r}: {problem}",
+            fix="rename its folder or table, give its full path, or give it a name of its own: name=shop",
         )
 
 
@@ -66,8 +66,8 @@ def require_unique(split: Split, *, where: str) -> None:
     if twice:
         raise DataError(
             f"an image is in a split once ({where})",
-            came=f"{len(twice)} twice or more: {shown(twice)}",
-            repair="remove the repeated lines or files",
+            found=f"{len(twice)} twice or more: {shown(twice)}",
+            fix="remove the repeated lines or files",
         )
 
 
@@ -77,8 +77,8 @@ def require_cameras(split: Split, *, has_cameras: bool, where: str) -> None:
     if wrong:
         raise DataError(
             f"cameras are numbered from 1, for all images or for none ({where})",
-            came=f"{len(wrong)} images without a right camera: {shown(wrong)}",
-            repair="correct these cameras, or leave cameras out for all images",
+            found=f"{len(wrong)} images without a right camera: {shown(wrong)}",
+            fix="correct these cameras, or leave cameras out for all images",
         )
 
 
@@ -89,8 +89,8 @@ def require_apart(data: ReIDData) -> None:
     if shared:
         raise DataError(
             f"an image is either for training or for the test ({data.name})",
-            came=f"{len(shared)} in both: {shown(shared)}",
-            repair="put each image into one of the two",
+            found=f"{len(shared)} in both: {shown(shared)}",
+            fix="put each image into one of the two",
         )
 
 
@@ -104,8 +104,8 @@ def require_strangers(data: ReIDData) -> None:
         pairs = [f"{training[person].image.name} = {met[person].image.name}" for person in sorted(met)]
         raise DataError(
             f"a person is either in training or in the test ({data.name})",
-            came=f"{len(pairs)} persons in both: {shown(pairs)}",
-            repair="put all images of a person into one of the two; different people need different labels",
+            found=f"{len(pairs)} persons in both: {shown(pairs)}",
+            fix="put all images of a person into one of the two; different people need different labels",
         )
 
 
@@ -115,8 +115,8 @@ def require_pairs(split: Split, *, where: str) -> None:
     if single:
         raise DataError(
             f"every person in training has at least 2 images ({where})",
-            came=f"{len(single)} with one image: {shown([f'person {s.person} ({s.image.name})' for s in single])}",
-            repair="add images of them, remove them, or drop them by labels.singles=drop where the data set is your own table "
+            found=f"{len(single)} with one image: {shown([f'person {s.person} ({s.image.name})' for s in single])}",
+            fix="add images of them, remove them, or drop them by labels.singles=drop where the data set is your own table "
             "or folder tree (in Python Labels(singles='drop'))",
         )
 
@@ -167,8 +167,8 @@ def require_queries(data: ReIDData) -> int:
     seen = f" on {cameras} camera{'s' if cameras > 1 else ''}" if data.has_cameras else ""
     raise DataError(
         f"{rule} ({data.name})",
-        came=f"none of {len(data.query)} queries has one among {len(data.gallery)} gallery images{seen}",
-        repair="check how persons and cameras are read from the names, or leave cameras out if they are not known (own tables and folder "
+        found=f"none of {len(data.query)} queries has one among {len(data.gallery)} gallery images{seen}",
+        fix="check how persons and cameras are read from the names, or leave cameras out if they are not known (own tables and folder "
         "trees: labels.cameras=false)",
     )
 

@@ -58,8 +58,8 @@ class DrawnSplits:
         if not 0 <= split < COUNT:
             raise ExperimentError(
                 f"{self.name} has {COUNT} splits, 0 to {COUNT - 1}",
-                came=f"split {split}",
-                repair=f"give {self.name}:split=0",
+                found=f"split {split}",
+                fix=f"give {self.name}:split=0",
             )
 
     def identify(self, split: int) -> str:
@@ -75,8 +75,8 @@ class DrawnSplits:
         if len(numbers) != self.persons:
             raise DataError(
                 f"a split of {self.name} is drawn from its {self.persons} persons, and with others it is another split",
-                came=f"{len(numbers)} persons",
-                repair="restore the missing files, or remove those that do not belong there",
+                found=f"{len(numbers)} persons",
+                fix="restore the missing files, or remove those that do not belong there",
             )
         test = frozenset(numbers[position] for position in self._read(split)["test"])
         return frozenset(numbers) - test, test
@@ -103,8 +103,8 @@ class DrawnSplits:
     def _damaged(self, path: Path, came: str) -> DataError:
         return DataError(
             f"the splits of {self.name} are read as they were shipped",
-            came=f"{path}: {came}",
-            repair="install snreid again",
+            found=f"{path}: {came}",
+            fix="install snreid again",
         )
 
 

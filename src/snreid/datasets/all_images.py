@@ -54,8 +54,8 @@ class AllImages(DataSet):
         if not train.samples:
             raise DataError(
                 f"a data set to train on has persons with two images or more ({self.name})",
-                came=f"{len(once)} labelled images, {dropped} persons with one image",
-                repair="name another data set",
+                found=f"{len(once)} labelled images, {dropped} persons with one image",
+                fix="name another data set",
             )
         test = len(inner.query) + len(inner.gallery)
         nobody = sum(
@@ -83,8 +83,8 @@ def require_unseen_persons(sources: Sequence[DataSet], target: DataSet) -> None:
         if whole or len(splits) > 1:
             raise ExperimentError(
                 "A model is scored on people it was not trained on",
-                came=f"trained on {source.name}, target {target.name}",
-                repair="take another target, or train on "
+                found=f"trained on {source.name}, target {target.name}",
+                fix="take another target, or train on "
                 + (
                     f"{source.name.replace('@all', '')}, which leaves the test people out"
                     if whole

@@ -73,8 +73,8 @@ class Corrupted(DataSet):
         if self.side not in get_args(Side):
             raise ExperimentError(
                 f"a corruption acts on one of {', '.join(get_args(Side))}",
-                came=repr(self.side),
-                repair="choose one of them",
+                found=repr(self.side),
+                fix="choose one of them",
             )
 
     @property

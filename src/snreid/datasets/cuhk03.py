@@ -56,7 +56,7 @@ class CUHK03(DataSet):
         """Refuse a choice of boxes that does not exist."""
         if self.boxes not in ("detected", "labelled"):
             raise ExperimentError(
-                "CUHK03 has two sets of boxes", came=repr(self.boxes), repair='choose "detected" or "labelled"'
+                "CUHK03 has two sets of boxes", found=repr(self.boxes), fix='choose "detected" or "labelled"'
             )
 
     @property
@@ -111,10 +111,10 @@ class CUHK03(DataSet):
         if not hits:
             raise DataError(
                 f"{self.name} needs the file of the new protocol, {file}",
-                came=f"no such file as {places[0]}"
+                found=f"no such file as {places[0]}"
                 if self.protocol
                 else f"none in {root}, nor in its folders " + ", ".join((*_BASES[1:], *_PROTOCOLS)),
-                repair=f"put it beside the images, or give protocol=...; {self.home}",
+                fix=f"put it beside the images, or give protocol=...; {self.home}",
             )
         return hits[0]  # several are copies of one published file
 
@@ -126,14 +126,14 @@ class CUHK03(DataSet):
         if not unique:
             raise DataError(
                 f"{self.name} needs a folder of extracted images, or cuhk-03.mat",
-                came=self._looked_at(root),
-                repair=f"give the right data folder or images=..., or get the data set by hand: {self.home}",
+                found=self._looked_at(root),
+                fix=f"give the right data folder or images=..., or get the data set by hand: {self.home}",
             )
         if len(unique) > 1:
             raise DataError(
                 f"the images of {self.name} have to be found once below the data folder",
-                came=", ".join(map(str, unique)),
-                repair="say which one by images=...",
+                found=", ".join(map(str, unique)),
+                fix="say which one by images=...",
             )
         place = unique[0]
         if place.is_file():
@@ -175,8 +175,8 @@ class CUHK03(DataSet):
         if missing:
             raise DataError(
                 f"every image that the protocol of {self.name} lists has to be there",
-                came=f"{len(missing)} missing in {place}: {shown(missing)}",
-                repair="extract the images again, or give the right folder by images=...",
+                found=f"{len(missing)} missing in {place}: {shown(missing)}",
+                fix="extract the images again, or give the right folder by images=...",
             )
 
 
@@ -220,8 +220,8 @@ class _Protocol:
 def _damaged(path: Path, came: str) -> DataError:
     return DataError(
         f"the file of CUHK03's new protocol holds {', '.join(_FIELDS)} (positions counted from 1)",
-        came=f"{path}: {came}",
-        repair="copy the file again from the place where the protocol is published",
+        found=f"{path}: {came}",
+        fix="copy the file again from the place where the protocol is published",
     )
 
 
@@ -230,8 +230,8 @@ def _name(file: str) -> re.Match[str]:
     if parsed is None or not 1 <= int(parsed["index"]) <= 10 or int(parsed["person"]) < 1:
         raise DataError(
             "an image of CUHK03 is named PAIR_ID_CAMERA_INDEX.png, as in 1_001_1_01.png",
-            came=repr(file),
-            repair="use the protocol's file as it was published",
+            found=repr(file),
+            fix="use the protocol's file as it was published",
         )
     return parsed
 

@@ -126,8 +126,8 @@ def _opened(path: str, process: int) -> Any:
     except ImportError:
         raise DataError(
             "cuhk-03.mat is an HDF5 file and is read by the h5py package",
-            came=f"{path}, and h5py is not installed",
-            repair="pip install 'snreid[cuhk03]', or give a folder of extracted images",
+            found=f"{path}, and h5py is not installed",
+            fix="pip install 'snreid[cuhk03]', or give a folder of extracted images",
         ) from None
     try:
         return h5py.File(path, "r")
@@ -138,6 +138,6 @@ def _opened(path: str, process: int) -> Any:
 def _unreadable(name: str, error: Exception | str) -> DataError:
     return DataError(
         "cuhk-03.mat has to be the released MATLAB 7.3 file with the fields detected and labeled",
-        came=f"{name}: {error}",
-        repair="copy the file again, or give a folder of extracted images",
+        found=f"{name}: {error}",
+        fix="copy the file again, or give a folder of extracted images",
     )

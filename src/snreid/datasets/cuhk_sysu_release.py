@@ -140,7 +140,7 @@ def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | Non
     )
     boxes, malformed = read_boxes(base / _ANNOTATION)
     if folder.exists() and not folder.is_dir():
-        raise DataError("crops are written into a folder", came=f"{folder} is a file", repair="name another folder")
+        raise DataError("crops are written into a folder", found=f"{folder} is a file", fix="name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     frames: defaultdict[str, list[Box]] = defaultdict(list)
     for box in boxes:
@@ -215,7 +215,7 @@ class _Found:
         try:
             frame = read_image(path, max_pixels=_FRAME_PIXELS)
         except DataError as error:
-            self.unreadable.append(error.came)
+            self.unreadable.append(error.found)
             return
         for box in left:
             part = box.cut(frame)
@@ -236,7 +236,7 @@ class _Found:
         try:
             part = read_image(path)
         except DataError as error:
-            self.others.append(error.came)
+            self.others.append(error.found)
             return True
         if part.shape[0] > box.height or part.shape[1] > box.width:
             size = f"{part.shape[1]} x {part.shape[0]}"
@@ -271,6 +271,6 @@ def _write(part: NDArray[np.uint8], path: Path) -> None:
 def _damaged(path: Path, came: str) -> DataError:
     return DataError(
         "Person.mat holds Person: idname (p1, p2, ...) and scene with imname (s1.jpg, ...) and idlocate (x, y, width, height)",
-        came=f"{path}: {came}",
-        repair="copy the annotations again from the release",
+        found=f"{path}: {came}",
+        fix="copy the annotations again from the release",
     )

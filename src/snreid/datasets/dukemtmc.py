@@ -62,8 +62,8 @@ class DukeMTMC(DataSet):
         if not self.withdrawn_ok:
             raise DataError(
                 "DukeMTMC-reID is not read unless you say that you know it is withdrawn",
-                came=_WHY,
-                repair="take another data set; if you need it to compare with published tables: dukemtmc:withdrawn_ok=true "
+                found=_WHY,
+                fix="take another data set; if you need it to compare with published tables: dukemtmc:withdrawn_ok=true "
                 "(in Python DukeMTMC(withdrawn_ok=True))",
             )
         places = ("", "DukeMTMC-reID", "dukemtmc-reid", "dukemtmc", "dukemtmc-reid/DukeMTMC-reID")

@@ -46,7 +46,7 @@ class FolderTree(DataSet):
         object.__setattr__(self, "name", self.name or Path(self.path).name)
         if self.unmatched not in ("refuse", "skip"):
             raise ExperimentError(
-                "unmatched images are refused or skipped", came=repr(self.unmatched), repair='"refuse" or "skip"'
+                "unmatched images are refused or skipped", found=repr(self.unmatched), fix='"refuse" or "skip"'
             )
         compile_pattern(self.pattern)
 
@@ -56,7 +56,7 @@ class FolderTree(DataSet):
         folder = root / self.path
         if not folder.is_dir():
             raise DataError(
-                "a folder tree is read from a folder", came=f"{folder} is none", repair="check the data folder and path"
+                "a folder tree is read from a folder", found=f"{folder} is none", fix="check the data folder and path"
             )
         listing = list_images(folder, deep=True)
         pattern = compile_pattern(self.pattern)
@@ -65,8 +65,8 @@ class FolderTree(DataSet):
         if strange and (self.unmatched == "refuse" or len(strange) == len(parsed)):
             raise DataError(
                 f"the path of every image below {folder} fits the pattern {self.pattern}",
-                came=f"{len(strange)} of {len(parsed)} do not: {shown(strange)}",
-                repair="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
+                found=f"{len(strange)} of {len(parsed)} do not: {shown(strange)}",
+                fix="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
             )
         notes = [f"{len(strange)} images do not fit the pattern and were skipped"] if strange else []
         if listing.others:
@@ -121,6 +121,6 @@ def _template(pattern: str) -> str:
 def _misformed(pattern: str, came: str) -> ExperimentError:
     return ExperimentError(
         "a pattern holds {person}, and where known {camera} and {split}",
-        came=f"{pattern!r}: {came}",
-        repair='write it like "{person}_c{camera}_{*}.jpg", or as a regular expression with (?P<person>...)',
+        found=f"{pattern!r}: {came}",
+        fix='write it like "{person}_c{camera}_{*}.jpg", or as a regular expression with (?P<person>...)',
     )

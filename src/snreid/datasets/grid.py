@@ -48,7 +48,7 @@ class GRID(SplitDataSet):
         super().__post_init__()
         if self.partition not in ("drawn", "released"):
             raise ExperimentError(
-                "GRID is parted as drawn or as released", came=repr(self.partition), repair='"drawn" or "released"'
+                "GRID is parted as drawn or as released", found=repr(self.partition), fix='"drawn" or "released"'
             )
 
     @property
@@ -96,8 +96,8 @@ class GRID(SplitDataSet):
             }
             raise DataError(
                 "a person of GRID is once in probe and once in gallery",
-                came=f"{len(odd)} persons are not, in {base}: {shown([f'{one:04d}' for one in sorted(odd)])}",
-                repair="unpack the archive again",
+                found=f"{len(odd)} persons are not, in {base}: {shown([f'{one:04d}' for one in sorted(odd)])}",
+                fix="unpack the archive again",
             )
         train, test = SPLITS.halves(self.split, asked)
         split_id = self.split_id
@@ -135,6 +135,6 @@ def _released(path: Path, split: int, persons: frozenset[int]) -> tuple[frozense
 def _unknown(path: Path, came: str) -> DataError:
     return DataError(
         f"the partitions of the release are ten lists of {SPLITS.train} of GRID's persons (trainIdxAll)",
-        came=f"{path}: {came}",
-        repair="unpack the archive again, or take the splits that come with this program: partition=drawn",
+        found=f"{path}: {came}",
+        fix="unpack the archive again, or take the splits that come with this program: partition=drawn",
     )

@@ -65,8 +65,8 @@ class ILIDS(SplitDataSet):
         if len(images) != _IMAGES or single:
             raise DataError(
                 f"a split of i-LIDS is drawn from its {_IMAGES} images, two or more of a person",
-                came=f"{len(images)} images in {folder}, {len(single)} persons with one",
-                repair="restore the missing files, or remove those that do not belong there",
+                found=f"{len(images)} images in {folder}, {len(single)} persons with one",
+                fix="restore the missing files, or remove those that do not belong there",
             )
         train, test = SPLITS.halves(self.split, found)
         query, gallery = [], []

@@ -77,8 +77,8 @@ class Labels:
             if value not in words:
                 raise ExperimentError(
                     f"labels.{field} is one of {', '.join(words)}",
-                    came=repr(value),
-                    repair=f"give labels.{field}={words[0]}",
+                    found=repr(value),
+                    fix=f"give labels.{field}={words[0]}",
                 )
 
     def assemble(self, rows: Sequence[Row], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
@@ -90,9 +90,7 @@ class Labels:
         if len(kept) < len(ordered):
             said.append(f"{len(ordered) - len(kept)} junk images dropped (persons {', '.join(self.junk)})")
         if not kept:
-            raise DataError(
-                f"a data set holds images ({name})", came="none", repair="check the folder, pattern or table"
-            )
+            raise DataError(f"a data set holds images ({name})", found="none", fix="check the folder, pattern or table")
         has_cameras = self._has_cameras(kept)
         _require_consistent(kept)
         persons = _numbers([row for row in kept if row.person not in self.distractors], "person", said)
@@ -118,8 +116,8 @@ class Labels:
         if word is None:
             raise DataError(
                 f"a split is one of {', '.join(sorted(_WORDS))}",
-                came=f"{row.split!r} in {row.where}",
-                repair="rename the split, or leave the split out and give labels.role=test (in Python Labels(role='test'))",
+                found=f"{row.split!r} in {row.where}",
+                fix="rename the split, or leave the split out and give labels.role=test (in Python Labels(role='test'))",
             )
         return word
 
@@ -130,8 +128,8 @@ class Labels:
         if without:
             raise DataError(
                 "cameras are given for all images or for none",
-                came=f"{len(without)} of {len(rows)} images without: {shown(without)}",
-                repair="fill in these cameras, or ignore all of them by labels.cameras=false (in Python Labels(cameras=False))",
+                found=f"{len(without)} of {len(rows)} images without: {shown(without)}",
+                fix="fill in these cameras, or ignore all of them by labels.cameras=false (in Python Labels(cameras=False))",
             )
         return True
 
@@ -140,21 +138,21 @@ class Labels:
         if 0 < len(unsaid) < len(rows):
             raise DataError(
                 f"a split is given for all images or for none ({name})",
-                came=f"{len(unsaid)} of {len(rows)} images without: {shown(unsaid)}",
-                repair="fill in these splits, or leave out all of them and give labels.role=test (in Python Labels(role='test'))",
+                found=f"{len(unsaid)} of {len(rows)} images without: {shown(unsaid)}",
+                fix="fill in these splits, or leave out all of them and give labels.role=test (in Python Labels(role='test'))",
             )
         if splits["test"] and (splits["query"] or splits["gallery"]):
             raise DataError(
                 f"test images are either marked test or marked query and gallery ({name})",
-                came=f"{len(splits['test'])} test, {len(splits['query'])} query, {len(splits['gallery'])} gallery",
-                repair="use one of the two ways",
+                found=f"{len(splits['test'])} test, {len(splits['query'])} query, {len(splits['gallery'])} gallery",
+                fix="use one of the two ways",
             )
         wrong = [s.image.name for s in (*splits["train"], *splits["query"]) if s.person == DISTRACTOR]
         if wrong:
             raise DataError(
                 f"distractors belong into the gallery ({name})",
-                came=f"{len(wrong)} in train or query: {shown(wrong)}",
-                repair="mark them gallery or junk",
+                found=f"{len(wrong)} in train or query: {shown(wrong)}",
+                fix="mark them gallery or junk",
             )
 
     def _train(self, train: Split, notes: list[str]) -> Split:
@@ -193,8 +191,8 @@ def _require_consistent(rows: list[Row]) -> None:
             continue  # as a query and in the gallery; train and test together is refused by `validated`
         raise DataError(
             "an image is listed once in a split, always as the same person on the same camera",
-            came=f"{row.path} in {before.where} and in {row.where}",
-            repair="remove one of the two",
+            found=f"{row.path} in {before.where} and in {row.where}",
+            fix="remove one of the two",
         )
 
 
@@ -206,8 +204,8 @@ def _numbers(rows: list[Row], kind: Literal["person", "camera"], notes: list[str
         if label is None or _nothing(label) or _DECIMAL.fullmatch(label):
             raise DataError(
                 f"a {kind} is a whole number or a name",
-                came=f"{label!r} in {row.where}",
-                repair=f"write 7 instead of 7.0, and give every image a {kind}",
+                found=f"{label!r} in {row.where}",
+                fix=f"write 7 instead of 7.0, and give every image a {kind}",
             )
         labels.setdefault(label, row.where)
     if all(_NUMBER.fullmatch(label) for label in labels):
@@ -218,8 +216,8 @@ def _numbers(rows: list[Row], kind: Literal["person", "camera"], notes: list[str
             if other != label:
                 raise DataError(
                     f"a {kind} is spelt in one way",
-                    came=f"{other!r} in {labels[other]} and {label!r} in {labels[label]}",
-                    repair="use one spelling, with or without leading zeros",
+                    found=f"{other!r} in {labels[other]} and {label!r} in {labels[label]}",
+                    fix="use one spelling, with or without leading zeros",
                 )
         return numbers
     ordered = sorted(labels, key=_sort_key)

@@ -72,8 +72,8 @@ class MarketFormat(DataSet):
         if not Path(self.folder).name:
             raise ExperimentError(
                 "a data set in Market-1501's format is named by its folder",
-                came=repr(self.folder),
-                repair="give a folder below the data folder, such as folder='my_site'",
+                found=repr(self.folder),
+                fix="give a folder below the data folder, such as folder='my_site'",
             )
         object.__setattr__(self, "name", self.name or Path(self.folder).name)
 
@@ -91,8 +91,8 @@ def _read(base: Path, name: str) -> ReIDData:
         if special:
             raise DataError(
                 "distractors (person 0) belong into bounding_box_test only",
-                came=f"{len(special)} in {_FOLDERS[folder]}: {shown(special)}",
-                repair="number persons from 1, or move these files",
+                found=f"{len(special)} in {_FOLDERS[folder]}: {shown(special)}",
+                fix="number persons from 1, or move these files",
             )
     return validated(ReIDData(name, train, query, gallery, notes=tuple(notes)))
 
@@ -109,8 +109,8 @@ def _split(folder: Path, notes: list[str]) -> Split:
     if not kept:
         raise DataError(
             "each folder of a data set in Market-1501's format holds images",
-            came=f"none in {folder}",
-            repair="unpack the archive again, or check the folder",
+            found=f"none in {folder}",
+            fix="unpack the archive again, or check the folder",
         )
     return Split(kept)
 
@@ -120,7 +120,7 @@ def _sample(folder: Path, file: str) -> Sample:
     if parsed is None or int(parsed["camera"]) < 1:
         raise DataError(
             f"a file name in Market-1501's format is {_FORM}, cameras from 1",
-            came=str(folder / file),
-            repair="rename or remove the file, or read the folder by a pattern of your own (FolderTree)",
+            found=str(folder / file),
+            fix="rename or remove the file, or read the folder by a pattern of your own (FolderTree)",
         )
     return Sample(FileImage(str(folder / file)), int(parsed["person"]), int(parsed["camera"]))

@@ -35,8 +35,8 @@ def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, i
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(
             "Drawn or copied data sets are written into a new or empty folder, nothing is ever overwritten",
-            came=f"{folder} holds something already" if folder.is_dir() else f"{folder} is a file",
-            repair="name another folder, or empty this one yourself",
+            found=f"{folder} holds something already" if folder.is_dir() else f"{folder} is a file",
+            fix="name another folder, or empty this one yourself",
         )
     splits = dict(zip(_FOLDERS, (data.train, data.query, data.gallery), strict=True))
     total = sum(len(split) for split in splits.values())
@@ -70,8 +70,8 @@ def market_name(sample: Sample, frame: int) -> str:
     if sample.camera < 1 or sample.person < JUNK:
         raise DataError(
             "Market-1501's format names a camera (from 1) and a person (-1 junk, 0 distractor, from 1 people)",
-            came=f"{sample.image.name} with person {sample.person} and camera {sample.camera}",
-            repair="write data with cameras, or give every image camera 1",
+            found=f"{sample.image.name} with person {sample.person} and camera {sample.camera}",
+            fix="write data with cameras, or give every image camera 1",
         )
     person = "-1" if sample.person == JUNK else f"{sample.person:04d}"
     return f"{person}_c{sample.camera}s1_{frame:06d}_00.jpg"

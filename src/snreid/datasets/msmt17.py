@@ -44,7 +44,7 @@ class MSMT17(DataSet):
     def __post_init__(self) -> None:
         """Refuse a version that does not exist."""
         if self.version not in _FOLDERS:
-            raise ExperimentError("MSMT17 has two versions", came=repr(self.version), repair='choose "v1" or "v2"')
+            raise ExperimentError("MSMT17 has two versions", found=repr(self.version), fix='choose "v1" or "v2"')
 
     @property
     def name(self) -> str:
@@ -96,8 +96,8 @@ def _listed(base: Path, folder: str, lists: tuple[str, ...], first: int, notes: 
         if missing:
             raise DataError(
                 f"every image of {name} is there",
-                came=f"{len(missing)} of {len(lines)} missing in {base / folder}: {shown(missing)}",
-                repair="unpack the archive again",
+                found=f"{len(missing)} of {len(lines)} missing in {base / folder}: {shown(missing)}",
+                fix="unpack the archive again",
             )
         listed |= {line["path"] for line in lines}
         splits.append(
@@ -119,14 +119,14 @@ def _lines(path: Path) -> list[re.Match[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("a list of MSMT17 is a text file", came=f"{path}: {error}", repair="unpack it again") from None
+        raise DataError("a list of MSMT17 is a text file", found=f"{path}: {error}", fix="unpack it again") from None
     numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     parsed = [(number, line, _LINE.fullmatch(line)) for number, line in numbered]
     wrong = [f"line {number} is {line[:80]!r}" for number, line, match in parsed if match is None]
     if wrong or not parsed:
         raise DataError(
             f"a line of a list of MSMT17 is {_FORM}",
-            came=f"{path}: {shown(wrong) or 'no line'}",
-            repair="use the list as it was published",
+            found=f"{path}: {shown(wrong) or 'no line'}",
+            fix="use the list as it was published",
         )
     return [match for _, _, match in parsed if match is not None]

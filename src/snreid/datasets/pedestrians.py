@@ -115,32 +115,32 @@ class DrawnPedestrians(DataSet):
             if field.name in lowest and value < lowest[field.name]:
                 raise ExperimentError(
                     f"{field.name} of drawn pedestrians is at least {lowest[field.name]}",
-                    came=str(value),
-                    repair="raise it",
+                    found=str(value),
+                    fix="raise it",
                 )
         if self.cameras_per_person > self.cameras:
             raise ExperimentError(
                 "A person is seen by at most as many cameras as there are",
-                came=f"cameras_per_person {self.cameras_per_person}, cameras {self.cameras}",
-                repair="lower cameras_per_person or raise cameras",
+                found=f"cameras_per_person {self.cameras_per_person}, cameras {self.cameras}",
+                fix="lower cameras_per_person or raise cameras",
             )
         if self.test_persons and self.cameras_per_person < 2:
             raise ExperimentError(
                 "Every person to test on is seen by at least two cameras, or its queries have no match",
-                came=f"cameras_per_person {self.cameras_per_person}",
-                repair="take 2 or more, or test_persons 0",
+                found=f"cameras_per_person {self.cameras_per_person}",
+                fix="take 2 or more, or test_persons 0",
             )
         if self.height % 32 or not 64 <= self.height <= 512:
             raise ExperimentError(
                 "The height of drawn pedestrians is a multiple of 32 from 64 to 512",
-                came=str(self.height),
-                repair="take 128",
+                found=str(self.height),
+                fix="take 128",
             )
         if problem := unfit_name(self.name):
             raise ExperimentError(
                 "people of drawn pedestrians is a word that can be part of a file's name",
-                came=f"{self.people!r}: {problem}" if len(self.people) < 80 else problem,
-                repair="use letters and digits",
+                found=f"{self.people!r}: {problem}" if len(self.people) < 80 else problem,
+                fix="use letters and digits",
             )
 
     @property

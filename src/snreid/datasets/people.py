@@ -122,30 +122,30 @@ class RenderedPeople(DataSet):
         for name, low in lowest.items():
             if getattr(self, name) < low:
                 raise ExperimentError(
-                    f"{name} of rendered people is at least {low}", came=str(getattr(self, name)), repair="raise it"
+                    f"{name} of rendered people is at least {low}", found=str(getattr(self, name)), fix="raise it"
                 )
         if self.persons + self.test_persons == 0:
             raise ExperimentError(
-                "Rendered people have at least one person", came="persons 0, test_persons 0", repair="raise one of them"
+                "Rendered people have at least one person", found="persons 0, test_persons 0", fix="raise one of them"
             )
         for name in ("cameras_per_person", "sites"):
             if getattr(self, name) > self.cameras:
                 raise ExperimentError(
                     f"{name} of rendered people is at most the number of cameras",
-                    came=f"{name} {getattr(self, name)}, cameras {self.cameras}",
-                    repair=f"lower {name} or raise cameras",
+                    found=f"{name} {getattr(self, name)}, cameras {self.cameras}",
+                    fix=f"lower {name} or raise cameras",
                 )
         if self.test_persons and self.cameras_per_person < 2:
             raise ExperimentError(
                 "Every person to test on is seen by at least two cameras, or its queries have no match",
-                came=f"cameras_per_person {self.cameras_per_person}",
-                repair="take 2 or more, or test_persons 0",
+                found=f"cameras_per_person {self.cameras_per_person}",
+                fix="take 2 or more, or test_persons 0",
             )
         if self.height % 32 or not 64 <= self.height <= 512:
             raise ExperimentError(
                 "The height of rendered people is a multiple of 32 from 64 to 512",
-                came=str(self.height),
-                repair="take 128",
+                found=str(self.height),
+                fix="take 128",
             )
 
     @property

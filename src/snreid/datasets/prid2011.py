@@ -65,8 +65,8 @@ class PRID2011(SplitDataSet):
         if missing:
             raise DataError(
                 f"PRID 2011 has persons 1 to {_SHARED} on camera a and 1 to {_LAST} on camera b",
-                came=f"{len(missing)} missing in {base / 'single_shot'}: {shown(missing)}",
-                repair="unpack the archive again",
+                found=f"{len(missing)} missing in {base / 'single_shot'}: {shown(missing)}",
+                fix="unpack the archive again",
             )
         train, test = SPLITS.halves(self.split, range(1, _SHARED + 1))
         gallery = [*sorted(test), *range(_SHARED + 1, _LAST + 1)]

@@ -57,7 +57,7 @@ class Table(DataSet):
         object.__setattr__(self, "name", self.name or Path(self.path).stem)
         if Path(self.path).suffix.lower() not in (*_TEXT, *_PARQUET):
             raise ExperimentError(
-                f"a table ends in {', '.join((*_TEXT, *_PARQUET))}", came=repr(self.path), repair="rename or convert it"
+                f"a table ends in {', '.join((*_TEXT, *_PARQUET))}", found=repr(self.path), fix="rename or convert it"
             )
 
     def read(self, root: Path) -> ReIDData:
@@ -66,7 +66,7 @@ class Table(DataSet):
         """
         table = root / self.path
         if not table.is_file():
-            raise DataError("a table is a file", came=f"{table} is none", repair="check the data folder and path")
+            raise DataError("a table is a file", found=f"{table} is none", fix="check the data folder and path")
         reader = _parquet_rows if table.suffix.lower() in _PARQUET else _text_rows
         rows = list(reader(table, self.columns))
         return self.labels.assemble(self._located(rows, table.parent / self.images), name=self.name)
@@ -84,8 +84,8 @@ class Table(DataSet):
         if wrong:
             raise DataError(
                 f"every path of a table names an image file below {folder}",
-                came=f"{len(wrong)} do not: {shown(wrong)}",
-                repair="correct the paths, give images=DIR, or allow other folders by outside=true (in Python outside=True)",
+                found=f"{len(wrong)} do not: {shown(wrong)}",
+                fix="correct the paths, give images=DIR, or allow other folders by outside=true (in Python outside=True)",
             )
         return located
 
@@ -128,8 +128,8 @@ def _text_rows(table: Path, columns: Columns) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         raise DataError(
             "a CSV table is UTF-8 text",
-            came=f"{table}: {error}",
-            repair="save it as UTF-8 (a spreadsheet asks when it saves)",
+            found=f"{table}: {error}",
+            fix="save it as UTF-8 (a spreadsheet asks when it saves)",
         ) from None
     except (OSError, csv.Error) as error:
         raise _unusable(str(table), str(error)) from None
@@ -141,8 +141,8 @@ def _parquet_rows(table: Path, columns: Columns) -> Iterator[Row]:
     except ImportError:
         raise DataError(
             "a Parquet table is read by the pyarrow package",
-            came=f"{table}, and pyarrow is not installed",
-            repair="pip install 'snreid[parquet]', or write the table as CSV",
+            found=f"{table}, and pyarrow is not installed",
+            fix="pip install 'snreid[parquet]', or write the table as CSV",
         ) from None
     try:
         header = list(parquet.read_schema(table).names)
@@ -169,8 +169,8 @@ def _positions(table: Path, header: list[str], columns: Columns) -> list[int | N
     if missing or twice:
         raise DataError(
             f"a table has the columns {columns.path} and {columns.person}, each once",
-            came=f"{table} has {shown(header) or 'no columns'}",
-            repair="add or rename columns, or say how they are called: columns.person=id (in Python columns=Columns(person='id'))",
+            found=f"{table} has {shown(header) or 'no columns'}",
+            fix="add or rename columns, or say how they are called: columns.person=id (in Python columns=Columns(person='id'))",
         )
     return [header.index(name) if name in header else None for name in names]
 
@@ -191,6 +191,6 @@ def _row(cells: list[Any], where: str) -> Row:
 def _unusable(where: str, came: str) -> DataError:
     return DataError(
         "every row of a table has a path and a person, and as many cells as there are columns",
-        came=f"{where}: {came}",
-        repair="correct this line; a text with a comma, quote or line break inside stands in double quotes",
+        found=f"{where}: {came}",
+        fix="correct this line; a text with a comma, quote or line break inside stands in double quotes",
     )

@@ -54,8 +54,8 @@ class VIPeR(SplitDataSet):
         if odd := sorted(cameras[0].keys() ^ cameras[1].keys()):
             raise DataError(
                 "a person of VIPeR is on both cameras",
-                came=f"{len(odd)} on one only in {base}: {shown([f'{person - 1:03d}' for person in odd])}",
-                repair="unpack the archive again",
+                found=f"{len(odd)} on one only in {base}: {shown([f'{person - 1:03d}' for person in odd])}",
+                fix="unpack the archive again",
             )
         train, test = SPLITS.halves(self.split, cameras[0])
         training = tuple(camera[person] for person in sorted(train) for camera in cameras)
@@ -71,8 +71,8 @@ def _camera(folder: Path, camera: int) -> dict[int, Sample]:
         if person in found:
             raise DataError(
                 "a person of VIPeR has one image on each camera",
-                came=f"{found[person].image.name} and {path}",
-                repair="remove the one that does not belong there",
+                found=f"{found[person].image.name} and {path}",
+                fix="remove the one that does not belong there",
             )
         found[person] = Sample(FileImage(path), person, camera)
     return found

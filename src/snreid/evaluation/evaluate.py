@@ -34,8 +34,8 @@ def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery
         raise DataError(
             "at least one query needs a match: a gallery image of its person"
             + (" from another camera" if (query.cameras >= 0).any() else ""),
-            came=f"none among {scores.queries} queries and {len(gallery.persons)} gallery images",
-            repair="check that query and gallery share person ids (>= 1; 0 marks distractors, -1 junk) and, if every person "
+            found=f"none among {scores.queries} queries and {len(gallery.persons)} gallery images",
+            fix="check that query and gallery share person ids (>= 1; 0 marks distractors, -1 junk) and, if every person "
             "was seen by one camera only, leave the cameras out",
         )
     return scores

@@ -38,8 +38,8 @@ def check_pair(query: Features, gallery: Features) -> None:
     if dimensions[0] != dimensions[1]:
         raise DataError(
             "query and gallery embeddings have the same dimension",
-            came=f"query {dimensions[0]}, gallery {dimensions[1]}",
-            repair="extract both with the same model",
+            found=f"query {dimensions[0]}, gallery {dimensions[1]}",
+            fix="extract both with the same model",
         )
 
 
@@ -49,22 +49,22 @@ def check_features(features: Features, side: str) -> None:
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise DataError(
             f"{side} embeddings are a table with one row per image, (N, D), N and D at least 1",
-            came=f"shape {embeddings.shape}",
-            repair=f"give one row per {side} image" if embeddings.size else f"add {side} images",
+            found=f"shape {embeddings.shape}",
+            fix=f"give one row per {side} image" if embeddings.size else f"add {side} images",
         )
     if embeddings.dtype not in (np.float32, np.float16):
         raise DataError(
             f"{side} embeddings are float32 or float16",
-            came=str(embeddings.dtype),
-            repair="convert them with .astype(numpy.float32)",
+            found=str(embeddings.dtype),
+            fix="convert them with .astype(numpy.float32)",
         )
     for labels, what, lowest in ((features.persons, "person", JUNK), (features.cameras, "camera", NO_CAMERA)):
         _check_labels(labels, len(embeddings), f"{side} {what}", lowest)
     if len(features.names) not in (0, len(embeddings)):
         raise DataError(
             f"every {side} image has a name, or none has",
-            came=f"{len(features.names)} names, {len(embeddings)} embeddings",
-            repair="give one name per row or leave the names out",
+            found=f"{len(features.names)} names, {len(embeddings)} embeddings",
+            fix="give one name per row or leave the names out",
         )
 
 
@@ -82,13 +82,13 @@ def check_lengths(features: Features, part: slice, squared: NDArray[np.float64],
         column = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(
             f"every number of a {side} embedding is finite",
-            came=f"{values[column]} in row {position}{name}, column {column}",
-            repair="look at the model that made it (a diverged training, an overflow in half precision) and extract again",
+            found=f"{values[column]} in row {position}{name}, column {column}",
+            fix="look at the model that made it (a diverged training, an overflow in half precision) and extract again",
         )
     raise DataError(
         f"the length of a {side} embedding lies between {SHORTEST:g} and {LONGEST:g}, or is 0",
-        came=f"{np.sqrt(squared[row]):g} in row {position}{name}",
-        repair="divide all embeddings by one number",
+        found=f"{np.sqrt(squared[row]):g} in row {position}{name}",
+        fix="divide all embeddings by one number",
     )
 
 
@@ -106,14 +106,14 @@ def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: in
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise DataError(
             f"the {what} ids are {count} integers, one per embedding",
-            came=f"{labels.dtype} array of shape {labels.shape}",
-            repair="give one integer per row",
+            found=f"{labels.dtype} array of shape {labels.shape}",
+            fix="give one integer per row",
         )
     if labels.min() < lowest:
         raise DataError(
             f"{what} ids are {lowest} or above",
-            came=str(labels.min()),
-            repair="number them from 1 (persons: 0 is a distractor, -1 junk; cameras: -1 is unknown)",
+            found=str(labels.min()),
+            fix="number them from 1 (persons: 0 is a distractor, -1 junk; cameras: -1 is unknown)",
         )
 
 
@@ -130,7 +130,7 @@ def read_features(path: Path) -> tuple[Features, Features]:
         query, gallery = (_features(arrays, side) for side in _SIDES)
         check_values(query, gallery)
     except DataError as error:
-        raise DataError(error.rule, came=f"in {path}: {error.came}", repair=error.repair) from error
+        raise DataError(error.rule, found=f"in {path}: {error.found}", fix=error.fix) from error
     return query, gallery
 
 
@@ -178,8 +178,8 @@ def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) ->
             row = int(bad[0])
             raise DataError(
                 f"in half precision the numbers of a {side} embedding reach up to {_LARGEST:g}, and not all of them are below 3e-8",
-                came=f"{np.abs(part[row]).max():g} as the largest in row {start + row}",
-                repair="divide every embedding by its length (cosine does not see the difference) or keep float32",
+                found=f"{np.abs(part[row]).max():g} as the largest in row {start + row}",
+                fix="divide every embedding by its length (cosine does not see the difference) or keep float32",
             )
     return half
 
@@ -198,23 +198,23 @@ def remarks(query: Features) -> tuple[str, ...]:
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     """All arrays we know from the file."""
     if not path.is_file():
-        raise DataError("a features file exists", came=str(path), repair="check the path")
+        raise DataError("a features file exists", found=str(path), fix="check the path")
     try:
         with path.open("rb") as stream:  # numpy leaves a file open that it cannot read.
             # Of any other file numpy says that it may be loaded unsafely.
             if not stream.read(6).startswith((b"PK", b"\x93NUMPY")):
                 raise DataError(
                     "a features file is an .npz with several named arrays",
-                    came=f"{path} is no .npz file",
-                    repair="write it with numpy.savez; the arrays are listed in snreid evaluate --help",
+                    found=f"{path} is no .npz file",
+                    fix="write it with numpy.savez; the arrays are listed in snreid evaluate --help",
                 )
             stream.seek(0)
             file = np.load(stream, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(
                     "a features file is an .npz with several named arrays",
-                    came=f"a single array in {path}",
-                    repair="write it with numpy.savez",
+                    found=f"a single array in {path}",
+                    fix="write it with numpy.savez",
                 )
             with file:
                 return _named(file, path)
@@ -223,8 +223,8 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     except Exception as error:  # A damaged file makes zipfile, zlib and numpy raise a dozen different types.
         raise DataError(
             "a features file is an .npz of plain arrays, without Python objects in it",
-            came=f"{path}: {type(error).__name__}: {error}",
-            repair="write it with numpy.savez from numeric and text arrays; if it was copied, copy it again",
+            found=f"{path}: {type(error).__name__}: {error}",
+            fix="write it with numpy.savez from numeric and text arrays; if it was copied, copy it again",
         ) from error
 
 
@@ -243,8 +243,8 @@ def _named(file: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.gener
     if missing or unknown:
         raise DataError(
             "a features file holds query, gallery, query_person, gallery_person, and for both sides or for none _camera and _name",
-            came=f"{path} with {', '.join(sorted(names)) or 'no array'}",
-            repair=f"add {', '.join(missing)}" if missing else f"rename or remove {', '.join(unknown)}",
+            found=f"{path} with {', '.join(sorted(names)) or 'no array'}",
+            fix=f"add {', '.join(missing)}" if missing else f"rename or remove {', '.join(unknown)}",
         )
     return {name: file[name] for name in sorted(names & (labels | set(_SIDES)))}
 
@@ -255,8 +255,8 @@ def _features(arrays: dict[str, NDArray[np.generic]], side: str) -> Features:
     if embeddings.dtype.kind != "f" or embeddings.dtype.itemsize > 8:
         raise DataError(
             f"the array {side} is float16, float32 or float64",
-            came=str(embeddings.dtype),
-            repair="convert it with .astype(numpy.float32)",
+            found=str(embeddings.dtype),
+            fix="convert it with .astype(numpy.float32)",
         )
     persons = _integers(arrays[f"{side}_person"], f"{side}_person")
     camera = arrays.get(f"{side}_camera")
@@ -265,8 +265,8 @@ def _features(arrays: dict[str, NDArray[np.generic]], side: str) -> Features:
     if name.dtype.kind != "U" or name.ndim != 1:
         raise DataError(
             f"the array {side}_name is a list of text",
-            came=f"{name.dtype} array of shape {name.shape}",
-            repair="use text",
+            found=f"{name.dtype} array of shape {name.shape}",
+            fix="use text",
         )
     if embeddings.dtype == np.float16:
         return Features(embeddings.astype(np.float16, copy=False), persons, cameras, tuple(str(n) for n in name))
@@ -280,11 +280,11 @@ def _integers(array: NDArray[np.generic], name: str) -> NDArray[np.int64]:
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise DataError(
             f"the array {name} holds one integer per row",
-            came=f"{array.dtype} array of shape {array.shape}",
-            repair="convert it with .astype(numpy.int64)",
+            found=f"{array.dtype} array of shape {array.shape}",
+            fix="convert it with .astype(numpy.int64)",
         )
     if array.size and array.max() > np.iinfo(np.int64).max:
         raise DataError(
-            f"the integers in {name} fit into 64 bits with sign", came=str(array.max()), repair="renumber them"
+            f"the integers in {name} fit into 64 bits with sign", found=str(array.max()), fix="renumber them"
         )
     return array.astype(np.int64)

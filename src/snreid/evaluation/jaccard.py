@@ -88,8 +88,8 @@ def encoded(
     if k1 < 1 or k2 < 1:
         raise ExperimentError(
             "k-reciprocal neighbours are counted from 1",
-            came=f"k1 {k1}, k2 {k2}",
-            repair="use k1 between 10 and 30 and k2 between 1 and k1",
+            found=f"k1 {k1}, k2 {k2}",
+            fix="use k1 between 10 and 30 and k2 between 1 and k1",
         )
     distinct, row, copies = _distinct(parts)
     images = Embeddings.of(distinct, compare)
@@ -168,8 +168,8 @@ def _distinct(
         if embeddings.ndim != 2 or not embeddings.size:
             raise DataError(
                 "Neighbours are looked for among embeddings (images, dimensions)",
-                came=f"shape {embeddings.shape}",
-                repair="give at least one image",
+                found=f"shape {embeddings.shape}",
+                fix="give at least one image",
             )
         nobody = np.zeros(len(embeddings), np.int64)
         check_lengths(Features(embeddings, nobody, nobody), slice(None), squared_lengths(embeddings), "unlabelled")

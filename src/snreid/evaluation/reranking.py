@@ -61,14 +61,14 @@ class ReRanking:
         if not 1 <= self.k2 <= self.k1 <= MOST_NEIGHBOURS:
             raise ExperimentError(
                 f"Re-ranking looks at k1 neighbours, 1 to {MOST_NEIGHBOURS}, and averages k2 of them, 1 to k1",
-                came=f"k1 {self.k1}, k2 {self.k2}",
-                repair="use 20 and 6",
+                found=f"k1 {self.k1}, k2 {self.k2}",
+                fix="use 20 and 6",
             )
         if not 0 <= self.weight <= 1:
             raise ExperimentError(
                 "lambda, the share of the original distance, lies between 0 and 1",
-                came=f"{self.weight}",
-                repair="use 0.3",
+                found=f"{self.weight}",
+                fix="use 0.3",
             )
 
     def __str__(self) -> str:

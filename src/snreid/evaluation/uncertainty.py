@@ -106,9 +106,9 @@ def compare(
     if a.queries != b.queries or not np.array_equal(a.query_index, b.query_index):
         raise ExperimentError(
             "a paired test needs two runs scored on the same queries",
-            came=f"{len(a.query_index)} of {a.queries} queries with a match and {len(b.query_index)} of {b.queries}"
+            found=f"{len(a.query_index)} of {a.queries} queries with a match and {len(b.query_index)} of {b.queries}"
             + (", other ones" if len(a.query_index) == len(b.query_index) else ""),
-            repair="evaluate both runs on the same target with the same query and gallery split",
+            fix="evaluate both runs on the same target with the same query and gallery split",
         )
 
     def paired(differences: NDArray[np.float64]) -> PairedDifference:
@@ -144,16 +144,16 @@ def _check(values: NDArray[np.float64], level: float, resamples: int, groups: ND
     if values.ndim != 1 or not len(values):
         raise ExperimentError(
             "an interval needs one value per query, at least one",
-            came=f"shape {values.shape}",
-            repair="score queries first",
+            found=f"shape {values.shape}",
+            fix="score queries first",
         )
     if not 0 < level < 1:
-        raise ExperimentError("the level lies between 0 and 1", came=str(level), repair="use 0.95 for 95 %")
+        raise ExperimentError("the level lies between 0 and 1", found=str(level), fix="use 0.95 for 95 %")
     if resamples < 1:
-        raise ExperimentError("at least one resample is drawn", came=str(resamples), repair="use 2000")
+        raise ExperimentError("at least one resample is drawn", found=str(resamples), fix="use 2000")
     if groups is not None and groups.shape != values.shape:
         raise ExperimentError(
             "groups give one label per value",
-            came=f"{groups.shape} for {values.shape}",
-            repair="give one label per value",
+            found=f"{groups.shape} for {values.shape}",
+            fix="give one label per value",
         )

@@ -71,8 +71,8 @@ class Experiment:
         if not self.recipe.strip() or self.recipe.startswith(".") or any(c in self.recipe for c in "/\\\0"):
             raise ExperimentError(
                 "The recipe's name becomes part of a folder's name",
-                came=repr(self.recipe),
-                repair="give a name without slashes that does not begin with a dot",
+                found=repr(self.recipe),
+                fix="give a name without slashes that does not begin with a dot",
             )
         if (
             self.epochs < 1
@@ -81,21 +81,21 @@ class Experiment:
         ):
             raise ExperimentError(
                 "Epochs and batches per epoch must be at least 1, the seed between 0 and 2^32 - 1",
-                came=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, seed {self.seed}",
-                repair="correct the flag",
+                found=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, seed {self.seed}",
+                fix="correct the flag",
             )
         if self.schedule.warmup_epochs >= self.epochs and self.schedule.warmup_epochs > 0:
             raise ExperimentError(
                 "The warm-up must end before training does",
-                came=f"{self.schedule.warmup_epochs:g} warm-up epochs of {self.epochs}",
-                repair=f"train for longer (--epochs {math.floor(self.schedule.warmup_epochs) + 1}), or leave the warm-up out: "
+                found=f"{self.schedule.warmup_epochs:g} warm-up epochs of {self.epochs}",
+                fix=f"train for longer (--epochs {math.floor(self.schedule.warmup_epochs) + 1}), or leave the warm-up out: "
                 f"--epochs {self.epochs} --schedule.warmup-epochs 0",
             )
         if self.accumulate < 1:
             raise ExperimentError(
                 "A step takes at least one batch",
-                came=f"accumulate {self.accumulate}",
-                repair="use --accumulate 1, or 2 for the gradient of two batches",
+                found=f"accumulate {self.accumulate}",
+                fix="use --accumulate 1, or 2 for the gradient of two batches",
             )
         self._require_training_parts()
         causal = [
@@ -104,16 +104,16 @@ class Experiment:
         if causal and not isinstance(self.model.scheme, StageSNR):
             raise ExperimentError(
                 "A causality loss needs a scheme with SNR modules",
-                came=f"{type(causal[0]).__name__} with {type(self.model.scheme).__name__}",
-                repair="use the recipe snr, or remove the loss",
+                found=f"{type(causal[0]).__name__} with {type(self.model.scheme).__name__}",
+                fix="use the recipe snr, or remove the loss",
             )
 
         comparing = [loss for loss in self.losses if loss.two_views and loss.weight > 0]
         if comparing and self.second_view is None:
             raise ExperimentError(
                 "A loss that compares two views needs a second view of each image",
-                came=f"{comparing[0].name} without one",
-                repair="use the recipe bau, or remove the loss",
+                found=f"{comparing[0].name} without one",
+                fix="use the recipe bau, or remove the loss",
             )
         memory_of(self.losses)
         self._check_classifier()
@@ -127,28 +127,28 @@ class Experiment:
             if loss.margin > 0 and not cosine:
                 raise ExperimentError(
                     "A margin of the cross-entropy needs scores that are cosines",
-                    came=f"margin {loss.margin} with a linear classifier",
-                    repair=f"add --model.head.classifier cosine --losses.{number}.scale 20, or leave the margin out",
+                    found=f"margin {loss.margin} with a linear classifier",
+                    fix=f"add --model.head.classifier cosine --losses.{number}.scale 20, or leave the margin out",
                 )
             if cosine and loss.scale <= 1:
                 raise ExperimentError(
                     "The softmax of cosines is nearly uniform without a scale, and nothing is learned",
-                    came=f"a cosine classifier with scale {loss.scale:g}",
-                    repair=f"use scale 20 (--losses.{number}.scale 20)",
+                    found=f"a cosine classifier with scale {loss.scale:g}",
+                    fix=f"use scale 20 (--losses.{number}.scale 20)",
                 )
 
     def _require_training_parts(self) -> None:
         if not 0 <= self.freeze_stages <= 4 or not 0 <= self.freeze_epochs < self.epochs:
             raise ExperimentError(
                 "0 to 4 stages can be frozen, and the backbone for fewer epochs than there are",
-                came=f"freeze_stages {self.freeze_stages}, freeze_epochs {self.freeze_epochs} of {self.epochs} epochs",
-                repair="use --freeze-stages 1, --freeze-epochs 5, or 0 for none",
+                found=f"freeze_stages {self.freeze_stages}, freeze_epochs {self.freeze_epochs} of {self.epochs} epochs",
+                fix="use --freeze-stages 1, --freeze-epochs 5, or 0 for none",
             )
         if not 0 <= self.ema < 1:
             raise ExperimentError(
                 "The decay of averaged weights is at least 0 and below 1",
-                came=f"ema {self.ema}",
-                repair="use --ema 0.999, or 0 for none",
+                found=f"ema {self.ema}",
+                fix="use --ema 0.999, or 0 for none",
             )
 
     def to_json(self) -> Any:

@@ -83,7 +83,7 @@ def validate(
     if plan.average is not None:
         model = plan.average.model
     if not isinstance(model, ReIDModel):
-        raise ExperimentError("Validation embeds with a ReIDModel", came=type(model).__name__)
+        raise ExperimentError("Validation embeds with a ReIDModel", found=type(model).__name__)
     embedder = Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16)
     found = features(embedder, held.store, group=group)
     require_finite(found.embeddings, where=f"held-out images after epoch {epoch}")

@@ -54,7 +54,7 @@ def train(
     are listed before training), ``ExperimentError``, ``CheckpointError``, ``DivergenceError``, ``Interrupted``.
     """
     if not experiment.sources:
-        raise ExperimentError("Training needs a source", came="none", repair="name one: --source market1501")
+        raise ExperimentError("Training needs a source", found="none", fix="name one: --source market1501")
     former = _former(experiment, machine.out)
     group.barrier()  # all have looked before the first process changes anything
     if group.first:
@@ -114,21 +114,21 @@ def _start(experiment: Experiment) -> Run:
     if not start.finished:
         raise CheckpointError(
             "A run starts from a finished one",
-            came=f"{start.folder}, which is not finished",
-            repair="finish it first, by the command it was started with",
+            found=f"{start.folder}, which is not finished",
+            fix="finish it first, by the command it was started with",
         )
     if not isinstance(start.record.get("training", {}), Mapping):
         raise CheckpointError(
             "The experiment.json of a run says what it was trained on",
-            came=f"{start.folder}, whose 'training' is {type(start.record['training']).__name__}",
-            repair="copy the run again, or start from another",
+            found=f"{start.folder}, whose 'training' is {type(start.record['training']).__name__}",
+            fix="copy the run again, or start from another",
         )
     now, before = experiment.input, start.experiment.input
     if (now.mean, now.std) != (before.mean, before.std):
         raise CheckpointError(
             "Weights go on with pixels of the mean and deviation they know",
-            came=f"{before.mean}, {before.std} in {start.folder}, now {now.mean}, {now.std}",
-            repair="set --input.mean and --input.std to those of the run",
+            found=f"{before.mean}, {before.std} in {start.folder}, now {now.mean}, {now.std}",
+            fix="set --input.mean and --input.std to those of the run",
         )
     return start
 
@@ -183,8 +183,8 @@ def _former(experiment: Experiment, folder: Path) -> Run | None:
     if run.experiment != experiment:  # as values: the JSON of an older version may lack a field that has a default
         raise ExperimentError(
             "A run folder holds one experiment",
-            came=f"{folder} holds another one ({run.experiment.recipe}, seed {run.experiment.seed})",
-            repair="choose another --out folder, or delete that one",
+            found=f"{folder} holds another one ({run.experiment.recipe}, seed {run.experiment.seed})",
+            fix="choose another --out folder, or delete that one",
         )
     return run
 
@@ -214,8 +214,8 @@ def _same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) 
     if changed:
         raise DataError(
             "A run goes on only with the images it was started with",
-            came=f"{folder} was started with {', '.join(changed)}",
-            repair="restore the data set, or start anew in another --out folder",
+            found=f"{folder} was started with {', '.join(changed)}",
+            fix="restore the data set, or start anew in another --out folder",
         )
 
 

@@ -20,8 +20,8 @@ def located(folder: Path) -> Path:
     if not (found / WEIGHTS).is_file():
         raise CheckpointError(
             f"The run {folder} comes with the package",
-            came="an installation of snreid without its weights",
-            repair="install a wheel that has them, or name a run folder of your own",
+            found="an installation of snreid without its weights",
+            fix="install a wheel that has them, or name a run folder of your own",
         )
     return found
 

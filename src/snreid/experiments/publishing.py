@@ -51,8 +51,8 @@ def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> f
     except Exception as error:  # a damaged file makes zipfile, zlib and numpy raise a dozen different types
         raise CheckpointError(
             "A packaged run has a whole self-test",
-            came=f"{path}: {type(error).__name__}: {error}",
-            repair="install snreid again",
+            found=f"{path}: {type(error).__name__}: {error}",
+            fix="install snreid again",
         ) from error
     return float(cosines.min())
 

@@ -44,7 +44,7 @@ def preset(name: str) -> Experiment:
     presets = {"paper": _paper, "short": _short, "mobile": _mobile, "small": _small}
     if name not in presets:
         raise ExperimentError(
-            f"A preset is one of {', '.join(presets)}", came=repr(name), repair="use one of these names"
+            f"A preset is one of {', '.join(presets)}", found=repr(name), fix="use one of these names"
         )
     return presets[name]()
 

@@ -55,8 +55,8 @@ class Run:
             train_it = f"snreid train {self.folder / 'experiment.json'} --out {self.folder}"
             raise CheckpointError(
                 "A run must be finished before its model is used",
-                came=f"no model.safetensors in {self.folder}",
-                repair=f"continue it: {'the same snreid adapt command' if 'adaptation' in self.record else train_it}",
+                found=f"no model.safetensors in {self.folder}",
+                fix=f"continue it: {'the same snreid adapt command' if 'adaptation' in self.record else train_it}",
             )
         saved = read_weights(self.folder)
         # The weights come from this run's own file, so none are looked for elsewhere.
@@ -77,8 +77,8 @@ def open_run(folder: Path) -> Run:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             "A run is a folder with an experiment.json",
-            came=f"{folder}: {error}",
-            repair="give a folder that snreid train made",
+            found=f"{folder}: {error}",
+            fix="give a folder that snreid train made",
         ) from error
 
 

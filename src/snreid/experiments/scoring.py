@@ -91,8 +91,8 @@ def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence
     if twice:
         raise DataError(
             "Each target has a name of its own",
-            came=f"{twice[0]} twice",
-            repair="leave one out, or give one a name, for example --target DIR:name=shop-a",
+            found=f"{twice[0]} twice",
+            fix="leave one out, or give one a name, for example --target DIR:name=shop-a",
         )
     data = tuple(target.read(root) for target in targets)
     for target, found in zip(targets, data, strict=True):
@@ -106,14 +106,14 @@ def _require_test(target: DataSet, found: ReIDData) -> None:
     if isinstance(target, FolderTree | Table) and not len(found.query) and not len(found.gallery):
         raise DataError(
             "A target has query and gallery images",
-            came=f"{found.name}: all its {len(found.train)} images are for training",
-            repair="say which are for the test: {split} in the pattern of its paths, a column split in its table; or all of "
+            found=f"{found.name}: all its {len(found.train)} images are for training",
+            fix="say which are for the test: {split} in the pattern of its paths, a column split in its table; or all of "
             "them, by the option labels.role=test (in Python Labels(role='test'))",
         )
     raise DataError(
         "A target has query and gallery images",
-        came=f"{found.name} with {len(found.query)} query and {len(found.gallery)} gallery images",
-        repair="add images to both, or name another target",
+        found=f"{found.name} with {len(found.query)} query and {len(found.gallery)} gallery images",
+        fix="add images to both, or name another target",
     )
 
 
@@ -201,8 +201,8 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
     except Exception as error:  # A damaged file makes zipfile, zlib and numpy raise a dozen different types.
         raise DataError(
             "Saved scores must be whole",
-            came=f"{path}: {type(error).__name__}: {error}",
-            repair="delete the file and evaluate again",
+            found=f"{path}: {type(error).__name__}: {error}",
+            fix="delete the file and evaluate again",
         ) from error
     gone = {s.image.name: s for split in (data.query, data.gallery) for s in split.samples if s.image.name in bad}
     found = Result(data.name, scores, without(data, set(gone)), tuple(gone))
@@ -216,8 +216,8 @@ def require_same_images(one: Result, other: Result, *, where: str) -> None:
     if one.data != other.data:
         raise ExperimentError(
             "Scores that are compared are made of the same images",
-            came=f"{one.target} without {len(one.left_out)} and without {len(other.left_out)} unreadable images ({where})",
-            repair=f"restore the images, or delete evaluation/{one.target}.npz in both folders and score again",
+            found=f"{one.target} without {len(one.left_out)} and without {len(other.left_out)} unreadable images ({where})",
+            fix=f"restore the images, or delete evaluation/{one.target}.npz in both folders and score again",
         )
 
 

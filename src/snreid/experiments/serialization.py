@@ -35,8 +35,8 @@ def to_json(value: object) -> Any:
         return value
     raise ExperimentError(
         "A setting must be a number, a string, a list or a frozen dataclass",
-        came=f"{value!r} of type {type(value).__name__}",
-        repair="make it a frozen dataclass whose fields are such values",
+        found=f"{value!r} of type {type(value).__name__}",
+        fix="make it a frozen dataclass whose fields are such values",
     )
 
 
@@ -121,8 +121,8 @@ def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
         close = difflib.get_close_matches(str(name), kinds, n=1)
         raise ExperimentError(
             f"{where} must be one of {', '.join(sorted(kinds)) or 'nothing that this installation knows'}",
-            came=f"kind {name!r}",
-            repair=f"did you mean {close[0]!r}?" if close else "use one of those names",
+            found=f"kind {name!r}",
+            fix=f"did you mean {close[0]!r}?" if close else "use one of those names",
         )
     hints = typing.get_type_hints(kinds[name])
     fields = {f.name: f for f in dataclasses.fields(kinds[name]) if f.init}
@@ -131,8 +131,8 @@ def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
         close = difflib.get_close_matches(unknown[0], fields, n=1)
         raise ExperimentError(
             f"{name} in {where} has the fields {', '.join(sorted(fields))}",
-            came=f"{unknown[0]!r}",
-            repair=f"did you mean {close[0]!r}?" if close else "remove it",
+            found=f"{unknown[0]!r}",
+            fix=f"did you mean {close[0]!r}?" if close else "remove it",
         )
     missing = [
         f.name
@@ -141,7 +141,7 @@ def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
     ]
     if missing:
         raise ExperimentError(
-            f"{name} in {where} needs the field {missing[0]!r}", came=f"{sorted(data)}", repair="add it"
+            f"{name} in {where} needs the field {missing[0]!r}", found=f"{sorted(data)}", fix="add it"
         )
     return kinds[name](**{key: _read(hints[key], data[key], f"{where}.{key}") for key in data if key != "kind"})
 
@@ -154,4 +154,4 @@ def _article(kind: Any) -> str:
 def _wrong(where: str, wanted: str, data: Any) -> ExperimentError:
     said = repr(data)
     short = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}... ({len(said)} characters)"
-    return ExperimentError(f"{where} must be {wanted}", came=short, repair="correct the value")
+    return ExperimentError(f"{where} must be {wanted}", found=short, fix="correct the value")

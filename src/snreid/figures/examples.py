@@ -28,8 +28,8 @@ def choose_queries(
     if not np.array_equal(baseline.query_index, scheme.query_index) or len(scheme.query_index) == 0:
         raise ExperimentError(
             "queries are chosen from those that both schemes answered",
-            came=f"{len(baseline.query_index)} and {len(scheme.query_index)} valid queries, not the same ones",
-            repair="score both schemes on the same query and gallery split",
+            found=f"{len(baseline.query_index)} and {len(scheme.query_index)} valid queries, not the same ones",
+            fix="score both schemes on the same query and gallery split",
         )
     gain = scheme.average_precision - baseline.average_precision
     order = np.argsort(-gain, kind="stable")

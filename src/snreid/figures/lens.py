@@ -30,7 +30,7 @@ def render_lens(lens: Lens) -> str:
     Reads the images that are shown (``DataError`` where one cannot be read) and nothing else; same record, same text.
     """
     if not any(image.stages for image in lens.images):
-        raise ExperimentError("The lens shows at least one image with maps", came=f"{len(lens.images)} without any")
+        raise ExperimentError("The lens shows at least one image with maps", found=f"{len(lens.images)} without any")
     facts = {
         "Run": lens.run,
         "Scheme": lens.scheme,

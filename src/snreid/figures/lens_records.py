@@ -31,7 +31,7 @@ class StageMaps:
         if strange or len(shapes) != 1 or len(min(shapes)) != 2:
             raise ExperimentError(
                 f"A stage has maps of one height and width with names among {', '.join(MAPS)}",
-                came=f"{', '.join(self.maps) or 'none'} of shapes {sorted(shapes)}",
+                found=f"{', '.join(self.maps) or 'none'} of shapes {sorted(shapes)}",
             )
 
     @property

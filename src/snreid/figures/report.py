@@ -64,11 +64,11 @@ class Report:
     def __post_init__(self) -> None:
         if self.ranks < 2:
             raise ExperimentError(
-                "a CMC curve needs at least two ranks", came=f"ranks={self.ranks}", repair="give 2 or more, 20 is usual"
+                "a CMC curve needs at least two ranks", found=f"ranks={self.ranks}", fix="give 2 or more, 20 is usual"
             )
         if not 0 < self.level < 1:
             raise ExperimentError(
-                "a confidence level lies between 0 and 1", came=f"level={self.level}", repair="give 0.95 for 95 %"
+                "a confidence level lies between 0 and 1", found=f"level={self.level}", fix="give 0.95 for 95 %"
             )
 
     def table(self) -> ScoreTable:

@@ -55,8 +55,8 @@ class Domain:
         if len(self.query) != scores.queries:
             raise ExperimentError(
                 "the queries of a domain are those that were scored",
-                came=f"{len(self.query)} queries in the split of {self.name!r}, {scores.queries} in its scores",
-                repair="give the query split that the scores were computed from",
+                found=f"{len(self.query)} queries in the split of {self.name!r}, {scores.queries} in its scores",
+                fix="give the query split that the scores were computed from",
             )
         persons: NDArray[np.int64] = self.query.persons[scores.query_index]
         return persons
@@ -79,14 +79,14 @@ class SchemeResult:
             if not runs or any(len(scores.average_precision) == 0 for scores in runs):
                 raise ExperimentError(
                     "every scored domain needs at least one query with a valid match",
-                    came=f"none for scheme {self.name!r} on {domain!r}",
-                    repair="leave the domain out of the result, or check the cameras of its query and gallery split",
+                    found=f"none for scheme {self.name!r} on {domain!r}",
+                    fix="leave the domain out of the result, or check the cameras of its query and gallery split",
                 )
             if any(not np.array_equal(scores.query_index, runs[0].query_index) for scores in runs):
                 raise ExperimentError(
                     "all seeds of a scheme have to answer the same queries",
-                    came=f"different valid queries for scheme {self.name!r} on {domain!r}",
-                    repair="score every seed on the same query and gallery split",
+                    found=f"different valid queries for scheme {self.name!r} on {domain!r}",
+                    fix="score every seed on the same query and gallery split",
                 )
 
     def runs(self, domain: str) -> tuple[Scores, ...]:
@@ -230,8 +230,8 @@ def _check_names(kind: str, names: list[str]) -> None:
     if not names or len(set(names)) < len(names):
         raise ExperimentError(
             f"a report needs at least one {kind}, each with its own name",
-            came=", ".join(repr(name) for name in names) or f"no {kind}",
-            repair=f"give every {kind} once, under a name of its own",
+            found=", ".join(repr(name) for name in names) or f"no {kind}",
+            fix=f"give every {kind} once, under a name of its own",
         )
 
 
@@ -258,8 +258,8 @@ def _cell(metric: Metric, domain: Domain, scheme: SchemeResult, base: SchemeResu
         if not np.array_equal(runs[0].query_index, base.runs(domain.name)[0].query_index):
             raise ExperimentError(
                 "a scheme is compared with the baseline on the same queries",
-                came=f"{scheme.name!r} and {base.name!r} have different valid queries on {domain.name!r}",
-                repair="score both on the same query and gallery split",
+                found=f"{scheme.name!r} and {base.name!r} have different valid queries on {domain.name!r}",
+                fix="score both on the same query and gallery split",
             )
         change = values - base.per_query(metric, domain.name)
         difference = Difference(float(change.mean()), draw.interval(change, groups), draw.p_value(change, groups))

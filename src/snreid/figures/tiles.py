@@ -37,8 +37,8 @@ class RankExample:
         if len(queries) != 1 or not 0 <= min(queries) < len(self.query):
             raise ExperimentError(
                 "a rank example shows one query of its query split, ranked by one or more schemes",
-                came=f"queries {sorted(queries)} of a split with {len(self.query)} images",
-                repair="give rank lists of the same query",
+                found=f"queries {sorted(queries)} of a split with {len(self.query)} images",
+                fix="give rank lists of the same query",
             )
         for scheme, ranks in self.lists:
             outside = [int(i) for i in ranks.gallery if not 0 <= i < len(self.gallery)]
@@ -46,9 +46,9 @@ class RankExample:
             if outside or strange or not len(ranks.gallery) == len(ranks.score) == len(ranks.verdict):
                 raise ExperimentError(
                     "each entry of a rank list has a gallery position, a score and a verdict (right, wrong, ignored)",
-                    came=f"scheme {scheme!r}: positions outside {outside}, verdicts {strange}, lengths "
+                    found=f"scheme {scheme!r}: positions outside {outside}, verdicts {strange}, lengths "
                     f"{len(ranks.gallery)}, {len(ranks.score)}, {len(ranks.verdict)}",
-                    repair="make the list with evaluation's ranking on the same gallery split",
+                    fix="make the list with evaluation's ranking on the same gallery split",
                 )
 
     @property
@@ -116,7 +116,7 @@ def domains_picture(domains: Sequence[tuple[str, Sequence[Sample]]], *, height: 
     count = max((len(samples) for _, samples in domains), default=0)
     if count == 0:
         raise ExperimentError(
-            "a picture of domains needs at least one image", came="none", repair="give samples of at least one domain"
+            "a picture of domains needs at least one image", found="none", fix="give samples of at least one domain"
         )
     row = title + height + gap
     canvas = Image.new("RGB", (gap + count * (width + gap), row * len(domains) + gap), "white")

@@ -57,7 +57,7 @@ def decode(images: Sequence[ImageSource], height: int, width: int) -> Block:
             else:
                 others[place] = resize(read, height, width)
         except DataError as error:
-            reasons[place] = (error.came or str(error)).removeprefix(f"{image.name}: ")
+            reasons[place] = (error.found or str(error)).removeprefix(f"{image.name}: ")
     large = {shape: _enlarge(np.stack([read for _, read in group]), height, width) for shape, group in alike.items()}
     if len(large) == 1 and len(next(iter(large.values()))) == len(images):  # as a rule: nothing has to be put together
         return Block(next(iter(large.values())), tuple(reasons))

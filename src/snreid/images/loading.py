@@ -194,8 +194,8 @@ class PixelStore:
                     bad = self._refused(place, reason)
                     raise DataError(
                         "Every image of the set must stay readable while it is used",
-                        came=f"{bad.name}: {bad.reason}",
-                        repair="restore the file and resume",
+                        found=f"{bad.name}: {bad.reason}",
+                        fix="restore the file and resume",
                     )
             yield block.pixels.permute(0, 3, 1, 2)
 
@@ -223,8 +223,8 @@ def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, w
         return
     raise DataError(
         "Every image must be readable",
-        came=f"{len(bad)} of {count} are not: {listed(bad, _SHOWN_BAD)}. All are listed in {path}",
-        repair="restore these files, or go on without them: --skip-bad",
+        found=f"{len(bad)} of {count} are not: {listed(bad, _SHOWN_BAD)}. All are listed in {path}",
+        fix="restore these files, or go on without them: --skip-bad",
     )
 
 

@@ -79,7 +79,7 @@ def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS) -> NDArray[np
         data = _read_bytes(path, max_pixels)
         return _decode(data, max_pixels)
     except _Refused as refused:
-        raise DataError(_RULE, came=f"{path}: {refused}", repair=_REPAIR) from None
+        raise DataError(_RULE, found=f"{path}: {refused}", fix=_REPAIR) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +120,13 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     """
     if height < 1 or width < 1:
         raise ExperimentError(
-            "an image size is at least 1 x 1", came=f"height {height}, width {width}", repair="give positive sizes"
+            "an image size is at least 1 x 1", found=f"height {height}, width {width}", fix="give positive sizes"
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise DataError(
             "an image is an array (height, width, 3) of uint8",
-            came=f"shape {image.shape}, type {image.dtype}",
-            repair="convert it to 8-bit RGB first",
+            found=f"shape {image.shape}, type {image.dtype}",
+            fix="convert it to 8-bit RGB first",
         )
     if image.shape[:2] == (height, width):
         return image.copy()
@@ -177,7 +177,7 @@ def examine(
     ``ExperimentError`` for fewer than one worker.
     """
     if workers < 1:
-        raise ExperimentError("images are decoded by at least 1 worker", came=f"{workers}", repair="give 1 or more")
+        raise ExperimentError("images are decoded by at least 1 worker", found=f"{workers}", fix="give 1 or more")
     waiting = iter(samples)
     with ThreadPoolExecutor(workers) as pool:
         while block := list(islice(waiting, _BLOCK)):
@@ -223,7 +223,7 @@ def _examine(sample: Sample) -> Examined:
         pixels = sample.image.read()
     except DataError as error:
         name = sample.image.name
-        return Examined(sample, b"", BadImage(name, error.came.removeprefix(f"{name}: ")))
+        return Examined(sample, b"", BadImage(name, error.found.removeprefix(f"{name}: ")))
     digest = blake2b(pixels.tobytes(), digest_size=16, salt=repr(pixels.shape[:2]).encode()[:16])
     return Examined(sample, digest.digest(), None)
 

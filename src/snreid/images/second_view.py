@@ -52,8 +52,8 @@ class SecondView:
         if not all(0 <= p <= 1 for p in (self.randaugment, self.jitter, self.erase)) or not 0 <= self.operations <= 16:
             raise ExperimentError(
                 "The second view has probabilities between 0 and 1 and 0 to 16 operations",
-                came=f"{self}",
-                repair="correct the --second-view flag",
+                found=f"{self}",
+                fix="correct the --second-view flag",
             )
 
     def draws(self, seed: int, epoch: int, batch: int, size: int) -> ViewDraws:

@@ -58,13 +58,13 @@ class InputFormat:
         if min(self.height, self.width) < 16 or max(self.height, self.width) > 2048:
             raise ExperimentError(
                 "Input height and width must be between 16 and 2048 pixels",
-                came=f"{self.height} x {self.width}",
-                repair="set --input.height and --input.width, for example 256 and 128",
+                found=f"{self.height} x {self.width}",
+                fix="set --input.height and --input.width, for example 256 and 128",
             )
         if not all(math.isfinite(one) and one > 0 for one in self.std):
-            raise ExperimentError("Each std must be above 0", came=f"{self.std}", repair="set --input.std")
+            raise ExperimentError("Each std must be above 0", found=f"{self.std}", fix="set --input.std")
         if not all(map(math.isfinite, self.mean)):
-            raise ExperimentError("Each mean must be a finite number", came=f"{self.mean}", repair="set --input.mean")
+            raise ExperimentError("Each mean must be a finite number", found=f"{self.mean}", fix="set --input.mean")
 
     def normalize(self, images: StoredImages | Images) -> Images:
         """uint8 in 0..255, or float in 0..1, (B, 3, H, W), to normalized float32."""
@@ -121,8 +121,8 @@ class Augmentation:
         if not (1 <= self.enlarge < math.inf and inside):
             raise ExperimentError(
                 "enlarge must be at least 1, probabilities between 0 and 1, jitter between 0 and below 1, hue at most 0.5",
-                came=f"{self}",
-                repair="correct the --augmentation flag",
+                found=f"{self}",
+                fix="correct the --augmentation flag",
             )
 
     def draws(self, seed: int, epoch: int, batch: int, size: int) -> Draws:

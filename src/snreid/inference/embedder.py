@@ -126,7 +126,7 @@ def extract(
 ) -> NDArray[np.float32]:
     """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
     if not paths:
-        raise DataError("Extraction needs at least one image", came="an empty list", repair="give image paths")
+        raise DataError("Extraction needs at least one image", found="an empty list", fix="give image paths")
     mine = _share(len(paths), group)
     samples = tuple(Sample(FileImage(str(paths[place])), 1, NO_CAMERA) for place in mine)
     store = PixelStore(Split(samples), *size)
@@ -136,8 +136,8 @@ def extract(
     if bad and (leave_out is None or len(bad) == len(paths)):
         raise DataError(
             "Every image must be readable",
-            came=f"{len(bad)} of {len(paths)} are not: {listed(list(bad.values()), SHOWN_BAD)}",
-            repair="restore these files"
+            found=f"{len(bad)} of {len(paths)} are not: {listed(list(bad.values()), SHOWN_BAD)}",
+            fix="restore these files"
             + (", or go on without them: --skip-bad (in Python leave_out)" if leave_out is None else ""),
         )
     if bad and leave_out is not None:
@@ -266,6 +266,6 @@ def _finite(vectors: NDArray[np.float32] | NDArray[np.float16]) -> bool:
 def _not_finite(where: str) -> DivergenceError:
     return DivergenceError(
         "A trained model must embed images as finite numbers",
-        came=f"NaN or infinity for {where}",
-        repair="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
+        found=f"NaN or infinity for {where}",
+        fix="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
     )

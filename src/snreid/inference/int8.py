@@ -30,8 +30,8 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
     if len(images) < _FEWEST:
         raise DataError(
             f"Calibration needs at least {_FEWEST} images, better a few hundred",
-            came=f"{len(images)}",
-            repair="name a folder with more images",
+            found=f"{len(images)}",
+            fix="name a folder with more images",
         )
     tools = package("onnxruntime.quantization", 'pip install "snreid[onnx]"')
     onnx = package("onnx", 'pip install "snreid[onnx]"')

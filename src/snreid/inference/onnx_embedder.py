@@ -58,12 +58,12 @@ class OnnxEmbedder:
         for name, size in (("height", self.height), ("width", self.width)):
             if size is not None and size < 1:
                 raise ExperimentError(
-                    f"the input {name} is at least 1 pixel", came=str(size), repair=f"give --{name} 256"
+                    f"the input {name} is at least 1 pixel", found=str(size), fix=f"give --{name} 256"
                 )
         _check_triple("mean", self.mean, positive=False)
         _check_triple("std", self.std, positive=True)
         if self.threads < 0:
-            raise ExperimentError("threads are 0 (automatic) or more", came=str(self.threads), repair="use 0")
+            raise ExperimentError("threads are 0 (automatic) or more", found=str(self.threads), fix="use 0")
 
     def open(self) -> "OpenedOnnx":
         """Load the file. Raises ``CheckpointError`` when it is missing, damaged or no embedder, ``ExperimentError`` when
@@ -78,16 +78,16 @@ class OnnxEmbedder:
             if field is not None and fixed is not None and field != fixed:
                 raise ExperimentError(
                     f"the graph of {self.path.name} fixes its input {name}",
-                    came=f"--{name} {field}, the graph wants {fixed}",
-                    repair=f"leave --{name} out",
+                    found=f"--{name} {field}, the graph wants {fixed}",
+                    fix=f"leave --{name} out",
                 )
             size.append(field or fixed or _noted_size(notes, name, self.path) or sidecar.get(name))
         height, width = size
         if height is None or width is None:
             raise ExperimentError(
                 "the input size of an ONNX file is in its graph, its metadata, its side-car, or given",
-                came=f"none in {self.path}, whose input has the shape {tensor.shape}",
-                repair="give --height and --width, for example --height 256 --width 128",
+                found=f"none in {self.path}, whose input has the shape {tensor.shape}",
+                fix="give --height and --width, for example --height 256 --width 128",
             )
         mean = self.mean or _noted_triple(notes, "mean", self.path) or IMAGENET_MEAN
         std = self.std or _noted_triple(notes, "std", self.path) or IMAGENET_STD
@@ -110,11 +110,11 @@ class OnnxEmbedder:
         except ImportError as error:
             raise ExperimentError(
                 "an ONNX file needs the package onnxruntime",
-                came="no such package in this environment",
-                repair='pip install "snreid[onnx]"',
+                found="no such package in this environment",
+                fix='pip install "snreid[onnx]"',
             ) from error
         if not self.path.is_file():
-            raise CheckpointError("the ONNX file exists", came=str(self.path), repair="check the path")
+            raise CheckpointError("the ONNX file exists", found=str(self.path), fix="check the path")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self.threads or core_quota() or 0
         options.log_severity_level = 4  # What goes wrong is raised and told once, in our words.
@@ -123,8 +123,8 @@ class OnnxEmbedder:
         except Exception as error:  # The runtime has a class of exceptions per failure, none of them public.
             raise CheckpointError(
                 "an ONNX file is complete and valid",
-                came=f"{self.path}: {_first_line(error)}",
-                repair="export or copy it again, with its external data file if it has one",
+                found=f"{self.path}: {_first_line(error)}",
+                fix="export or copy it again, with its external data file if it has one",
             ) from error
 
 
@@ -172,8 +172,8 @@ class OpenedOnnx:
             return np.ascontiguousarray(images, dtype=self.dtype)
         raise DataError(
             f"images are uint8 (B, {size[0]}, {size[1]}, 3) or normalized floats (B, 3, {size[0]}, {size[1]}), B at least 1",
-            came=f"{images.dtype} of shape {images.shape}",
-            repair="resize them to the network's input first",
+            found=f"{images.dtype} of shape {images.shape}",
+            fix="resize them to the network's input first",
         )
 
     def _run(self, values: NDArray[Any]) -> NDArray[np.float32]:
@@ -182,16 +182,16 @@ class OpenedOnnx:
         except Exception as error:
             raise CheckpointError(
                 "the ONNX graph runs on a batch of images",
-                came=f"batch of shape {values.shape}: {_first_line(error)}",
-                repair="export it with a dynamic batch, or look whether --height and --width are right",
+                found=f"batch of shape {values.shape}: {_first_line(error)}",
+                fix="export it with a dynamic batch, or look whether --height and --width are right",
             ) from error
         if embeddings.ndim == 4 and embeddings.shape[2:] == (1, 1):
             embeddings = embeddings[:, :, 0, 0]
         if embeddings.ndim != 2 or len(embeddings) != len(values):
             raise CheckpointError(
                 "the first output of the graph is one embedding per image, (B, D)",
-                came=f"shape {embeddings.shape} for {len(values)} images",
-                repair="export the network with its embedding as the first output",
+                found=f"shape {embeddings.shape} for {len(values)} images",
+                fix="export the network with its embedding as the first output",
             )
         return embeddings.astype(np.float32, copy=False)
 
@@ -204,8 +204,8 @@ def _single_input(session: Any, path: Path) -> Any:
     if not fits or (isinstance(tensors[0].shape[1], int) and tensors[0].shape[1] != 3):
         raise CheckpointError(
             "the graph has one input: RGB images (B, 3, H, W), float32 or float16",
-            came=f"{path} with {'; '.join(shapes) or 'none'}",
-            repair="export the image network alone, channels first",
+            found=f"{path} with {'; '.join(shapes) or 'none'}",
+            fix="export the image network alone, channels first",
         )
     return tensors[0]
 
@@ -224,19 +224,19 @@ def _sidecar(path: Path) -> dict[str, int]:
     except (ValueError, TypeError, LookupError, OSError) as error:
         raise CheckpointError(
             'the side-car of an ONNX file is JSON like {"img_size": [256, 128]}',
-            came=f"{file}: {_first_line(error)}",
-            repair="correct it, or move it away and give --height and --width",
+            found=f"{file}: {_first_line(error)}",
+            fix="correct it, or move it away and give --height and --width",
         ) from error
     if content.get("preprocess", "resize") != "resize":
         raise ExperimentError(
             "images are resized to the network's input, without padding",
-            came=f'"preprocess": {content["preprocess"]!r} in {file}',
-            repair='set "preprocess": "resize" there to evaluate the model like that all the same',
+            found=f'"preprocess": {content["preprocess"]!r} in {file}',
+            fix='set "preprocess": "resize" there to evaluate the model like that all the same',
         )
     if height is None or width is None:
         return {}
     if height < 1 or width < 1:
-        raise CheckpointError("img_size is [height, width] in pixels", came=f"{size} in {file}", repair="correct it")
+        raise CheckpointError("img_size is [height, width] in pixels", found=f"{size} in {file}", fix="correct it")
     return {"height": height, "width": width}
 
 
@@ -247,7 +247,7 @@ def _noted_size(notes: Mapping[str, str], name: str, path: Path) -> int | None:
         return None
     if not (text.isdecimal() and int(text) > 0):
         raise CheckpointError(
-            f"snreid.{name} in the metadata is a number of pixels", came=f"{text!r} in {path}", repair="export again"
+            f"snreid.{name} in the metadata is a number of pixels", found=f"{text!r} in {path}", fix="export again"
         )
     return int(text)
 
@@ -263,8 +263,8 @@ def _noted_triple(notes: Mapping[str, str], name: str, path: Path) -> Triple | N
     except (ValueError, ExperimentError) as error:
         raise CheckpointError(
             f"snreid.{name} in the metadata is three numbers with commas",
-            came=f"{text!r} in {path}",
-            repair="export again",
+            found=f"{text!r} in {path}",
+            fix="export again",
         ) from error
     return (red, green, blue)
 
@@ -276,8 +276,8 @@ def _check_triple(name: str, values: Triple | None, *, positive: bool) -> None:
     if len(values) != 3 or not np.isfinite(values).all() or (positive and min(values) <= 0):
         raise ExperimentError(
             f"the {name} is three finite numbers, one for each of R, G, B" + (", above 0" if positive else ""),
-            came=str(values),
-            repair=f"give --{name} {' '.join(map(str, IMAGENET_STD if positive else IMAGENET_MEAN))}",
+            found=str(values),
+            fix=f"give --{name} {' '.join(map(str, IMAGENET_STD if positive else IMAGENET_MEAN))}",
         )
 
 

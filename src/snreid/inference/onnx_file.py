@@ -67,8 +67,8 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
     except Exception as error:  # an exporter has a class of errors for each operator that it does not know
         raise CheckpointError(
             "A model is exported when each of its operators has an ONNX form",
-            came=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
-            repair="extract with torch (the default), or export another scheme or backbone",
+            found=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+            fix="extract with torch (the default), or export another scheme or backbone",
         ) from error
     model = onnx.load_from_string(stored.getvalue())
     _read_constants_directly(model.graph)
@@ -122,8 +122,8 @@ def package(name: str, install: str) -> Any:
     except ImportError as error:
         raise ExperimentError(
             f"this needs the package {name.partition('.')[0]}",
-            came=f"no {name} in this environment",
-            repair=install,
+            found=f"no {name} in this environment",
+            fix=install,
         ) from error
 
 
@@ -139,8 +139,8 @@ def difference_to(embedder: Embedder, other: Any, where: str) -> tuple[float, fl
     if not difference <= _ALLOWED * (1 + largest):
         raise CheckpointError(
             "An exported network embeds as torch does",
-            came=f"{where} differs by {difference:.2g}, where the largest value is {largest:.2g}",
-            repair="extract with torch (the default), and tell the authors which scheme and backbone this is",
+            found=f"{where} differs by {difference:.2g}, where the largest value is {largest:.2g}",
+            fix="extract with torch (the default), and tell the authors which scheme and backbone this is",
         )
     return difference, largest
 

@@ -37,7 +37,7 @@ class OpenVinoEmbedder:
         when openvino is not installed."""
         openvino = package("openvino", _INSTALL)
         if not self.path.is_file():
-            raise CheckpointError("the OpenVINO file exists", came=str(self.path), repair="check the path")
+            raise CheckpointError("the OpenVINO file exists", found=str(self.path), fix="check the path")
         core = openvino.Core()
         try:
             model = core.read_model(str(self.path))
@@ -51,8 +51,8 @@ class OpenVinoEmbedder:
         except Exception as error:  # RuntimeErrors of a C++ library for everything that can be wrong with a file
             raise CheckpointError(
                 "an OpenVINO file is one that snreid export wrote, with its .bin file beside it",
-                came=f"{self.path}: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
-                repair="export it again: snreid export RUN --to openvino",
+                found=f"{self.path}: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
+                fix="export it again: snreid export RUN --to openvino",
             ) from error
         return OpenedOnnx(
             session=_Session(compiled),
@@ -89,7 +89,7 @@ def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Ex
     nothing (8 bits differ). Raises as ``write_onnx``."""
     openvino = package("openvino", _INSTALL)
     if path.suffix != ".xml":
-        raise ExperimentError("an OpenVINO file is called .xml", came=path.name, repair=f"name it {path.stem}.xml")
+        raise ExperimentError("an OpenVINO file is called .xml", found=path.name, fix=f"name it {path.stem}.xml")
     onnx = package("onnx", 'pip install "snreid[onnx]"')
     said = {p.key: p.value for p in onnx.load(str(onnx_file), load_external_data=False).metadata_props}
     model = openvino.Core().read_model(str(onnx_file))

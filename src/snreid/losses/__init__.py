@@ -29,8 +29,8 @@ class Loss(ABC):
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ExperimentError(
                 f"The weight of a loss is a finite number >= 0 ({type(self).__name__})",
-                came=f"weight {self.weight}",
-                repair="give a weight such as 1.0, or 0 to switch the loss off",
+                found=f"weight {self.weight}",
+                fix="give a weight such as 1.0, or 0 to switch the loss off",
             )
 
     @property
@@ -73,8 +73,8 @@ def memory_of(losses: Sequence[Loss]) -> float | None:
     if len(wanted) > 1:
         raise ExperimentError(
             "The losses of an experiment share one memory of prototypes",
-            came=f"momentum {' and '.join(map(str, sorted(wanted)))}",
-            repair="give them the same momentum",
+            found=f"momentum {' and '.join(map(str, sorted(wanted)))}",
+            fix="give them the same momentum",
         )
     return next(iter(wanted), None)
 
@@ -88,8 +88,8 @@ def total_loss(losses: Sequence[Loss], outputs: Outputs, persons: PersonIds) -> 
     if not active:
         raise ExperimentError(
             "Training needs at least one loss with a positive weight",
-            came=f"{len(losses)} losses, all of weight 0" if losses else "no loss",
-            repair="add CrossEntropy() and Triplet()",
+            found=f"{len(losses)} losses, all of weight 0" if losses else "no loss",
+            fix="add CrossEntropy() and Triplet()",
         )
     terms = [loss.weight * loss(outputs, persons) for loss in active]
     seen = Counter[str]()

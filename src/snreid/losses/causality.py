@@ -86,8 +86,8 @@ class DualCausality(Loss):
         if self.form not in ("paper", "code"):
             raise ExperimentError(
                 "The causality loss has the forms 'paper' and 'code'",
-                came=repr(self.form),
-                repair="choose one of the two",
+                found=repr(self.form),
+                fix="choose one of the two",
             )
         check_stage_choices(self.stage_weights, self.terms)
         self._check_options()
@@ -96,20 +96,20 @@ class DualCausality(Loss):
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ExperimentError(
                 "The temperature of the causality loss is positive",
-                came=f"temperature {self.temperature}",
-                repair="use 1 for the published loss, or 0.1 for a steeper one",
+                found=f"temperature {self.temperature}",
+                fix="use 1 for the published loss, or 0.1 for a steeper one",
             )
         if self.centre not in get_args(Centre) or self.pairs not in get_args(PairChoice):
             raise ExperimentError(
                 "Vectors are centred by 'none', 'batch_mean' or 'batch_norm', and pairs are those of the 'form' or the 'hardest'",
-                came=f"centre {self.centre!r}, pairs {self.pairs!r}",
-                repair="choose among them",
+                found=f"centre {self.centre!r}, pairs {self.pairs!r}",
+                fix="choose among them",
             )
         if self.normalize and self.form == "paper":
             raise ExperimentError(
                 "The distance of the form 'paper' is a cosine, which looks at directions alone",
-                came="normalize with form 'paper'",
-                repair="leave normalize out, or use form 'code'",
+                found="normalize with form 'paper'",
+                fix="leave normalize out, or use form 'code'",
             )
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
@@ -212,15 +212,15 @@ def weighted_stages(
         if not 1 <= stage.stage <= len(stage_weights):
             raise ExperimentError(
                 "The causality loss needs a weight for every stage that has an SNR module",
-                came=f"a module after stage {stage.stage}, weights for {len(stage_weights)} stages",
-                repair="give stage_weights one number per backbone stage, 0 to leave a stage out",
+                found=f"a module after stage {stage.stage}, weights for {len(stage_weights)} stages",
+                fix="give stage_weights one number per backbone stage, 0 to leave a stage out",
             )
     chosen = [(s, stage_weights[s.stage - 1]) for s in stages if stage_weights[s.stage - 1] > 0]
     if not chosen:
         raise ExperimentError(
             "The causality loss acts on SNR modules, and at least one needs a positive stage weight",
-            came=f"SNR modules after stages {[s.stage for s in stages]}, stage weights {stage_weights}",
-            repair="leave the causality loss out for this scheme, or use the SNR scheme with positive stage weights",
+            found=f"SNR modules after stages {[s.stage for s in stages]}, stage weights {stage_weights}",
+            fix="leave the causality loss out for this scheme, or use the SNR scheme with positive stage weights",
         )
     return chosen
 
@@ -230,10 +230,10 @@ def check_stage_choices(stage_weights: tuple[float, ...], terms: str) -> None:
     if not any(stage_weights) or not all(math.isfinite(w) and w >= 0 for w in stage_weights):
         raise ExperimentError(
             "Stage weights are finite numbers >= 0, at least one of them positive",
-            came=str(stage_weights),
-            repair="use (0.1, 0.1, 0.5, 0.5), or leave the loss out to train without it",
+            found=str(stage_weights),
+            fix="use (0.1, 0.1, 0.5, 0.5), or leave the loss out to train without it",
         )
     if terms not in ("both", "clarification", "destruction"):
         raise ExperimentError(
-            "The terms are 'both', 'clarification' or 'destruction'", came=repr(terms), repair="choose one of the three"
+            "The terms are 'both', 'clarification' or 'destruction'", found=repr(terms), fix="choose one of the three"
         )

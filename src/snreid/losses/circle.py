@@ -43,12 +43,12 @@ class Circle(Loss):
         if not 0 <= self.margin < 1 or not (math.isfinite(self.scale) and self.scale > 0):
             raise ExperimentError(
                 "The circle loss has a margin of at least 0 and below 1, and a positive scale",
-                came=f"margin {self.margin}, scale {self.scale}",
-                repair="use 0.25 and 128",
+                found=f"margin {self.margin}, scale {self.scale}",
+                fix="use 0.25 and 128",
             )
         if self.on not in ("embedding", "pooled"):
             raise ExperimentError(
-                "The circle loss acts on 'embedding' or on 'pooled'", came=repr(self.on), repair="choose one of the two"
+                "The circle loss acts on 'embedding' or on 'pooled'", found=repr(self.on), fix="choose one of the two"
             )
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:

@@ -44,8 +44,8 @@ class EntropyCausality(Loss):
             if stage.logits is None:
                 raise ExperimentError(
                     "The entropy form of the causality loss needs a classifier at every SNR stage",
-                    came=f"no scores at stage {stage.stage}",
-                    repair="build the SNR scheme with stage classifiers, or use DualCausality",
+                    found=f"no scores at stage {stage.stage}",
+                    fix="build the SNR scheme with stage classifiers, or use DualCausality",
                 )
             losses.append(weight * entropy_causality(stage.logits, terms=self.terms))
         return torch.stack(losses).sum()

@@ -34,20 +34,20 @@ class CrossEntropy(Loss):
         if not 0 <= self.label_smoothing < 1:
             raise ExperimentError(
                 "Label smoothing is a share of at least 0 and below 1",
-                came=str(self.label_smoothing),
-                repair="use 0.1, or 0 for plain cross-entropy",
+                found=str(self.label_smoothing),
+                fix="use 0.1, or 0 for plain cross-entropy",
             )
         if not (math.isfinite(self.scale) and self.scale > 0):
             raise ExperimentError(
                 "The scale of the cross-entropy is positive",
-                came=f"scale {self.scale}",
-                repair="use 1, or 20 with a cosine classifier",
+                found=f"scale {self.scale}",
+                fix="use 1, or 20 with a cosine classifier",
             )
         if not 0 <= self.margin < 1:
             raise ExperimentError(
                 "The margin of the cross-entropy is at least 0 and below 1",
-                came=f"margin {self.margin}",
-                repair="use 0, or 0.35 with a cosine classifier",
+                found=f"margin {self.margin}",
+                fix="use 0, or 0.35 with a cosine classifier",
             )
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:

@@ -38,14 +38,14 @@ class Triplet(Loss):
         if self.margin is not None and not (math.isfinite(self.margin) and self.margin > 0):
             raise ExperimentError(
                 "The margin of the triplet loss is positive, or None for the soft margin",
-                came=f"margin {self.margin}",
-                repair="use 0.3, or leave the margin out",
+                found=f"margin {self.margin}",
+                fix="use 0.3, or leave the margin out",
             )
         if self.on not in ("embedding", "pooled"):
             raise ExperimentError(
                 "The triplet loss acts on 'embedding' or on 'pooled'",
-                came=repr(self.on),
-                repair="choose one of the two",
+                found=repr(self.on),
+                fix="choose one of the two",
             )
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:

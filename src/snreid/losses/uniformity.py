@@ -41,7 +41,7 @@ class Alignment(Loss):
         super().__post_init__()
         if self.neighbours < 1:
             raise ExperimentError(
-                "Alignment weighs by at least 1 neighbour", came=f"neighbours {self.neighbours}", repair="use 10"
+                "Alignment weighs by at least 1 neighbour", found=f"neighbours {self.neighbours}", fix="use 10"
             )
 
     @property
@@ -54,8 +54,8 @@ class Alignment(Loss):
         if outputs.second is None:
             raise ExperimentError(
                 "Alignment compares two views of each image",
-                came="outputs without a second view",
-                repair="give the experiment a second_view",
+                found="outputs without a second view",
+                fix="give the experiment a second_view",
             )
         first, second = unit(outputs.embedding), unit(outputs.second.embedding)
         return alignment(first, second, persons, reliability(first, second, self.neighbours))
@@ -83,8 +83,8 @@ class DomainUniformity(Loss):
         if not 0 <= self.momentum < 1:
             raise ExperimentError(
                 "The momentum of prototypes is at least 0 and below 1",
-                came=f"momentum {self.momentum}",
-                repair="use 0.1",
+                found=f"momentum {self.momentum}",
+                fix="use 0.1",
             )
 
     @property
@@ -98,8 +98,8 @@ class DomainUniformity(Loss):
         if prototypes is None:
             raise ExperimentError(
                 "The domain-specific uniformity loss compares with prototypes",
-                came="outputs without prototypes",
-                repair="train with snreid train, which remembers them",
+                found="outputs without prototypes",
+                fix="train with snreid train, which remembers them",
             )
         views = [domain_uniformity(view, persons, prototypes) for view in _views(outputs)]
         return torch.stack(views).mean()

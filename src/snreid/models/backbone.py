@@ -66,16 +66,16 @@ class Backbone:
             name, tag = self.name.split(".", 1)
             raise ExperimentError(
                 "A backbone's name is the architecture alone",
-                came=repr(self.name),
-                repair=f"write name={name!r}, weights={tag!r}",
+                found=repr(self.name),
+                fix=f"write name={name!r}, weights={tag!r}",
             )
         if self.last_stride not in (None, 1, 2):
-            raise ExperimentError("last_stride must be 1 or 2", came=f"{self.last_stride}")
+            raise ExperimentError("last_stride must be 1 or 2", found=f"{self.last_stride}")
         if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
-            raise ExperimentError("image_size must be a height and a width in pixels", came=f"{self.image_size}")
+            raise ExperimentError("image_size must be a height and a width in pixels", found=f"{self.image_size}")
         for field, value in (("channels", self.channels), ("layers", self.layers)):
             if value is not None and (len(value) != STAGES or min(value) < 1):
-                raise ExperimentError(f"{field} must be {STAGES} numbers of at least 1", came=f"{value}")
+                raise ExperimentError(f"{field} must be {STAGES} numbers of at least 1", found=f"{value}")
         Weights(self.weights)
 
     @property
@@ -110,8 +110,8 @@ class Backbone:
         if self.fc:
             raise ExperimentError(
                 "Only an OSNet has a layer fc before its embedding",
-                came=f"fc=True with {self.name}",
-                repair="leave fc out",
+                found=f"fc=True with {self.name}",
+                fix="leave fc out",
             )
         name = self.name.removesuffix(_IBN_A) if self.name in _IBN_RESNETS else self.name
         options: dict[str, Any] = {}
@@ -125,16 +125,16 @@ class Backbone:
             near = near or timm.list_models(f"*{name[:8]}*")[:5]
             raise ExperimentError(
                 "The backbone must be an architecture timm knows, an OSNet or a ResNet with IBN-a",
-                came=repr(self.name),
-                repair=f"did you mean one of {', '.join(near)}" if near else "see timm.list_models()",
+                found=repr(self.name),
+                fix=f"did you mean one of {', '.join(near)}" if near else "see timm.list_models()",
             )
         try:
             network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, **options)
         except TypeError as error:
             raise ExperimentError(
                 f"{self.name} must know the options it is given",
-                came=f"{options} ({error})",
-                repair="image_size is for ViT and Swin, channels and layers are for ResNets; leave the others out",
+                found=f"{options} ({error})",
+                fix="image_size is for ViT and Swin, channels and layers are for ResNets; leave the others out",
             ) from error
         if name != self.name:
             _to_ibn_a(network)
@@ -146,8 +146,8 @@ class Backbone:
         if given:
             raise ExperimentError(
                 "An OSNet is known by its name alone, and its last stage has no stride",
-                came=f"{given} with {self.name}",
-                repair=f"leave {', '.join(given)} out; the name says the width",
+                found=f"{given} with {self.name}",
+                fix=f"leave {', '.join(given)} out; the name says the width",
             )
         return osnet(self.name, fc=self.fc)
 
@@ -162,8 +162,8 @@ class Backbone:
             if tag not in known:
                 raise ExperimentError(
                     f"weights of {self.name} must be random, imagenet, a local file or a tag timm knows",
-                    came=repr(self.weights),
-                    repair=f"known tags: {', '.join(known) or 'none'}",
+                    found=repr(self.weights),
+                    fix=f"known tags: {', '.join(known) or 'none'}",
                 )
             path = _named_file(self.name, tag, default=not weights.tag)
         state = read_tensors(path)
@@ -173,7 +173,7 @@ class Backbone:
             fitting = _architecture_of(state, network, self.name)
             if fitting is None:
                 raise
-            raise CheckpointError(error.rule, came=f"{error.came}; they fit {fitting}", repair=error.repair) from error
+            raise CheckpointError(error.rule, found=f"{error.found}; they fit {fitting}", fix=error.fix) from error
 
     def _packaged(self) -> Path | None:
         """The weight file of an installed package, if weights are asked for that come so."""
@@ -221,8 +221,8 @@ def _named_file(name: str, tag: str, *, default: bool) -> Path:
     if settings is None or not settings.hf_hub_id:
         raise CheckpointError(
             "Pretrained weights by name must have a hub repository",
-            came=f"timm lists none for {full}",
-            repair="get the file yourself and give its path as weights, or say weights='random'",
+            found=f"timm lists none for {full}",
+            fix="get the file yourself and give its path as weights, or say weights='random'",
         )
     # "timm/" alone means: the repository is named like the weights.
     hub_id = f"timm/{full}" if settings.hf_hub_id == "timm/" else str(settings.hf_hub_id)
@@ -277,8 +277,8 @@ def _pool_rounding_up(network: nn.Module, name: str) -> None:
     if not _is_resnet(network) or not isinstance(pool, nn.MaxPool2d):
         raise ExperimentError(
             "ceil_pool changes the max pool in the stem of a ResNet",
-            came=f"ceil_pool=True with {name}",
-            repair="leave ceil_pool out",
+            found=f"ceil_pool=True with {name}",
+            fix="leave ceil_pool out",
         )
     pool.padding, pool.ceil_mode = 0, True
 
@@ -298,8 +298,8 @@ def _keep_resolution(network: nn.Module, stages: list[tuple[str, int]], name: st
     if not fits or not all(fits):
         raise ExperimentError(
             "last_stride=1 needs a last stage whose stride sits in pools and convolutions of odd size",
-            came=f"{name}, stage {last}, with {[type(m).__name__ for m in strided.values()] or 'no stride'}",
-            repair="leave last_stride out for this backbone",
+            found=f"{name}, stage {last}, with {[type(m).__name__ for m in strided.values()] or 'no stride'}",
+            fix="leave last_stride out for this backbone",
         )
     for key, module in strided.items():
         if isinstance(module, nn.Conv2d):

@@ -34,22 +34,22 @@ def read_weights(folder: Path) -> SavedModel:
     place, wanted = found.metadata.get("base"), found.metadata.get("base_sha256")
     if not isinstance(place, str) or not isinstance(wanted, str):
         raise CheckpointError(
-            "A delta names the model that it changes", came=f"{folder / DELTA}: no base", repair="adapt again"
+            "A delta names the model that it changes", found=f"{folder / DELTA}: no base", fix="adapt again"
         )
     base = folder / place / WHOLE
     if not base.is_file():
         raise CheckpointError(
             "A delta is used beside the model that it changes",
-            came=f"no {base}",
-            repair=f"put the run {Path(place).name} back to where it was, or adapt again from where it is now",
+            found=f"no {base}",
+            fix=f"put the run {Path(place).name} back to where it was, or adapt again from where it is now",
         )
     saved = load_model(base)
     unknown = [name for name in found.tensors if name not in saved.tensors]
     if saved.sha256 != wanted or unknown:
         raise CheckpointError(
             "A delta fits only the very model that it was made of",
-            came=f"{base} with sha256 {saved.sha256[:12]}..., the delta was made of {wanted[:12]}...",
-            repair="restore that model, or adapt the one that is there now",
+            found=f"{base} with sha256 {saved.sha256[:12]}..., the delta was made of {wanted[:12]}...",
+            fix="restore that model, or adapt the one that is there now",
         )
     return SavedModel({**saved.tensors, **found.tensors}, saved.metadata, found.sha256)
 

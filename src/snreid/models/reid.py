@@ -101,8 +101,8 @@ class ReIDModel(nn.Module):
         if not 0 <= stages <= len(self.stages):
             raise ExperimentError(
                 "Only stages that the backbone has can be frozen",
-                came=f"{stages} of {len(self.stages)}",
-                repair=f"give 0 to {len(self.stages)}",
+                found=f"{stages} of {len(self.stages)}",
+                fix=f"give 0 to {len(self.stages)}",
             )
         until = self.stages[stages - 1].name if stages else None
         self._freezing.change(self.backbone, "" if backbone else until)
@@ -226,7 +226,7 @@ def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, sourc
         saved,
         source=source,
         spare=CLASSIFIERS if not same_persons else () if stages else CLASSIFIERS[1:],
-        repair="start from a run with the same backbone, scheme and head",
+        fix="start from a run with the same backbone, scheme and head",
     )
 
 

@@ -97,8 +97,8 @@ class IBN(Scheme):
                 if first not in ("conv1", "conv_pw") or not isinstance(norm, nn.BatchNorm2d) or norm.num_features < 2:
                     raise ExperimentError(
                         "IBN-a is defined for blocks that begin with a convolution and a batch norm bn1 (ResNet, inverted residuals)",
-                        came=f"{trunk.name}, block {name} ({type(block).__name__})",
-                        repair="take such a backbone, or another scheme",
+                        found=f"{trunk.name}, block {name} ({type(block).__name__})",
+                        fix="take such a backbone, or another scheme",
                     )
                 found[f"{name}.bn1"] = norm
         for name, norm in found.items():
@@ -141,8 +141,8 @@ class IBNb(Scheme):
         if not isinstance(stem, nn.BatchNorm2d) or not all(found):
             raise ExperimentError(
                 "IBN-b is defined for a ResNet with a batch norm bn1 in its stem and blocks that end with an addition and an activation",
-                came=f"{trunk.name} ({type(trunk.network).__name__})",
-                repair="take a ResNet, or another scheme",
+                found=f"{trunk.name} ({type(trunk.network).__name__})",
+                fix="take a ResNet, or another scheme",
             )
         trunk.network.set_submodule("bn1", AffineInstance.like(stem))
         for name, stage in zip(found, trunk.stages, strict=False):
@@ -264,8 +264,8 @@ def check_start(start: str) -> None:
     if start not in get_args(Start):
         raise ExperimentError(
             "A norm behind a stage has two starts",
-            came=repr(start),
-            repair=f"choose one of {', '.join(get_args(Start))}",
+            found=repr(start),
+            fix=f"choose one of {', '.join(get_args(Start))}",
         )
 
 
@@ -273,7 +273,7 @@ def check_stages(stages: tuple[int, ...]) -> None:
     """Raises ``ExperimentError`` unless ``stages`` are rising numbers from 1."""
     if not stages or min(stages) < 1 or list(stages) != sorted(set(stages)):
         raise ExperimentError(
-            "Stages must be rising numbers from 1, each once", came=f"{stages}", repair="write for example (1, 2, 3, 4)"
+            "Stages must be rising numbers from 1, each once", found=f"{stages}", fix="write for example (1, 2, 3, 4)"
         )
 
 
@@ -282,8 +282,8 @@ def chosen_stages(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
     if max(stages) > len(trunk.stages):
         raise ExperimentError(
             "A scheme can only follow stages that the backbone has",
-            came=f"stage {max(stages)}, where {trunk.name} has {len(trunk.stages)}",
-            repair="leave that stage out",
+            found=f"stage {max(stages)}, where {trunk.name} has {len(trunk.stages)}",
+            fix="leave that stage out",
         )
     return [stage for stage in trunk.stages if stage.number in stages]
 
@@ -313,8 +313,8 @@ def batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
     if not found:
         raise ExperimentError(
             f"{label} replaces batch norms, so the backbone must have some",
-            came=f"{trunk.name} has none",
-            repair="take a ResNet or MobileNet, or another scheme",
+            found=f"{trunk.name} has none",
+            fix="take a ResNet or MobileNet, or another scheme",
         )
     return found
 

@@ -123,11 +123,11 @@ class SNR(nn.Module):
             gate=gate, pool=pool, reduction=reduction, layout=layout, min_hidden=min_hidden, gate_bias=gate_bias
         )
         if channels < 1:
-            raise ExperimentError("An SNR module needs at least one channel", came=f"channels={channels}")
+            raise ExperimentError("An SNR module needs at least one channel", found=f"channels={channels}")
         if prefix_tokens < 0:
-            raise ExperimentError("prefix_tokens counts tokens, 0 or more", came=f"{prefix_tokens}", repair="take 0")
+            raise ExperimentError("prefix_tokens counts tokens, 0 or more", found=f"{prefix_tokens}", fix="take 0")
         if not eps > 0:
-            raise ExperimentError("SNR's eps must be above 0", came=f"eps={eps}", repair="take 1e-5")
+            raise ExperimentError("SNR's eps must be above 0", found=f"eps={eps}", fix="take 1e-5")
         self.channels, self.gate_kind, self.pool_kind, self.eps = channels, gate, pool, eps
         self.layout, self.prefix_tokens = layout, prefix_tokens
         self.gamma = nn.Parameter(torch.ones(channels))
@@ -182,8 +182,8 @@ class SNR(nn.Module):
         if not self.has_closed_form:
             raise ExperimentError(
                 "Means alone are what a gate with one value per image and channel gives",
-                came=f"gate {self.gate_kind!r}",
-                repair="take the vectors of split(maps)",
+                found=f"gate {self.gate_kind!r}",
+                fix="take the vectors of split(maps)",
             )
         with full_precision(maps):
             inner = self._maps(maps)
@@ -222,14 +222,14 @@ class SNR(nn.Module):
             raise ExperimentError(
                 f"An SNR module of {self.channels} channels in the layout {self.layout!r} takes maps of shape "
                 f"({', '.join(map(str, wanted))})",
-                came=f"maps of shape {tuple(maps.shape)}",
-                repair="build the module with the channels and the layout of the maps it follows",
+                found=f"maps of shape {tuple(maps.shape)}",
+                fix="build the module with the channels and the layout of the maps it follows",
             )
         if self.layout == "tokens" and maps.shape[1] <= self.prefix_tokens:
             raise ExperimentError(
                 "Behind the prefix an SNR module needs at least one token of the image",
-                came=f"{maps.shape[1]} tokens with prefix_tokens={self.prefix_tokens}",
-                repair="give prefix_tokens as many as the backbone puts in front",
+                found=f"{maps.shape[1]} tokens with prefix_tokens={self.prefix_tokens}",
+                fix="give prefix_tokens as many as the backbone puts in front",
             )
 
     def _join(self, maps: Tensor, restored: Maps) -> Tensor:
@@ -356,16 +356,16 @@ def check_options(
         ("SNR's layout must be a known one", layout, get_args(Layout)),
     ):
         if value not in allowed:
-            raise ExperimentError(rule, came=repr(value), repair=f"choose one of {', '.join(allowed)}")
+            raise ExperimentError(rule, found=repr(value), fix=f"choose one of {', '.join(allowed)}")
     if reduction < 1:
-        raise ExperimentError("SNR's reduction must be at least 1", came=f"{reduction}", repair="take 16, as the paper")
+        raise ExperimentError("SNR's reduction must be at least 1", found=f"{reduction}", fix="take 16, as the paper")
     if min_hidden < 1:
-        raise ExperimentError("A gate's hidden width is at least 1", came=f"min_hidden={min_hidden}", repair="take 1")
+        raise ExperimentError("A gate's hidden width is at least 1", found=f"min_hidden={min_hidden}", fix="take 1")
     if not math.isfinite(gate_bias):
-        raise ExperimentError("A gate's first bias is a finite number", came=f"{gate_bias}", repair="take 0, or 3")
+        raise ExperimentError("A gate's first bias is a finite number", found=f"{gate_bias}", fix="take 0, or 3")
     if layout == "tokens" and gate in ("spatial", "channel_spatial"):
         raise ExperimentError(
             "A spatial gate needs maps with height and width",
-            came=f"gate {gate!r} on a sequence of tokens",
-            repair="choose gate channel, two_gates or conv for this backbone",
+            found=f"gate {gate!r} on a sequence of tokens",
+            fix="choose gate channel, two_gates or conv for this backbone",
         )

@@ -51,8 +51,8 @@ def stage_names(network: nn.Module, name: str) -> list[tuple[str, int]]:
     if len(found) < STAGES or any(module not in known for module, _, _ in found):
         raise ExperimentError(
             "A backbone must expose at least four stages through timm's feature_info",
-            came=f"{name} lists {[module for module, _, _ in found]}",
-            repair="take another backbone, for example resnet50, convnext_tiny or vit_small_patch16_224",
+            found=f"{name} lists {[module for module, _, _ in found]}",
+            fix="take another backbone, for example resnet50, convnext_tiny or vit_small_patch16_224",
         )
     last_of_stride = {reduction: (module, channels) for module, channels, reduction in found}
     if len(last_of_stride) >= STAGES:
@@ -129,6 +129,6 @@ def _layout(shape: torch.Size, channels: int, network: nn.Module, name: str) -> 
         return "nchw"
     raise ExperimentError(
         "A stage must give maps or tokens with the channels timm lists for it",
-        came=f"{name} gives shape {tuple(shape)} where {channels} channels are listed",
-        repair="take another backbone",
+        found=f"{name} gives shape {tuple(shape)} where {channels} channels are listed",
+        fix="take another backbone",
     )

@@ -51,7 +51,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     try:
         said = json.dumps(metadata, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise CheckpointError("Metadata of a weight file must be JSON", came=str(error)) from error
+        raise CheckpointError("Metadata of a weight file must be JSON", found=str(error)) from error
     owned = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
         content = save(owned, metadata={_HEADER: said})
@@ -60,7 +60,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         write_atomically(path, _joined(header, stored))
     except OSError as error:
         raise CheckpointError(
-            "A weight file must be writable", came=f"{path}: {error}", repair="free space or give another folder"
+            "A weight file must be writable", found=f"{path}: {error}", fix="free space or give another folder"
         ) from error
 
 
@@ -97,8 +97,8 @@ def require_replaceable(path: Path) -> None:
     kind = "a folder" if path.is_dir() else "no regular file (a device, a pipe, ...)"
     raise ExperimentError(
         "A result is written to a new file or over an old one",
-        came=f"{path} is {kind}",
-        repair="name another file",
+        found=f"{path} is {kind}",
+        fix="name another file",
     )
 
 
@@ -119,7 +119,7 @@ def flush_folder(folder: Path) -> None:
 def load_model(path: Path) -> SavedModel:
     """Read what ``save_model`` wrote. Raises ``CheckpointError`` when the file is missing, damaged or not ours."""
     if not path.is_file():
-        raise CheckpointError("A weight file must exist", came=f"no file {path}", repair="check the path of the run")
+        raise CheckpointError("A weight file must exist", found=f"no file {path}", fix="check the path of the run")
     try:
         content = path.read_bytes()
         tensors = load(content)
@@ -133,16 +133,16 @@ def load_model(path: Path) -> SavedModel:
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
         raise CheckpointError(
             "A weight file must be whole",
-            came=f"{path}: {error}",
-            repair="copy it again, or train again in another --out folder",
+            found=f"{path}: {error}",
+            fix="copy it again, or train again in another --out folder",
         ) from error
     try:
         metadata = json.loads(header[_HEADER])
     except (KeyError, ValueError) as error:
         raise CheckpointError(
             "A weight file must carry snreid's header",
-            came=f"{path} with {sorted(header) or 'no metadata'}",
-            repair="give foreign weights as the backbone's weights instead",
+            found=f"{path} with {sorted(header) or 'no metadata'}",
+            fix="give foreign weights as the backbone's weights instead",
         ) from error
     if isinstance(metadata, dict) and HALF.items() <= metadata.items():
         tensors = {name: one.float() if one.dtype == torch.float16 else one for name, one in tensors.items()}
@@ -178,10 +178,10 @@ def restore(
     *,
     source: str,
     spare: tuple[str, ...] = (),
-    repair: str = "build the model from the file's own metadata",
+    fix: str = "build the model from the file's own metadata",
 ) -> None:
     """Put saved tensors into a model of the same structure. ``source``: what to call the file in a message. ``spare``: tensors whose
-    name begins with one of these stay as they are in the model. ``repair``: what to do where they do not fit.
+    name begins with one of these stay as they are in the model. ``fix``: what to do where they do not fit.
 
     Raises ``CheckpointError`` naming tensors that are missing, left over, of another shape or of another dtype; the model is
     then untouched.
@@ -203,8 +203,8 @@ def restore(
     if found:
         raise CheckpointError(
             "Saved weights must belong to this model",
-            came=f"{source}: {'; '.join(found)}",
-            repair=repair,
+            found=f"{source}: {'; '.join(found)}",
+            fix=fix,
         )
     with torch.no_grad():
         model.load_state_dict({**own, **{name: saved.tensors[name] for name in wanted}})

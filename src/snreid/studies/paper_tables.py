@@ -97,8 +97,8 @@ class Table:
         if len(set(names)) != len(names) or unknown or lost:
             raise ExperimentError(
                 "A table has each row once, and its published numbers and its order speak of its own rows and columns",
-                came=f"table {self.name}: rows {', '.join(names)}; unknown {unknown or lost}",
-                repair="correct the table",
+                found=f"table {self.name}: rows {', '.join(names)}; unknown {unknown or lost}",
+                fix="correct the table",
             )
 
 

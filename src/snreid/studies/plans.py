@@ -32,8 +32,8 @@ class Plan:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ExperimentError(
                 "A cell is filled by at least one seed, and by each once: a seed that counts twice is no second training",
-                came=f"--seeds {' '.join(map(str, self.seeds))}".strip(),
-                repair="name every seed once: --seeds 0 1 2",
+                found=f"--seeds {' '.join(map(str, self.seeds))}".strip(),
+                fix="name every seed once: --seeds 0 1 2",
             )
 
     def experiment(self, row: Row, case: Case, seed: int) -> Experiment:

@@ -223,8 +223,8 @@ class LeaveOneOut(Protocol):
         if len(self.group) < 2 or not self.targets:
             raise ExperimentError(
                 "Leave-one-out needs at least two data sets, one of them a target",
-                came=", ".join(member.name for member in self.group) or "none",
-                repair="name more data sets",
+                found=", ".join(member.name for member in self.group) or "none",
+                fix="name more data sets",
             )
 
     @property

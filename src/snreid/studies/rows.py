@@ -52,8 +52,8 @@ def require_same_sources(name: str, one: Experiment, other_name: str, other: Exp
     words, others = (" + ".join(source.name for source in e.sources) or "nothing" for e in (one, other))
     raise ExperimentError(
         "All rows of a table are trained on the same sources: what is seen to one is seen to all",
-        came=f"{name} on {words}, {other_name} on {others}" + (" of other settings" if words == others else ""),
-        repair="make a table of each, or train all of them on the same sources",
+        found=f"{name} on {words}, {other_name} on {others}" + (" of other settings" if words == others else ""),
+        fix="make a table of each, or train all of them on the same sources",
     )
 
 
@@ -67,15 +67,15 @@ def check_rows(runs: Sequence[Run]) -> None:
         if replace(run.experiment, seed=other.experiment.seed) != other.experiment or _method(run) != _method(other):
             raise ExperimentError(
                 "Runs of one row differ in their seed only",
-                came=f"{other.folder} and {run.folder} are both {label(run.experiment)}, with other settings",
-                repair="report them apart, or train one of them under another name: --recipe NAME",
+                found=f"{other.folder} and {run.folder} are both {label(run.experiment)}, with other settings",
+                fix="report them apart, or train one of them under another name: --recipe NAME",
             )
         key = label(run.experiment), run.experiment.seed
         if key in seen:
             raise ExperimentError(
                 "Each run is reported once",
-                came=f"{seen[key].folder} and {run.folder} are the same run",
-                repair="leave one out",
+                found=f"{seen[key].folder} and {run.folder} are the same run",
+                fix="leave one out",
             )
         seen[key] = run
 

@@ -73,8 +73,8 @@ class Study:
             if not found or len(set(found)) != len(found):
                 raise ExperimentError(
                     f"A study needs at least one {what}, and each once",
-                    came=", ".join(found) or "none",
-                    repair=f"name every {what} once",
+                    found=", ".join(found) or "none",
+                    fix=f"name every {what} once",
                 )
         first = self.experiments[0]
         for other in self.experiments:
@@ -87,8 +87,8 @@ class Study:
         if unknown:
             raise ExperimentError(
                 "Rank lists are shown of targets only",
-                came=unknown[0],
-                repair=f"take some of {', '.join(known)}, or add it to --target",
+                found=unknown[0],
+                fix=f"take some of {', '.join(known)}, or add it to --target",
             )
 
 

@@ -94,8 +94,8 @@ class CheckpointStore:
             raise CheckpointError(
                 f"A checkpoint is written whole or not at all; step {state.step} was not, "
                 f"{'the one before it counts' if former else 'and there is none before it'}",
-                came=f"{error} in {self.folder}",
-                repair="free space or rights in the run folder and start the run again: it "
+                found=f"{error} in {self.folder}",
+                fix="free space or rights in the run folder and start the run again: it "
                 f"{'resumes' if former else 'starts anew'}",
             ) from error
         return self.folder / pointer.file
@@ -198,8 +198,8 @@ def _read_step(path: Path, pointer: Pointer) -> TrainingState:
 def _damaged(path: Path, came: str) -> CheckpointError:
     return CheckpointError(
         "A checkpoint is read only if it is exactly what was written",
-        came=f"{path.name}: {came} in {path.parent}",
-        repair="restore the file from a copy, or start the run anew in another folder",
+        found=f"{path.name}: {came} in {path.parent}",
+        fix="restore the file from a copy, or start the run anew in another folder",
     )
 
 
@@ -208,7 +208,7 @@ def _header(state: TrainingState) -> str:
     try:
         return json.dumps(record, allow_nan=False)
     except ValueError as error:
-        raise DivergenceError(f"Only finite numbers are saved, at step {state.step}", came=str(error)) from error
+        raise DivergenceError(f"Only finite numbers are saved, at step {state.step}", found=str(error)) from error
 
 
 def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
@@ -217,8 +217,8 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
     if bad:
         raise DivergenceError(
             "Only finite numbers are saved; the last good checkpoint is untouched",
-            came=f"NaN or infinity in {len(bad)} of {len(tensors)} tensors, first {bad[0]}",
-            repair="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
+            found=f"NaN or infinity in {len(bad)} of {len(tensors)} tensors, first {bad[0]}",
+            fix="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
         )
 
 

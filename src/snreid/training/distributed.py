@@ -141,8 +141,8 @@ def launched_rank(environment: Mapping[str, str]) -> Rank | None:
     if not 0 <= rank.rank < rank.world:
         raise ExperimentError(
             "A process's rank is at least 0 and below the number of processes",
-            came=f"rank {rank.rank} of {rank.world}",
-            repair="start with torchrun or srun and leave their variables alone",
+            found=f"rank {rank.rank} of {rank.world}",
+            fix="start with torchrun or srun and leave their variables alone",
         )
     return rank if rank.world > 1 else None
 
@@ -152,7 +152,7 @@ def first_host(nodes: str) -> str:
     found = re.match(r"([^\[,]+)(?:\[([^\]\-,]+)[^\]]*\]([^\[,]*))?", nodes.strip())
     if not found:
         raise ExperimentError(
-            "SLURM names the hosts of a job", came=repr(nodes), repair="set MASTER_ADDR to rank 0's host"
+            "SLURM names the hosts of a job", found=repr(nodes), fix="set MASTER_ADDR to rank 0's host"
         )
     return "".join(part or "" for part in found.groups())
 
@@ -163,8 +163,8 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     except (KeyError, ValueError) as error:
         raise ExperimentError(
             f"A process started with others needs the number {name} in its environment",
-            came=repr(environment.get(name, "nothing")),
-            repair="start with torchrun --nproc-per-node N, or with srun",
+            found=repr(environment.get(name, "nothing")),
+            fix="start with torchrun --nproc-per-node N, or with srun",
         ) from error
 
 
@@ -180,7 +180,7 @@ def chosen_device(name: str, local_rank: int = 0) -> torch.device:
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ExperimentError(
-            "The device is auto, cpu, cuda or cuda:N", came=repr(name), repair="choose one of them, for example cuda:0"
+            "The device is auto, cpu, cuda or cuda:N", found=repr(name), fix="choose one of them, for example cuda:0"
         )
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not count):
@@ -189,14 +189,14 @@ def chosen_device(name: str, local_rank: int = 0) -> torch.device:
     if not count:
         raise ExperimentError(
             "A CUDA device can be used where torch finds one",
-            came=f"device {name}, no CUDA device",
-            repair="use the device cpu or auto, or look at nvidia-smi and at whether this torch was built for CUDA",
+            found=f"device {name}, no CUDA device",
+            fix="use the device cpu or auto, or look at nvidia-smi and at whether this torch was built for CUDA",
         )
     index = int(name.removeprefix("cuda:")) if ":" in name else (0 if count == 1 else local_rank)
     if index >= count or (count == 1 and local_rank > 0 and "SLURM_STEP_NUM_TASKS" not in os.environ):
         raise ExperimentError(
             "Every process needs a CUDA device of its own",
-            came=f"device {name}, process {local_rank} on this machine, {count} CUDA devices",
-            repair="start as many processes as there are devices, or use the device cpu",
+            found=f"device {name}, process {local_rank} on this machine, {count} CUDA devices",
+            fix="start as many processes as there are devices, or use the device cpu",
         )
     return torch.device("cuda", index)

@@ -85,8 +85,8 @@ def stopped(came: int | None = None) -> Interrupted:
     name = "Ctrl-C" if by_hand else "SIGTERM"
     return (UserInterrupted if by_hand else Interrupted)(
         f"{name} asks a run to stop after the current step",
-        came=name,
-        repair="start the same command again to continue",
+        found=name,
+        fix="start the same command again to continue",
     )
 
 
@@ -154,7 +154,7 @@ def diverged(what: str, names: Iterable[str]) -> DivergenceError:
     """The error of a run that met NaN or infinity, naming the images of the batch."""
     return DivergenceError(
         "Losses, gradients and weights must stay finite",
-        came=f"{what}; the batch was: {', '.join(names)}",
-        repair="repair or leave out these images and start the same command, which continues from the last good checkpoint; or start anew "
+        found=f"{what}; the batch was: {', '.join(names)}",
+        fix="repair or leave out these images and start the same command, which continues from the last good checkpoint; or start anew "
         "in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
     )

@@ -329,8 +329,8 @@ class Loop:
         if not self.hooks.same(state.values.get("experiment"), (self.hooks.values or {}).get("experiment")):
             raise CheckpointError(
                 "A run goes on only with the experiment it was started with",
-                came=f"the checkpoints in {self.checkpoints.folder} belong to other settings",
-                repair="use the same settings, or another --out folder",
+                found=f"the checkpoints in {self.checkpoints.folder} belong to other settings",
+                fix="use the same settings, or another --out folder",
             )
         tensors = state.tensors
         self.plan.model.load_state_dict(_below("model.", tensors))

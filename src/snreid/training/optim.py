@@ -266,9 +266,9 @@ class WarmupCosine(Schedule):
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _require(holds: bool, rule: str, came: object, repair: str) -> None:
+def _require(holds: bool, rule: str, found: object, fix: str) -> None:
     if not holds:
-        raise ExperimentError(rule, came=str(came), repair=repair)
+        raise ExperimentError(rule, found=str(found), fix=fix)
 
 
 _OF_THE_PROCESS = ("params", "fused", "foreach", "capturable", "differentiable")
@@ -314,8 +314,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -
         different = sorted(set(names.values()) ^ {name for group in saved for name in group})
         raise CheckpointError(
             "An optimizer's state fits only the network and the groups it was saved with",
-            came=f"{len(names)} parameters, {sum(map(len, saved))} saved, different: {different[:5] or 'the groups'}",
-            repair="resume with the experiment the run was started with",
+            found=f"{len(names)} parameters, {sum(map(len, saved))} saved, different: {different[:5] or 'the groups'}",
+            fix="resume with the experiment the run was started with",
         )
     index_of = {name: index for index, name in names.items()}
     entries: dict[int, dict[str, Any]] = {}

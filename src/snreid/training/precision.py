@@ -15,8 +15,8 @@ def require_precision(precision: Precision, device: torch.device) -> None:
     if precision == "fp16" and device.type != "cuda":
         raise ExperimentError(
             "The precision fp16 is for GPUs",
-            came=f"--precision fp16 on the device {device}",
-            repair="use --precision bf16 (a CPU with bfloat16 units), or float32",
+            found=f"--precision fp16 on the device {device}",
+            fix="use --precision bf16 (a CPU with bfloat16 units), or float32",
         )
 
 

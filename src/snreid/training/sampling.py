@@ -33,8 +33,8 @@ class Sampling:
         if self.persons < 2 or self.images < 2:
             raise ExperimentError(
                 "A batch needs at least 2 identities with at least 2 images each, or the triplet loss has nothing to compare",
-                came=f"{self.persons} identities x {self.images} images",
-                repair="raise --sampling.persons or --sampling.images",
+                found=f"{self.persons} identities x {self.images} images",
+                fix="raise --sampling.persons or --sampling.images",
             )
 
     @property
@@ -59,8 +59,8 @@ class IdentityBatches:
         if distinct < self.sampling.persons:
             raise ExperimentError(
                 f"A batch needs {self.sampling.persons} different identities",
-                came=f"the sources have {distinct}",
-                repair=f"lower --sampling.persons to {max(2, distinct)} or less, or add a source",
+                found=f"the sources have {distinct}",
+                fix=f"lower --sampling.persons to {max(2, distinct)} or less, or add a source",
             )
 
     def __len__(self) -> int:
@@ -98,8 +98,8 @@ class IdentityBatches:
         if self.sampling.persons % world or self.sampling.persons // world < 2:
             raise ExperimentError(
                 "The identities of a batch must divide evenly among the processes, at least 2 for each",
-                came=f"{self.sampling.persons} identities for {world} processes",
-                repair=f"set --sampling.persons to a multiple of {world}, at least {2 * world}",
+                found=f"{self.sampling.persons} identities for {world} processes",
+                fix=f"set --sampling.persons to a multiple of {world}, at least {2 * world}",
             )
         size = len(batch) // world
         return batch[rank * size : (rank + 1) * size]

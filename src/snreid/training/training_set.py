@@ -25,8 +25,8 @@ class Validation:
         if not 0 <= self.fraction <= 0.5 or self.every < 1:
             raise ExperimentError(
                 "The held-out share must be between 0 and 0.5, and validation at least 1 epoch apart",
-                came=f"fraction {self.fraction}, every {self.every}",
-                repair="set --validation.fraction 0.1 and --validation.every 10, for example",
+                found=f"fraction {self.fraction}, every {self.every}",
+                fix="set --validation.fraction 0.1 and --validation.every 10, for example",
             )
 
 
@@ -67,9 +67,7 @@ class TrainingSet:
     def only(self, keep: Labels) -> "TrainingSet":
         """The images at positions ``keep``, with identities counted anew. Raises ``DataError`` when none is left."""
         if not len(keep):
-            raise DataError(
-                "A training set needs images", came="none that can be used", repair="restore the image files"
-            )
+            raise DataError("A training set needs images", found="none that can be used", fix="restore the image files")
         _, persons = np.unique(self.persons[keep], return_inverse=True)
         split = Split(tuple(self.split.samples[i] for i in keep))
         return TrainingSet(
@@ -87,8 +85,8 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
     if len(set(names)) != len(names) or not names:
         raise DataError(
             "Each source must be named once, and there must be one",
-            came=f"{', '.join(names) or 'none'}",
-            repair="leave one out, or give one a name of its own, for example --source DIR:name=shop-a",
+            found=f"{', '.join(names) or 'none'}",
+            fix="leave one out, or give one a name of its own, for example --source DIR:name=shop-a",
         )
     samples: list[Sample] = []
     person_keys: list[tuple[int, int]] = []
@@ -97,13 +95,13 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
         kept = [s for s in source.train.samples if s.person > 0]
         if not kept:
             raise DataError(
-                "A source needs training images", came=f"{source.name} has none", repair="take another source"
+                "A source needs training images", found=f"{source.name} has none", fix="take another source"
             )
         if domains == "camera" and any(s.camera == NO_CAMERA for s in kept):
             raise DataError(
                 "Cameras as domains need a camera for every image",
-                came=f"{source.name} has images without one",
-                repair="use --sampling.domains source",
+                found=f"{source.name} has images without one",
+                fix="use --sampling.domains source",
             )
         samples += kept
         person_keys += [(number, s.person) for s in kept]
@@ -131,8 +129,8 @@ def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[Labels,
         if count < 2:
             raise DataError(
                 "Validation needs at least 2 held-out identities of each source",
-                came=f"{fraction:g} of the {len(persons)} identities of {name} is {count}",
-                repair="raise --validation.fraction, or set it to 0 to take the last checkpoint",
+                found=f"{fraction:g} of the {len(persons)} identities of {name} is {count}",
+                fix="raise --validation.fraction, or set it to 0 to take the last checkpoint",
             )
         held += [int(p) for p in random.permutation(persons)[:count]]
     outside = np.isin(training.persons, held)
@@ -161,8 +159,8 @@ def validation_split(held_out: TrainingSet) -> tuple[Labels, Labels]:
     if not query:
         raise DataError(
             "Validation needs held-out identities that two cameras see",
-            came=f"{len(cameras)} identities with one camera each",
-            repair="set --validation.fraction 0 to take the last checkpoint",
+            found=f"{len(cameras)} identities with one camera each",
+            fix="set --validation.fraction 0 to take the last checkpoint",
         )
     return np.array(sorted(query), dtype=np.int64), np.array(sorted(gallery), dtype=np.int64)
 

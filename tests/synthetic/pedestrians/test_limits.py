@@ -13,15 +13,13 @@ def test_values_inside_pass(value: float) -> None:
 
 @pytest.mark.parametrize("value", [0.4999, 2.0001, float("nan")])
 def test_values_outside_are_refused(value: float) -> None:
-    with pytest.raises(
-        ExperimentError, match=rf"Lamp.height lies between 0.5 and 2.0. Found: {value}. To repair: take"
-    ):
+    with pytest.raises(ExperimentError, match=rf"Lamp.height lies between 0.5 and 2.0. Found: {value}. Fix: take"):
         check_range("Lamp.height", value, 0.5, 2.0)
 
 
 def test_words_of_the_list_pass_and_others_are_refused() -> None:
     check_word("Lamp.colour", "red", ("red", "green"))
-    with pytest.raises(ExperimentError, match=r"Lamp.colour is one of red, green. Found: 'blue'. To repair: take"):
+    with pytest.raises(ExperimentError, match=r"Lamp.colour is one of red, green. Found: 'blue'. Fix: take"):
         check_word("Lamp.colour", "blue", ("red", "green"))
 
 

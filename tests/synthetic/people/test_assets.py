@@ -77,7 +77,7 @@ def test_a_failed_write_leaves_nothing(model: BodyModel, tmp_path: Path, monkeyp
 
 
 def test_missing_data_are_said_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ExperimentError, match=r"data/mpfb2 holds.*To repair: pip install"):
+    with pytest.raises(ExperimentError, match=r"data/mpfb2 holds.*Fix: pip install"):
         make_model(tmp_path)
 
 

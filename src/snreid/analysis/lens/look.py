@@ -115,8 +115,8 @@ def _read(split: Split, what: str, embedder: Embedder, reading: Reading, notes: 
     if bad and (not reading.skip_bad or len(bad) == len(split)):
         raise DataError(
             "Every image must be readable",
-            came=f"{len(bad)} of {len(split)} of {what} are not: {listed(bad, _SHOWN_BAD)}",
-            repair="restore these files or leave them out"
+            found=f"{len(bad)} of {len(split)} of {what} are not: {listed(bad, _SHOWN_BAD)}",
+            fix="restore these files or leave them out"
             + ("" if reading.skip_bad else ", or go on without them: --skip-bad"),
         )
     if bad:

@@ -50,7 +50,7 @@ class ChannelStatistics:
         if self.mean.shape != self.variance.shape or self.mean.ndim != 2:
             raise ExperimentError(
                 "Channel statistics are a mean and a variance for every image and channel",
-                came=f"shapes {self.mean.shape} and {self.variance.shape}",
+                found=f"shapes {self.mean.shape} and {self.variance.shape}",
             )
 
     def of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

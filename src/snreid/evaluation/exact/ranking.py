@@ -59,8 +59,8 @@ class Block:
         if self.queries < 1 or self.gallery < 1:
             raise ExperimentError(
                 "a block holds at least one query and one gallery entry",
-                came=f"{self.queries} queries x {self.gallery} gallery entries",
-                repair="use 1 or more for both",
+                found=f"{self.queries} queries x {self.gallery} gallery entries",
+                fix="use 1 or more for both",
             )
 
 
@@ -223,8 +223,8 @@ def _check_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA raises the latter
         raise ExperimentError(
             "Scores are counted on the processor or on a device that torch finds here",
-            came=f"{device!r}: {str(error).splitlines()[0]}",
-            repair="use 'cpu', or 'cuda' where torch finds one",
+            found=f"{device!r}: {str(error).splitlines()[0]}",
+            fix="use 'cpu', or 'cuda' where torch finds one",
         ) from error
 
 
@@ -248,10 +248,10 @@ def _check_request(query: Features, queries: Sequence[int], length: int) -> None
     if strange:
         raise ExperimentError(
             f"rank lists are shown for queries at positions 0 to {count - 1}",
-            came=str(strange[0]),
-            repair="choose others",
+            found=str(strange[0]),
+            fix="choose others",
         )
     if length < 1:
         raise ExperimentError(
-            "a rank list shows at least one gallery entry", came=str(length), repair="ask for 1 or more"
+            "a rank list shows at least one gallery entry", found=str(length), fix="ask for 1 or more"
         )

@@ -316,7 +316,7 @@ def similarity(metric: str) -> Similarity:
     if metric == "euclidean":
         return Euclidean()
     raise ExperimentError(
-        "embeddings are compared by 'cosine' or by 'euclidean'", came=repr(metric), repair="choose one of the two"
+        "embeddings are compared by 'cosine' or by 'euclidean'", found=repr(metric), fix="choose one of the two"
     )
 
 

@@ -41,8 +41,8 @@ class Domain:
         if not self.walls or not self.grounds:
             raise ExperimentError(
                 "A domain has at least one wall and one ground",
-                came=f"{len(self.walls)} walls, {len(self.grounds)} grounds",
-                repair="name some",
+                found=f"{len(self.walls)} walls, {len(self.grounds)} grounds",
+                fix="name some",
             )
         check_range("Domain.camera_spread", self.camera_spread, 0.0, 5.0)
         check_range("Domain.image_spread", self.image_spread, 0.0, 5.0)
@@ -298,4 +298,4 @@ def domain_named(name: str) -> Domain:
         if domain.name == name:
             return domain
     known = ", ".join(domain.name for domain in DOMAINS)
-    raise ExperimentError("A drawn domain goes by a name of the list", came=repr(name), repair=f"take one of {known}")
+    raise ExperimentError("A drawn domain goes by a name of the list", found=repr(name), fix=f"take one of {known}")

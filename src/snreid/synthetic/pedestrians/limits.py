@@ -6,14 +6,14 @@ from snreid.errors import ExperimentError
 def check_range(what: str, value: float, low: float, high: float) -> None:
     """Raise ``ExperimentError`` if ``value`` is outside [low, high]."""
     if not low <= value <= high:
-        raise ExperimentError(f"{what} lies between {low} and {high}", came=str(value), repair="take a value inside")
+        raise ExperimentError(f"{what} lies between {low} and {high}", found=str(value), fix="take a value inside")
 
 
 def check_word(what: str, value: str, options: tuple[str, ...]) -> None:
     """Raise ``ExperimentError`` if ``value`` is none of ``options``."""
     if value not in options:
         raise ExperimentError(
-            f"{what} is one of {', '.join(options)}", came=repr(value), repair="take a word of this list"
+            f"{what} is one of {', '.join(options)}", found=repr(value), fix="take a word of this list"
         )
 
 
@@ -21,5 +21,5 @@ def check_size(size: tuple[int, int]) -> None:
     """Raise ``ExperimentError`` for a height and width in pixels that cannot be drawn."""
     if any(side % 16 or not 32 <= side <= 512 for side in size):
         raise ExperimentError(
-            "Height and width are multiples of 16 between 32 and 512", came=str(size), repair="take (128, 64)"
+            "Height and width are multiples of 16 between 32 and 512", found=str(size), fix="take (128, 64)"
         )

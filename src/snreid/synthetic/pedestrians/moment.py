@@ -40,8 +40,8 @@ class Moment:
         if not 0.2 <= self.zoom <= 3.0 or not 0.3 <= self.stretch <= 3.0:
             raise ExperimentError(
                 "Moment.zoom lies between 0.2 and 3, Moment.stretch between 0.3 and 3",
-                came=f"zoom {self.zoom}, stretch {self.stretch}",
-                repair="take values inside",
+                found=f"zoom {self.zoom}, stretch {self.stretch}",
+                fix="take values inside",
             )
 
 

@@ -47,7 +47,7 @@ class Picture:
         check_size(self.size)
         if self.size[1] > 3 * self.size[0]:  # the place behind the person is 3.1 times as wide as a picture is high
             raise ExperimentError(
-                "A picture is at most three times as wide as it is high", came=str(self.size), repair="take (128, 64)"
+                "A picture is at most three times as wide as it is high", found=str(self.size), fix="take (128, 64)"
             )
 
     def draw(self) -> NDArray[np.uint8]:

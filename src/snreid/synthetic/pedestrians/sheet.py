@@ -34,8 +34,8 @@ def contact_sheet(
     if persons < 1 or not domains or scale < 1:
         raise ExperimentError(
             "A contact sheet shows at least one person in at least one domain at scale 1 or more",
-            came=f"{persons} persons, {len(domains)} domains, scale {scale}",
-            repair="raise what is too small",
+            found=f"{persons} persons, {len(domains)} domains, scale {scale}",
+            fix="raise what is too small",
         )
     height, width = size[0] * scale, size[1] * scale
     column, row = 2 * width + 3 * _GAP, 2 * height + 3 * _GAP

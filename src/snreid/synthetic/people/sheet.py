@@ -24,8 +24,8 @@ def people_sheet(
     if not total or scale < 1:
         raise ExperimentError(
             "A contact sheet shows at least one picture at scale 1 or more",
-            came=f"{total} pictures, scale {scale}",
-            repair="raise what is too small",
+            found=f"{total} pictures, scale {scale}",
+            fix="raise what is too small",
         )
     height, width = (side * scale for side in rows[0][0].size)
     across = max(len(row) for row in rows)
