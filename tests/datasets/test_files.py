@@ -4,20 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from snreid.datasets._files import find_base, list_images
+from snreid.datasets._files import find_base
 from snreid.errors import DataError
-
-
-def test_a_listing_is_sorted_and_leaves_out_what_is_no_image(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "Z.jpg", "Thumbs.db", ".hidden.jpg", "@eaDir/a.jpg", "deep/c.jpg", "deep/er/d.webp"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "deep" / "round").symlink_to(tmp_path)
-    assert list_images(tmp_path).images == ("Z.jpg", "a.png", "b.JPG")
-    assert list_images(tmp_path).others == ("Thumbs.db",)
-    assert list_images(tmp_path, deep=True).images == ("Z.jpg", "a.png", "b.JPG", "deep/c.jpg", "deep/er/d.webp")
-    with pytest.raises(DataError, match="readable"):
-        list_images(tmp_path / "none")
 
 
 def test_the_base_is_where_everything_needed_is(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_files_that_cannot_be_read_are_named(embedder: Embedder, tmp_path: Path)
     np.testing.assert_allclose(found, np.repeat(embedder.extract([paths[7]]), 3, axis=0), atol=1e-6)
     with pytest.raises(DataError, match="7 of 7 are not"):
         embedder.extract(paths[:7], leave_out=left_out.update)
-    with pytest.raises(DataError, match="empty list"):
+    with pytest.raises(DataError, match="at least one image"):
         embedder.extract([])
 
 

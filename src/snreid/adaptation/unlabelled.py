@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.datasets._files import list_images
 from snreid.errors import DataError
+from snreid.images.files import list_images
 from snreid.images.reading import FileImage
 from snreid.records import DISTRACTOR, NO_CAMERA, ImageSource, ReIDData, Sample, Split, fingerprint
 

@@ -117,13 +117,10 @@ def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], b
 
 def images_of(places: Sequence[Path]) -> list[Path]:
     """The image files that are named or lie in a folder that is. Raises ``DataError`` when there are none."""
-    from snreid.datasets._files import SUFFIXES as IMAGE_SUFFIXES
     from snreid.errors import DataError
+    from snreid.images.files import image_paths
 
-    paths: list[Path] = []
-    for path in places:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
-        paths += inside
+    paths = [inside for path in places for inside in (image_paths(path) if path.is_dir() else [path])]
     if not paths:
         raise DataError(
             "Extraction needs images",

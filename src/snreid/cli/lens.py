@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def ordered(arguments: Sequence[str]) -> list[str]:
     """The words with the run in front, then the image files that can be told for certain, then flags."""
-    from snreid.datasets._files import SUFFIXES
+    from snreid.images.files import SUFFIXES
 
     def is_image(word: str) -> bool:
         """Whether it is an image file that is there."""
@@ -156,12 +156,12 @@ def _title(name: str, sample: "Sample") -> str:
 
 def _files(paths: Sequence[Path]) -> list[Path]:
     """The files; of a folder the images below it, evenly taken where they are many. Raises ``DataError`` for a folder without."""
-    from snreid.datasets._files import SUFFIXES
     from snreid.errors import DataError
+    from snreid.images.files import image_paths
 
     found: list[Path] = []
     for path in paths:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = image_paths(path) if path.is_dir() else [path]
         if not inside:
             raise DataError("A folder that is looked at has images", found=f"none in {path}", fix="give image files")
         step = max(1, -(-len(inside) // MOST_SHOWN)) if path.is_dir() else 1

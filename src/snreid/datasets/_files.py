@@ -1,42 +1,13 @@
-"""Finding and listing what is on disk: shared by the readers only."""
+"""Finding data sets on disk: shared by the readers only."""
 
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from snreid.datasets._rules import shown
 from snreid.errors import DataError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-"""Endings (any case) by which a file counts as an image; the decoder itself looks at the content only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The files of a folder."""
-
-    images: tuple[str, ...]
-    """Paths below the folder with ``/``, sorted by code point: the same order on every machine."""
-    others: tuple[str, ...]
-    """Files that are no images (``Thumbs.db``, a readme), sorted; hidden files are not listed at all."""
-
-
-def list_images(folder: Path, *, deep: bool = False) -> Listing:
-    """Files of ``folder``, with those of its sub-folders if ``deep``. Raises ``DataError`` if it cannot be listed."""
-    found: list[str] = []
-    try:
-        _walk(folder, "", deep, found)
-    except OSError as error:
-        raise DataError(
-            "a folder of images has to be readable",
-            found=f"{folder}: {error}",
-            fix="check the path and its permissions",
-        ) from None
-    found.sort()
-    images = tuple(name for name in found if name.lower().endswith(SUFFIXES))
-    return Listing(images, tuple(name for name in found if not name.lower().endswith(SUFFIXES)))
+from snreid.images.files import list_images
 
 
 def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tuple[str, re.Match[str]]]:
@@ -59,17 +30,6 @@ def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tupl
             fix="rename or remove them, or read the folder by a pattern of your own (FolderTree)",
         )
     return [(str(folder / name), match) for name, match in parsed if match is not None]
-
-
-def _walk(folder: Path, prefix: str, deep: bool, found: list[str]) -> None:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith((".", "@")):  # hidden; "@eaDir" is a network disk's folder of thumbnails
-                continue
-            if not entry.is_dir():
-                found.append(prefix + entry.name)
-            elif deep and not entry.is_symlink():  # a link to a folder could lead round in a circle
-                _walk(folder / entry.name, f"{prefix}{entry.name}/", deep, found)
 
 
 def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name: str, home: str) -> Path:

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from snreid.datasets._files import list_images
 from snreid.datasets._rules import shown, validated
 from snreid.datasets.cuhk03_release import ReleaseImage, release_images
 from snreid.errors import DataError, ExperimentError
+from snreid.images.files import list_images
 from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from snreid.datasets._files import list_images
 from snreid.datasets._rules import shown
 from snreid.datasets.labels import Labels, Row
 from snreid.errors import DataError, ExperimentError
+from snreid.images.files import list_images
 from snreid.records import DataSet, ReIDData
 
 _FIELDS = ("person", "camera", "split")

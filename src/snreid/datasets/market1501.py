@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from snreid.datasets._files import find_base, list_images
+from snreid.datasets._files import find_base
 from snreid.datasets._rules import shown, validated
 from snreid.errors import DataError, ExperimentError
+from snreid.images.files import list_images
 from snreid.images.reading import FileImage
 from snreid.records import DISTRACTOR, JUNK, DataSet, Expected, ReIDData, Sample, Split
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from snreid.datasets._files import find_base, list_images
+from snreid.datasets._files import find_base
 from snreid.datasets._rules import shown, validated
 from snreid.errors import DataError, ExperimentError
+from snreid.images.files import list_images
 from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
 

@@ -3,18 +3,18 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from snreid.errors import DataError, DivergenceError
 from snreid.images.loading import PixelStore, Progress
-from snreid.images.reading import BadImage, FileImage, listed
+from snreid.images.reading import BadImage, listed
 from snreid.images.transforms import InputFormat, StoredImages
 from snreid.inference.folding import Folded, folded, fused
+from snreid.inference.inputs import ImageInput, image_sources
 from snreid.models.reid import ReIDModel
 from snreid.records import NO_CAMERA, Features, Sample, Split
 from snreid.training.distributed import ProcessGroup
@@ -96,28 +96,49 @@ class Embedder:
 
     def extract(
         self,
-        paths: Sequence[str | Path],
+        images: ImageInput | Sequence[ImageInput],
         *,
+        boxes: ArrayLike | None = None,
         batch: Batch = "measured",
         tell: Callable[[int], None] | None = None,
         leave_out: LeaveOut | None = None,
         group: ProcessGroup | None = None,
     ) -> NDArray[np.float32]:
-        """Embeddings (N, D) of image files, L2-normalized: their dot products are cosine similarities. ``batch``: images at a time;
-        ``tell`` is called with the one that turned out fastest, once it is known.
+        """Embeds images.
 
-        ``leave_out``: files that cannot be read have no row, and it is called with them; without it, and when no file can be read,
-        they raise a ``DataError`` that names them. ``group``: processes that read and embed a contiguous part each; all get the whole.
+        Args:
+            images: A path, a folder, a uint8 RGB array (H, W, 3), a PIL image, an RGB tensor (3, H, W), or a list of
+                them; arrays and tensors may have a batch dimension (``snreid.inference.inputs.image_sources`` has the
+                details).
+            boxes: (N, 4) rows (left, top, right, bottom) in pixels to cut out of one image, a frame with its detections.
+            batch: Images at a time.
+            tell: Called with the batch size that turned out fastest, once it is known.
+            leave_out: Called with the images that cannot be read, which then have no row.
+            group: Processes that read and embed a contiguous part each; all get the whole.
+
+        Returns:
+            (N, D) float32, L2-normalized: dot products are cosine similarities.
+
+        Raises:
+            DataError: An image cannot be read and there is no ``leave_out``, or no image can be read.
+
+        Example:
+            >>> embedder = snreid.load("runs/snr")                                    # doctest: +SKIP
+            >>> embedder.extract(frame, boxes=[[10, 20, 60, 170]]).shape              # doctest: +SKIP
+            (1, 512)
         """
         size, sizes = (self.input.height, self.input.width), _SIZES.get(self.device.type, _SIZES["cuda"])
-        return extract(self, size, paths, batch=batch, sizes=sizes, tell=tell, leave_out=leave_out, group=group)
+        return extract(
+            self, size, images, boxes=boxes, batch=batch, sizes=sizes, tell=tell, leave_out=leave_out, group=group
+        )
 
 
 def extract(
     embed: EmbedBatch,
     size: tuple[int, int],
-    paths: Sequence[str | Path],
+    images: ImageInput | Sequence[ImageInput],
     *,
+    boxes: ArrayLike | None = None,
     batch: Batch = "measured",
     sizes: tuple[int, ...] = _SIZES["cpu"],
     tell: Callable[[int], None] | None = None,
@@ -125,18 +146,19 @@ def extract(
     group: ProcessGroup | None = None,
 ) -> NDArray[np.float32]:
     """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
-    if not paths:
-        raise DataError("Extraction needs at least one image", found="an empty list", fix="give image paths")
-    mine = _share(len(paths), group)
-    samples = tuple(Sample(FileImage(str(paths[place])), 1, NO_CAMERA) for place in mine)
+    sources = image_sources(images, boxes)
+    if not sources:
+        raise DataError("Extraction needs at least one image", found="none", fix="give images, or a folder of them")
+    mine = _share(len(sources), group)
+    samples = tuple(Sample(sources[place], 1, NO_CAMERA) for place in mine)
     store = PixelStore(Split(samples), *size)
     found, good = store.open(), store.good
     missing = np.setdiff1d(np.arange(len(mine)), good) + mine.start
     bad = _known_to_all(dict(zip(missing.tolist(), found, strict=True)), group)
-    if bad and (leave_out is None or len(bad) == len(paths)):
+    if bad and (leave_out is None or len(bad) == len(sources)):
         raise DataError(
             "Every image must be readable",
-            found=f"{len(bad)} of {len(paths)} are not: {listed(list(bad.values()), SHOWN_BAD)}",
+            found=f"{len(bad)} of {len(sources)} are not: {listed(list(bad.values()), SHOWN_BAD)}",
             fix="restore these files"
             + (", or go on without them: --skip-bad (in Python leave_out)" if leave_out is None else ""),
         )

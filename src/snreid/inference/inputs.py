@@ -1,0 +1,141 @@
+"""What a user calls an image: a path, a folder, an array, a PIL image, a tensor, or a list of them, whole or cut into boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from snreid.errors import DataError
+from snreid.images.files import image_paths
+from snreid.images.reading import FileImage
+from snreid.records import ImageSource
+
+ImageInput = str | Path | NDArray[np.uint8] | Image.Image | torch.Tensor
+"""One image, or several of one size as an array or a tensor with a batch dimension, or a folder of images."""
+_ONE = (str, Path, np.ndarray, Image.Image, torch.Tensor)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayImage:
+    """An image that is in memory already (an ``ImageSource``)."""
+
+    pixels: NDArray[np.uint8]
+    """(H, W, 3), RGB."""
+    name: str
+    """What messages call it: its place in what was given."""
+
+    def read(self) -> NDArray[np.uint8]:
+        """The pixels."""
+        return self.pixels
+
+
+def image_sources(images: ImageInput | Sequence[ImageInput], boxes: ArrayLike | None = None) -> list[ImageSource]:
+    """The images in what a user gave, one after the other.
+
+    Args:
+        images: One of these, or a list of them. An image in memory may have any size; it is resized like a file.
+
+            * a path of an image file, or of a folder: all images in it and its sub-folders, sorted by path;
+            * a NumPy array, uint8, RGB, (H, W, 3) or (N, H, W, 3). OpenCV reads BGR: turn it with ``frame[..., ::-1]``;
+            * a PIL image of any mode;
+            * a tensor, RGB, (3, H, W) or (N, 3, H, W), uint8, or floats between 0 and 1.
+        boxes: Cut these rows ``(left, top, right, bottom)``, in pixels, out of one image: (N, 4). They are rounded to
+            whole pixels and clipped to the image.
+
+    Raises:
+        DataError: Something else was given, or a box without a pixel inside the image.
+
+    Example:
+        >>> import numpy as np
+        >>> frame = np.zeros((480, 640, 3), np.uint8)
+        >>> [source.read().shape for source in image_sources(frame, boxes=[[10, 20, 50, 120], [600, 0, 700, 90]])]
+        [(100, 40, 3), (90, 40, 3)]
+    """
+    items: list[ImageInput] = [images] if isinstance(images, _ONE) else list(images)
+    named = ["the image" if len(items) == 1 else f"image {number}" for number in range(1, len(items) + 1)]
+    sources = [source for item, name in zip(items, named, strict=True) for source in _sources(item, name)]
+    if boxes is None:
+        return sources
+    if len(sources) != 1:
+        raise DataError(
+            "Boxes are cut out of one image", found=f"{len(sources)} images", fix="call extract once for each frame"
+        )
+    return _cut(sources[0], boxes)
+
+
+def _sources(item: ImageInput, name: str) -> Sequence[ImageSource]:
+    """The images in one of the things that a user may give."""
+    if isinstance(item, str | Path):
+        path = Path(item)
+        return [FileImage(str(inside)) for inside in (image_paths(path) if path.is_dir() else [path])]
+    if isinstance(item, Image.Image):
+        return [ArrayImage(np.asarray(item.convert("RGB")), name)]
+    if isinstance(item, torch.Tensor):
+        return _of_array(_from_tensor(item, name), name)
+    if isinstance(item, np.ndarray):
+        return _of_array(item, name)
+    raise DataError(
+        "An image is a path, a folder, an array, a PIL image or a tensor",
+        found=f"{name} is a {type(item).__name__}",
+        fix="give one of these, or a list of them",
+    )
+
+
+def _of_array(array: NDArray[np.uint8], name: str) -> list[ImageSource]:
+    whole = array.ndim in (3, 4) and array.shape[-1] == 3 and 0 not in array.shape[-3:]
+    if not whole or array.dtype != np.uint8:
+        channels_first = array.ndim in (3, 4) and array.shape[-3] == 3
+        raise DataError(
+            "An array of pixels is uint8, RGB, (H, W, 3) or (N, H, W, 3)",
+            found=f"{name} has shape {array.shape} and type {array.dtype}",
+            fix="give torch.from_numpy(array): tensors have the channels first"
+            if channels_first and not whole
+            else "convert it to 8-bit RGB",
+        )
+    if array.ndim == 3:
+        return [ArrayImage(array, name)]
+    return [ArrayImage(one, f"{name}[{number}]") for number, one in enumerate(array)]
+
+
+def _from_tensor(tensor: torch.Tensor, name: str) -> NDArray[np.uint8]:
+    """A tensor of images with the channels last, as uint8."""
+    tensor = tensor.detach().cpu()
+    inside = tensor.is_floating_point() and bool(((tensor >= 0) & (tensor <= 1)).all())
+    whole = tensor.ndim in (3, 4) and tensor.shape[-3] == 3 and 0 not in tensor.shape[-3:]
+    if not whole or not (inside or tensor.dtype == torch.uint8):
+        values = f", values {tensor.min():g} to {tensor.max():g}" if tensor.numel() else ""
+        raise DataError(
+            "A tensor of pixels is RGB, (3, H, W) or (N, 3, H, W), uint8 or floats between 0 and 1",
+            found=f"{name} has shape {tuple(tensor.shape)} and type {tensor.dtype}{values}",
+            fix="give the pixels before they are normalized; the model's own mean and std are applied here",
+        )
+    if inside:
+        tensor = (tensor.float() * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(tensor.movedim(-3, -1).numpy())
+
+
+def _cut(source: ImageSource, boxes: ArrayLike) -> list[ImageSource]:
+    rows = np.asarray(boxes, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != 4 or not np.isfinite(rows).all():
+        raise DataError(
+            "Boxes are rows (left, top, right, bottom) in pixels",
+            found=f"shape {rows.shape}{'' if np.isfinite(rows).all() else ' with NaN or infinity'}",
+            fix="give an array (N, 4)",
+        )
+    pixels = source.read()
+    height, width = pixels.shape[:2]
+    corners = np.rint(rows).clip(0, (width, height, width, height)).astype(int)
+    crops: list[ImageSource] = []
+    for number, (left, top, right, bottom) in enumerate(corners.tolist()):
+        if left >= right or top >= bottom:
+            raise DataError(
+                "A box has pixels inside the image",
+                found=f"box {number} is {rows[number].tolist()} in {width} x {height} pixels",
+                fix="give left < right and top < bottom, and leave out boxes outside the image",
+            )
+        crops.append(ArrayImage(pixels[top:bottom, left:right], f"box {number} of {source.name}"))
+    return crops
