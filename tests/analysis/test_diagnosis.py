@@ -9,8 +9,7 @@ import pytest
 from snreid.analysis.diagnosis import corruption_effects, diagnose, looks, require_rows, worst_queries
 from snreid.datasets import CorruptedImage, corrupt
 from snreid.errors import DataError, DivergenceError
-from snreid.evaluation import by_property, camera_pairs, evaluate, mean_drop, measure
-from snreid.evaluation import subset_scores as worth
+from snreid.evaluation import by_property, camera_pairs, evaluate, mean_drop, measure, worth
 from snreid.images.loading import PixelStore
 from snreid.images.transforms import StoredImages
 from snreid.inference.embedder import features

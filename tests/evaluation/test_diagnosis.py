@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 
-from snreid.evaluation import Diagnosis, by_property, camera_pairs, corruption_effect, evaluate, mean_drop
-from snreid.evaluation import subset_scores as worth
+from snreid.evaluation import Diagnosis, by_property, camera_pairs, corruption_effect, evaluate, mean_drop, worth
 from snreid.records import Features
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from browser import CHROMIUM, PROBE, browse
 from report_samples import HOSTILE, Node, every, rank_list, read_html, split
-from snreid.evaluation import Diagnosis, by_property, camera_pairs, corruption_effect, evaluate, mean_drop
-from snreid.evaluation import subset_scores as worth
+from snreid.evaluation import Diagnosis, by_property, camera_pairs, corruption_effect, evaluate, mean_drop, worth
 from snreid.figures import DiagnosisPage, RankExample, render_diagnosis
 from snreid.figures.diagnosis import findings
 from snreid.records import Features, Scores
