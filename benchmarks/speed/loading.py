@@ -97,7 +97,7 @@ def our_epoch(store: PixelStore, augmentation: Augmentation, order: NDArray[np.i
 def write_files(folder: Path, count: int) -> list[Path]:
     """Drawn pedestrians as JPEG files."""
     persons = -(-count // 12)
-    samples = snreid.DrawnPedestrians(train_persons=persons, test_persons=0).read(folder).train.samples[:count]
+    samples = snreid.datasets.DrawnPedestrians(train_persons=persons, test_persons=0).read(folder).train.samples[:count]
     paths = [folder / f"{number:05d}.jpg" for number in range(count)]
     for sample, path in zip(samples, paths, strict=True):
         Image.fromarray(sample.image.read()).save(path, quality=90)
@@ -131,7 +131,7 @@ def loading_rows(paths: Sequence[Path], folder: Path, runs: int) -> list[Row]:
 
 def drawing_rows(images: int, runs: int) -> list[Row]:
     """Drawn pedestrians of 128 x 64, one after the other."""
-    samples = snreid.DrawnPedestrians(train_persons=images, test_persons=0).read(Path()).train.samples[:images]
+    samples = snreid.datasets.DrawnPedestrians(train_persons=images, test_persons=0).read(Path()).train.samples[:images]
 
     def draw() -> int:
         return sum(sample.image.read().size for sample in samples)

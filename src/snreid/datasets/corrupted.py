@@ -53,7 +53,7 @@ class CorruptedImage:
 class Corrupted(DataSet):
     """A data set whose test images are corrupted (kinds and formulas: `corruptions.py`). Its training images stay as they are.
 
-    >>> from snreid import Corrupted, Market1501
+    >>> from snreid.datasets import Corrupted, Market1501
     >>> Corrupted(of=Market1501(), corruption="dark", severity=3).name
     'market1501@dark-3'
     """
