@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from snreid.datasets import CUHKSYSU
-from snreid.datasets.cuhk_sysu_release import Box, CropReport, crop, read_boxes
+from snreid.datasets.cuhk_sysu_release import CropReport, PersonBox, crop, read_boxes
 from snreid.errors import DataError
 from snreid.images.reading import read_image
 
@@ -186,4 +186,4 @@ def test_the_report_is_in_order_with_the_published_counts_only() -> None:
     )
     many = CropReport("out", 11_934, 34_574, 0, 0, tuple(f"box {n}" for n in range(12)), (), ())
     assert not many.ok and "  and 2 more: --json lists all" in many.lines()
-    assert Box(11422, "s16929.jpg", 1, 0, 0, 5, 5).name == "p11422_s16929_1.jpg"
+    assert PersonBox(11422, "s16929.jpg", 1, 0, 0, 5, 5).name == "p11422_s16929_1.jpg"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from snreid.datasets._made import made_split, some_cameras
 from snreid.records import ReIDData, Sample
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.randomness import Draws
 
 CAMERAS = {"train": [1, 2], "test": [2, 3], "distractor": [3, 1]}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from snreid.datasets._rules import validated
 from snreid.records import DISTRACTOR, ReIDData, Sample, Split
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.randomness import Draws
 
 Make = Callable[[str, int, int, int, int], Sample]
 """Of part, number in the part, label, camera and shot."""

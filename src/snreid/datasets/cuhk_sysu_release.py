@@ -36,7 +36,7 @@ _FRAME = re.compile(r"s0*([1-9][0-9]{0,7})\.jpg")
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class PersonBox:
     """A person in a frame."""
 
     person: int
@@ -142,7 +142,7 @@ def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | Non
     if folder.exists() and not folder.is_dir():
         raise DataError("crops are written into a folder", found=f"{folder} is a file", fix="name another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    frames: defaultdict[str, list[Box]] = defaultdict(list)
+    frames: defaultdict[str, list[PersonBox]] = defaultdict(list)
     for box in boxes:
         frames[box.frame].append(box)
     found = _Found(folder, list(malformed))
@@ -153,7 +153,7 @@ def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | Non
     return found.report()
 
 
-def read_boxes(path: Path) -> tuple[tuple[Box, ...], tuple[str, ...]]:
+def read_boxes(path: Path) -> tuple[tuple[PersonBox, ...], tuple[str, ...]]:
     """The boxes of ``Person.mat`` in its order, and those that have no area, each with its reason.
 
     Raises ``DataError`` with the path and the reason when it is damaged or built otherwise.
@@ -167,7 +167,7 @@ def read_boxes(path: Path) -> tuple[tuple[Box, ...], tuple[str, ...]]:
         ]
     except Exception as error:  # a damaged MATLAB file makes scipy raise nearly anything
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
-    boxes: list[Box] = []
+    boxes: list[PersonBox] = []
     malformed: list[str] = []
     counts: defaultdict[int, int] = defaultdict(int)
     for name, frame, located in rows:
@@ -180,7 +180,7 @@ def read_boxes(path: Path) -> tuple[tuple[Box, ...], tuple[str, ...]]:
         if isinstance(corners, str):
             malformed.append(f"{name}, box {which}, in {frame}: {corners}")
         else:
-            boxes.append(Box(int(person[1]), frame, which, *corners))
+            boxes.append(PersonBox(int(person[1]), frame, which, *corners))
     return tuple(boxes), tuple(malformed)
 
 
@@ -207,7 +207,7 @@ class _Found:
         self.unreadable: list[str] = []
         self.others: list[str] = []
 
-    def take(self, path: Path, boxes: Sequence[Box]) -> None:
+    def take(self, path: Path, boxes: Sequence[PersonBox]) -> None:
         """Cut the boxes of one frame that are not there yet; the frame is opened only if there is one."""
         left = [box for box in boxes if not self._there(box)]
         if not left:
@@ -229,7 +229,7 @@ class _Found:
             self.written += 1
             self._count(box, part)
 
-    def _there(self, box: Box) -> bool:
+    def _there(self, box: PersonBox) -> bool:
         path = self.folder / box.name
         if not os.path.lexists(path):
             return False
@@ -246,7 +246,7 @@ class _Found:
         self._count(box, part)
         return True
 
-    def _count(self, box: Box, part: NDArray[np.uint8]) -> None:
+    def _count(self, box: PersonBox, part: NDArray[np.uint8]) -> None:
         self.persons.add(box.person)
         self.clipped += part.shape[:2] != (box.height, box.width)
 

@@ -17,7 +17,14 @@ from snreid.datasets._rules import unfit_name
 from snreid.errors import ExperimentError
 from snreid.records import DataSet, ReIDData, Sample
 from snreid.synthetic import pedestrians
-from snreid.synthetic.pedestrians import Draws, Identity, Picture, domain_named, draw_identity, draw_moment
+from snreid.synthetic.pedestrians import (
+    Draws,
+    Pedestrian,
+    PedestrianPicture,
+    domain_named,
+    draw_pedestrian,
+    draw_pedestrian_moment,
+)
 from snreid.system.provenance import program
 
 
@@ -51,15 +58,15 @@ class DrawnImage:
         drawn = f"{self.people}-{self.part}{self.number}-s{self.seed}-{self.size[0]}x{self.size[1]}"
         return f"{self.domain}/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
 
-    def picture(self) -> Picture:
+    def picture(self) -> PedestrianPicture:
         """Everything that decides the pixels, to look at or to turn one field of (``dataclasses.replace``)."""
         domain = domain_named(self.domain)
         track = Draws.of("track", self.seed, self.domain, self.people, self.part, self.number, self.camera)
         shot = track.below("shot", self.shot)
-        return Picture(
+        return PedestrianPicture(
             identity=_identity(self.seed, self.people, self.part, self.number),
             style=domain.image(domain.camera(self.seed, self.camera), shot),
-            moment=draw_moment(track, shot),
+            moment=draw_pedestrian_moment(track, shot),
             size=self.size,
         )
 
@@ -73,8 +80,8 @@ class DrawnImage:
 
 
 @lru_cache(maxsize=4096)
-def _identity(seed: int, people: str, part: str, number: int) -> Identity:
-    return draw_identity(Draws.of("person", seed, people, part, number))
+def _identity(seed: int, people: str, part: str, number: int) -> Pedestrian:
+    return draw_pedestrian(Draws.of("person", seed, people, part, number))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ from snreid.datasets._made import made_split, some_cameras
 from snreid.errors import ExperimentError
 from snreid.records import DataSet, ReIDData, Sample
 from snreid.synthetic import people as synthetic
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.assets import require_people
+from snreid.synthetic.randomness import Draws
 from snreid.system.provenance import program
 
 if TYPE_CHECKING:

@@ -13,75 +13,79 @@ from snreid.synthetic.pedestrians.identity import (
     HATS,
     JACKETS,
     Build,
-    Garment,
-    Head,
-    Identity,
-    draw_identity,
+    Pedestrian,
+    PedestrianGarment,
+    PedestrianHead,
+    draw_pedestrian,
 )
-from snreid.synthetic.pedestrians.moment import Moment
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.pedestrians.moment import PedestrianMoment
 from snreid.synthetic.pedestrians.solids import stack
+from snreid.synthetic.randomness import Draws
 
 FRONT = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
-def _box(identity: Identity, moment: Moment) -> np.ndarray:
+def _box(identity: Pedestrian, moment: PedestrianMoment) -> np.ndarray:
     return stack(person_solids(identity, moment), FRONT).box
 
 
 @pytest.mark.parametrize("height", [1.5, 1.72, 1.95])
 def test_height(height: float) -> None:
-    box = _box(Identity(build=Build(height=height), head=Head(style="bald")), Moment(stride=0.0))
+    box = _box(Pedestrian(build=Build(height=height), head=PedestrianHead(style="bald")), PedestrianMoment(stride=0.0))
     assert box[:, 3].max() == pytest.approx(height, abs=0.03)
     assert box[:, 2].min() == pytest.approx(0.0, abs=0.03)
 
 
 def test_legs_swing_against_each_other() -> None:
-    bones = pose(Identity(), Moment(phase=0.25, stride=0.07))
+    bones = pose(Pedestrian(), PedestrianMoment(phase=0.25, stride=0.07))
     assert bones.ankles[0][2] > 0.1 and bones.ankles[1][2] < -0.1
     # Arms swing against the legs of their side.
     assert bones.hands[0][2] < bones.hands[1][2]
-    later = pose(Identity(), Moment(phase=0.75, stride=0.07))
+    later = pose(Pedestrian(), PedestrianMoment(phase=0.75, stride=0.07))
     assert later.ankles[0][2] == pytest.approx(bones.ankles[1][2])
 
 
 def test_bones_keep_their_length() -> None:
     lengths = []
     for phase in (0.0, 0.1, 0.3, 0.6):
-        bones = pose(Identity(), Moment(phase=phase, stride=0.07))
+        bones = pose(Pedestrian(), PedestrianMoment(phase=phase, stride=0.07))
         lengths.append([np.linalg.norm(np.subtract(bones.knees[0], bones.ankles[0])),
                         np.linalg.norm(np.subtract(bones.shoulders[1], bones.elbows[1]))])  # fmt: skip
     np.testing.assert_allclose(lengths, [lengths[0]] * 4, rtol=1e-12)
 
 
 def test_girth_widens() -> None:
-    slim, wide = (_box(Identity(build=Build(girth=g)), Moment(stride=0.0)) for g in (0.85, 1.4))
+    slim, wide = (_box(Pedestrian(build=Build(girth=g)), PedestrianMoment(stride=0.0)) for g in (0.85, 1.4))
     assert wide[:, 1].max() > slim[:, 1].max()
 
 
 def test_all_of_a_wardrobe_can_be_put_on() -> None:
-    bare = len(person_solids(Identity(head=Head(style="bald")), Moment()))
+    bare = len(person_solids(Pedestrian(head=PedestrianHead(style="bald")), PedestrianMoment()))
     for bag in BAGS[1:]:
-        assert len(person_solids(Identity(head=Head(style="bald"), bag=bag), Moment())) > bare - (bag == "shoulder")
+        assert len(person_solids(Pedestrian(head=PedestrianHead(style="bald"), bag=bag), PedestrianMoment())) > bare - (
+            bag == "shoulder"
+        )
     for hat in HATS[1:]:
-        assert len(person_solids(Identity(head=Head(style="bald", hat=hat)), Moment())) > bare
+        assert len(person_solids(Pedestrian(head=PedestrianHead(style="bald", hat=hat)), PedestrianMoment())) > bare
     for style in HAIR_STYLES[1:]:
-        assert len(person_solids(Identity(head=Head(style=style)), Moment())) > bare
+        assert len(person_solids(Pedestrian(head=PedestrianHead(style=style)), PedestrianMoment())) > bare
     for kind in BOTTOMS:
-        assert person_solids(Identity(bottom=Garment(kind=kind)), Moment(stride=0.07, phase=0.25))
-    coats = {kind: _box(Identity(jacket=Garment(kind=kind)), Moment()) for kind in JACKETS}
+        assert person_solids(Pedestrian(bottom=PedestrianGarment(kind=kind)), PedestrianMoment(stride=0.07, phase=0.25))
+    coats = {kind: _box(Pedestrian(jacket=PedestrianGarment(kind=kind)), PedestrianMoment()) for kind in JACKETS}
     assert len(coats["coat"]) > len(coats["none"])
 
 
 def test_at_most_as_many_solids_as_the_depth_buffer_can_tell_apart() -> None:
     """One byte names a solid, 255 means none; a passer-by doubles them."""
-    most = max(len(person_solids(draw_identity(Draws.of(n)), Moment())) for n in range(200))
+    most = max(len(person_solids(draw_pedestrian(Draws.of(n)), PedestrianMoment())) for n in range(200))
     assert 2 * most < 255
 
 
 def test_a_garment_turns_by_itself() -> None:
     """Another shirt colour changes surfaces, not shapes."""
-    person = draw_identity(Draws.of(4))
+    person = draw_pedestrian(Draws.of(4))
     other = replace(person, top=replace(person.top, colour=(0.9, 0.1, 0.1)))
-    for mine, theirs in zip(person_solids(person, Moment()), person_solids(other, Moment()), strict=True):
+    for mine, theirs in zip(
+        person_solids(person, PedestrianMoment()), person_solids(other, PedestrianMoment()), strict=True
+    ):
         assert mine.centre == theirs.centre and mine.quadric == theirs.quadric

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.pedestrians import DOMAINS, Draws, Picture, domain_named, draw_identity
-from snreid.synthetic.pedestrians.moment import draw_moment
+from snreid.synthetic.pedestrians import DOMAINS, Draws, PedestrianPicture, domain_named, draw_pedestrian
+from snreid.synthetic.pedestrians.moment import draw_pedestrian_moment
 
 
 def test_named_and_ordered_by_distance() -> None:
@@ -62,7 +62,9 @@ def test_channel_statistics_leave_those_of_noon() -> None:
         for number in range(12):
             shot = Draws.of("statistics", number)
             style = domain.image(domain.camera(seed, number % 6 + 1), shot)
-            picture = Picture(identity=draw_identity(shot), style=style, moment=draw_moment(shot, shot)).draw()
+            picture = PedestrianPicture(
+                identity=draw_pedestrian(shot), style=style, moment=draw_pedestrian_moment(shot, shot)
+            ).draw()
             rows.append(np.concatenate([picture.mean(axis=(0, 1)), picture.std(axis=(0, 1))]))
         return np.mean(rows, axis=0)
 

@@ -6,17 +6,25 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.pedestrians import DOMAINS, Draws, Moment, Picture, Scene, Style, draw_identity
-from snreid.synthetic.pedestrians.moment import OCCLUDERS, draw_moment
+from snreid.synthetic.pedestrians import (
+    DOMAINS,
+    Draws,
+    PedestrianMoment,
+    PedestrianPicture,
+    Scene,
+    Style,
+    draw_pedestrian,
+)
+from snreid.synthetic.pedestrians.moment import OCCLUDERS, draw_pedestrian_moment
 
 PLAIN = Style(noise=0.0, jpeg=100, scene=Scene(clutter=0))
 
 
-def _pinned_picture(index: int) -> Picture:
+def _pinned_picture(index: int) -> PedestrianPicture:
     domain = DOMAINS[index]
     shot = Draws.of("pinned", index)
     style = domain.image(domain.camera(0, 1), shot)
-    return Picture(identity=draw_identity(shot), style=style, moment=draw_moment(shot, shot))
+    return PedestrianPicture(identity=draw_pedestrian(shot), style=style, moment=draw_pedestrian_moment(shot, shot))
 
 
 @pytest.mark.parametrize("index", range(len(DOMAINS)))
@@ -49,9 +57,10 @@ def test_equal_values_give_equal_pixels() -> None:
 def test_front_and_back_differ() -> None:
     differences = []
     for number in range(8):
-        person = draw_identity(Draws.of("front and back", number))
+        person = draw_pedestrian(Draws.of("front and back", number))
         front, behind, again = (
-            Picture(identity=person, style=PLAIN, moment=Moment(direction=d)).draw().astype(int) for d in (0, 0.5, 0.01)
+            PedestrianPicture(identity=person, style=PLAIN, moment=PedestrianMoment(direction=d)).draw().astype(int)
+            for d in (0, 0.5, 0.01)
         )
         differences.append(np.abs(front - behind).mean() / max(np.abs(front - again).mean(), 0.1))
     assert np.median(differences) > 2.0
@@ -59,14 +68,14 @@ def test_front_and_back_differ() -> None:
 
 def test_bodies_are_shaded_in_three_dimensions() -> None:
     """Light from the picture's right: the right half of a plain, symmetric body is brighter; from the left, the left."""
-    person = replace(Picture().identity, bag="none")
+    person = replace(PedestrianPicture().identity, bag="none")
     style = replace(
         PLAIN, shadow=1.0, viewpoint=5.0, scene=Scene(wall_colour=(0, 0, 0), wall_second=(0, 0, 0), clutter=0)
     )
     halves = {}
     for azimuth in (0.2, -0.2):
-        moment = Moment(stride=0.0)
-        pixels = Picture(identity=person, style=replace(style, light=(azimuth, 0.05)), moment=moment).draw()
+        moment = PedestrianMoment(stride=0.0)
+        pixels = PedestrianPicture(identity=person, style=replace(style, light=(azimuth, 0.05)), moment=moment).draw()
         chest = pixels[35:55, 20:44].astype(float).mean(axis=(0, 2))
         halves[azimuth] = chest[12:].sum() - chest[:12].sum()
     assert halves[0.2] > 20 and halves[-0.2] < -20
@@ -74,8 +83,8 @@ def test_bodies_are_shaded_in_three_dimensions() -> None:
 
 def test_a_shadow_lies_on_the_ground() -> None:
     style = replace(PLAIN, shadow=0.9, light=(0.25, 0.06), viewpoint=25.0)
-    shadowed = Picture(style=style).draw()[100:, 44:].astype(int)
-    other_side = Picture(style=replace(style, light=(-0.25, 0.06))).draw()[100:, 44:].astype(int)
+    shadowed = PedestrianPicture(style=style).draw()[100:, 44:].astype(int)
+    other_side = PedestrianPicture(style=replace(style, light=(-0.25, 0.06))).draw()[100:, 44:].astype(int)
     # Light from the right throws the shadow to the left.
     assert other_side.mean() < shadowed.mean() - 3
 
@@ -90,7 +99,7 @@ def test_a_shadow_lies_on_the_ground() -> None:
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
 def test_each_knob_of_style_turns_by_itself(change: dict[str, object]) -> None:
-    base = Picture(style=PLAIN)
+    base = PedestrianPicture(style=PLAIN)
     turned = replace(base, style=replace(PLAIN, **change))  # type: ignore[arg-type]
     assert turned.identity == base.identity and turned.moment == base.moment
     assert np.abs(turned.draw().astype(int) - base.draw()).mean() > 0.5
@@ -102,33 +111,37 @@ def test_each_knob_of_style_turns_by_itself(change: dict[str, object]) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_each_knob_of_a_moment_turns_by_itself(change: dict[str, object]) -> None:
-    base = Picture(style=PLAIN, moment=Moment(phase=0.25))
+    base = PedestrianPicture(style=PLAIN, moment=PedestrianMoment(phase=0.25))
     turned = replace(base, moment=replace(base.moment, **change))  # type: ignore[arg-type]
     assert np.abs(turned.draw().astype(int) - base.draw()).mean() > 0.5
 
 
 @pytest.mark.parametrize("occluder", OCCLUDERS[1:])
 def test_occluders_stand_in_front(occluder: str) -> None:
-    base = Picture(style=PLAIN).draw().astype(int)
-    hidden = Picture(style=PLAIN, moment=Moment(occluder=occluder, occluder_at=0.1)).draw()
+    base = PedestrianPicture(style=PLAIN).draw().astype(int)
+    hidden = PedestrianPicture(style=PLAIN, moment=PedestrianMoment(occluder=occluder, occluder_at=0.1)).draw()
     assert (np.abs(hidden - base).max(axis=2) > 8).mean() > 0.03
 
 
 def test_sizes() -> None:
-    small, large = (Picture(style=PLAIN, size=size).draw() for size in ((64, 32), (256, 128)))
+    small, large = (PedestrianPicture(style=PLAIN, size=size).draw() for size in ((64, 32), (256, 128)))
     assert small.shape == (64, 32, 3) and large.shape == (256, 128, 3)
     shrunk = large.reshape(64, 4, 32, 4, 3).mean(axis=(1, 3))
     assert np.abs(shrunk - small).mean() < 8
     with pytest.raises(ExperimentError, match=r"multiples of 16.*\(100, 50\)"):
-        Picture(size=(100, 50))
+        PedestrianPicture(size=(100, 50))
 
 
 @pytest.mark.parametrize("height", range(32, 160, 16))
 def test_the_widest_picture_is_three_times_as_wide_as_high(height: int) -> None:
-    moment = Moment(background=1.0)
-    assert Picture(style=PLAIN, moment=moment, size=(height, 3 * height)).draw().shape == (height, 3 * height, 3)
+    moment = PedestrianMoment(background=1.0)
+    assert PedestrianPicture(style=PLAIN, moment=moment, size=(height, 3 * height)).draw().shape == (
+        height,
+        3 * height,
+        3,
+    )
     with pytest.raises(ExperimentError, match="three times as wide"):
-        Picture(style=PLAIN, moment=moment, size=(height, 3 * height + 16))
+        PedestrianPicture(style=PLAIN, moment=moment, size=(height, 3 * height + 16))
 
 
 PINNED_PARAMETERS: tuple[str, ...] = (

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.camera import Film, Viewpoint, blurred, draw_camera
-from snreid.synthetic.people.site import SITES, Site, stage_of
+from snreid.synthetic.people.site import SITES, Site, scene_arrays
+from snreid.synthetic.randomness import Draws
 
 
 @pytest.fixture
@@ -75,5 +75,5 @@ def test_random_cameras_stand_free_and_are_repeatable(kind: str) -> None:
     site = Site(kind=kind, seed=2)
     cameras = [draw_camera(Draws.of("camera", kind, number), site) for number in range(4)]
     assert cameras == [draw_camera(Draws.of("camera", kind, number), site) for number in range(4)]
-    stage = stage_of(kind, 2)
+    stage = scene_arrays(kind, 2)
     assert sum(stage.free(*camera.viewpoint.place) for camera in cameras) >= 3

@@ -1,8 +1,8 @@
 """Random people are equal everywhere, adult, and as often as the tables say."""
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.casting import draw_identity
 from snreid.synthetic.people.identity import Identity
+from snreid.synthetic.randomness import Draws
 
 MANY = [draw_identity(Draws.of("test", number)) for number in range(400)]
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.assets import BodyModel
 from snreid.synthetic.people.casting import draw_identity
 from snreid.synthetic.people.figure import COVER, build_figure, figure_of
 from snreid.synthetic.people.identity import BOTTOMS, OUTERS, Bag, Fabric, Garment, Head, Identity, Shoes
 from snreid.synthetic.people.textures import PRINT_TEXELS, TEXELS
+from snreid.synthetic.randomness import Draws
 
 
 @pytest.mark.parametrize("number", range(12))

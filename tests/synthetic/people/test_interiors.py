@@ -2,10 +2,10 @@
 
 import pytest
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.interiors import corridor, hall, walkway
 from snreid.synthetic.people.pieces import Pieces
-from snreid.synthetic.people.site import INDOOR, Site, stage_of
+from snreid.synthetic.people.site import INDOOR, Site, scene_arrays
+from snreid.synthetic.randomness import Draws
 
 
 @pytest.mark.parametrize("layout", [hall, walkway, corridor])
@@ -20,6 +20,6 @@ def test_some_shine_by_daylight_more_than_others(layout: object) -> None:
 
 @pytest.mark.parametrize("kind", INDOOR)
 def test_there_is_room_to_walk(kind: str) -> None:
-    stage = stage_of(kind, 4)
+    stage = scene_arrays(kind, 4)
     free = [stage.free(x, y) for x in range(-6, 7, 2) for y in range(-2, 3)]
     assert sum(free) > 0.6 * len(free) and Site(kind=kind).indoor

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.layouts import LAYOUTS
 from snreid.synthetic.people.pieces import Pieces
+from snreid.synthetic.randomness import Draws
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.camera import draw_camera
 from snreid.synthetic.people.identity import Identity
-from snreid.synthetic.people.moment import CROWD, Box, Moment, draw_moment
-from snreid.synthetic.people.site import Site, stage_of
+from snreid.synthetic.people.moment import CROWD, CropBox, Moment, draw_moment
+from snreid.synthetic.people.site import Site, scene_arrays
+from snreid.synthetic.randomness import Draws
 
 
 def _moments(kind: str) -> list[Moment]:
     site = Site(kind=kind, seed=1)
-    view, stage = draw_camera(Draws.of("camera"), site).viewpoint, stage_of(kind, 1)
+    view, stage = draw_camera(Draws.of("camera"), site).viewpoint, scene_arrays(kind, 1)
     track = Draws.of("track")
     return [draw_moment(view, stage, Identity(), track, track.below("shot", number)) for number in range(40)]
 
@@ -25,7 +25,7 @@ def test_moments_are_repeatable_and_differ() -> None:
 
 def test_people_stand_in_view_where_there_is_room() -> None:
     site = Site(kind="street", seed=1)
-    view, stage = draw_camera(Draws.of("camera"), site).viewpoint, stage_of("street", 1)
+    view, stage = draw_camera(Draws.of("camera"), site).viewpoint, scene_arrays("street", 1)
     free = 0
     for moment in _moments("street"):
         x, y = moment.step.place
@@ -44,7 +44,7 @@ def test_some_are_crowded_and_most_are_whole() -> None:
 
 @pytest.mark.parametrize("wrong", [{"zoom": 0.1}, {"aspect": 9.0}, {"cut": 0.0}])
 def test_impossible_boxes_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ExperimentError, match="Box"):
-        Box(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match="CropBox"):
+        CropBox(**wrong)  # type: ignore[arg-type]
     with pytest.raises(ExperimentError, match="cloud"):
         Moment(cloud=2.0)

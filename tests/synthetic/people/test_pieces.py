@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.pieces import Pieces
+from snreid.synthetic.randomness import Draws
 
 
 def test_a_box_is_closed_outward() -> None:

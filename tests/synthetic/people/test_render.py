@@ -7,7 +7,7 @@ import pytest
 
 from snreid.errors import ExperimentError
 from snreid.synthetic.people.identity import Bag, Fabric, Garment
-from snreid.synthetic.people.moment import Box, Step
+from snreid.synthetic.people.moment import CropBox, Step
 from snreid.synthetic.people.posture import Posture
 from snreid.synthetic.people.render import Picture, frame, projected
 from snreid.synthetic.people.site import Light, Site
@@ -36,8 +36,8 @@ def test_each_part_is_seen(picture: Picture) -> None:
         replace(picture, camera=replace(how, viewpoint=replace(how.viewpoint, height=how.viewpoint.height + 1))),
         replace(picture, moment=replace(when, step=replace(when.step, heading=when.step.heading + 2))),
         replace(picture, moment=replace(when, step=replace(when.step, posture=Posture(phase=0.6)))),
-        replace(picture, moment=replace(when, box=Box(zoom=1.4))),
-        replace(picture, moment=replace(when, box=Box(cut=0.5))),
+        replace(picture, moment=replace(when, box=CropBox(zoom=1.4))),
+        replace(picture, moment=replace(when, box=CropBox(cut=0.5))),
         replace(picture, moment=replace(when, seed=when.seed + 1)),
     ):
         assert _changed(picture, other) > 0.2
@@ -53,7 +53,7 @@ def test_somebody_in_front_hides_the_person(picture: Picture) -> None:
 
 
 def test_the_mask_is_where_the_person_is_seen(picture: Picture) -> None:
-    alone = replace(picture, moment=replace(picture.moment, others=(), box=Box()))
+    alone = replace(picture, moment=replace(picture.moment, others=(), box=CropBox()))
     mask = alone.mask()
     assert mask.shape == (64, 32) and mask.dtype == bool and 0.1 < mask.mean() < 0.7
     red = Garment(kind="longsleeve", fabric=Fabric(colour=(0.8, 0.05, 0.05)), sleeve=2.0)
@@ -83,7 +83,7 @@ def test_the_box_holds_the_person(picture: Picture) -> None:
     from snreid.synthetic.people.render import _posed
 
     person = _posed(figure_of(picture.identity), picture.moment.step)
-    box = Box(zoom=1.1, aspect=0.5)
+    box = CropBox(zoom=1.1, aspect=0.5)
     crop = frame(person, picture.camera.viewpoint, box, picture.size)
     seen = projected(person.world[person.figure.shown], picture.camera.viewpoint, crop)
     assert seen[:, 1].min() > 0 and seen[:, 1].max() < 2 * picture.size[0]

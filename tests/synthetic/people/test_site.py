@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.pedestrians.randomness import Draws
-from snreid.synthetic.people.site import SITES, Light, Site, draw_site, stage_of
+from snreid.synthetic.people.site import SITES, Light, Site, draw_site, scene_arrays
+from snreid.synthetic.randomness import Draws
 
 
 def test_sites_are_repeatable_and_of_every_kind() -> None:
@@ -30,8 +30,8 @@ def test_clouds_take_sun_and_give_sky() -> None:
 
 
 def test_sight_and_room() -> None:
-    stage = stage_of("parking", 3)
-    assert stage_of("parking", 3) is stage
+    stage = scene_arrays("parking", 3)
+    assert scene_arrays("parking", 3) is stage
     taken = stage.footprints[0]
     assert not stage.free(float(taken[0]), float(taken[1]))
     eye = np.array([0, 0, 3], np.float32)
@@ -40,7 +40,7 @@ def test_sight_and_room() -> None:
 
 
 def test_shadows_reach_away_from_the_sun() -> None:
-    stage = stage_of("street", 1)
+    stage = scene_arrays("street", 1)
     sun = np.array([0.6, 0.0, 0.8], np.float32)
     straight = stage.shadow_reaches(np.array([0, 0, 1], np.float32))
     slanted = stage.shadow_reaches(sun)

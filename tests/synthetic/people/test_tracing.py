@@ -4,11 +4,11 @@ import numpy as np
 
 from snreid.synthetic.people.kernels import FAR
 from snreid.synthetic.people.render import Picture, _Canvas, _linear
-from snreid.synthetic.people.site import Stage, stage_of
+from snreid.synthetic.people.site import SceneArrays, scene_arrays
 from snreid.synthetic.people.tracing import sun_reaches, texel
 
 
-def _slow_trace(stage: Stage, eye: np.ndarray, ray: np.ndarray) -> tuple[float, int]:
+def _slow_trace(stage: SceneArrays, eye: np.ndarray, ray: np.ndarray) -> tuple[float, int]:
     best, which = float(FAR), -1
     for q in range(len(stage.origin)):
         system = np.stack([stage.edges[q, 0], stage.edges[q, 1], -ray], 1).astype(np.float64)
@@ -24,7 +24,7 @@ def _slow_trace(stage: Stage, eye: np.ndarray, ray: np.ndarray) -> tuple[float, 
 
 
 def test_tracing_finds_what_is_nearest(rng: np.random.Generator) -> None:
-    picture, stage = Picture(size=(32, 32)), stage_of("street", 4)
+    picture, stage = Picture(size=(32, 32)), scene_arrays("street", 4)
     canvas = _Canvas((32, 32), picture.camera.viewpoint, np.array([-0.4, -0.3, 0.8 / 64, 0.6 / 64], np.float32))
     canvas.trace(stage)
     same = 0
@@ -37,7 +37,7 @@ def test_tracing_finds_what_is_nearest(rng: np.random.Generator) -> None:
 
 
 def test_the_sun_is_hidden_behind_a_wall() -> None:
-    stage = stage_of("street", 4)
+    stage = scene_arrays("street", 4)
     light = np.array([0.3, 0.1, 0.9], np.float32)
     light /= np.linalg.norm(light)
     reaches, out = stage.shadow_reaches(light), np.empty(3, np.float32)
@@ -53,9 +53,9 @@ def test_the_sun_is_hidden_behind_a_wall() -> None:
     assert seen and hidden
 
 
-def _blocks(stage: Stage, q: int, point: np.ndarray, light: np.ndarray) -> bool:
-    one = Stage(**{
-        name: (np.array([q], np.int32) if name == "blockers" else getattr(stage, name)) for name in Stage.__slots__
+def _blocks(stage: SceneArrays, q: int, point: np.ndarray, light: np.ndarray) -> bool:
+    one = SceneArrays(**{
+        name: (np.array([q], np.int32) if name == "blockers" else getattr(stage, name)) for name in SceneArrays.__slots__
     })  # fmt: skip
     from snreid.synthetic.people.tracing import meets
 

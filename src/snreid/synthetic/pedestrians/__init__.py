@@ -4,25 +4,25 @@ Free of any licence and of any real person. ``domains`` holds the named distribu
 """
 
 from snreid.synthetic.pedestrians.domains import DOMAINS, Domain, domain_named
-from snreid.synthetic.pedestrians.identity import Build, Garment, Head, Identity, draw_identity
-from snreid.synthetic.pedestrians.moment import Moment, draw_moment
-from snreid.synthetic.pedestrians.randomness import Draws
-from snreid.synthetic.pedestrians.render import Picture
+from snreid.synthetic.pedestrians.identity import Build, Pedestrian, PedestrianGarment, PedestrianHead, draw_pedestrian
+from snreid.synthetic.pedestrians.moment import PedestrianMoment, draw_pedestrian_moment
+from snreid.synthetic.pedestrians.render import PedestrianPicture
 from snreid.synthetic.pedestrians.style import Scene, Style
+from snreid.synthetic.randomness import Draws
 
 __all__ = [
     "DOMAINS",
     "Build",
     "Domain",
     "Draws",
-    "Garment",
-    "Head",
-    "Identity",
-    "Moment",
-    "Picture",
+    "Pedestrian",
+    "PedestrianGarment",
+    "PedestrianHead",
+    "PedestrianMoment",
+    "PedestrianPicture",
     "Scene",
     "Style",
     "domain_named",
-    "draw_identity",
-    "draw_moment",
+    "draw_pedestrian",
+    "draw_pedestrian_moment",
 ]

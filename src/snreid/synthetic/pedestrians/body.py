@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 from snreid.synthetic.pedestrians.exact import cosine, sine
-from snreid.synthetic.pedestrians.identity import Garment, Head, Identity
-from snreid.synthetic.pedestrians.moment import Moment
+from snreid.synthetic.pedestrians.identity import Pedestrian, PedestrianGarment, PedestrianHead
+from snreid.synthetic.pedestrians.moment import PedestrianMoment
 from snreid.synthetic.pedestrians.solids import Point, Solid, ellipsoid, limb, moved, upright
 from snreid.synthetic.pedestrians.surface import Colour, Decal, Surface, shaded
 
@@ -28,7 +28,7 @@ class _Skeleton:
     """How far each foot is turned down, as the sine of an angle."""
 
 
-def pose(identity: Identity, moment: Moment) -> _Skeleton:
+def pose(identity: Pedestrian, moment: PedestrianMoment) -> _Skeleton:
     """The skeleton in this moment's step."""
     build = identity.build
     tall, leg = build.height, 0.252 * build.height * build.legs
@@ -71,7 +71,7 @@ def _hang(top: Point, forward: float, outward: float, length: float) -> Point:
     return (top[0] + length * out, top[1] - length * cosine(forward) * down, top[2] + length * sine(forward) * down)
 
 
-def person_solids(identity: Identity, moment: Moment) -> list[Solid]:
+def person_solids(identity: Pedestrian, moment: PedestrianMoment) -> list[Solid]:
     """All solids of a person in the body frame, standing on y = 0."""
     bones = pose(identity, moment)
     solids = [
@@ -85,7 +85,7 @@ def person_solids(identity: Identity, moment: Moment) -> list[Solid]:
     return [moved(solid, (0.0, -sole, 0.0)) for solid in solids]
 
 
-def _legs(identity: Identity, bones: _Skeleton) -> list[Solid]:
+def _legs(identity: Pedestrian, bones: _Skeleton) -> list[Solid]:
     build, bottom = identity.build, identity.bottom
     fabric = Surface(bottom.colour, bottom.pattern, bottom.second, bottom.period)
     skin = Surface(identity.head.skin)
@@ -110,7 +110,7 @@ def _legs(identity: Identity, bones: _Skeleton) -> list[Solid]:
     return solids
 
 
-def _drape(identity: Identity, bones: _Skeleton, hem: float, flare: float, cloth: Surface) -> list[Solid]:
+def _drape(identity: Pedestrian, bones: _Skeleton, hem: float, flare: float, cloth: Surface) -> list[Solid]:
     """A skirt or a coat's lower part, from waist to ``hem`` (share of the height), wide enough to step in."""
     tall, thick = identity.build.height, identity.build.limbs
     hips = 0.078 * identity.build.hips + 0.088 * thick
@@ -129,7 +129,7 @@ def _drape(identity: Identity, bones: _Skeleton, hem: float, flare: float, cloth
     ]
 
 
-def _shoe(identity: Identity, ankle: Point, tilt: float) -> Solid:
+def _shoe(identity: Pedestrian, ankle: Point, tilt: float) -> Solid:
     flat = sqrt(1.0 - tilt * tilt)
     axes = ((1.0, 0.0, 0.0), (0.0, -tilt, flat), (0.0, flat, tilt))
     sole = Decal("box", identity.soles, side=0, at=(0.0, -0.045), size=(0.2, 0.018))
@@ -137,7 +137,7 @@ def _shoe(identity: Identity, ankle: Point, tilt: float) -> Solid:
     return ellipsoid(centre, (0.05, 0.135, 0.05), Surface(identity.shoes, decals=(sole,)), axes=axes)
 
 
-def _front(garment: Garment, tall: float, trim: bool) -> tuple[Decal, ...]:
+def _front(garment: PedestrianGarment, tall: float, trim: bool) -> tuple[Decal, ...]:
     """Logos of a shirt on chest and back; ``trim`` adds a collar."""
     decals = []
     size = garment.logo_size
@@ -152,7 +152,7 @@ def _front(garment: Garment, tall: float, trim: bool) -> tuple[Decal, ...]:
     return tuple(decals)
 
 
-def _opening(identity: Identity) -> tuple[Decal, ...]:
+def _opening(identity: Pedestrian) -> tuple[Decal, ...]:
     """What an open or zipped jacket shows on its front, and its back print."""
     jacket, top, tall = identity.jacket, identity.top, identity.build.height
     decals: list[Decal] = []
@@ -169,7 +169,7 @@ def _opening(identity: Identity) -> tuple[Decal, ...]:
     return tuple(decals)
 
 
-def _straps(identity: Identity) -> tuple[Decal, ...]:
+def _straps(identity: Pedestrian) -> tuple[Decal, ...]:
     """Of a backpack over the front, of a shoulder bag across front and back."""
     tall, side = identity.build.height, float(identity.bag_side)
     if identity.bag == "backpack":
@@ -182,7 +182,7 @@ def _straps(identity: Identity) -> tuple[Decal, ...]:
     return ()
 
 
-def _torso(identity: Identity, bones: _Skeleton) -> list[Solid]:
+def _torso(identity: Pedestrian, bones: _Skeleton) -> list[Solid]:
     build, jacket, top = identity.build, identity.jacket, identity.top
     tall, worn = build.height, jacket.kind != "none"
     outer = jacket if worn else top
@@ -216,7 +216,7 @@ def _torso(identity: Identity, bones: _Skeleton) -> list[Solid]:
     return solids
 
 
-def _arms(identity: Identity, bones: _Skeleton) -> list[Solid]:
+def _arms(identity: Pedestrian, bones: _Skeleton) -> list[Solid]:
     build, worn = identity.build, identity.jacket.kind != "none"
     outer = identity.jacket if worn else identity.top
     sleeve = Surface(outer.colour, outer.pattern if outer.pattern != "blocks" else "plain", outer.second, outer.period)
@@ -241,7 +241,7 @@ def _arms(identity: Identity, bones: _Skeleton) -> list[Solid]:
     return solids
 
 
-def _face(head: Head) -> tuple[Decal, ...]:
+def _face(head: PedestrianHead) -> tuple[Decal, ...]:
     dark = shaded(head.skin, 0.35)
     decals = [
         Decal("disc", dark, at=(-0.032, 0.012), size=(0.014, 0.008)),
@@ -258,7 +258,7 @@ def _face(head: Head) -> tuple[Decal, ...]:
     return tuple(decals)
 
 
-def _head(head: Head, tall: float, scale: float) -> list[Solid]:
+def _head(head: PedestrianHead, tall: float, scale: float) -> list[Solid]:
     middle = tall - 0.12 * scale
     neck = limb((0.0, 0.80 * tall, -0.02), (0.0, middle - 0.05, 0.0), 0.058, 0.05, Surface(head.skin))
     skull = ellipsoid(
@@ -267,7 +267,7 @@ def _head(head: Head, tall: float, scale: float) -> list[Solid]:
     return [neck, skull, *_hair(head, middle, scale), *_hat(head, middle, scale)]
 
 
-def _hair(head: Head, middle: float, scale: float) -> list[Solid]:
+def _hair(head: PedestrianHead, middle: float, scale: float) -> list[Solid]:
     hair = Surface(head.hair)
 
     def lock(x: float, up: float, forward: float, wide: float, deep: float, high: float) -> Solid:
@@ -288,7 +288,7 @@ def _hair(head: Head, middle: float, scale: float) -> list[Solid]:
     return kinds[head.style]
 
 
-def _hat(head: Head, middle: float, scale: float) -> list[Solid]:
+def _hat(head: PedestrianHead, middle: float, scale: float) -> list[Solid]:
     if head.hat == "none":
         return []
     cloth = Surface(head.hat_colour)
@@ -303,7 +303,7 @@ def _hat(head: Head, middle: float, scale: float) -> list[Solid]:
     ]
 
 
-def _bag(identity: Identity, bones: _Skeleton) -> list[Solid]:
+def _bag(identity: Pedestrian, bones: _Skeleton) -> list[Solid]:
     tall, side = identity.build.height, identity.bag_side
     if identity.bag == "none":
         return []

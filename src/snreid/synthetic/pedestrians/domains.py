@@ -9,11 +9,11 @@ from functools import lru_cache
 from math import sqrt
 
 from snreid.errors import ExperimentError
+from snreid.synthetic.limits import check_range
 from snreid.synthetic.pedestrians.exact import exp2, log2
-from snreid.synthetic.pedestrians.limits import check_range
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.pedestrians.style import Scene, Style
 from snreid.synthetic.pedestrians.surface import Colour, colour, shaded
+from snreid.synthetic.randomness import Draws
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.synthetic.pedestrians.exact import cosine, exp2, power_table
-from snreid.synthetic.pedestrians.randomness import bell_integers
 from snreid.synthetic.pedestrians.style import Style
+from snreid.synthetic.randomness import bell_integers
 
 Matrix: TypeAlias = NDArray[np.float64]
 

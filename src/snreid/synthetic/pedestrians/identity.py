@@ -6,9 +6,9 @@ is dressed from the wardrobe of a small group, so that colour alone seldom tells
 
 from dataclasses import dataclass, fields
 
-from snreid.synthetic.pedestrians.limits import check_range, check_word
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.limits import check_range, check_word
 from snreid.synthetic.pedestrians.surface import PATTERNS, Colour, colour, shaded
+from snreid.synthetic.randomness import Draws
 
 HAIR_STYLES = ("bald", "short", "afro", "bob", "long", "ponytail", "bun")
 HATS = ("none", "cap", "beanie", "brim")
@@ -43,7 +43,7 @@ class Build:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class PedestrianHead:
     """Skin, hair, face and hat."""
 
     skin: Colour = (0.5, 0.28, 0.18)
@@ -58,12 +58,12 @@ class Head:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a word that is not known."""
-        check_word("Head.style", self.style, HAIR_STYLES)
-        check_word("Head.hat", self.hat, HATS)
+        check_word("PedestrianHead.style", self.style, HAIR_STYLES)
+        check_word("PedestrianHead.hat", self.hat, HATS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Garment:
+class PedestrianGarment:
     """One piece of clothing. ``kind`` is one of ``TOPS``, ``JACKETS`` or ``BOTTOMS``, whichever it is used as."""
 
     kind: str
@@ -83,23 +83,23 @@ class Garment:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a word that is not known or a period of zero."""
-        check_word("Garment.kind", self.kind, TOPS + JACKETS + BOTTOMS)
-        check_word("Garment.pattern", self.pattern, PATTERNS)
-        check_word("Garment.logo", self.logo, LOGOS)
-        check_word("Garment.back_logo", self.back_logo, LOGOS)
-        check_range("Garment.period", self.period, 0.01, 1.0)
-        check_range("Garment.logo_size", self.logo_size, 0.01, 0.3)
+        check_word("PedestrianGarment.kind", self.kind, TOPS + JACKETS + BOTTOMS)
+        check_word("PedestrianGarment.pattern", self.pattern, PATTERNS)
+        check_word("PedestrianGarment.logo", self.logo, LOGOS)
+        check_word("PedestrianGarment.back_logo", self.back_logo, LOGOS)
+        check_range("PedestrianGarment.period", self.period, 0.01, 1.0)
+        check_range("PedestrianGarment.logo_size", self.logo_size, 0.01, 0.3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
+class Pedestrian:
     """A person, complete. Every field can be replaced by itself (``dataclasses.replace``)."""
 
     build: Build = Build()
-    head: Head = Head()
-    top: Garment = Garment(kind="shirt")
-    jacket: Garment = Garment(kind="none")
-    bottom: Garment = Garment(kind="trousers")
+    head: PedestrianHead = PedestrianHead()
+    top: PedestrianGarment = PedestrianGarment(kind="shirt")
+    jacket: PedestrianGarment = PedestrianGarment(kind="none")
+    bottom: PedestrianGarment = PedestrianGarment(kind="trousers")
     shoes: Colour = (0.05, 0.05, 0.05)
     soles: Colour = (0.4, 0.4, 0.4)
     bag: str = "none"
@@ -111,10 +111,10 @@ class Identity:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a word that is not known or a garment worn in the wrong place."""
-        check_word("Identity.bag", self.bag, BAGS)
-        check_word("Identity.top.kind", self.top.kind, TOPS)
-        check_word("Identity.jacket.kind", self.jacket.kind, JACKETS)
-        check_word("Identity.bottom.kind", self.bottom.kind, BOTTOMS)
+        check_word("Pedestrian.bag", self.bag, BAGS)
+        check_word("Pedestrian.top.kind", self.top.kind, TOPS)
+        check_word("Pedestrian.jacket.kind", self.jacket.kind, JACKETS)
+        check_word("Pedestrian.bottom.kind", self.bottom.kind, BOTTOMS)
 
 
 _SKINS = tuple(map(colour, ("f0cdb4", "e3b594", "d09a75", "b27b54", "8a5a3a", "64402a", "47301f")))
@@ -141,7 +141,7 @@ _GROUPS = 24
 """Wardrobes that several people share; about a third of the people dress from one."""
 
 
-def draw_identity(draws: Draws) -> Identity:
+def draw_pedestrian(draws: Draws) -> Pedestrian:
     """A random person. The same ``draws`` give the same person, whatever else is drawn."""
     shared = draws.chance("shares a wardrobe", 0.35)
     wardrobe = Draws.of("wardrobe", int(draws.uniform("which wardrobe", 0, _GROUPS))) if shared else draws
@@ -150,7 +150,7 @@ def draw_identity(draws: Draws) -> Identity:
     top = _draw_top(draws, _tinted(wardrobe, "top", tops))
     jacket = _draw_jacket(draws, _tinted(wardrobe, "jacket", (_DARK, _DARK, *tops)))
     bag = draws.pick("bag", BAGS, (0.42, 0.24, 0.16, 0.11, 0.07))
-    return Identity(
+    return Pedestrian(
         build=_draw_build(draws, female),
         head=_draw_head(draws, female),
         top=top,
@@ -192,10 +192,10 @@ def _draw_build(draws: Draws, female: bool) -> Build:
     )
 
 
-def _draw_head(draws: Draws, female: bool) -> Head:
+def _draw_head(draws: Draws, female: bool) -> PedestrianHead:
     weights = (0.02, 0.14, 0.06, 0.22, 0.28, 0.18, 0.10) if female else (0.13, 0.72, 0.06, 0.03, 0.03, 0.02, 0.01)
     skin = draws.pick("skin", _SKINS, (4, 5, 4, 3, 2, 2, 1))
-    return Head(
+    return PedestrianHead(
         skin=shaded(skin, draws.uniform("skin brightness", 0.9, 1.1)),
         hair=draws.pick("hair", _HAIRS, (7, 5, 4, 2, 1.5, 1, 1.2, 0.7)),
         style=draws.pick("hair style", HAIR_STYLES, weights),
@@ -206,9 +206,9 @@ def _draw_head(draws: Draws, female: bool) -> Head:
     )
 
 
-def _draw_top(draws: Draws, base: Colour) -> Garment:
+def _draw_top(draws: Draws, base: Colour) -> PedestrianGarment:
     pattern = draws.pick("top pattern", PATTERNS, (0.50, 0.12, 0.06, 0.06, 0.07, 0.05, 0.10, 0.04))
-    return Garment(
+    return PedestrianGarment(
         kind=draws.pick("top", TOPS, (0.34, 0.38, 0.08, 0.20)),
         colour=base,
         pattern=pattern,
@@ -220,8 +220,8 @@ def _draw_top(draws: Draws, base: Colour) -> Garment:
     )
 
 
-def _draw_jacket(draws: Draws, base: Colour) -> Garment:
-    return Garment(
+def _draw_jacket(draws: Draws, base: Colour) -> PedestrianGarment:
+    return PedestrianGarment(
         kind=draws.pick("jacket", JACKETS, (0.56, 0.20, 0.16, 0.08)),
         colour=base,
         pattern=draws.pick("jacket pattern", ("plain", "blocks", "hoops", "plaid"), (0.80, 0.12, 0.03, 0.05)),
@@ -232,9 +232,9 @@ def _draw_jacket(draws: Draws, base: Colour) -> Garment:
     )
 
 
-def _draw_bottom(draws: Draws, base: Colour, female: bool) -> Garment:
+def _draw_bottom(draws: Draws, base: Colour, female: bool) -> PedestrianGarment:
     weights = (0.42, 0.10, 0.16, 0.20, 0.12) if female else (0.62, 0.14, 0.24, 0.0, 0.0)
-    return Garment(
+    return PedestrianGarment(
         kind=draws.pick("bottom", BOTTOMS, weights),
         colour=base,
         pattern=draws.pick("bottom pattern", ("plain", "stripes", "plaid", "camouflage"), (0.86, 0.05, 0.05, 0.04)),

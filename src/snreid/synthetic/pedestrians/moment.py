@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.pedestrians.limits import check_word
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.limits import check_word
+from snreid.synthetic.randomness import Draws
 
 OCCLUDERS = ("none", "pole", "bin", "box", "passer-by")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class PedestrianMoment:
     """One instant of a person in front of a camera. Every field can be replaced by itself."""
 
     direction: float = 0.0
@@ -36,16 +36,16 @@ class Moment:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for an unknown occluder or a crop without a person."""
-        check_word("Moment.occluder", self.occluder, OCCLUDERS)
+        check_word("PedestrianMoment.occluder", self.occluder, OCCLUDERS)
         if not 0.2 <= self.zoom <= 3.0 or not 0.3 <= self.stretch <= 3.0:
             raise ExperimentError(
-                "Moment.zoom lies between 0.2 and 3, Moment.stretch between 0.3 and 3",
+                "PedestrianMoment.zoom lies between 0.2 and 3, PedestrianMoment.stretch between 0.3 and 3",
                 found=f"zoom {self.zoom}, stretch {self.stretch}",
                 fix="take values inside",
             )
 
 
-def draw_moment(track: Draws, shot: Draws, *, occlusion: float = 0.12) -> Moment:
+def draw_pedestrian_moment(track: Draws, shot: Draws, *, occlusion: float = 0.12) -> PedestrianMoment:
     """A random moment. ``track`` is shared by the shots of one person on one camera, ``shot`` is one image's own.
 
     ``occlusion``: share of images with something in front of the person.
@@ -53,7 +53,7 @@ def draw_moment(track: Draws, shot: Draws, *, occlusion: float = 0.12) -> Moment
     # Somebody walks through a camera's view on one path, mostly towards it or away from it.
     path = track.pick("path", (0.0, 0.5, 0.25, 0.75, 0.125, 0.375, 0.625, 0.875), (3, 3, 1.5, 1.5, 1.3, 1.3, 1.3, 1.3))
     kinds = ("pole", "bin", "box", "passer-by")
-    return Moment(
+    return PedestrianMoment(
         direction=path + track.bell("path bend", 0.0, 0.03) + shot.bell("direction", 0.0, 0.04),
         phase=shot.uniform("phase"),
         stride=0.0 if track.chance("stands", 0.1) else shot.uniform("stride", 0.03, 0.075),

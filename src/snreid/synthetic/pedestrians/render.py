@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
+from snreid.synthetic.limits import check_size
 from snreid.synthetic.pedestrians.body import person_solids
 from snreid.synthetic.pedestrians.exact import cosine, sine
 from snreid.synthetic.pedestrians.film import expose
-from snreid.synthetic.pedestrians.identity import Identity, draw_identity
-from snreid.synthetic.pedestrians.limits import check_size
-from snreid.synthetic.pedestrians.moment import Moment
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.pedestrians.identity import Pedestrian, draw_pedestrian
+from snreid.synthetic.pedestrians.moment import PedestrianMoment
 from snreid.synthetic.pedestrians.scene import PANORAMA_TOP, panorama
 from snreid.synthetic.pedestrians.solids import Axes, Hits, Point, Solid, Stack, moved, stack, trace, upright
 from snreid.synthetic.pedestrians.style import Style
 from snreid.synthetic.pedestrians.surface import Surface, paint
+from snreid.synthetic.randomness import Draws
 
 _FINE = 2
 """Samples per pixel along each axis."""
@@ -33,12 +33,12 @@ _SHADOWLESS = 6e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class PedestrianPicture:
     """Who, how and when: all that decides the pixels."""
 
-    identity: Identity = field(default_factory=Identity)
+    identity: Pedestrian = field(default_factory=Pedestrian)
     style: Style = field(default_factory=Style)
-    moment: Moment = field(default_factory=Moment)
+    moment: PedestrianMoment = field(default_factory=PedestrianMoment)
     size: tuple[int, int] = (128, 64)
     """Height and width, multiples of 16 from 32 to 512; the width at most three times the height."""
 
@@ -100,7 +100,7 @@ def _light(style: Style) -> Point:
     return x, y * level - z * tilt, y * tilt + z * level
 
 
-def _frame(box: NDArray[np.float64], moment: Moment, size: tuple[int, int]) -> _Frame:
+def _frame(box: NDArray[np.float64], moment: PedestrianMoment, size: tuple[int, int]) -> _Frame:
     """The crop a detector would make of the person, with its errors."""
     left, right = float(box[:, 0].min()), float(box[:, 1].max())
     bottom, top = float(box[:, 2].min()), float(box[:, 3].max())
@@ -111,7 +111,7 @@ def _frame(box: NDArray[np.float64], moment: Moment, size: tuple[int, int]) -> _
     return _Frame(middle_x - across * size[1] / 2.0, middle_y + down * size[0] / 2.0, across, down)
 
 
-def _background(style: Style, moment: Moment, frame: _Frame, size: tuple[int, int]) -> NDArray[np.float32]:
+def _background(style: Style, moment: PedestrianMoment, frame: _Frame, size: tuple[int, int]) -> NDArray[np.float32]:
     """(3, H, W) light of the place, cropped so that the feet stand on its ground."""
     height, width = size
     pixel = 1.92 / height
@@ -242,7 +242,7 @@ def _composed(
     return out
 
 
-def _occluder(moment: Moment) -> list[Solid]:
+def _occluder(moment: PedestrianMoment) -> list[Solid]:
     """Something between the person and the camera, in the body frame."""
     if moment.occluder == "none":
         return []
@@ -253,8 +253,8 @@ def _occluder(moment: Moment) -> list[Solid]:
     tone = draws.uniform("tone", 0.03, 0.35)
     surface = Surface((tone * draws.uniform("red", 0.7, 1.4), tone, tone * draws.uniform("blue", 0.7, 1.4)))
     if moment.occluder == "passer-by":
-        other = Moment(phase=draws.uniform("phase"), stride=0.05)
-        return [moved(solid, place) for solid in person_solids(draw_identity(draws), other)]
+        other = PedestrianMoment(phase=draws.uniform("phase"), stride=0.05)
+        return [moved(solid, place) for solid in person_solids(draw_pedestrian(draws), other)]
     radius, high, slim = {
         "pole": (draws.uniform("radius", 0.03, 0.07), 3.0, 1.0),
         "bin": (draws.uniform("radius", 0.2, 0.3), draws.uniform("high", 0.7, 1.05), 1.0),

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.synthetic.pedestrians.exact import cosine, sine
-from snreid.synthetic.pedestrians.randomness import Draws, hashed
 from snreid.synthetic.pedestrians.style import Scene
 from snreid.synthetic.pedestrians.surface import Colour, shaded
+from snreid.synthetic.randomness import Draws, hashed
 
 Plane: TypeAlias = NDArray[np.float64]
-Picture: TypeAlias = NDArray[np.float64]
+PedestrianPicture: TypeAlias = NDArray[np.float64]
 
 PANORAMA_WIDTH = 6.0
 """Metres."""
@@ -41,7 +41,7 @@ def _noise(x: Plane, y: Plane, size: float, seed: int) -> Plane:
     return low * (1.0 - fy) + high * fy
 
 
-def _mix(first: Colour, second: Colour, share: Plane) -> Picture:
+def _mix(first: Colour, second: Colour, share: Plane) -> PedestrianPicture:
     """(3, H, W): ``first`` where ``share`` is 0, ``second`` where it is 1."""
     return np.stack([a + (b - a) * share for a, b in zip(first, second, strict=True)])
 
@@ -55,7 +55,7 @@ def _cells(x: Plane, y: Plane, wide: float, high: float, joint: float, shifted: 
     return _lattice(column, row, seed), gap.astype(np.float64)
 
 
-def _wall(scene: Scene, x: Plane, h: Plane) -> Picture:
+def _wall(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
     """(3, H, W) albedo of the wall at ``x`` along it and height ``h``."""
     kind, seed, first, second = scene.wall, scene.seed, scene.wall_colour, scene.wall_second
     if kind == "bricks":
@@ -81,7 +81,7 @@ def _wall(scene: Scene, x: Plane, h: Plane) -> Picture:
     return _mix(first, second, np.where(h < 0.35, 0.5, 0.0)) * (0.8 + 0.4 * stains)
 
 
-def _facade(scene: Scene, x: Plane, h: Plane) -> Picture:
+def _facade(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
     """Shop windows with things behind the glass and a sign above, or doors in a plain front."""
     shops = scene.wall == "shops"
     wide, share = (1.5, 0.8) if shops else (1.3, 0.62)
@@ -104,7 +104,7 @@ def _facade(scene: Scene, x: Plane, h: Plane) -> Picture:
     return out
 
 
-def _ground(scene: Scene, x: Plane, z: Plane) -> Picture:
+def _ground(scene: Scene, x: Plane, z: Plane) -> PedestrianPicture:
     """(3, H, W) albedo of the ground at ``x`` across and ``z`` towards the camera."""
     kind, seed, first, second = scene.ground, scene.seed + 100, scene.ground_colour, scene.ground_second
     grain = _noise(x, z, 0.03, seed) * 0.5 + _noise(x, z, 0.6, seed + 1) * 0.5
@@ -126,12 +126,12 @@ def _ground(scene: Scene, x: Plane, z: Plane) -> Picture:
     return first_times(first, 0.75 + 0.5 * grain)
 
 
-def first_times(base: Colour, factor: Plane) -> Picture:
+def first_times(base: Colour, factor: Plane) -> PedestrianPicture:
     """(3, H, W): one colour, its brightness times ``factor``."""
     return np.stack([channel * factor for channel in base])
 
 
-def _clutter(scene: Scene, x: Plane, h: Plane, out: Picture) -> None:
+def _clutter(scene: Scene, x: Plane, h: Plane, out: PedestrianPicture) -> None:
     """Posters, bins, posts and people far away: rounded upright shapes along the wall, in place."""
     for number in range(scene.clutter):
         draws = Draws.of("clutter", scene.seed, number)

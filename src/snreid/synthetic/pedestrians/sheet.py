@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from snreid.errors import ExperimentError
 from snreid.synthetic.pedestrians.domains import DOMAINS, Domain
-from snreid.synthetic.pedestrians.identity import draw_identity
-from snreid.synthetic.pedestrians.moment import draw_moment
-from snreid.synthetic.pedestrians.randomness import Draws
-from snreid.synthetic.pedestrians.render import Picture
+from snreid.synthetic.pedestrians.identity import draw_pedestrian
+from snreid.synthetic.pedestrians.moment import draw_pedestrian_moment
+from snreid.synthetic.pedestrians.render import PedestrianPicture
+from snreid.synthetic.randomness import Draws
 
 _MARGIN, _GAP, _LABEL = 8, 2, 22
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
@@ -55,13 +55,15 @@ def contact_sheet(
     return np.asarray(sheet)
 
 
-def sheet_picture(domain: Domain, number: int, camera: int, behind: bool, seed: int, size: tuple[int, int]) -> Picture:
+def sheet_picture(
+    domain: Domain, number: int, camera: int, behind: bool, seed: int, size: tuple[int, int]
+) -> PedestrianPicture:
     """One picture of the sheet: person ``number`` on ``camera``, facing it or turned away, nothing in between."""
     track = Draws.of("sheet", seed, number, camera, int(behind))
-    moment = draw_moment(track, track.below("shot"), occlusion=0.0)
+    moment = draw_pedestrian_moment(track, track.below("shot"), occlusion=0.0)
     turned = (0.5 if behind else 0.0) + track.uniform("turn", -0.07, 0.07)
-    return Picture(
-        identity=draw_identity(Draws.of("sheet person", seed, number)),
+    return PedestrianPicture(
+        identity=draw_pedestrian(Draws.of("sheet person", seed, number)),
         style=domain.image(domain.camera(seed, camera), track),
         moment=replace(moment, direction=turned),
         size=size,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from snreid.synthetic.pedestrians.limits import check_range, check_word
+from snreid.synthetic.limits import check_range, check_word
 from snreid.synthetic.pedestrians.surface import Colour
 
 WALLS = ("plaster", "bricks", "shops", "hedge", "panels", "tiles", "fence", "doors")

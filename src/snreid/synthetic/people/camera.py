@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snreid.images.reading import recompress
-from snreid.synthetic.pedestrians.limits import check_range
-from snreid.synthetic.pedestrians.randomness import Draws, bell_integers
-from snreid.synthetic.people.site import Site, stage_of
+from snreid.synthetic.limits import check_range
+from snreid.synthetic.people.site import Site, scene_arrays
+from snreid.synthetic.randomness import Draws, bell_integers
 
 F32 = NDArray[np.float32]
 _TRIES = 16
@@ -187,7 +187,7 @@ def blurred(image: F32, sigma: float) -> F32:
 
 def draw_camera(draws: Draws, site: Site) -> Camera:
     """A random camera that looks at the middle of a site from a place where nothing stands in its way."""
-    stage = stage_of(site.kind, site.seed)
+    stage = scene_arrays(site.kind, site.seed)
     for attempt in range(_TRIES):
         viewpoint = _draw_viewpoint(draws.below("try", attempt), site)
         eye, (x, y) = viewpoint.eye, viewpoint.place

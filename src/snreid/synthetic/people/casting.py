@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people import wardrobe
 from snreid.synthetic.people.identity import PRINTS, Bag, Fabric, Gait, Garment, Head, Identity, Physique, Print, Shoes
 from snreid.synthetic.people.wardrobe import Colour, Weighted
+from snreid.synthetic.randomness import Draws
 
 
 def draw_identity(draws: Draws) -> Identity:

@@ -5,7 +5,7 @@ Every field can be turned by itself (``dataclasses.replace``). ``casting.draw_id
 
 from dataclasses import dataclass
 
-from snreid.synthetic.pedestrians.limits import check_range, check_word
+from snreid.synthetic.limits import check_range, check_word
 from snreid.synthetic.people.wardrobe import Colour
 
 HAIR_STYLES = ("bald", "buzz", "crop", "short", "swept", "curly", "bob", "long", "tied", "bun")

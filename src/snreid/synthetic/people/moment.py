@@ -5,13 +5,13 @@ from math import atan2, cos, pi, sin
 
 import numpy as np
 
-from snreid.synthetic.pedestrians.limits import check_range
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.limits import check_range
 from snreid.synthetic.people import wardrobe
 from snreid.synthetic.people.camera import Viewpoint
 from snreid.synthetic.people.identity import Identity
 from snreid.synthetic.people.posture import Posture
-from snreid.synthetic.people.site import Stage
+from snreid.synthetic.people.site import SceneArrays
+from snreid.synthetic.randomness import Draws
 
 CROWD = 12
 """Different people who pass by at one site."""
@@ -31,7 +31,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Box:
+class CropBox:
     """How the detector's box differs from the tightest one. Random ones are drawn so that where people stand in their crops
     comes near the profiles of CUHK03's training images: narrow boxes that often lack the feet."""
 
@@ -46,9 +46,9 @@ class Box:
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a box without a person."""
-        check_range("Box.zoom", self.zoom, 0.5, 3.0)
-        check_range("Box.aspect", self.aspect, 0.15, 2.0)
-        check_range("Box.cut", self.cut, 0.2, 1.0)
+        check_range("CropBox.zoom", self.zoom, 0.5, 3.0)
+        check_range("CropBox.aspect", self.aspect, 0.15, 2.0)
+        check_range("CropBox.cut", self.cut, 0.2, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Moment:
     step: Step = Step()
     others: tuple[tuple[int, Step], ...] = ()
     """Who passes by: the number in the site's crowd, and where."""
-    box: Box = Box()
+    box: CropBox = CropBox()
     cloud: float = 0.0
     """Share of the sun that is hidden."""
     seed: int = 0
@@ -69,7 +69,7 @@ class Moment:
         check_range("Moment.cloud", self.cloud, 0.0, 1.0)
 
 
-def draw_moment(view: Viewpoint, stage: Stage, who: Identity, track: Draws, shot: Draws) -> Moment:
+def draw_moment(view: Viewpoint, stage: SceneArrays, who: Identity, track: Draws, shot: Draws) -> Moment:
     """A random moment in front of a camera. ``track`` is shared by the shots of one person on one camera."""
     place = _place(view, stage, shot)
     towards = atan2(view.place[1] - place[1], view.place[0] - place[0]) + pi / 2  # heading that faces the camera
@@ -92,7 +92,7 @@ def draw_moment(view: Viewpoint, stage: Stage, who: Identity, track: Draws, shot
     )
 
 
-def _place(view: Viewpoint, stage: Stage, draws: Draws) -> tuple[float, float]:
+def _place(view: Viewpoint, stage: SceneArrays, draws: Draws) -> tuple[float, float]:
     """A place within the view where nothing stands and little stands in between; the last try is taken as it is."""
     eye, nearest = view.eye, 3.0 + 0.4 * view.height
     farthest = max(nearest + 2.0, min(18.0, view.focal / 42))
@@ -128,11 +128,11 @@ def _posture(who: Identity, action: str, draws: Draws) -> Posture:
     )
 
 
-def _box(draws: Draws) -> Box:
+def _box(draws: Draws) -> CropBox:
     kind = draws.uniform("cut off")
     cut = draws.uniform("cut", 0.45, 0.85) if kind < 0.07 else draws.uniform("feet", 0.84, 1.0) if kind < 0.5 else 1.0
     loose = draws.chance("loose", 0.15)
-    return Box(
+    return CropBox(
         shift=(draws.bell("right", 0.0, 0.08 if loose else 0.04), draws.bell("down", 0.0, 0.03 if loose else 0.012)),
         zoom=min(max(draws.bell("zoom", 1.18 if loose else 1.05, 0.06 if loose else 0.03), 0.92), 1.45),
         aspect=min(max(draws.bell("aspect", 0.45 if loose else 0.40, 0.05), 0.30), 0.65),
@@ -140,7 +140,9 @@ def _box(draws: Draws) -> Box:
     )
 
 
-def _others(view: Viewpoint, stage: Stage, place: tuple[float, float], draws: Draws) -> tuple[tuple[int, Step], ...]:
+def _others(
+    view: Viewpoint, stage: SceneArrays, place: tuple[float, float], draws: Draws
+) -> tuple[tuple[int, Step], ...]:
     """One or two who pass by, mostly behind or beside."""
     found = []
     for index in range(2 if draws.chance("many", _MANY) else 1):

@@ -6,8 +6,8 @@ from math import cos, pi, sin
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.scenery import surface_texels
+from snreid.synthetic.randomness import Draws
 
 Point = tuple[float, float, float]
 _WHITE: Point = (1.0, 1.0, 1.0)

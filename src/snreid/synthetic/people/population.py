@@ -5,13 +5,13 @@ Whoever asks for the same numbers gets the same person and the same pixels, in a
 
 from functools import lru_cache
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.camera import Camera, draw_camera
 from snreid.synthetic.people.casting import draw_identity
 from snreid.synthetic.people.identity import Identity
 from snreid.synthetic.people.moment import draw_moment
 from snreid.synthetic.people.render import Picture
-from snreid.synthetic.people.site import Site, draw_site, stage_of
+from snreid.synthetic.people.site import Site, draw_site, scene_arrays
+from snreid.synthetic.randomness import Draws
 
 
 @lru_cache(maxsize=4096)
@@ -38,6 +38,6 @@ def picture_of(
     """One image of a person on a camera of a site."""
     identity, place, seen_by = person_of(seed, part, number), site_of(seed, site), camera_of(seed, camera, site)
     track = Draws.of("rendered track", seed, part, number, camera)
-    stage = stage_of(place.kind, place.seed)
+    stage = scene_arrays(place.kind, place.seed)
     moment = draw_moment(seen_by.viewpoint, stage, identity, track, track.below("shot", shot))
     return Picture(identity=identity, site=place, camera=seen_by, moment=moment, size=size)

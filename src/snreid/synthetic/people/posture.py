@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from snreid.synthetic.pedestrians.limits import check_range, check_word
+from snreid.synthetic.limits import check_range, check_word
 
 ACTIONS = ("walk", "stand", "phone", "call", "hold", "pockets", "ride")
 """What the arms and legs do. All but ``stand`` and ``ride`` (a bicycle) walk where there is a stride."""

@@ -11,8 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.synthetic.pedestrians.limits import check_size
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.limits import check_size
 from snreid.synthetic.people.body import bone_moves, turn
 from snreid.synthetic.people.camera import Camera, Viewpoint
 from snreid.synthetic.people.casting import draw_identity
@@ -27,11 +26,12 @@ from snreid.synthetic.people.kernels import (
     skin_vertices,
     vertex_normals,
 )  # fmt: skip
-from snreid.synthetic.people.moment import Box, Moment, Step
+from snreid.synthetic.people.moment import CropBox, Moment, Step
 from snreid.synthetic.people.shading import SHADOW_SIZE, shade_person
-from snreid.synthetic.people.site import Site, Stage, stage_of
+from snreid.synthetic.people.site import SceneArrays, Site, scene_arrays
 from snreid.synthetic.people.textures import SPAN, reliefs
 from snreid.synthetic.people.tracing import shade_scene, trace_quads
+from snreid.synthetic.randomness import Draws
 
 F32 = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ class Picture:
     def draw(self) -> NDArray[np.uint8]:
         """(height, width, 3) RGB."""
         canvas, people = self._filled()
-        stage, light = stage_of(self.site.kind, self.site.seed), self.site.light.row(self.moment.cloud)
+        stage, light = scene_arrays(self.site.kind, self.site.seed), self.site.light.row(self.moment.cloud)
         shadows = _shadow_maps(people if light[3:6].sum() > _FAINT else [], light[:3])
         canvas.light_scene(stage, light, shadows, np.array([person.place for person in people], np.float32))
         for who, person in enumerate(people):
@@ -82,7 +82,7 @@ class Picture:
         people = [_posed(figure_of(self.identity), self.moment.step)]
         people += [_posed(passer_by(self.site.seed, number), step) for number, step in self.moment.others]
         canvas = _Canvas(self.size, view, frame(people[0], view, self.moment.box, self.size))
-        canvas.trace(stage_of(self.site.kind, self.site.seed))
+        canvas.trace(scene_arrays(self.site.kind, self.site.seed))
         for who, person in enumerate(people):
             canvas.fill(person, who)
         return canvas, people
@@ -129,7 +129,7 @@ def projected(points: F32, view: Viewpoint, crop: F32) -> F32:
     return out
 
 
-def frame(person: _Person, view: Viewpoint, box: Box, size: tuple[int, int]) -> F32:
+def frame(person: _Person, view: Viewpoint, box: CropBox, size: tuple[int, int]) -> F32:
     """(4,): tangents of the box's left and upper edge, and the steps of one of its fine pixels."""
     left, top, right, bottom = bounds_of(projected(person.world, view, _WHOLE), person.figure.shown)
     high = (bottom - top) * box.zoom
@@ -162,14 +162,14 @@ class _Canvas:
         self.face = np.zeros((height, width), np.int32)
         self.share = np.zeros((height, width, 2), np.float32)
 
-    def trace(self, stage: Stage) -> None:
+    def trace(self, stage: SceneArrays) -> None:
         """Fill depth and surfaces of the place."""
         trace_quads(
             self.eye, self.axes, self.crop, self._boxes(stage), stage.origin, stage.duals, stage.normal, stage.tiles,
             stage.texture, stage.textures, self.depth, self.surface, self.spot,
         )  # fmt: skip
 
-    def _boxes(self, stage: Stage) -> NDArray[np.int32]:
+    def _boxes(self, stage: SceneArrays) -> NDArray[np.int32]:
         """(Q, 4): the columns and rows that each parallelogram can cover, from, to; all where it reaches behind the camera."""
         height, width = self.depth.shape
         seen = projected(stage.corners().reshape(-1, 3), self.view, self.crop).reshape(-1, 4, 3)
@@ -189,7 +189,7 @@ class _Canvas:
         cover = np.ascontiguousarray(figure.values[:, COVER])
         fill_triangles(points, figure.faces, cover, figure.fray, who, self.depth, self.owner, self.face, self.share)
 
-    def light_scene(self, stage: Stage, light: F32, shadows: tuple[F32, F32, F32], feet: F32) -> None:
+    def light_scene(self, stage: SceneArrays, light: F32, shadows: tuple[F32, F32, F32], feet: F32) -> None:
         """Light the place."""
         reaches = stage.shadow_reaches(light[:3])
         shade_scene(
@@ -227,7 +227,7 @@ def _shadow_maps(people: list[_Person], sun: F32) -> tuple[F32, F32, F32]:
     return maps, np.repeat(basis[None], len(people), 0), corners
 
 
-def _sunlit(stage: Stage, person: _Person, sun: F32) -> float:
+def _sunlit(stage: SceneArrays, person: _Person, sun: F32) -> float:
     """Share of the sun that reaches a person past the things of the site."""
     points = (np.array([*person.place, z], np.float32) for z in (0.7, 1.5))
     return sum(stage.sees(point + sun * 40, point) for point in points) / 2

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from snreid.synthetic.pedestrians.randomness import Draws
 from snreid.synthetic.people.textures import cloud, grain
+from snreid.synthetic.randomness import Draws
 
 F32 = NDArray[np.float32]
 TEXELS = 128

@@ -1,6 +1,6 @@
 """Places where people walk: ground, walls, things that stand about, and the light; several cameras look at one site.
 
-A ``Site`` is a word, a seed and a light. What stands there is built from them (``stage_of``) and kept for the sites asked
+A ``Site`` is a word, a seed and a light. What stands there is built from them (``scene_arrays``) and kept for the sites asked
 for last. People walk within a few metres of the middle; everything is a textured parallelogram.
 """
 
@@ -11,10 +11,10 @@ from math import cos, pi, sin
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.synthetic.pedestrians.limits import check_range, check_word
-from snreid.synthetic.pedestrians.randomness import Draws
+from snreid.synthetic.limits import check_range, check_word
 from snreid.synthetic.people.layouts import LAYOUTS
 from snreid.synthetic.people.pieces import Pieces
+from snreid.synthetic.randomness import Draws
 
 F32 = NDArray[np.float32]
 SITES = tuple(LAYOUTS)
@@ -136,7 +136,7 @@ def _scaled(colour: Colour, factor: float) -> Colour:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class SceneArrays:
     """What stands at a site, as the kernels take it: Q parallelograms, K pictures."""
 
     origin: F32
@@ -196,7 +196,7 @@ class Stage:
 
 
 @lru_cache(maxsize=64)
-def stage_of(kind: str, seed: int) -> Stage:
+def scene_arrays(kind: str, seed: int) -> SceneArrays:
     """What stands at the site of this kind and seed."""
     pieces = Pieces(Draws.of("stage", kind, seed))
     LAYOUTS[kind](pieces)
@@ -209,7 +209,7 @@ def stage_of(kind: str, seed: int) -> Stage:
     textures = np.stack(pieces.pictures)
     opaque = textures[..., 3:] >= 128
     linear = (textures[..., :3].astype(np.float32) / 255) ** 2.2
-    return Stage(
+    return SceneArrays(
         origin=origin,
         edges=edges,
         duals=np.ascontiguousarray(edges / (lengths**2)[..., None], np.float32),

@@ -5,9 +5,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.synthetic.pedestrians.randomness import Draws, hashed
 from snreid.synthetic.people.identity import Fabric, Print
 from snreid.synthetic.people.wardrobe import COLOURS
+from snreid.synthetic.randomness import Draws, hashed
 
 F32 = NDArray[np.float32]
 TEXELS = 128

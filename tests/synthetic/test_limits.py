@@ -3,7 +3,7 @@
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.pedestrians.limits import check_range, check_size, check_word
+from snreid.synthetic.limits import check_range, check_size, check_word
 
 
 @pytest.mark.parametrize("value", [0.5, 1.0, 2.0])

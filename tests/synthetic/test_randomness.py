@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from snreid.synthetic.pedestrians.randomness import Draws, bell_integers, hashed, key_of
+from snreid.synthetic.randomness import Draws, bell_integers, hashed, key_of
 
 
 def test_values_are_pinned() -> None:
