@@ -197,7 +197,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (Interrupted("Stop"), 143, "snreid: Stop."),
         (KeyboardInterrupt(), 130, "snreid: stopped by Ctrl-C; start the same command again."),
         (PermissionError(13, "Permission denied", "/locked"), 1, "Permission denied: '/locked'"),
-        (OSError(28, "No space left on device"), 1, "Found: [Errno 28] No space left on device. To repair"),
+        (OSError(28, "No space left on device"), 1, "Found: [Errno 28] No space left on device. Fix"),
         (SystemExit(5), 5, ""),
         (SystemExit("words"), 2, ""),
     ],

@@ -111,7 +111,7 @@ def test_more_cameras_or_people_change_nobody() -> None:
     ],
 )  # fmt: skip
 def test_what_leaves_nobody_or_no_match_is_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ExperimentError, match="To repair"):
+    with pytest.raises(ExperimentError, match="Fix"):
         RenderedPeople(**wrong)  # type: ignore[arg-type]
 
 

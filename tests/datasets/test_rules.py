@@ -48,7 +48,7 @@ def test_distractors_and_junk_are_nobody_who_could_be_met_again() -> None:
 
 @pytest.mark.parametrize("name", ["", " ", ".", "..", ".hidden", "a/b", "a\\b", "a\0b", "a\nb", "x" * 151, "é" * 76])
 def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
-    with pytest.raises(DataError, match=r"names of files.*To repair"):
+    with pytest.raises(DataError, match=r"names of files.*Fix"):
         require_name(name)
     with pytest.raises(DataError, match="names of files"):
         validated(replace(GOOD, name=name))

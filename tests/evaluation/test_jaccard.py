@@ -123,7 +123,7 @@ def test_a_thousand_copies_cost_one_row() -> None:
 
 def test_what_cannot_be_encoded() -> None:
     good = np.eye(3, dtype=np.float32)
-    with pytest.raises(ExperimentError, match=r"k1 0, k2 6.*To repair"):
+    with pytest.raises(ExperimentError, match=r"k1 0, k2 6.*Fix"):
         k_reciprocal(good, k1=0)
     with pytest.raises(ExperimentError, match="k2 0"):
         k_reciprocal(good, k2=0)

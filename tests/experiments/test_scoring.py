@@ -193,7 +193,7 @@ def test_a_target_whose_name_no_file_can_have_is_refused_before_it_is_read() -> 
         def read(self, root: Path) -> ReIDData:
             raise AssertionError("it was read")
 
-    with pytest.raises(DataError, match=r"'a/b'.*To repair"):
+    with pytest.raises(DataError, match=r"'a/b'.*Fix"):
         read_targets([Strange(folder=Path())], Path())
 
 

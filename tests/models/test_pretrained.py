@@ -92,7 +92,7 @@ def test_misfits_are_named(donor: nn.Module, tmp_path: Path) -> None:
 )
 def test_the_architecture_that_weights_fit_is_named(given: str, name: str, fitting: str, tmp_path: Path) -> None:
     save_file(timm.create_model(given).state_dict(), tmp_path / "w.safetensors")
-    with pytest.raises(CheckpointError, match=rf"fit the backbone tensor by tensor.*; they fit {fitting}\. To repair"):
+    with pytest.raises(CheckpointError, match=rf"fit the backbone tensor by tensor.*; they fit {fitting}\. Fix"):
         _loaded(tmp_path / "w.safetensors", name=name)
 
 

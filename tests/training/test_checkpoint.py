@@ -134,7 +134,7 @@ def test_a_damaged_state_is_refused(store: CheckpointStore, damage: str) -> None
         case "swap":
             path.unlink()
             path.mkdir()
-    with pytest.raises(CheckpointError, match=r"exactly what was written.*step-00000003.*To repair"):
+    with pytest.raises(CheckpointError, match=r"exactly what was written.*step-00000003.*Fix"):
         store.load()
 
 

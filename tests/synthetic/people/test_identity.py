@@ -33,7 +33,7 @@ def test_a_body_that_no_adult_has_is_refused(wrong: dict[str, object]) -> None:
     ],
 )  # fmt: skip
 def test_words_and_numbers_outside_their_range_are_refused(kind: type, wrong: dict[str, object]) -> None:
-    with pytest.raises(ExperimentError, match="To repair"):
+    with pytest.raises(ExperimentError, match="Fix"):
         kind(**wrong)
 
 
