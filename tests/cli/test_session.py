@@ -21,7 +21,7 @@ from snreid.studies import reproduction, study
 from snreid.system.machine import Machine
 from snreid.training import distributed
 from snreid.training.checkpoint import CheckpointStore, TrainingState
-from snreid.training.guard import stopped
+from snreid.training.stop_signal import stopped
 from tiny import SOURCE, TARGET
 
 

@@ -22,7 +22,7 @@ from snreid.models.schemes import IBN
 from snreid.models.weights import load_model
 from snreid.records import ReIDData, Sample, Split
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.guard import FiniteGuard
+from snreid.training.finite_guard import FiniteGuard
 from snreid.training.log import read_metrics
 from snreid.training.sampling import Sampling
 from snreid.training.training_set import Validation

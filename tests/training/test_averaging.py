@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from snreid.errors import Interrupted
 from snreid.training.averaging import Average
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.guard import stopped
 from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.stop_signal import stopped
 from tiny import ALONE, plan
 from two_processes import answers_of_two
 

@@ -26,11 +26,12 @@ from snreid.images.transforms import Draws, StoredImages
 from snreid.training.async_copy import Later, sent
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
-from snreid.training.guard import FiniteGuard, StopSignal, stopped
+from snreid.training.finite_guard import FiniteGuard
 from snreid.training.optim import OptimizerState, apply_step, flatten_optimizer, restore_optimizer
 from snreid.training.parallel import Objective, agree, agree_there, part_of_step, share_buffers, wrap
 from snreid.training.plan import Plan
 from snreid.training.precision import LossScale
+from snreid.training.stop_signal import StopSignal, stopped
 
 __all__ = ["Hooks", "Loop", "Plan", "StepReport"]
 
@@ -176,7 +177,7 @@ class Loop:
                         self._save(optimizer, position)
                         saved = time.monotonic()
                     if stopping:
-                        raise stopped(stop.came)
+                        raise stopped(stop.received)
                 self._finish_epoch(position, stop, optimizer)
                 due = time.monotonic() - saved >= self.save_seconds
                 if agree((due or position.epoch == plan.epochs, False), self.group)[0]:
@@ -184,7 +185,7 @@ class Loop:
                     saved = time.monotonic()
             if agree((stop.requested, False), self.group)[0]:
                 # The signal came after the last step: what follows training would not answer it.
-                raise stopped(stop.came)
+                raise stopped(stop.received)
         return position.kept or {}
 
     def _start_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
