@@ -1,13 +1,48 @@
-"""The split of people that a program makes, after Market-1501's: disjoint people, one query of a person on each camera."""
+"""What data sets of synthetic people share: their split, which is Market-1501's, and the bounds of their settings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from snreid.datasets._rules import validated
+from snreid.errors import ExperimentError
 from snreid.records import DISTRACTOR, ReIDData, Sample, Split
 from snreid.synthetic.randomness import Draws
 
 Make = Callable[[str, int, int, int, int], Sample]
-"""Of part, number in the part, label, camera and shot."""
+"""Makes the sample of (part, number in the part, label, camera, shot)."""
+
+
+def require_counts(
+    made: Mapping[str, Any], what: str, lowest: Mapping[str, int], within_cameras: Sequence[str]
+) -> None:
+    """Raise ``ExperimentError`` for settings that cannot be rendered, or that leave a query without a match.
+
+    Args:
+        made: The settings by name, among them ``test_persons``, ``cameras``, ``cameras_per_person`` and ``height``.
+        what: Its images in words, such as ``"drawn pedestrians"``.
+        lowest: The least value of each field that has one.
+        within_cameras: Fields whose value is at most the number of cameras.
+    """
+    for name, least in lowest.items():
+        if (value := made[name]) < least:
+            raise ExperimentError(f"{name} of {what} is at least {least}", found=str(value), fix="raise it")
+    for name in within_cameras:
+        if (value := made[name]) > made["cameras"]:
+            raise ExperimentError(
+                f"{name} of {what} is at most the number of cameras",
+                found=f"{name} {value}, cameras {made['cameras']}",
+                fix=f"lower {name} or raise cameras",
+            )
+    if made["test_persons"] and made["cameras_per_person"] < 2:
+        raise ExperimentError(
+            "Every person to test on is seen by at least two cameras, or its queries have no match",
+            found=f"cameras_per_person {made['cameras_per_person']}",
+            fix="take 2 or more, or test_persons 0",
+        )
+    if made["height"] % 32 or not 64 <= made["height"] <= 512:
+        raise ExperimentError(
+            f"The height of {what} is a multiple of 32 from 64 to 512", found=str(made["height"]), fix="take 128"
+        )
 
 
 def made_split(
@@ -20,9 +55,21 @@ def made_split(
     distractors: int,
     images: int,
 ) -> ReIDData:
-    """``train`` and ``test`` people with ``images`` images on each of their cameras, and ``distractors`` images of strangers.
+    """The split of synthetic people: training and test people are disjoint, and each test person has one query on each camera.
 
-    People are labelled from 1, those of the test after those of the training. Nothing is rendered. Raises ``DataError`` as ``validated``.
+    Training people are labelled from 1, test people after them. Nothing is rendered.
+
+    Args:
+        name: Of the data set.
+        make: Makes one sample.
+        cameras_of: The cameras that see a person, by part and number, ascending.
+        train: Number of people to train on.
+        test: Number of people to test on.
+        distractors: Number of gallery images of strangers.
+        images: Images of a person on each of its cameras.
+
+    Raises:
+        DataError: As ``validated``.
     """
     trained = [
         make("train", number, number, camera, shot)
@@ -46,5 +93,5 @@ def made_split(
 
 
 def some_cameras(draws: Draws, cameras: int, count: int) -> list[int]:
-    """``count`` of the cameras 1 to ``cameras``, rising."""
+    """``count`` random cameras out of 1 to ``cameras``, ascending."""
     return sorted(sorted(range(1, cameras + 1), key=draws.bits)[:count])

@@ -5,14 +5,14 @@ disjoint, each query is one image of a person on a camera, and the gallery holds
 any licence and of any real person.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.datasets._made import made_split, some_cameras
+from snreid.datasets._made import made_split, require_counts, some_cameras
 from snreid.datasets._rules import unfit_name
 from snreid.errors import ExperimentError
 from snreid.records import DataSet, ReIDData, Sample
@@ -117,32 +117,7 @@ class DrawnPedestrians(DataSet):
             "train_persons": 0, "test_persons": 0, "cameras": 1, "cameras_per_person": 1, "images_per_camera": 1,
             "distractors": 0,
         }  # fmt: skip
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in lowest and value < lowest[field.name]:
-                raise ExperimentError(
-                    f"{field.name} of drawn pedestrians is at least {lowest[field.name]}",
-                    found=str(value),
-                    fix="raise it",
-                )
-        if self.cameras_per_person > self.cameras:
-            raise ExperimentError(
-                "A person is seen by at most as many cameras as there are",
-                found=f"cameras_per_person {self.cameras_per_person}, cameras {self.cameras}",
-                fix="lower cameras_per_person or raise cameras",
-            )
-        if self.test_persons and self.cameras_per_person < 2:
-            raise ExperimentError(
-                "Every person to test on is seen by at least two cameras, or its queries have no match",
-                found=f"cameras_per_person {self.cameras_per_person}",
-                fix="take 2 or more, or test_persons 0",
-            )
-        if self.height % 32 or not 64 <= self.height <= 512:
-            raise ExperimentError(
-                "The height of drawn pedestrians is a multiple of 32 from 64 to 512",
-                found=str(self.height),
-                fix="take 128",
-            )
+        require_counts(vars(self), "drawn pedestrians", lowest, ["cameras_per_person"])
         if problem := unfit_name(self.name):
             raise ExperimentError(
                 "people of drawn pedestrians is a word that can be part of a file's name",

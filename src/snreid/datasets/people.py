@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.datasets._made import made_split, some_cameras
+from snreid.datasets._made import made_split, require_counts, some_cameras
 from snreid.errors import ExperimentError
 from snreid.records import DataSet, ReIDData, Sample
 from snreid.synthetic import people as synthetic
@@ -119,33 +119,10 @@ class RenderedPeople(DataSet):
             "persons": 0, "test_persons": 0, "cameras": 1, "sites": 1, "cameras_per_person": 1, "images_per_camera": 1,
             "distractors": 0,
         }  # fmt: skip
-        for name, low in lowest.items():
-            if getattr(self, name) < low:
-                raise ExperimentError(
-                    f"{name} of rendered people is at least {low}", found=str(getattr(self, name)), fix="raise it"
-                )
+        require_counts(vars(self), "rendered people", lowest, ["cameras_per_person", "sites"])
         if self.persons + self.test_persons == 0:
             raise ExperimentError(
                 "Rendered people have at least one person", found="persons 0, test_persons 0", fix="raise one of them"
-            )
-        for name in ("cameras_per_person", "sites"):
-            if getattr(self, name) > self.cameras:
-                raise ExperimentError(
-                    f"{name} of rendered people is at most the number of cameras",
-                    found=f"{name} {getattr(self, name)}, cameras {self.cameras}",
-                    fix=f"lower {name} or raise cameras",
-                )
-        if self.test_persons and self.cameras_per_person < 2:
-            raise ExperimentError(
-                "Every person to test on is seen by at least two cameras, or its queries have no match",
-                found=f"cameras_per_person {self.cameras_per_person}",
-                fix="take 2 or more, or test_persons 0",
-            )
-        if self.height % 32 or not 64 <= self.height <= 512:
-            raise ExperimentError(
-                "The height of rendered people is a multiple of 32 from 64 to 512",
-                found=str(self.height),
-                fix="take 128",
             )
 
     @property
