@@ -1,6 +1,6 @@
-"""Changes of colour and erased rectangles for batches of images as tensors: what the augmentation and the second view share.
+"""Colour changes and random erasing for batches of images: what the augmentation and the second view share.
 
-The same operators for one image or many, on a CPU or a GPU; nothing here waits for a device.
+All operators work on tensors on any device and never synchronize with it.
 """
 
 import torch
@@ -11,35 +11,45 @@ from snreid.tensors import Images
 
 EachImage = Float[Tensor, "batch"]
 Rectangles = tuple[EachImage, EachImage, EachImage, EachImage]
-"""Top, left, height and width in pixels, whole numbers."""
+"""Top, left, height and width in whole pixels."""
 
 GREY = (0.2989, 0.587, 0.114)
-"""Shares of red, green and blue in a grey value."""
+"""Weights of red, green and blue in a grey value."""
 
 
 def of_channels(values: tuple[float, float, float], device: torch.device) -> Float[Tensor, "1 3 1 1"]:
-    """(1, 3, 1, 1), filled on the device: a copy from the host would make the host wait for it."""
+    """``values`` as (1, 3, 1, 1), filled on the device: a copy from the host would synchronize."""
     return torch.stack([torch.full((), value, device=device) for value in values]).view(1, 3, 1, 1)
 
 
 def grey_values(images: Images) -> Float[Tensor, "batch 1 height width"]:
-    """(B, 1, H, W) of RGB (B, 3, H, W)."""
+    """Grey values (B, 1, H, W) of RGB images (B, 3, H, W)."""
     return (images * of_channels(GREY, images.device)).sum(1, keepdim=True)
 
 
 def saturated(images: Images, factors: EachImage) -> Images:
-    """RGB (B, 3, H, W) in 0..1, differences to each pixel's grey times ``factors`` (B,): 0 takes the colour away, 1 changes nothing."""
+    """Multiply each pixel's difference from its grey value: 0 removes the colour, 1 changes nothing.
+
+    Args:
+        images: RGB (B, 3, H, W) in 0..1.
+        factors: (B,), one for each image.
+    """
     grey = grey_values(images)
     return (grey + factors.view(-1, 1, 1, 1) * (images - grey)).clamp(0, 1)
 
 
 def greyed(images: Images, chosen: Bool[Tensor, "batch"]) -> Images:
-    """RGB (B, 3, H, W), the ``chosen`` (B,) ones without colour."""
+    """RGB images (B, 3, H, W), those that ``chosen`` (B,) marks without colour."""
     return torch.where(chosen.view(-1, 1, 1, 1), grey_values(images), images)
 
 
 def turn_hue(images: Images, turns: EachImage) -> Images:
-    """RGB (B, 3, H, W) in 0..1 with its hue turned by ``turns`` (B,) of a full circle; value and saturation (HSV) stay."""
+    """Rotate the hue; value and saturation (HSV) stay.
+
+    Args:
+        images: RGB (B, 3, H, W) in 0..1.
+        turns: (B,) angles as shares of the full circle.
+    """
     red, green, blue = images.unbind(1)
     value, low = images.amax(1), images.amin(1)
     spread = value - low
@@ -58,10 +68,14 @@ def turn_hue(images: Images, turns: EachImage) -> Images:
 
 
 def rectangles(draws: Float[Tensor, "batch 4"], height: int, width: int, largest: float) -> Rectangles:
-    """A rectangle for each image of ``height`` x ``width`` pixels (random erasing, arXiv 1708.04896).
+    """A random rectangle for each image (random erasing, arXiv 1708.04896), cut to fit the image.
 
-    ``draws``: (B, 4) in 0..1: area (0.02 to ``largest`` of the image), height to width (0.3 to 1 / 0.3), and where it begins from above and
-    from the left. One that would not fit is cut to fit.
+    Args:
+        draws: (B, 4) uniform numbers in 0..1 for the area (0.02 to ``largest`` of the image), the ratio of height to width (0.3 to
+            1 / 0.3), the top and the left edge.
+        height: Of the images, in pixels.
+        width: Of the images, in pixels.
+        largest: Largest share of the image.
     """
     area = (0.02 + (largest - 0.02) * draws[:, 0]) * height * width
     ratio = 0.3 + (1 / 0.3 - 0.3) * draws[:, 1]
@@ -75,7 +89,7 @@ def rectangles(draws: Float[Tensor, "batch 4"], height: int, width: int, largest
 def erased(
     images: Images, chosen: Bool[Tensor, "batch"], places: Rectangles, colour: tuple[float, float, float]
 ) -> Images:
-    """(B, 3, H, W), the rectangles of the ``chosen`` (B,) images filled with ``colour``."""
+    """Images (B, 3, H, W) with ``colour`` in the rectangles of those that ``chosen`` (B,) marks."""
     top, left, high, wide = places
     y = torch.arange(images.shape[2], device=images.device)
     x = torch.arange(images.shape[3], device=images.device)

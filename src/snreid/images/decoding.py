@@ -1,7 +1,7 @@
-"""From image sources to pixels at the size the network sees: blocks of images, in this process or in workers.
+"""Decode image sources to pixels at the size the network sees: blocks of images, in this process or in worker processes.
 
-A worker is told with each block which images are in it, and knows no others, so what it needs does not grow with the data set. A bad image
-never raises: it comes back with its reason, so that the list of all of them can be shown (reliability.md R8).
+Each block sent to a worker names its images, and the worker knows no others, so its memory does not grow with the data set. A bad image
+never raises: it is returned with a reason, so that all bad images can be listed together (reliability.md R8).
 """
 
 import atexit
@@ -30,22 +30,27 @@ from snreid.images.reading import resize
 from snreid.records import ImageSource
 
 BLOCK = 64
-"""Images that are decoded together where nothing else says how many."""
+"""Default number of images in a block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Images after decoding and resizing."""
+    """Decoded and resized images."""
 
     pixels: UInt8[Tensor, "images height width 3"]
-    """Zeros where an image is bad. From a worker they come in shared memory."""
+    """Zeros for a bad image; in shared memory if a worker decoded them."""
     reasons: tuple[str, ...]
-    """Why each could not be read; empty where it could."""
+    """Why each image could not be read; empty if it could."""
 
 
 def decode(images: Sequence[ImageSource], height: int, width: int) -> Block:
-    """Reads and resizes images to (``height``, ``width``) pixels: what ``images.resize`` gives, to the bit, for those of one
-    size together."""
+    """Read and resize images, with the pixels of ``reading.resize``; images of one size are resized together.
+
+    Args:
+        images: What to read.
+        height: In pixels.
+        width: In pixels.
+    """
     reasons = [""] * len(images)
     alike: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
     others: dict[int, NDArray[np.uint8]] = {}
@@ -59,7 +64,7 @@ def decode(images: Sequence[ImageSource], height: int, width: int) -> Block:
         except DataError as error:
             reasons[place] = (error.found or str(error)).removeprefix(f"{image.name}: ")
     large = {shape: _enlarge(np.stack([read for _, read in group]), height, width) for shape, group in alike.items()}
-    if len(large) == 1 and len(next(iter(large.values()))) == len(images):  # as a rule: nothing has to be put together
+    if len(large) == 1 and len(next(iter(large.values()))) == len(images):  # the usual case: one size, no bad image
         return Block(next(iter(large.values())), tuple(reasons))
     pixels = torch.zeros(len(images), height, width, 3, dtype=torch.uint8)
     array = pixels.numpy()
@@ -71,13 +76,13 @@ def decode(images: Sequence[ImageSource], height: int, width: int) -> Block:
 
 
 def enlarged_exactly(image: NDArray[np.uint8], height: int, width: int) -> bool:
-    """Whether ``_enlarge`` gives the pixels of ``images.resize``: where both sides become 1, 2, 4, 8, ... times as long.
+    """Whether ``_enlarge`` gives the same pixels as ``reading.resize``: if both sides become 1, 2, 4, 8, ... times as long.
 
-    Both compute with whole numbers, but round the filter's weights to different fineness. Here every weight is a multiple of a power of
-    two (2x: a quarter and three quarters), which neither rounds.
+    Both use integer arithmetic, but round the filter weights to different precision. At these factors every weight is a multiple of a
+    power of two (2x: 1/4 and 3/4), which neither rounds.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        return False  # ``resize`` says what is wrong with it
+        return False  # ``resize`` raises the error
     factors = [(wanted // have, wanted % have) for wanted, have in zip((height, width), image.shape, strict=False)]
     whole = all(rest == 0 and factor & (factor - 1) == 0 for factor, rest in factors)
     return whole and _proven(image.shape[0], image.shape[1], height, width)
@@ -85,13 +90,14 @@ def enlarged_exactly(image: NDArray[np.uint8], height: int, width: int) -> bool:
 
 @lru_cache(maxsize=256)
 def _proven(height: int, width: int, new_height: int, new_width: int) -> bool:
-    """Asks one noise image, once for each pair of sizes, whether this torch and this Pillow agree as they should."""
+    """Check with one noise image for each pair of sizes that the installed torch and Pillow agree."""
     noise = np.random.default_rng(0).integers(0, 256, (1, height, width, 3)).astype(np.uint8)
     return np.array_equal(_enlarge(noise, new_height, new_width)[0].numpy(), resize(noise[0], new_height, new_width))
 
 
 def _enlarge(images: NDArray[np.uint8], height: int, width: int) -> Tensor:
-    """(N, h, w, 3) to (N, ``height``, ``width``, 3), uint8: torch's kernel for bytes in channels-last, several times Pillow's speed."""
+    """Resize (N, h, w, 3) uint8 to (N, ``height``, ``width``, 3) by torch's channels-last kernel for bytes, several times faster than
+    Pillow."""
     stacked = torch.from_numpy(images).permute(0, 3, 1, 2)
     large = F.interpolate(stacked, (height, width), mode="bilinear", align_corners=False, antialias=True)
     return large.permute(0, 2, 3, 1)
@@ -105,16 +111,16 @@ class _Task:
 
 
 class _Decoder(Dataset[Block]):
-    """What a worker is given at its start: nothing. It is asked with the images themselves, not with their numbers in a list."""
+    """The data set of the workers: it is empty, and indexed with tasks instead of numbers."""
 
     def __getitem__(self, task: _Task) -> Block:
         return decode(task.images, task.height, task.width)
 
-    __getitems__ = __getitem__  # what torch calls with what stands for a batch
+    __getitems__ = __getitem__  # torch calls this with a batch
 
 
 class _Tasks:
-    """Where the workers' next tasks are taken from."""
+    """The batch sampler of the workers: their next tasks."""
 
     def __init__(self) -> None:
         self.next: list[_Task] = []
@@ -124,17 +130,19 @@ class _Tasks:
 
 
 class Decoders:
-    """Processes that decode. They start when they are first asked and stay for the next epoch, split or size."""
+    """Worker processes that decode. They start on first use and stay for the next epoch, split or size."""
 
     def __init__(self, workers: int) -> None:
-        """``workers``: how many; 0 stands for this process."""
+        """``workers``: number of processes; 0 decodes in this process."""
         self.workers = workers
         self._tasks, self._busy = _Tasks(), False
         self._loader: DataLoader[Any] | None = None
 
     def decoded(self, blocks: Sequence[Sequence[ImageSource]], height: int, width: int) -> Iterator[Block]:
-        """Each of the ``blocks`` at a size in pixels, in order; workers run ahead of who asks. Who asks for others meanwhile gets
-        workers of their own."""
+        """Yield each of the ``blocks``, decoded at a size in pixels, in order; workers decode ahead.
+
+        A second call before the first one is exhausted starts workers of its own.
+        """
         tasks = [_Task(tuple(block), height, width) for block in blocks]
         if not self.workers:
             yield from (decode(task.images, height, width) for task in tasks)
@@ -147,8 +155,7 @@ class Decoders:
         self._busy, self._tasks.next = True, tasks
         try:
             if self._loader is None:
-                # A worker that is being started is told where its queues are, and would print a traceback if whoever was interrupted had
-                # removed them.
+                # A starting worker opens its queues, and would print a traceback if an interrupted parent had removed them.
                 _wait_for_server()
                 with _answered_later(signal.SIGTERM), _answered_later(signal.SIGINT):
                     self._loader = self._start()
@@ -157,44 +164,45 @@ class Decoders:
                 blocks = iter(self._loader)
             yield from blocks
         except Exception:
-            self._loader = None  # a worker that died takes the others down
+            self._loader = None  # a worker that dies ends the others
             raise
         finally:
             self._busy = False
 
     def close(self) -> None:
-        """Ends the workers, whoever still waits for blocks. They start again when they are asked."""
+        """End the workers, even while blocks are outstanding. The next call of ``decoded`` starts them again."""
         loader, self._loader = self._loader, None
         workers = getattr(loader, "_iterator", None)
         if workers is not None:
             workers._shutdown_workers()
 
     def _start(self) -> "DataLoader[Any]":
-        # At its exit Python ends what workers are left by SIGTERM, which ours ignore, and waits for them; so they are ended before.
+        # At exit Python sends SIGTERM to remaining workers and waits for them. Ours ignore it, so they are ended before.
         atexit.register(_close, weakref.ref(self))
         return DataLoader(
             _Decoder(),
-            batch_sampler=self._tasks,  # type: ignore[arg-type]  # torch sends what it takes there to a worker as it is
+            batch_sampler=self._tasks,  # type: ignore[arg-type]  # torch sends each item to a worker unchanged
             num_workers=self.workers,
             persistent_workers=True,
-            collate_fn=_as_it_is,
+            collate_fn=_identity,
             worker_init_fn=_settle,
             multiprocessing_context=_processes(),
         )
 
 
 def _close(decoders: "weakref.ref[Decoders]") -> None:
-    if (left := decoders()) is not None:
-        left.close()
+    if (alive := decoders()) is not None:
+        alive.close()
 
 
-def _as_it_is(block: Any) -> Any:
+def _identity(block: Any) -> Any:
     return block
 
 
 def _processes() -> BaseContext:
-    """How workers are started: never forked from this process. It has threads (TensorBoard, gloo, OpenMP), and a child forked while one of
-    them holds a lock waits for that lock for ever. A server that has none forks them instead; it imports torch once.
+    """How workers are started: by a fork server, which imports torch once, and never by forking this process.
+
+    This process has threads (TensorBoard, gloo, OpenMP), and a child forked while one of them holds a lock would wait for it for ever.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -205,11 +213,13 @@ def _processes() -> BaseContext:
 
 
 def _start_server() -> None:
-    """Starts the server that forks workers, unless it runs. A program inherits which signals are blocked, so Ctrl-C, which a terminal sends
-    to it as well, does not end it with a traceback before it has imported ``loader_server``."""
+    """Start the fork server unless it runs, with SIGTERM and SIGINT blocked.
+
+    A terminal sends Ctrl-C to the server too, which would end it with a traceback before it has imported ``loader_server``.
+    """
     from multiprocessing import forkserver, resource_tracker  # not on Windows
 
-    resource_tracker.ensure_running()  # before, as it unblocks them itself when it has to start
+    resource_tracker.ensure_running()  # first, because starting it unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         forkserver.ensure_running()
@@ -218,15 +228,18 @@ def _start_server() -> None:
 
 
 def _wait_for_server() -> None:
-    """Until the server has imported torch, which takes seconds in which Ctrl-C is answered at once: it is asked for a process that does
-    nothing and knows no queue. Another thread asks, as no signal interrupts that one in the middle of what it says."""
+    """Wait until the server has imported torch, which takes seconds, and answer Ctrl-C at once meanwhile.
+
+    The server is asked for a process that does nothing and has no queues. A thread asks, because no signal can interrupt a thread in the
+    middle of its message.
+    """
     context = _processes()
     if context.get_start_method() != "forkserver":
         return
     probe = context.Process(target=_nothing)  # type: ignore[attr-defined]  # every context has one
 
     def ask() -> None:
-        """Start it and wait for its end."""
+        """Start the probe and wait for its end."""
         probe.start()
         probe.join()
 
@@ -241,33 +254,36 @@ def _nothing() -> None:
 
 @contextmanager
 def _answered_later(number: int) -> Iterator[None]:
-    """The answer to a signal that comes inside is put off to the end. Blocking it would not do: another thread would take it, and the main
-    thread answer it at once. In other threads nothing is changed, as no answer is ever given there."""
+    """Defer the handling of a signal to the end of the block.
+
+    Blocking the signal would not help: another thread would receive it, and the main thread would handle it at once. Outside the main
+    thread, where no handler ever runs, nothing is changed.
+    """
     before = signal.getsignal(number)
     if threading.current_thread() is not threading.main_thread() or before in (None, signal.SIG_IGN):
         yield
         return
-    came = []
+    received = []
     try:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, lambda number, _: received.append(number))
         yield
     finally:
         signal.signal(number, before)
-        if came:
+        if received:
             signal.raise_signal(number)
 
 
 def _settle(_: int) -> None:
     torch.set_num_threads(1)
-    # SLURM signals every process of a job, a terminal's Ctrl-C every process before it; a worker that dies of it would take the step
-    # down that the main process wants to finish and save.
+    # SLURM signals every process of a job, and a terminal's Ctrl-C reaches every process in the foreground. A worker killed by that would
+    # break the step that the main process wants to finish and save.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_main, daemon=True).start()
 
 
 def _end_with_main() -> None:
-    """Torch's worker looks whether the process that forked it has gone; the server has not as long as a worker is there."""
+    """End this worker with the main process. Torch's worker only watches its parent, the server, which lives as long as a worker does."""
     if (main := multiprocessing.parent_process()) is not None:
         main.join()
         os._exit(1)

@@ -1,8 +1,8 @@
-"""Imported first by the process that starts loader workers (``images/decoding.py``), and by nothing else.
+"""Imported first by the server that forks loader workers (``images/decoding.py``), and by nothing else.
 
-SLURM signals every process of a job, a terminal's Ctrl-C every process before it. Workers and their server leave SIGTERM and SIGINT to
-the main process, which finishes and saves its step; when that has gone they end by themselves. Until this is imported both are blocked
-(``images/decoding.py: _start_server``).
+SLURM signals every process of a job, and a terminal's Ctrl-C reaches every process in the foreground. Workers and their server ignore
+SIGTERM and SIGINT, because the main process finishes and saves its step; they end when it does. Both signals are blocked until this module
+is imported (``images/decoding.py: _start_server``).
 """
 
 import signal

@@ -1,7 +1,7 @@
-"""Pixels of a split, at the size the network sees, as uint8 batches.
+"""Pixels of a split as uint8 batches, at the size the network sees.
 
-Small sets are decoded once, by worker processes, and stay in memory. Larger ones are decoded by workers as they are needed, or, where the
-user names a folder for decoded pixels, once for all epochs and starts, and mapped from there. All three give the same pixels.
+Small sets are decoded once by worker processes and stay in memory. Larger ones are decoded by workers when they are needed; where the user
+names a folder for decoded pixels, they are decoded once for all epochs and starts and memory-mapped. All three give the same pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,23 +24,23 @@ from snreid.system.progress import counting
 
 BAD_FILES = "bad_files.jsonl"
 _SHOWN_BAD = 20
-"""So many are named in the message; the file names all."""
+"""Number of bad files named in the message; the file lists all."""
 
 Progress = Callable[[int, int], None]
-"""Called with (done, all) images."""
+"""Called with (done, total) numbers of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Decoded images one after the other, in one or several arrays: in memory, or mapped from files."""
+    """Decoded images in one or several arrays, in memory or mapped from files."""
 
     parts: tuple[NDArray[np.uint8], ...]
     """Each (n, H, W, 3)."""
     starts: NDArray[np.int64]
-    """Number of each part's first image."""
+    """(parts,) index of each part's first image."""
 
     def take(self, rows: NDArray[np.int64]) -> StoredImages:
-        """Copies of the images of these numbers: (B, 3, H, W) uint8, in channels-last."""
+        """Copies of the images at ``rows`` (B,): (B, 3, H, W) uint8, channels-last."""
         pixels = torch.empty(len(rows), *self.parts[0].shape[1:], dtype=torch.uint8)
         array, which = pixels.numpy(), np.searchsorted(self.starts, rows, side="right") - 1
         for place, (part, row) in enumerate(zip(which.tolist(), (rows - self.starts[which]).tolist(), strict=True)):
@@ -49,7 +49,7 @@ class _Rows:
 
 
 class _Collected:
-    """The images of a split while they come in: copied into one array, or, of a larger set, where they are mapped."""
+    """Collects the images of a split: copied into one array, or, for a larger set, the arrays that are mapped."""
 
     def __init__(self, shape: tuple[int, int, int, int], *, copy: bool, progress: Progress | None) -> None:
         self._count, self._progress, self._done = shape[0], progress, 0
@@ -58,7 +58,7 @@ class _Collected:
         self.bad: dict[int, str] = {}
 
     def add(self, places: range, pixels: NDArray[np.uint8] | None, reasons: Sequence[str]) -> None:
-        """The images at ``places`` are known; ``pixels``: None where they are kept nowhere."""
+        """Add the images at ``places``; ``pixels`` is None if they are not kept."""
         if pixels is not None and self.memory is not None:
             self.memory[places.start : places.stop] = pixels
         elif pixels is not None:
@@ -69,7 +69,7 @@ class _Collected:
             self._progress(self._done, self._count)
 
     def rows(self) -> _Rows | None:
-        """All of them; None where some are kept nowhere."""
+        """All images; None if some are not kept."""
         if self.memory is not None:
             return _Rows((self.memory,), np.zeros(1, np.int64))
         starts = sorted(self._mapped)
@@ -79,7 +79,7 @@ class _Collected:
 
 
 class PixelStore:
-    """The images of one split. ``open`` decodes or checks them all; ``batches`` gives them by index."""
+    """The images of one split. ``open`` decodes or checks all of them; ``batches`` yields them by index."""
 
     def __init__(
         self,
@@ -92,59 +92,68 @@ class PixelStore:
         folder: PixelFolder | None = None,
         decoders: Decoders | None = None,
     ) -> None:
-        """``height``, ``width`` in pixels; ``workers`` processes decode, or those of ``decoders``; sets of up to ``memory_gb`` GB stay in
-        memory. With a ``folder`` nothing is decoded that it holds, and larger sets are mapped from it, not decoded in each epoch."""
+        """Read nothing yet.
+
+        Args:
+            split: The images.
+            height: Size of the decoded images in pixels.
+            width: Size of the decoded images in pixels.
+            workers: Number of processes that decode, unless there are ``decoders``.
+            memory_gb: Sets of up to this many GB stay in memory.
+            folder: Decoded pixels on disk: what it holds is not decoded again, and larger sets are mapped from it.
+            decoders: Worker processes to share.
+        """
         self.split, self.height, self.width, self.folder = split, height, width, folder
         self._decoders = decoders or Decoders(workers)
         self.cached = len(split) * 3 * height * width <= memory_gb * 1e9
         self._opened = False
-        self._pixels: _Rows | None = None  # None: decoded whenever they are asked for
-        self._rows = np.arange(len(split))  # where in _pixels each sample is: parts of a store share its pixels
+        self._pixels: _Rows | None = None  # None: decoded for every batch
+        self._rows = np.arange(len(split))  # index of each sample in _pixels, which the parts of a store share
         self._bad: dict[int, BadImage] = {}
 
     def open(self, progress: Progress | None = None) -> tuple[BadImage, ...]:
-        """Looks at every image once and returns those that cannot be read. A second call looks at nothing and returns them again."""
+        """Read every image once and return those that cannot be read; a second call only returns them again."""
         if not self._opened:
             self._opened = True
             shape = (len(self.split), self.height, self.width, 3)
-            found = _Collected(shape, copy=self.cached, progress=progress)
-            self._read(found)
-            self._pixels = found.rows()
-            self._bad = {place: self._refused(place, found.bad[place]) for place in sorted(found.bad)}
+            collected = _Collected(shape, copy=self.cached, progress=progress)
+            self._read(collected)
+            self._pixels = collected.rows()
+            self._bad = {place: self._refused(place, collected.bad[place]) for place in sorted(collected.bad)}
         return tuple(self._bad.values())
 
     @property
     def good(self) -> NDArray[np.int64]:
-        """Positions of the images that ``open`` could read, ascending; of all of them before it."""
+        """Positions of the readable images, ascending; before ``open``, of all images."""
         return np.array([i for i in range(len(self.split)) if i not in self._bad], dtype=np.int64)
 
-    def _read(self, found: _Collected) -> None:
+    def _read(self, collected: _Collected) -> None:
         images = [sample.image for sample in self.split.samples]
         folder = self.folder
         pieces = folder.pieces(images, self.height, self.width) if folder is not None else None
         if folder is None or pieces is None:
             blocks = [range(i, min(i + BLOCK, len(images))) for i in range(0, len(images), BLOCK)]
             for places, block in zip(blocks, self._decoded(blocks), strict=True):
-                found.add(places, block.pixels.numpy() if self.cached else None, block.reasons)
+                collected.add(places, block.pixels.numpy() if self.cached else None, block.reasons)
             return
         missing = []
         for piece, kept in zip(pieces, folder.read(pieces, threads=self._decoders.workers), strict=True):
             if kept is None or self._mended(piece, kept):
                 missing.append(piece)
             else:
-                found.add(piece.places, kept.pixels, kept.reasons)
-        there = len(images) - sum(len(piece.places) for piece in missing)
-        if there:
-            folder.say(f"Decoded pixels of {there:,} images are read from {folder.folder}")
-        self._fill(folder, missing, found)
+                collected.add(piece.places, kept.pixels, kept.reasons)
+        kept_images = len(images) - sum(len(piece.places) for piece in missing)
+        if kept_images:
+            folder.say(f"Decoded pixels of {kept_images:,} images are read from {folder.folder}")
+        self._fill(folder, missing, collected)
 
     def _mended(self, piece: Piece, kept: PixelFile) -> bool:
-        """Whether an image that was bad can be read now, though its file is the old one: somebody gave the right to."""
+        """Whether an image that was bad can be read now although its file is unchanged, as after a change of permissions."""
         bad = [piece.places[place] for place, reason in enumerate(kept.reasons) if reason]
         return bool(bad) and not all(next(self._decoded([bad])).reasons)
 
-    def _fill(self, folder: PixelFolder, missing: Sequence[Piece], found: _Collected) -> None:
-        """Decodes what the folder lacks and keeps it there, for as long as that can be written."""
+    def _fill(self, folder: PixelFolder, missing: Sequence[Piece], collected: _Collected) -> None:
+        """Decode the missing pieces and write them to the folder until a write fails."""
         blocks = [piece.places[i : i + BLOCK] for piece in missing for i in range(0, len(piece.places), BLOCK)]
         decoded, writing = self._decoded(blocks), True
         for piece in missing:
@@ -154,7 +163,7 @@ class PixelStore:
                 pixels[len(reasons) : len(reasons) + len(block.reasons)] = block.pixels.numpy()
                 reasons += block.reasons
             writing = writing and folder.write(piece, pixels, reasons)
-            found.add(piece.places, self._lasting(folder, piece, pixels, written=writing), reasons)
+            collected.add(piece.places, self._lasting(folder, piece, pixels, written=writing), reasons)
         if missing and writing:
             count = sum(len(piece.places) for piece in missing)
             size = count * 3 * self.height * self.width / 1e6
@@ -163,14 +172,14 @@ class PixelStore:
     def _lasting(
         self, folder: PixelFolder, piece: Piece, pixels: NDArray[np.uint8], *, written: bool
     ) -> NDArray[np.uint8] | None:
-        """Where the pixels of a piece stay: in memory, or mapped from its file, or nowhere."""
+        """The pixels to keep of a piece: in memory, mapped from its file, or none."""
         if self.cached:
             return pixels
         mapped = next(folder.read([piece])) if written else None
         return None if mapped is None else mapped.pixels
 
     def only(self, indices: NDArray[np.int64]) -> "PixelStore":
-        """The store of the samples at ``indices``. What is decoded is shared, never copied: it may be most of the memory."""
+        """The store of the samples at ``indices`` (N,). Decoded pixels, which may fill most of the memory, are shared, not copied."""
         if np.array_equal(indices, np.arange(len(self.split))):
             return self
         samples = tuple(self.split.samples[i] for i in indices)
@@ -182,8 +191,17 @@ class PixelStore:
         return part
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
-        """uint8 images (B, 3, H, W) of each index batch, in order, in channels-last. Raises ``DataError`` when an image has gone bad
-        since ``open`` and was not decoded then."""
+        """Yield the images of each index batch in order.
+
+        Args:
+            batches: Indices into the split, (B,) each.
+
+        Yields:
+            (B, 3, H, W) uint8, channels-last.
+
+        Raises:
+            DataError: An image has become unreadable since ``open`` and was not decoded then.
+        """
         if self._pixels is not None:
             for batch in batches:
                 yield self._pixels.take(self._rows[batch])
@@ -209,16 +227,22 @@ class PixelStore:
 
 
 def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
-    """Lists the ``bad`` ones of ``count`` images in ``folder``'s ``bad_files.jsonl``, each file once, beside those listed before
-    (less what a torn file no longer tells).
+    """Add bad images to the ``bad_files.jsonl`` of a folder, each file once.
 
-    ``skip``: they may be left out. ``write``: False in all processes but the first. Raises ``DataError`` naming them when they may
-    not, or when no image is left.
+    Args:
+        bad: The images that cannot be read.
+        count: Number of images they were found among.
+        folder: Where the list is.
+        skip: Whether bad images may be left out.
+        write: False in all processes but the first.
+
+    Raises:
+        DataError: Naming the bad images, if they may not be left out or no other image remains.
     """
     path = folder / BAD_FILES
     if write:
         folder.mkdir(parents=True, exist_ok=True)
-        write_bad_list(path, {one.name: one for one in (*read_bad_list(path), *bad)}.values())
+        write_bad_list(path, {image.name: image for image in (*read_bad_list(path), *bad)}.values())
     if skip and len(bad) < count:
         return
     raise DataError(
@@ -238,10 +262,19 @@ def look_at(
     write: bool,
     console: Console,
 ) -> None:
-    """Opens every query and gallery image at ``size`` (height, width), so that a bad one is known before hours of training; what is
-    decoded stays in ``pixels``. ``folder``, ``skip``, ``write``: as for ``list_bad``.
+    """Open every query and gallery image, so that a bad one is known before hours of training.
 
-    Raises ``DataError`` naming the bad images of all targets, or with ``skip`` where a side of a target has no other ones.
+    Args:
+        targets: Whose images are opened.
+        pixels: Keeps what is decoded.
+        size: Height and width in pixels.
+        folder: As for ``list_bad``.
+        skip: As for ``list_bad``.
+        write: As for ``list_bad``.
+        console: Shows progress and the readers' remarks.
+
+    Raises:
+        DataError: Naming the bad images of all targets; with ``skip``, only if a target's queries or gallery have no other ones.
     """
     bad: dict[str, BadImage] = {}
     every: set[str] = set()
@@ -249,10 +282,10 @@ def look_at(
         pixels.tell(target, console)
         for split, part in ((target.query, "query"), (target.gallery, "gallery")):
             with counting(console, f"reading {target.name} {part}") as progress:
-                found = pixels.open(split, *size, progress).bad
-            if found and skip:
-                list_bad(found, len(split), folder, skip=True, write=write)
-            bad |= {one.name: one for one in found}
+                bad_here = pixels.open(split, *size, progress).bad
+            if bad_here and skip:
+                list_bad(bad_here, len(split), folder, skip=True, write=write)
+            bad |= {image.name: image for image in bad_here}
             every |= {sample.image.name for sample in split.samples}
     if bad and not skip:
         list_bad(tuple(bad.values()), len(every), folder, skip=False, write=write)
@@ -260,24 +293,24 @@ def look_at(
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store whose images have all been looked at, and those that cannot be read."""
+    """An opened store, and its images that cannot be read."""
 
     store: PixelStore
     bad: tuple[BadImage, ...]
 
 
 class PixelCache:
-    """What several runs in one process share: opened stores, so that a split is decoded once, and what a user was told already."""
+    """Shared by the runs of one process: opened stores, so that a split is decoded once, and the remarks already shown."""
 
     def __init__(self, *, workers: int = 0, memory_gb: float = 4.0, folder: PixelFolder | None = None) -> None:
-        """As for ``PixelStore``."""
+        """The arguments are those of ``PixelStore``."""
         self.memory_gb, self.folder, self._decoders = memory_gb, folder, Decoders(workers)
         self._opened: dict[tuple[tuple[Sample, ...], int, int], Opened] = {}
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
 
     @classmethod
     def of(cls, machine: Machine, console: Console) -> "PixelCache":
-        """The one of a machine's settings; what happens in its folder of decoded pixels is said on the console, each sentence once."""
+        """The cache for a machine's settings. Messages about its folder of decoded pixels go to the console, each of them once."""
         made = cls(workers=machine.workers, memory_gb=machine.memory_gb)
         if machine.cache is not None:
             made.folder = PixelFolder(machine.cache, lambda sentence: made._say(sentence, console))
@@ -285,7 +318,7 @@ class PixelCache:
         return made
 
     def open(self, split: Split, height: int, width: int, progress: Progress | None = None) -> Opened:
-        """The opened store of a split at a size in pixels."""
+        """The opened store of a split at a size in pixels, the same one for equal arguments."""
         key = (split.samples, height, width)
         if key not in self._opened:
             store = PixelStore(
@@ -295,11 +328,11 @@ class PixelCache:
         return self._opened[key]
 
     def tell(self, data: ReIDData, console: Console) -> None:
-        """Says what the reader of a data set noticed (``ReIDData.remarks``), each sentence once however many runs use the data."""
+        """Print the remarks of a data set (``ReIDData.remarks``), each of them once in all runs."""
         for remark in data.remarks:
             self._say(remark, console)
 
     def _say(self, sentence: str, console: Console) -> None:
-        if sentence not in self._told:
-            self._told.add(sentence)
+        if sentence not in self._shown:
+            self._shown.add(sentence)
             console.out(sentence, highlight=False)

@@ -1,15 +1,14 @@
-"""The second, strongly changed view of a training image that align-and-uniform losses compare with the first (method.md 5.2).
+"""The second, strongly augmented view of a training image, which align-and-uniform losses compare with the first (method.md 5.2).
 
-What Cho et al. (NeurIPS 2024, arXiv 2411.11471) do to an image with Pillow is done here to a batch of tensors: RandAugment,
-flip and crop, colour jitter, random erasing. As in ``transforms`` every random number is drawn from (seed, epoch, batch) for
-the global batch.
+Cho et al. (NeurIPS 2024, arXiv 2411.11471) augment single images with Pillow; here the same operations work on batches of tensors:
+RandAugment, flip and crop, colour jitter, random erasing. As in ``transforms``, every random number is a function of (seed, epoch, batch)
+for the global batch.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from snreid.errors import ExperimentError
 from snreid.images.colours import erased, rectangles, turn_hue
-from snreid.images.transforms import IMAGENET_MEAN, Augmentation, StoredImages
+from snreid.images.transforms import IMAGENET_MEAN, Augmentation, StoredImages, uniform
 from snreid.tensors import Images
 
 ViewDraws = Float[Tensor, "batch numbers"]
@@ -30,7 +29,7 @@ _BLEND = 0.1 + 1.8 * _LEVEL
 _SOLARIZE, _SOLARIZE_ADD = 256 * _LEVEL / 255, 110 * _LEVEL / 255
 _GREY = (0.299, 0.587, 0.114)
 _LARGEST = 0.4
-"""Share of the image that is erased at most."""
+"""Largest share of the image that is erased."""
 _GEOMETRY = Augmentation(brightness=0.0, contrast=0.0)
 
 
@@ -41,14 +40,14 @@ class SecondView:
     randaugment: float = 0.5
     """Probability of RandAugment (arXiv 1909.13719): ``operations`` of 16 operations, one after the other."""
     operations: int = 2
-    """So many of them, each drawn from all 16."""
+    """Number of operations in a row, each sampled from all 16."""
     jitter: float = 0.5
     """Probability of a strong colour jitter: brightness, contrast and saturation times 0.5 to 2, hue +- a tenth of the circle."""
     erase: float = 0.5
     """Probability that a rectangle of 2 to 40 per cent of the image becomes grey (arXiv 1708.04896)."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a probability outside [0, 1] or a negative number of operations."""
+        """Raise ``ExperimentError`` for a probability outside [0, 1], or a number of operations outside 0 to 16."""
         if not all(0 <= p <= 1 for p in (self.randaugment, self.jitter, self.erase)) or not 0 <= self.operations <= 16:
             raise ExperimentError(
                 "The second view has probabilities between 0 and 1 and 0 to 16 operations",
@@ -57,13 +56,19 @@ class SecondView:
             )
 
     def draws(self, seed: int, epoch: int, batch: int, size: int) -> ViewDraws:
-        """(size, 17 + 2 x operations) uniform numbers in 0..1 for the global batch number ``batch`` of ``epoch``; a pure function."""
-        key = np.array([seed ^ 0x2E5EED, (epoch << 24) + batch], dtype=np.uint64)
-        values = np.random.Generator(np.random.Philox(key=key)).random((size, 17 + 2 * self.operations), np.float32)
-        return torch.from_numpy(values)
+        """Uniform numbers in 0..1, (size, 17 + 2 x operations), for the global batch number ``batch`` of ``epoch``; a pure function."""
+        return torch.from_numpy(uniform(seed ^ 0x2E5EED, (epoch << 24) + batch, (size, 17 + 2 * self.operations)))
 
     def __call__(self, images: StoredImages, draws: ViewDraws) -> Images:
-        """(B, 3, H, W) uint8 and their draws (on the CPU) to (B, 3, H, W) float32 in 0..1."""
+        """Augment a batch.
+
+        Args:
+            images: (B, 3, H, W) uint8.
+            draws: From ``draws``, on the CPU.
+
+        Returns:
+            (B, 3, H, W) float32 in 0..1.
+        """
         geometry, jitter, erase, choices = draws[:, :6], draws[:, 6:11], draws[:, 11:16], draws[:, 16:]
         augmented = self._randaugment(images.float() / 255, choices)
         moved = _GEOMETRY.move(augmented, geometry.to(images.device))
@@ -73,7 +78,7 @@ class SecondView:
         return erased(coloured, where[:, 0] < self.erase, places, IMAGENET_MEAN)
 
     def _randaugment(self, images: Images, draws: ViewDraws) -> Images:
-        """``draws``: a coin, then for each operation which one and in which direction."""
+        """``draws``: whether at all, then for each step which operation and in which direction."""
         result = images.clone()
         for turn in range(self.operations):
             which = (draws[:, 1 + 2 * turn] * len(OPERATIONS)).long().clamp(max=len(OPERATIONS) - 1)
@@ -87,7 +92,7 @@ class SecondView:
 
 
 def _warp(images: Images, matrix: Callable[[Signs, float], list[Tensor]], signs: Signs) -> Images:
-    """Where each pixel comes from: a 2 x 3 matrix per image in the coordinates of ``affine_grid``; black outside, as Pillow has it."""
+    """Warp each image by a 2 x 3 matrix in the coordinates of ``affine_grid``; outside is black, as in Pillow."""
     rows = matrix(signs, images.shape[2] / images.shape[3])
     theta = torch.stack(rows, 1).view(-1, 2, 3)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
@@ -126,7 +131,7 @@ def _autocontrast(images: Images, _: Signs) -> Images:
 
 
 def _equalize(images: Images, _: Signs) -> Images:
-    """Each channel's histogram is levelled, by Pillow's table: whole numbers only."""
+    """Equalize each channel's histogram with Pillow's integer table."""
     levels = (images * 255).round().long().flatten(2)
     counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.long, device=images.device)
     counts.scatter_add_(2, levels, torch.ones_like(levels))
@@ -151,7 +156,7 @@ def _blend(images: Images, other: Tensor, factor: Tensor | float = _BLEND) -> Im
 
 
 def _smooth(images: Images) -> Images:
-    """Pillow's SMOOTH: weights 1 around a 5; the border stays."""
+    """Pillow's SMOOTH: weight 5 in the middle, 1 around it; the border stays."""
     kernel = torch.ones(3, 1, 3, 3, device=images.device) / 13
     kernel[:, :, 1, 1] = 5 / 13
     result = images.clone()
@@ -181,11 +186,11 @@ OPERATIONS: dict[str, Callable[[Images, Signs], Images]] = {
     "solarize": lambda images, _: _solarize(images, _SOLARIZE),
     "solarize_add": lambda images, _: _solarize((images + _SOLARIZE_ADD).clamp(max=1), 128 / 255),
 }
-"""What RandAugment draws from, as in the published code. Each takes images (B, 3, H, W) in 0..1 and a direction, -1 or 1, for each."""
+"""The operations of RandAugment, as in the published code. Each takes images (B, 3, H, W) in 0..1 and a direction (B,), -1 or 1."""
 
 
 def _jittered(images: Images, draws: ViewDraws, probability: float) -> Images:
-    """``draws``: a coin, then brightness, contrast, saturation and hue, in that order."""
+    """``draws``: whether at all, then brightness, contrast, saturation and hue, in this order."""
     brightness, contrast, saturation = ((0.5 + 1.5 * draws[:, i]).view(-1, 1, 1, 1) for i in (1, 2, 3))
     changed = (images * brightness).clamp(0, 1)
     changed = _blend(changed, _grey(changed).mean((2, 3), keepdim=True), contrast)

@@ -1,8 +1,8 @@
-"""From stored pixels to what the network sees: one input format for training, test, export and serving, and the augmentation of
-method.md section 4, on whole batches.
+"""From stored pixels to network input: one input format for training, test, export and serving, and the augmentation of method.md
+section 4, both on whole batches.
 
-Every random number is drawn from (seed, epoch, batch) for the *global* batch, so neither the number of loader workers nor the number
-of processes nor a resume changes a pixel (reliability.md R5).
+Every random number is a function of (seed, epoch, batch) for the *global* batch, so the number of loader workers or processes and a
+resume change no pixel (reliability.md R5).
 """
 
 import math
@@ -38,16 +38,16 @@ Draws = Float[Tensor, "batch numbers"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _ALWAYS, _MORE = 6, 8
-"""Random numbers of an image: for crop, flip, brightness and contrast, and for what is off by default."""
+"""Random numbers of an image for crop, flip, brightness and contrast, and for the options that are off by default."""
 _LARGEST = 0.33
-"""Share of the image that is erased at most."""
+"""Largest share of the image that is erased."""
 _AT_ONCE = 4
-"""Images whose float32 pixels fit into the cache of a core together."""
+"""Number of images whose float32 pixels fit into the cache of one core."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputFormat:
-    """Size (pixels) and normalization (RGB, for values between 0 and 1) of what the network sees."""
+    """Size (pixels) and normalization (RGB, for values in 0..1) of the network's input."""
 
     height: int = 256
     width: int = 128
@@ -61,13 +61,13 @@ class InputFormat:
                 found=f"{self.height} x {self.width}",
                 fix="set --input.height and --input.width, for example 256 and 128",
             )
-        if not all(math.isfinite(one) and one > 0 for one in self.std):
+        if not all(math.isfinite(deviation) and deviation > 0 for deviation in self.std):
             raise ExperimentError("Each std must be above 0", found=f"{self.std}", fix="set --input.std")
         if not all(map(math.isfinite, self.mean)):
             raise ExperimentError("Each mean must be a finite number", found=f"{self.mean}", fix="set --input.mean")
 
     def normalize(self, images: StoredImages | Images) -> Images:
-        """uint8 in 0..255, or float in 0..1, (B, 3, H, W), to normalized float32."""
+        """Normalize images (B, 3, H, W), uint8 in 0..255 or float in 0..1, to float32."""
         if images.device.type == "cpu" and images.is_contiguous(memory_format=torch.channels_last):
             return self._normalize_rows(images)
         values = images.float() / 255 if images.dtype == torch.uint8 else images
@@ -75,44 +75,46 @@ class InputFormat:
         return (values - mean) / std
 
     def _normalize_rows(self, images: StoredImages | Images) -> Images:
-        """The same numbers, to the bit, for images in channels-last: a row is one vector there, and a channel's mean
-        stands at every third place of it. A few images at a time, so that they stay in the processor's cache."""
+        """The same numbers, bit for bit, for channels-last images, where a row is one vector RGBRGB... A few images at a time stay in
+        the processor's cache."""
         mean, std = (torch.tensor(three).repeat(images.shape[3]) for three in (self.mean, self.std))
         rows = _as_rows(images)
         result = torch.empty(rows.shape)
         for start in range(0, len(rows), _AT_ONCE):
-            some = result[start : start + _AT_ONCE].copy_(rows[start : start + _AT_ONCE])
+            part = result[start : start + _AT_ONCE].copy_(rows[start : start + _AT_ONCE])
             if images.dtype == torch.uint8:
-                some.div_(255)
-            some.sub_(mean).div_(std)
+                part.div_(255)
+            part.sub_(mean).div_(std)
         return _as_images(result)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """Random crop after enlargement, horizontal flip, mild colour jitter (method.md 4); then, off by default, saturation, hue, grey and
-    random erasing, which helps on the cameras of the training set and hurts on others."""
+    """Random crop after enlargement, horizontal flip and mild colour jitter (method.md 4).
+
+    Off by default: saturation, hue, grey, and random erasing, which helps on the cameras of the training set and hurts on others.
+    """
 
     enlarge: float = 1.125
-    """The image is enlarged by this factor and a window of the input size is cut out at random."""
+    """The image is enlarged by this factor, and a random window of the input size is cut out."""
     crop: float = 0.5
-    """Probability of that."""
+    """Probability of this crop."""
     flip: float = 0.5
     """Probability of a horizontal flip."""
     brightness: float = 0.2
     """Values are multiplied by a factor within 1 +- this."""
     contrast: float = 0.15
-    """Differences to the image's mean grey are multiplied by a factor within 1 +- this."""
+    """Differences from the image's mean grey are multiplied by a factor within 1 +- this."""
 
     saturation: float = 0.0
-    """Differences to each pixel's grey are multiplied by a factor within 1 +- this."""
+    """Differences from each pixel's grey are multiplied by a factor within 1 +- this."""
     hue: float = 0.0
-    """The hue is turned by at most this share of the circle, either way; at most 0.5."""
+    """The hue is rotated by at most this share of the circle in either direction; at most 0.5."""
     grey: float = 0.0
     """Probability that the image loses its colour."""
     erasing: float = 0.0
-    """Probability that a rectangle of 2 to 33 per cent of the image, 0.3 to 3.33 times as high as wide, gets the mean colour of the input
-    format (arXiv 1708.04896): the network sees 0 there."""
+    """Probability that a rectangle of 2 to 33 percent of the image, 0.3 to 3.33 times as high as wide, gets the mean colour of the input
+    format (arXiv 1708.04896), which the network sees as 0."""
 
     def __post_init__(self) -> None:
         probabilities = (self.crop, self.flip, self.grey, self.erasing)
@@ -126,12 +128,15 @@ class Augmentation:
             )
 
     def draws(self, seed: int, epoch: int, batch: int, size: int) -> Draws:
-        """(size, 6) uniform numbers in 0..1 for the global batch number ``batch`` of ``epoch``; a pure function.
-        (size, 14) where an option is on that is off by default; the first 6 are the same."""
+        """Uniform numbers in 0..1 for the global batch number ``batch`` of ``epoch``; a pure function.
+
+        Returns:
+            (size, 6), or (size, 14) with the same first 6 if an option is on that is off by default.
+        """
         place = (epoch << 24) + batch
-        values = _uniform(seed ^ 0x5EED, place, (size, _ALWAYS))
+        values = uniform(seed ^ 0x5EED, place, (size, _ALWAYS))
         if self._has_more:
-            values = np.concatenate([values, _uniform(seed ^ 0xC010_5EED, place, (size, _MORE))], axis=1)
+            values = np.concatenate([values, uniform(seed ^ 0xC010_5EED, place, (size, _MORE))], axis=1)
         return torch.from_numpy(values)
 
     @property
@@ -139,9 +144,15 @@ class Augmentation:
         return any((self.saturation, self.hue, self.grey, self.erasing))
 
     def __call__(self, images: StoredImages, draws: Draws, form: InputFormat | None = None) -> Images:
-        """(B, 3, H, W) uint8 to (B, 3, H, W) float32 in 0..1, or, with the input format ``form``, normalized as it says.
+        """Augment a batch.
 
-        Without ``form`` an erased rectangle has ImageNet's mean colour.
+        Args:
+            images: (B, 3, H, W) uint8.
+            draws: From ``draws``.
+            form: Input format to normalize with. Without it, an erased rectangle has ImageNet's mean colour.
+
+        Returns:
+            (B, 3, H, W) float32, normalized if there is a ``form``, else in 0..1.
         """
         if images.device.type == "cpu":
             return self._row_by_row(images, draws, form)
@@ -149,7 +160,7 @@ class Augmentation:
         return made if form is None else form.normalize(made)
 
     def _batched(self, images: StoredImages, draws: Draws, mean: tuple[float, float, float]) -> Images:
-        """All images at once, in 0..1; ``mean``: the colour of what is erased."""
+        """The augmentation of all images at once, in 0..1; ``mean`` is the colour of erased rectangles."""
         made = self._jitter(self.move(images.float() / 255, draws), draws)
         more = draws[:, _ALWAYS:].to(images.device)
         if self._has_more:
@@ -159,8 +170,11 @@ class Augmentation:
         return made
 
     def move(self, images: Images, draws: Draws) -> Images:
-        """Crop and flip in one bilinear sampling: the pixel (y, x) of a crop at offset (oy, ox) of the enlarged image lies
-        at ((y + oy + 0.5) / enlarge - 0.5) of the original, which is what resizing and cutting would read."""
+        """Crop and flip images (B, 3, H, W) in one bilinear sampling.
+
+        Pixel (y, x) of a crop at offset (oy, ox) of the enlarged image lies at ((y + oy + 0.5) / enlarge - 0.5) of the original, which is
+        what resizing and cutting would read.
+        """
         count, _, height, width = images.shape
         cropped = draws[:, 0] < self.crop
         scale = torch.where(cropped, 1 / self.enlarge, 1.0)
@@ -177,8 +191,10 @@ class Augmentation:
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     def _row_by_row(self, images: StoredImages, draws: Draws, form: InputFormat | None) -> Images:
-        """All of it and ``normalize`` for a CPU, to rounding: image by image in its cache, along rows of RGBRGB... in
-        channels-last. An image that is not cropped is not sampled, and one that is takes its neighbours in runs, not one by one."""
+        """``_batched`` and ``normalize`` for a CPU, equal up to rounding: image by image in the cache, along channels-last rows.
+
+        An image without crop is not sampled; a cropped one reads runs of neighbouring pixels instead of single ones.
+        """
         rows = _as_rows(images.contiguous(memory_format=torch.channels_last))
         height, width = images.shape[2:]
         result = torch.empty(rows.shape)
@@ -194,7 +210,7 @@ class Augmentation:
                 pixels = pixels.view(height, width, 3).flip(1).view(height, -1)
             made = result[number]
             if crop < self.crop:
-                # Of a mirrored image the window lies as far from the other side.
+                # In a mirrored image the window lies as far from the other side.
                 room, offset = _offset(x, width, self.enlarge)
                 across = _Axis.of(width, self.enlarge, room - offset if flip < self.flip else offset)
                 _sample(pixels, _Axis.of(height, self.enlarge, _offset(y, height, self.enlarge)[1]), across, made)
@@ -216,7 +232,7 @@ class Augmentation:
         return made
 
     def _recolour(self, images: Images, more: Draws) -> Images:
-        """Saturation, hue and grey of images in 0..1; ``more``: what ``draws`` has behind the first 6."""
+        """Change saturation, hue and grey of images in 0..1; ``more``: the draws after the first 6."""
         if self.saturation:
             images = saturated(images, 1 + self.saturation * (2 * more[:, 0] - 1))
         if self.hue:
@@ -224,11 +240,11 @@ class Augmentation:
         return greyed(images, more[:, 2] < self.grey) if self.grey else images
 
     def _erasing(self, more: Draws, height: int, width: int) -> tuple[Bool[Tensor, "batch"], Rectangles]:
-        """Which images lose a rectangle, and which one."""
+        """Which images lose a rectangle (B,), and the rectangles."""
         return more[:, 3] < self.erasing, rectangles(more[:, 4:], height, width, _LARGEST)
 
     def _erase(self, images: Images, more: Draws, colour: tuple[float, float, float]) -> None:
-        """In place, on a CPU: only what is erased is written."""
+        """Erase in place, on a CPU, writing only the erased pixels."""
         chosen, places = self._erasing(more, images.shape[2], images.shape[3])
         corners = torch.stack(places, 1).int().tolist()
         for image, hit, (top, left, high, wide) in zip(images, chosen.tolist(), corners, strict=True):
@@ -244,14 +260,14 @@ class Augmentation:
         return (grey + (bright - grey) * contrast.view(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def _uniform(first: int, second: int, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Uniform numbers in 0..1 as a pure function of a key of two numbers."""
+def uniform(first: int, second: int, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Uniform numbers in 0..1 as a pure function of the key (``first``, ``second``)."""
     key = np.array([first, second], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key)).random(shape, dtype=np.float32)
 
 
 def _window_shift(draw: Tensor, length: int, enlarge: float, cropped: Tensor) -> Tensor:
-    """Where the centre of the cut window lies, in grid units (-1 to 1 over the original image)."""
+    """Centre of the window that is cut out, in grid units (-1 to 1 over the original image)."""
     room = round(length * enlarge) - length
     offset = (draw * (room + 1)).floor().clamp(max=room)
     centre = (2 * offset - room) / (length * enlarge)
@@ -259,17 +275,17 @@ def _window_shift(draw: Tensor, length: int, enlarge: float, cropped: Tensor) ->
 
 
 def _as_rows(images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in channels-last as (B, H, 3 W): the same memory, RGBRGB... in a row."""
+    """View channels-last images (B, 3, H, W) as (B, H, 3 W): RGBRGB... in a row."""
     return images.permute(0, 2, 3, 1).flatten(2)
 
 
 def _as_images(rows: Tensor) -> Tensor:
-    """The way back from ``_as_rows``."""
+    """The inverse of ``_as_rows``."""
     return rows.view(*rows.shape[:2], -1, 3).permute(0, 3, 1, 2)
 
 
 def _offset(draw: float, length: int, enlarge: float) -> tuple[int, int]:
-    """Pixels that the enlarged image has more than the window, and how many of them come before it (in float32, as ``_window_shift``)."""
+    """By how many pixels the enlarged image exceeds the window, and how many of them precede it (in float32, as ``_window_shift``)."""
     room = round(length * enlarge) - length
     return room, min(room, floor(np.float32(draw) * np.float32(room + 1)))
 
@@ -281,14 +297,14 @@ class _Axis:
     first: Tensor
     """(length,) int64."""
     part: Tensor
-    """(length,) float32: how much of the second."""
+    """(length,) float32: weight of the second pixel."""
     runs: tuple[tuple[int, int, int], ...]
-    """(start, stop, first) of stretches where ``first`` grows by one a pixel."""
+    """(start, stop, first) of runs in which ``first`` grows by one for each pixel."""
 
     @staticmethod
     @lru_cache(maxsize=1024)
     def of(length: int, enlarge: float, offset: int) -> "_Axis":
-        """A window of ``length`` pixels at ``offset`` of the enlarged axis; the ends of the axis are repeated."""
+        """The sampling of a window of ``length`` pixels at ``offset`` of the enlarged axis, whose ends are repeated."""
         place = ((np.arange(length) + offset + 0.5) / enlarge - 0.5).clip(0, length - 1)
         first = np.floor(place).astype(np.int64).clip(max=length - 2)
         starts = [0, *(np.flatnonzero(np.diff(first) != 1) + 1).tolist(), length]
@@ -297,7 +313,7 @@ class _Axis:
 
 
 def _sample(pixels: Tensor, down: _Axis, across: _Axis, result: Tensor) -> None:
-    """Bilinear sampling of rows (H, 3 W) uint8 into ``result`` (H, 3 W) float32, in 0..255."""
+    """Sample rows (H, 3 W) uint8 bilinearly into ``result`` (H, 3 W) float32, in 0..255."""
     values = pixels.float()
     part = down.part[:, None]
     mixed = torch.lerp(values.index_select(0, down.first), values.index_select(0, down.first + 1), part)
@@ -309,7 +325,7 @@ def _sample(pixels: Tensor, down: _Axis, across: _Axis, result: Tensor) -> None:
 
 
 def _contrast(rows: Tensor, factor: float) -> None:
-    """Differences to the mean grey times ``factor``, in place: rows (H, 3 W) in 0..1."""
+    """Multiply differences from the mean grey by ``factor``, in place; ``rows`` (H, 3 W) in 0..1."""
     means = rows.mean(0).view(-1, 3).mean(0)
     grey = sum(weight * mean for weight, mean in zip(GREY, means.tolist(), strict=True))
     rows.mul_(factor).add_(grey * (1 - factor)).clamp_(0, 1)

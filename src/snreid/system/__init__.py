@@ -1,1 +1,1 @@
-"""The machine underneath: memory, cores, devices, progress bars and provenance. Imports nothing else of the package."""
+"""The machine underneath: files, memory, cores, devices, progress bars and provenance. Imports only the vocabulary of the package."""

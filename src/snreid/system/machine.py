@@ -9,29 +9,29 @@ Precision = Literal["float32", "bf16", "fp16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Settings of the machine, not of the science: no number may depend on them beyond rounding."""
+    """Settings of the machine, not of the science: results depend on them only by rounding."""
 
     root: Path = Path("data")
     """Folder of the data sets."""
     out: Path = Path("runs")
-    """Folder of the run."""
+    """Folder that the run is written to."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     workers: int = 2
     """Processes that decode images."""
     precision: Precision = "float32"
-    """bf16: bfloat16 autocast; on a CPU without bfloat16 units many times slower, so never chosen unasked. fp16: float16
-    autocast with a scaled loss, for training on a GPU."""
+    """bf16: bfloat16 autocast, many times slower on a CPU without bfloat16 units, so never the default. fp16: float16 autocast with
+    a scaled loss, for training on a GPU."""
     compile: bool = False
     """Compile the training step with ``torch.compile`` where the machine can."""
     skip_bad: bool = False
-    """Go on without images that cannot be read."""
+    """Continue without the images that cannot be read."""
     memory_gb: float = 4.0
-    """Sets of up to this size stay decoded in memory."""
+    """Data sets of up to this many GB stay decoded in memory."""
     cache: Path | None = None
-    """Folder that keeps decoded pixels for the next start; none where there is none."""
+    """Folder that keeps decoded pixels for the next start; None: they are not kept."""
     save_seconds: float = 60.0
-    """Least time between two checkpoints."""
+    """Least number of seconds between two checkpoints."""
 
     @property
     def bf16(self) -> bool:

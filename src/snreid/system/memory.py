@@ -1,7 +1,7 @@
-"""Memory that was freed stays with the process, so that the next step finds its pages warm.
+"""Keep freed memory in the process, so that the next training step reuses its pages.
 
-The C library gives large blocks back to the operating system as soon as they are freed, and training frees and asks for the same maps in
-every step: the system then clears hundreds of thousands of pages a step (docs/decisions.md, "Speed, second look").
+The C library returns large blocks to the operating system as soon as they are freed. Training allocates and frees the same feature maps in
+every step, so the system would clear hundreds of thousands of pages a step (docs/decisions.md, "Speed, second look").
 """
 
 import ctypes
@@ -9,20 +9,22 @@ import os
 import sys
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
-"""Names of glibc's malloc.h."""
+"""Parameters of ``mallopt`` in glibc's malloc.h."""
 _AT_ONCE = 64 << 20
-"""Bytes by which the process grows at least."""
+"""Least number of bytes by which the process grows."""
 
 
 def keep_freed_memory() -> bool:
-    """Never give freed memory back before the process ends; whether the C library could be told so.
+    """Tell the C library to return no freed memory to the system before the process ends.
 
-    Memory that is asked for anew is taken from what was freed, so the peak hardly grows (by about a tenth; docs/decisions.md). It
-    concerns the whole process, so the command ``snreid`` does it and importing the library does not. Linux with glibc; nothing happens
-    elsewhere, nor where the environment already says how memory is handed out (``MALLOC_...``, ``GLIBC_TUNABLES``).
+    Peak memory grows by about a tenth (docs/decisions.md). The setting concerns the whole process, so the command ``snreid`` makes it and
+    importing the library does not. It works on Linux with glibc only. The environment has precedence (``MALLOC_...``, ``GLIBC_TUNABLES``).
+
+    Returns:
+        Whether the setting was made.
     """
-    chosen = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
-    if chosen or not sys.platform.startswith("linux"):
+    configured = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if configured or not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

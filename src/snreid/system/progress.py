@@ -1,4 +1,4 @@
-"""A counting bar for reading and embedding: live on a terminal, silent elsewhere unless it takes long."""
+"""A progress bar for reading and embedding: live on a terminal; elsewhere a line now and then if it takes long."""
 
 import contextlib
 import time
@@ -8,12 +8,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _PATIENCE = 10.0
-"""Seconds between two plain lines where there is no terminal."""
+"""Seconds between two lines where there is no terminal."""
 
 
 @contextlib.contextmanager
 def counting(console: Console | None, what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yields a callable taking (done, all), or None when nothing is to be shown (``console`` None)."""
+    """Show progress while the block runs.
+
+    Args:
+        console: Where to show it; None shows nothing.
+        what: Text in front of the bar.
+
+    Yields:
+        A callable that takes (done, total), or None if ``console`` is None.
+    """
     if console is None:
         yield None
         return
@@ -30,7 +38,7 @@ def _plain(console: Console, what: str) -> Callable[[int, int], None]:
     began = shown = time.monotonic()
 
     def tell(done: int, count: int) -> None:
-        """A line now and then."""
+        """Print a line if the last one is older than ``_PATIENCE``."""
         nonlocal shown
         now = time.monotonic()
         if now - shown >= _PATIENCE:

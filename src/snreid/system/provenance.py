@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, machine, git state, command line."""
+"""Where a result comes from: package versions, machine, git state and command line."""
 
 import hashlib
 import importlib.metadata
@@ -17,9 +17,11 @@ PACKAGES = ("snreid", "torch", "timm", "numpy", "pillow", "simplejpeg", "safeten
 
 
 def provenance() -> dict[str, Any]:
-    """JSON: time (UTC), versions of Python and the packages that decide numbers, processor, git state of the working folder, command.
+    """What a record states about its origin, ready for JSON.
 
-    The command is quoted so that a shell takes it as it is.
+    Returns:
+        Start time (UTC), versions of Python and of ``PACKAGES``, platform, cores, git state of the working folder, and the command, quoted
+        for a shell.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -34,7 +36,11 @@ def provenance() -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def program(file: str) -> str:
-    """A hash of the source of a module (``module.__file__``), or of all modules of a package's folder (that of its ``__init__.py``)."""
+    """Hash of the source code of a module.
+
+    Args:
+        file: The module's ``__file__``. For a package (``__init__.py``), all modules in its folder are hashed.
+    """
     path = Path(file)
     parts = sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
     digest = hashlib.sha256()
@@ -44,9 +50,14 @@ def program(file: str) -> str:
 
 
 def git_state(folder: Path, *, but: Sequence[str] = ()) -> dict[str, Any] | None:
-    """Commit and whether files of ``folder``'s checkout differ from it; None outside a checkout or without git.
+    """The commit of a checkout, and whether its files differ from that commit.
 
-    ``but``: paths from the top of the checkout whose change does not count.
+    Args:
+        folder: Any folder of the checkout.
+        but: Paths from the top of the checkout whose changes do not count.
+
+    Returns:
+        ``{"commit": ..., "changed": ...}``, or None outside a checkout or without git.
     """
     others = [":(top)", *(f":(top,exclude,literal){path}" for path in but)] if but else []
     try:
