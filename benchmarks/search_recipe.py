@@ -27,8 +27,8 @@ from snreid.experiments.runs import open_run
 from snreid.images.loading import PixelStore
 from snreid.inference.embedder import features
 from snreid.losses import Circle
-from snreid.models.weights import write_json
 from snreid.records import Features
+from snreid.system.atomic_files import write_json
 from snreid.system.provenance import provenance
 from snreid.training.log import read_metrics
 from snreid.training.training_set import join, validation_split

@@ -200,7 +200,7 @@ def test_only_old_drafts_are_swept(tmp_path: Path) -> None:
     said = Said(tmp_path)
     (piece,) = pieces_of(said, 1)
     said.folder.write(piece, some(piece), [""])
-    old, new = piece.path.with_name(".a.1.tmp"), piece.path.with_name(".b.2.tmp")
+    old, new = piece.path.with_name(".a.tmp.12345678"), piece.path.with_name(".b.tmp.12345678")
     for draft in (old, new):
         draft.write_bytes(b"")
     os.utime(old, (1, 1))

@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from snreid.errors import CheckpointError, ExperimentError
-from snreid.models import weights
-from snreid.models.weights import load_model, restore, save_model, save_tensors, write_atomically
+from snreid.errors import CheckpointError
+from snreid.models.weights import load_model, restore, save_model, save_tensors
 
 
 def _network(width: int = 3) -> nn.Module:
@@ -55,32 +54,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(weights.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CheckpointError, match="No space left"):
         save_model(path, _network(), {"step": 2})
     assert load_model(path).metadata == {"step": 1}
     assert os.listdir(tmp_path) == ["model.safetensors"]
-
-
-def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "to-pipe").symlink_to("pipe")
-    (tmp_path / "to-output").symlink_to("/proc/self/fd/1")
-    for name, said in (("pipe", "device"), ("folder", "a folder"), ("to-pipe", "device"), ("to-output", "device")):
-        kind = (tmp_path / name).lstat()
-        with pytest.raises(ExperimentError, match=f"new file or over an old one.*{name} is .*{said}.*another file"):
-            write_atomically(tmp_path / name, b"content")
-        assert (tmp_path / name).lstat() == kind
-    assert len(os.listdir(tmp_path)) == 4, "no draft is left behind"
-    for name in ("new", "new"):
-        write_atomically(tmp_path / name, b"content")
-    (tmp_path / "link").symlink_to("new")
-    (tmp_path / "nowhere").symlink_to("lost")
-    for name in ("link", "nowhere"):
-        write_atomically(tmp_path / name, name.encode())
-        assert (tmp_path / name).read_bytes() == name.encode()
-    assert (tmp_path / "new").read_bytes() == b"content"
 
 
 def test_metadata_that_is_no_json_is_refused(tmp_path: Path) -> None:

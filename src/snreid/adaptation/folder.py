@@ -25,7 +25,8 @@ from snreid.experiments.runs import Run, open_run
 from snreid.images.loading import PixelCache, PixelStore, list_bad
 from snreid.inference.embedder import require_working
 from snreid.models.delta import has_weights, read_weights, save_delta
-from snreid.models.weights import save_model, write_json
+from snreid.models.weights import save_model
+from snreid.system.atomic_files import write_json
 from snreid.system.machine import Machine
 from snreid.system.progress import counting
 from snreid.system.provenance import provenance

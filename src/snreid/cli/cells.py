@@ -74,9 +74,9 @@ def fill_and_show(
 def _show(chosen: "Sequence[tuple[Table, Plan]]", own: "Machine", flags: CellFlags, seconds: float) -> bool:
     """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns whether
     a cell has failed."""
-    from snreid.models.weights import write_json
     from snreid.studies.published_table import case_record, comparison_text
     from snreid.studies.reproduction import collect
+    from snreid.system.atomic_files import write_json
 
     objects, failed = [], False
     for table, plan in chosen:

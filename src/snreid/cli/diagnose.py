@@ -249,15 +249,16 @@ def _looks(
 def _write(page: "DiagnosisPage", out: Path, console: Console) -> None:
     from snreid.datasets import require_name
     from snreid.figures import render_diagnosis
-    from snreid.figures.page import write_page
+    from snreid.system.atomic_files import write_json, write_text
     from snreid.system.provenance import provenance
 
     target = page.diagnosis.target
     require_name(target)
     text = render_diagnosis(page)
     about = {"model": page.model, "trained_on": page.trained_on, "provenance": provenance()}
-    write_page(out / f"{target}.json", json.dumps({**page.diagnosis.to_json(), **about}, indent=1) + "\n")
-    console.out(f"Page: {write_page(out / f'{target}.html', text)}", highlight=False)
+    write_json(out / f"{target}.json", {**page.diagnosis.to_json(), **about})
+    write_text(out / f"{target}.html", text)
+    console.out(f"Page: {out / f'{target}.html'}", highlight=False)
 
 
 def _show(found: "Diagnosis", console: Console) -> None:

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     request = tyro.cli(Request, args=list(arguments), prog="snreid export")
     from snreid.errors import ExperimentError
     from snreid.experiments.runs import load
-    from snreid.models.weights import require_replaceable
+    from snreid.system.atomic_files import require_replaceable
 
     if request.int8 != bool(request.calibrate) or (request.score and not request.int8):
         raise ExperimentError(
@@ -91,9 +91,9 @@ def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any
             found = write_openvino(None if request.int8 else embedder, source, out)
             exported = exported if request.int8 else found
         else:
-            from snreid.models.weights import write_atomically
+            from snreid.system.atomic_files import write_bytes
 
-            write_atomically(out, source.read_bytes())
+            write_bytes(out, source.read_bytes())
     done: dict[str, Any] = {"file": str(out), "bytes": out.stat().st_size}
     if request.to == "openvino":
         done["bytes"] += out.with_suffix(".bin").stat().st_size

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     request = tyro.cli(Request, args=list(arguments), prog="snreid extract")
     from snreid.cli.session import session
     from snreid.images.reading import BadImage
-    from snreid.models.weights import require_replaceable
+    from snreid.system.atomic_files import require_replaceable
 
     require_replaceable(request.out)  # before images are embedded
     backend = _backend(request)
@@ -83,15 +82,12 @@ def _write(request: Request, paths: Sequence[Path], vectors: "NDArray[Any]") -> 
     import numpy as np
 
     from snreid.evaluation import in_half
-    from snreid.models.weights import write_atomically
+    from snreid.system.atomic_files import atomic_write
 
-    content = BytesIO()
-    np.savez(
-        content,
-        names=np.array([str(path) for path in paths]),
-        embeddings=in_half(vectors, "extracted") if request.half else vectors,
-    )
-    write_atomically(request.out, content.getvalue())
+    names = np.array([str(path) for path in paths])
+    embeddings = in_half(vectors, "extracted") if request.half else vectors
+    with atomic_write(request.out) as draft, draft.open("wb") as file:
+        np.savez(file, names=names, embeddings=embeddings)
 
 
 def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], batch: Sequence[int]) -> None:

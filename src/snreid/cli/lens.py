@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.cli.session import machine, session
     from snreid.experiments.runs import open_run
     from snreid.figures.lens import write_lens
-    from snreid.models.weights import require_replaceable
+    from snreid.system.atomic_files import require_replaceable
 
     require_replaceable(request.out)  # before anything is computed
     machine(request.machine, request.out.absolute().parent)  # impossible flags and places

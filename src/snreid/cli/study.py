@@ -72,8 +72,8 @@ def main(arguments: Sequence[str]) -> int:
 def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[str], record: Path | None) -> None:
     """Trains and scores what is missing, then prints the table and writes report and record."""
     from snreid.cli.session import machine, resumable, session
-    from snreid.models.weights import require_replaceable
     from snreid.studies.study import run_study
+    from snreid.system.atomic_files import require_replaceable
 
     study.check_examples(examples)  # before hours of training
     for file in (out / "report.html", *([record] if record else [])):

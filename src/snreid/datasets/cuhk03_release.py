@@ -21,6 +21,7 @@ from PIL import Image
 
 from snreid.errors import DataError, SnreidError
 from snreid.images.reading import file_stamp
+from snreid.system.atomic_files import atomic_write
 
 _FIELD = {"detected": "detected", "labelled": "labeled"}
 _IMAGES = 10
@@ -109,10 +110,8 @@ def extract(
     images = sorted(release_images(path, boxes))
     folder.mkdir(parents=True, exist_ok=True)
     for cell in images:
-        target = folder / published_name(*cell)
-        partial = target.with_suffix(".partial")
-        Image.fromarray(ReleaseImage(str(path), boxes, *cell).read()).save(partial, format="PNG")
-        os.replace(partial, target)
+        with atomic_write(folder / published_name(*cell), durable=False) as draft:
+            Image.fromarray(ReleaseImage(str(path), boxes, *cell).read()).save(draft, format="PNG")
         if progress is not None:
             progress(1)
     return len(images)

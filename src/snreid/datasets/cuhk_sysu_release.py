@@ -26,6 +26,7 @@ from snreid.datasets._files import find_base
 from snreid.datasets.cuhk_sysu import IMAGES, PERSONS
 from snreid.errors import DataError
 from snreid.images.reading import read_image
+from snreid.system.atomic_files import atomic_write
 
 _FRAME_PIXELS = 40_000_000
 _QUALITY = 95
@@ -260,12 +261,8 @@ class _Found:
 
 def _write(part: NDArray[np.uint8], path: Path) -> None:
     """Whole or not at all: an interrupted run must leave no half of a crop under its name."""
-    draft = path.with_name(f".{path.name}.partial")
-    try:
+    with atomic_write(path, durable=False) as draft:
         Image.fromarray(np.ascontiguousarray(part)).save(draft, format="JPEG", quality=_QUALITY, subsampling=0)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _damaged(path: Path, came: str) -> DataError:

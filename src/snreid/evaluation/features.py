@@ -13,7 +13,6 @@ float16 stays float16 in memory (``--half`` of ``snreid extract``, ``half=True``
 memory. It is evaluated exactly as the float32 numbers that it stands for, which are made block by block.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from snreid.errors import DataError
 from snreid.evaluation.exact.similarity import LONGEST, SHORTEST, quick_squared_lengths
 from snreid.records import JUNK, NO_CAMERA, Features
+from snreid.system.atomic_files import atomic_write
 
 _SIDES = ("query", "gallery")
 _LARGEST = float(np.finfo(np.float16).max)
@@ -135,7 +135,7 @@ def read_features(path: Path) -> tuple[Features, Features]:
 
 
 def write_features(path: Path, query: Features, gallery: Features, *, half: bool = False) -> None:
-    """Write an ``.npz`` file that ``read_features`` gives back unchanged; replaces ``path`` only once it is complete.
+    """Write an ``.npz`` file that ``read_features`` gives back unchanged, whole or not at all.
 
     Cameras are left out when none is known, names when there are none. ``half``: store the embeddings in float16. Raises
     ``DataError`` as ``read_features`` and ``in_half`` do.
@@ -151,12 +151,8 @@ def write_features(path: Path, query: Features, gallery: Features, *, half: bool
             arrays[f"{side}_camera"] = features.cameras
         if query.names and gallery.names:
             arrays[f"{side}_name"] = np.array(features.names)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with atomic_write(path) as draft, draft.open("wb") as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) -> NDArray[np.float16]:

@@ -20,8 +20,9 @@ from snreid.losses import memory_of
 from snreid.models.delta import has_weights, read_weights
 from snreid.models.matching import match_statistics
 from snreid.models.reid import ReIDModel, start_from
-from snreid.models.weights import load_model, restore, save_model, write_json
+from snreid.models.weights import load_model, restore, save_model
 from snreid.records import ReIDData
+from snreid.system.atomic_files import sweep, write_json
 from snreid.system.machine import Machine
 from snreid.system.provenance import provenance
 from snreid.training.averaging import Average
@@ -198,8 +199,8 @@ def _reads_as(stored: Any, experiment: Experiment) -> bool:
 
 def _sweep(folder: Path, *, finished: bool) -> None:
     """Deletes what a killed process left half written; of a finished run also the training states, which nothing needs any more."""
-    for draft in (*folder.glob(".*.tmp"), *folder.glob("checkpoints/.*.tmp"), *folder.glob("metrics.jsonl.tmp.*")):
-        draft.unlink(missing_ok=True)
+    for place in (folder, folder / "checkpoints"):
+        sweep(place, older_than=0)
     if finished:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     else:

@@ -18,7 +18,8 @@ from snreid.experiments.packaged import WEIGHTS
 from snreid.experiments.runs import Run, open_run
 from snreid.models.delta import read_weights
 from snreid.models.reid import CLASSIFIERS
-from snreid.models.weights import HALF, save_tensors, write_atomically, write_json
+from snreid.models.weights import HALF, save_tensors
+from snreid.system.atomic_files import atomic_write, write_json
 
 SELF_TEST = "self_test.npz"
 
@@ -32,9 +33,9 @@ def package(run: Run, images: NDArray[np.uint8], out: Path) -> None:
     tensors = {name: _narrow(one) for name, one in saved.tensors.items() if not name.startswith(CLASSIFIERS)}
     save_tensors(out / WEIGHTS, tensors, {**saved.metadata, **HALF, "classifiers": False})
     write_json(out / "experiment.json", run.record)
-    content = BytesIO()
-    np.savez_compressed(content, images=images, embeddings=open_run(out).embedder()(torch.from_numpy(images)))
-    write_atomically(out / SELF_TEST, content.getvalue())
+    embeddings = open_run(out).embedder()(torch.from_numpy(images))
+    with atomic_write(out / SELF_TEST) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, images=images, embeddings=embeddings)
 
 
 def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> float:

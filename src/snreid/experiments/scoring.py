@@ -23,8 +23,8 @@ from snreid.evaluation import (
     write_features,
 )
 from snreid.experiments.targets import TargetFeatures, without
-from snreid.models.weights import write_json
 from snreid.records import DataSet, Features, ReIDData, Sample, Scores, fingerprint
+from snreid.system.atomic_files import atomic_write, write_json
 from snreid.training.distributed import ProcessGroup
 
 _ARRAYS = ("average_precision", "inverse_negative_penalty", "first_rank", "query_index")
@@ -150,16 +150,13 @@ def save_result(folder: Path, result: Result, found: TargetFeatures | None = Non
     Embeddings of an earlier scoring are removed when there are no new ones, so that what lies together belongs together.
     """
     place = folder / "evaluation"
-    place.mkdir(parents=True, exist_ok=True)
     write_json(place / f"{result.target}.json", result.to_json())
     arrays: dict[str, Any] = {name: getattr(result.scores, name) for name in _ARRAYS}
     arrays |= {"data": np.str_(result.data), "left_out": np.array(result.left_out, dtype=np.str_)}
-    draft = place / f".{result.target}.tmp.npz"
-    np.savez_compressed(draft, queries=np.int64(result.scores.queries), **arrays)
-    draft.replace(place / f"{result.target}.npz")
+    with atomic_write(place / f"{result.target}.npz") as draft, draft.open("wb") as file:
+        np.savez_compressed(file, queries=np.int64(result.scores.queries), **arrays)
     stored = features_path(folder, result.target)
     if found is not None:
-        stored.parent.mkdir(exist_ok=True)
         write_features(stored, found.query, found.gallery)
     else:
         stored.unlink(missing_ok=True)

@@ -8,8 +8,9 @@ from snreid.figures.lens_maps import gates_section, maps_section
 from snreid.figures.lens_records import Cloud, Lens, StyleTable
 from snreid.figures.lens_style import change, distances, mixed_section, number, share_text, style_section
 from snreid.figures.markup import Html, tag
-from snreid.figures.page import described, document, section, write_page
+from snreid.figures.page import described, document, section
 from snreid.figures.scatter import OTHER, scatter_figure
+from snreid.system.atomic_files import write_text
 
 TERMS = {
     "F": "The maps that a stage of the network gives for an image.",
@@ -52,7 +53,8 @@ def render_lens(lens: Lens) -> str:
 
 def write_lens(path: Path, lens: Lens) -> Path:
     """Renders into the file ``path`` and returns it; whole or not there. Raises what ``render_lens`` raises, and ``OSError``."""
-    return write_page(path, render_lens(lens))
+    write_text(path, render_lens(lens))
+    return path
 
 
 def findings(lens: Lens) -> list[tuple[str, str]]:

@@ -1,9 +1,7 @@
 """What every page is built from: the document itself, headings with anchors, boxes that scroll, images."""
 
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 
 from snreid.figures.markup import Content, Html, tag
 from snreid.figures.tiles import data_uri
@@ -48,25 +46,6 @@ def document(
         lang="en",
     )
     return f"<!doctype html>\n{html.text}\n"
-
-
-def write_page(path: Path, text: str) -> Path:
-    """Puts a page's text into the file ``path`` and returns it; missing folders are made.
-
-    The file is whole or not there: it is written under another name in the same folder and then renamed. Raises ``OSError`` where
-    the folder cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
 
 
 def anchor(name: str) -> str:

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snreid.errors import ExperimentError
-from snreid.figures.page import document, write_page
+from snreid.figures.page import document
 from snreid.figures.rank_lists import examples_section
 from snreid.figures.results import results_section
 from snreid.figures.runs import RunRecord, experiment_section
 from snreid.figures.sections import curves_section, domains_section, reading_section
 from snreid.figures.table import Domain, SchemeResult, ScoreTable, score_table
 from snreid.figures.tiles import RankExample
+from snreid.system.atomic_files import write_text
 
 SELECTION = (
     "No label of an unseen domain chose anything: neither a checkpoint nor a setting nor the moment to stop. "
@@ -105,10 +106,10 @@ def render_report(report: Report) -> str:
 def write_report(path: Path, report: Report) -> Path:
     """Renders the report into the file ``path`` and returns it; missing folders are made.
 
-    The file is whole or not there: it is written under another name in the same folder and then renamed. Raises what
-    ``render_report`` raises, and ``OSError`` where the folder cannot be written.
+    The file is written whole or not at all. Raises what ``render_report`` raises, and ``OSError`` where the folder cannot be written.
     """
-    return write_page(path, render_report(report))
+    write_text(path, render_report(report))
+    return path
 
 
 def _facts(report: Report) -> dict[str, str]:

@@ -1,14 +1,13 @@
-"""The one door for pixels: decoding, resizing, and the list of bad files.
+"""Decoding and resizing of images, and the list of bad files.
 
-Every image of the project, for training, testing and serving, comes through ``read_image`` and ``resize``, so the
-pixels a model is trained on are the pixels it is served. Nothing else in ``src`` decodes an image file.
+Every image, for training, testing and serving, is read by ``read_image`` and resized by ``resize``, so a model is served the pixels it was
+trained on. Nothing else in ``src`` decodes an image file.
 
-* JPEG is decoded by simplejpeg (2 to 5 times Pillow, equal pixels), everything else by Pillow's plugin of
-  that one format, chosen by the first bytes of the file and never by its name.
-* The size in the header is checked before anything is decoded, so a decompression bomb costs its header
-  (reliability.md R9).
-* The decoder of torchvision is not used: it dies by SIGSEGV on damaged PNG files.
-* The orientation tag of EXIF is ignored, as in every published re-identification pipeline.
+* JPEG is decoded by simplejpeg (2 to 5 times as fast as Pillow, equal pixels), other formats by Pillow's plugin for that format, chosen by
+  the first bytes of the file and never by its name.
+* The size in the header is checked before anything is decoded, so a decompression bomb costs only its header (reliability.md R9).
+* torchvision's decoder is not used, because it crashes (SIGSEGV) on damaged PNG files.
+* EXIF orientation is ignored, as in every published re-identification pipeline.
 """
 
 import json
@@ -40,11 +39,12 @@ from PIL import (
 
 from snreid.errors import DataError, ExperimentError
 from snreid.records import Sample
+from snreid.system.atomic_files import write_text
 
 CROP_PIXELS = 4_000_000
-"""Most pixels of a crop of one person."""
+"""Largest number of pixels in a crop of one person."""
 FORMATS = "JPEG, PNG, BMP, single-page TIFF, still WebP, PPM"
-"""What can be read, as told to the user."""
+"""The formats that can be read, for messages."""
 
 _RULE = "every image has to be a whole picture file that can be decoded"
 _REPAIR = "replace or remove this file, or go on without bad files by --skip-bad"
@@ -61,19 +61,27 @@ _MAGIC: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
 _EIGHT_BIT = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV"})
 _MOST_SCANS = 100
 _BLOCK = 2048
-_quiet = Lock()  # Pillow warns about odd files; the list of warning filters is one for all threads
+_quiet = Lock()  # Pillow warns about odd files, and all threads share one list of warning filters
 
 
 class _Refused(Exception):
-    """Why a file is no picture; becomes a ``DataError`` with the path at the door."""
+    """Why a file cannot be decoded; ``read_image`` turns it into a ``DataError`` with the path."""
 
 
 def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS) -> NDArray[np.uint8]:
-    """Pixels of an image file: (H, W, 3), RGB, uint8, 0 to 255.
+    """Read an image file.
 
-    Transparency is dropped, grey and CMYK become RGB. Raises ``DataError`` with the path and the reason when the file
-    is missing, empty, truncated, damaged, of another kind than ``FORMATS``, or larger than ``max_pixels`` (checked on
-    the header).
+    Transparency is dropped; grey and CMYK become RGB.
+
+    Args:
+        path: The file, in one of ``FORMATS``.
+        max_pixels: Largest size, checked in the header before decoding.
+
+    Returns:
+        Pixels (H, W, 3), RGB, uint8, 0 to 255.
+
+    Raises:
+        DataError: With path and reason, if the file is missing, empty, truncated, damaged, too large or of another format.
     """
     try:
         data = _read_bytes(path, max_pixels)
@@ -84,7 +92,7 @@ def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS) -> NDArray[np
 
 @dataclass(frozen=True, slots=True)
 class FileImage:
-    """An image in a file (an ``ImageSource``)."""
+    """An image file as an ``ImageSource``."""
 
     path: str
 
@@ -94,16 +102,16 @@ class FileImage:
         return self.path
 
     def read(self) -> NDArray[np.uint8]:
-        """Pixels, (H, W, 3), RGB, uint8. Raises ``DataError`` with the path and the reason."""
+        """Pixels (H, W, 3), RGB, uint8. Raises ``DataError`` with path and reason."""
         return read_image(self.path)
 
     def stamp(self) -> str:
-        """What tells that the file is still the same."""
+        """``file_stamp`` of the path."""
         return file_stamp(self.path)
 
 
 def file_stamp(path: str) -> str:
-    """A file's absolute path, its bytes and when they were last written, without opening it: equal stamps, equal pixels."""
+    """Absolute path, size and time of change of a file, which is not opened: equal stamps mean equal pixels."""
     try:
         info = os.stat(path)
     except (OSError, ValueError):
@@ -112,11 +120,21 @@ def file_stamp(path: str) -> str:
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """An image (H, W, 3) uint8 brought to (``height``, ``width``, 3) uint8: THE resize of training, test and serving.
+    """Resize an image: the one resize of training, test and serving.
 
-    Pillow's bilinear filter, whose support grows when it shrinks an image (antialiasing); integer arithmetic, so the
-    result is the same on every machine. Raises ``DataError`` for another shape or type, ``ExperimentError`` for a
-    size below 1.
+    Pillow's bilinear filter, antialiased when it shrinks. It uses integer arithmetic, so the result is the same on every machine.
+
+    Args:
+        image: (H, W, 3) uint8.
+        height: In pixels, >= 1.
+        width: In pixels, >= 1.
+
+    Returns:
+        (``height``, ``width``, 3) uint8.
+
+    Raises:
+        DataError: The image has another shape or type.
+        ExperimentError: A size is below 1.
     """
     if height < 1 or width < 1:
         raise ExperimentError(
@@ -135,9 +153,13 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
 
 
 def recompress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """An image (H, W, 3) uint8 after JPEG at ``quality`` 1 to 100, colours at half the resolution (4:2:0), and back.
+    """Compress an image as JPEG with 4:2:0 colour subsampling and decode it again.
 
-    libjpeg-turbo's integer transform: the same pixels on any machine with the same version of the library.
+    Uses libjpeg-turbo's integer transform: the same pixels on any machine with the same version of the library.
+
+    Args:
+        image: (H, W, 3) uint8.
+        quality: 1 to 100.
     """
     encoded = simplejpeg.encode_jpeg(
         np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="420", fastdct=False
@@ -148,33 +170,40 @@ def recompress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class BadImage:
-    """An image that cannot be used, and why."""
+    """An image that cannot be read, and why."""
 
     name: str
     """Name of the image source: its path."""
     reason: str
-    """In the user's words, without the path."""
+    """For the user, without the path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One sample after its image was decoded once."""
+    """The outcome of decoding a sample's image."""
 
     sample: Sample
     digest: bytes
-    """16 bytes that two images share only if their size and every pixel are equal; empty for a bad image."""
+    """16-byte hash of size and pixels; empty for a bad image."""
     bad: BadImage | None
-    """Why the image cannot be used, or None."""
+    """Why the image cannot be read; None if it can."""
 
 
 def examine(
     samples: Iterable[Sample], *, workers: int, progress: Callable[[int], None] | None = None
 ) -> Iterator[Examined]:
-    """Decode the image of every sample once, in ``workers`` threads (decoding frees the interpreter lock); keeps the
-    order.
+    """Decode the image of every sample once.
 
-    ``progress`` is called with the number of images done since its last call. Raises nothing for a bad image; raises
-    ``ExperimentError`` for fewer than one worker.
+    Args:
+        samples: Their order is kept.
+        workers: Number of threads, >= 1; decoding releases the interpreter lock.
+        progress: Called with the number of images done since its last call.
+
+    Yields:
+        The outcome for each sample; a bad image raises nothing.
+
+    Raises:
+        ExperimentError: There is no worker.
     """
     if workers < 1:
         raise ExperimentError("images are decoded by at least 1 worker", found=f"{workers}", fix="give 1 or more")
@@ -187,35 +216,31 @@ def examine(
 
 
 def listed(bad: Sequence[BadImage], most: int) -> str:
-    """The first ``most`` of them with their reasons, and how many more there are, as part of a message."""
+    """The first ``most`` bad images with their reasons, and the number of the others, as part of a message."""
     more = f"; and {len(bad) - most} more" if len(bad) > most else ""
-    return "; ".join(f"{one.name}: {one.reason}" for one in bad[:most]) + more
+    return "; ".join(f"{image.name}: {image.reason}" for image in bad[:most]) + more
 
 
 def write_bad_list(path: Path, bad: Iterable[BadImage]) -> None:
-    """Write ``bad_files.jsonl``: one JSON object a line with ``name`` and ``reason``; the file appears whole or not
-    at all.
-    """
-    lines = [json.dumps({"name": one.name, "reason": one.reason}, ensure_ascii=True) + "\n" for one in bad]
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(lines), encoding="ascii")
-    os.replace(partial, path)
+    """Write ``bad_files.jsonl``, one JSON object with ``name`` and ``reason`` a line, whole or not at all."""
+    lines = [json.dumps({"name": image.name, "reason": image.reason}, ensure_ascii=True) + "\n" for image in bad]
+    write_text(path, "".join(lines))
 
 
 def read_bad_list(path: Path) -> tuple[BadImage, ...]:
-    """What can be read of a file that ``write_bad_list`` wrote: lines that are torn are left out; () where there is none."""
+    """Read a file that ``write_bad_list`` wrote, without its damaged lines; () if there is no file."""
     if not path.is_file():
         return ()
-    found = []
+    images = []
     for line in path.read_text(encoding="ascii", errors="replace").splitlines():
         try:
             entry = json.loads(line)
-            one = BadImage(entry["name"], entry["reason"])
-        except (ValueError, TypeError, KeyError, RecursionError):  # whatever a few wrong bytes are to a JSON reader
+            image = BadImage(entry["name"], entry["reason"])
+        except (ValueError, TypeError, KeyError, RecursionError):  # all that wrong bytes can raise
             continue
-        if isinstance(one.name, str) and isinstance(one.reason, str):
-            found.append(one)
-    return tuple(found)
+        if isinstance(image.name, str) and isinstance(image.reason, str):
+            images.append(image)
+    return tuple(images)
 
 
 def _examine(sample: Sample) -> Examined:
@@ -229,7 +254,7 @@ def _examine(sample: Sample) -> Examined:
 
 
 def _read_bytes(path: str | Path, max_pixels: int) -> bytes:
-    """The file's bytes, after asking the file system what it is: opening a pipe or a device would wait for ever."""
+    """The bytes of a regular file. Its kind is checked first, because opening a pipe or a device could block for ever."""
     limit = max(1_000_000, 8 * max_pixels)
     try:
         info = os.stat(path)
@@ -256,13 +281,12 @@ def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
-    """simplejpeg, or None where Pillow has to decide.
+    """Decode by simplejpeg; None if Pillow has to decide.
 
-    simplejpeg takes every warning of libjpeg for an error, also harmless ones such as stray bytes between two markers.
-    Pillow reads those files and, like simplejpeg, refuses one whose data end early. CMYK is left to Pillow altogether:
-    the two differ by one grey level there.
+    simplejpeg raises an error for every warning of libjpeg, even for harmless ones such as stray bytes between two markers. Pillow reads
+    such files and, like simplejpeg, refuses truncated ones. CMYK is left to Pillow, because the two differ by one grey level.
     """
-    scans = data.count(b"\xff\xda")  # each is a pass over the whole picture; such bytes cannot stand inside a scan
+    scans = data.count(b"\xff\xda")  # each is a pass over the whole picture; these bytes do not occur inside a scan
     if scans > _MOST_SCANS:
         raise _Refused(f"is a JPEG in {scans:,} passes, more than the {_MOST_SCANS} allowed (made to take long)")
     try:
@@ -277,14 +301,12 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
 
 
 def _decode_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
-    """The plugin of the format itself instead of ``Image.open``: no guessing, and no plugin that we do not list can
-    run.
-    """
+    """Decode by the plugin of the format. ``Image.open`` would guess, and could run plugins that are not in ``_MAGIC``."""
     plugin = next((plugin for magic, plugin in _MAGIC if data.startswith(magic)), None)
     if plugin is None:
         raise _Refused(f"is {_kind(data)}; the formats read are {FORMATS}")
     if plugin is WebPImagePlugin.WebPImageFile:
-        _check_size(*_webp_size(data), max_pixels)  # the plugin makes room for the canvas before it tells the size
+        _check_size(*_webp_size(data), max_pixels)  # the plugin allocates the canvas before it reports the size
     try:
         with _quiet, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -312,7 +334,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _check_single(image: ImageFile.ImageFile) -> None:
-    """Only the second page is looked for: counting the pages of a file made to hurt takes long."""
+    """Only the second page is sought: counting the pages of a malicious file could take long."""
     try:
         image.seek(1)
     except EOFError:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from snreid.errors import DataError
 from snreid.inference.onnx_embedder import OnnxEmbedder
 from snreid.inference.onnx_file import package
+from snreid.system.atomic_files import atomic_write
 
 _BATCH = 8
 _FEWEST = 8
@@ -37,8 +38,7 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
     onnx = package("onnx", 'pip install "snreid[onnx]"')
     opened = OnnxEmbedder(path=source, threads=1).open()
     batches = [opened._prepared(np.stack(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
-    draft = target.with_name(f".{target.stem}.tmp.onnx")
-    try:
+    with atomic_write(target) as draft:
         with _quiet():
             tools.quantize_static(
                 str(source),
@@ -57,9 +57,6 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
         model = onnx.load(str(draft))
         onnx.helper.set_model_props(model, {entry.key: entry.value for entry in said})
         draft.write_bytes(model.SerializeToString())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ one output ``embeddings`` (B, D), not L2-normalized; ``snreid.height``, ``snreid
 """
 
 import importlib
-import os
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,7 +20,7 @@ from snreid.images.transforms import InputFormat
 from snreid.inference.embedder import Embedder
 from snreid.inference.folding import folded
 from snreid.inference.onnx_embedder import OnnxEmbedder
-from snreid.models.weights import write_atomically
+from snreid.system.atomic_files import atomic_write
 
 _OPSET = 17
 _ALLOWED = 1e-3
@@ -73,14 +72,9 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
     model = onnx.load_from_string(stored.getvalue())
     _read_constants_directly(model.graph)
     onnx.helper.set_model_props(model, {f"snreid.{k}": v for k, v in notes(embedder.input).items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp.onnx")
-    try:
+    with atomic_write(path) as draft:
         draft.write_bytes(model.SerializeToString())
         difference, largest = _compared(embedder, draft)
-        write_atomically(path, draft.read_bytes())
-    finally:
-        draft.unlink(missing_ok=True)
     return Exported(path, difference, largest)
 
 

@@ -3,7 +3,6 @@
 The only module that imports openvino (``pip install "snreid[openvino]"``), and only when it is asked for.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from snreid.errors import CheckpointError, ExperimentError
 from snreid.inference.embedder import Embedder
 from snreid.inference.onnx_embedder import OpenedOnnx, Triple
 from snreid.inference.onnx_file import Exported, difference_to, package
+from snreid.system.atomic_files import draft_folder, move_into_place
 from snreid.system.cores import core_quota
 
 _NOTES = ("height", "width", "mean", "std")
@@ -95,17 +95,12 @@ def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Ex
     model = openvino.Core().read_model(str(onnx_file))
     for name in _NOTES:
         model.set_rt_info(said[f"snreid.{name}"], ["snreid", name])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp.xml")
-    weights = draft.with_suffix(".bin")
-    try:
+    with draft_folder(path) as folder:
+        draft = folder / "draft.xml"
         openvino.save_model(model, str(draft), compress_to_fp16=False)
         found = (0.0, 0.0)
         if embedder is not None:
             found = difference_to(embedder, OpenVinoEmbedder(path=draft, threads=1).open(), "OpenVINO")
-        weights.replace(path.with_suffix(".bin"))
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-        weights.unlink(missing_ok=True)
+        for suffix in (".bin", ".xml"):
+            move_into_place(draft.with_suffix(suffix), path.with_suffix(suffix))
     return Exported(path, *found)

@@ -6,7 +6,6 @@ changed byte is found; files of earlier versions have none and are taken as they
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from snreid.errors import CheckpointError, ExperimentError
+from snreid.errors import CheckpointError
+from snreid.system.atomic_files import write_bytes
 
 _HEADER, _HASH = "snreid", "sha256"
 HALF = {"stored": "float16"}
@@ -57,63 +57,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         content = save(owned, metadata={_HEADER: said})
         header, stored = _split(content)
         header["__metadata__"][_HASH] = _digest(content)
-        write_atomically(path, _joined(header, stored))
+        write_bytes(path, _joined(header, stored))
     except OSError as error:
         raise CheckpointError(
-            "A weight file must be writable", found=f"{path}: {error}", fix="free space or give another folder"
+            "A weight file must be writable", found=str(error), fix="free space or give another folder"
         ) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` holds either all of it or what it held before. Raises ``OSError``, and
-    ``ExperimentError`` as ``require_replaceable``."""
-    require_replaceable(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id keeps two writers apart; a leftover of a killed one is overwritten by its successor or harmless.
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write ``value`` as JSON for people to read, whole or not at all (``write_atomically``)."""
-    write_atomically(path, (json.dumps(value, indent=1) + "\n").encode())
-
-
-def require_replaceable(path: Path) -> None:
-    """Raise ``ExperimentError`` unless ``path`` is free or a regular file. A new file takes the place of the old one by renaming,
-    which would do away with a device (``/dev/null``), a pipe or the link ``/dev/stdout`` for the whole machine.
-    """
-    if not path.exists() or (path.is_file() and not (path.is_symlink() and str(path.readlink()).startswith("/proc/"))):
-        return
-    kind = "a folder" if path.is_dir() else "no regular file (a device, a pipe, ...)"
-    raise ExperimentError(
-        "A result is written to a new file or over an old one",
-        found=f"{path} is {kind}",
-        fix="name another file",
-    )
-
-
-def flush_folder(folder: Path) -> None:
-    """Make renames inside ``folder`` survive a power cut. Windows cannot open folders and orders its renames itself.
-
-    Raises ``OSError``.
-    """
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def load_model(path: Path) -> SavedModel:

@@ -39,9 +39,9 @@ from snreid.figures import (
     choose_queries,
 )
 from snreid.images.loading import PixelCache
-from snreid.models.weights import write_json
 from snreid.records import DataSet, ReIDData, Scores
 from snreid.studies.rows import DESCRIPTIONS, adapted_notes, check_rows, label, require_same_sources
+from snreid.system.atomic_files import write_json
 from snreid.system.machine import Machine
 from snreid.system.provenance import provenance
 from snreid.training.distributed import ProcessGroup

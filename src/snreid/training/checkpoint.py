@@ -13,13 +13,11 @@ step file holds the beginning of its hash, so saving one step twice never overwr
 with other bytes.
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,10 +28,10 @@ import torch
 from torch import Tensor
 
 from snreid.errors import CheckpointError, DivergenceError
-from snreid.models.weights import flush_folder
+from snreid.system.atomic_files import draft_folder, move_into_place, write_text
 
 STEP_FILE = re.compile(r"step-\d{8,}-[0-9a-f]{12}\.safetensors")
-_OURS = re.compile(r"(step-\d{8,}(-[0-9a-f]{12})?\.safetensors|last\.json)(\.tmp\.\d+)?")
+_OURS = re.compile(r"\.?(step-\d{8,}(-[0-9a-f]{12})?\.safetensors|last\.json)(\.tmp\.\w+)?")
 _HEADER = "snreid"
 _LAST = "last.json"
 _POINTER_FIELDS = {"file": str, "sha256": str, "size": int, "step": int, "epoch": int, "batch": int}
@@ -85,9 +83,8 @@ class CheckpointStore:
         _refuse_non_finite(state.tensors)
         header = _header(state)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             pointer = self._write_step(state, header)
-            self._write_pointer(pointer)
+            write_text(self.folder / _LAST, json.dumps(asdict(pointer), indent=2) + "\n")
             self.sweep()
         except (OSError, safetensors.SafetensorError) as error:
             former = (self.folder / _LAST).is_file()  # gone where somebody has deleted the run's folder
@@ -152,25 +149,15 @@ class CheckpointStore:
 
     def _write_step(self, state: TrainingState, header: str) -> Pointer:
         tensors = _separate(state.tensors)
-        with _temporary(self.folder / f"step-{state.step:08d}.safetensors") as partial:
-            safetensors.torch.save_file(tensors, partial, metadata={_HEADER: header})
-            with partial.open("r+b") as file:  # writable: Windows syncs no other
+        with draft_folder(self.folder / f"step-{state.step:08d}.safetensors") as folder:
+            draft = folder / "draft"
+            safetensors.torch.save_file(tensors, draft, metadata={_HEADER: header})
+            with draft.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-                os.fsync(file.fileno())
-                size = os.fstat(file.fileno()).st_size
+            size = draft.stat().st_size
             name = f"step-{state.step:08d}-{digest[:12]}.safetensors"
-            partial.replace(self.folder / name)
-        flush_folder(self.folder)
+            move_into_place(draft, self.folder / name)
         return Pointer(name, digest, size, state.step, state.epoch, state.batch)
-
-    def _write_pointer(self, pointer: Pointer) -> None:
-        with _temporary(self.folder / _LAST) as partial:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(pointer), indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.folder / _LAST)
-        flush_folder(self.folder)
 
 
 def _read_step(path: Path, pointer: Pointer) -> TrainingState:
@@ -234,19 +221,3 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         seen.add(plain.untyped_storage().data_ptr())
         separate[name] = plain
     return separate
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A place to write ``path`` in: the same name inside a private folder beside it, deleted with what is left at
-    the end.
-
-    A folder and not a file, because safetensors writes through a temporary file of its own, which a kill would
-    leave behind.
-    """
-    private = path.with_name(f"{path.name}.tmp.{os.getpid()}")
-    try:
-        private.mkdir(exist_ok=True)
-        yield private / path.name
-    finally:
-        shutil.rmtree(private, ignore_errors=True)

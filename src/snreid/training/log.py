@@ -4,7 +4,6 @@ person who waits."""
 import contextlib
 import json
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,6 +13,8 @@ from typing import Any, SupportsFloat
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from snreid.system.atomic_files import write_text
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -39,11 +40,8 @@ class MetricsLog:
 
         They were written after the checkpoint that the run resumes from, and will be written again.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
         kept = [line for line in read_metrics(self._folder) if line["step"] <= step]
-        partial = self._folder / f"{METRICS_FILE}.tmp.{os.getpid()}"
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        partial.replace(self._folder / METRICS_FILE)
+        write_text(self._folder / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
         if self._tensorboard:
             self._board = _board(self._folder / TENSORBOARD_FOLDER, step + 1)
 

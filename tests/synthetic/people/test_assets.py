@@ -66,16 +66,6 @@ def test_a_half_written_cache_is_made_again(model: BodyModel, tmp_path: Path, mo
     assets._loaded.pop(tmp_path)
 
 
-def test_a_failed_write_leaves_nothing(model: BodyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(assets.os, "replace", full)
-    with pytest.raises(OSError, match="no space"):
-        write_model(model, tmp_path / "kept")
-    assert not list(tmp_path.iterdir())
-
-
 def test_missing_data_are_said_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r"data/mpfb2 holds.*Fix: pip install"):
         make_model(tmp_path)

@@ -15,7 +15,6 @@ import io
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
+from snreid.system.atomic_files import write_bytes
 
 VERSION = 1
 """Of the cached file's content."""
@@ -155,17 +155,7 @@ def write_model(model: BodyModel, file: Path) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{field.name: getattr(model, field.name) for field in fields(model)})
     content = buffer.getvalue()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(draft, file)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    write_bytes(file, hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
 
 
 def read_model(file: Path) -> BodyModel | None:
