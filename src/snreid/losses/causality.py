@@ -39,7 +39,7 @@ from snreid.distances import (
     rows,
 )
 from snreid.errors import ExperimentError
-from snreid.losses import Loss
+from snreid.losses.base import Loss
 from snreid.losses.triplet import Pairs, hardest_pairs, mean_over, negative_mask, positive_mask
 from snreid.outputs import Outputs, StageVectors
 from snreid.tensors import ChannelVectors, PersonIds, Scalar

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from snreid.distances import directions
 from snreid.errors import ExperimentError
-from snreid.losses import Loss
+from snreid.losses.base import Loss
 from snreid.losses.triplet import mean_over, negative_mask, positive_mask
 from snreid.outputs import Outputs
 from snreid.tensors import Embeddings, PersonIds, Scalar

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from snreid.distances import full_precision
 from snreid.errors import ExperimentError
-from snreid.losses import Loss
+from snreid.losses.base import Loss
 from snreid.losses.causality import Terms, check_stage_choices, weighted_stages
 from snreid.outputs import Outputs, StageLogits
 from snreid.tensors import Logits, PersonIds, Scalar

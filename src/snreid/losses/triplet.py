@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from snreid.distances import directions, euclidean_matrix, euclidean_pairs, rows
 from snreid.errors import ExperimentError
-from snreid.losses import Loss
+from snreid.losses.base import Loss
 from snreid.outputs import Outputs
 from snreid.tensors import Embeddings, PersonIds, Scalar
 

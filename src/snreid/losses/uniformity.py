@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from snreid.distances import full_precision
 from snreid.errors import ExperimentError
-from snreid.losses import Loss
+from snreid.losses.base import Loss
 from snreid.outputs import Outputs, Prototypes
 from snreid.tensors import Embeddings, PersonIds, Scalar
 
