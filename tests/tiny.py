@@ -24,8 +24,9 @@ from snreid.models.snr import SNR
 from snreid.records import DataSet, ReIDData, Sample, Split
 from snreid.system.machine import Machine
 from snreid.training.distributed import ProcessGroup
-from snreid.training.plan import Plan
+from snreid.training.plan import TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
+from snreid.training.session import Session
 from snreid.training.training_set import join
 
 OPTIONS = "train_persons=6,test_persons=4,images_per_camera=2,cameras_per_person=2,height=64"
@@ -62,13 +63,13 @@ def experiment(recipe: str = "baseline", **changes: Any) -> Experiment:
     return replace(small, **changes)
 
 
-def plan(recipe: str = "baseline", *, epochs: int = 2, batches: int = 4, **changes: Any) -> Plan:
+def plan(recipe: str = "baseline", *, epochs: int = 2, batches: int = 4, **changes: Any) -> TrainingPlan:
     """A training of few steps on drawn people, batches of 3 x 2 images, the same start for everyone who asks."""
     settings, training = experiment(recipe), join([drawn().read(Path())])
     store = PixelStore(training.split, 32, 16)
     assert store.open() == ()
     torch.manual_seed(0)
-    made = Plan(
+    made = TrainingPlan(
         model=settings.model.build(training.identities).to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         losses=settings.losses,
         store=store,
@@ -84,19 +85,19 @@ def plan(recipe: str = "baseline", *, epochs: int = 2, batches: int = 4, **chang
     return replace(made, **changes)
 
 
-def machine(out: Path, **changes: Any) -> Machine:
-    """One process, nothing saved between."""
-    return replace(Machine(out=out, device="cpu", workers=0), **changes)
-
-
 def console() -> Console:
     """One that keeps what it is told, in ``.file``."""
     return Console(file=StringIO(), width=160)
 
 
+def session(*, group: ProcessGroup = ALONE, talk: Console | None = None, **changes: Any) -> Session:
+    """One process on the CPU without workers; ``changes`` are machine settings. ``talk``: where to report."""
+    return Session.start(Machine(**{"device": "cpu", "workers": 0, **changes}), group=group, console=talk or console())
+
+
 def trained(out: Path, recipe: str = "baseline", **changes: Any) -> Run:
     """A finished run, in about a second."""
-    return train(experiment(recipe, **changes), machine(out), group=ALONE, console=console())
+    return train(experiment(recipe, **changes), out, session())
 
 
 def picture_files(folder: Path, count: int, *, damaged: tuple[int, ...] = ()) -> list[Path]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from snreid.studies.paper_tables import Published, Row, Table
-from snreid.studies.protocols import Budget, Case, Column, Protocol, one
+from snreid.studies.paper_tables import PaperTable, Published
+from snreid.studies.plan import Row
+from snreid.studies.protocols import Benchmark, Budget, Case, Protocol, single
 from tiny import drawn, experiment
 
 
@@ -28,10 +29,10 @@ class Tiny(Protocol):
         """Two, or one."""
         from snreid.datasets import Market1501
 
-        splits = Column(name="night", targets=(drawn("night"), drawn("night", seed=1, people="noon")))
-        columns = (one(drawn("dusk")), splits, one(drawn("noon")))
-        here = Case(name="here", sources=(drawn(),), columns=columns, small=Budget(epochs=2, batches_per_epoch=1))
-        away = Case(name="away", sources=(Market1501(),), columns=(one(drawn("dusk")),))
+        splits = Benchmark(name="night", targets=(drawn("night"), drawn("night", seed=1, people="noon")))
+        benchmarks = (single(drawn("dusk")), splits, single(drawn("noon")))
+        here = Case(name="here", sources=(drawn(),), benchmarks=benchmarks, small=Budget(epochs=2, batches_per_epoch=1))
+        away = Case(name="away", sources=(Market1501(),), benchmarks=(single(drawn("dusk")),))
         return (here, away) if self.absent else (here,)
 
 
@@ -47,9 +48,9 @@ def adapted(start: str, method: str) -> Row:
     return Row(name=f"{start}-{method}", label=f"{row.label} + {method}", make=row.make, adaptation=method, start=start)
 
 
-def tiny_table(**changes: Any) -> Table:
+def tiny_table(**changes: Any) -> PaperTable:
     """Baseline and SNR with one published number."""
-    table = Table(
+    table = PaperTable(
         name="tiny",
         title="A tiny table",
         rows=rows("baseline", "snr"),

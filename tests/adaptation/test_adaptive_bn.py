@@ -19,7 +19,7 @@ from snreid.images.transforms import InputFormat
 from snreid.models.delta import read_weights
 from snreid.models.norm_layers import HalfInstance, Switchable
 from snreid.models.weights import load_model
-from tiny import ALONE, console, experiment, machine, trained
+from tiny import console, experiment, session, trained
 
 STATISTICS = ("running_mean", "running_var")
 
@@ -53,10 +53,8 @@ def _job(target: Unlabelled, model: nn.Module) -> Any:
         target=target,
         store=store,
         model=model,
-        group=ALONE,
-        machine=machine(Path()),
+        session=session(),
         experiment=SimpleNamespace(input=InputFormat(height=32, width=16)),
-        console=console(),
     )
 
 
@@ -126,7 +124,7 @@ def test_the_run_it_leaves_is_a_small_delta_with_other_statistics_and_nothing_el
 ) -> None:
     source, said = trained(tmp_path / "source", recipe), console()
     before = (source.folder / "model.safetensors").read_bytes()
-    run = adapt_run(AdaptiveBN(), source, dusk, machine(tmp_path / "adapted"), group=ALONE, console=said)
+    run = adapt_run(AdaptiveBN(), source, dusk, tmp_path / "adapted", session(talk=said))
     names = set(load_model(run.folder / "delta.safetensors").tensors)
     assert names == {f"{norm}.{one}" for norm in batch_norms(source.embedder().model) for one in STATISTICS}
     size = (run.folder / "delta.safetensors").stat().st_size

@@ -27,7 +27,7 @@ from snreid.training.log import read_metrics
 from snreid.training.optim import Adam, WarmupSteps
 from snreid.training.sampling import IdentityBatches, Sampling
 from snreid.training.training_set import join
-from tiny import ALONE, console, drawn, experiment, machine
+from tiny import drawn, experiment, session
 
 TINY = ClusterContrast(
     epochs=2,
@@ -39,7 +39,7 @@ TINY = ClusterContrast(
 
 
 def adapted(method: ClusterContrast, run: Run, target: Unlabelled, out: Path, **changes: Any) -> Run:
-    return adapt_run(method, run, target, machine(out, **changes), group=ALONE, console=console())
+    return adapt_run(method, run, target, out, session(**changes))
 
 
 def digest(run: Run) -> str:

@@ -14,11 +14,11 @@ from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run, load, open_run
 from snreid.models.weights import load_model
 from snreid.studies.rows import label
-from tiny import ALONE, Files, console, data_of, machine, picture_files
+from tiny import ALONE, Files, data_of, picture_files, session
 
 
 def adapted(method: Adaptation, run: Run, target: Unlabelled, out: Path, **changes: object) -> Run:
-    return adapt_run(method, run, target, machine(out, **changes), group=ALONE, console=console())
+    return adapt_run(method, run, target, out, session(**changes))
 
 
 def test_the_record_says_what_was_adapted_to_what(baseline: Run, dusk: Unlabelled, tmp_path: Path) -> None:
@@ -136,4 +136,4 @@ def test_methods_are_found_by_name_and_go_to_json_and_back() -> None:
 
 def test_several_processes_are_refused(baseline: Run, dusk: Unlabelled, tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="one process"):
-        adapt_run(AdaptiveBN(), baseline, dusk, machine(tmp_path), group=replace(ALONE, world=2), console=console())
+        adapt_run(AdaptiveBN(), baseline, dusk, tmp_path, session(group=replace(ALONE, world=2)))

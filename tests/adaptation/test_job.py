@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from snreid.adaptation import AdaptiveBN, Unlabelled, adapt_run
-from snreid.adaptation.job import Job
+from snreid.adaptation.job import AdaptationJob
 from snreid.errors import ExperimentError
 from snreid.experiments.runs import Run
-from tiny import ALONE, console, machine
+from tiny import session
 
 
 def test_a_method_sees_no_source_unless_it_asks_and_its_embedder_is_the_model(
     baseline: Run, dusk: Unlabelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs: list[Job] = []
+    jobs: list[AdaptationJob] = []
     fit = AdaptiveBN.fit
     monkeypatch.setattr(AdaptiveBN, "fit", lambda self, job: (jobs.append(job), fit(self, job))[1])
-    adapt_run(AdaptiveBN(), baseline, dusk, machine(tmp_path / "out"), group=ALONE, console=console())
+    adapt_run(AdaptiveBN(), baseline, dusk, tmp_path / "out", session())
     (job,) = jobs
     with pytest.raises(ExperimentError, match="says so"):
         _ = job.labelled

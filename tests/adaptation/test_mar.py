@@ -18,20 +18,21 @@ from snreid.adaptation import MAR, Unlabelled, adapt_run
 from snreid.adaptation.mar_network import MARNetwork
 from snreid.errors import DataError, ExperimentError, Interrupted
 from snreid.experiments.experiment import Experiment
+from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import Run
 from snreid.images.loading import PixelStore
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.follow import follow
 from snreid.training.log import read_metrics
-from snreid.training.loop import Plan, StepReport
-from tiny import ALONE, console, data_of, drawn, machine, picture_files, trained
+from snreid.training.loop import StepReport, TrainingPlan
+from tiny import console, data_of, drawn, picture_files, session, trained
 
 SHORT = MAR(epochs=3, batches_per_epoch=3, source_batch=8, target_batch=8, mining=0.2)
 
 
 def go(run: Run, target: Unlabelled, out: Path, method: MAR = SHORT, **changes: Any) -> Run:
-    return adapt_run(method, run, target, machine(out, **changes), group=ALONE, console=console())
+    return adapt_run(method, run, target, out, session(**changes))
 
 
 def same(one: Run, other: Run) -> bool:
@@ -88,8 +89,8 @@ def test_with_snr_its_loss_goes_on_unless_it_is_switched_off(snr: Run, dusk: Unl
 def test_it_starts_from_the_statistics_and_the_threshold_of_the_whole_target(
     baseline: Run, dusk: Unlabelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plans: list[Plan] = []
-    monkeypatch.setattr("snreid.adaptation.mar.run_plan", lambda method, job, plan, **_: plans.append(plan))
+    plans: list[TrainingPlan] = []
+    monkeypatch.setattr(RunFolder, "loop", lambda folder, plan, **_: plans.append(plan))
     go(baseline, dusk, tmp_path / "out")
     model = plans[0].model
     assert isinstance(model, MARNetwork) and model.training
@@ -143,7 +144,9 @@ def test_after_sigterm_it_goes_on_to_the_same_bits(
     at: int, baseline: Run, dusk: Unlabelled, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("snreid.adaptation.training.follow", stopping(at, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        patch.setattr(
+            "snreid.experiments.run_folder.follow", stopping(at, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        )
         with pytest.raises(Interrupted):
             go(baseline, dusk, tmp_path / "cut")
     assert CheckpointStore(tmp_path / "cut" / "checkpoints").last().step == at  # type: ignore[union-attr]
@@ -157,7 +160,7 @@ def test_after_a_kill_it_goes_on_from_the_last_state_to_the_same_bits(
     at: int, saved: int, baseline: Run, dusk: Unlabelled, whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("snreid.adaptation.training.follow", stopping(at, cut))
+        patch.setattr("snreid.experiments.run_folder.follow", stopping(at, cut))
         with pytest.raises(PowerCut):
             go(baseline, dusk, tmp_path / "cut", save_seconds=0.0)
     assert CheckpointStore(tmp_path / "cut" / "checkpoints").last().step == saved  # type: ignore[union-attr]
@@ -178,7 +181,7 @@ def test_labels_of_the_target_change_no_bit(baseline: Run, tmp_path: Path) -> No
 def test_a_target_without_cameras_is_adapted_to_and_it_is_said(baseline: Run, tmp_path: Path) -> None:
     target = Unlabelled.of(replace(drawn("dusk").read(Path()), has_cameras=False))
     said = console()
-    run = adapt_run(replace(SHORT, epochs=1), baseline, target, machine(tmp_path / "out"), group=ALONE, console=said)
+    run = adapt_run(replace(SHORT, epochs=1), baseline, target, tmp_path / "out", session(talk=said))
     assert "dusk has no cameras: L_CML" in said.file.getvalue()  # type: ignore[attr-defined]
     assert all(line["CML"] > 0 for line in read_metrics(run.folder))
 

@@ -14,7 +14,7 @@ from snreid.images.loading import PixelStore
 from snreid.images.transforms import StoredImages
 from snreid.inference.embedder import features
 from snreid.records import Features, ReIDData, Split
-from tiny import Files, console, drawn, machine
+from tiny import Files, drawn, session
 
 SIZE = (32, 16)
 
@@ -94,14 +94,14 @@ def test_images_that_are_gone_are_named_or_left_out(tmp_path: Path) -> None:
     gone = Path(data.query.samples[5].image.name)
     gone.unlink()
     with pytest.raises(DataError, match=r"005\.png: does not exist.*--skip-bad"):
-        diagnose(query, gallery, target="files", data=data, machine=machine(tmp_path / "out"))
-    found = diagnose(query, gallery, target="files", data=data, machine=machine(tmp_path / "out", skip_bad=True))
+        diagnose(query, gallery, target="files", data=data, session=session(), out=tmp_path / "out")
+    found = diagnose(query, gallery, target="files", data=data, session=session(skip_bad=True), out=tmp_path / "out")
     assert sum(bucket.worth.queries for bucket in found.properties[0].buckets) == 23
     assert any("could not be read" in note for note in found.notes) and found.worth.queries == 24
     for sample in data.query.samples:
         Path(sample.image.name).unlink(missing_ok=True)
     with pytest.raises(DataError, match="not"):
-        diagnose(query, gallery, target="files", data=data, machine=machine(tmp_path / "out", skip_bad=True))
+        diagnose(query, gallery, target="files", data=data, session=session(skip_bad=True), out=tmp_path / "out")
 
 
 def test_effects_are_those_of_corrupted_queries_against_the_clean_gallery(
@@ -111,7 +111,7 @@ def test_effects_are_those_of_corrupted_queries_against_the_clean_gallery(
     clean = evaluate(query, gallery)
     wanted = [("dark", 1), ("dark", 5), ("jpeg", 3)]
     found = corruption_effects(
-        colours, SIZE, drawn("dusk"), data, gallery, clean, wanted, machine(tmp_path), console=console()  # type: ignore[arg-type]
+        colours, SIZE, drawn("dusk"), data, gallery, clean, wanted, session(), tmp_path  # type: ignore[arg-type]
     )  # fmt: skip
     assert [(effect.kind, effect.severity) for effect in found] == wanted
     worse = [
@@ -137,7 +137,7 @@ def test_a_model_that_breaks_on_corrupted_images_says_so(
 
     with pytest.raises(DivergenceError, match="dusk@blur-2"):
         corruption_effects(
-            broken, SIZE, drawn("dusk"), data, gallery, evaluate(query, gallery), [("blur", 2)], machine(tmp_path)
+            broken, SIZE, drawn("dusk"), data, gallery, evaluate(query, gallery), [("blur", 2)], session(), tmp_path
         )
 
 

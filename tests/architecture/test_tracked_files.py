@@ -23,7 +23,7 @@ ADDRESS = re.compile(r"https?://(?:[^/\s@]*@)?([A-Za-z0-9.-]+)")
 MACHINE = re.compile(
     "|".join(["/wo" + "rk/", "/ro" + "ot/", "/home/" + r"\w+/", "/Us" + "ers/", "/tmp/" + "bash_jobs"])
 )
-PICTURES = {".png", ".jpg", ".jpeg", ".npz", ".safetensors", ".onnx", ".mat", ".parquet"}
+PICTURES = {".png", ".jpg", ".jpeg", ".npz", ".safetensors", ".onnx", ".mat", ".parquet", ".gz"}
 
 
 def _texts(tracked: Sequence[Path]) -> list[tuple[Path, str]]:

@@ -25,7 +25,7 @@ def test_a_failed_cell_is_told_by_the_exit_code(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("snreid.studies.paper_tables.tables", lambda: (tiny_table(),))
-    monkeypatch.setattr("snreid.studies.reproduction.train", diverges)
+    monkeypatch.setattr("snreid.studies.run.train", diverges)
     words = ["tiny", "--seeds", "0", "--workers", "0", "--device", "cpu", "--root", "no-data"]
     assert reproduce.main(words) == 1
     assert "NaN at step 3" in capsys.readouterr().out

@@ -10,8 +10,8 @@ import pytest
 
 from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
 from snreid.errors import ExperimentError, SnreidError
-from snreid.studies.reproduction import Plan, Shard
-from tiny import FLAGS, SOURCE, TARGET, console, machine
+from snreid.studies.plan import Shard
+from tiny import FLAGS, SOURCE, TARGET, session
 
 
 def test_a_share_is_k_of_n() -> None:
@@ -37,7 +37,7 @@ def test_the_words_of_a_share_are_those_of_the_command() -> None:
 
 def test_a_share_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(SnreidError, match="job 0 ended with code 2: snreid: A protocol is one of") as caught:
-        fill_in_jobs(["protocol", "nowhere"], 2, [Plan(cases=(), rows=())], machine(tmp_path / "out"), console())
+        fill_in_jobs(["protocol", "nowhere"], 2, [], tmp_path / "out", session())
     assert "job-0.log" in str(caught.value) and (tmp_path / "out/job-0.log").is_file()
 
 
@@ -62,7 +62,7 @@ def test_the_cores_that_may_be_used_are_shared_out(
             return 0
 
     monkeypatch.setattr(subprocess, "Popen", Done)
-    fill_in_jobs(["protocol"], jobs, [Plan(cases=(), rows=())], machine(tmp_path / "out"), console())
+    fill_in_jobs(["protocol"], jobs, [], tmp_path / "out", session())
     assert said == [expected] * jobs
 
 

@@ -8,29 +8,20 @@ from dataclasses import fields
 
 import pytest
 
-from snreid.cli.machine import MachineFlags
 from snreid.system.machine import Machine
 
-FLAGS = ["root", "out", "device", "workers", "precision", "skip_bad", "memory_gb", "cache", "save_seconds"]
+FLAGS = ["root", "device", "workers", "precision", "skip_bad", "memory_gb", "cache", "save_seconds"]
 
 
 def test_the_list_is_frozen() -> None:
-    assert [f.name for f in fields(MachineFlags)] == FLAGS
-
-
-def test_flags_and_settings_have_the_same_names_and_defaults() -> None:
-    flags, settings = MachineFlags(), Machine()
-    assert {f.name for f in fields(Machine)} == {*FLAGS, "compile"}, "snreid train alone compiles"
-    assert all(
-        getattr(flags, name) == getattr(settings, name) for name in FLAGS if name not in ("root", "out", "cache")
-    )
+    assert [f.name for f in fields(Machine)] == FLAGS
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare", "study", "report", "demo"])
 def test_every_command_that_computes_takes_them(command: str) -> None:
     request = importlib.import_module(f"snreid.cli.{command}").Request
     machine = next(f for f in fields(request) if f.name == "machine")
-    assert isinstance(machine.default, MachineFlags)
+    assert isinstance(machine.default, Machine)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +31,6 @@ def test_the_folders_of_data_and_of_decoded_pixels_may_come_from_variables(value
     variables = ("SNREID_DATA", "SNREID_CACHE")
     environment = {name: text for name, text in os.environ.items() if name not in variables}
     environment |= {} if value is None else dict.fromkeys(variables, value)
-    code = "from snreid.cli.machine import MachineFlags as M; print(M().root, M().cache)"
+    code = "from snreid.system.machine import Machine as M; print(M().root, M().cache)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == expected, done.stderr

@@ -4,7 +4,6 @@ import signal
 import sys
 import time
 import weakref
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -13,11 +12,10 @@ import torch
 
 from snreid import adaptation
 from snreid.cli import COMMANDS, Terminated, main
-from snreid.cli.machine import MachineFlags
-from snreid.cli.session import machine, resumable, saved_text, session
+from snreid.cli.session import open_session, resumable, saved_text
 from snreid.errors import ExperimentError, SnreidError
 from snreid.experiments import job
-from snreid.studies import reproduction, study
+from snreid.studies import run
 from snreid.system.machine import Machine
 from snreid.training import distributed
 from snreid.training.checkpoint import CheckpointStore, TrainingState
@@ -26,9 +24,9 @@ from tiny import SOURCE, TARGET
 
 
 def test_one_process_is_the_first_and_talks_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    with session(MachineFlags(device="cpu")) as opened:
-        assert opened.group.first and opened.group.world == 1 and opened.group.device.type == "cpu"
-        opened.console.out("hello")
+    with open_session(Machine(device="cpu")) as session:
+        assert session.first and session.group.world == 1 and session.device == "cpu"
+        session.say("hello")
     streams = capsys.readouterr()
     assert (streams.out, streams.err) == ("", "hello\n")
 
@@ -36,7 +34,7 @@ def test_one_process_is_the_first_and_talks_to_stderr(capsys: pytest.CaptureFixt
 def test_the_processes_part_even_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     left = []
     monkeypatch.setattr(distributed.ProcessGroup, "leave", lambda group: left.append(group.rank))
-    with pytest.raises(ZeroDivisionError), session(MachineFlags(device="cpu")):
+    with pytest.raises(ZeroDivisionError), open_session(Machine(device="cpu")):
         raise ZeroDivisionError
     assert left == [0]
 
@@ -63,7 +61,7 @@ def test_torch_takes_no_more_threads_than_a_container_may_use(
     monkeypatch.setattr("snreid.cli.session.core_quota", lambda: quota)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    with session(MachineFlags(device="cpu")):
+    with open_session(Machine(device="cpu")):
         pass
     assert chosen == expected
 
@@ -83,34 +81,21 @@ def test_a_process_that_has_gone_is_told_and_a_mistake_of_ours_is_not_hidden(
     monkeypatch: pytest.MonkeyPatch, world: int, said: str, kind: type[Exception], shown: str
 ) -> None:
     group = distributed.ProcessGroup(rank=world - 1, world=world, local_rank=0, device=torch.device("cpu"))
-    monkeypatch.setattr(distributed, "join", lambda device: group)
-    with pytest.raises(kind, match=shown), session(MachineFlags(device="cpu")):
+    monkeypatch.setattr("snreid.training.session.join", lambda device: group)
+    with pytest.raises(kind, match=shown), open_session(Machine(device="cpu")):
         raise RuntimeError(said)
-
-
-def test_flags_become_settings_with_the_folder_of_the_command() -> None:
-    flags = MachineFlags(root=Path("pictures"), device="cpu", workers=3, precision="bf16", skip_bad=True)
-    expected = Machine(
-        root=Path("pictures"), out=Path("here"), device="cpu", workers=3, precision="bf16", skip_bad=True
-    )
-    assert machine(flags, Path("here")) == expected
-
-
-@pytest.mark.parametrize("wrong", [{"workers": -1}, {"memory_gb": -0.5}, {"save_seconds": -1.0}])
-def test_negative_settings_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ExperimentError, match=str(next(iter(wrong.values())))):
-        machine(replace(MachineFlags(), **wrong), Path())
 
 
 def test_a_file_is_no_folder_to_write_to(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
+    cpu = Machine(device="cpu")
     for out in (tmp_path / "taken", tmp_path / "taken" / "deep"):
         with pytest.raises(ExperimentError, match=rf"--out is a folder.*{tmp_path / 'taken'} is a file"):
-            machine(MachineFlags(), out)
+            open_session(cpu, out).__enter__()
     with pytest.raises(ExperimentError, match=rf"--cache is a folder.*{tmp_path / 'taken'} is a file"):
-        machine(MachineFlags(cache=tmp_path / "taken"), tmp_path)
-    assert machine(MachineFlags(cache=tmp_path / "c"), tmp_path).cache == tmp_path / "c"
-    assert machine(MachineFlags(), tmp_path / "new" / "deep").out == tmp_path / "new" / "deep"
+        open_session(Machine(cache=tmp_path / "taken"), tmp_path).__enter__()
+    with open_session(Machine(device="cpu", cache=tmp_path / "c"), tmp_path / "new" / "deep") as session:
+        assert session.machine.cache == tmp_path / "c" and not (tmp_path / "new").exists()
 
 
 def run_folder(folder: Path, step: int | None) -> Path:
@@ -159,8 +144,8 @@ def test_a_signal_is_told_with_what_is_saved_by_then(tmp_path: Path, stop: type[
     ("command", "work"),
     [
         (f"train baseline -s {SOURCE}", (job, "train")),
-        (f"study --source {SOURCE} --target {TARGET} --recipe baseline", (study, "run_study")),
-        (f"protocol {SOURCE}-to-{TARGET} --recipe baseline", (reproduction, "fill")),
+        (f"study --source {SOURCE} --target {TARGET} --recipe baseline", (run, "run_study")),
+        (f"protocol {SOURCE}-to-{TARGET} --recipe baseline", (run, "fill")),
         (f"adapt {{run}} -t {TARGET} --method mar", (adaptation, "adapt_run")),
     ],
 )

@@ -12,7 +12,6 @@ from snreid.errors import CheckpointError, DataError, DivergenceError, Experimen
 from snreid.experiments import job
 from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
-from snreid.images.loading import PixelCache
 from snreid.images.reading import FileImage, resize
 from snreid.inference.embedder import Embedder
 from snreid.losses import CrossEntropy
@@ -26,7 +25,7 @@ from snreid.training.finite_guard import FiniteGuard
 from snreid.training.log import read_metrics
 from snreid.training.sampling import Sampling
 from snreid.training.training_set import Validation
-from tiny import ALONE, Files, console, drawn, experiment, machine, trained
+from tiny import Files, console, drawn, experiment, session, trained
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_the_same_experiment_gives_the_same_bits_and_another_seed_others(run: Ru
 def test_a_finished_run_is_taken_as_it_is(run: Run) -> None:
     before = {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")}
     talk = console()
-    assert train(run.experiment, machine(run.folder), group=ALONE, console=talk).record == run.record
+    assert train(run.experiment, run.folder, session(talk=talk)).record == run.record
     assert {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")} == before
     assert "nothing is trained" in talk.file.getvalue()  # type: ignore[attr-defined]
 
@@ -182,7 +181,7 @@ def test_nothing_is_trained_without_a_source(tmp_path: Path) -> None:
 def test_bad_images_stop_a_run_before_training_and_are_all_listed(tmp_path: Path) -> None:
     source, out = Files(folder=tmp_path / "data", damaged=(2, 9)), tmp_path / "run"
     with pytest.raises(DataError, match=r"2 of 24 are not.*002\.png.*009\.png.*--skip-bad"):
-        train(experiment(sources=(source,)), machine(out), group=ALONE, console=console())
+        train(experiment(sources=(source,)), out, session())
     lines = [json.loads(line) for line in (out / "bad_files.jsonl").read_text().splitlines()]
     assert [Path(line["name"]).name for line in lines] == ["002.png", "009.png"] and all(
         line["reason"] for line in lines
@@ -193,8 +192,8 @@ def test_bad_images_stop_a_run_before_training_and_are_all_listed(tmp_path: Path
 def test_with_skip_bad_a_run_goes_on_without_them(tmp_path: Path) -> None:
     # Three of the four images of person 1 are bad: the last one has no pair and goes too.
     source = Files(folder=tmp_path / "data", damaged=(0, 1, 2, 9))
-    skipping = machine(tmp_path / "run", skip_bad=True)
-    run = train(experiment(sources=(source,)), skipping, group=ALONE, console=console())
+    skipping = session(skip_bad=True)
+    run = train(experiment(sources=(source,)), tmp_path / "run", skipping)
     assert run.record["training"]["images"] == 19 and run.record["training"]["persons"] == 5
     assert len((run.folder / "bad_files.jsonl").read_text().splitlines()) == 4
 
@@ -202,7 +201,7 @@ def test_with_skip_bad_a_run_goes_on_without_them(tmp_path: Path) -> None:
 def test_nothing_but_bad_images_is_an_error(tmp_path: Path) -> None:
     source = Files(folder=tmp_path / "data", damaged=tuple(i for i in range(24) if i % 4))
     with pytest.raises(DataError, match="none that can be used"):
-        train(experiment(sources=(source,)), machine(tmp_path / "run", skip_bad=True), group=ALONE, console=console())
+        train(experiment(sources=(source,)), tmp_path / "run", session(skip_bad=True))
 
 
 def test_the_best_epoch_on_held_out_source_people_is_what_is_kept(tmp_path: Path) -> None:
@@ -221,8 +220,7 @@ def test_the_best_epoch_on_held_out_source_people_is_what_is_kept(tmp_path: Path
 def test_with_held_out_people_every_image_keeps_its_own_pixels(tmp_path: Path) -> None:
     sources = (drawn(train_persons=8), drawn(train_persons=8, people="dusk"))
     chosen = experiment(sources=sources, validation=Validation(fraction=0.5))
-    pixels = PixelCache()
-    training, store, held = job.training_set(chosen, machine(tmp_path), pixels, ALONE, console())
+    training, store, held = job.training_set(chosen, session(), tmp_path)
     assert held is not None and len(training.split) == len(held.images.split) == 32
     for images, decoded in ((training, store), (held.images, held.store)):
         (found,) = decoded.batches([np.arange(32)])
@@ -264,7 +262,7 @@ def test_a_run_whose_model_broke_down_is_not_finished(tmp_path: Path, monkeypatc
 def test_steps_that_were_skipped_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def told(folder: Path) -> str:
         talk = console()
-        train(experiment(), machine(folder), group=ALONE, console=talk)
+        train(experiment(), folder, session(talk=talk))
         return str(talk.file.getvalue())  # type: ignore[attr-defined]
 
     assert "skipped" not in told(tmp_path / "good")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from snreid.errors import CheckpointError
-from snreid.experiments import job
+from snreid.experiments import job, run_folder
 from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
 from snreid.models.schemes import StageSNR
@@ -20,7 +20,7 @@ from snreid.models.weights import load_model
 from snreid.training.averaging import Average
 from snreid.training.loop import Loop, StepReport
 from snreid.training.optim import AdamW
-from tiny import ALONE, console, drawn, experiment, machine, trained
+from tiny import drawn, experiment, session, trained
 
 SETTINGS: Mapping[str, Any] = {
     "model": replace(experiment("snr").model, scheme=StageSNR(stages=(1, 2), start="matched")),
@@ -68,7 +68,7 @@ def test_the_backbone_rests_for_the_first_epochs_alone(tmp_path: Path, monkeypat
             known = {name for name, p in names.items() if p in optimizer.state}
             seen.append((epoch, {name: value.clone() for name, value in model.state_dict().items()}, known))
 
-    monkeypatch.setattr(job, "Loop", Watched)
+    monkeypatch.setattr(run_folder, "Loop", Watched)
     trained(tmp_path / "run", "snr", **{**SETTINGS, "freeze_stages": 0, "ema": 0.0})
     first = seen[0][1]
     for epoch, now, known in seen:
@@ -90,12 +90,12 @@ def test_a_killed_run_with_all_of_it_ends_with_the_same_bits(
 
         return report
 
-    eager = replace(machine(tmp_path / "run"), save_seconds=0)
+    out, eager = tmp_path / "run", session(save_seconds=0)
     with monkeypatch.context() as patch:
-        patch.setattr(job, "follow", cut)
+        patch.setattr(run_folder, "follow", cut)
         with pytest.raises(RuntimeError, match="power cut"):
-            train(whole.experiment, eager, group=ALONE, console=console())
-    again = weights(train(whole.experiment, eager, group=ALONE, console=console()))
+            train(whole.experiment, out, eager)
+    again = weights(train(whole.experiment, out, eager))
     assert all(torch.equal(value, again[name]) for name, value in weights(whole).items())
 
 
@@ -110,7 +110,7 @@ def begun(experiment_of: Any, out: Path, patch: pytest.MonkeyPatch) -> dict[str,
     with patch.context() as inner:
         inner.setattr(Loop, "run", look)
         with pytest.raises(Stopped):
-            train(experiment_of, machine(out), group=ALONE, console=console())
+            train(experiment_of, out, session())
     return found
 
 
@@ -158,7 +158,7 @@ def test_the_average_begins_with_norms_that_were_matched(tmp_path: Path, monkeyp
     model = replace(experiment("snr").model, scheme=StageSNR(start="matched"))
     monkeypatch.setattr(Loop, "run", look)
     with pytest.raises(Stopped):
-        train(experiment("snr", model=model, ema=0.9), machine(tmp_path), group=ALONE, console=console())
+        train(experiment("snr", model=model, ema=0.9), tmp_path, session())
     assert found["after.1.gamma"] and all(found.values())
 
 
@@ -181,10 +181,10 @@ def test_pretrained_weights_are_not_looked_for_and_the_start_not_once_a_run_goes
         with monkeypatch.context() as patch:
             patch.setattr(job, "save_model", lambda *_: (_ for _ in ()).throw(RuntimeError("power cut")))
             with pytest.raises(RuntimeError, match="power cut"):
-                train(settings, machine(tmp_path / "run"), group=ALONE, console=console())
+                train(settings, tmp_path / "run", session())
     finally:
         place.rename(whole.folder)
-    done = train(settings, machine(tmp_path / "run"), group=ALONE, console=console())
+    done = train(settings, tmp_path / "run", session())
     assert done.finished and done.record["training"]["start"]["run"] == "start"
     assert done.embedder().model.dim == 8
 
@@ -193,9 +193,8 @@ def test_what_a_run_cannot_start_from_is_said(whole: Run, tmp_path: Path) -> Non
     def start(folder: Path, **changes: Any) -> None:
         train(
             replace(experiment("snr", **changes), start=str(folder)),
-            machine(tmp_path / "run"),
-            group=ALONE,
-            console=console(),
+            tmp_path / "run",
+            session(),
         )
 
     with pytest.raises(CheckpointError, match=r"A run is a folder with an experiment\.json"):

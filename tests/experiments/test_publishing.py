@@ -14,7 +14,7 @@ from snreid.experiments import packaged
 from snreid.experiments.publishing import package, self_test
 from snreid.experiments.runs import Run, open_run
 from snreid.models.weights import load_model
-from tiny import ALONE, TARGET, console, drawn, experiment, machine, trained
+from tiny import TARGET, drawn, experiment, session, trained
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 16), dtype=np.uint8)
 
@@ -81,10 +81,8 @@ def test_a_damaged_self_test_is_told(people: Path) -> None:
 def test_a_packaged_run_goes_on_without_its_people(people: Path, tmp_path: Path) -> None:
     target = Unlabelled.of(drawn("dusk").read(tmp_path))
     with pytest.raises(ExperimentError, match=r"people and images.*clustering or adaptive-bn"):
-        adapt_run(MAR(), open_run(Path("people")), target, machine(tmp_path / "mar"), group=ALONE, console=console())
-    adapted = adapt_run(
-        AdaptiveBN(), open_run(Path("people")), target, machine(tmp_path / "bn"), group=ALONE, console=console()
-    )
+        adapt_run(MAR(), open_run(Path("people")), target, tmp_path / "mar", session())
+    adapted = adapt_run(AdaptiveBN(), open_run(Path("people")), target, tmp_path / "bn", session())
     assert (adapted.folder / "model.safetensors").is_file() and adapted.embedder().model.dim == 8
     further = trained(tmp_path / "further", "snr", start="people", sources=(drawn("dusk"),))
     assert further.record["training"]["start"]["run"] == "people"

@@ -7,10 +7,9 @@ import pytest
 
 from snreid.errors import DataError
 from snreid.experiments.targets import TargetFeatures, embed_target, without
-from snreid.images.loading import PixelCache
 from snreid.images.transforms import StoredImages
 from snreid.records import ReIDData, Split
-from tiny import Files, console, machine
+from tiny import Files, session
 
 
 def brightness(images: StoredImages) -> np.ndarray:
@@ -19,9 +18,7 @@ def brightness(images: StoredImages) -> np.ndarray:
 
 
 def embedded(data: ReIDData, out: Path, *, skip_bad: bool = True) -> TargetFeatures:
-    return embed_target(
-        brightness, (32, 16), data, machine(out, skip_bad=skip_bad), console=console(), pixels=PixelCache()
-    )
+    return embed_target(brightness, (32, 16), data, session(skip_bad=skip_bad), out)
 
 
 def test_every_image_has_the_embedding_of_its_pixels(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from snreid.images.loading import BAD_FILES, PixelCache, PixelStore, list_bad, l
 from snreid.images.pixel_cache import PixelFolder
 from snreid.images.reading import BadImage, FileImage, read_image, resize
 from snreid.records import ReIDData, Sample, Split
-from tiny import console, drawn, machine, picture_files
+from snreid.system.machine import Machine
+from tiny import console, drawn, picture_files
 
 HEIGHT, WIDTH = 24, 12
 BATCHES = [np.array([3, 0, 3]), np.array([6]), np.array([5, 4])]
@@ -237,11 +238,11 @@ def test_a_full_disk_ends_the_keeping_and_nothing_else(
 def test_a_machine_says_what_its_folder_says_once(tmp_path: Path) -> None:
     said, paths = console(), picture_files(tmp_path / "images", 4)
     (tmp_path / "cache").write_bytes(b"")  # a file where the folder should be
-    pixels = PixelCache.of(machine(tmp_path, cache=tmp_path / "cache", memory_gb=1.0), said)
+    pixels = PixelCache.of(Machine(workers=0, cache=tmp_path / "cache", memory_gb=1.0), said)
     for number in (2, 4):
         assert pixels.open(split_of(paths[:number]), HEIGHT, WIDTH).bad == ()
     assert said.file.getvalue().count("can no longer be kept") == 1  # type: ignore[attr-defined]
-    assert PixelCache.of(machine(tmp_path), said).folder is None
+    assert PixelCache.of(Machine(workers=0), said).folder is None
 
 
 def target_of(name: str, paths: list[Path]) -> ReIDData:

@@ -22,7 +22,7 @@ from snreid.images.transforms import InputFormat
 from snreid.models.schemes import StageSNR
 from snreid.records import Sample, Split
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Hooks, Loop, Plan
+from snreid.training.loop import Hooks, Loop, TrainingPlan
 from snreid.training.optim import SGD
 from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import ALONE, experiment
@@ -56,7 +56,7 @@ def curve(recipe: str, folder: Path) -> list[dict[str, float]]:
     assert store.open() == ()
     torch.manual_seed(0)
     model = chosen.model.build(6).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    plan = Plan(
+    plan = TrainingPlan(
         model=model,
         losses=chosen.losses,
         store=store,

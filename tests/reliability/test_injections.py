@@ -17,7 +17,7 @@ from snreid.losses import CrossEntropy, Triplet
 from snreid.outputs import Outputs
 from snreid.records import Sample, Split
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.optim import Adam, WarmupCosine
 from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import ALONE
@@ -63,10 +63,10 @@ class Network(nn.Module):
         return Outputs(pooled=features, embedding=features, logits=self.classes(features), stages=())
 
 
-def plan() -> Plan:
+def plan() -> TrainingPlan:
     store = PixelStore(Split(tuple(Sample(Picture(i), int(p) + 1, 1) for i, p in enumerate(PERSONS))), 16, 16)
     store.open()
-    return Plan(
+    return TrainingPlan(
         model=Network(),
         losses=(CrossEntropy(), Triplet()),
         store=store,

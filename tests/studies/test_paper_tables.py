@@ -11,11 +11,11 @@ from snreid.errors import ExperimentError
 from snreid.experiments import recipes
 from snreid.losses import DualCausality
 from snreid.models.schemes import StageSNR
-from snreid.studies.paper_tables import Published, Row, Table, tables
+from snreid.studies.paper_tables import PaperTable, Published, Row, tables
 from snreid.studies.protocols import Drawn
 
 
-def table(name: str) -> Table:
+def table(name: str) -> PaperTable:
     return next(one for one in tables() if one.name == name)
 
 
@@ -92,7 +92,7 @@ def test_the_rows_of_places_and_gates_differ_from_snr_in_these_alone() -> None:
 
 
 def test_every_published_number_names_a_known_source() -> None:
-    keys = set(re.findall(r"\b([A-Z]{2,4}) = ", inspect.getdoc(inspect.getmodule(Table)) or ""))
+    keys = set(re.findall(r"\b([A-Z]{2,4}) = ", inspect.getdoc(inspect.getmodule(PaperTable)) or ""))
     for one in tables():
         for cell, found in one.published.items():
             assert found.source in keys, cell
@@ -109,7 +109,7 @@ def test_the_headline_numbers_are_there() -> None:
 def test_a_number_for_a_cell_that_the_table_does_not_have_is_refused() -> None:
     rows = table("main").rows
     with pytest.raises(ExperimentError, match="its own rows and columns"):
-        Table(
+        PaperTable(
             name="x",
             title="x",
             rows=rows,
@@ -117,9 +117,9 @@ def test_a_number_for_a_cell_that_the_table_does_not_have_is_refused() -> None:
             published={("snr", "drawn", "mars"): Published(1, 2, "SNR")},
         )
     with pytest.raises(ExperimentError, match="its own rows and columns"):
-        Table(name="x", title="x", rows=rows, settings={"drawn": Drawn()}, order=("snr", "nobody"))
+        PaperTable(name="x", title="x", rows=rows, settings={"drawn": Drawn()}, order=("snr", "nobody"))
     with pytest.raises(ExperimentError, match="each row once"):
-        Table(name="x", title="x", rows=(*rows, rows[0]), settings={"drawn": Drawn()})
+        PaperTable(name="x", title="x", rows=(*rows, rows[0]), settings={"drawn": Drawn()})
 
 
 def test_what_others_print_of_methods_that_can_be_trained_here_stands_under_their_rows() -> None:

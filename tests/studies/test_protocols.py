@@ -25,7 +25,7 @@ from tiny import drawn
 
 
 def names(case: Case) -> tuple[list[str], list[str]]:
-    return [source.name for source in case.sources], [column.name for column in case.columns]
+    return [source.name for source in case.sources], [column.name for column in case.benchmarks]
 
 
 def cases(name: str) -> tuple[Case, ...]:
@@ -43,14 +43,14 @@ def test_every_protocol_has_a_name_of_its_own_and_so_has_every_case() -> None:
 def test_single_source_scores_the_target_and_the_sources_own_test_people() -> None:
     (case,) = SingleSource(source=Market1501(), target=CUHK03()).cases()
     assert names(case) == (["market1501"], ["cuhk03-detected", "market1501"])
-    assert [case.seen(column) for column in case.columns] == [False, True]
+    assert [case.seen(column) for column in case.benchmarks] == [False, True]
     (only,) = SingleSource(source=Market1501(), target=CUHK03(), seen=False).cases()
     assert names(only)[1] == ["cuhk03-detected"]
 
 
 def test_what_other_boxes_of_a_seen_camera_show_is_seen() -> None:
     (case,) = SingleSource(source=CUHK03(), target=CUHK03(boxes="labelled")).cases()
-    assert [case.seen(column) for column in case.columns] == [True, True]
+    assert [case.seen(column) for column in case.benchmarks] == [True, True]
 
 
 def test_both_ways_is_each_once_the_source() -> None:
@@ -63,7 +63,7 @@ def test_both_ways_is_each_once_the_source() -> None:
 def test_drawn_is_seven_domains_of_which_two_are_seen() -> None:
     (case,) = Drawn().cases()
     assert names(case) == (["noon", "overcast"], ["dusk", "mall", "station", "garage", "night", "noon", "overcast"])
-    assert [case.seen(column) for column in case.columns] == [False] * 5 + [True] * 2
+    assert [case.seen(column) for column in case.benchmarks] == [False] * 5 + [True] * 2
 
 
 def test_p1_trains_on_all_images_and_tests_on_ten_splits_of_four_sets() -> None:
@@ -72,8 +72,8 @@ def test_p1_trains_on_all_images_and_tests_on_ten_splits_of_four_sets() -> None:
         ["market1501@all", "cuhk02", "cuhk03-detected@all", "cuhk-sysu"],
         ["prid2011", "grid", "viper", "ilids"],
     )
-    assert all(len({target.name for target in column.targets}) == 10 for column in case.columns)
-    assert not any(case.seen(column) for column in case.columns)
+    assert all(len({target.name for target in column.targets}) == 10 for column in case.benchmarks)
+    assert not any(case.seen(column) for column in case.benchmarks)
 
 
 def test_p2_and_p3_leave_one_out_and_cuhk_sysu_is_never_the_target() -> None:
@@ -90,13 +90,13 @@ def test_the_older_leave_one_out_has_four_targets() -> None:
 
 def test_nobody_gets_withdrawn_data_without_having_said_so() -> None:
     (case, _) = cases("paper")
-    assert DukeMTMC() in [target for column in case.columns for target in column.targets]
+    assert DukeMTMC() in [target for column in case.benchmarks for target in column.targets]
     opted = with_withdrawn(replace(case, sources=(*case.sources, AllImages(of=DukeMTMC()))))
-    assert opted.columns[0].targets == (DukeMTMC(withdrawn_ok=True),)
+    assert opted.benchmarks[0].targets == (DukeMTMC(withdrawn_ok=True),)
     assert opted.sources == (Market1501(), AllImages(of=DukeMTMC(withdrawn_ok=True)))
     assert with_withdrawn(cases("p1")[0]) == cases("p1")[0]
     dark = SingleSource(source=Market1501(), target=Corrupted(of=DukeMTMC(), corruption="dark"), seen=False).cases()[0]
-    assert with_withdrawn(dark).columns[0].targets[0] == Corrupted(of=DukeMTMC(withdrawn_ok=True), corruption="dark")
+    assert with_withdrawn(dark).benchmarks[0].targets[0] == Corrupted(of=DukeMTMC(withdrawn_ok=True), corruption="dark")
 
 
 def test_a_group_without_a_target_is_refused() -> None:
@@ -115,16 +115,18 @@ def test_an_experiment_on_any_protocols_sources_goes_to_json_and_back(tmp_path: 
 
 def test_a_source_that_is_its_own_target_is_one_column() -> None:
     (case,) = SingleSource(source=drawn(), target=drawn(test_persons=2)).cases()
-    assert names(case) == (["noon"], ["noon"]) and case.seen(case.columns[0])
+    assert names(case) == (["noon"], ["noon"]) and case.seen(case.benchmarks[0])
 
 
 def test_from_a_to_a_set_of_splits_is_the_mean_of_all_ten_where_that_is_asked() -> None:
     whole = SingleSource(source=Market1501(), target=VIPeR(), all_splits=True)
     (case,) = whole.cases()
     assert whole.name == case.name == "market1501-to-viper" and names(case)[1] == ["viper", "market1501"]
-    assert [target.name for target in case.columns[0].targets] == [f"viper-split{k}" for k in range(10)]
+    assert [target.name for target in case.benchmarks[0].targets] == [f"viper-split{k}" for k in range(10)]
     released = SingleSource(source=Market1501(), target=GRID(partition="released"), all_splits=True).cases()[0]
-    assert released.columns[0].name == "grid-released" and len({t.name for t in released.columns[0].targets}) == 10
+    assert (
+        released.benchmarks[0].name == "grid-released" and len({t.name for t in released.benchmarks[0].targets}) == 10
+    )
     (single,) = SingleSource(source=Market1501(), target=VIPeR(split=3)).cases()
     assert single.name == "market1501-to-viper-split3"
     (own,) = SingleSource(source=VIPeR(), target=VIPeR(), all_splits=True).cases()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from snreid.errors import Interrupted
 from snreid.training.averaging import Average
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.stop_signal import stopped
 from tiny import ALONE, plan
 from two_processes import answers_of_two
@@ -21,7 +21,7 @@ DECAY = 0.3
 """Reached after some steps: before them the warm start decides."""
 
 
-def averaging(recipe: str = "snr") -> tuple[Plan, Average]:
+def averaging(recipe: str = "snr") -> tuple[TrainingPlan, Average]:
     what = plan(recipe)
     average = Average(what.model, DECAY)
     return replace(what, average=average), average
@@ -112,6 +112,7 @@ from snreid.training.averaging import Average
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop
 from snreid.training.sampling import IdentityBatches, Sampling
+from snreid.training.stop_signal import stopped
 from tiny import plan
 
 def work(group):

@@ -22,7 +22,7 @@ from snreid.models.reid import ModelConfig
 from snreid.records import Sample, Split
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
-from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.optim import Adam, WarmupCosine
 from snreid.training.sampling import IdentityBatches, Sampling
 from tiny import ALONE
@@ -47,7 +47,9 @@ class Noise:
         return np.random.default_rng(self.number).integers(0, 256, (32, 16, 3), dtype=np.uint8)
 
 
-def plan(*, seed: int = 0, memory_gb: float = 1.0, augmentation: Augmentation | None = None, lr: float = 1e-3) -> Plan:
+def plan(
+    *, seed: int = 0, memory_gb: float = 1.0, augmentation: Augmentation | None = None, lr: float = 1e-3
+) -> TrainingPlan:
     """Twelve steps on 24 pictures of six people."""
     split = Split(tuple(Sample(Noise(i), int(person) + 1, 1 + i % 2) for i, person in enumerate(PERSONS)))
     store = PixelStore(split, 32, 16, memory_gb=memory_gb)
@@ -56,7 +58,7 @@ def plan(*, seed: int = 0, memory_gb: float = 1.0, augmentation: Augmentation | 
     backbone = Backbone(name="resnet18", weights="random", channels=(4, 4, 8, 8))
     model = ModelConfig(backbone=backbone).build(6).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     sampling = Sampling(persons=3, images=2)
-    return Plan(
+    return TrainingPlan(
         model=model,
         losses=(CrossEntropy(), Triplet()),
         store=store,
@@ -95,12 +97,14 @@ class Watch:
         return [report.step for report in self.reports]
 
 
-def run(what: Plan, folder: Path, watch: Watch, *, name: str = "one", save_seconds: float = 60.0) -> Mapping[str, Any]:
+def run(
+    what: TrainingPlan, folder: Path, watch: Watch, *, name: str = "one", save_seconds: float = 60.0
+) -> Mapping[str, Any]:
     hooks = Hooks(report=watch.report, epoch_end=watch.epoch_end, values={"experiment": {"name": name}})
     return Loop(what, CheckpointStore(folder), group=ALONE, hooks=hooks, save_seconds=save_seconds).run()
 
 
-def weights(of: Plan) -> Weights:
+def weights(of: TrainingPlan) -> Weights:
     return {name: value.clone() for name, value in of.model.state_dict().items()}
 
 

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snreid.errors import DivergenceError, Interrupted
 from snreid.images.transforms import Augmentation, Draws
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.optim import SGD
 from snreid.training.parallel import Objective
 from tiny import ALONE, plan
@@ -55,7 +55,7 @@ class Watch:
         return [repr(replace(report, seconds=0, waited=0)) for report in self.reports]
 
 
-def go(what: Plan, folder: Path, watch: Watch, lag: int, *, save_seconds: float = 60.0) -> dict[str, Tensor]:
+def go(what: TrainingPlan, folder: Path, watch: Watch, lag: int, *, save_seconds: float = 60.0) -> dict[str, Tensor]:
     loop = Loop(
         what, CheckpointStore(folder), group=ALONE, hooks=Hooks(report=watch), save_seconds=save_seconds, lag=lag
     )
@@ -192,7 +192,7 @@ def test_an_accumulated_step_is_the_mean_gradient_and_an_epoch_ends_with_what_is
         torch.testing.assert_close(one, other[1], rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def pixels_of(what: Plan, batch: NDArray[np.int64]) -> Tensor:
+def pixels_of(what: TrainingPlan, batch: NDArray[np.int64]) -> Tensor:
     """A batch as the network sees it, not augmented."""
     return what.input.normalize(next(what.store.batches([batch])).float() / 255)
 
@@ -213,7 +213,7 @@ class Enormous(nn.Module):
 def test_under_float16_an_overflow_lowers_the_scale_and_is_no_divergence(lag: int, tmp_path: Path) -> None:
     """The objective itself stays in float32: what is tested is the loop."""
 
-    def made(precision: Any) -> Plan:
+    def made(precision: Any) -> TrainingPlan:
         what = plan(epochs=4, optim=SGD(lr=1e-37, weight_decay=0.0))
         return replace(what, precision=precision, objective=Enormous(Objective(what.model, what.losses)))
 

@@ -12,7 +12,7 @@ import torch
 from snreid.errors import Interrupted
 from snreid.images.loading import PixelStore
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
 from snreid.training.training_set import join
 from tiny import ALONE, drawn, experiment
@@ -20,13 +20,13 @@ from tiny import ALONE, drawn, experiment
 BATCHES, EPOCHS = 3, 3
 
 
-def plan() -> Plan:
+def plan() -> TrainingPlan:
     """Nine steps on drawn people."""
     settings, training = experiment(), join([drawn().read(Path())])
     store = PixelStore(training.split, 32, 16)
     assert store.open() == ()
     torch.manual_seed(0)
-    return Plan(
+    return TrainingPlan(
         model=settings.model.build(training.identities),
         losses=settings.losses,
         store=store,
@@ -41,7 +41,7 @@ def plan() -> Plan:
     )
 
 
-def same(one: Plan, other: Plan) -> bool:
+def same(one: TrainingPlan, other: TrainingPlan) -> bool:
     states = one.model.state_dict(), other.model.state_dict()
     return states[0].keys() == states[1].keys() and all(torch.equal(v, states[1][k]) for k, v in states[0].items())
 
@@ -66,7 +66,7 @@ class _Own(torch.nn.Module):
 def test_an_objective_of_its_own_and_what_it_remembers_go_through_a_resume(tmp_path: Path) -> None:
     reports: list[StepReport] = []
 
-    def own(started: list[int]) -> tuple[Plan, Callable[[int], None]]:
+    def own(started: list[int]) -> tuple[TrainingPlan, Callable[[int], None]]:
         what = plan()
         what.model.register_buffer("seen", torch.zeros(()))
         what.model.register_buffer("starts", torch.zeros(EPOCHS))
@@ -77,7 +77,7 @@ def test_an_objective_of_its_own_and_what_it_remembers_go_through_a_resume(tmp_p
 
         return replace(what, objective=_Own(what.model)), start
 
-    def go(folder: Path, started: list[int], stop_at: int = 0) -> Plan:
+    def go(folder: Path, started: list[int], stop_at: int = 0) -> TrainingPlan:
         what, start = own(started)
 
         def report(step: StepReport) -> None:
@@ -109,7 +109,7 @@ def test_sigterm_in_the_start_of_an_epoch_ends_it_there_and_the_next_start_does_
             sigterm()
             pytest.fail("it went on")
 
-    def go() -> Plan:
+    def go() -> TrainingPlan:
         what = plan()
         Loop(what, CheckpointStore(tmp_path / "cut"), group=ALONE, hooks=Hooks(epoch_start=start)).run()
         return what

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from snreid.losses import total_loss
 from snreid.outputs import Outputs
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Hooks, Loop, Plan
+from snreid.training.loop import Hooks, Loop, TrainingPlan
 from snreid.training.optim import Adam
 from tiny import ALONE, plan
 
@@ -35,19 +35,19 @@ class Wide(nn.Module):
         return outputs
 
 
-def made(recipe: str, *, wide: bool, lr: float) -> Plan:
+def made(recipe: str, *, wide: bool, lr: float) -> TrainingPlan:
     what = plan(recipe, epochs=2, batches=STEPS // 2, optim=Adam(lr=lr))
     return replace(what, model=Wide(what.model)) if wide else what
 
 
-def ours(what: Plan, folder: Path, lag: int) -> list[float]:
+def ours(what: TrainingPlan, folder: Path, lag: int) -> list[float]:
     curve: list[float] = []
     hooks = Hooks(report=lambda step: curve.append(sum(step.parts.values())))
     Loop(what, CheckpointStore(folder), group=ALONE, hooks=hooks, lag=lag).run()
     return curve
 
 
-def plainest(what: Plan, lr: float) -> list[float]:
+def plainest(what: TrainingPlan, lr: float) -> list[float]:
     model = what.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(
         [p for p in model.parameters() if p.requires_grad], weight_decay=5e-4, foreach=False, fused=False

@@ -16,7 +16,7 @@ from snreid.inference.embedder import Embedder
 from snreid.losses import CrossEntropy, DomainUniformity
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Hooks, Loop, Plan, StepReport
+from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.memory import Remembering
 from snreid.training.parallel import Objective
 from snreid.training.sampling import IdentityBatches, Sampling
@@ -68,7 +68,7 @@ def test_outputs_carry_the_prototypes_of_before_the_batch() -> None:
     assert not before.vectors.any()
 
 
-def plan() -> Plan:
+def plan() -> TrainingPlan:
     """Nine steps of BAU on drawn people of two sources."""
     settings, training = experiment("bau"), join([drawn().read(Path()), drawn("dusk").read(Path())])
     store = PixelStore(training.split, 32, 16)
@@ -76,7 +76,7 @@ def plan() -> Plan:
     torch.manual_seed(0)
     model = settings.model.build(training.identities)
     sources = torch.from_numpy(training.sources_of_persons)
-    return Plan(
+    return TrainingPlan(
         model=Remembering(model, sources, model.dim, momentum=0.1, group=ALONE),
         losses=settings.losses,
         store=store,

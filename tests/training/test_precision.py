@@ -18,7 +18,7 @@ from snreid.training.log import read_metrics
 from snreid.training.optim import SGD
 from snreid.training.precision import LossScale, autocast, require_precision
 from snreid.training.sampling import Sampling
-from tiny import console, experiment, machine
+from tiny import console, experiment, session
 
 
 def test_float16_is_refused_on_a_cpu_and_nothing_else_is() -> None:
@@ -77,7 +77,7 @@ def _course(folder: Path, device: str, precision: Precision) -> tuple[list[float
         epochs=24,
     )
     said = console()
-    train(asked, machine(folder, device=device, precision=precision), group=join(device), console=said)
+    train(asked, folder, session(talk=said, group=join(device), device=device, precision=precision))
     lines = read_metrics(folder)
     losses = [sum(float(line[name]) for name in ("CrossEntropy", "Triplet", "DualCausality")) for line in lines]
     return losses, [int(line["skipped"]) for line in lines], said.file.getvalue()  # type: ignore[attr-defined]

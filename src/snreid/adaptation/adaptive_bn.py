@@ -1,4 +1,4 @@
-"""Adaptive batch normalization: the running statistics of all batch norms, estimated anew on the target (Li et al., arXiv 1603.04779).
+"""Adaptive batch normalization: the running statistics of all batch norms, re-estimated on the target (Li et al., arXiv 1603.04779).
 
 Nothing is learned and no label is used. What a batch norm subtracts and divides by in evaluation was measured on the source; here it is
 measured on the target's images, all of them counting alike, as they are (no augmentation). The scales and shifts stay.
@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from snreid.adaptation import Adaptation
-from snreid.adaptation.job import Job
+from snreid.adaptation.base import Adaptation
+from snreid.adaptation.job import AdaptationJob
 from snreid.errors import DataError, ExperimentError
 from snreid.images.loading import Progress
 from snreid.models.norm_layers import Switchable
@@ -51,7 +51,7 @@ class AdaptiveBN(Adaptation):
                 fix="use --batch 128 --passes 1",
             )
 
-    def fit(self, job: Job) -> Mapping[str, Any]:
+    def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
         """See ``Adaptation.fit``. It is not resumed: it takes as long as embedding the target does."""
         if len(job.target) < 2:
             raise DataError(
@@ -66,8 +66,8 @@ class AdaptiveBN(Adaptation):
         norms = batch_norms(job.model)
         job.model.eval()
         for number in range(self.passes):
-            with counting(job.console, f"statistics of {job.target.name}") as progress:
-                _one_pass(job, norms, batches, own=number == 0, progress=progress)
+            with counting(job.session.console, f"statistics of {job.target.name}") as progress:
+                _one_pass(job, norms, batches, batch_statistics=number == 0, progress=progress)
         return {"norms": len(norms)}
 
 
@@ -107,19 +107,24 @@ class _Moments:
 
 
 def _one_pass(
-    job: Job, norms: Mapping[str, Norm], batches: list[NDArray[np.int64]], *, own: bool, progress: Progress | None
+    job: AdaptationJob,
+    norms: Mapping[str, Norm],
+    batches: list[NDArray[np.int64]],
+    *,
+    batch_statistics: bool,
+    progress: Progress | None,
 ) -> None:
-    """Looks at all images once and sets the statistics. ``own``: norms normalize by the batch's own statistics meanwhile."""
-    found = {name: _Moments() for name in norms}
+    """Embeds all images once and sets the statistics. ``batch_statistics``: meanwhile norms normalize by those of each batch."""
+    moments = {name: _Moments() for name in norms}
     counters = {name: norm.num_batches_tracked for name, norm in norms.items() if not isinstance(norm, Switchable)}
     counted = {name: None if counter is None else counter.clone() for name, counter in counters.items()}
-    hooks = [norm.register_forward_pre_hook(partial(_collect, found[name])) for name, norm in norms.items()]
-    done, device = 0, job.group.device
+    hooks = [norm.register_forward_pre_hook(partial(_collect, moments[name])) for name, norm in norms.items()]
+    done, device = 0, job.session.group.device
     try:
         for norm in norms.values():
-            norm.train(own)  # nothing else trains: no dropout, no drawing of styles
+            norm.train(batch_statistics)  # nothing else trains: no dropout, no drawing of styles
         for batch, images in zip(batches, job.store.batches(batches), strict=True):
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=job.machine.bf16):
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=job.session.machine.bf16):
                 pixels = job.experiment.input.normalize(images.to(device))
                 job.model.embed(pixels.contiguous(memory_format=torch.channels_last))
             done += len(batch)
@@ -131,7 +136,7 @@ def _one_pass(
         job.model.eval()
     with torch.no_grad():
         for name, norm in norms.items():
-            mean, variance = found[name].read(unbiased=not isinstance(norm, Switchable))
+            mean, variance = moments[name].read(unbiased=not isinstance(norm, Switchable))
             for buffer, value in (
                 (norm.running_mean, mean),
                 (norm.running_var, variance),

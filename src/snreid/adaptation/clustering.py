@@ -2,8 +2,8 @@
 method.md 7). Needs no source images; with a ``source_weight`` the run's own losses on them act beside the contrast. (SpCL instead contrasts
 source images against class means in the same memory.)
 
-Each epoch: embed every target image, cluster the embeddings (``pseudo_labels.py``), leave the outliers out, start a memory with the
-clusters' means and contrast batches of P clusters x K images against it (``memory.py``). The next epoch clusters anew.
+Each epoch embeds every target image, clusters the embeddings (``pseudo_labels.py``), leaves the outliers out, starts a memory with the
+clusters' means and contrasts batches of P clusters x K images against it (``memory.py``).
 
 Clusters are a pure function of the weights and the images, batches of (seed, epoch), augmentation of (seed, epoch, batch). What a step
 needs beside weights and optimizer, the clusters and the memory of its epoch, is in the checkpoint; so an interrupted adaptation ends
@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from snreid.adaptation import Adaptation
-from snreid.adaptation.job import Job
+from snreid.adaptation.base import Adaptation
+from snreid.adaptation.job import AdaptationJob
 from snreid.adaptation.memory import (
     OUTLIER,
     Update,
@@ -34,7 +34,6 @@ from snreid.adaptation.memory import (
     moved_centres,
 )
 from snreid.adaptation.pseudo_labels import Density
-from snreid.adaptation.training import run_plan
 from snreid.adaptation.two_sources import TwoStores
 from snreid.errors import ExperimentError
 from snreid.evaluation.exact.similarity import widened
@@ -43,9 +42,9 @@ from snreid.images.transforms import Augmentation
 from snreid.inference.embedder import features, require_finite
 from snreid.losses import DualCausality, EntropyCausality, Loss, LossParts, total_loss
 from snreid.training.log import MetricsLog
-from snreid.training.loop import Plan
 from snreid.training.optim import Adam, Optim, Schedule, WarmupCosine, WarmupSteps
 from snreid.training.parallel import outputs_of
+from snreid.training.plan import TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
 
 
@@ -56,11 +55,11 @@ class ClusterContrast(Adaptation):
     name: ClassVar[str] = "clustering"
 
     epochs: int = 50
-    """How often the target is clustered and trained on."""
+    """Each clusters the target once and trains on the clusters."""
     batches_per_epoch: int = 200
     """Steps between two clusterings."""
     density: Density = Density()
-    """How images become clusters."""
+    """Settings of the clustering."""
     sampling: Sampling = Sampling(persons=16, images=16, domains="camera")
     """Batches: ``persons`` clusters (or all, where there are fewer) with ``images`` images each, spread over the cameras where these are
     known."""
@@ -88,7 +87,7 @@ class ClusterContrast(Adaptation):
         super().__post_init__()
         check_memory_choices(self.temperature, self.momentum, self.update)
         factors = (self.causality_weight, self.source_weight)
-        if self.epochs < 1 or self.batches_per_epoch < 1 or not all(0 <= one < float("inf") for one in factors):
+        if self.epochs < 1 or self.batches_per_epoch < 1 or not all(0 <= factor < float("inf") for factor in factors):
             raise ExperimentError(
                 "Clustering takes at least 1 epoch of at least 1 batch, and factors of losses that are not negative",
                 found=f"epochs {self.epochs}, batches per epoch {self.batches_per_epoch}, causality weight {self.causality_weight}, "
@@ -98,7 +97,7 @@ class ClusterContrast(Adaptation):
 
     @property
     def needs_source(self) -> bool:
-        """Where a loss acts on them."""
+        """True if losses act on them (``source_weight``)."""
         return self.source_weight > 0
 
     @classmethod
@@ -118,13 +117,13 @@ class ClusterContrast(Adaptation):
             schedule=WarmupCosine(warmup_epochs=0, floor=0.01),
         )
 
-    def fit(self, job: Job) -> Mapping[str, Any]:
+    def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
         """See ``Adaptation.fit``. Facts: clusters and outliers of the last epoch. Raises ``ExperimentError`` when the target falls into
         fewer than two clusters."""
         job.model.freeze(job.experiment.freeze_stages)
         training = _Clustered(self, job)
         training.train()
-        plan = Plan(
+        plan = TrainingPlan(
             model=training,
             objective=training,
             losses=(),
@@ -137,9 +136,9 @@ class ClusterContrast(Adaptation):
             schedule=self.schedule,
             epochs=self.epochs,
             seed=self.seed,
-            precision=job.machine.precision,
+            precision=job.session.machine.precision,
         )
-        run_plan(self, job, plan, epoch_start=training.cluster)
+        job.folder.loop(plan, settings=self.to_json(), is_same=self.is_in, epoch_start=training.cluster)
         return {"clusters": len(training.centres), "outliers": int((training.clusters == OUTLIER).sum())}
 
     def causality_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
@@ -152,7 +151,7 @@ class ClusterContrast(Adaptation):
         kept = [loss for loss in experiment.losses if not loss.two_views and loss.memory is None]
         return _weighted(kept, self.source_weight)
 
-    def _source_batches(self, job: Job) -> IdentityBatches | None:
+    def _source_batches(self, job: AdaptationJob) -> IdentityBatches | None:
         if not self.needs_source:
             return None
         training = job.labelled.training
@@ -167,21 +166,21 @@ def _weighted(losses: Sequence[Loss], factor: float) -> tuple[Loss, ...]:
 
 
 class _Clustered(nn.Module):
-    """The network, and as buffers what an epoch remembers: whose cluster each image is of, and the memory of the clusters."""
+    """The network, and as buffers the state of an epoch: the cluster of each image, and the memory of the clusters."""
 
     clusters: Tensor
     """(N,) cluster of each of the target's images, ``OUTLIER`` for some."""
     centres: Tensor
     """(C, D) unit vectors, C as many as the epoch has clusters."""
     made_for: Tensor
-    """() the epoch whose clusters these are, -1 before the first."""
+    """() the epoch that these clusters belong to, -1 before the first."""
 
-    def __init__(self, method: ClusterContrast, job: Job) -> None:
+    def __init__(self, method: ClusterContrast, job: AdaptationJob) -> None:
         super().__init__()
         self.method, self.job = method, job
         self.losses, self.source_losses = method.causality_losses(job.experiment), method.source_losses(job.experiment)
         self.network = job.model
-        device = job.group.device
+        device = job.session.group.device
         known = job.labelled.training.persons if method.needs_source else np.zeros(0, dtype=np.int64)
         self.persons = torch.from_numpy(known).to(device)
         """(S,) of the source's images, if they are looked at."""
@@ -205,24 +204,24 @@ class _Clustered(nn.Module):
         """
         source = self._of_source(images, positions)
         method, clusters = self.method, self.clusters[positions[self.border :] - self.first]
-        outputs = outputs_of(self.network, images[self.border :], precision=self.job.machine.precision)
+        outputs = outputs_of(self.network, images[self.border :], precision=self.job.session.machine.precision)
         contrast = cluster_contrast(outputs.embedding, clusters, self.centres, method.temperature)
         total, parts = contrast, {type(method).__name__: contrast.detach()}
         if self.losses:
-            found = total_loss(self.losses, outputs, clusters)
-            total, parts = contrast + found.total, parts | dict(found.parts)
+            causality = total_loss(self.losses, outputs, clusters)
+            total, parts = contrast + causality.total, parts | dict(causality.parts)
         if source is not None:
             named = {f"Source{name}": part for name, part in source.parts.items()}
             total, parts = total + source.total, parts | named
         # The loop restores buffers where it refuses the step.
-        seen = outputs.embedding.detach()
-        self.centres = moved_centres(self.centres, seen, clusters, method.momentum, method.update)
+        embeddings = outputs.embedding.detach()
+        self.centres = moved_centres(self.centres, embeddings, clusters, method.momentum, method.update)
         return total, parts
 
     def _of_source(self, images: Tensor, positions: Tensor) -> LossParts | None:
         if not self.border:
             return None
-        outputs = outputs_of(self.network, images[: self.border], precision=self.job.machine.precision)
+        outputs = outputs_of(self.network, images[: self.border], precision=self.job.session.machine.precision)
         return total_loss(self.source_losses, outputs, self.persons[positions[: self.border]])
 
     def cluster(self, epoch: int) -> None:
@@ -237,11 +236,11 @@ class _Clustered(nn.Module):
         count, outliers = int(clusters.max()) + 1, int((clusters == OUTLIER).sum())
         seconds = time.monotonic() - began
         text = f"{count} clusters of {len(clusters) - outliers} images, {outliers} outliers"
-        job.console.out(f"epoch {epoch + 1}/{self.method.epochs}  {text} ({seconds:.0f} s)", highlight=False)
+        job.session.say(f"epoch {epoch + 1}/{self.method.epochs}  {text} ({seconds:.0f} s)")
         # Beside the epoch's first step: a resume that clusters this epoch again drops the line before.
         first = epoch * self.method.batches_per_epoch + 1
-        found = {"epoch": epoch, "clusters": count, "outliers": outliers, "cluster_seconds": seconds}
-        MetricsLog(job.machine.out, tensorboard=False).write(first, found)
+        facts = {"epoch": epoch, "clusters": count, "outliers": outliers, "cluster_seconds": seconds}
+        MetricsLog(job.folder.path, tensorboard=False).write(first, facts)
         if count < 2:
             raise _too_few(text, where, density, lonely=outliers > len(clusters) // 2)
         labels = torch.from_numpy(clusters)
@@ -251,7 +250,7 @@ class _Clustered(nn.Module):
 
 
 def _as_many_centres(module: _Clustered, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-    """Makes room for the centres of a checkpoint: every epoch has another number of them."""
+    """Resizes the centres to those of a checkpoint: their number differs from epoch to epoch."""
     module.centres = module.centres.new_zeros(state[prefix + "centres"].shape)
 
 
@@ -286,12 +285,12 @@ class _ClusterBatches:
         sampling = replace(self.method.sampling, persons=min(self.method.sampling.persons, count))
         # A target is one source; drawn by camera, a cluster seen by two could come twice in a batch.
         domains = self.cameras[kept] if sampling.domains == "camera" else np.zeros(len(kept), dtype=np.int64)
-        made = IdentityBatches(sampling, clusters[kept], domains, self.method.seed, len(self))
-        own = [kept[batch] for batch in made.epoch(epoch)]
+        batches = IdentityBatches(sampling, clusters[kept], domains, self.method.seed, len(self))
+        target = [kept[batch] for batch in batches.epoch(epoch)]
         if self.source is None:
-            return own
-        pairs = zip(self.source.epoch(epoch), own, strict=True)
-        return [np.concatenate([one, len(self.source.persons) + other]) for one, other in pairs]
+            return target
+        pairs = zip(self.source.epoch(epoch), target, strict=True)
+        return [np.concatenate([of_source, len(self.source.persons) + of_target]) for of_source, of_target in pairs]
 
     def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
         """The whole batch: an adaptation runs in one process."""

@@ -1,17 +1,15 @@
-"""What an adaptation works on: built objects, no folders to look for and no labels of the target."""
+"""What an adaptation works on: built objects, no folders to search and no labels of the target."""
 
 from dataclasses import dataclass
-
-from rich.console import Console
 
 from snreid.adaptation.unlabelled import Unlabelled
 from snreid.errors import ExperimentError
 from snreid.experiments.experiment import Experiment
+from snreid.experiments.run_folder import RunFolder
 from snreid.images.loading import PixelStore
 from snreid.inference.embedder import Embedder
 from snreid.models.reid import ReIDModel
-from snreid.system.machine import Machine
-from snreid.training.distributed import ProcessGroup
+from snreid.training.session import Session
 from snreid.training.training_set import TrainingSet
 
 
@@ -26,8 +24,8 @@ class SourceImages:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """A model to adapt in place, and what it may see."""
+class AdaptationJob:
+    """A model to adapt in place, and the images for it."""
 
     experiment: Experiment
     """Of the source run."""
@@ -39,18 +37,22 @@ class Job:
     """The target's opened images, row by row, at the size the network sees."""
     source: SourceImages | None
     """None unless the method ``needs_source``."""
-    machine: Machine
-    """``machine.out`` is the folder of the adaptation; checkpoints belong below ``machine.out / "checkpoints"``."""
-    group: ProcessGroup
-    console: Console
+    folder: RunFolder
+    """The folder of the adapted run; trains plans and keeps their checkpoints."""
+
+    @property
+    def session(self) -> Session:
+        """Where and how to compute."""
+        return self.folder.session
 
     @property
     def labelled(self) -> SourceImages:
-        """The source images. Raises ``ExperimentError`` when the method did not ask for them."""
+        """The source images. Raises ``ExperimentError`` if the method did not ask for them."""
         if self.source is None:
-            raise ExperimentError("A method that looks at source images says so", found="needs_source is False")
+            raise ExperimentError("A method that uses source images says so", found="needs_source is False")
         return self.source
 
     def embedder(self) -> Embedder:
         """The model as it is now, embedding in eval mode."""
-        return Embedder(self.model, self.experiment.input, device=str(self.group.device), bf16=self.machine.bf16)
+        session = self.session
+        return Embedder(self.model, self.experiment.input, device=session.device, bf16=session.machine.bf16)

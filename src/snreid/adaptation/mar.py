@@ -15,20 +15,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snreid.adaptation import Adaptation
-from snreid.adaptation.job import Job
+from snreid.adaptation.base import Adaptation
+from snreid.adaptation.job import AdaptationJob
 from snreid.adaptation.mar_losses import camera_statistics, log_multilabels, mean_over_cameras, threshold_of_all
 from snreid.adaptation.mar_network import MARNetwork, MARObjective
-from snreid.adaptation.training import run_plan
 from snreid.adaptation.two_sources import TwoBatches, TwoStores
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.experiment import Experiment
 from snreid.inference.embedder import features
 from snreid.losses import DualCausality, EntropyCausality, Loss
 from snreid.system.progress import counting
-from snreid.training.checkpoint import CheckpointStore
-from snreid.training.loop import Plan
 from snreid.training.optim import SGD, WarmupSteps
+from snreid.training.plan import TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
 
 _PAIR_IMAGES = 4
@@ -90,7 +88,7 @@ class MAR(Adaptation):
             if count is not None and count < least:
                 raise ExperimentError(f"--{flag} is at least {least}", found=str(count), fix=f"give {least} or more")
         amounts = (self.consistency_weight, self.source_weight, self.joint_weight, self.causality_weight)
-        if not all(math.isfinite(one) and one >= 0 for one in amounts):
+        if not all(math.isfinite(amount) and amount >= 0 for amount in amounts):
             raise ExperimentError(
                 "Weights of losses are finite and not negative", found=str(amounts), fix="give 0 or more"
             )
@@ -114,7 +112,7 @@ class MAR(Adaptation):
 
     @property
     def needs_source(self) -> bool:
-        """It does."""
+        """Always: the agents are the source's persons."""
         return True
 
     @classmethod
@@ -132,18 +130,17 @@ class MAR(Adaptation):
             threshold_images=2000,
         )
 
-    def fit(self, job: Job) -> Mapping[str, Any]:
+    def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
         """See ``Adaptation.fit``."""
         source, target = job.labelled, job.target
         causality = self._causality(job.experiment)
         if not target.has_cameras:
-            job.console.out(
+            job.session.say(
                 f"{target.name} has no cameras: L_CML holds batches against the whole set instead of cameras against each other",
-                highlight=False,
             )
         job.model.freeze(job.experiment.freeze_stages)
         batches = self._batches(job, bool(causality))
-        model, device = MARNetwork(job.model, len(target)), job.group.device
+        model, device = MARNetwork(job.model, len(target)), job.session.group.device
         objective = MARObjective(
             model,
             persons=torch.from_numpy(source.training.persons).to(device),
@@ -155,11 +152,11 @@ class MAR(Adaptation):
             weights=(self.consistency_weight, self.source_weight, self.joint_weight),
             causality=causality,
             average_agents=self.average_agents,
-            precision=job.machine.precision,
+            precision=job.session.machine.precision,
         )
-        if CheckpointStore(job.machine.out / "checkpoints").last() is None:
+        if job.folder.checkpoints.last() is None:
             self._initialize(model, job)
-        plan = Plan(
+        plan = TrainingPlan(
             model=model.train(),
             losses=(),
             store=TwoStores(source.store, job.store),
@@ -171,7 +168,7 @@ class MAR(Adaptation):
             schedule=WarmupSteps(warmup_epochs=0, milestones=(5 / 8 * self.epochs, 7 / 8 * self.epochs), drop=0.1),
             epochs=self.epochs,
             seed=self.seed,
-            precision=job.machine.precision,
+            precision=job.session.machine.precision,
             objective=objective,
         )
 
@@ -179,21 +176,21 @@ class MAR(Adaptation):
             """L_MDL begins with the second epoch."""
             objective.active = epoch >= 1
 
-        run_plan(self, job, plan, epoch_start=activate)
+        job.folder.loop(plan, settings=self.to_json(), is_same=self.is_in, epoch_start=activate)
         return {"threshold": float(model.threshold)}
 
     def _causality(self, experiment: Experiment) -> tuple[Loss, ...]:
         """The run's own losses on SNR modules, weighted."""
         kinds = (DualCausality, EntropyCausality)
-        found = [loss for loss in experiment.losses if isinstance(loss, kinds) and loss.weight > 0]
+        losses = [loss for loss in experiment.losses if isinstance(loss, kinds) and loss.weight > 0]
         return tuple(
-            replace(loss, weight=loss.weight * self.causality_weight) for loss in found if self.causality_weight
+            replace(loss, weight=loss.weight * self.causality_weight) for loss in losses if self.causality_weight
         )
 
     def _optim(self) -> SGD:
         return SGD(lr=self.lr, momentum=0.9, weight_decay=self.weight_decay, decay_norms=False)
 
-    def _batches(self, job: Job, pairs: bool) -> TwoBatches:
+    def _batches(self, job: AdaptationJob, pairs: bool) -> TwoBatches:
         training = job.labelled.training
         images = self.source_images or (_PAIR_IMAGES if pairs else 1)
         length = self.batches_per_epoch or max(1, len(training.split) // self.source_batch)
@@ -227,14 +224,16 @@ class MAR(Adaptation):
                 fix=f"lower --source-batch to {known * images} or less",
             )
 
-    def _initialize(self, model: MARNetwork, job: Job) -> None:
+    def _initialize(self, model: MARNetwork, job: AdaptationJob) -> None:
         """The running statistics of log y and T, from the whole target set as the source run's model describes it."""
-        with counting(job.console, f"describing {job.target.name}") as progress:
-            found = features(job.embedder(), job.store, progress=progress).embeddings
+        with counting(job.session.console, f"describing {job.target.name}") as progress:
+            embeddings = features(job.embedder(), job.store, progress=progress).embeddings
         with torch.no_grad():
-            vectors = functional.normalize(torch.from_numpy(found).to(job.group.device), dim=1)
+            vectors = functional.normalize(torch.from_numpy(embeddings).to(job.session.group.device), dim=1)
             log_labels = log_multilabels(vectors, model.agents(), self.scale)
-            statistics = camera_statistics(log_labels, torch.from_numpy(job.target.cameras).to(job.group.device))
+            statistics = camera_statistics(
+                log_labels, torch.from_numpy(job.target.cameras).to(job.session.group.device)
+            )
             if statistics is None:
                 raise DataError(
                     "Statistics of a camera need two of its images",

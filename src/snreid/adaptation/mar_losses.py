@@ -35,10 +35,10 @@ def joint_loss(source: Tensor, persons: Tensor, target: Tensor, agents: Tensor, 
     the published code; agents and the selection are detached.
     """
     agents = agents.detach()
-    own = functional.one_hot(persons, len(agents)).bool()
+    is_agent = functional.one_hot(persons, len(agents)).bool()
     pull = (source - agents[persons]).square().sum(1)
     pushes = [
-        _push(source, agents, ~own, margin),
+        _push(source, agents, ~is_agent, margin),
         _push(target, agents, torch.ones(len(target), len(agents), dtype=torch.bool, device=target.device), margin),
     ]
     return torch.cat([pull, *pushes]).mean()
@@ -74,9 +74,9 @@ def camera_statistics(log_labels: Tensor, cameras: Tensor) -> LabelStatistics | 
     return LabelStatistics(torch.stack(means), torch.stack(stds)) if means else None
 
 
-def mean_over_cameras(found: LabelStatistics) -> LabelStatistics:
+def mean_over_cameras(statistics: LabelStatistics) -> LabelStatistics:
     """(V, K) to (K,), every camera alike, without a gradient."""
-    return LabelStatistics(found.mean.detach().mean(0), found.std.detach().mean(0))
+    return LabelStatistics(statistics.mean.detach().mean(0), statistics.std.detach().mean(0))
 
 
 def moved(running: LabelStatistics, now: LabelStatistics, momentum: float) -> LabelStatistics:
@@ -84,13 +84,13 @@ def moved(running: LabelStatistics, now: LabelStatistics, momentum: float) -> La
     return LabelStatistics(torch.lerp(running.mean, now.mean, momentum), torch.lerp(running.std, now.std, momentum))
 
 
-def consistency_loss(found: LabelStatistics, running: LabelStatistics, *, average_agents: bool = False) -> Scalar:
+def consistency_loss(statistics: LabelStatistics, running: LabelStatistics, *, average_agents: bool = False) -> Scalar:
     """L_CML: the squared distance of each camera's mean, and of its standard deviation, to the running ones; the mean of these 2 V numbers.
 
-    ``found``: (V, K), with gradient. ``running``: (K,). A distance is the sum over agents, as in the paper and its code, or their mean
+    ``statistics``: (V, K), with gradient. ``running``: (K,). A distance is the sum over agents, as in the paper and its code, or their mean
     with ``average_agents``.
     """
-    distances = torch.cat([(found.mean - running.mean).square(), (found.std - running.std).square()])
+    distances = torch.cat([(statistics.mean - running.mean).square(), (statistics.std - running.std).square()])
     return (distances.mean(1) if average_agents else distances.sum(1)).mean()
 
 
@@ -117,10 +117,10 @@ def threshold_of_all(labels: Tensor, ratio: float, *, block: int = 512) -> Scala
     largest = labels.new_zeros(0)
     for start in range(0, count - 1, block):
         rows = labels[start : start + block]
-        found = 1 - torch.cdist(rows, labels[start:], p=1.0) / 2
+        agreements = 1 - torch.cdist(rows, labels[start:], p=1.0) / 2
         # Row r of the block is image start + r; pairs with later images only.
-        later = torch.ones_like(found, dtype=torch.bool).triu(1)
-        merged = torch.cat([largest, found[later]])
+        later = torch.ones_like(agreements, dtype=torch.bool).triu(1)
+        merged = torch.cat([largest, agreements[later]])
         largest = merged.topk(min(wanted, len(merged))).values
     return largest[-1]
 

@@ -81,7 +81,7 @@ class MARNetwork(nn.Module):
 
 
 class MARObjective(nn.Module):
-    """Normalized images and their positions in, the total and its parts out: ``Plan.objective``.
+    """Normalized images and their positions in, the total and its parts out: ``TrainingPlan.objective``.
 
     The first ``source_batch`` images of a batch are the source's; they and the target's go through the network one after the other, as in
     the published code, so that batch norms never mix the two.
@@ -132,21 +132,21 @@ class MARObjective(nn.Module):
         if self.active:
             parts["MDL"] = self._discrimination(target, seen, log_labels)
         total = torch.stack(list(parts.values())).sum()
-        told = {name: part.detach() for name, part in parts.items()}
+        shown = {name: part.detach() for name, part in parts.items()}
         if self.causality:
-            found = total_loss(self.causality, outputs, persons)
-            total, told = total + found.total, {**told, **found.parts}
-        return total, told
+            causality = total_loss(self.causality, outputs, persons)
+            total, shown = total + causality.total, {**shown, **causality.parts}
+        return total, shown
 
     def _consistency(self, log_labels: Tensor, cameras: Tensor) -> Scalar:
         """The running statistics move first, as in the published code."""
-        found = camera_statistics(log_labels, cameras)
-        if found is None:
+        statistics = camera_statistics(log_labels, cameras)
+        if statistics is None:
             return log_labels.sum() * 0
         momentum = min(1.0, (self.source_batch + len(log_labels)) / 10_000)
-        self.model.set_statistics(moved(self.model.statistics(), mean_over_cameras(found), momentum))
+        self.model.set_statistics(moved(self.model.statistics(), mean_over_cameras(statistics), momentum))
         running = LabelStatistics(self.model.label_mean.clone(), self.model.label_std.clone())
-        return consistency_loss(found, running, average_agents=self.average_agents)
+        return consistency_loss(statistics, running, average_agents=self.average_agents)
 
     def _discrimination(self, target: Tensor, seen: Tensor, log_labels: Tensor) -> Scalar:
         """T moves after it has decided, as in the published code."""

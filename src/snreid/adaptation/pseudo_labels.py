@@ -53,6 +53,6 @@ class Density:
         encodings = k_reciprocal(embeddings, k1=self.k1, k2=self.k2)
         distances = jaccard_distances(encodings.rows, encodings.rows, limit=self.eps)
         graph = sort_graph_by_row_values(distances, copy=False, warn_when_not_sorted=False)
-        found = DBSCAN(eps=self.eps, min_samples=self.min_samples, metric="precomputed")
-        labels = found.fit(graph, sample_weight=encodings.copies).labels_
+        dbscan = DBSCAN(eps=self.eps, min_samples=self.min_samples, metric="precomputed")
+        labels = dbscan.fit(graph, sample_weight=encodings.copies).labels_
         return np.asarray(labels, dtype=np.int64)[encodings.row]

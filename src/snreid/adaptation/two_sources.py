@@ -28,8 +28,8 @@ class TwoStores:
         border = len(self.source.split)
         first = self.source.batches([batch[batch < border] for batch in batches])
         second = self.target.batches([batch[batch >= border] - border for batch in batches])
-        for one, other in zip(first, second, strict=True):
-            yield torch.cat([one, other])
+        for of_source, of_target in zip(first, second, strict=True):
+            yield torch.cat([of_source, of_target])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class TwoBatches:
         """``length`` arrays of source positions, then target positions (counted on from the source's)."""
         source = self.identities.epoch(epoch) if self.identities is not None else self._dealt("source", epoch)
         pairs = zip(source, self._dealt("target", epoch), strict=True)
-        return [np.concatenate([one, other + self.source_count]) for one, other in pairs]
+        return [np.concatenate([of_source, of_target + self.source_count]) for of_source, of_target in pairs]
 
     def share(self, batch: Indices, rank: int, world: int) -> Indices:
         """All of it: pairs are those of a whole batch, so one process trains."""

@@ -43,14 +43,14 @@ class Unlabelled:
     @classmethod
     def in_folder(cls, folder: Path) -> "Unlabelled":
         """All image files in a folder and below it, in the order of their paths; nobody and no camera is known. Raises ``DataError``."""
-        found = list_images(folder, deep=True).images if folder.is_dir() else ()
-        if not found:
+        names = list_images(folder, deep=True).images if folder.is_dir() else ()
+        if not names:
             raise DataError(
                 "A folder to adapt to holds image files",
                 found=f"none in {folder}" if folder.is_dir() else f"{folder} is no folder",
                 fix="check the path",
             )
-        images = tuple(FileImage(str(folder / name)) for name in found)
+        images = tuple(FileImage(str(folder / name)) for name in names)
         return cls(folder.resolve().name, images, np.full(len(images), NO_CAMERA, dtype=np.int64))
 
     def __len__(self) -> int:

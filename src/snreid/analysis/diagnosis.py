@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from snreid.datasets import Corrupted
 from snreid.datasets.corruptions import Kind
@@ -36,9 +36,8 @@ from snreid.images.loading import PixelStore, list_bad
 from snreid.images.reading import BadImage
 from snreid.inference.embedder import EmbedBatch, features, require_finite
 from snreid.records import NO_CAMERA, DataSet, Features, ReIDData, Sample, Scores
-from snreid.system.machine import Machine
 from snreid.system.progress import counting
-from snreid.training.distributed import ProcessGroup
+from snreid.training.session import Session
 
 _BLOCK = 2048
 """Images that are waited for together."""
@@ -55,18 +54,18 @@ def diagnose(
     data: ReIDData | None = None,
     scores: Scores | None = None,
     effects: Sequence[CorruptionEffect] = (),
-    machine: Machine | None = None,
-    console: Console | None = None,
+    session: Session | None = None,
+    out: Path = Path(),
     notes: Sequence[str] = (),
 ) -> Diagnosis:
     """Everything that embeddings tell, and with ``data`` what their images tell.
 
     ``data``: the images of the rows, in their order; read anew, at their own size. ``scores``: those of these embeddings, where
-    they are known. ``effects``: what ``corruption_effects`` found. ``machine``: threads that read, and what to do with an image
-    that cannot be read. ``notes``: what the reader should know besides.
+    they are known. ``effects``: what ``corruption_effects`` found. ``out``: folder that lists unreadable images. ``notes``: what
+    the reader should know besides.
 
     Raises ``DataError`` as ``evaluate`` does, and for images that cannot be read (left out of the properties with
-    ``machine.skip_bad``).
+    ``session.machine.skip_bad``).
     """
     scores = scores or evaluate(query, gallery, metric=metric)
     persons = query.persons[scores.query_index]
@@ -77,7 +76,7 @@ def diagnose(
     if data is None:
         said.append("There are only embeddings: brightness, size and sharpness need images.")
     else:
-        properties = _properties(query, gallery, data, scores, machine or Machine(), console, said)
+        properties = _properties(query, gallery, data, scores, session or Session.start(quiet=True), out, said)
     pairs = camera_pairs(query, gallery, metric=metric)
     if not (query.cameras != NO_CAMERA).any():
         said.append("No camera is known, so there are no camera pairs, and a query is only kept from matching itself.")
@@ -102,11 +101,10 @@ def corruption_effects(
     gallery: Features,
     clean: Scores,
     corruptions: Sequence[tuple[Kind, int]],
-    machine: Machine,
+    session: Session,
+    out: Path,
     *,
     metric: str = "cosine",
-    group: ProcessGroup | None = None,
-    console: Console | None = None,
 ) -> tuple[CorruptionEffect, ...]:
     """What each of the ``corruptions`` (kind, severity) of the query images costs against the ``clean`` scores.
 
@@ -117,11 +115,12 @@ def corruption_effects(
     found = []
     for kind, severity in corruptions:
         worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
+        machine, console, group = session.machine, session.console, session.group
         store = PixelStore(worse.query, *size, workers=machine.workers, memory_gb=machine.memory_gb)
         with counting(console, f"reading {worse.name}") as progress:
             bad = store.open(progress)
         if bad:
-            list_bad(bad, len(worse.query), machine.out, skip=False, write=group is None or group.first)
+            list_bad(bad, len(worse.query), out, skip=False, write=group.first)
         with counting(console, f"embedding {worse.name}") as progress:
             query = features(embed, store, group=group, progress=progress)
         require_finite(query.embeddings, where=f"images of {worse.name}")
@@ -193,8 +192,8 @@ def _properties(
     gallery: Features,
     data: ReIDData,
     scores: Scores,
-    machine: Machine,
-    console: Console | None,
+    session: Session,
+    out: Path,
     notes: list[str],
 ) -> tuple[PropertyBuckets, ...]:
     """Buckets of brightness, size and sharpness of the query, and of the brightness gap to its matches."""
@@ -202,7 +201,7 @@ def _properties(
     matches = [labels.matches(int(index)) for index in scores.query_index]
     needed = np.unique(np.concatenate(matches))
     asking = [data.query.samples[index] for index in scores.query_index]
-    measured = _measured((*asking, *(data.gallery.samples[index] for index in needed)), machine, console, data.name)
+    measured = _measured((*asking, *(data.gallery.samples[index] for index in needed)), session, out, data.name)
     bad = sum(one is None for one in measured)
     if bad:
         notes.append(f"{bad} images could not be read and are in no bucket of brightness, size and sharpness.")
@@ -232,22 +231,23 @@ def _gaps(mine: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> N
     return np.array([one.mean() if len(one) else np.nan for one in known], dtype=np.float64)
 
 
-def _measured(
-    samples: Sequence[Sample], machine: Machine, console: Console | None, name: str
-) -> list[ImageProperties | None]:
+def _measured(samples: Sequence[Sample], session: Session, out: Path, name: str) -> list[ImageProperties | None]:
     """Properties of every sample, in order; None for one that cannot be read and may be left out."""
     bad: dict[str, BadImage] = {}
     found: list[ImageProperties | None] = []
     waiting = iter(samples)
     look: Callable[[Sample], ImageProperties | None] = partial(_look, bad)
-    with ThreadPoolExecutor(max(1, machine.workers)) as pool, counting(console, f"measuring {name}") as progress:
+    with (
+        ThreadPoolExecutor(max(1, session.machine.workers)) as pool,
+        counting(session.console, f"measuring {name}") as progress,
+    ):
         while block := list(islice(waiting, _BLOCK)):
             found += pool.map(look, block)
             if progress is not None:
                 progress(len(found), len(samples))
     if bad:
         count = len({sample.image.name for sample in samples})
-        list_bad(tuple(bad.values()), count, machine.out, skip=machine.skip_bad)
+        list_bad(tuple(bad.values()), count, out, skip=session.machine.skip_bad)
     return found
 
 

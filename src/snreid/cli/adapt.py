@@ -11,25 +11,19 @@ from rich.console import Console
 
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, names_first, require_names
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.adaptation import Adaptation
-    from snreid.cli.session import Session
     from snreid.experiments.experiment import Experiment
     from snreid.experiments.runs import Run
-    from snreid.images.loading import PixelCache
     from snreid.records import DataSet, ReIDData
-    from snreid.system.machine import Machine
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("runs/RUN-METHOD-TARGET")] = None
+    from snreid.training.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Adapt a finished run to a target by the images of its training part; nobody tells who is on them.
+    """Adapt a finished run to a target by the images of its training part, without their labels.
 
     The result is a run folder of its own: evaluate, compare, report and extract take it. Every setting of the method is a flag too.
     """
@@ -44,7 +38,8 @@ class Request:
         bool,
         tyro.conf.arg(help="score the run before and after on the target's test images; only this reads its labels"),
     ] = False
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("runs/RUN-METHOD-TARGET")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,10 +81,10 @@ def chosen(name: str, experiment: "Experiment", words: list[str]) -> "Adaptation
             fix=f"did you mean {close[0]!r}?" if close else "give one of these by --method",
         )
     start = known[name].for_experiment(experiment)
-    found: Adaptation = tyro.cli(
+    method: Adaptation = tyro.cli(
         type(start), default=start, args=words, prog=f"snreid adapt RUN --method {name}", add_help=False
     )
-    return found
+    return method
 
 
 def _help(words: list[str]) -> int:
@@ -100,7 +95,7 @@ def _help(words: list[str]) -> int:
     with contextlib.suppress(SystemExit):
         tyro.cli(Request, args=["--help"], prog="snreid adapt")
     after = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--method"]
-    for name in [one for one in after if one in known] or known:
+    for name in [word for word in after if word in known] or known:
         print(f"\nSettings of --method {name}:\n")
         start = known[name].for_experiment(Experiment())
         with contextlib.suppress(SystemExit):
@@ -111,10 +106,9 @@ def _help(words: list[str]) -> int:
 def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     from snreid.adaptation import Unlabelled, adapt_run
     from snreid.cli.names import dataset_named
-    from snreid.cli.session import machine, resumable, session
+    from snreid.cli.session import open_session, resumable
     from snreid.datasets import require_name
     from snreid.experiments.scoring import read_targets
-    from snreid.images.loading import PixelCache
 
     data = None
     if request.images is not None:
@@ -130,16 +124,14 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
         )
         unlabelled = Unlabelled.of(data)
     require_name(unlabelled.name)
-    out = request.machine.out or Path("runs") / f"{run.folder.resolve().name}-{method.name}-{unlabelled.name}"
-    own = machine(request.machine, out)
-    with session(request.machine) as opened, resumable(out):
-        pixels = PixelCache.of(own, opened.console)
+    out = request.out or Path("runs") / f"{run.folder.resolve().name}-{method.name}-{unlabelled.name}"
+    with open_session(request.machine, out) as session, resumable(out):
         if data is not None:
-            pixels.tell(data, opened.console)
-        adapted = adapt_run(method, run, unlabelled, own, group=opened.group, console=opened.console, pixels=pixels)
+            session.pixels.tell(data, session.console)
+        adapted = adapt_run(method, run, unlabelled, out, session)
         if request.evaluate and data is not None:
-            _evaluate(run, adapted, data, own, opened, pixels)
-        opened.console.out(f"The adapted run is in {adapted.folder}", highlight=False)
+            _evaluate(run, adapted, data, session)
+        session.say(f"The adapted run is in {adapted.folder}")
 
 
 def _require_unseen_tests(target: "DataSet") -> None:
@@ -156,28 +148,19 @@ def _require_unseen_tests(target: "DataSet") -> None:
             )
 
 
-def _evaluate(
-    run: "Run", adapted: "Run", data: "ReIDData", own: "Machine", opened: "Session", pixels: "PixelCache"
-) -> None:
+def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", session: "Session") -> None:
     """Prints the scores of both runs on the target, and what lies between them."""
-    from dataclasses import replace
-
     from snreid.cli.compare import text
     from snreid.cli.evaluate import table
     from snreid.evaluation import compare
-    from snreid.experiments.scoring import require_same_images
-    from snreid.studies.study import score_run
+    from snreid.experiments.scoring import require_same_images, score_run
 
-    before, after = (
-        score_run(
-            one, [data], replace(own, out=one.results), group=opened.group, console=opened.console, pixels=pixels
-        )[0]
-        for one in (run, adapted)
-    )
+    before, after = (score_run(scored, [data], session)[0] for scored in (run, adapted))
     require_same_images(before, after, where=f"{run.folder}, {adapted.folder}")
     console = Console()
-    rows = [{**one.to_json(), "target": f"{data.name}, {when}"} for one, when in ((before, "before"), (after, "after"))]
+    results = ((before, "before"), (after, "after"))
+    rows = [{**result.to_json(), "target": f"{data.name}, {when}"} for result, when in results]
     Console(width=max(console.width, 120)).print(table(rows))
     persons = None if after.used is None else after.used.query.persons[after.scores.query_index]
-    found = compare(after.scores, before.scores, groups=persons)
-    console.out(f"after - before: mAP {text(found.mean_ap)}; rank-1 {text(found.rank1)}", highlight=False)
+    gain = compare(after.scores, before.scores, groups=persons)
+    console.out(f"after - before: mAP {text(gain.mean_ap)}; rank-1 {text(gain.rank1)}", highlight=False)

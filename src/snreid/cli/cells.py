@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from snreid.cli.machine import MachineFlags
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
-    from snreid.studies.paper_tables import Table
-    from snreid.studies.plans import Plan
-    from snreid.system.machine import Machine
+    from snreid.studies.paper_tables import PaperTable
+    from snreid.studies.plan import Plan
+    from snreid.studies.run import CaseResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class CellFlags:
 def fill_and_show(
     command: str,
     arguments: Sequence[str],
-    chosen: "Sequence[tuple[Table, Plan]]",
+    chosen: "Sequence[tuple[PaperTable, Plan]]",
     flags: CellFlags,
-    machine_flags: MachineFlags,
+    machine: Machine,
     out: Path,
     *,
     only_show: bool = False,
@@ -50,8 +50,9 @@ def fill_and_show(
     ``arguments`` are those of ``command``, for the processes that ``--jobs`` starts.
     """
     from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
-    from snreid.cli.session import machine, require_folder, resumable, session
-    from snreid.studies.reproduction import fill
+    from snreid.cli.session import open_session, require_folder, resumable
+    from snreid.studies.plan import availabilities, wanted
+    from snreid.studies.run import collect, fill
 
     plans = [plan for _, plan in chosen]
     shard = shard_named(flags.shard) if flags.shard else None
@@ -59,38 +60,37 @@ def fill_and_show(
         require_folder(flags.records, "--records")
     began = time.monotonic()
     failed = False
-    with session(machine_flags) as opened, resumable(out):
-        check_jobs(flags.jobs, opened.group.world, flags.shard)
-        own = machine(machine_flags, out)
+    with open_session(machine, out) as session, resumable(out):
+        check_jobs(flags.jobs, session.group.world, flags.shard)
+        available = availabilities(plans, machine.root)
         if flags.jobs > 1 and not only_show:
-            fill_in_jobs([command, *without_jobs(arguments)], flags.jobs, plans, own, opened.console)
+            fill_in_jobs([command, *without_jobs(arguments)], flags.jobs, wanted(plans, available, out), out, session)
         elif not only_show:
-            fill(plans, own, group=opened.group, console=opened.console, shard=shard)
-        if opened.group.first and shard is None:
-            failed = _show(chosen, own, flags, time.monotonic() - began)
+            fill(plans, available, out, session, shard=shard)
+        if session.first and shard is None:
+            filled = [(table, collect(plan, available, out, skip_bad=machine.skip_bad)) for table, plan in chosen]
+            failed = _show(filled, flags, time.monotonic() - began)
     return int(failed and not only_show)
 
 
-def _show(chosen: "Sequence[tuple[Table, Plan]]", own: "Machine", flags: CellFlags, seconds: float) -> bool:
+def _show(filled: "Sequence[tuple[PaperTable, Sequence[CaseResult]]]", flags: CellFlags, seconds: float) -> bool:
     """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns whether
     a cell has failed."""
     from snreid.studies.published_table import case_record, comparison_text
-    from snreid.studies.reproduction import collect
     from snreid.system.atomic_files import write_json
 
     objects, failed = [], False
-    for table, plan in chosen:
-        results = collect(plan, own)
+    for table, results in filled:
         if not flags.json:
             print(comparison_text(table, results), end="\n\n", flush=True)
         for result in results:
-            found = {"absent": dict(result.looked.absent)}
+            numbers = {"absent": dict(result.available.absent)}
             failed = failed or bool(result.failed)
             if result.filled:
-                found = case_record(table, result, seconds)
+                numbers = case_record(table, result, seconds)
                 if flags.records is not None:
-                    write_json(flags.records / f"{table.name}-{result.case.name}.json", found)
-            objects.append({"table": table.name, "case": result.case.name, **found})
+                    write_json(flags.records / f"{table.name}-{result.case.name}.json", numbers)
+            objects.append({"table": table.name, "case": result.case.name, **numbers})
     if flags.json:
         print(json.dumps({"cases": objects}))
     return failed

@@ -11,15 +11,10 @@ from rich.console import Console
 
 from snreid.cli.machine import MachineFlags
 from snreid.cli.order import is_run_folder, names_first, require_names
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.evaluation import PairedComparison, PairedDifference
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    # Scores are kept with each run; a flag without effect is none.
-    out: Annotated[Path | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +28,7 @@ class Request:
     b: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run B")]
     target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to compare on")]
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,13 +37,11 @@ def main(arguments: Sequence[str]) -> int:
     require_names("compare", words, ("runs/a", "runs/b"), "the folders of two runs")
     request = tyro.cli(Request, args=words, prog="snreid compare")
     from snreid.cli.names import dataset_named
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import open_session
     from snreid.errors import ExperimentError
     from snreid.evaluation import compare
     from snreid.experiments.runs import open_run
-    from snreid.experiments.scoring import read_targets, require_same_images
-    from snreid.images.loading import PixelCache
-    from snreid.studies.study import score_run
+    from snreid.experiments.scoring import read_targets, require_same_images, score_run
 
     if not request.target:
         raise ExperimentError("A comparison needs a target", found="none", fix="name one: --target market1501")
@@ -57,42 +50,34 @@ def main(arguments: Sequence[str]) -> int:
     sources = [source for run in runs for source in run.experiment.sources]
     data = read_targets(named, request.machine.root, trained_on=sources)
     rows = []
-    with session(request.machine) as opened:
-        pixels = PixelCache.of(machine(request.machine, runs[0].results), opened.console)
-        scored = []
-        for run in runs:
-            own = machine(request.machine, run.results)
-            scored.append(score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels))
+    with open_session(request.machine) as session:
+        scored = [score_run(run, data, session) for run in runs]
         for a, b in zip(*scored, strict=True):
             require_same_images(a, b, where=f"{request.a}, {request.b}")
             persons = None if a.used is None else a.used.query.persons[a.scores.query_index]
             rows.append((a.target, compare(a.scores, b.scores, groups=persons)))
-        if opened.group.first:
+        if session.first:
             _show(rows, request)
     return 0
 
 
 def _show(rows: "Sequence[tuple[str, PairedComparison]]", request: Request) -> None:
     if request.json:
-        found = [
+        objects = [
             {"target": t, "mAP": _object(c.mean_ap), "rank1": _object(c.rank1), "queries": c.queries} for t, c in rows
         ]
-        print(json.dumps(found[0] if len(found) == 1 else {"targets": found}))
+        print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
         return
     console = Console()
     for target, c in rows:
         console.out(f"{target}: mAP {text(c.mean_ap)}; rank-1 {text(c.rank1)}; {c.queries} queries", highlight=False)
 
 
-def _object(found: "PairedDifference") -> dict[str, object]:
-    return {
-        "difference": found.difference,
-        "interval": [found.interval.low, found.interval.high],
-        "p_value": found.p_value,
-    }
+def _object(gap: "PairedDifference") -> dict[str, object]:
+    return {"difference": gap.difference, "interval": [gap.interval.low, gap.interval.high], "p_value": gap.p_value}
 
 
-def text(found: "PairedDifference") -> str:
+def text(gap: "PairedDifference") -> str:
     """A difference in points, with its interval and p-value."""
-    low, high = 100 * found.interval.low, 100 * found.interval.high
-    return f"{100 * found.difference:+.1f} points [{low:+.1f}, {high:+.1f}], p = {found.p_value:.4f}"
+    low, high = 100 * gap.interval.low, 100 * gap.interval.high
+    return f"{100 * gap.difference:+.1f} points [{low:+.1f}, {high:+.1f}], p = {gap.p_value:.4f}"

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import tyro
 from rich.console import Console
 
-from snreid.cli.machine import DataFolder, MachineFlags
+from snreid.cli.machine import DataFolder
 from snreid.cli.order import require_names
+from snreid.system.machine import data_root
 
 if TYPE_CHECKING:
     from snreid.datasets import RenderedPeople
@@ -36,7 +37,7 @@ class Check:
     name: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help="data sets, e.g. market1501 cuhk03")]
     decode: Annotated[bool, tyro.conf.arg(help="open every image")] = True
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object for each")] = False
-    root: DataFolder = MachineFlags().root
+    root: DataFolder = field(default_factory=data_root)
     workers: Annotated[int, tyro.conf.arg(help="threads that open images")] = 2
 
 

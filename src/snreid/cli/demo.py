@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from snreid.cli.machine import MachineFlags, out_folder
+from snreid.system.machine import Machine
 
 SOURCES = ("noon", "overcast")
 """Domains trained on."""
@@ -25,28 +26,24 @@ DESCRIPTIONS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("runs/demo")] = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request:
     """Train Baseline, Baseline-IN and SNR on drawn pedestrians of two domains with the same budget, test each on domains it
     never saw, print one table and write an HTML report. Under 8 minutes on 2 cores; needs no data and no network."""
 
     seed: Annotated[int, tyro.conf.arg(help="of the training; the pedestrians stay the same")] = 0
     epochs: Annotated[int, tyro.conf.arg(help="passes over the 3,600 training images, at least 2")] = 6
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("runs/demo")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Trains, tests, prints the table, writes the report."""
     request = tyro.cli(Request, args=list(arguments), prog="snreid demo")
-    from snreid.cli.study import run
+    from snreid.cli.study import Page, run
     from snreid.datasets import DrawnPedestrians
     from snreid.errors import ExperimentError
     from snreid.experiments import recipes
-    from snreid.studies.study import Study
+    from snreid.studies.plan import study_plan
     from snreid.synthetic.pedestrians import DOMAINS
 
     def drawn(name: str) -> DrawnPedestrians:
@@ -63,15 +60,15 @@ def main(arguments: Sequence[str]) -> int:
         )
     sources = tuple(drawn(name) for name in SOURCES)
     experiments = tuple(replace(start, sources=sources, epochs=request.epochs) for start in starts)
-    study = Study(
+    plan = study_plan(experiments, [drawn(domain.name) for domain in DOMAINS], (request.seed,))
+    unseen = [domain.name for domain in DOMAINS if domain.name not in SOURCES]
+    out = request.out or Path("runs") / "demo"
+    page = Page(
         title="Drawn pedestrians: trained on two domains, tested on cameras never seen",
-        experiments=experiments,
-        targets=tuple(drawn(domain.name) for domain in DOMAINS),
-        seeds=(request.seed,),
         descriptions=DESCRIPTIONS,
         notes=("Every picture was drawn by a program; nobody in them exists.",),
+        examples=(unseen[len(unseen) // 2],),
+        record=out / "record.json",
     )
-    unseen = [domain.name for domain in DOMAINS if domain.name not in SOURCES]
-    out = request.machine.out or Path("runs") / "demo"
-    run(study, request.machine, out, examples=(unseen[len(unseen) // 2],), record=out / "record.json")
+    run(plan, request.machine, out, page)
     return 0

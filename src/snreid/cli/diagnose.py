@@ -13,22 +13,17 @@ from rich.table import Table
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
 from snreid.experiments.packaged import beside
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
-    from snreid.cli.session import Session
     from snreid.evaluation import Diagnosis, Estimate
     from snreid.experiments.runs import Run
     from snreid.figures import DiagnosisPage, RankExample
-    from snreid.images.loading import PixelCache
     from snreid.records import DataSet, Features, ReIDData, Sample
+    from snreid.training.session import Session
 
 _Kind = Literal["dark", "blur", "low-resolution", "jpeg", "colour-cast"]
 _ALL: tuple[_Kind, ...] = ("dark", "blur", "low-resolution", "jpeg", "colour-cast")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("diagnosis in the run's folder; runs/diagnosis-FILE for --features")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +49,8 @@ class Request:
         Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
     ] = None
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("diagnosis in the run's folder; runs/diagnosis-FILE for --features")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -96,58 +92,54 @@ def _check(request: Request, words: Sequence[str]) -> None:
         raise ExperimentError("So many worst queries are shown: 0 or more", found=str(request.worst), fix="give 6")
     for severity in request.severity or (0,):
         check_kind(_ALL[0], severity)
-    if request.machine.out is not None and (request.machine.out / "experiment.json").exists():
+    if request.out is not None and (request.out / "experiment.json").exists():
         raise ExperimentError(
             "--out is a folder for pages, and that of a run is none",
-            found=str(request.machine.out),
+            found=str(request.out),
             fix="name another folder; without --out it is the folder diagnosis in the run's",
         )
 
 
 def _from_features(request: Request) -> list["Diagnosis"]:
     from snreid.analysis.diagnosis import diagnose, require_rows
-    from snreid.cli.session import machine
+    from snreid.cli.session import open_session
     from snreid.evaluation import read_features, remarks
     from snreid.figures import DiagnosisPage
 
     assert request.features is not None
     query, gallery = read_features(request.features)
-    console = Console(stderr=True)
-    for remark in remarks(query):
-        console.out(remark, highlight=False)
-    own = machine(request.machine, request.machine.out or Path("runs") / f"diagnosis-{request.features.stem}")
-    data = _targets(request)[0][1] if request.target else None
-    if data is not None:
-        require_rows(query, gallery, data)
-    name = request.features.stem if data is None else data.name
-    found = diagnose(
-        query, gallery, target=name, metric=request.metric or "cosine", data=data, machine=own, console=console,
-        notes=_notes(data),
-    )  # fmt: skip
-    page = DiagnosisPage(
-        diagnosis=found,
-        model=f"embeddings in {request.features.name}",
-        worst=_worst(request, found, query, gallery, data),
-        made=_made(),
-    )
-    _write(page, own.out, console)
+    out = request.out or Path("runs") / f"diagnosis-{request.features.stem}"
+    with open_session(request.machine, out) as session:
+        for remark in remarks(query):
+            session.say(remark)
+        data = _targets(request)[0][1] if request.target else None
+        if data is not None:
+            require_rows(query, gallery, data)
+        name = request.features.stem if data is None else data.name
+        found = diagnose(
+            query, gallery, session=session, out=out,
+            target=name, metric=request.metric or "cosine", data=data, notes=_notes(data),
+        )  # fmt: skip
+        page = DiagnosisPage(
+            diagnosis=found,
+            model=f"embeddings in {request.features.name}",
+            worst=_worst(request, found, query, gallery, data),
+            made=_made(),
+        )
+        _write(page, out, session)
     return [found]
 
 
 def _from_run(request: Request) -> list["Diagnosis"]:
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
-    from snreid.images.loading import PixelCache
 
     assert request.run is not None
     run = open_run(request.run)
     targets = _targets(request, run.experiment.sources)
-    found = []
-    with session(request.machine) as opened:
-        pixels = PixelCache.of(machine(request.machine, run.results), opened.console)
-        for target, data in targets:
-            found += _of_run(request, run, target, data, opened, pixels)
-    return found
+    out = request.out or beside(request.run) / "diagnosis"
+    with open_session(request.machine, out) as session:
+        return [d for target, data in targets for d in _of_run(request, run, target, data, out, session)]
 
 
 def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tuple["DataSet", "ReIDData"]]:
@@ -159,22 +151,19 @@ def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tup
 
 
 def _of_run(
-    request: Request, run: "Run", target: "DataSet", data: "ReIDData", opened: "Session", pixels: "PixelCache"
+    request: Request, run: "Run", target: "DataSet", data: "ReIDData", out: Path, session: "Session"
 ) -> list["Diagnosis"]:
     """The diagnosis of one target, written; nothing in all processes but the first."""
     from snreid.analysis.diagnosis import corruption_effects, diagnose
-    from snreid.cli.session import machine
     from snreid.experiments.scoring import score
     from snreid.experiments.targets import embed_target
     from snreid.figures import DiagnosisPage
 
-    assert request.run is not None
-    own = machine(request.machine, request.machine.out or beside(request.run) / "diagnosis")
-    embedder = run.embedder(device=str(opened.group.device), bf16=own.bf16)
+    embedder = run.embedder(device=session.device, bf16=session.machine.bf16)
     size = embedder.input.height, embedder.input.width
     metric = request.metric or run.experiment.metric
-    embedded = embed_target(embedder, size, data, own, group=opened.group, console=opened.console, pixels=pixels)
-    scores = score(embedded, metric, opened.group).scores
+    embedded = embed_target(embedder, size, data, session, out)
+    scores = score(embedded, metric, session.group).scores
     effects = corruption_effects(
         embedder,
         size,
@@ -183,16 +172,15 @@ def _of_run(
         embedded.gallery,
         scores,
         _wanted(request),
-        own,
+        session,
+        out,
         metric=metric,
-        group=opened.group,
-        console=opened.console,
     )
-    if not opened.group.first:
+    if not session.first:
         return []
     found = diagnose(
-        embedded.query, embedded.gallery, target=data.name, metric=metric, data=embedded.used, scores=scores,
-        effects=effects, machine=own, console=opened.console, notes=_notes(data, embedded.left_out),
+        embedded.query, embedded.gallery, session=session, out=out, target=data.name, metric=metric, data=embedded.used,
+        scores=scores, effects=effects, notes=_notes(data, embedded.left_out),
     )  # fmt: skip
     page = DiagnosisPage(
         diagnosis=found,
@@ -203,7 +191,7 @@ def _of_run(
         corrupted=_looks(request, found, target, embedded.used),
         worst=_worst(request, found, embedded.query, embedded.gallery, embedded.used),
     )
-    _write(page, own.out, opened.console)
+    _write(page, out, session)
     return [found]
 
 
@@ -246,7 +234,7 @@ def _looks(
     return looks(target, data, int(found.scores.query_index[0]), _wanted(request))
 
 
-def _write(page: "DiagnosisPage", out: Path, console: Console) -> None:
+def _write(page: "DiagnosisPage", out: Path, session: "Session") -> None:
     from snreid.datasets import require_name
     from snreid.figures import render_diagnosis
     from snreid.system.atomic_files import write_json, write_text
@@ -258,7 +246,7 @@ def _write(page: "DiagnosisPage", out: Path, console: Console) -> None:
     about = {"model": page.model, "trained_on": page.trained_on, "provenance": provenance()}
     write_json(out / f"{target}.json", {**page.diagnosis.to_json(), **about})
     write_text(out / f"{target}.html", text)
-    console.out(f"Page: {out / f'{target}.html'}", highlight=False)
+    session.say(f"Page: {out / f'{target}.html'}")
 
 
 def _show(found: "Diagnosis", console: Console) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,6 +24,7 @@ from snreid.cli.backends import (
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, misplaced, names_first
 from snreid.experiments.packaged import beside
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.evaluation import ReRanking
@@ -35,11 +37,6 @@ _AS_A_SET = (
 )
 _BATCH = 128
 """Said here and not read from ``embedding``, which would import torch for the help. Fixed, so that no measured time changes a score."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("the run's; other scores are not kept")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +98,8 @@ class Request:
         tyro.conf.arg(name="lambda", help="re-ranking: share of the original distance, 0 to 1; left out: 0.3"),
     ] = None
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("the run's; other scores are not kept")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -125,7 +123,7 @@ def _is_model(word: str) -> bool:
 
 def _place(request: Request, *, own_metric: bool = True) -> Path | None:
     """The folder that keeps the scores. A run keeps those in its own metric only; None: they are kept nowhere."""
-    return request.machine.out or (beside(request.run) if request.run is not None and own_metric else None)
+    return request.out or (beside(request.run) if request.run is not None and own_metric else None)
 
 
 def _check(request: Request, words: Sequence[str]) -> None:
@@ -156,10 +154,10 @@ def _check(request: Request, words: Sequence[str]) -> None:
             found=f"--backend {request.backend}" if request.backend else f"--batch {request.batch}",
             fix="leave it out",
         )
-    if request.machine.out is not None and (request.machine.out / "experiment.json").exists():
+    if request.out is not None and (request.out / "experiment.json").exists():
         raise ExperimentError(
             "--out is a folder for scores, and that of a run holds its own",
-            found=str(request.machine.out),
+            found=str(request.out),
             fix="name another folder; without --out the scores of a run are kept in it",
         )
 
@@ -218,53 +216,43 @@ def _from_features(request: Request, again: "ReRanking | None") -> list["Result"
     assert request.features is not None
     device = str(chosen_device(request.machine.device))
     query, gallery = read_features(request.features)
-    console = Console(stderr=True)
+    say = partial(Console(stderr=True).out, highlight=False)
     for remark in remarks(query):
-        console.out(remark, highlight=False)
+        say(remark)
     metric = request.metric or "cosine"
     result = Result(request.features.stem, evaluate(query, gallery, metric=metric, device=device))
     if again:
         result = with_reranking(result, query, gallery, metric, again)
-    keep_result(_place(request), result, console)
+    if (folder := _place(request)) is not None:
+        keep_result(folder, result, say)
     return [result]
 
 
 def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.cli.names import dataset_named
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
     from snreid.experiments.targets import embed_target
-    from snreid.images.loading import PixelCache
 
     backend = _backend(request)
     named = [dataset_named(name, request.machine.root) for name in request.target]
     sources = open_run(request.run).experiment.sources if request.run is not None else ()
     data = read_targets(named, request.machine.root, trained_on=sources)
-    with session(request.machine) as opened:
-        folder = _place(request) or Path("runs") / "onnx"
-        own = machine(request.machine, folder)
-        embed, size, metric = _embedder(request, backend, str(opened.group.device))
-        pixels = PixelCache.of(own, opened.console)
+    folder = _place(request) or Path("runs") / "onnx"
+    with open_session(request.machine, folder) as session:
+        embed, size, metric = _embedder(request, backend, session.device)
+        kept = _place(request, own_metric=(request.metric or metric) == metric)
         results = []
         for target in data:
-            found = embed_target(
-                embed,
-                size,
-                target,
-                own,
-                group=opened.group,
-                console=opened.console,
-                pixels=pixels,
-                batch=request.batch or _BATCH,
-            )
-            result = score(found, request.metric or metric, opened.group)
+            embedded = embed_target(embed, size, target, session, folder, batch=request.batch or _BATCH)
+            result = score(embedded, request.metric or metric, session.group)
             if again:
-                result = with_reranking(result, found.query, found.gallery, request.metric or metric, again)
-            if opened.group.first:
-                keep_result(_place(request, own_metric=(request.metric or metric) == metric), result, opened.console)
+                result = with_reranking(result, embedded.query, embedded.gallery, request.metric or metric, again)
+            if session.first and kept is not None:
+                keep_result(kept, result, session.say)
             results.append(result)
-        return results if opened.group.first else []
+        return results if session.first else []
 
 
 def _embedder(request: Request, backend: Backend, device: str) -> tuple["EmbedBatch", tuple[int, int], str]:

@@ -1,9 +1,8 @@
 """``snreid export``: a run's model as a file for ONNX Runtime or OpenVINO, in float32 or in 8 bits."""
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from snreid.cli.backends import embed_batch
 from snreid.cli.extract import images_of
 from snreid.cli.machine import DataFolder
 from snreid.experiments.packaged import beside
+from snreid.system.machine import Machine, data_root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class Request:
         tuple[Path, ...], tyro.conf.arg(help="image files or folders; a few hundred of the kind to be embedded")
     ] = ()
     score: Annotated[str | None, tyro.conf.arg(help="labelled target that both are scored on, e.g. market1501")] = None
-    root: DataFolder = Path(os.environ.get("SNREID_DATA") or "data")
+    root: DataFolder = field(default_factory=data_root)
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
 
 
@@ -133,19 +133,17 @@ def _cost(
     found = {"calibration_images": len(images), "cosine_mean": float(cosine.mean()), "cosine_min": float(cosine.min())}
     if request.score is None:
         return found
-    from rich.console import Console
-
     from snreid.cli.names import dataset_named
+    from snreid.cli.session import open_session
     from snreid.experiments.scoring import read_targets, score
     from snreid.experiments.targets import embed_target
-    from snreid.system.machine import Machine
 
     (data,) = read_targets([dataset_named(request.score, request.root)], request.root)
-    machine = Machine(root=request.root, out=beside(request.run), device="cpu", workers=0)
     size = embedder.input.height, embedder.input.width
-    for name, embed in (("float32", embedder), ("int8", embed_batch(opened))):
-        both = embed_target(embed, size, data, machine, console=Console(stderr=True))
-        found[f"mAP_{name}"] = float(score(both, "cosine").scores.mean_ap)
+    with open_session(Machine(root=request.root, device="cpu", workers=0)) as session:
+        for name, embed in (("float32", embedder), ("int8", embed_batch(opened))):
+            embedded = embed_target(embed, size, data, session, beside(request.run))
+            found[f"mAP_{name}"] = float(score(embedded, "cosine").scores.mean_ap)
     return found | {"target": data.name}
 
 

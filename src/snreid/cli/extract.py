@@ -19,8 +19,8 @@ from snreid.cli.backends import (
     own_backend,
     require_alone,
 )
-from snreid.cli.machine import MachineFlags
 from snreid.experiments.packaged import located
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Embeds and writes; of several processes each embeds a part, and the first one writes."""
     request = tyro.cli(Request, args=list(arguments), prog="snreid extract")
-    from snreid.cli.session import session
+    from snreid.cli.session import open_session
     from snreid.images.reading import BadImage
     from snreid.system.atomic_files import require_replaceable
 
@@ -64,15 +64,15 @@ def main(arguments: Sequence[str]) -> int:
     bad: dict[int, BadImage] = {}
     # Another runtime computes on the CPU, also where there is a GPU.
     device = request.device if backend == "torch" else "cpu"
-    with session(MachineFlags(device=device, precision=request.precision)) as opened:
-        vectors = _embed(request, backend, str(opened.group.device))(
+    with open_session(Machine(device=device, precision=request.precision)) as session:
+        vectors = _embed(request, backend, session.device)(
             paths,
             batch=request.batch or "measured",
             tell=batch.append,
             leave_out=bad.update if request.skip_bad else None,
-            group=opened.group,
+            group=session.group,
         )
-        if opened.group.first:
+        if session.first:
             _write(request, [path for place, path in enumerate(paths) if place not in bad], vectors)
             _say(request, vectors, list(bad.values()), batch)
     return 0

@@ -4,19 +4,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from rich.console import Console
 
 from snreid.errors import ExperimentError, SnreidError
 from snreid.system.cores import usable_cores
 
 if TYPE_CHECKING:
-    from snreid.studies.plans import Plan, Shard
-    from snreid.system.machine import Machine
+    from snreid.studies.plan import Shard, Training
+    from snreid.training.session import Session
 
 _POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
@@ -25,7 +23,7 @@ _PATIENCE_SECONDS = 60.0
 
 def shard_named(text: str) -> "Shard":
     """``K/N`` as a share of the cells, K from 0. Raises ``ExperimentError`` for anything else."""
-    from snreid.studies.plans import Shard
+    from snreid.studies.plan import Shard
 
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
@@ -45,22 +43,21 @@ def check_jobs(jobs: int, world: int = 1, shard: str = "") -> None:
         )
 
 
-def fill_in_jobs(
-    words: Sequence[str], jobs: int, plans: "Sequence[Plan]", machine: "Machine", console: Console
-) -> None:
+def fill_in_jobs(words: Sequence[str], jobs: int, todo: "Sequence[Training]", out: Path, session: "Session") -> None:
     """Starts the same command ``jobs`` times, each with its share of the cells, and waits; what they say goes to ``job-K.log`` in the
     output folder. SIGTERM or Ctrl-C here stops them all, each with its state saved.
 
     Raises ``SnreidError`` with the last words of one that failed.
     """
-    from snreid.studies.plans import look_all, wanted
-
-    todo = wanted(plans, look_all(plans, machine.root), machine.out)
-    places = [folder for one in todo for folder in (one.folder, *(place for _, place, _ in one.adaptations))]
+    places = [
+        folder
+        for training in todo
+        for folder in (training.folder, *(adapted for _, adapted, _ in training.adaptations))
+    ]
     threads = str(max(1, usable_cores() // jobs))
     environment = {"OMP_NUM_THREADS": threads, **os.environ}
-    machine.out.mkdir(parents=True, exist_ok=True)
-    logs = [machine.out / f"job-{k}.log" for k in range(jobs)]
+    out.mkdir(parents=True, exist_ok=True)
+    logs = [out / f"job-{k}.log" for k in range(jobs)]
     command = [sys.executable, "-m", "snreid", *words, "--jobs", "1"]
     with ExitStack() as stack:
         started: list[subprocess.Popen[bytes]] = []
@@ -76,31 +73,29 @@ def fill_in_jobs(
                     env=environment,
                 )
             )
-        _wait(started, places, console)
+        _wait(started, places, session.say)
     bad = [k for k, process in enumerate(started) if process.returncode]
     if bad:
-        said = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        lines = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise SnreidError(
             "Every process that fills a table ends well",
-            found=f"job {bad[0]} ended with code {started[bad[0]].returncode}: {said[-1] if said else 'it said nothing'}",
+            found=f"job {bad[0]} ended with code {started[bad[0]].returncode}: {lines[-1] if lines else 'it said nothing'}",
             fix=f"see {logs[bad[0]]}, and start the same command again: it goes on with the cells that are missing",
         )
 
 
-def _wait(started: Sequence["subprocess.Popen[bytes]"], places: Sequence[Path], console: Console) -> None:
+def _wait(started: Sequence["subprocess.Popen[bytes]"], places: Sequence[Path], say: Callable[[str], None]) -> None:
     began, shown = time.monotonic(), -1
     at_start = _trained(places)
     while any(process.poll() is None for process in started):
         done = _trained(places)
         if done != shown:
             shown, minutes = done, (time.monotonic() - began) / 60
-            console.out(f"{done} of {len(places)} cells trained, {minutes:.0f} min", highlight=False)
+            say(f"{done} of {len(places)} cells trained, {minutes:.0f} min")
         if any(process.returncode for process in started):
-            return  # the others are stopped: what failed for one is better told now than in an hour
+            return  # the others are stopped: the user should learn of a failure now and not in an hour
         time.sleep(_POLL_SECONDS)
-    console.out(
-        f"{_trained(places) - at_start} cells trained in {(time.monotonic() - began) / 60:.1f} min", highlight=False
-    )
+    say(f"{_trained(places) - at_start} cells trained in {(time.monotonic() - began) / 60:.1f} min")
 
 
 def _trained(places: Sequence[Path]) -> int:

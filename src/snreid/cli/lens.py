@@ -11,6 +11,7 @@ import tyro
 
 from snreid.cli.machine import MachineFlags
 from snreid.cli.order import is_run_folder, names_first, require_names
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 24
 """Images of a folder whose maps are shown."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    # The page is a file, named by the request's own --out; nothing is trained.
-    out: Annotated[Path | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
-    save_seconds: Annotated[float, tyro.conf.Fixed, tyro.conf.Suppress] = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +41,7 @@ class Request:
     per_data: Annotated[int, tyro.conf.arg(help="most images taken of each data set")] = 180
     show: Annotated[int, tyro.conf.arg(help="images shown when no file is named")] = 8
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object with the numbers")] = False
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,25 +51,24 @@ def main(arguments: Sequence[str]) -> int:
     request = tyro.cli(Request, args=words, prog="snreid lens")
     _check(request)
     from snreid.analysis.lens.look import Reading, look
-    from snreid.cli.session import machine, session
+    from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
     from snreid.figures.lens import write_lens
     from snreid.system.atomic_files import require_replaceable
 
     require_replaceable(request.out)  # before anything is computed
-    machine(request.machine, request.out.absolute().parent)  # impossible flags and places
     run = open_run(request.run)
     chosen = _chosen(request)
     shown = _shown(request, chosen)
-    with session(request.machine) as opened:
-        embedder = run.embedder(device=str(opened.group.device), bf16=request.machine.precision == "bf16")
+    with open_session(request.machine, request.out.absolute().parent) as session:
+        embedder = run.embedder(device=session.device, bf16=request.machine.precision == "bf16")
         reading = Reading(
-            console=opened.console,
+            console=session.console,
             workers=request.machine.workers,
             memory_gb=request.machine.memory_gb,
             skip_bad=request.machine.skip_bad,
         )
-        if opened.group.first:
+        if session.first:
             lens = _described(look(embedder, shown, chosen, reading, **_words(run)), request)
             write_lens(request.out, lens)
             _tell(lens, request)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from snreid.cli.machine import MachineFlags
 from snreid.errors import ExperimentError
 from snreid.experiments.packaged import NAMES
+from snreid.system.machine import data_root
 
 _LISTS = ("--target", "-t", "--source", "-s", "--examples", "--domain", "--data")
 _VALUES: dict[str, float] = {
@@ -58,7 +58,7 @@ def misplaced(command: str, words: Sequence[str], examples: Sequence[str], rule:
     """
     from snreid.cli.names import dataset_named
 
-    root = next((Path(value) for flag, value in pairwise(words) if flag == "--root"), MachineFlags().root)
+    root = next((Path(value) for flag, value in pairwise(words) if flag == "--root"), data_root())
 
     def is_data(word: str) -> bool:
         """Whether a data set has this name."""

@@ -11,16 +11,11 @@ import tyro
 
 from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.machine import MachineFlags, out_folder
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
-    from snreid.studies.paper_tables import Row
-    from snreid.studies.plans import Plan
+    from snreid.studies.plan import Plan, Row
     from snreid.studies.protocols import Protocol
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("runs/protocol-NAME")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +32,8 @@ class Request(CellFlags):
         tuple[str, ...], tyro.conf.arg(help='see snreid recipes; or "NAME: RECIPE FLAGS" for a row of its own')
     ] = ("baseline", "snr")
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("runs/protocol-NAME")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,8 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     if request.list:
         _list()
         return 0
-    from snreid.studies.paper_tables import Table
-    from snreid.studies.plans import Plan
+    from snreid.studies.paper_tables import PaperTable
+    from snreid.studies.plan import Plan
     from snreid.studies.protocols import with_withdrawn
 
     protocol = _protocol(request)
@@ -60,9 +56,11 @@ def main(arguments: Sequence[str]) -> int:
         preset=request.preset,
         case_budget=not _says_how_long([*request.recipe, *rest]),
     )
-    table = Table(name=protocol.name, title=f"Protocol {protocol.name}", rows=rows, settings={protocol.name: protocol})
+    table = PaperTable(
+        name=protocol.name, title=f"Protocol {protocol.name}", rows=rows, settings={protocol.name: protocol}
+    )
     _require_some(plan, request.machine.root)
-    out = request.machine.out or Path("runs") / f"protocol-{protocol.name}"
+    out = request.out or Path("runs") / f"protocol-{protocol.name}"
     return fill_and_show("protocol", arguments, [(table, plan)], request, request.machine, out)
 
 
@@ -90,26 +88,19 @@ def _protocol(request: Request) -> "Protocol":
 
 def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
     """The rows as they are typed. Raises ``ExperimentError`` for none, or two that would be one in folders or in the table."""
+    from snreid.cli.study import row_experiment
     from snreid.errors import ExperimentError
+    from snreid.studies.plan import Row
 
-    rows = tuple(_row(text, request, words) for text in request.recipe)
-    for said in ([row.name for row in rows], [row.label for row in rows]):
-        if not said or len(set(said)) < len(said):
+    rows = tuple(Row.of(row_experiment(text, request.preset, (), words)) for text in request.recipe)
+    for names in ([row.name for row in rows], [row.label for row in rows]):
+        if not names or len(set(names)) < len(names):
             raise ExperimentError(
                 "A protocol is run with one recipe or more, and each once",
                 found=f"--recipe {' '.join(map(repr, request.recipe))}".strip(),
                 fix='leave one out, or give a row a name of its own: "NAME: RECIPE FLAGS"',
             )
     return rows
-
-
-def _row(text: str, request: Request, words: list[str]) -> "Row":
-    from snreid.cli.study import row_experiment
-    from snreid.studies.paper_tables import Row
-    from snreid.studies.rows import label
-
-    experiment = row_experiment(text, request.preset, (), words)
-    return Row(name=experiment.recipe, label=label(experiment), make=lambda preset: experiment)
 
 
 def _says_how_long(words: Sequence[str]) -> bool:
@@ -120,12 +111,12 @@ def _says_how_long(words: Sequence[str]) -> bool:
 def _require_some(plan: "Plan", root: Path) -> None:
     """Raise ``DataError`` when no case of the protocol can be run, saying what is missing."""
     from snreid.errors import DataError
-    from snreid.studies.plans import look
+    from snreid.studies.plan import availability
 
-    looked = [look(case, root) for case in plan.cases]
-    if any(one.runs for one in looked):
+    available = [availability(case, root) for case in plan.cases]
+    if any(case.can_run for case in available):
         return
-    absent = {name: why for one in looked for name, why in one.absent.items()}
+    absent = {name: why for case in available for name, why in case.absent.items()}
     raise DataError(
         "A protocol needs its data sets in the data folder",
         found="; ".join(f"{name}: {why}" for name, why in absent.items()),

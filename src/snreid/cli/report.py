@@ -11,27 +11,24 @@ import tyro
 
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import is_run_folder, names_first, require_names
+from snreid.system.machine import Machine
 
 _LONGEST_NAME = 120
 """Bytes in the name of a report's folder; file systems allow 255."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("runs/report-RUNS-on-TARGETS")] = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request:
     """Score finished runs on targets (what is scored already is not scored again) and write one self-contained HTML page.
 
-    Runs of the same recipe with different seeds become one row; the first recipe is what the others are held against.
+    Runs of the same recipe with different seeds become one row; the first recipe is the baseline of the others.
     """
 
     run: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="folders of finished runs")]
     target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score on")]
     examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists are shown")] = ()
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("runs/report-RUNS-on-TARGETS")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,33 +37,28 @@ def main(arguments: Sequence[str]) -> int:
     require_names("report", words, ("runs/snr-noon-0",), "name at least one run folder")
     request = tyro.cli(Request, args=words, prog="snreid report")
     from snreid.cli.names import dataset_named
-    from snreid.cli.session import machine, session
-    from snreid.cli.study import finish
+    from snreid.cli.session import open_session
+    from snreid.cli.study import Page, finish
     from snreid.experiments.runs import open_run
-    from snreid.studies.study import Study, score_runs
+    from snreid.studies.plan import check_examples, study_plan
+    from snreid.studies.run import score_runs
 
     runs = [open_run(folder) for folder in request.run]
     # Several seeds of a recipe are one row.
     first = {run.experiment.recipe: replace(run.experiment, seed=0) for run in reversed(runs)}
-    study = Study(
-        title=", ".join(run.name for run in runs),
-        experiments=tuple(first[name] for name in dict.fromkeys(run.experiment.recipe for run in runs)),
-        targets=tuple(dataset_named(name, request.machine.root) for name in request.target),
-        seeds=tuple(sorted({run.experiment.seed for run in runs})),
-        descriptions={},
-    )
-    study.check_examples(request.examples)
-    out = request.machine.out or Path("runs") / _name(
-        [run.name for run in runs], [target.name for target in study.targets]
-    )
+    experiments = [first[name] for name in dict.fromkeys(run.experiment.recipe for run in runs)]
+    targets = [dataset_named(name, request.machine.root) for name in request.target]
+    plan = study_plan(experiments, targets, sorted({run.experiment.seed for run in runs}))
+    check_examples(plan, request.examples)
+    out = request.out or Path("runs") / _name([run.name for run in runs], [target.name for target in targets])
     began = time.monotonic()
-    with session(request.machine) as opened:
-        own = machine(request.machine, out)
+    with open_session(request.machine, out) as session:
         if (out / "report.html").exists():
-            opened.console.out(f"The page in {out} is replaced; --out keeps it", highlight=False)
-        result = score_runs(study, runs, own, group=opened.group, console=opened.console)
-        if opened.group.first:
-            finish(result, out, examples=request.examples, record=None, seconds=time.monotonic() - began)
+            session.say(f"The page in {out} is replaced; --out keeps it")
+        result = score_runs(plan, runs, session)
+        if session.first:
+            page = Page(title=", ".join(run.name for run in runs), examples=request.examples)
+            finish(result, out, page, seconds=time.monotonic() - began)
     return 0
 
 

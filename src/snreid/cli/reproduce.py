@@ -10,16 +10,12 @@ import tyro
 
 from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.machine import MachineFlags, out_folder
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
-    from snreid.studies.paper_tables import Table
-    from snreid.studies.plans import Looked, Plan
+    from snreid.studies.paper_tables import PaperTable
+    from snreid.studies.plan import Availability, Plan
     from snreid.studies.protocols import Case, Protocol
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("runs/reproduce")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +36,8 @@ class Request(CellFlags):
     epochs: Annotated[int | None, tyro.conf.arg(help="in place of what preset and case say")] = None
     batches_per_epoch: Annotated[int | None, tyro.conf.arg(help="with --epochs: steps in an epoch")] = None
     show: Annotated[bool, tyro.conf.arg(help="print what is filled already; trains nothing")] = False
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("runs/reproduce")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,13 +46,13 @@ def main(arguments: Sequence[str]) -> int:
     if request.list:
         _list(request)
         return 0
-    out = request.machine.out or Path("runs") / "reproduce"
+    out = request.out or Path("runs") / "reproduce"
     return fill_and_show(
         "reproduce", arguments, _chosen(request), request, request.machine, out, only_show=request.show
     )
 
 
-def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
+def _chosen(request: Request) -> "list[tuple[PaperTable, Plan]]":
     """Tables and what is to be filled of them. Raises ``ExperimentError`` for a name that is none."""
     from snreid.errors import ExperimentError
     from snreid.studies.paper_tables import tables
@@ -84,11 +81,11 @@ def _chosen(request: Request) -> "list[tuple[Table, Plan]]":
                 found=repr(place),
                 fix="see snreid reproduce --list",
             )
-    found = [(known[name], _cases(known[name], request)) for name in names]
-    return [(table, _plan(request, table, cases)) for table, cases in found if cases]
+    chosen = [(known[name], _cases(known[name], request)) for name in names]
+    return [(table, _plan(request, table, cases)) for table, cases in chosen if cases]
 
 
-def _cases(table: "Table", request: Request) -> "tuple[Case, ...]":
+def _cases(table: "PaperTable", request: Request) -> "tuple[Case, ...]":
     chosen = [place for place in table.settings if not request.on or place in request.on]
     return tuple(case for place in chosen for case in _opted(table.settings[place], request))
 
@@ -100,9 +97,9 @@ def _opted(protocol: "Protocol", request: Request) -> "tuple[Case, ...]":
     return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
 
 
-def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan":
+def _plan(request: Request, table: "PaperTable", cases: "tuple[Case, ...]") -> "Plan":
     from snreid.errors import ExperimentError
-    from snreid.studies.plans import Plan
+    from snreid.studies.plan import Plan
     from snreid.studies.protocols import Budget
 
     if request.epochs is None and request.batches_per_epoch is not None:
@@ -128,22 +125,22 @@ def _plan(request: Request, table: "Table", cases: "tuple[Case, ...]") -> "Plan"
 def _list(request: Request) -> None:
     """What there is, and what of it the data on this machine allow."""
     from snreid.studies.paper_tables import tables
-    from snreid.studies.plans import look
+    from snreid.studies.plan import availability
 
-    looked: dict[Case, Looked] = {}
+    available: dict[Case, Availability] = {}
     for table in tables():
         print(f"{table.name:<16} {table.title}: {', '.join(row.label for row in table.rows)}")
         for place, protocol in table.settings.items():
             for case in _opted(protocol, request):
-                if case not in looked:
-                    looked[case] = look(case, request.machine.root)
-                print(f"  --on {place:<8} {case.name}: {_can(looked[case])}")
+                if case not in available:
+                    available[case] = availability(case, request.machine.root)
+                print(f"  --on {place:<8} {case.name}: {_can(available[case])}")
     print(f"\nData sets are looked for in {request.machine.root} (--root). Nothing is downloaded.")
 
 
-def _can(looked: "Looked") -> str:
-    names = ", ".join(column.name for column in looked.columns)
-    missing = ", ".join(looked.absent)
-    if looked.runs:
+def _can(available: "Availability") -> str:
+    names = ", ".join(benchmark.name for benchmark in available.benchmarks)
+    missing = ", ".join(available.absent)
+    if available.can_run:
         return f"can run here ({names})" + (f"; not here: {missing}" if missing else "")
     return f"cannot run here: {missing} missing"

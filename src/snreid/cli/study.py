@@ -3,8 +3,8 @@
 import shlex
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,16 +12,13 @@ import tyro
 from rich.console import Console
 
 from snreid.cli.machine import MachineFlags, out_folder
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.experiments.experiment import Experiment
     from snreid.records import DataSet
-    from snreid.studies.study import Study, StudyResult
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("runs/study-SOURCES")] = None
+    from snreid.studies.plan import Plan
+    from snreid.studies.run import CaseResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,57 +43,78 @@ class Request:
     preset: Annotated[str, tyro.conf.arg(help="small, mobile, short or paper")] = "small"
     examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists the report shows")] = ()
     record: Annotated[Path | None, tyro.conf.arg(help="also write all numbers to this JSON file")] = None
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("runs/study-SOURCES")] = None
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the study, prints its table, writes report.html and, if asked, the record."""
     request, rest = tyro.cli(Request, args=list(arguments), return_unknown_args=True, prog="snreid study")
     from snreid.cli.names import dataset_named
-    from snreid.studies.study import Study
+    from snreid.studies.plan import study_plan
 
     sources = tuple(dataset_named(name, request.machine.root) for name in request.source)
     targets = tuple(dataset_named(name, request.machine.root) for name in request.target)
-    study = Study(
-        title=f"{' + '.join(s.name for s in sources)} to {', '.join(t.name for t in targets)}",
-        experiments=tuple(row_experiment(name, request.preset, sources, rest) for name in request.recipe),
-        targets=targets,
-        seeds=request.seeds,
-        descriptions={},
-    )
-    out = request.machine.out or Path("runs") / ("study-" + "+".join(s.name for s in sources))
-    run(study, request.machine, out, examples=request.examples, record=request.record)
+    title = f"{' + '.join(s.name for s in sources)} to {', '.join(t.name for t in targets)}"
+    experiments = [row_experiment(row, request.preset, sources, rest) for row in request.recipe]
+    plan = study_plan(experiments, targets, request.seeds)
+    out = request.out or Path("runs") / ("study-" + "+".join(s.name for s in sources))
+    page = Page(title=title, examples=request.examples, record=request.record)
+    run(plan, request.machine, out, page)
     return 0
 
 
-def run(study: "Study", flags: MachineFlags, out: Path, *, examples: Sequence[str], record: Path | None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What is written of a study besides its numbers."""
+
+    title: str
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+    """A sentence on each target by name."""
+    notes: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+    """Targets whose rank lists are shown."""
+    record: Path | None = None
+    """File for all numbers as JSON."""
+
+
+def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
     """Trains and scores what is missing, then prints the table and writes report and record."""
-    from snreid.cli.session import machine, resumable, session
-    from snreid.studies.study import run_study
+    from snreid.cli.session import open_session, resumable
+    from snreid.studies.plan import check_examples
+    from snreid.studies.run import run_study
     from snreid.system.atomic_files import require_replaceable
 
-    study.check_examples(examples)  # before hours of training
-    for file in (out / "report.html", *([record] if record else [])):
+    check_examples(plan, page.examples)  # before hours of training
+    for file in (out / "report.html", *([page.record] if page.record else [])):
         require_replaceable(file)
     began = time.monotonic()
-    with session(flags) as opened, resumable(out):
-        result = run_study(study, machine(flags, out), group=opened.group, console=opened.console)
-        if opened.group.first:
-            finish(result, out, examples=examples, record=record, seconds=time.monotonic() - began)
+    with open_session(machine, out) as session, resumable(out):
+        result = run_study(plan, out, session)
+        if session.first:
+            finish(result, out, page, seconds=time.monotonic() - began)
 
 
-def finish(result: "StudyResult", out: Path, *, examples: Sequence[str], record: Path | None, seconds: float) -> None:
+def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> None:
     """Prints the table, writes the report page and, if asked, the record."""
     from snreid.figures import text_table, write_report
-    from snreid.studies.study import report, write_record
+    from snreid.studies.records import record, report
+    from snreid.system.atomic_files import write_json
     from snreid.system.provenance import provenance
 
-    page = report(result, examples=examples, commands=[provenance()["command"]])
     console = Console()
-    console.out(text_table(page.table()), highlight=False)
-    console.out(f"Report: {write_report(out / 'report.html', page)}   ({seconds:.0f} s)", highlight=False)
-    if record is not None:
-        write_record(record, result, seconds)
+    console.out(text_table(result.table), highlight=False)
+    html = report(
+        result,
+        page.title,
+        descriptions=page.descriptions,
+        notes=page.notes,
+        examples=page.examples,
+        commands=[provenance()["command"]],
+    )
+    console.out(f"Report: {write_report(out / 'report.html', html)}   ({seconds:.0f} s)", highlight=False)
+    if page.record is not None:
+        write_json(page.record, record(result, page.title, seconds))
 
 
 def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words: list[str]) -> "Experiment":
@@ -108,19 +126,19 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
     from snreid.errors import ExperimentError
     from snreid.experiments import recipes
 
-    own_name, colon, rest = row.partition(":")
+    row_name, colon, rest = row.partition(":")
     try:
-        name, *own = shlex.split(rest if colon else row) or [""]
+        name, *flags = shlex.split(rest if colon else row) or [""]
     except ValueError as error:
         raise ExperimentError('A row is RECIPE or "NAME: RECIPE FLAGS"', found=f"{row!r} ({error})") from error
     known = recipes.all_recipes()
     if name not in known:
         raise ExperimentError(f"A recipe is one of {', '.join(known)}", found=repr(name), fix="see snreid recipes")
-    if any(word.split("=")[0] == "--seed" for word in (*words, *own)):
+    if any(word.split("=")[0] == "--seed" for word in (*words, *flags)):
         raise ExperimentError("A study takes the seeds of all its rows", found="--seed", fix="write --seeds 0 1 2")
-    named = ["--recipe", own_name.strip()] if colon else []
+    named = ["--recipe", row_name.strip()] if colon else []
     try:
-        return overridden(replace(known[name](preset), sources=sources), [*words, *own, *named])
+        return overridden(replace(known[name](preset), sources=sources), [*words, *flags, *named])
     except SystemExit:
         print(
             f'(That was the row {row!r}. A flag that only some recipes know belongs into a row of its own: "{name}: {name} --FLAG VALUE".)',

@@ -11,20 +11,13 @@ import tyro
 
 from snreid.cli.machine import MachineFlags, out_folder
 from snreid.cli.order import misplaced, names_first
+from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.experiments.experiment import Experiment
 
 _AS_RECIPE = (tyro.conf.AvoidSubcommands,)
 """A second view is there or not, as the recipe has it; where it is, its settings are flags like any other."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Flags(MachineFlags):
-    out: Annotated[Path | None, out_folder("runs/RECIPE-SOURCES-SEED")] = None
-    compile: Annotated[
-        bool, tyro.conf.arg(help="compile the training step; a minute at the start, and a C++ compiler is needed")
-    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +36,11 @@ class Request:
         tyro.conf.arg(aliases=["-t"], help="data sets to score afterwards; never used to choose anything"),
     ] = ()
     preset: Annotated[str | None, tyro.conf.arg(help="small, mobile, short or paper; small when left out")] = None
-    machine: Annotated[_Flags, tyro.conf.arg(name="")] = _Flags()
+    out: Annotated[Path | None, out_folder("runs/RECIPE-SOURCES-SEED")] = None
+    compile: Annotated[
+        bool, tyro.conf.arg(help="compile the training step; a minute at the start, and a C++ compiler is needed")
+    ] = False
+    machine: MachineFlags = Machine()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -137,23 +134,19 @@ def _help(words: list[str]) -> int:
 
 def _train(request: Request, experiment: "Experiment") -> int:
     from snreid.cli.names import dataset_named
-    from snreid.cli.session import machine, resumable, session
+    from snreid.cli.session import open_session, resumable
     from snreid.experiments.job import train
-    from snreid.experiments.scoring import read_targets
-    from snreid.images.loading import PixelCache
-    from snreid.studies.study import score_run
+    from snreid.experiments.scoring import read_targets, score_run
 
-    # What brings its own sources is named by itself: seven domains make no name.
+    # A recipe with sources of its own has the name of the recipe: seven domains would make a long one.
     names = [source.name for source in experiment.sources] if request.source or request.recipe.endswith(".json") else []
-    called = "-".join(part for part in (experiment.recipe, "+".join(names), str(experiment.seed)) if part)
-    out = request.machine.out or Path("runs") / called
-    own = replace(machine(request.machine, out), compile=request.machine.compile)
-    targets = [dataset_named(name, own.root) for name in request.target]
-    with session(request.machine) as opened, resumable(out):
-        pixels = PixelCache.of(own, opened.console)
-        # Targets are read before training and their images looked at, so that a wrong path or a bad file does not cost a day.
-        data = read_targets(targets, own.root, trained_on=experiment.sources)
-        run = train(experiment, own, group=opened.group, console=opened.console, pixels=pixels, targets=data)
-        score_run(run, data, own, group=opened.group, console=opened.console, pixels=pixels)
-        opened.console.out(f"The run is in {run.folder}", highlight=False)
+    folder = "-".join(part for part in (experiment.recipe, "+".join(names), str(experiment.seed)) if part)
+    out, root = request.out or Path("runs") / folder, request.machine.root
+    targets = [dataset_named(name, root) for name in request.target]
+    with open_session(request.machine, out) as session, resumable(out):
+        # Targets are read before training and their images opened, so that a wrong path or a bad file does not cost a day.
+        data = read_targets(targets, root, trained_on=experiment.sources)
+        run = train(experiment, out, session, targets=data, compile_step=request.compile)
+        score_run(run, data, session)
+        session.say(f"The run is in {run.folder}")
     return 0

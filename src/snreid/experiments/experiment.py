@@ -159,3 +159,10 @@ class Experiment:
     def from_json(cls, data: Any) -> "Experiment":
         """Raises ``ExperimentError`` naming the field that is wrong."""
         return from_json(cls, data)
+
+    def is_in(self, stored: Any) -> bool:
+        """Whether the JSON ``stored`` is this experiment; an older version may have written fewer fields."""
+        try:
+            return Experiment.from_json(stored) == self
+        except ExperimentError:
+            return False

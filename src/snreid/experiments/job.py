@@ -1,112 +1,292 @@
-"""The training of one run: images are looked at, the model is built, the loop runs, and the run folder (``runs.py``) is left behind."""
+"""The training of one run: open → prepare → loop → choose → write. The result is a run folder (``runs.py``)."""
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from rich.console import Console
 
 from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.experiments.experiment import Experiment
-from snreid.experiments.held_out import HeldOut, training_set, validate
+from snreid.experiments.held_out import HeldOut, training_set
+from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import Run, open_run, without_pretrained
-from snreid.images.loading import BAD_FILES, PixelCache, PixelStore, look_at
+from snreid.images.loading import PixelStore, look_at
 from snreid.inference.embedder import Embedder, require_working
 from snreid.losses import memory_of
-from snreid.models.delta import has_weights, read_weights
+from snreid.models.delta import read_weights
 from snreid.models.matching import match_statistics
 from snreid.models.reid import ReIDModel, start_from
 from snreid.models.weights import load_model, restore, save_model
 from snreid.records import ReIDData
-from snreid.system.atomic_files import sweep, write_json
-from snreid.system.machine import Machine
-from snreid.system.provenance import provenance
 from snreid.training.averaging import Average
-from snreid.training.checkpoint import CheckpointStore
 from snreid.training.compiling import backend
-from snreid.training.distributed import ProcessGroup
-from snreid.training.follow import follow
-from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text, waited_text
-from snreid.training.loop import Hooks, Loop, Plan
+from snreid.training.log import MetricsLog
 from snreid.training.memory import Remembering
+from snreid.training.plan import TrainingPlan
 from snreid.training.sampling import IdentityBatches
+from snreid.training.session import Session
 from snreid.training.training_set import TrainingSet
 
 _MATCHED_BATCHES = 8
-"""Batches of training images that norms behind stages start from."""
+"""Batches of training images from which norms behind stages take their first statistics."""
 
 
 def train(
     experiment: Experiment,
-    machine: Machine,
+    out: Path,
+    session: Session,
     *,
-    group: ProcessGroup,
-    console: Console,
-    pixels: PixelCache | None = None,
     targets: Sequence[ReIDData] = (),
+    compile_step: bool = False,
 ) -> Run:
-    """Trains, or continues what is in ``machine.out``, and leaves a finished run there; a finished one is taken as it is.
+    """Trains an experiment and leaves a finished run in a folder.
 
-    ``pixels``: decoded images to share. ``targets``: their images are looked at before training too. Raises ``DataError`` (bad images
-    are listed before training), ``ExperimentError``, ``CheckpointError``, ``DivergenceError``, ``Interrupted``.
+    A run that was interrupted is continued and ends with the same weights; a finished one is returned as it is.
+
+    Args:
+        experiment: What is trained.
+        out: Folder of the run.
+        session: Where and how to compute.
+        targets: Their images are opened before training too, so that an unreadable one is known before hours of work.
+        compile_step: Compile the training step with ``torch.compile`` where the machine can.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        DataError: An image cannot be read (all of them are listed before training), or a source is missing.
+        ExperimentError: The settings contradict each other, or the folder holds another run.
+        CheckpointError: A weight file or a training state is missing or damaged.
+        DivergenceError: The loss is no longer finite.
+        Interrupted: After SIGTERM or Ctrl-C; the state is saved.
     """
     if not experiment.sources:
         raise ExperimentError("Training needs a source", found="none", fix="name one: --source market1501")
-    former = _former(experiment, machine.out)
-    group.barrier()  # all have looked before the first process changes anything
-    if group.first:
-        _sweep(machine.out, finished=former is not None and former.finished)
+    folder = RunFolder(out, session)
+    former = folder.resume(lambda run: _require_same(run, experiment))
     if former is not None and former.finished:
-        console.out(f"{machine.out} is finished, nothing is trained; another --out folder starts anew", highlight=False)
+        session.say(f"{out} is finished, nothing is trained; another --out folder starts anew")
         return former
-    # Before images are read: what cannot be built is refused at once. A run that goes on has its weights in its checkpoints.
-    without_pretrained(experiment).model.build(2)
-    start = _start(experiment) if experiment.start and former is None else None
-    pixels = pixels or PixelCache.of(machine, console)
-    training, store, held = training_set(experiment, machine, pixels, group, console)
-    size = experiment.input.height, experiment.input.width
-    look_at(targets, pixels, size, machine.out, skip=machine.skip_bad, write=group.first, console=console)
-    model, started = _model(experiment, training, group, start)
-    plan = _plan(experiment, machine, model, training, store, group, console)
-    if experiment.model.scheme.matched and former is None and start is None:
-        match_statistics(model, plan.first_images(_MATCHED_BATCHES, group.device))
-    if experiment.ema:  # of the weights that training begins with, matched norms included
-        plan = replace(plan, average=Average(model, experiment.ema))
-    # Only now, so that a request that cannot be trained leaves nothing behind.
-    record = _start_record(experiment, machine, training, model, group, former, started)
+    job = TrainingJob.open(experiment, folder, former, targets=targets, compile_step=compile_step)
+    prepared = job.prepare()
     began = time.monotonic()
-    _loop(experiment, machine, plan, model, held, group, console)
-    if plan.average is not None:
-        model.load_state_dict(plan.average.model.state_dict())
-    chosen = _choose(machine, model, averaged=plan.average is not None) if group.first else ""
-    require_working(Embedder(model, experiment.input, device=str(group.device), bf16=machine.bf16), store, group)
-    if group.first:
-        for sentence in (skipped_text(machine.out), waited_text(machine.out)):
-            if sentence:
-                console.out(sentence, highlight=False)
-        _finish(experiment, machine, model, training, record, chosen, time.monotonic() - began)
-    group.barrier()
-    return open_run(machine.out)
+    job.loop(prepared)
+    chosen = job.choose(prepared)
+    job.write(prepared, chosen, time.monotonic() - began)
+    return open_run(out)
 
 
-def _model(
-    experiment: Experiment, training: TrainingSet, group: ProcessGroup, start: Run | None
-) -> tuple[ReIDModel, Mapping[str, Any] | None]:
-    """The model as training begins, on its device, and what the record says of the run it starts from."""
-    torch.manual_seed(experiment.seed)
-    config = without_pretrained(experiment).model if experiment.start else experiment.model
-    model, started = config.build(training.identities), None
-    if start is not None:
-        saved, before = read_weights(start.folder), start.record.get("training", {})
-        same = (before.get("fingerprint"), before.get("persons")) == (training.fingerprint, training.identities)
-        start_from(model, saved, same_persons=same, source=str(start.folder))
-        started = {"run": start.name, "sha256": saved.sha256, "classifier": same}
-    model.freeze(experiment.freeze_stages)
-    return model.to(group.device).to(memory_format=torch.channels_last), started
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a training changes: the model and what surrounds it in the loop."""
+
+    model: ReIDModel
+    plan: TrainingPlan
+    record: Mapping[str, Any]
+    """experiment.json as it was written at the start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """The training of one run: what was asked for, and the images that were opened for it."""
+
+    experiment: Experiment
+    folder: RunFolder
+    former: Run | None
+    """The unfinished run that is continued."""
+    start: Run | None
+    """The run whose weights a new training begins with."""
+    training: TrainingSet
+    store: PixelStore
+    """The opened training images, row by row."""
+    held: HeldOut | None
+    compile_step: bool
+
+    @classmethod
+    def open(
+        cls,
+        experiment: Experiment,
+        folder: RunFolder,
+        former: Run | None,
+        *,
+        targets: Sequence[ReIDData] = (),
+        compile_step: bool = False,
+    ) -> Self:
+        """Checks that the model can be built, then opens all images. Raises as ``train`` does."""
+        # What cannot be built is refused before images are read. A resumed run has its weights in its checkpoints.
+        without_pretrained(experiment).model.build(2)
+        start = _start(experiment) if experiment.start and former is None else None
+        session = folder.session
+        training, store, held = training_set(experiment, session, folder.path)
+        size = experiment.input.height, experiment.input.width
+        look_at(
+            targets, session.pixels, size, folder.path,
+            skip=session.machine.skip_bad, write=session.first, console=session.console,
+        )  # fmt: skip
+        return cls(
+            experiment=experiment,
+            folder=folder,
+            former=former,
+            start=start,
+            training=training,
+            store=store,
+            held=held,
+            compile_step=compile_step,
+        )
+
+    def prepare(self) -> Prepared:
+        """Builds model and plan and writes the record: last, so that a request that cannot be trained leaves nothing behind."""
+        experiment, new = self.experiment, self.former is None and self.start is None
+        model, started = self._model()
+        plan = self._plan(model)
+        if experiment.model.scheme.matched and new:
+            match_statistics(model, plan.first_images(_MATCHED_BATCHES, self.folder.session.group.device))
+        if experiment.ema:  # the average begins with the weights that training begins with, matched norms included
+            plan = replace(plan, average=Average(model, experiment.ema))
+        return Prepared(model=model, plan=plan, record=self._record(model, started))
+
+    def loop(self, prepared: Prepared) -> None:
+        """Trains to the end, with validation on held-out source identities where the experiment asks for it."""
+        experiment, model = self.experiment, prepared.model
+
+        def epoch_start(epoch: int) -> None:
+            """Freezes the pretrained backbone in the first epochs."""
+            if experiment.freeze_epochs:
+                model.freeze(experiment.freeze_stages, backbone=epoch < experiment.freeze_epochs)
+
+        def epoch_end(epoch: int, kept: Mapping[str, Any], log: MetricsLog) -> Mapping[str, Any]:
+            """Validates when it is due."""
+            due = epoch % experiment.validation.every == 0 or epoch == experiment.epochs
+            return self._validate(prepared, epoch, kept, log) if self.held is not None and due else kept
+
+        self.folder.loop(
+            prepared.plan,
+            settings=experiment.to_json(),
+            is_same=experiment.is_in,
+            epoch_start=epoch_start,
+            epoch_end=epoch_end,
+        )
+
+    def choose(self, prepared: Prepared) -> str:
+        """Gives the model the weights that the run keeps (the average, and the best by validation where there was one); returns in
+        words which ones these are."""
+        model, average = prepared.model, prepared.plan.average
+        if average is not None:
+            model.load_state_dict(average.model.state_dict())
+        if not self.folder.session.first:
+            return ""
+        best, kind = self._best, "" if average is None else "averaged, "
+        if not best.exists():
+            return f"{kind}last"
+        saved = load_model(best)
+        restore(model, saved, source=str(best))
+        epoch, mean_ap = saved.metadata["epoch"], saved.metadata["mAP"]
+        return f"{kind}best on held-out source identities (epoch {epoch}, mAP {mean_ap:.4f})"
+
+    def write(self, prepared: Prepared, chosen: str, seconds: float) -> None:
+        """Checks that the model works, then writes its weights and completes the record."""
+        session, model = self.folder.session, prepared.model
+        embedder = Embedder(model, self.experiment.input, device=session.device, bf16=session.machine.bf16)
+        require_working(embedder, self.store, session.group)
+        if session.first:
+            metadata = {
+                "experiment": self.experiment.to_json(),
+                "persons": self.training.identities,
+                "chosen": chosen,
+            }
+            save_model(self.folder.path / "model.safetensors", model, metadata)
+            self.folder.finish(prepared.record, seconds, checkpoint=chosen)
+        session.group.barrier()
+
+    @property
+    def _best(self) -> Path:
+        return self.folder.path / "checkpoints" / "best.safetensors"
+
+    def _validate(self, prepared: Prepared, epoch: int, kept: Mapping[str, Any], log: MetricsLog) -> Mapping[str, Any]:
+        """Scores the model (its average where there is one) on the held-out identities and saves a new best one.
+
+        Returns ``kept``, with a new best also ``best_mAP`` and ``best_epoch``.
+        """
+        assert self.held is not None
+        session, average = self.folder.session, prepared.plan.average
+        # The average is one of the model that is given to it above, a ReIDModel.
+        model: Any = prepared.model if average is None else average.model
+        scores = self.held.scores(model, self.experiment, session, epoch=epoch)
+        improved = scores.mean_ap > float(kept.get("best_mAP", -1.0))
+        if session.first:
+            values = {"epoch": epoch, "validation_mAP": scores.mean_ap, "validation_rank1": scores.rank(1)}
+            log.write(epoch * prepared.plan.steps, values)
+            if improved:
+                save_model(self._best, model, {"epoch": epoch, "mAP": scores.mean_ap})
+        return {"best_mAP": scores.mean_ap, "best_epoch": epoch} if improved else dict(kept)
+
+    def _model(self) -> tuple[ReIDModel, Mapping[str, Any] | None]:
+        """The model as training begins, on its device, and what the record says of the run it starts from."""
+        experiment, training, started = self.experiment, self.training, None
+        torch.manual_seed(experiment.seed)
+        config = without_pretrained(experiment).model if experiment.start else experiment.model
+        model = config.build(training.identities)
+        if self.start is not None:
+            saved, before = read_weights(self.start.folder), self.start.record.get("training", {})
+            same = (before.get("fingerprint"), before.get("persons")) == (training.fingerprint, training.identities)
+            start_from(model, saved, same_persons=same, source=str(self.start.folder))
+            started = {"run": self.start.name, "sha256": saved.sha256, "classifier": same}
+        model.freeze(experiment.freeze_stages)
+        device = self.folder.session.group.device
+        return model.to(device).to(memory_format=torch.channels_last), started
+
+    def _plan(self, model: ReIDModel) -> TrainingPlan:
+        experiment, training, session = self.experiment, self.training, self.folder.session
+        return TrainingPlan(
+            model=self._with_memory(model),
+            losses=experiment.losses,
+            store=self.store,
+            persons=training.persons,
+            batches=IdentityBatches(
+                experiment.sampling, training.persons, training.domains, experiment.seed, experiment.batches_per_epoch
+            ),
+            augmentation=experiment.augmentation,
+            second_view=experiment.second_view,
+            input=experiment.input,
+            optim=experiment.optimizer,
+            schedule=experiment.schedule,
+            epochs=experiment.epochs,
+            seed=experiment.seed,
+            accumulate=experiment.accumulate,
+            precision=session.machine.precision,
+            compiler=backend(session.group, session.console) if self.compile_step else None,
+        )
+
+    def _with_memory(self, model: ReIDModel) -> ReIDModel | Remembering:
+        """The model, with prototypes of the training persons if a loss needs them."""
+        momentum = memory_of(self.experiment.losses)
+        if momentum is None:
+            return model
+        sources, group = torch.from_numpy(self.training.sources_of_persons), self.folder.session.group
+        return Remembering(model, sources, model.dim, momentum=momentum, group=group).to(group.device)
+
+    def _record(self, model: ReIDModel, started: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        experiment, training, former = self.experiment, self.training, self.former
+        trained: dict[str, Any] = {
+            "images": len(training.split),
+            "persons": training.identities,
+            "sources": list(training.names),
+            "remarks": list(training.remarks),
+            "fingerprint": training.fingerprint,
+            "weights": None if experiment.start else experiment.model.backbone.weights_digest,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            **self.folder.conditions(),
+            "compiled": self.compile_step,
+        }
+        if former is not None:
+            started = former.record["training"].get("start")
+            _require_same_data(former.record["training"], trained, self.folder.path)
+        if started is not None:
+            trained["start"] = started
+        return self.folder.start({"experiment": experiment.to_json(), "training": trained}, former)
 
 
 def _start(experiment: Experiment) -> Run:
@@ -134,82 +314,18 @@ def _start(experiment: Experiment) -> Run:
     return start
 
 
-def _plan(
-    experiment: Experiment,
-    machine: Machine,
-    model: ReIDModel,
-    training: TrainingSet,
-    store: PixelStore,
-    group: ProcessGroup,
-    console: Console,
-) -> Plan:
-    return Plan(
-        model=_with_memory(model, experiment, training, group),
-        losses=experiment.losses,
-        store=store,
-        persons=training.persons,
-        batches=IdentityBatches(
-            experiment.sampling, training.persons, training.domains, experiment.seed, experiment.batches_per_epoch
-        ),
-        augmentation=experiment.augmentation,
-        second_view=experiment.second_view,
-        input=experiment.input,
-        optim=experiment.optimizer,
-        schedule=experiment.schedule,
-        epochs=experiment.epochs,
-        seed=experiment.seed,
-        accumulate=experiment.accumulate,
-        precision=machine.precision,
-        compiler=backend(group, console) if machine.compile else None,
-    )
-
-
-def _with_memory(
-    model: ReIDModel, experiment: Experiment, training: TrainingSet, group: ProcessGroup
-) -> ReIDModel | Remembering:
-    """The model, beside it the prototypes of the training persons if a loss needs them."""
-    momentum = memory_of(experiment.losses)
-    if momentum is None:
-        return model
-    sources = torch.from_numpy(training.sources_of_persons)
-    return Remembering(model, sources, model.dim, momentum=momentum, group=group).to(group.device)
-
-
-def _former(experiment: Experiment, folder: Path) -> Run | None:
-    """The run that is in ``folder`` already. Raises ``ExperimentError`` when it is of another experiment."""
-    begun = has_weights(folder) or CheckpointStore(folder / "checkpoints").last() is not None
-    if not begun or not (folder / "experiment.json").exists():
-        return None  # a request that failed at its start leaves nothing to protect
-    run = open_run(folder)
-    if run.experiment != experiment:  # as values: the JSON of an older version may lack a field that has a default
+def _require_same(former: Run, experiment: Experiment) -> None:
+    if former.experiment != experiment:  # as values: the JSON of an older version may lack a field that has a default
         raise ExperimentError(
             "A run folder holds one experiment",
-            found=f"{folder} holds another one ({run.experiment.recipe}, seed {run.experiment.seed})",
+            found=f"{former.folder} holds another one ({former.experiment.recipe}, seed {former.experiment.seed})",
             fix="choose another --out folder, or delete that one",
         )
-    return run
 
 
-def _reads_as(stored: Any, experiment: Experiment) -> bool:
-    try:
-        return Experiment.from_json(stored) == experiment
-    except ExperimentError:
-        return False
-
-
-def _sweep(folder: Path, *, finished: bool) -> None:
-    """Deletes what a killed process left half written; of a finished run also the training states, which nothing needs any more."""
-    for place in (folder, folder / "checkpoints"):
-        sweep(place, older_than=0)
-    if finished:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    else:
-        (folder / BAD_FILES).unlink(missing_ok=True)  # images are looked at again
-
-
-def _same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+def _require_same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     changed = [f"{before[what]} {what}, now {now[what]}" for what in ("images", "persons") if before[what] != now[what]]
-    # Runs of earlier versions have no fingerprint; their counts have to do.
+    # Runs of earlier versions have no fingerprint; their counts must suffice.
     if not changed and before.get("fingerprint", now["fingerprint"]) != now["fingerprint"]:
         changed = ["as many images and persons, but other files or labels"]
     if changed:
@@ -218,114 +334,3 @@ def _same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) 
             found=f"{folder} was started with {', '.join(changed)}",
             fix="restore the data set, or start anew in another --out folder",
         )
-
-
-def _start_record(
-    experiment: Experiment,
-    machine: Machine,
-    training: TrainingSet,
-    model: ReIDModel,
-    group: ProcessGroup,
-    former: Run | None,
-    started: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "experiment": experiment.to_json(),
-        "training": {
-            "images": len(training.split),
-            "persons": training.identities,
-            "sources": list(training.names),
-            "remarks": list(training.remarks),
-            "fingerprint": training.fingerprint,
-            "weights": None if experiment.start else experiment.model.backbone.weights_digest,
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "processes": group.world,
-            "device": str(group.device),
-            "precision": machine.precision,
-            "compiled": machine.compile,
-            "threads": torch.get_num_threads(),
-        },
-        "provenance": provenance(),
-    }
-    if former is not None:
-        started = former.record["training"].get("start")
-        _same_data(former.record["training"], record["training"], machine.out)
-        record["provenance"] = former.record["provenance"]
-    if started is not None:
-        record["training"]["start"] = started
-    if group.first:
-        write_json(machine.out / "experiment.json", record)
-    return record
-
-
-def _loop(
-    experiment: Experiment,
-    machine: Machine,
-    plan: Plan,
-    model: ReIDModel,
-    held: HeldOut | None,
-    group: ProcessGroup,
-    console: Console,
-) -> None:
-    log = MetricsLog(machine.out)
-    checkpoints = CheckpointStore(machine.out / "checkpoints")
-    pointer = checkpoints.last()
-    done = pointer.step if pointer else 0
-    bar = ProgressLine(console, total_steps=experiment.epochs * plan.steps, epochs=experiment.epochs)
-
-    def epoch_start(epoch: int) -> None:
-        """The pretrained backbone rests in the first epochs."""
-        if experiment.freeze_epochs:
-            model.freeze(experiment.freeze_stages, backbone=epoch < experiment.freeze_epochs)
-
-    def epoch_end(epoch: int, kept: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Validate when it is time."""
-        last = epoch == experiment.epochs
-        if held is None or (epoch % experiment.validation.every and not last):
-            return kept
-        return validate(experiment, machine, plan, held, group, epoch, kept, log)
-
-    if group.first:
-        log.start(done)
-    bar.start(done)
-    with log, bar:
-        stored = {"experiment": experiment.to_json()}
-        report = follow(log, bar) if group.first else lambda step: None
-        hooks = Hooks(
-            report=report,
-            epoch_start=epoch_start,
-            epoch_end=epoch_end,
-            values=stored,
-            same=lambda one, _: _reads_as(one, experiment),
-        )
-        Loop(plan, checkpoints, group=group, hooks=hooks, save_seconds=machine.save_seconds).run()
-
-
-def _choose(machine: Machine, model: ReIDModel, *, averaged: bool) -> str:
-    """Gives the model its best weights where there was validation; which ones it has now, in words."""
-    best, kind = machine.out / "checkpoints" / "best.safetensors", "averaged, " if averaged else ""
-    if not best.exists():
-        return f"{kind}last"
-    saved = load_model(best)
-    restore(model, saved, source=str(best))
-    return (
-        f"{kind}best on held-out source identities (epoch {saved.metadata['epoch']}, mAP {saved.metadata['mAP']:.4f})"
-    )
-
-
-def _finish(
-    experiment: Experiment,
-    machine: Machine,
-    model: ReIDModel,
-    training: TrainingSet,
-    record: dict[str, Any],
-    chosen: str,
-    seconds: float,
-) -> None:
-    metadata = {"experiment": experiment.to_json(), "persons": training.identities, "chosen": chosen}
-    save_model(machine.out / "model.safetensors", model, metadata)
-    # A run that was interrupted took as long as its steps.
-    steps = sum(line.get("seconds", 0.0) for line in read_metrics(machine.out))
-    finished = {"seconds": round(max(seconds, steps), 1), "checkpoint": chosen}
-    write_json(machine.out / "experiment.json", {**record, "finished": finished})
-    _sweep(machine.out, finished=True)

@@ -16,18 +16,18 @@ def located(folder: Path) -> Path:
     """
     if len(folder.parts) != 1 or folder.name not in NAMES or (folder / "experiment.json").exists():
         return folder
-    found = HOME / folder.name
-    if not (found / WEIGHTS).is_file():
+    run = HOME / folder.name
+    if not (run / WEIGHTS).is_file():
         raise CheckpointError(
             f"The run {folder} comes with the package",
             found="an installation of snreid without its weights",
             fix="install a wheel that has them, or name a run folder of your own",
         )
-    return found
+    return run
 
 
 def is_packaged(folder: Path) -> bool:
-    """Whether a run folder is one of the package's own: nothing is written there."""
+    """Whether a run folder belongs to the package: nothing is written there."""
     return folder.parent == HOME
 
 

@@ -47,8 +47,10 @@ def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> f
     try:
         with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             images, expected = stored["images"], stored["embeddings"]
-        found = embed(torch.from_numpy(images))
-        cosines = (found * expected).sum(1) / (np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1))
+        embeddings = embed(torch.from_numpy(images))
+        cosines = (embeddings * expected).sum(1) / (
+            np.linalg.norm(embeddings, axis=1) * np.linalg.norm(expected, axis=1)
+        )
     except Exception as error:  # a damaged file makes zipfile, zlib and numpy raise a dozen different types
         raise CheckpointError(
             "A packaged run has a whole self-test",

@@ -1,6 +1,6 @@
 """Scores on a target, on disk beside the run that earned them: one JSON object for reading, one array file for paired tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from snreid.datasets import FolderTree, Table, require_name, require_unseen_persons
 from snreid.errors import DataError, ExperimentError
@@ -22,17 +21,19 @@ from snreid.evaluation import (
     summary_with_intervals,
     write_features,
 )
-from snreid.experiments.targets import TargetFeatures, without
+from snreid.experiments.runs import Run
+from snreid.experiments.targets import TargetFeatures, embed_target, without
 from snreid.records import DataSet, Features, ReIDData, Sample, Scores, fingerprint
 from snreid.system.atomic_files import atomic_write, write_json
 from snreid.training.distributed import ProcessGroup
+from snreid.training.session import Session
 
 _ARRAYS = ("average_precision", "inverse_negative_penalty", "first_rank", "query_index")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a model is worth on one target."""
+    """The scores of a model on one target."""
 
     target: str
     scores: Scores
@@ -41,7 +42,7 @@ class Result:
     left_out: tuple[str, ...] = ()
     """Names of images that could not be read and were left out, each once (``--skip-bad``)."""
     reranked: "Reranked | None" = None
-    """Scores of the same after re-ranking, where somebody asked for them."""
+    """Scores of the same images after re-ranking, if asked for."""
 
     @property
     def data(self) -> str:
@@ -71,9 +72,50 @@ class Reranked:
 
 
 def with_reranking(result: Result, query: Features, gallery: Features, metric: str, how: ReRanking) -> Result:
-    """A result with the scores of its embeddings after re-ranking beside its own. Under several processes each does the whole."""
+    """A result with the re-ranked scores of its embeddings added. Each of several processes computes all of them."""
     scores = evaluate_reranked(query, gallery, reranking=how, metric=metric)
     return replace(result, reranked=Reranked(how, scores))
+
+
+def score_run(run: Run, data: Sequence[ReIDData], session: Session, *, embeddings: bool = False) -> list[Result]:
+    """Scores a finished run on targets. Scores that are in its folder are not computed again.
+
+    Args:
+        run: The run.
+        data: The targets, as ``read_targets`` returns them.
+        session: Where and how to compute.
+        embeddings: Store the embeddings of each target too; a folder that cannot be written then raises ``OSError`` instead of a
+            remark.
+
+    Returns:
+        One result per target.
+
+    Raises:
+        CheckpointError: The run is not finished, or its weights are damaged.
+        DataError: An image cannot be read, or stored scores are damaged.
+    """
+    results = []
+    embedder = None
+    for target in data:
+        session.pixels.tell(target, session.console)
+        result = read_result(run.results, target, skip_bad=session.machine.skip_bad)
+        if result is None or (embeddings and not features_path(run.results, target.name).is_file()):
+            embedder = embedder or run.embedder(device=session.device, bf16=session.machine.bf16)
+            size = embedder.input.height, embedder.input.width
+            embedded = embed_target(embedder, size, target, session, run.results)
+            result = score(embedded, run.experiment.metric, session.group)
+            if session.first and embeddings:
+                save_result(run.results, result, embedded)
+            elif session.first:
+                keep_result(run.results, result, session.say)
+        results.append(result)
+        scores = result.scores
+        session.say(
+            f"{run.experiment.recipe:>16} on {target.name:<16} mAP {100 * scores.mean_ap:5.1f}  rank-1 {100 * scores.rank(1):5.1f}"
+            f"  ({scores.queries} queries, {scores.skipped_queries} without a match"
+            f"{f', {len(result.left_out)} images left out' if result.left_out else ''})"
+        )
+    return results
 
 
 def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence[DataSet] = ()) -> tuple[ReIDData, ...]:
@@ -95,48 +137,48 @@ def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence
             fix="leave one out, or give one a name, for example --target DIR:name=shop-a",
         )
     data = tuple(target.read(root) for target in targets)
-    for target, found in zip(targets, data, strict=True):
-        _require_test(target, found)
+    for target, read in zip(targets, data, strict=True):
+        _require_test(target, read)
     return data
 
 
-def _require_test(target: DataSet, found: ReIDData) -> None:
-    if len(found.query) and len(found.gallery):
+def _require_test(target: DataSet, data: ReIDData) -> None:
+    if len(data.query) and len(data.gallery):
         return
-    if isinstance(target, FolderTree | Table) and not len(found.query) and not len(found.gallery):
+    if isinstance(target, FolderTree | Table) and not len(data.query) and not len(data.gallery):
         raise DataError(
             "A target has query and gallery images",
-            found=f"{found.name}: all its {len(found.train)} images are for training",
+            found=f"{data.name}: all its {len(data.train)} images are for training",
             fix="say which are for the test: {split} in the pattern of its paths, a column split in its table; or all of "
             "them, by the option labels.role=test (in Python Labels(role='test'))",
         )
     raise DataError(
         "A target has query and gallery images",
-        found=f"{found.name} with {len(found.query)} query and {len(found.gallery)} gallery images",
+        found=f"{data.name} with {len(data.query)} query and {len(data.gallery)} gallery images",
         fix="add images to both, or name another target",
     )
 
 
-def score(found: TargetFeatures, metric: str, group: ProcessGroup | None = None) -> Result:
-    """Scores of a target. Under several processes each ranks a contiguous part of the queries and all get the whole; the values are
-    those of one process, because a query's rank depends on no other query.
+def score(embedded: TargetFeatures, metric: str, group: ProcessGroup | None = None) -> Result:
+    """Scores of a target. Each of several processes ranks a contiguous part of the queries, and all of them get the whole; the values
+    are those of a single process, because a query's rank depends on no other query.
 
     Raises ``DataError`` as ``evaluate`` does, in every process.
     """
-    return Result(found.used.name, _scores(found, metric, group), found.used, found.left_out)
+    return Result(embedded.used.name, _scores(embedded, metric, group), embedded.used, embedded.left_out)
 
 
-def _scores(found: TargetFeatures, metric: str, group: ProcessGroup | None) -> Scores:
+def _scores(embedded: TargetFeatures, metric: str, group: ProcessGroup | None) -> Scores:
     if group is None or group.world == 1:
-        return evaluate(found.query, found.gallery, metric=metric, device=_device(group))
-    # All look at everything first: what stops one stops all, with the same words, and nobody waits for a process that is gone.
-    check_values(found.query, found.gallery)
-    count = len(found.query.persons)
+        return evaluate(embedded.query, embedded.gallery, metric=metric, device=_device(group))
+    # Every process checks all values first: an error stops all of them with the same words, and none waits for one that is gone.
+    check_values(embedded.query, embedded.gallery)
+    count = len(embedded.query.persons)
     first, last = group.rank * count // group.world, (group.rank + 1) * count // group.world
-    part = _scores_of(found, slice(first, last), metric, _device(group))
+    part = _scores_of(embedded, slice(first, last), metric, _device(group))
     merged = {name: np.concatenate(group.gather_arrays(values)) for name, values in part.items()}
     if not len(merged["query_index"]):
-        return evaluate(found.query, found.gallery, metric=metric)  # raises, saying why no query is valid
+        return evaluate(embedded.query, embedded.gallery, metric=metric)  # raises, saying why no query is valid
     return Scores(**merged, queries=count)
 
 
@@ -144,8 +186,8 @@ def _device(group: ProcessGroup | None) -> str:
     return "cpu" if group is None else str(group.device)
 
 
-def save_result(folder: Path, result: Result, found: TargetFeatures | None = None) -> None:
-    """Writes ``evaluation/TARGET.json`` and ``.npz`` below the run ``folder``; with ``found`` also ``embeddings/TARGET.npz``.
+def save_result(folder: Path, result: Result, embedded: TargetFeatures | None = None) -> None:
+    """Writes ``evaluation/TARGET.json`` and ``.npz`` below the run ``folder``; with ``embedded`` also ``embeddings/TARGET.npz``.
 
     Embeddings of an earlier scoring are removed when there are no new ones, so that what lies together belongs together.
     """
@@ -156,34 +198,31 @@ def save_result(folder: Path, result: Result, found: TargetFeatures | None = Non
     with atomic_write(place / f"{result.target}.npz") as draft, draft.open("wb") as file:
         np.savez_compressed(file, queries=np.int64(result.scores.queries), **arrays)
     stored = features_path(folder, result.target)
-    if found is not None:
-        write_features(stored, found.query, found.gallery)
+    if embedded is not None:
+        write_features(stored, embedded.query, embedded.gallery)
     else:
         stored.unlink(missing_ok=True)
 
 
-def keep_result(folder: Path | None, result: Result, console: Console) -> None:
-    """``save_result`` where it can be done; where it cannot, a remark on ``console``: hours of scoring are worth more than their file.
-    ``folder``: None keeps nothing."""
-    if folder is None:
-        return
+def keep_result(folder: Path, result: Result, say: Callable[[str], None]) -> None:
+    """``save_result`` if possible; if not, ``say`` is given the reason: a file that cannot be written must not cost the scores."""
     try:
         require_name(result.target)
         save_result(folder, result)
     except (OSError, DataError, ExperimentError) as error:
-        console.out(f"The scores on {result.target} could not be kept: {error}", highlight=False)
+        say(f"The scores on {result.target} could not be kept: {error}")
 
 
 def features_path(folder: Path, target: str) -> Path:
-    """Where ``save_result`` keeps the embeddings of a target: in a folder of their own, so that no other target's scores can be there."""
+    """Where ``save_result`` stores the embeddings of a target: in a separate folder, so that no name of a target can collide with it."""
     return folder / "evaluation" / "embeddings" / f"{target}.npz"
 
 
 def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Result | None:
-    """What ``save_result`` wrote for a target; None when there is nothing, or it was scored on other images or labels.
+    """What ``save_result`` wrote for a target; None if there is nothing, or it was scored on other images or labels.
 
-    ``skip_bad``: take scores without images that could not be read, as long as none of these can be read now. Raises ``DataError``
-    when the file is damaged.
+    ``skip_bad``: accept scores without unreadable images, as long as these are still unreadable. Raises ``DataError`` for a damaged
+    file.
     """
     path = folder / "evaluation" / f"{data.name}.npz"
     if not path.is_file():
@@ -192,7 +231,7 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
         with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays: dict[str, NDArray[Any]] = {name: stored[name] for name in _ARRAYS}
             scores = Scores(**arrays, queries=int(stored["queries"]))
-            # What an earlier version left out is not known: its scores are made again.
+            # An earlier version did not store what it left out, so its scores are computed again.
             scored_on = str(stored["data"]) if "left_out" in stored else ""
             bad = {str(name) for name in stored["left_out"]} if "left_out" in stored else set()
     except Exception as error:  # A damaged file makes zipfile, zlib and numpy raise a dozen different types.
@@ -202,19 +241,19 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
             fix="delete the file and evaluate again",
         ) from error
     gone = {s.image.name: s for split in (data.query, data.gallery) for s in split.samples if s.image.name in bad}
-    found = Result(data.name, scores, without(data, set(gone)), tuple(gone))
-    if found.data != scored_on or (gone and not (skip_bad and not any(map(_readable, gone.values())))):
+    result = Result(data.name, scores, without(data, set(gone)), tuple(gone))
+    if result.data != scored_on or (gone and not (skip_bad and not any(map(_readable, gone.values())))):
         return None
-    return found
+    return result
 
 
-def require_same_images(one: Result, other: Result, *, where: str) -> None:
+def require_same_images(first: Result, second: Result, *, where: str) -> None:
     """Raise ``ExperimentError`` unless two scores of a target were made of the same images. ``where``: whose they are, for the message."""
-    if one.data != other.data:
+    if first.data != second.data:
         raise ExperimentError(
             "Scores that are compared are made of the same images",
-            found=f"{one.target} without {len(one.left_out)} and without {len(other.left_out)} unreadable images ({where})",
-            fix=f"restore the images, or delete evaluation/{one.target}.npz in both folders and score again",
+            found=f"{first.target} without {len(first.left_out)} and without {len(second.left_out)} unreadable images ({where})",
+            fix=f"restore the images, or delete evaluation/{first.target}.npz in both folders and score again",
         )
 
 
@@ -226,10 +265,10 @@ def _readable(sample: Sample) -> bool:
     return True
 
 
-def _scores_of(found: TargetFeatures, part: slice, metric: str, device: str) -> dict[str, NDArray[Any]]:
-    query = found.query
+def _scores_of(embedded: TargetFeatures, part: slice, metric: str, device: str) -> dict[str, NDArray[Any]]:
+    query = embedded.query
     mine = Features(query.embeddings[part], query.persons[part], query.cameras[part], query.names[part])
-    # Of this part no query may be valid while others are; whether all are invalid is decided on the whole.
-    scores = score_ranks(match_ranks(mine, found.gallery, metric=metric, device=device) if len(mine.persons) else ())
+    # This part may have no valid query while others have; whether all queries are invalid is decided on the whole.
+    scores = score_ranks(match_ranks(mine, embedded.gallery, metric=metric, device=device) if len(mine.persons) else ())
     arrays = {name: getattr(scores, name) for name in _ARRAYS}
     return arrays | {"query_index": scores.query_index + part.start}

@@ -50,14 +50,14 @@ def from_json(kind: type[T], data: Any, where: str = "experiment") -> T:
 
 def known_kinds(base: type) -> dict[str, type]:
     """All concrete dataclasses among ``base`` and its subclasses, by class name."""
-    found: dict[str, type] = {}
+    kinds: dict[str, type] = {}
     pending = [base]
     while pending:
         candidate = pending.pop()
         pending.extend(candidate.__subclasses__())
         if dataclasses.is_dataclass(candidate) and not getattr(candidate, "__abstractmethods__", None):
-            found[candidate.__name__] = candidate
-    return found
+            kinds[candidate.__name__] = candidate
+    return kinds
 
 
 def _read(kind: Any, data: Any, where: str) -> Any:
@@ -152,6 +152,6 @@ def _article(kind: Any) -> str:
 
 
 def _wrong(where: str, wanted: str, data: Any) -> ExperimentError:
-    said = repr(data)
-    short = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}... ({len(said)} characters)"
+    shown = repr(data)
+    short = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}... ({len(shown)} characters)"
     return ExperimentError(f"{where} must be {wanted}", found=short, fix="correct the value")

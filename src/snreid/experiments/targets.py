@@ -1,15 +1,13 @@
 """A target's images as embeddings: what scores are computed from, and which images these are."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from rich.console import Console
-
-from snreid.images.loading import PixelCache, list_bad
+from snreid.images.loading import list_bad
 from snreid.inference.embedder import USUAL_BATCH, EmbedBatch, features
 from snreid.records import Features, ReIDData, Split
-from snreid.system.machine import Machine
 from snreid.system.progress import counting
-from snreid.training.distributed import ProcessGroup
+from snreid.training.session import Session
 
 
 @dataclass(frozen=True)
@@ -28,44 +26,50 @@ def embed_target(
     embed: EmbedBatch,
     size: tuple[int, int],
     data: ReIDData,
-    machine: Machine,
+    session: Session,
+    out: Path,
     *,
-    group: ProcessGroup | None = None,
-    console: Console,
-    pixels: PixelCache | None = None,
     batch: int = USUAL_BATCH,
 ) -> TargetFeatures:
-    """Features of a target's query and gallery, from any callable that embeds uint8 images of ``size`` (height, width), ``batch`` at once.
+    """Embeds a target's query and gallery.
 
-    Bad images stop it with a ``DataError``, or are left out with ``machine.skip_bad``.
+    Args:
+        embed: Any callable that turns uint8 images (B, 3, H, W) into embeddings (B, D).
+        size: Height and width of its images, pixels.
+        data: The target.
+        session: Where and how to compute.
+        out: Folder in which unreadable images are listed.
+        batch: Images per call of ``embed``.
+
+    Raises:
+        DataError: An image cannot be read and ``session.machine.skip_bad`` is off, or no image is left.
     """
-    pixels = pixels or PixelCache.of(machine, console)
+    pixels, console, group = session.pixels, session.console, session.group
     pixels.tell(data, console)
     left_out: dict[str, None] = {}
 
     def embedded(split: Split, part: str) -> tuple[Features, Split]:
-        """Features of one side, and whose they are."""
+        """Features of query or gallery, and the images that they are of."""
         with counting(console, f"reading {data.name} {part}") as progress:
             opened = pixels.open(split, *size, progress)
         if opened.bad:
-            write = group is None or group.first
-            list_bad(opened.bad, len(split), machine.out, skip=machine.skip_bad, write=write)
-            left_out.update(dict.fromkeys(one.name for one in opened.bad))
+            list_bad(opened.bad, len(split), out, skip=session.machine.skip_bad, write=group.first)
+            left_out.update(dict.fromkeys(image.name for image in opened.bad))
         store = opened.store.only(opened.store.good)
         with counting(console, f"embedding {data.name} {part}") as progress:
             return features(embed, store, batch=batch, group=group, progress=progress), store.split
 
-    query, queries = embedded(data.query, "query")
-    gallery, entries = embedded(data.gallery, "gallery")
-    used = replace(data, query=queries, gallery=entries) if left_out else data
+    query, query_split = embedded(data.query, "query")
+    gallery, gallery_split = embedded(data.gallery, "gallery")
+    used = replace(data, query=query_split, gallery=gallery_split) if left_out else data
     return TargetFeatures(query, gallery, used, tuple(left_out))
 
 
 def without(data: ReIDData, names: set[str]) -> ReIDData:
-    """The target less its query and gallery images of these names."""
+    """The target without its query and gallery images of these names."""
 
-    def rest(split: Split) -> Split:
-        """One side of it."""
+    def kept(split: Split) -> Split:
+        """The split without them."""
         return Split(tuple(sample for sample in split.samples if sample.image.name not in names))
 
-    return replace(data, query=rest(data.query), gallery=rest(data.gallery)) if names else data
+    return replace(data, query=kept(data.query), gallery=kept(data.gallery)) if names else data

@@ -1,8 +1,8 @@
-"""The paper's tables, and ours beside them, as data: rows are recipes, columns come from protocols, published numbers carry their source.
+"""The paper's tables and ours beside them, as data: rows are recipes, columns are benchmarks of protocols.
 
-A published number stands here only where it was seen in a named source; a cell nobody could confirm stays empty (its row and column are
-there all the same). Sources: SNR = tables 1 and 2 of arXiv 2005.11037 as later papers quote them, RN = the ReNorm paper, OU = the
-OpenUnReID leaderboard, LB = a public leaderboard, TLL = the benchmark pages of the Transfer-Learning-Library.
+A published number is listed only if it was seen in a named source; a cell that nobody could confirm stays empty, with its row and column.
+Sources: SNR = tables 1 and 2 of arXiv 2005.11037 as later papers quote them, RN = the ReNorm paper, OU = the OpenUnReID leaderboard,
+LB = a public leaderboard, TLL = the benchmark pages of the Transfer-Learning-Library.
 A new row is one ``Row`` here; a new table one function and its line in ``tables``.
 """
 
@@ -15,6 +15,7 @@ from snreid.experiments import recipes
 from snreid.experiments.experiment import Experiment
 from snreid.losses import DualCausality
 from snreid.models.schemes import StageSNR
+from snreid.studies.plan import Row
 from snreid.studies.protocols import (
     Drawn,
     PaperSources,
@@ -26,38 +27,10 @@ from snreid.studies.protocols import (
 )
 from snreid.studies.rows import LABELS
 
-MakeExperiment = Callable[[str], Experiment]
-"""Preset name -> the row's experiment, without sources."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One scheme of a table."""
-
-    name: str
-    """Part of folder names, and what identifies the row: ``snr-no-loss``. Rows of two tables with one name are one training."""
-    label: str
-    """As shown."""
-    make: MakeExperiment
-    """Of the run that is trained."""
-    adaptation: str = ""
-    """Method by which the run is then adapted to each unseen target without labels (``snreid adapt --method``); empty for none."""
-    start: str = ""
-    """Name of the row whose run is adapted."""
-
-    @property
-    def trained(self) -> str:
-        """What the trained run is called."""
-        return self.start if self.adaptation else self.name
-
-    def experiment(self, preset: str) -> Experiment:
-        """What is trained under a preset."""
-        return replace(self.make(preset), recipe=self.trained)
-
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What others printed for a cell, in percent."""
+    """What others published for a cell, in percent."""
 
     mean_ap: float | None
     rank1: float | None
@@ -66,12 +39,12 @@ class Published:
 
 
 Cells = Mapping[tuple[str, str, str], Published]
-"""(row name, case name, column name) -> what was published."""
+"""(row name, case name, benchmark name) -> what was published."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
-    """Rows x cases. Every row is trained in every case and scored on every column of it."""
+class PaperTable:
+    """Rows x cases. Every row is trained in every case and scored on every benchmark of it."""
 
     name: str
     """As typed: ``snreid reproduce NAME``."""
@@ -81,7 +54,7 @@ class Table:
     """Where it can be run: word for ``--on`` -> protocol."""
     published: Cells = field(default_factory=dict)
     order: tuple[str, ...] = ()
-    """Rows from worst to best on unseen columns, as the paper has it; empty where it says nothing. Held against ours below the table."""
+    """Rows from worst to best on unseen benchmarks in the paper; empty where it says nothing. Compared with ours below the table."""
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]
@@ -91,7 +64,7 @@ class Table:
             for row in names
             for p in self.settings.values()
             for case in p.cases()
-            for column in case.columns
+            for column in case.benchmarks
         }
         lost = [key for key in self.published if key not in known]
         if len(set(names)) != len(names) or unknown or lost:
@@ -114,7 +87,7 @@ def _snr(name: str, label: str, change: Callable[[Experiment], Experiment]) -> R
 def _loss(name: str, label: str, **changes: Any) -> Row:
     def change(start: Experiment) -> Experiment:
         """The causality loss with other switches."""
-        losses = tuple(replace(one, **changes) if isinstance(one, DualCausality) else one for one in start.losses)
+        losses = tuple(replace(loss, **changes) if isinstance(loss, DualCausality) else loss for loss in start.losses)
         return replace(start, losses=losses)
 
     return _snr(name, label, change)
@@ -144,7 +117,7 @@ _M_TO_D, _D_TO_M = ("market1501-to-dukemtmc", "dukemtmc"), ("dukemtmc-to-market1
 _M_TO_M, _D_TO_D = ("market1501-to-dukemtmc", "market1501"), ("dukemtmc-to-market1501", "dukemtmc")
 
 
-def main_comparison() -> Table:
+def main_comparison() -> PaperTable:
     """Table 1: the seven schemes."""
     rows = (
         BASELINE,
@@ -170,10 +143,10 @@ def main_comparison() -> Table:
     }
     order = ("baseline", "baseline-a-in", "snr-no-loss", "snr")
     title = "Main comparison (the paper's Table 1)"
-    return Table(name="main", title=title, rows=rows, settings=_settings(), published=published, order=order)
+    return PaperTable(name="main", title=title, rows=rows, settings=_settings(), published=published, order=order)
 
 
-def loss_ablation() -> Table:
+def loss_ablation() -> PaperTable:
     """Which parts of the dual causality loss act."""
     rows = (
         BASELINE,
@@ -191,10 +164,10 @@ def loss_ablation() -> Table:
         ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
     }
     title = "Ablation of the dual causality loss"
-    return Table(name="loss", title=title, rows=rows, settings=_settings(), published=published)
+    return PaperTable(name="loss", title=title, rows=rows, settings=_settings(), published=published)
 
 
-def stage_ablation() -> Table:
+def stage_ablation() -> PaperTable:
     """After which stages a module sits."""
     single = tuple(_scheme(f"snr-stage-{n}", f"SNR after stage {n} alone", stages=(n,)) for n in ALL_STAGES)
     rows = (BASELINE, *single, _scheme("snr-all-stages", "SNR after all stages", stages=ALL_STAGES), SNR)
@@ -205,10 +178,10 @@ def stage_ablation() -> Table:
         ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
         ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
     }
-    return Table(name="stages", title=title, rows=rows, settings=_settings(), published=published)
+    return PaperTable(name="stages", title=title, rows=rows, settings=_settings(), published=published)
 
 
-def residual_ablation() -> Table:
+def residual_ablation() -> PaperTable:
     """How what normalization removed is split."""
     rows = (
         BASELINE,
@@ -225,10 +198,10 @@ def residual_ablation() -> Table:
         ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
     }
     title = "Ways to split the residual (SNR: the channel gate)"
-    return Table(name="residual", title=title, rows=rows, settings=_settings(), published=published)
+    return PaperTable(name="residual", title=title, rows=rows, settings=_settings(), published=published)
 
 
-def pooling() -> Table:
+def pooling() -> PaperTable:
     """Not in the paper (method.md 1.2): a pool that makes f~ differ between images, so that the loss compares something."""
     rows = (
         NO_LOSS,
@@ -238,10 +211,10 @@ def pooling() -> Table:
     )
     settings = {name: protocol for name, protocol in _settings().items() if name != "paper"}
     title = "Does a non-linear pooling in the loss help? (ours)"
-    return Table(name="pooling", title=title, rows=rows, settings=settings)
+    return PaperTable(name="pooling", title=title, rows=rows, settings=settings)
 
 
-def other_methods() -> Table:
+def other_methods() -> PaperTable:
     """Methods of other papers on the same trunk, with the same losses and the same budget."""
     rows = (
         BASELINE,
@@ -261,14 +234,14 @@ def other_methods() -> Table:
         ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
     }
     title = "Other methods on the same trunk"
-    return Table(name="methods", title=title, rows=rows, settings=_settings(), published=published)
+    return PaperTable(name="methods", title=title, rows=rows, settings=_settings(), published=published)
 
 
 def _adapted(start: Row, method: str, label: str) -> Row:
     return Row(name=f"{start.name}-{method}", label=label, make=start.make, adaptation=method, start=start.name)
 
 
-def adaptation() -> Table:
+def adaptation() -> PaperTable:
     """Unsupervised adaptation to the target (method.md 7): before, and by each method, with and without SNR."""
     named = (("adaptive-bn", "Adaptive BN"), ("mar", "MAR"), ("clustering", "clustering"))
     rows = (
@@ -284,10 +257,10 @@ def adaptation() -> Table:
     }
     settings = {**_settings(), "drawn": Drawn(targets=("station", "night"))}
     title = "Unsupervised adaptation, before and after"
-    return Table(name="adaptation", title=title, rows=rows, settings=settings, published=published)
+    return PaperTable(name="adaptation", title=title, rows=rows, settings=settings, published=published)
 
 
-def generalization() -> Table:
+def generalization() -> PaperTable:
     """The field's multi-source protocols P1 to P3, with what others print for methods that can be trained here."""
     rows = (BASELINE, SNR, _recipe("bau"))
     market, msmt, cuhk03 = (
@@ -308,10 +281,10 @@ def generalization() -> Table:
     }
     settings: dict[str, Protocol] = {"p1": Protocol1(), "p2": protocol_2(), "p3": protocol_3()}
     title = "Protocols P1, P2 and P3"
-    return Table(name="generalization", title=title, rows=rows, settings=settings, published=published)
+    return PaperTable(name="generalization", title=title, rows=rows, settings=settings, published=published)
 
 
-def tables() -> tuple[Table, ...]:
+def tables() -> tuple[PaperTable, ...]:
     """Every table, in the order they are listed."""
     return (
         main_comparison(),

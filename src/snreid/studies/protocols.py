@@ -1,8 +1,8 @@
 """Protocols as values: what is trained on and what is scored, under the names the field uses (method.md 6).
 
-A protocol is a list of cases. A case is one training set and the columns it is scored on; a column is one target, or the ten random
+A protocol is a list of cases. A case is one training set and the benchmarks it is scored on; a benchmark is one target, or the ten random
 splits of a small data set, whose mean is reported with its standard deviation. Nothing is read here: whether the images are on this
-machine is asked when a protocol is run (``reproduction``).
+machine is checked when a protocol is run (``plan.availability``).
 
 A new protocol is one class of this file and its line in ``protocols``.
 """
@@ -35,8 +35,8 @@ SPLITS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
-    """What one number of a table is measured on."""
+class Benchmark:
+    """What one number of a table is measured on: a column of the table."""
 
     name: str
     targets: tuple[DataSet, ...]
@@ -64,7 +64,7 @@ class Case:
     name: str
     """Part of folder names: ``market1501-to-cuhk03-detected``."""
     sources: tuple[DataSet, ...]
-    columns: tuple[Column, ...]
+    benchmarks: tuple[Benchmark, ...]
     small: Budget = Budget()
 
     @property
@@ -72,9 +72,9 @@ class Case:
         """The sources' cameras."""
         return frozenset(source.collection for source in self.sources)
 
-    def seen(self, column: Column) -> bool:
-        """Whether the column's cameras are among those trained on (never its people)."""
-        return column.collection in self.collections
+    def seen(self, benchmark: Benchmark) -> bool:
+        """Whether its cameras are among those trained on (its people never are)."""
+        return benchmark.collection in self.collections
 
 
 class Protocol(ABC):
@@ -108,26 +108,26 @@ class SingleSource(Protocol):
     @property
     def name(self) -> str:
         """``SOURCE-to-TARGET``."""
-        return f"{self.source.name}-to-{self._column.name}"
+        return f"{self.source.name}-to-{self._benchmark.name}"
 
     @property
     def about(self) -> str:
         """In words."""
-        return f"train on {self.source.name}, test on {self._column.name}"
+        return f"train on {self.source.name}, test on {self._benchmark.name}"
 
     @property
-    def _column(self) -> Column:
+    def _benchmark(self) -> Benchmark:
         data = self.target
-        # Other splits of the source's own collection ask for people that it was trained on.
+        # Other splits of the source's own collection have queries of people that it was trained on.
         whole = self.all_splits and data.collection != self.source.collection
         if not whole or not isinstance(data, VIPeR | PRID2011 | GRID | ILIDS | CUHK01):
-            return one(data)
+            return single(data)
         return splits_of(data.name.removesuffix(str(data.split)).removesuffix("-split"), data)
 
     def cases(self) -> tuple[Case, ...]:
-        """One. A source that is its own target is one column."""
-        own = (one(self.source),) if self.seen and self.source.name != self.target.name else ()
-        return (Case(name=self.name, sources=(self.source,), columns=(self._column, *own)),)
+        """One. A source that is its own target is one benchmark."""
+        seen = (single(self.source),) if self.seen and self.source.name != self.target.name else ()
+        return (Case(name=self.name, sources=(self.source,), benchmarks=(self._benchmark, *seen)),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,7 @@ class Drawn(Protocol):
         return f"drawn pedestrians: train on {' and '.join(self.sources)}, test on the other built-in domains (no data needed)"
 
     def cases(self) -> tuple[Case, ...]:
-        """One; its columns are all domains, the sources' own last."""
+        """One; its benchmarks are all domains, the sources' own last."""
         sets = {
             domain.name: DrawnPedestrians(
                 domain=domain.name, train_persons=self.train_persons, test_persons=self.test_persons
@@ -183,9 +183,11 @@ class Drawn(Protocol):
             for domain in DOMAINS
         }
         unseen = [name for name in self.targets or sets if name not in self.sources]
-        columns = tuple(one(sets[name]) for name in (*unseen, *self.sources))
+        benchmarks = tuple(single(sets[name]) for name in (*unseen, *self.sources))
         sources = tuple(sets[name] for name in self.sources)
-        return (Case(name="drawn", sources=sources, columns=columns, small=Budget(epochs=4, batches_per_epoch=32)),)
+        return (
+            Case(name="drawn", sources=sources, benchmarks=benchmarks, small=Budget(epochs=4, batches_per_epoch=32)),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +207,7 @@ class Protocol1(Protocol):
     def cases(self) -> tuple[Case, ...]:
         """One."""
         sources = (AllImages(of=Market1501()), CUHK02(), AllImages(of=CUHK03()), CUHKSYSU())
-        return (Case(name="p1", sources=sources, columns=small_sets()),)
+        return (Case(name="p1", sources=sources, benchmarks=small_sets()),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +231,7 @@ class LeaveOneOut(Protocol):
 
     @property
     def targets(self) -> tuple[DataSet, ...]:
-        """Who is left out in turn."""
+        """The data sets that are left out in turn."""
         return tuple(member for member in self.group if member not in self.never_targets)
 
     @property
@@ -245,7 +247,7 @@ class LeaveOneOut(Protocol):
             Case(
                 name=f"{self.name}-{target.name}",
                 sources=tuple(self._source(member) for member in self.group if member != target),
-                columns=(one(target),),
+                benchmarks=(single(target),),
             )
             for target in self.targets
         )
@@ -258,7 +260,7 @@ class LeaveOneOut(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class PaperSources(Protocol):
     """The paper's own single-source rows (arXiv 2005.11037, Table 1): Market-1501 and DukeMTMC-reID, each tested on the other, on its
-    own test people and on the four small data sets. DukeMTMC-reID was withdrawn by its owners; who runs this has it."""
+    own test people and on the four small data sets. DukeMTMC-reID was withdrawn by its owners, so few have it."""
 
     @property
     def name(self) -> str:
@@ -277,14 +279,14 @@ class PaperSources(Protocol):
             Case(
                 name=f"{source.name}-to-{target.name}",
                 sources=(source,),
-                columns=(one(target), *small_sets(), one(source)),
+                benchmarks=(single(target), *small_sets(), single(source)),
             )
             for source, target in ((market, duke), (duke, market))
         )
 
 
 def with_withdrawn(case: Case) -> Case:
-    """The case with DukeMTMC-reID read although its owners withdrew it: who runs it has said so."""
+    """The case with DukeMTMC-reID read although its owners withdrew it, as the user asked."""
 
     def opted(data: DataSet) -> DataSet:
         """One data set of the case."""
@@ -292,21 +294,21 @@ def with_withdrawn(case: Case) -> Case:
             return replace(data, of=opted(data.of))
         return replace(data, withdrawn_ok=True) if isinstance(data, DukeMTMC) else data
 
-    columns = tuple(replace(column, targets=tuple(map(opted, column.targets))) for column in case.columns)
-    return replace(case, sources=tuple(map(opted, case.sources)), columns=columns)
+    benchmarks = tuple(replace(b, targets=tuple(map(opted, b.targets))) for b in case.benchmarks)
+    return replace(case, sources=tuple(map(opted, case.sources)), benchmarks=benchmarks)
 
 
-def one(target: DataSet) -> Column:
-    """A column of one data set."""
-    return Column(name=target.name, targets=(target,))
+def single(target: DataSet) -> Benchmark:
+    """A benchmark of one data set."""
+    return Benchmark(name=target.name, targets=(target,))
 
 
-def splits_of(name: str, data: VIPeR | PRID2011 | GRID | ILIDS | CUHK01) -> Column:
-    """A column that is the mean over the ten random splits of a small data set."""
-    return Column(name=name, targets=tuple(replace(data, split=number) for number in range(SPLITS)))
+def splits_of(name: str, data: VIPeR | PRID2011 | GRID | ILIDS | CUHK01) -> Benchmark:
+    """A benchmark that is the mean over the ten random splits of a small data set."""
+    return Benchmark(name=name, targets=tuple(replace(data, split=number) for number in range(SPLITS)))
 
 
-def small_sets() -> tuple[Column, ...]:
+def small_sets() -> tuple[Benchmark, ...]:
     """PRID, GRID, VIPeR and i-LIDS, ten splits each, in the order the field's tables have."""
     return (
         splits_of("prid2011", PRID2011()),
@@ -333,7 +335,7 @@ def leave_one_out() -> LeaveOneOut:
 
 
 def market_cuhk03() -> BothWays:
-    """Market-1501 and CUHK03-NP (detected), both ways: the field's common pair that is still to be had."""
+    """Market-1501 and CUHK03-NP (detected), both ways: the field's common pair that is still available."""
     return BothWays(first=Market1501(), second=CUHK03())
 
 

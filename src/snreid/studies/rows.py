@@ -45,11 +45,11 @@ def label(experiment: Experiment) -> str:
     return LABELS.get(experiment.recipe, experiment.recipe)
 
 
-def require_same_sources(name: str, one: Experiment, other_name: str, other: Experiment) -> None:
+def require_same_sources(name: str, first: Experiment, other_name: str, second: Experiment) -> None:
     """Raise ``ExperimentError`` unless both are trained on the same data sets, in any order. The names are for the message."""
-    if len(one.sources) == len(other.sources) and all(source in other.sources for source in one.sources):
+    if len(first.sources) == len(second.sources) and all(source in second.sources for source in first.sources):
         return
-    words, others = (" + ".join(source.name for source in e.sources) or "nothing" for e in (one, other))
+    words, others = (" + ".join(source.name for source in e.sources) or "nothing" for e in (first, second))
     raise ExperimentError(
         "All rows of a table are trained on the same sources: what is seen to one is seen to all",
         found=f"{name} on {words}, {other_name} on {others}" + (" of other settings" if words == others else ""),

@@ -28,8 +28,8 @@ class Later:
         """The values in their order."""
         if self._copied is not None:
             self._copied.synchronize()
-        found: list[float] = self._values.tolist()
-        return found
+        values: list[float] = self._values.tolist()
+        return values
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

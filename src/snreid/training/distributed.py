@@ -99,17 +99,17 @@ def join(
     rank = launched_rank(os.environ if environment is None else environment)
     if rank is None:
         return ProcessGroup(rank=0, world=1, local_rank=0, device=chosen_device(device))
-    own = chosen_device(device, rank.local_rank)
-    if own.type == "cuda":
-        torch.cuda.set_device(own)
+    own_device = chosen_device(device, rank.local_rank)
+    if own_device.type == "cuda":
+        torch.cuda.set_device(own_device)
     dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo",
+        "cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo",
         init_method=f"tcp://{_bracketed(rank.address)}:{rank.port}",
         rank=rank.rank,
         world_size=rank.world,
         timeout=timedelta(seconds=timeout),
     )
-    return ProcessGroup(rank=rank.rank, world=rank.world, local_rank=rank.local_rank, device=own)
+    return ProcessGroup(rank=rank.rank, world=rank.world, local_rank=rank.local_rank, device=own_device)
 
 
 def launched_rank(environment: Mapping[str, str]) -> Rank | None:
@@ -149,12 +149,12 @@ def launched_rank(environment: Mapping[str, str]) -> Rank | None:
 
 def first_host(nodes: str) -> str:
     """First host of a SLURM node list: ``gpu[03-06,9],cpu1`` gives ``gpu03``; ``a,b`` gives ``a``."""
-    found = re.match(r"([^\[,]+)(?:\[([^\]\-,]+)[^\]]*\]([^\[,]*))?", nodes.strip())
-    if not found:
+    match = re.match(r"([^\[,]+)(?:\[([^\]\-,]+)[^\]]*\]([^\[,]*))?", nodes.strip())
+    if not match:
         raise ExperimentError(
             "SLURM names the hosts of a job", found=repr(nodes), fix="set MASTER_ADDR to rank 0's host"
         )
-    return "".join(part or "" for part in found.groups())
+    return "".join(part or "" for part in match.groups())
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

@@ -12,13 +12,13 @@ def follow(log: MetricsLog, bar: ProgressLine) -> Callable[[StepReport], None]:
     def report(step: StepReport) -> None:
         """Tell one step."""
         bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts, waited=step.waited)
-        told = {
+        values = {
             "epoch": step.epoch,
             "rate": step.rate,
             "seconds": step.seconds,
             "waited": step.waited,
             "skipped": step.skipped,
         }
-        log.write(step.step, {**told, **step.parts})
+        log.write(step.step, {**values, **step.parts})
 
     return report

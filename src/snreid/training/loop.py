@@ -29,11 +29,11 @@ from snreid.training.distributed import ProcessGroup
 from snreid.training.finite_guard import FiniteGuard
 from snreid.training.optim import OptimizerState, apply_step, flatten_optimizer, restore_optimizer
 from snreid.training.parallel import Objective, agree, agree_there, part_of_step, share_buffers, wrap
-from snreid.training.plan import Plan
+from snreid.training.plan import TrainingPlan
 from snreid.training.precision import LossScale
 from snreid.training.stop_signal import StopSignal, stopped
 
-__all__ = ["Hooks", "Loop", "Plan", "StepReport"]
+__all__ = ["Hooks", "Loop", "StepReport", "TrainingPlan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Loop:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: TrainingPlan,
         checkpoints: CheckpointStore,
         *,
         group: ProcessGroup,
@@ -259,7 +259,7 @@ class Loop:
         position.batch = (batch + len(batches)) % length
         position.pending = position.batch == 0
         position.epoch += position.pending
-        waited = sum(one.waited for one in batches)
+        waited = sum(batch.waited for batch in batches)
         report = StepReport(
             step=step + 1,
             epoch=epoch,
@@ -268,12 +268,12 @@ class Loop:
             epochs=plan.epochs,
             rate=rate,
             parts={},
-            images=sum(len(one.whole) for one in batches),
+            images=sum(len(batch.whole) for batch in batches),
             seconds=time.monotonic() - began + waited,
             waited=waited,
             skipped=0,
         )
-        self._untold.append(_Untold(report, numbers, tuple(parts), tuple(one.whole for one in batches)))
+        self._untold.append(_Untold(report, numbers, tuple(parts), tuple(batch.whole for batch in batches)))
         self._tell(position, self.lag)
 
     def _gradients(
@@ -287,11 +287,11 @@ class Loop:
             pixels = self._pixels(batch).contiguous(memory_format=torch.channels_last)
             persons = sent(torch.from_numpy(plan.persons[batch.mine]), self.device)
             with part_of_step(objective, last=turn + 1 == len(batches)):
-                total, found = objective(pixels, persons)
+                total, of_batch = objective(pixels, persons)
                 total = total * share
                 (total if self.scale is None else total * self.scale.factor).backward()
             totals.append(total.detach())
-            for name, value in found.items():
+            for name, value in of_batch.items():
                 parts[name] = parts[name] + value * share if name in parts else value * share
         return torch.stack(totals).sum(), parts
 

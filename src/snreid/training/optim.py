@@ -166,12 +166,12 @@ def apply_step(optimizer: torch.optim.Optimizer, bad: Tensor, scale: Tensor | No
     ``scale``: what the gradients were multiplied by. Both are decided inside the fused kernels, so no host waits for the device;
     the two attributes are those by which torch's ``GradScaler`` tells its optimizers the same.
     """
-    told: Any = optimizer
-    told.found_inf, told.grad_scale = bad, scale
+    untyped: Any = optimizer
+    untyped.found_inf, untyped.grad_scale = bad, scale
     try:
         optimizer.step()
     finally:
-        del told.found_inf, told.grad_scale
+        del untyped.found_inf, untyped.grad_scale
 
 
 @dataclass(frozen=True, kw_only=True)

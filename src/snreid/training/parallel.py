@@ -39,10 +39,10 @@ class Objective(nn.Module):
         if len(images) == 2 * len(persons):
             first, second = parted(outputs, len(persons))
             outputs = replace(first, second=second)
-        found = total_loss(self.losses, outputs, persons)
+        losses = total_loss(self.losses, outputs, persons)
         if isinstance(self.network, Remembering):
             self.network.remember(outputs.embedding, persons)
-        return found.total, dict(found.parts)
+        return losses.total, dict(losses.parts)
 
 
 def outputs_of(network: nn.Module, images: Tensor, *, precision: Precision) -> Outputs:

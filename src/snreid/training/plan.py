@@ -48,7 +48,7 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """What is trained, on what, how: built objects and values, no folders."""
 
     model: nn.Module

@@ -54,9 +54,9 @@ class TrainingSet:
     @property
     def sources_of_persons(self) -> Labels:
         """(identities,) of which source each identity is."""
-        found = np.zeros(self.identities, dtype=np.int64)
-        found[self.persons] = self.sources
-        return found
+        sources = np.zeros(self.identities, dtype=np.int64)
+        sources[self.persons] = self.sources
+        return sources
 
     @property
     def fingerprint(self) -> str:

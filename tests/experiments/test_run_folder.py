@@ -1,4 +1,4 @@
-"""The loop of an adaptation: it goes on from its own checkpoints and from no others."""
+"""The folder of a run while it is made: the loop goes on from its own checkpoints and from no others."""
 
 import json
 import os
@@ -15,7 +15,19 @@ from snreid.errors import CheckpointError, Interrupted
 from snreid.experiments.runs import Run
 from snreid.training.follow import follow
 from snreid.training.loop import StepReport
-from tiny import ALONE, console, machine
+from tiny import drawn, session, trained
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Run:
+    """A finished Baseline on drawn people."""
+    return trained(tmp_path / "baseline")
+
+
+@pytest.fixture
+def dusk() -> Unlabelled:
+    """24 images of a domain that the run has not seen."""
+    return Unlabelled.of(drawn("dusk").read(Path()))
 
 
 def stopping(log: Any, bar: Any) -> Callable[[StepReport], None]:
@@ -36,10 +48,10 @@ def test_checkpoints_of_other_settings_are_refused_whatever_the_record_says(
     other, out = replace(method, lr=1e-3), tmp_path / "out"
 
     def go(chosen: MAR) -> Run:
-        return adapt_run(chosen, baseline, dusk, machine(out), group=ALONE, console=console())
+        return adapt_run(chosen, baseline, dusk, out, session())
 
     with monkeypatch.context() as patch:
-        patch.setattr("snreid.adaptation.training.follow", stopping)
+        patch.setattr("snreid.experiments.run_folder.follow", stopping)
         with pytest.raises(Interrupted):
             go(method)
     before = (out / "experiment.json").read_text()

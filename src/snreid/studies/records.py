@@ -1,0 +1,194 @@
+"""What is written of a comparison: the report page and the record, a JSON object with all its numbers."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from snreid import __version__
+from snreid.evaluation import rank_lists, read_features
+from snreid.experiments.runs import Run
+from snreid.experiments.scoring import Result, features_path
+from snreid.figures import Domain, RankExample, Report, RunRecord, ScoreTable, choose_queries
+from snreid.records import RankList, ReIDData, Sample
+from snreid.studies.rows import DESCRIPTIONS, adapted_notes
+from snreid.studies.run import CaseResult
+from snreid.system.provenance import provenance
+
+RANK_LENGTH = 8
+"""Gallery images shown in a rank list."""
+SAMPLES = 8
+"""Images shown of a domain."""
+
+
+def report(
+    result: CaseResult,
+    title: str,
+    *,
+    descriptions: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+    examples: Sequence[str] = (),
+    commands: Sequence[str] = (),
+) -> Report:
+    """A study as a report page.
+
+    Args:
+        result: All scores of the study.
+        title: Head of the page.
+        descriptions: A sentence on each target by name.
+        notes: Sentences below the table.
+        examples: Targets whose rank lists are shown; their embeddings must have been kept.
+        commands: How it was made; if empty, the commands of the runs.
+    """
+    runs = {row.label: _runs(result, row.name) for row in result.rows}
+    unreadable = tuple(
+        f"{name}: {len(images)} images could not be read and were left out."
+        for name, images in result.left_out.items()
+        if images
+    )
+    return Report(
+        title=title,
+        trained_on=", ".join(sorted(source.name for source in result.case.sources)),
+        domains=tuple(
+            _domain(result, domain, (descriptions or {}).get(domain.name, "")) for domain in result.domains()
+        ),
+        schemes=tuple(replace(result.scheme(row), description=DESCRIPTIONS.get(row.name, "")) for row in result.rows),
+        baseline=result.rows[0].label,
+        examples=tuple(example for name in examples for example in _examples(result, name)),
+        runs=tuple(_run_record(name, of_row, commands) for name, of_row in runs.items()),
+        notes=(
+            *notes,
+            *_remarks(result),
+            *adapted_notes([run for of_row in runs.values() for run in of_row]),
+            *unreadable,
+        ),
+        made=f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}",
+    )
+
+
+def _runs(result: CaseResult, row: str) -> tuple[Run, ...]:
+    """The runs of a row, one per seed; each is scored on every target of a study."""
+    return next(iter(result.runs[row].values()))
+
+
+def _domain(result: CaseResult, domain: Domain, description: str) -> Domain:
+    return replace(domain, description=description, samples=_spread(result.available.data[domain.name]))
+
+
+def _spread(data: ReIDData) -> tuple[Sample, ...]:
+    """Images of different persons and cameras, evenly over the query split."""
+    samples = data.query.samples
+    return tuple(samples[i * len(samples) // SAMPLES] for i in range(min(SAMPLES, len(samples))))
+
+
+def _remarks(result: CaseResult) -> tuple[str, ...]:
+    """What the readers of sources and targets noticed, each sentence once."""
+    runs = (run for row in result.rows for run in _runs(result, row.name))
+    trained = (remark for run in runs for remark in run.record["training"].get("remarks", ()))
+    scored = (remark for data in result.available.data.values() for remark in data.remarks)
+    return tuple(dict.fromkeys((*trained, *scored)))
+
+
+def _examples(result: CaseResult, target: str) -> list[RankExample]:
+    """Rank lists of the first and the last row, for queries on which they differ."""
+    data = result.available.data[target]
+    ends = result.rows[0], result.rows[-1]
+    scores = [result.scores[row.name][target][0] for row in ends]
+    chosen = choose_queries(*scores, baseline_name=ends[0].label, scheme_name=ends[1].label)
+    lists: dict[str, dict[int, RankList]] = {}
+    for row in ends:
+        run = _runs(result, row.name)[0]
+        query, gallery = read_features(features_path(run.results, target))
+        ranked = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, run.experiment.metric)
+        lists[row.label] = {ranks.query: ranks for ranks in ranked}
+    return [
+        RankExample(
+            domain=target,
+            query=data.query,
+            gallery=data.gallery,
+            lists=tuple((row.label, lists[row.label][c.query]) for row in ends),
+            reason=c.reason,
+        )
+        for c in chosen
+    ]
+
+
+def _run_record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunRecord:
+    first = runs[0].record
+    seconds = sum(float(run.record.get("finished", {}).get("seconds", 0.0)) for run in runs)
+    versions = {k: str(v) for k, v in first["provenance"]["versions"].items() if v}
+    return RunRecord(
+        name=name,
+        settings={**first["experiment"], "training": first["training"]},
+        versions=versions | {"python": first["provenance"]["python"]},
+        seeds=tuple(run.experiment.seed for run in runs),
+        seconds=seconds,
+        commands=tuple(commands) or (first["provenance"]["command"],),
+    )
+
+
+def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
+    """The record of one case.
+
+    Args:
+        result: The filled cells.
+        title: What was compared.
+        seconds: How long this took.
+
+    Returns:
+        JSON: the table, and per row, target and seed the scores, the training time and the commit it was trained at. Versions and command
+        are those of the process that writes.
+    """
+    data = result.available.data
+    rows = [
+        {
+            "scheme": row.label,
+            "seed": run.experiment.seed,
+            "train_seconds": run.record["finished"]["seconds"],
+            "trained_at": (run.record["provenance"].get("git") or {}).get("commit"),
+            **Result(target, scores, data[target]).to_json(),
+        }
+        for row in result.rows
+        for target, of_target in result.scores[row.name].items()
+        for run, scores in zip(result.runs[row.name][target], of_target, strict=True)
+    ]
+    trained = {row.label: [*result.runs[row.name].values()][-1][0] for row in result.rows if result.runs[row.name]}
+    return {
+        "title": title,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(seconds, 1),
+        "training": next(iter(trained.values())).record["training"],
+        "provenance": provenance(),
+        "experiments": {name: {**run.experiment.to_json(), "seed": 0} for name, run in trained.items()},
+        "table": _cells(result.table),
+        "rows": rows,
+    }
+
+
+def _cells(table: ScoreTable) -> list[dict[str, Any]]:
+    """A table as data: mean over seeds, interval over persons, paired difference to the first row."""
+    cells = []
+    for metric, rows in table.groups:
+        for row in rows:
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                if cell is None:
+                    continue
+                gap = cell.difference
+                cells.append(
+                    {
+                        "metric": metric,
+                        "scheme": row.scheme,
+                        "target": column.name,
+                        "kind": column.kind,
+                        "value": cell.value,
+                        "interval": [cell.interval.low, cell.interval.high],
+                        "seeds": list(cell.seeds),
+                        "difference": gap
+                        and {
+                            "value": gap.value,
+                            "interval": [gap.interval.low, gap.interval.high],
+                            "p_value": gap.p_value,
+                        },
+                    }
+                )
+    return cells

@@ -1,0 +1,326 @@
+"""Plans, run: every cell that can be filled on this machine is trained, adapted and scored, once.
+
+Finished runs and scores on disk are taken as they are, so an interrupted table or study continues where it stopped. Weights may be
+deleted once a run is scored: ``experiment.json`` and ``evaluation/`` are all that a table and its tests need. Cells without data on disk,
+and cells whose training failed, say so; the others are filled.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from snreid.adaptation import Unlabelled, adapt_run, methods
+from snreid.errors import DivergenceError, ExperimentError
+from snreid.experiments.experiment import Experiment
+from snreid.experiments.job import train
+from snreid.experiments.runs import Run, open_run
+from snreid.experiments.scoring import Result, read_result, require_same_images, score_run
+from snreid.figures import Domain, SchemeResult, ScoreTable, score_table
+from snreid.records import ReIDData, Scores, Split
+from snreid.studies.plan import Availability, Plan, Row, Shard, Training, require_available, wanted
+from snreid.studies.protocols import Benchmark, Case
+from snreid.studies.rows import check_rows
+from snreid.training.session import Session
+
+FAILED = "failed.txt"
+"""In the folder of a cell: why its training ended."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """The cells of one case that are filled."""
+
+    available: Availability
+    rows: tuple[Row, ...]
+    runs: Mapping[str, Mapping[str, tuple[Run, ...]]]
+    """Row name -> target name -> the finished runs that were scored on it, one per seed."""
+    scores: Mapping[str, Mapping[str, tuple[Scores, ...]]]
+    """Row name -> target name -> one per seed."""
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Target name -> names of its images that could not be read (``--skip-bad``)."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """``ROW, seed N`` -> why its last training failed."""
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+        return self.available.case
+
+    @property
+    def filled(self) -> bool:
+        """Whether there is anything to show."""
+        return any(self.runs.values())
+
+    def domains(self) -> tuple[Domain, ...]:
+        """The benchmarks as a score table takes them: the queries of several splits one after the other."""
+        data = self.available.data
+        return tuple(
+            Domain(
+                name=benchmark.name,
+                seen=self.case.seen(benchmark),
+                query=Split(tuple(s for target in benchmark.targets for s in data[target.name].query.samples)),
+            )
+            for benchmark in self.available.benchmarks
+        )
+
+    def scheme(self, row: Row) -> SchemeResult:
+        """A row as a score table takes it. The queries of several splits are pooled: each split has as many, so the mean over all of
+        them is the mean over the splits."""
+        scores = self.scores.get(row.name, {})
+        columns = {
+            b.name: tuple(map(pooled_scores, zip(*(scores[target.name] for target in b.targets), strict=True)))
+            for b in self.available.benchmarks
+            if all(scores.get(target.name) for target in b.targets)
+        }
+        return SchemeResult(name=row.label, scores=columns)
+
+    @cached_property
+    def table(self) -> ScoreTable:
+        """Values, intervals over persons, paired differences to the first row."""
+        schemes = tuple(self.scheme(row) for row in self.rows)
+        return score_table(self.domains(), schemes, baseline=self.rows[0].label)
+
+    def spread(self, row: Row, benchmark: Benchmark) -> float | None:
+        """Standard deviation (n - 1) of mAP over the random splits of a benchmark, a share; of each split the mean over seeds. None for
+        a benchmark that is one data set."""
+        scores = self.scores.get(row.name, {})
+        if len(benchmark.targets) < 2 or not all(scores.get(target.name) for target in benchmark.targets):
+            return None
+        means = [np.mean([seed.mean_ap for seed in scores[target.name]]) for target in benchmark.targets]
+        return float(np.std(means, ddof=1))
+
+
+def pooled_scores(parts: Sequence[Scores]) -> Scores:
+    """The scores of several query sets, one after the other, as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(part.queries for part in parts[:-1])])
+    return Scores(
+        average_precision=np.concatenate([part.average_precision for part in parts]),
+        inverse_negative_penalty=np.concatenate([part.inverse_negative_penalty for part in parts]),
+        first_rank=np.concatenate([part.first_rank for part in parts]),
+        query_index=np.concatenate([part.query_index + start for part, start in zip(parts, starts, strict=True)]),
+        queries=sum(part.queries for part in parts),
+    )
+
+
+def run_study(plan: Plan, out: Path, session: Session) -> CaseResult:
+    """Trains and scores what is missing of a study below ``out`` and returns everything.
+
+    Args:
+        plan: From ``study_plan``.
+        out: Folder of the study; its runs lie in ``RECIPE-SEED``.
+        session: Where and how to compute.
+
+    Raises:
+        DataError: A target or source is missing, or an image cannot be read.
+        ExperimentError: A target's people are trained on, or a folder holds another run.
+        DivergenceError: A loss is no longer finite.
+    """
+    (case,) = plan.cases
+    available = require_available(case, session.machine.root)
+    fill([plan], {case: available}, out, session)
+    session.group.barrier()  # the first process has written all scores
+    return collect_case(plan, available, out, skip_bad=session.machine.skip_bad)
+
+
+def score_runs(plan: Plan, runs: Sequence[Run], session: Session) -> CaseResult:
+    """The same from runs that are finished already, wherever they are.
+
+    Raises:
+        ExperimentError: Runs of one row differ in more than their seed, or rows in their sources.
+    """
+    check_rows(runs)
+    available = require_available(plan.cases[0], session.machine.root)
+    cells = _Cells(available, plan.rows)
+    rows = {row.name: row for row in plan.rows}
+    for run in runs:
+        for result in score_run(run, list(available.data.values()), session, embeddings=run.finished):
+            cells.add(rows[run.experiment.recipe], run, result)
+    return cells.result()
+
+
+def fill(
+    plans: Sequence[Plan],
+    available: Mapping[Case, Availability],
+    out: Path,
+    session: Session,
+    *,
+    shard: Shard | None = None,
+) -> None:
+    """Trains, adapts and scores every cell of the plans that is missing below ``out`` and can be had.
+
+    A training of a table that ends in NaN, or an adaptation that cannot be made, leaves its reason in its folder, and the others go on; it
+    is tried again the next time. All else is raised as ``train`` and scoring raise it.
+
+    Args:
+        plans: What to fill.
+        available: What is on this machine, of every case.
+        out: Folder of all runs.
+        session: Where and how to compute.
+        shard: Fill only this share of the cells.
+    """
+    shard = shard or Shard()
+    todo = wanted(plans, available, out)
+    for position, training in enumerate(todo):
+        if not shard.has(position):
+            continue
+        data = _targets([available[case] for case in training.cases])
+        sources = " + ".join(source.name for source in training.experiment.sources)
+        session.console.rule(f"{sources}: {training.label} ({position + 1} of {len(todo)})", align="left")
+        run = None
+        with _failure_recorded(training, training.folder, session):
+            run = _without_weights(training, data, session) or train(
+                training.experiment, training.folder, session, targets=data
+            )
+            score_run(run, data, session, embeddings=training.embeddings and run.finished)
+        for method, folder, name in training.adaptations if run is not None else ():
+            target = next((target for target in data if target.name == name), None)
+            if target is not None:
+                with _failure_recorded(training, folder, session):
+                    _adapt_and_score(run, method, target, folder, session)
+
+
+def _without_weights(training: Training, data: Sequence[ReIDData], session: Session) -> Run | None:
+    """The finished run whose weights were deleted, if its scores on all targets are there and nothing is adapted from it."""
+    if training.adaptations or not (training.folder / "experiment.json").is_file():
+        return None
+    run = open_run(training.folder)
+    if run.finished or run.experiment != training.experiment:
+        return None
+    return run if _results(run, data, skip_bad=session.machine.skip_bad) else None
+
+
+def _adapt_and_score(run: Run, method: str, target: ReIDData, folder: Path, session: Session) -> None:
+    """One adaptation, and its score: only that reads labels of the target."""
+    value = methods()[method].for_experiment(run.experiment)
+    adapted = adapt_run(value, run, Unlabelled.of(target), folder, session)
+    score_run(adapted, [target], session)
+
+
+@contextmanager
+def _failure_recorded(training: Training, folder: Path, session: Session) -> Iterator[None]:
+    """Keeps the reason of a failed cell in its folder until the cell is tried again; the other cells go on. A study ends instead."""
+    if session.first:
+        (folder / FAILED).unlink(missing_ok=True)
+    try:
+        yield
+    except (DivergenceError, ExperimentError) as error:
+        if training.study:
+            raise
+        session.say(str(error))
+        if session.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FAILED).write_text(f"{error}\n", encoding="utf-8")
+
+
+def _targets(available: Sequence[Availability]) -> list[ReIDData]:
+    """What is scored for these cases, each data set once."""
+    return list({name: case.data[name] for case in available for name in _scored(case)}.values())
+
+
+def _scored(available: Availability) -> list[str]:
+    return [target.name for benchmark in available.benchmarks for target in benchmark.targets]
+
+
+def collect(
+    plan: Plan, available: Mapping[Case, Availability], out: Path, *, skip_bad: bool = False
+) -> tuple[CaseResult, ...]:
+    """What is filled below ``out``: finished runs of just these experiments, with their scores of just these images.
+
+    Trains and scores nothing. A seed counts for a trained row once every benchmark that can be had is scored.
+
+    Args:
+        plan: What was to be filled.
+        available: What is on this machine, of every case.
+        out: Folder of all runs.
+        skip_bad: Accept scores without images that cannot be read.
+    """
+    return tuple(collect_case(plan, available[case], out, skip_bad=skip_bad) for case in plan.cases)
+
+
+def collect_case(plan: Plan, available: Availability, out: Path, *, skip_bad: bool) -> CaseResult:
+    """``collect`` for one case of the plan."""
+    cells = _Cells(available, plan.rows)
+    failed: dict[str, str] = {}
+    for row in plan.rows:
+        for seed in plan.seeds:
+            planned = plan.experiment(row, available.case, seed)
+            for folder, targets in _folders(plan, row, available, seed, out):
+                scored = _finished(folder, planned, row, targets, skip_bad=skip_bad)
+                for run, result in scored:
+                    cells.add(row, run, result)
+                if not scored and (folder / FAILED).is_file():
+                    failed[f"{row.label}, seed {seed}"] = (folder / FAILED).read_text(encoding="utf-8").strip()
+    return cells.result(failed)
+
+
+class _Cells:
+    """Runs and their scores by row and target, while they are collected."""
+
+    def __init__(self, available: Availability, rows: tuple[Row, ...]) -> None:
+        self.available, self.rows = available, rows
+        self.first: dict[str, tuple[Run, Result]] = {}
+        self.runs: dict[str, dict[str, list[Run]]] = {row.name: {} for row in rows}
+        self.scores: dict[str, dict[str, list[Scores]]] = {row.name: {} for row in rows}
+
+    def add(self, row: Row, run: Run, result: Result) -> None:
+        """One score of a run. Raises ``ExperimentError`` if it was made of other images than those before it."""
+        other, before = self.first.setdefault(result.target, (run, result))
+        require_same_images(before, result, where=f"{other.folder}, {run.folder}")
+        self.runs[row.name].setdefault(result.target, []).append(run)
+        self.scores[row.name].setdefault(result.target, []).append(result.scores)
+
+    def result(self, failed: Mapping[str, str] | None = None) -> CaseResult:
+        """Everything, frozen."""
+        used = {target: result.used for target, (_, result) in self.first.items() if result.used is not None}
+        return CaseResult(
+            replace(self.available, data={**self.available.data, **used}),
+            self.rows,
+            {row: {target: tuple(runs) for target, runs in by.items()} for row, by in self.runs.items()},
+            {row: {target: tuple(scores) for target, scores in by.items()} for row, by in self.scores.items()},
+            {target: result.left_out for target, (_, result) in self.first.items()},
+            failed or {},
+        )
+
+
+def _folders(plan: Plan, row: Row, available: Availability, seed: int, out: Path) -> list[tuple[Path, list[ReIDData]]]:
+    """The folders of a row with one seed, and what each is scored on."""
+    case, data = available.case, _targets([available])
+    if not row.adaptation:
+        return [(plan.folder(out, row, case, seed), data)]
+    names = row.adapted_to(case)
+    return [(plan.adapted(out, row, case, seed, d.name), [d]) for d in data if d.name in names]
+
+
+def _finished(
+    folder: Path, planned: Experiment, row: Row, targets: Sequence[ReIDData], *, skip_bad: bool
+) -> list[tuple[Run, Result]]:
+    """The run in a folder with its result on each target; empty unless it is the finished run of this cell, scored on all."""
+    if not targets or not (folder / "experiment.json").is_file():
+        return []
+    run = open_run(folder)
+    # The recipe of an adapted run also names method and target; all else is that of the run it started from.
+    same = replace(run.experiment, recipe=planned.recipe) == planned and _adapted_as(run, row)
+    return [(run, result) for result in _results(run, targets, skip_bad=skip_bad)] if same else []
+
+
+def _results(run: Run, targets: Sequence[ReIDData], *, skip_bad: bool) -> list[Result]:
+    """The stored results of a finished run, or none unless it is scored on every target. Its weights may be gone."""
+    if "finished" not in run.record:
+        return []
+    results = [read_result(run.folder, target, skip_bad=skip_bad) for target in targets]
+    known = [result for result in results if result is not None]
+    return known if len(known) == len(results) else []
+
+
+def _adapted_as(run: Run, row: Row) -> bool:
+    """Whether a run was adapted as the row says, by a method with its present settings; a trained row's run by none."""
+    stored = run.record.get("adaptation")
+    if not row.adaptation or not isinstance(stored, dict):
+        return not row.adaptation and stored is None
+    return methods()[row.adaptation].for_experiment(run.experiment).is_in(stored.get("method"))

@@ -1,0 +1,70 @@
+"""What the steps of a program share: machine settings, processes, console, decoded images."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from rich.console import Console
+
+from snreid.images.loading import PixelCache
+from snreid.system.machine import Machine
+from snreid.training.distributed import ProcessGroup, join
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One value for everything that a computation needs besides its subject.
+
+    Example:
+        >>> from snreid.system.machine import Machine
+        >>> session = Session.start(Machine(device="cpu", workers=0), quiet=True)
+        >>> session.device, session.first
+        ('cpu', True)
+    """
+
+    machine: Machine
+    group: ProcessGroup
+    """The processes that work together; ``group.device`` is where this one computes."""
+    console: Console
+    """For progress and remarks; silent in all processes but the first."""
+    pixels: PixelCache
+    """Decoded images, shared by all runs of the session."""
+
+    @classmethod
+    def start(
+        cls,
+        machine: Machine | None = None,
+        *,
+        group: ProcessGroup | None = None,
+        console: Console | None = None,
+        quiet: bool = False,
+    ) -> Self:
+        """Starts a session.
+
+        Args:
+            machine: Settings; the defaults if None.
+            group: The processes; if None, those that torchrun or srun started, or this one alone.
+            console: Where to report; if None, stderr of the first process.
+            quiet: Report nothing. Has no effect on a given ``console``.
+
+        Raises:
+            ExperimentError: There is no such device, or the launcher's variables contradict each other.
+        """
+        machine = machine or Machine()
+        group = group or join(machine.device)
+        console = console or Console(stderr=True, quiet=quiet or not group.first)
+        return cls(machine=machine, group=group, console=console, pixels=PixelCache.of(machine, console))
+
+    @property
+    def device(self) -> str:
+        """Where this process computes, as torch names it."""
+        return str(self.group.device)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and talks to the user."""
+        return self.group.first
+
+    def say(self, sentence: str) -> None:
+        """Prints a line on the console, without styling; nothing for an empty sentence."""
+        if sentence:
+            self.console.out(sentence, highlight=False)
