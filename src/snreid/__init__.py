@@ -1,10 +1,10 @@
 """Person re-identification on cameras never seen in training: SNR, its baselines and a fair comparison of them.
 
-Train, load, embed, evaluate::
+Train, score, embed::
 
-    import snreid
-
-    run = snreid.train(snreid.recipes.snr("mobile", sources=[...]), out="runs/snr")
+    experiment = replace(snreid.recipes.snr("mobile"), sources=(Market1501(),))
+    run = snreid.train(experiment, out="runs/snr")
+    scores = snreid.score(run, CUHK03())
     embeddings = snreid.load("runs/snr").extract(["a.jpg", "b.jpg"])     # (2, D), L2-normalized
 
 The rest is in sub-packages: ``snreid.datasets``, ``.models``, ``.losses``, ``.images``, ``.training``, ``.evaluation``, ``.inference``

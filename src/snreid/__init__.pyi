@@ -8,6 +8,7 @@ from . import inference as inference
 from . import losses as losses
 from . import models as models
 from . import training as training
+from .adaptation import adapt as adapt
 from .errors import CheckpointError as CheckpointError
 from .errors import DataError as DataError
 from .errors import DivergenceError as DivergenceError
@@ -23,6 +24,8 @@ from .experiments import Run as Run
 from .experiments import load as load
 from .experiments import open_run as open_run
 from .experiments import recipes as recipes
+from .experiments import score as score
+from .experiments import train as train
 from .inference import Embedder as Embedder
 from .models import SNR as SNR
 from .models import ModelConfig as ModelConfig

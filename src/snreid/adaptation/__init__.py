@@ -5,6 +5,7 @@ calls it and leaves a run folder that every other command accepts.
 """
 
 from snreid.adaptation.adaptive_bn import AdaptiveBN
+from snreid.adaptation.api import adapt
 from snreid.adaptation.base import Adaptation, methods
 from snreid.adaptation.clustering import ClusterContrast
 from snreid.adaptation.folder import adapt_run
@@ -20,6 +21,7 @@ __all__ = [
     "ClusterContrast",
     "SourceImages",
     "Unlabelled",
+    "adapt",
     "adapt_run",
     "methods",
 ]

@@ -23,6 +23,7 @@ from snreid.inference.embedder import Embedder
 from snreid.models.delta import has_weights, read_weights
 from snreid.models.reid import CLASSIFIERS
 from snreid.models.weights import restore
+from snreid.training.distributed import chosen_device
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,18 @@ class Run:
         """Whether training is through and its weights are there."""
         return "finished" in self.record and has_weights(self.folder)
 
-    def embedder(self, *, device: str = "cpu", bf16: bool = False) -> Embedder:
-        """The trained model. Raises ``CheckpointError`` when the run is not finished or its weights are damaged."""
+    def embedder(self, *, device: str = "auto", bf16: bool = False) -> Embedder:
+        """Loads the trained model.
+
+        Args:
+            device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+            bf16: Compute under bfloat16 autocast; embeddings are float32 all the same.
+
+        Raises:
+            CheckpointError: The run is not finished, or its weights are damaged.
+            ExperimentError: There is no such device.
+        """
+        device = str(chosen_device(device))
         if not has_weights(self.folder):
             train_it = f"snreid train {self.folder / 'experiment.json'} --out {self.folder}"
             raise CheckpointError(
@@ -67,9 +78,9 @@ class Run:
         return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True)
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: str | Path) -> Run:
     """The run in ``folder``, or the packaged one of that name. Raises ``CheckpointError`` when there is none."""
-    folder = located(folder)
+    folder = located(Path(folder))
     path = folder / "experiment.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -82,9 +93,21 @@ def open_run(folder: Path) -> Run:
         ) from error
 
 
-def load(folder: str | Path, *, device: str = "cpu") -> Embedder:
-    """The model of a run, ready to embed images; ``"people"`` is the one that comes with the package. Raises ``CheckpointError``."""
-    return open_run(Path(folder)).embedder(device=device)
+def load(folder: str | Path, *, device: str = "auto") -> Embedder:
+    """Loads the model of a finished run, ready to embed images.
+
+    Args:
+        folder: The run's folder, or the name of a packaged run.
+        device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        CheckpointError: There is no such run, it is not finished, or its weights are damaged.
+
+    Example:
+        >>> snreid.load("runs/snr").extract(["a.jpg", "b.jpg"]).shape      # doctest: +SKIP
+        (2, 512)
+    """
+    return open_run(folder).embedder(device=device)
 
 
 def without_pretrained(experiment: Experiment) -> Experiment:
