@@ -1,121 +1,230 @@
-"""Writes docs/results.md and the results block of README.md from the run records in docs/records; ``--check`` only says if they are stale.
+"""Writes docs/results.md, a page below docs/results/ for each record, and the results table of README.md; ``--check`` only compares.
 
-A number in the documents comes from a record, a record from ``snreid reproduce --records``, ``snreid study --record`` or ``snreid demo``,
-and stays as it was written. What is said about it (title, a sentence, whether the README shows it, the order) stands in
-``docs/records/words.json``.
+Every number comes from a record in ``docs/records``, and a record from ``snreid reproduce --records``, ``snreid study --record`` or
+``snreid demo``. ``docs/records/words.json`` holds what is said about them:
+
+- ``records``: title and description of each record, in the order of the list of all records,
+- ``findings``: a question, an answer in one sentence, the records whose rows make its table, and further records to link,
+- ``readme``: the rows of the README's table.
+
+A selection of rows is ``{record: {row: label}}``; an empty inner mapping takes every row under its own name.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = ROOT / "docs" / "results"
 RECORDS = ROOT / "docs" / "records"
 WORDS = RECORDS / "words.json"
 BEGIN, END = "<!-- results: written by benchmarks/write_results.py -->", "<!-- end of results -->"
+README_ROWS = 5
+SEEN = " (seen)"
+
+Record = dict[str, Any]
+Selection = Mapping[str, str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns 1 when ``--check`` finds a document that is not what the records say."""
+    """Returns 1 when ``--check`` finds a page that differs from what the records give, or a page without a record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 when stale")
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 when a page is stale")
     check = parser.parse_args(arguments).check
-    records = read_records()
-    wanted = {ROOT / "docs" / "results.md": results_page(records), ROOT / "README.md": readme(records)}
+    words, records = read_records()
+    wanted = {PAGES / f"{name}.md": record_page(record) for name, record in records.items()}
+    wanted |= {ROOT / "docs" / "results.md": findings_page(words, records), ROOT / "README.md": readme(words, records)}
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    for path in stale:
-        print(f"{'stale' if check else 'written'}: {path.relative_to(ROOT)}")
-        if not check:
+    surplus = sorted(set(PAGES.glob("*.md")) - set(wanted))
+    for path in [*stale, *surplus]:
+        print(f"{'stale' if check else 'removed' if path in surplus else 'written'}: {path.relative_to(ROOT)}")
+    if not check:
+        PAGES.mkdir(exist_ok=True)
+        for path in stale:
             path.write_text(wanted[path], encoding="utf-8")
-    return int(check and bool(stale))
+        for path in surplus:
+            path.unlink()
+    return int(check and bool(stale or surplus))
 
 
-def read_records() -> list[dict[str, Any]]:
-    """The records in the order of ``words.json``, each with its words. Every record must have words and the other way round."""
+def read_records() -> tuple[dict[str, Any], dict[str, Record]]:
+    """``words.json``, and the records by name with their title and description; both must name the same records."""
     words = json.loads(WORDS.read_text(encoding="utf-8"))
     files = {path.stem for path in RECORDS.glob("*.json") if path != WORDS}
-    if files != set(words):
-        raise SystemExit(f"docs/records and its words.json differ: {', '.join(sorted(files ^ set(words)))}")
-    return [json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8")) | said for name, said in words.items()]
+    if files != set(words["records"]):
+        raise SystemExit(f"docs/records and its words.json differ: {', '.join(sorted(files ^ set(words['records'])))}")
+    read = {name: json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8")) for name in words["records"]}
+    return words, {name: record | words["records"][name] for name, record in read.items()}
 
 
-def results_page(records: Sequence[dict[str, Any]]) -> str:
-    """docs/results.md: for each record its tables, how they were made, and how long it took."""
-    parts = [
-        "# Results\n",
-        "Written by `benchmarks/write_results.py` from the run records in `docs/records/`; a test fails when this page is stale.\n",
-        "Numbers are percent, means over the seeds named; brackets are 95 % bootstrap intervals over the people asked for (they do not",
-        "cover what another seed would change: the seeds stand beside them). A difference is paired with the first row, query by query.",
-        "*seen* is the domain trained on (unseen people), all others were never seen. No target label chose anything: the last",
-        "checkpoint counts.\n",
+def findings_page(words: Mapping[str, Any], records: Mapping[str, Record]) -> str:
+    """docs/results.md: the findings, then the list of all records."""
+    lines = [
+        "# Results",
+        "",
+        "Each finding is a question, a table and one sentence. The linked pages hold the full tables, every seed and the command.",
+        "`benchmarks/write_results.py` writes these pages from the records in `docs/records`; a test fails when they are stale.",
+        "",
+        "The tables show mAP in percent: the mean over seeds, with a 95 % bootstrap interval over the persons queried. The intervals",
+        "do not cover variation between seeds. *(seen)* marks a domain of the training set, tested on other persons. Target labels",
+        "choose nothing: the last checkpoint counts.",
     ]
-    for record in records:
-        parts += _section(record)
-    return "\n".join(parts).rstrip() + "\n"
+    for finding in words["findings"]:
+        links = [
+            f"[{records[name]['title']}](results/{name}.md)" for name in [*finding["records"], *finding.get("see", [])]
+        ]
+        lines += [
+            "",
+            f"## {finding['question']}",
+            "",
+            *_finding_table(finding["records"], records),
+            "",
+            finding["answer"],
+        ]
+        lines += ["", "Records: " + "; ".join(links) + "."]
+    lines += [
+        "",
+        "## All records",
+        "",
+        *(f"- [{record['title']}](results/{name}.md)" for name, record in records.items()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def readme(records: Sequence[dict[str, Any]]) -> str:
-    """README.md with its results block filled."""
+def readme(words: Mapping[str, Any], records: Mapping[str, Record]) -> str:
+    """README.md with its table of results filled: mAP with its interval, and rank-1."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
-    tables = "\n".join(
-        f"**{record['title']}** ({_budget(record)})\n\n{_short_table(record)}\n"
-        for record in records
-        if record.get("readme")
+    rows = []
+    for name, selection in words["readme"].items():
+        record = records[name]
+        preset = next(iter(record["experiments"].values()))["preset"]
+        for scheme, label in _selected(record, selection):
+            cells = {True: [], False: []}
+            for column in _main_columns(record):
+                value = f"{column.removesuffix(SEEN)} {_value(record, 'mAP', scheme, column)}"
+                rank1 = _cell(record, "rank-1", scheme, column)
+                cells[column.endswith(SEEN)].append(f"{value} / {100 * rank1['value']:.1f}" if rank1 else value)
+            rows.append([f"`{preset}`", label, _sources(record), "<br>".join(cells[False]), "<br>".join(cells[True])])
+    if len(rows) > README_ROWS:
+        raise SystemExit(f"words.json selects {len(rows)} rows for the README; it has room for {README_ROWS}")
+    table = _markdown(
+        ["preset", "method", "trained on", "never seen: mAP / rank-1", "seen, other persons: mAP / rank-1"], rows
     )
-    return f"{head}{BEGIN}\n\n{tables}\n{END}{tail}"
+    return "\n".join([f"{head}{BEGIN}", "", *table, "", f"{END}{rest.split(END)[1]}"])
 
 
-def _section(record: dict[str, Any]) -> list[str]:
-    lines = [f"\n## {record['title']}\n", f"{_budget(record)}.\n"]
+def record_page(record: Record) -> str:
+    """docs/results/NAME.md: all tables of one record, how they were made, and how long it took."""
+    columns, schemes = _columns(record), _schemes(record)
+    lines = [
+        f"# {record['title']}",
+        "",
+        "Percent, with 95 % bootstrap intervals over the persons queried. A difference is paired with the first row, query by query."
+        " How to read the tables: [Results](../results.md).",
+        "",
+        f"{_budget(record)}.",
+        "",
+    ]
     if record.get("about"):
-        lines.append(record["about"] + "\n")
+        lines += [record["about"], ""]
     for metric in ("mAP", "rank-1"):
-        lines += [_table(record, metric), ""]
+        rows = [[scheme, *(_value(record, metric, scheme, column) for column in columns)] for scheme in schemes]
+        lines += [*_markdown([metric, *columns], rows), ""]
     lines += _published(record)
-    if len(_schemes(record)) > 1:
-        lines.append("| difference to the first row | " + " | ".join(_columns(record)) + " |")
-        lines.append("|---" * (1 + len(_columns(record))) + "|")
-    for scheme in _schemes(record)[1:]:
-        cells = [_difference(_cell(record, "mAP", scheme, column)) for column in _columns(record)]
-        lines.append(f"| {scheme}, mAP | " + " | ".join(cells) + " |")
-    lines += ["", "Every seed:", "", "| scheme | target | seed: mAP / rank-1 |", "|---|---|---|"]
-    for scheme in _schemes(record):
+    if len(schemes) > 1:
+        rows = [
+            [f"{scheme}, mAP", *(_difference(_cell(record, "mAP", scheme, column)) for column in columns)]
+            for scheme in schemes[1:]
+        ]
+        lines += [*_markdown(["difference to the first row", *columns], rows), ""]
+    rows = []
+    for scheme in schemes:
         for target in dict.fromkeys(row["target"] for row in record["rows"]):
-            found = [r for r in record["rows"] if r["scheme"] == scheme and r["target"] == target]
-            each = ", ".join(f"{r['seed']}: {100 * r['mAP']:.1f} / {100 * r['rank1']:.1f}" for r in found)
-            lines += [f"| {scheme} | {target} | {each} |"] if each else []
-    lines += ["", "```", record["provenance"]["command"], "```", ""]
-    versions = ", ".join(f"{k} {v}" for k, v in record["provenance"]["versions"].items() if v)
-    written_at = (record["provenance"].get("git") or {}).get("commit") or "unknown"
+            runs = [run for run in record["rows"] if run["scheme"] == scheme and run["target"] == target]
+            each = ", ".join(f"{run['seed']}: {100 * run['mAP']:.1f} / {100 * run['rank1']:.1f}" for run in runs)
+            rows += [[scheme, target, each]] if each else []
+    lines += ["## Every seed", "", *_markdown(["method", "target", "seed: mAP / rank-1"], rows), ""]
+    return "\n".join([*lines, "## How it was made", "", *_provenance(record)]) + "\n"
+
+
+def _provenance(record: Record) -> list[str]:
+    about = record["provenance"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
+    written_at = (about.get("git") or {}).get("commit") or "unknown"
     commits = dict.fromkeys(row.get("trained_at") or written_at for row in record["rows"])
-    lines.append(
-        f"Trained at commit {', '.join(c[:12] for c in commits)}; {versions}; Python {record['provenance']['python']}; {_times(record)}."
-    )
-    return lines
+    seconds = [row["train_seconds"] for row in record["rows"]]
+    low, high, threads = f"{min(seconds):.0f}", f"{max(seconds):.0f}", record["training"]["threads"]
+    return [
+        *("```", about["command"], "```", ""),
+        f"Trained at commit {', '.join(commit[:12] for commit in commits)}, with {versions} and Python {about['python']}."
+        f" One training took {low if low == high else f'{low} to {high}'} s by the clock, with {threads} thread{'s' * (threads > 1)}.",
+    ]
 
 
-def _published(record: dict[str, Any]) -> list[str]:
-    """What others printed beside ours, what is said of the order of the rows, and what was not to be had."""
+def _finding_table(selection: Mapping[str, Selection], records: Mapping[str, Record]) -> list[str]:
+    """mAP of the selected rows; rows and columns that several records share are merged."""
+    cells: dict[str, dict[str, str]] = {}
+    for name, rows in selection.items():
+        record = records[name]
+        for scheme, label in _selected(record, rows):
+            for column in _main_columns(record):
+                one_target = not column.endswith(SEEN) and not column.startswith("mean of ")
+                head = f"{_sources(record)} → {column}" if one_target else column
+                value = _value(record, "mAP", scheme, column)
+                if cells.setdefault(label, {}).setdefault(head, value) != value:
+                    raise SystemExit(
+                        f"a finding has two values for {label!r}, {head}: give one of the rows another label"
+                    )
+    columns = list(dict.fromkeys(head for row in cells.values() for head in row))
+    return _markdown(["mAP", *columns], [[label, *(row.get(c, "-") for c in columns)] for label, row in cells.items()])
+
+
+def _selected(record: Record, selection: Selection) -> list[tuple[str, str]]:
+    """Rows of a record with their labels; an empty selection is all of them."""
+    unknown = set(selection) - set(_schemes(record))
+    if unknown:
+        raise SystemExit(
+            f"words.json selects rows that {record['title']!r} does not have: {', '.join(sorted(unknown))}"
+        )
+    return list(selection.items()) or [(scheme, scheme) for scheme in _schemes(record)]
+
+
+def _main_columns(record: Record) -> list[str]:
+    """The columns of a small table: the seen targets, and the unseen ones, as their mean where they are more than three."""
+    kinds = [cell["kind"] for cell in {cell["target"]: cell for cell in record["table"]}.values()]
+    left_out = "mean" if kinds.count("unseen") <= 3 else "unseen"
+    return [column for column, kind in zip(_columns(record), kinds, strict=True) if kind != left_out]
+
+
+def _sources(record: Record) -> str:
+    return " + ".join(record["training"]["sources"])
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _published(record: Record) -> list[str]:
+    """Published numbers beside ours, whether the rows have the paper's order, and what could not be run."""
     lines = []
     if record.get("published"):
-        lines += ["| mAP / rank-1 | on | published (source) | ours | difference |", "|---|---|---|---|---|"]
+        rows = []
         for cell in record["published"]:
-            column = next((c for c in _columns(record) if c.removesuffix(" (seen)") == cell["target"]), None)
-            cells = [_cell(record, m, cell["scheme"], column) for m in ("mAP", "rank-1")] if column else []
-            own = [found["value"] for found in cells if found]
-            said = [cell["mAP"], cell["rank1"]]
-            gaps = [f"{100 * o - p:+.1f}" if p is not None else "-" for o, p in zip(own, said, strict=False)]
-            ours = " / ".join(f"{100 * o:.1f}" for o in own) or "not run"
-            shown = " / ".join("-" if p is None else f"{p:.1f}" for p in said)
-            lines.append(
-                f"| {cell['scheme']} | {cell['target']} | {shown} ({cell['source']}) | {ours} | {' / '.join(gaps)} |"
-            )
-        lines.append("")
+            column = next((c for c in _columns(record) if c.removesuffix(SEEN) == cell["target"]), None)
+            cells = [_cell(record, metric, cell["scheme"], column) for metric in ("mAP", "rank-1")] if column else []
+            own = [100 * found["value"] for found in cells if found]
+            published = [cell["mAP"], cell["rank1"]]
+            gaps = [
+                "-" if theirs is None else f"{ours - theirs:+.1f}" for ours, theirs in zip(own, published, strict=False)
+            ]
+            ours = " / ".join(f"{value:.1f}" for value in own) or "not run"
+            theirs = " / ".join("-" if value is None else f"{value:.1f}" for value in published)
+            rows.append([cell["scheme"], cell["target"], f"{theirs} ({cell['source']})", ours, " / ".join(gaps)])
+        lines += [*_markdown(["mAP / rank-1", "target", "published (source)", "ours", "difference"], rows), ""]
     lines += [f"- note: {note}" for note in record.get("notes", [])]
     for split in record.get("splits", []):
         lines.append(
@@ -127,7 +236,7 @@ def _published(record: dict[str, Any]) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _budget(record: dict[str, Any]) -> str:
+def _budget(record: Record) -> str:
     experiment = next(iter(record["experiments"].values()))
     backbone, size = experiment["model"]["backbone"], experiment["input"]
     widths = f", widths {'-'.join(map(str, backbone['channels']))}" if backbone["channels"] else ""
@@ -142,28 +251,7 @@ def _budget(record: dict[str, Any]) -> str:
     )
 
 
-def _short_table(record: dict[str, Any]) -> str:
-    def shown(scheme: str, column: str) -> str:
-        """mAP with its interval, and rank-1."""
-        rank1 = _cell(record, "rank-1", scheme, column)
-        return f"{_value(record, 'mAP', scheme, column)} / {100 * rank1['value']:.1f}" if rank1 else "-"
-
-    columns = _columns(record)
-    lines = ["| mAP / rank-1 | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
-    for scheme in _schemes(record):
-        lines.append(f"| {scheme} | " + " | ".join(shown(scheme, column) for column in columns) + " |")
-    return "\n".join(lines)
-
-
-def _table(record: dict[str, Any], metric: str) -> str:
-    columns = _columns(record)
-    lines = [f"| {metric} | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
-    for scheme in _schemes(record):
-        lines.append(f"| {scheme} | " + " | ".join(_value(record, metric, scheme, column) for column in columns) + " |")
-    return "\n".join(lines)
-
-
-def _value(record: dict[str, Any], metric: str, scheme: str, column: str) -> str:
+def _value(record: Record, metric: str, scheme: str, column: str) -> str:
     """A value with its interval; a dash where the scheme was not scored, as an adapted one is on its target alone."""
     cell = _cell(record, metric, scheme, column)
     if cell is None:
@@ -182,25 +270,19 @@ def _difference(cell: dict[str, Any] | None) -> str:
     return f"{100 * gap['value']:+.1f} [{low:+.1f}, {high:+.1f}]{p}"
 
 
-def _columns(record: dict[str, Any]) -> list[str]:
+def _columns(record: Record) -> list[str]:
     kinds = {cell["target"]: cell["kind"] for cell in record["table"]}
     return [f"{target} ({kind})" if kind == "seen" else target for target, kind in kinds.items()]
 
 
-def _schemes(record: dict[str, Any]) -> list[str]:
+def _schemes(record: Record) -> list[str]:
     return list(dict.fromkeys(cell["scheme"] for cell in record["table"]))
 
 
-def _cell(record: dict[str, Any], metric: str, scheme: str, column: str) -> dict[str, Any] | None:
-    target = column.removesuffix(" (seen)")
+def _cell(record: Record, metric: str, scheme: str, column: str) -> dict[str, Any] | None:
+    target = column.removesuffix(SEEN)
     wanted = (metric, scheme, target)
     return next((c for c in record["table"] if (c["metric"], c["scheme"], c["target"]) == wanted), None)
-
-
-def _times(record: dict[str, Any]) -> str:
-    seconds = [row["train_seconds"] for row in record["rows"]]
-    threads = record["training"]["threads"]
-    return f"training took {min(seconds):.0f} to {max(seconds):.0f} s a run, {threads} thread(s), on a machine shared with other work"
 
 
 if __name__ == "__main__":

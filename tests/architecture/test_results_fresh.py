@@ -76,16 +76,38 @@ def test_the_interval_of_a_median_holds_it_in_95_of_100_cases(root: Path, count:
 
 
 def test_a_row_that_was_not_scored_everywhere_is_written_with_dashes(root: Path) -> None:
-    """As one is that was adapted to a target, and scored there alone."""
+    """An adapted row is scored on its target alone."""
     writer = _script(root / "benchmarks" / "write_results.py")
-    (record, *_) = (one for one in writer.read_records() if len(one["table"]) > 8)
+    record = next(record for record in writer.read_records()[1].values() if len(record["table"]) > 8)
     last, column = record["table"][-1]["scheme"], record["table"][0]["target"]
     left = [cell for cell in record["table"] if (cell["scheme"], cell["target"]) != (last, column)]
     published = [{"scheme": last, "target": column, "mAP": 33.6, "rank1": 55.1, "source": "SNR"}]
-    lines = writer.results_page([{**record, "table": left, "published": published}]).splitlines()
+    lines = writer.record_page({**record, "table": left, "published": published}).splitlines()
     assert [line.split("|")[2].strip() for line in lines if line.startswith(f"| {last} |") and "[" in line] == [
         "-",
         "-",
     ]
     assert f"| {last} | {column} | 33.6 / 55.1 (SNR) | not run |  |" in lines
-    assert writer.results_page([record]).count("not run") == 0
+    assert writer.record_page(record).count("not run") == 0
+
+
+def test_a_record_that_no_finding_names_is_listed_all_the_same(root: Path) -> None:
+    writer = _script(root / "benchmarks" / "write_results.py")
+    words, records = writer.read_records()
+    new = {**records, "mobile-new": {**records["mobile-full"], "title": "A new record"}}
+    assert "- [A new record](results/mobile-new.md)" in writer.findings_page(words, new).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ({"drawn": {"no such row": ""}}, "does not have: no such row"),
+        ({"market1501": {"SNR": "x"}, "market1501-code": {"SNR": "x"}}, "two values for 'x'"),
+    ],
+)
+def test_a_finding_that_the_records_do_not_give_is_refused(root: Path, selection: Any, message: str) -> None:
+    writer = _script(root / "benchmarks" / "write_results.py")
+    words, records = writer.read_records()
+    finding = {"question": "?", "answer": ".", "records": selection}
+    with pytest.raises(SystemExit, match=message):
+        writer.findings_page({**words, "findings": [finding]}, records)
