@@ -2,11 +2,12 @@
 #
 #   make demo     train Baseline, Baseline-IN and SNR on drawn pedestrians, test on unseen domains, write runs/demo/report.html
 #   make test     the whole test suite
-#   make check    format, lint, types, import contracts
+#   make check    format, lint, types, import contracts, links of the documentation
+#   make docs     the documentation and the API reference as a site in site/
 #   make soak     the long form of the reliability checks
 #   make bench    speed beside its targets: a table, JSON records and docs/performance.md (10 to 14 minutes)
 #   make gpu      the same for what needs a GPU alone, behind the tests that need one (some minutes)
-#   make lock     resolve requirements.lock anew from pyproject.toml
+#   make lock     resolve requirements.lock from pyproject.toml
 #   make clean    remove what tests and builds leave (not .venv, not runs)
 #
 # Another Python: make PYTHON=/path/to/python3.12 demo.   More test processes: make WORKERS=8 test.
@@ -21,10 +22,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 # One thread per test process: two processes with two threads each fight over two cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# A broken link or an unresolved name is an error. The variable silences an advertisement for the theme's successor.
+MKDOCS = NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 # Containers like to set it; then every process compiles torch and timm anew, 10 s each, and the tests start many.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test check soak bench gpu lock clean browser install
+.PHONY: help demo test check docs soak bench gpu lock clean browser install
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -50,6 +53,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(MKDOCS)
+
+docs: $(READY)
+	$(MKDOCS)
 
 soak: $(READY)
 	$(PYTEST) -m soak --timeout 7200
@@ -69,7 +76,7 @@ lock: $(READY)
 		--python-version 3.11 --quiet pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/*.egg-info
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The screenshot test of the report wants a Chromium and skips without one. CI tries to have it; nothing fails here.
