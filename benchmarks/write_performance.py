@@ -39,21 +39,19 @@ def page() -> str:
     lines = [
         "# Speed",
         "",
-        "Written by `benchmarks/write_performance.py` from `benchmarks/results/speed/*.json`; `make bench` measures all of it anew. Read"
-        " the ratios: competitors take turns in one process, so that a busy machine slows them alike. A ratio is the"
-        " median over the rounds of the ratio to the first competitor within a round, so it need not be the quotient of the two times"
-        " beside it, which are medians too; in brackets its 95 % interval, where there were six rounds or more."
-        " Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
-        " interquartile range of the CPU time. Targets are held against CPU time, as they are stated"
-        " (SNR in ResNet-50 also against a clock within the steps). Exact evaluation and re-ranking have parts of one thread,"
-        " so on two cores their clock ratio is worse than their ratio."
-        " *Held against* names limits and the numbers of peers and prototypes that stood in the task, measured on another"
-        " machine before this project; what the same ways take on this one stands in the tables."
-        " A number belongs to the machine named below it; `make gpu` measures what needs a GPU, on another machine if need be.",
+        "Written by `benchmarks/write_performance.py` from `benchmarks/results/speed/*.json`; `make bench` measures everything again"
+        " (`make gpu`: what needs a GPU). Read the ratios: competitors run in turn in one process, so that other load slows"
+        " them alike. A ratio is the median over the rounds of the ratio to the first competitor within a round, with its"
+        " 95 % interval in brackets where there were six rounds or more. It need not be the quotient of the two times beside it,"
+        " which are medians too. Times are CPU time of all threads unless a row says otherwise; the spread is half of the"
+        " interquartile range. Targets apply to CPU time (for SNR in ResNet-50 also to a clock within the steps). Exact"
+        " evaluation and re-ranking have parts of one thread, so on two cores their clock ratio is worse than their ratio."
+        " *Compared with* names limits, and values of other implementations on another computer; the tables hold what the same"
+        " ways take on the computer named below them.",
         "",
         "## Targets",
         "",
-        "| subject | target | measured | | held against | remark |",
+        "| subject | target | measured | | compared with | remark |",
         "|---|---|---|---|---|---|",
     ]
     for name, record in records.items():

@@ -1,4 +1,4 @@
-"""Documents are held against the code: Python blocks run, files and functions that are named exist, dependencies are listed."""
+"""Documents agree with the code: Python blocks run, files and functions that are named exist, dependencies are listed."""
 
 import ast
 import os
@@ -90,6 +90,15 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [target for target in targets if not (page.parent / target).exists()]
     assert not missing, f"{page.name} links to what is not there: {missing}"
+
+
+def test_every_decision_and_log_page_is_in_the_index() -> None:
+    docs = ROOT / "docs"
+    linked = set(re.findall(r"\]\(((?:decisions|log)/[^)]+)\)", (docs / "decisions.md").read_text(encoding="utf-8")))
+    pages = {
+        page.relative_to(docs).as_posix() for folder in ("decisions", "log") for page in (docs / folder).glob("*.md")
+    }
+    assert linked == pages
 
 
 def _runtime_closure() -> dict[str, metadata.Distribution]:
