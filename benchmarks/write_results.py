@@ -57,7 +57,7 @@ def read_records() -> tuple[dict[str, Any], dict[str, Record]]:
     if files != set(words["records"]):
         raise SystemExit(f"docs/records and its words.json differ: {', '.join(sorted(files ^ set(words['records'])))}")
     read = {name: json.loads((RECORDS / f"{name}.json").read_text(encoding="utf-8")) for name in words["records"]}
-    return words, {name: record | words["records"][name] for name, record in read.items()}
+    return words, {name: record | words["records"][name] | {"name": name} for name, record in read.items()}
 
 
 def findings_page(words: Mapping[str, Any], records: Mapping[str, Record]) -> str:
@@ -160,6 +160,7 @@ def _provenance(record: Record) -> list[str]:
     low, high, threads = f"{min(seconds):.0f}", f"{max(seconds):.0f}", record["training"]["threads"]
     return [
         *("```", about["command"], "```", ""),
+        f"The record is [{record['name']}.json](../records/{record['name']}.json).",
         f"Trained at commit {', '.join(commit[:12] for commit in commits)}, with {versions} and Python {about['python']}."
         f" One training took {low if low == high else f'{low} to {high}'} s by the clock, with {threads} thread{'s' * (threads > 1)}.",
     ]
