@@ -22,5 +22,9 @@ query, gallery = features
 
 for ranked in rank_lists(query, gallery, queries=np.arange(3), length=5):
     print(f"query {ranked.query}: person {query.persons[ranked.query]}, camera {query.cameras[ranked.query]}")
-    for place, (entry, score, verdict) in enumerate(zip(ranked.gallery, ranked.score, ranked.verdict, strict=True), start=1):
-        print(f"  {place}. person {gallery.persons[entry]}, camera {gallery.cameras[entry]}, cosine {score:.3f}: {verdict}")
+    for place, (entry, score, verdict) in enumerate(
+        zip(ranked.gallery, ranked.score, ranked.verdict, strict=True), start=1
+    ):
+        print(
+            f"  {place}. person {gallery.persons[entry]}, camera {gallery.cameras[entry]}, cosine {score:.3f}: {verdict}"
+        )

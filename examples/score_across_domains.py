@@ -21,4 +21,6 @@ for target in targets:
     before, after = snreid.score(baseline, target), snreid.score(snr, target)
     gain = snreid.compare(after, before).mean_ap  # paired: both runs ranked the same queries
     low, high = gain.interval.low, gain.interval.high
-    print(f"{target.name}: {before.mean_ap:.1%} -> {after.mean_ap:.1%}, gain {gain.difference:+.1%} [{low:+.1%}, {high:+.1%}]")
+    print(
+        f"{target.name}: {before.mean_ap:.1%} -> {after.mean_ap:.1%}, gain {gain.difference:+.1%} [{low:+.1%}, {high:+.1%}]"
+    )

@@ -19,6 +19,10 @@ def features(cameras: tuple[int, int], noise: float) -> snreid.Features:
 query, gallery = features((1, 2), noise=1.5), features((3, 4), noise=1.5)
 scores = snreid.evaluate(query, gallery, metric="cosine")
 interval = bootstrap_interval(scores.average_precision, groups=query.persons[scores.query_index])
-print(f"mAP {scores.mean_ap:.1%} [{interval.low:.1%}, {interval.high:.1%}], rank-1 {scores.rank(1):.1%}, mINP {scores.mean_inp:.1%}")
+print(
+    f"mAP {scores.mean_ap:.1%} [{interval.low:.1%}, {interval.high:.1%}], rank-1 {scores.rank(1):.1%}, mINP {scores.mean_inp:.1%}"
+)
 
-snreid.write_features("features.npz", query, gallery)  # and on the command line: snreid evaluate --features features.npz
+snreid.write_features(
+    "features.npz", query, gallery
+)  # and on the command line: snreid evaluate --features features.npz

@@ -15,7 +15,9 @@ class Network(nn.Module):
         super().__init__()
         self.first = nn.Sequential(nn.Conv2d(3, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU())
         self.snr = snreid.SNR(32)
-        self.second = nn.Sequential(nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.second = nn.Sequential(
+            nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
         self.classifier = nn.Linear(64, persons)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, SNRSplit]:
