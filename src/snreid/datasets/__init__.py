@@ -1,7 +1,7 @@
-"""Data sets: each file reads one kind of data set into ``ReIDData``, by one verb, ``read(root)``.
+"""Data sets: each file has a ``DataSet`` whose ``read(root)`` returns ``ReIDData``.
 
-Reading opens no image and writes nothing; nothing is ever downloaded. A name, label or table that is not understood is
-a ``DataError`` in the user's words, never a guess.
+Reading opens no image, writes nothing and downloads nothing. A name, label or table that cannot be understood raises ``DataError``; nothing
+is guessed.
 """
 
 from snreid.datasets._rules import (

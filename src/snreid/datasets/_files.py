@@ -1,4 +1,4 @@
-"""Finding data sets on disk: shared by the readers only."""
+"""Find data sets on disk and read labels from file names; for the readers."""
 
 import os
 import re
@@ -8,13 +8,23 @@ from pathlib import Path
 from snreid.datasets._rules import shown
 from snreid.errors import DataError
 from snreid.images.files import list_images
+from snreid.images.reading import FileImage
+from snreid.records import NO_CAMERA, Sample
 
 
 def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tuple[str, re.Match[str]]]:
-    """The images of ``folder`` in the order of their names: full path, and the name taken apart by ``pattern``.
+    """The images of a folder in the order of their names.
 
-    ``form`` is the pattern in words, for the message. Raises ``DataError`` when the folder cannot be listed or holds no
-    image, and for names of another form.
+    Args:
+        folder: Without its sub-folders.
+        pattern: Matches every name.
+        form: The pattern in words, for the message.
+
+    Returns:
+        Full path and match of each image.
+
+    Raises:
+        DataError: The folder cannot be listed, has no image, or has an image with another name.
     """
     names = list_images(folder).images
     if not names:
@@ -32,10 +42,30 @@ def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tupl
     return [(str(folder / name), match) for name, match in parsed if match is not None]
 
 
-def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name: str, home: str) -> Path:
-    """The one of ``folders`` below ``root`` ("" is ``root`` itself) that holds every entry of ``needed``.
+def named_samples(folder: Path, pattern: re.Pattern[str], form: str) -> tuple[Sample, ...]:
+    """The samples of a folder, labelled by the groups ``person`` and, if there is one, ``camera`` of ``pattern``.
 
-    Raises ``DataError`` saying what was looked for and where when there is none, or more than one.
+    Arguments and errors are those of ``named_images``.
+    """
+    has_camera = "camera" in pattern.groupindex
+    return tuple(
+        Sample(FileImage(path), int(name["person"]), int(name["camera"]) if has_camera else NO_CAMERA)
+        for path, name in named_images(folder, pattern, form)
+    )
+
+
+def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name: str, home: str) -> Path:
+    """The folder of a data set, recognized by its content.
+
+    Args:
+        root: The data folder.
+        folders: Candidates below ``root``; "" is ``root`` itself.
+        needed: Entries that the folder must have.
+        name: Of the data set.
+        home: Where to get the data set, in words.
+
+    Raises:
+        DataError: No candidate has all entries, or more than one has.
     """
     hits = [root / folder for folder in folders if all((root / folder / entry).exists() for entry in needed)]
     unique = list({os.path.realpath(hit): hit for hit in hits}.values())
@@ -56,9 +86,16 @@ def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name
 
 
 def find_folder(root: Path, folders: Sequence[str], *, name: str, home: str) -> Path:
-    """The one of ``folders`` below ``root`` that is there; ``root`` itself where it bears the last part of one's name.
+    """The folder of a data set, recognized by its name: a candidate, or ``root`` itself if it has the last part of a candidate's name.
 
-    Raises ``DataError`` saying what was looked for and where when there is none, or more than one.
+    Args:
+        root: The data folder.
+        folders: Candidates below ``root``.
+        name: Of the data set.
+        home: Where to get the data set, in words.
+
+    Raises:
+        DataError: There is no such folder, or more than one.
     """
     places = [root / folder for folder in folders if (root / folder).is_dir()]
     if root.is_dir() and root.name in {folder.rpartition("/")[2] for folder in folders}:

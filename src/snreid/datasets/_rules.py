@@ -1,9 +1,7 @@
-"""What has to hold for the name and the labels of any data set, with errors in the user's words. Every reader of this
-package ends in ``validated``.
-"""
+"""The rules for the name and the labels of any data set; every reader ends in ``validated``. Also texts that reports share."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,15 +10,20 @@ from numpy.typing import NDArray
 from snreid.errors import DataError
 from snreid.records import DISTRACTOR, NO_CAMERA, ReIDData, Sample, Split
 
-_SHOWN = 5
+_SHOWN, _LISTED = 5, 10
 _LONGEST_NAME = 150
-"""Bytes. File systems allow 255 for a whole name; endings, process ids and the recipe's name come to it."""
+"""Bytes. File systems allow 255 for a whole name, which also holds suffixes, a draft's random part and the recipe's name."""
 
 
 def validated(data: ReIDData) -> ReIDData:
-    """``data`` itself, or with a note on queries without a match. Raises ``DataError`` for a name that no file can
-    have, a duplicate path, a person with one training image, a train and test split that share images or persons, or a
-    test split without any valid query.
+    """Check a data set.
+
+    Returns:
+        ``data``, with a note if some queries have no match.
+
+    Raises:
+        DataError: For a name that no file can have, a duplicate path, a person with one training image, images or persons that are both
+            in training and in the test, or a test split without any valid query.
     """
     require_name(data.name)
     for name, split in (("train", data.train), ("query", data.query), ("gallery", data.gallery)):
@@ -39,7 +42,7 @@ def validated(data: ReIDData) -> ReIDData:
 
 
 def unfit_name(name: str) -> str:
-    """Why ``name`` cannot be part of the names of files and folders, or ""."""
+    """Why ``name`` cannot be part of a file name, or ""."""
     if not name.strip():
         return "it has no letter"
     if name.startswith("."):
@@ -51,7 +54,7 @@ def unfit_name(name: str) -> str:
 
 
 def require_name(name: str) -> None:
-    """Raise ``DataError`` when a data set's name cannot be part of a file's name, as it has to be once it is scored."""
+    """Raise ``DataError`` if a data set's name cannot be part of the names of its result files."""
     if problem := unfit_name(name):
         raise DataError(
             "the name of a data set becomes part of the names of files",
@@ -61,7 +64,7 @@ def require_name(name: str) -> None:
 
 
 def require_unique(split: Split, *, where: str) -> None:
-    """Raise ``DataError`` when an image is in the split twice."""
+    """Raise ``DataError`` if an image is in the split twice."""
     twice = [name for name, count in Counter(sample.image.name for sample in split.samples).items() if count > 1]
     if twice:
         raise DataError(
@@ -72,7 +75,7 @@ def require_unique(split: Split, *, where: str) -> None:
 
 
 def require_cameras(split: Split, *, has_cameras: bool, where: str) -> None:
-    """Raise ``DataError`` unless every sample has a camera >= 1, or none has one in the "no cameras" mode."""
+    """Raise ``DataError`` unless every sample has a camera >= 1, or, without ``has_cameras``, none has one."""
     wrong = [s.image.name for s in split.samples if (s.camera < 1 if has_cameras else s.camera != NO_CAMERA)]
     if wrong:
         raise DataError(
@@ -83,7 +86,7 @@ def require_cameras(split: Split, *, has_cameras: bool, where: str) -> None:
 
 
 def require_apart(data: ReIDData) -> None:
-    """Raise ``DataError`` when an image is both in the training split and in the query or gallery."""
+    """Raise ``DataError`` if an image is both in the training split and in the query or gallery split."""
     training = {sample.image.name for sample in data.train.samples}
     shared = sorted({s.image.name for s in (*data.query.samples, *data.gallery.samples)} & training)
     if shared:
@@ -95,8 +98,8 @@ def require_apart(data: ReIDData) -> None:
 
 
 def require_strangers(data: ReIDData) -> None:
-    """Raise ``DataError`` when a person of the training split is asked for or answers in the test: it would be scored on
-    whom it was trained on. Distractors and junk are nobody.
+    """Raise ``DataError`` if a person of the training split is also in the query or gallery split: the model would be scored on people
+    it was trained on. Distractors and junk do not count as persons.
     """
     training = {sample.person: sample for sample in reversed(data.train.samples) if sample.person > 0}
     met = {s.person: s for s in (*data.gallery.samples[::-1], *data.query.samples[::-1]) if s.person in training}
@@ -110,7 +113,7 @@ def require_strangers(data: ReIDData) -> None:
 
 
 def require_pairs(split: Split, *, where: str) -> None:
-    """Raise ``DataError`` when a training person has one image only: there is no other image to pull it towards."""
+    """Raise ``DataError`` if a training person has only one image, and so no positive pair."""
     single = singles(split.samples)
     if single:
         raise DataError(
@@ -122,7 +125,7 @@ def require_pairs(split: Split, *, where: str) -> None:
 
 
 def singles(samples: Iterable[Sample]) -> tuple[Sample, ...]:
-    """The samples whose person has no other sample, in their order."""
+    """The samples whose person has no other sample, in order."""
     groups: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.person].append(sample)
@@ -130,14 +133,22 @@ def singles(samples: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def drop_singles(split: Split) -> tuple[Split, int]:
-    """The split without persons of one image, and how many there were. For use once bad images are left out."""
+    """Drop persons with one image, as they may remain when bad images are left out.
+
+    Returns:
+        The split without these persons, and their number.
+    """
     single = {sample.person for sample in singles(split.samples)}
     return Split(tuple(sample for sample in split.samples if sample.person not in single)), len(single)
 
 
 def has_match(data: ReIDData) -> NDArray[np.bool_]:
-    """(queries,) whether the gallery holds the query's person on another camera, or in the "no cameras" mode under
-    another name. A distractor matches nobody (method.md 6).
+    """Whether each query has a match in the gallery: its person on another camera, or, without cameras, under another name.
+
+    A distractor matches nobody (method.md 6).
+
+    Returns:
+        (queries,) bool.
     """
     places: defaultdict[int, set[int | str]] = defaultdict(set)
     for sample in data.gallery.samples:
@@ -149,9 +160,7 @@ def has_match(data: ReIDData) -> NDArray[np.bool_]:
 
 
 def require_queries(data: ReIDData) -> int:
-    """How many queries have no match. Raises ``DataError`` when none has one, or when there is a query split but no
-    gallery.
-    """
+    """The number of queries without a match. Raises ``DataError`` if all queries are without one, or there are queries but no gallery."""
     if not data.query.samples and not data.gallery.samples:
         return 0
     matched = has_match(data)
@@ -177,6 +186,24 @@ def shown(names: list[str]) -> str:
     """The first few of many names, for a message."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def differences(counts: Iterable[tuple[str, int, int | None]]) -> str:
+    """How (word, count, published count) differ, in words, or ""; None: not published."""
+    return ", ".join(
+        f"{abs(published - count):,} {word} {'missing' if count < published else 'too many'}"
+        for word, count, published in counts
+        if published is not None and count != published
+    )
+
+
+def listed_lines(what: str, names: Sequence[str]) -> list[str]:
+    """The number of names and the first ten of them, as lines of a report; none if there are no names."""
+    if not names:
+        return []
+    more = len(names) - _LISTED
+    last = [f"  and {more:,} more: --json lists all"] if more > 0 else []
+    return [f"{len(names):,} {what}:", *(f"  {name}" for name in names[:_LISTED]), *last]
 
 
 def _place(sample: Sample, has_cameras: bool) -> int | str:

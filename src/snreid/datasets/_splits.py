@@ -1,11 +1,11 @@
-"""Random halves of small data sets, drawn once with a written seed and shipped with the package as ``splits/NAME.json``.
+"""Random splits of small data sets, sampled once with a fixed seed and shipped with the package as ``splits/NAME.json``.
 
-VIPeR, PRID2011, GRID, i-LIDS and CUHK01 are scored on ten random splits of their persons, and results on them could not be
-compared while every program drew its own. Here a split is a number from 0 to 9; the file that says it has a hash that the
-reader knows and every result names. ``benchmarks/draw_splits.py`` draws the files anew, byte by byte the same: the draws are
-digests of SHA-256, so they depend on no random number generator of any version.
+VIPeR, PRID2011, GRID, i-LIDS and CUHK01 are scored on ten random splits of their persons, and results are only comparable on the same
+splits. Here a split is a number from 0 to 9. The reader knows the hash of the file, and every result names it.
+``benchmarks/draw_splits.py`` reproduces the files byte by byte: the random numbers are SHA-256 digests, independent of any random number
+generator.
 
-Persons are named by position: 0 is the lowest number among those the split is drawn from.
+Persons are named by position: 0 is the lowest number among those the split is sampled from.
 """
 
 import json
@@ -20,12 +20,12 @@ from snreid.errors import DataError, ExperimentError
 from snreid.records import DataSet
 
 SEED = 20261128
-"""Of all splits that are shipped."""
+"""Seed of all shipped splits."""
 COUNT = 10
-"""Splits of a data set."""
+"""Number of splits of a data set."""
 _FOLDER = Path(__file__).parent / "splits"
 _FAIR = 2520
-"""Divisible by 1 to 10: a number below it, taken modulo the images of a person, is equally likely to be any of them."""
+"""Divisible by 1 to 10: a random number below it, modulo the number of a person's images, is uniform."""
 _PERSONS = (
     "The persons that a split is drawn from have positions 0, 1, ... in the order of their numbers. For split s of data set d "
     "the positions are sorted by SHA-256 of the text 'SEED d s POSITION'; the first TRAIN of them are for training, the others "
@@ -43,15 +43,15 @@ class DrawnSplits:
     """The ten splits of one data set."""
 
     name: str
-    """Of the data set and of the file."""
+    """Name of the data set and of the file."""
     persons: int
-    """How many the splits are drawn from."""
+    """Number of persons that the splits are sampled from."""
     train: int
-    """How many of them are for training; the others are for the test."""
+    """Number of persons for training; the others are for the test."""
     sha256: str
-    """Of the shipped file, in hexadecimal."""
+    """Hash of the shipped file, in hexadecimal."""
     images: bool = False
-    """Whether a query and a gallery image of every test person are drawn too."""
+    """Whether a query and a gallery image of every test person are sampled too."""
 
     def require(self, split: int) -> None:
         """Raise ``ExperimentError`` unless ``split`` is one of the ten."""
@@ -63,13 +63,18 @@ class DrawnSplits:
             )
 
     def identify(self, split: int) -> str:
-        """What a result calls the split: ``viper/3 (sha256 1a2b3c4d5e6f)``."""
+        """The split's name in results: ``viper/3 (sha256 1a2b3c4d5e6f)``."""
         return f"{self.name}/{split} (sha256 {self.sha256[:12]})"
 
     def halves(self, split: int, persons: Iterable[int]) -> tuple[frozenset[int], frozenset[int]]:
-        """The persons to train on and to test on, of the numbers that are on disk.
+        """The persons to train on and those to test on.
 
-        Raises ``DataError`` unless these are as many as the split was drawn from, and for a damaged file.
+        Args:
+            split: 0 to 9.
+            persons: The numbers of the persons on disk; may repeat.
+
+        Raises:
+            DataError: There are more or fewer persons than the split was sampled from, or the shipped file is damaged.
         """
         numbers = sorted(set(persons))
         if len(numbers) != self.persons:
@@ -82,7 +87,7 @@ class DrawnSplits:
         return frozenset(numbers) - test, test
 
     def pairs(self, split: int) -> tuple[tuple[int, int], ...]:
-        """For every test person, in the order of their numbers: the two numbers that choose its query and gallery image.
+        """The two random numbers that choose the query and gallery image (``pair_of``) of every test person, in the order of their numbers.
 
         Raises ``DataError`` for a damaged file.
         """
@@ -94,29 +99,29 @@ class DrawnSplits:
             content = path.read_bytes()
         except OSError as error:
             raise self._damaged(path, str(error)) from None
-        found = sha256(content).hexdigest()
-        if found != self.sha256:
-            raise self._damaged(path, f"a file with sha256 {found}, not {self.sha256}")
-        drawn: dict[str, Any] = json.loads(content)["splits"][split]
-        return drawn
+        digest = sha256(content).hexdigest()
+        if digest != self.sha256:
+            raise self._damaged(path, f"a file with sha256 {digest}, not {self.sha256}")
+        sampled: dict[str, Any] = json.loads(content)["splits"][split]
+        return sampled
 
-    def _damaged(self, path: Path, came: str) -> DataError:
+    def _damaged(self, path: Path, problem: str) -> DataError:
         return DataError(
             f"the splits of {self.name} are read as they were shipped",
-            found=f"{path}: {came}",
+            found=f"{path}: {problem}",
             fix="install snreid again",
         )
 
 
 def pair_of(images: int, first: int, second: int) -> tuple[int, int]:
-    """Positions of a person's query and gallery image, never the same, among ``images`` >= 2 of them. ``first`` and
-    ``second`` are the person's two numbers of ``DrawnSplits.pairs``."""
+    """Positions of a person's query and gallery image, never the same, among its ``images`` >= 2. ``first`` and ``second`` are the
+    person's two numbers from ``DrawnSplits.pairs``."""
     query = first % images
     return query, (query + 1 + second % (images - 1)) % images
 
 
 def draw(splits: DrawnSplits) -> bytes:
-    """The file of these splits: JSON, one line for each split."""
+    """Content of the file with these splits: JSON, one line for each split."""
     lines = [json.dumps(_drawn(splits, split), separators=(",", ":")) for split in range(COUNT)]
     head = {
         "data": splits.name,
@@ -134,7 +139,10 @@ def _drawn(splits: DrawnSplits, split: int) -> dict[str, Any]:
     test = sorted(order[splits.train :])
     if not splits.images:
         return {"test": test}
-    return {"test": test, "images": [[_number(splits.name, split, one, which) for which in (0, 1)] for one in test]}
+    return {
+        "test": test,
+        "images": [[_number(splits.name, split, person, which) for which in (0, 1)] for person in test],
+    }
 
 
 def _digest(*words: str | int) -> bytes:
@@ -147,13 +155,13 @@ def _number(*words: str | int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitDataSet(DataSet):
-    """A data set that is scored on ten random splits."""
+    """Base of the data sets that are scored on ten random splits."""
 
     split: int = 0
-    """Which one, 0 to 9; the published practice is the mean over all ten."""
+    """Number of the split, 0 to 9; published results are means over all ten."""
 
     def __post_init__(self) -> None:
-        """Refuse a split that does not exist."""
+        """Raise ``ExperimentError`` for a split that does not exist."""
         self.splits.require(self.split)
 
     @property
@@ -163,7 +171,7 @@ class SplitDataSet(DataSet):
 
     @property
     def name(self) -> str:
-        """With its split, as in ``viper-split3``: results of several splits lie side by side."""
+        """The name with the split, as in ``viper-split3``, so that results of several splits can be kept side by side."""
         return f"{self.splits.name}-split{self.split}"
 
     @property

@@ -1,5 +1,5 @@
-"""Every labelled image of a data set, those of its test split too, as one training split: what protocols P1 and P3 of domain
-generalization train on (method.md 6).
+"""All labelled images of a data set, including its test split, as one training split, as in protocols P1 and P3 of domain
+generalization (method.md 6).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from snreid.records import DataSet, ReIDData, Sample, Split
 class AllImages(DataSet):
     """A data set whose training, query and gallery images are all for training; on the command line ``NAME@all``.
 
-    Distractors and junk are nobody and left out; an image that is query and gallery at once counts once; persons left with
-    one image are dropped, with a note, because there is no other image to pull it towards. What no split of the inner data set
-    uses stays out (the other images of i-LIDS's test persons).
+    Distractors and junk are left out. An image that is both query and gallery counts once. Persons with only one image, which have no
+    positive pair, are dropped with a note. Images that no split of the inner data set uses, such as the other images of i-LIDS's test
+    persons, stay out.
     """
 
     of: DataSet
-    """The data set whose images these are."""
+    """The inner data set."""
 
     @property
     def name(self) -> str:
@@ -31,20 +31,22 @@ class AllImages(DataSet):
 
     @property
     def collection(self) -> str:
-        """That of the inner data set: its test split is seen once this was trained on."""
+        """The collection of the inner data set, whose test persons have been seen after training on this one."""
         return self.of.collection
 
     @property
     def home(self) -> str:
-        """That of the inner data set."""
+        """As for the inner data set."""
         return self.of.home
 
     def read(self, root: Path) -> ReIDData:
-        """All labelled samples in the order train, query, gallery. Raises ``DataError`` as the inner data set does, for a
-        number that stands for a person of the training and of the test split, and when no two images are of one person.
+        """All labelled samples in the order train, query, gallery.
+
+        Raises:
+            DataError: As for the inner data set; if a person number occurs both in training and in the test; if no person has two images.
         """
         inner = self.of.read(root)
-        require_strangers(inner)  # readers keep them apart; one that does not would have two people become one here
+        require_strangers(inner)  # otherwise two people of one number would become one
         once: dict[str, Sample] = {}
         for split in (inner.train, inner.query, inner.gallery):
             for sample in split.samples:
@@ -71,15 +73,15 @@ class AllImages(DataSet):
 
 
 def require_unseen_persons(sources: Sequence[DataSet], target: DataSet) -> None:
-    """Raise ``ExperimentError`` when training on ``sources`` has seen the people that ``target`` asks for: all images of its collection, or
-    another random split of it. Other people of the same cameras are fine.
+    """Raise ``ExperimentError`` if training on ``sources`` has seen the test persons of ``target``: as all images of its collection, or as
+    another random split of it. Other people on the same cameras are allowed.
     """
     for source in sources:
         if source.collection != target.collection:
             continue
-        inside, asked = tuple(layers(source)), tuple(layers(target))
-        whole = any(isinstance(layer, AllImages) for layer in inside)
-        splits = {layer.split for layer in (*inside, *asked) if isinstance(layer, SplitDataSet)}
+        of_source, of_target = tuple(layers(source)), tuple(layers(target))
+        whole = any(isinstance(layer, AllImages) for layer in of_source)
+        splits = {layer.split for layer in (*of_source, *of_target) if isinstance(layer, SplitDataSet)}
         if whole or len(splits) > 1:
             raise ExperimentError(
                 "A model is scored on people it was not trained on",
@@ -94,7 +96,7 @@ def require_unseen_persons(sources: Sequence[DataSet], target: DataSet) -> None:
 
 
 def layers(data: DataSet) -> Iterator[DataSet]:
-    """The data set and what it is made of."""
+    """Yield the data set and, one after the other, the data sets that it wraps."""
     inner: object = data
     while isinstance(inner, DataSet):
         yield inner

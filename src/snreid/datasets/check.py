@@ -1,8 +1,7 @@
-"""What ``snreid data check`` finds: the counts on disk against the published ones, and everything that would spoil a
-result.
+"""The check behind ``snreid data check``: counts on disk against published ones, and everything that would distort a result.
 
-Without decoding no image is opened. With it every image is decoded once, which names the bad ones and finds the same
-picture in training and in the test.
+Images are opened only on request. Then every image is decoded once, which finds the bad ones, and pictures that are both in training and in
+the test.
 """
 
 import json
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from snreid.datasets._rules import has_match, singles
+from snreid.datasets._rules import differences, has_match, listed_lines, singles
 from snreid.errors import DataError
 from snreid.images.reading import BadImage, examine
 from snreid.records import DISTRACTOR, NO_CAMERA, DataSet, Expected, ReIDData, Split
@@ -22,7 +21,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """One split on disk and as published."""
+    """The counts of one split, on disk and published."""
 
     split: str
     images: int
@@ -37,35 +36,28 @@ class SplitReport:
         """What differs from the published counts, or ""."""
         if self.expected is None:
             return ""
-        pairs = (
-            ("images", self.images, self.expected.images),
-            ("persons", self.persons, self.expected.persons),
-            ("cameras", self.cameras, self.expected.cameras),
+        return differences(
+            (word, getattr(self, word), getattr(self.expected, word)) for word in ("images", "persons", "cameras")
         )
-        said = []
-        for word, found, wanted in pairs:
-            if wanted is not None and found != wanted:
-                said.append(f"{abs(wanted - found):,} {word} {'missing' if found < wanted else 'too many'}")
-        return ", ".join(said)
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """What is on disk, and whether it is what it has to be."""
+    """What is on disk, and what is wrong with it."""
 
     name: str
     root: str
     home: str
-    """Where the data set's own page is, in words."""
+    """Where to get the data set, in words."""
     published: tuple[Expected, ...] = ()
-    """Published counts, where there are any."""
+    """Published counts, if there are any."""
     failure: str = ""
     """Why the data set could not be read, or ""."""
     splits: tuple[SplitReport, ...] = ()
     decoded: bool = False
     """Whether the images were opened."""
     bad: tuple[BadImage, ...] = ()
-    """Images that cannot be used."""
+    """Images that cannot be read."""
     same_pictures: tuple[tuple[str, str], ...] = ()
     """(training image, test image) with equal pixels."""
     shared_persons: tuple[int, ...] = ()
@@ -73,12 +65,12 @@ class DataReport:
     single_persons: tuple[int, ...] = ()
     """Training persons with one image."""
     queries_without_match: int = 0
-    """They are counted and left out of every mean; no fault of the data (so it does not change ``ok``)."""
+    """Counted, but left out of every mean. Not a fault of the data, so ``ok`` ignores it."""
     notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """True when the data set was read, the counts are the published ones and nothing would spoil a result."""
+        """Whether the data set was read, has the published counts, and nothing in it would distort a result."""
         faults = (self.failure, self.bad, self.same_pictures, self.shared_persons, self.single_persons)
         return not any(faults) and not any(split.problem for split in self.splits)
 
@@ -88,8 +80,7 @@ class DataReport:
         return json.dumps({"ok": self.ok, **asdict(self), "splits": splits}, ensure_ascii=False)
 
     def lines(self) -> tuple[str, ...]:
-        """The report as text for a person, in lines of at most 100 characters: at most ten of a kind are named, and nothing
-        said of one is cut."""
+        """The report as text, in lines of at most 100 characters. At most ten names of a kind are listed, each in full."""
         out = [f"{self.name} in {self.root}: {'in order' if self.ok else 'NOT in order'}"]
         if self.failure:
             out.append(self.failure)
@@ -98,22 +89,16 @@ class DataReport:
             out.append(f"{'split':<10}{'images':>9}{'expected':>10}{'persons':>9}{'expected':>10}{'cameras':>9}")
             out += [_line(split) for split in self.splits]
         out += [f"{split.split}: {split.problem}" for split in self.splits if split.problem]
-        for said, names in (
-            ("images cannot be used", [f"{one.name}: {one.reason}" for one in self.bad]),
-            ("pictures are both in training and in the test", [" = ".join(pair) for pair in self.same_pictures]),
-        ):
-            if names:
-                out.append(f"{len(names):,} {said}:")
-                out += [f"  {name}" for name in names[:_SHOWN]]
-            if len(names) > _SHOWN:
-                out.append(f"  and {len(names) - _SHOWN:,} more: --json lists all")
-        for said, persons in (
+        out += listed_lines("images cannot be used", [f"{image.name}: {image.reason}" for image in self.bad])
+        same = [" = ".join(pair) for pair in self.same_pictures]
+        out += listed_lines("pictures are both in training and in the test", same)
+        for what, persons in (
             ("persons are both in training and in the test", self.shared_persons),
             ("training persons have one image", self.single_persons),
         ):
             if persons:
                 more = f" and {len(persons) - _SHOWN:,} more: --json lists all" if len(persons) > _SHOWN else ""
-                out.append(f"{len(persons):,} {said}: {', '.join(map(str, persons[:_SHOWN]))}{more}")
+                out.append(f"{len(persons):,} {what}: {', '.join(map(str, persons[:_SHOWN]))}{more}")
         if self.splits and not self.decoded:
             out.append("The images were not opened.")
         out += [f"note: {note}" for note in self.notes]
@@ -131,9 +116,17 @@ def check(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> DataReport:
-    """Hold what is below ``root`` against what ``dataset`` has to be. Bad data is reported, not raised.
+    """Compare a data set on disk with its published counts and with the rules.
 
-    ``decode`` opens every image, in ``workers`` threads; ``progress`` is called with (done, all) images.
+    Args:
+        dataset: What to check.
+        root: The data folder.
+        decode: Whether to decode every image.
+        workers: Number of decoding threads.
+        progress: Called with (done, total) numbers of images.
+
+    Returns:
+        The report. Bad data is reported, not raised.
     """
     try:
         data = dataset.read(root)
@@ -163,7 +156,7 @@ def check(
 
 
 def _unsplit(dataset: DataSet, data: ReIDData) -> tuple[str, ...]:
-    """That there is nothing to test on: an own folder or table looks like a target and is none until somebody says so."""
+    """A note if there is nothing to test on: a folder or table of one's own is for training unless an option says otherwise."""
     if data.query.samples or data.gallery.samples:
         return ()
     how = "; by the option labels.role=test all are for the test" if hasattr(dataset, "labels") else ""
@@ -182,11 +175,11 @@ def _counted(name: str, split: Split, expected: Expected | None) -> SplitReport:
 def _decoded(
     data: ReIDData, workers: int, progress: Callable[[int, int], None] | None
 ) -> tuple[tuple[BadImage, ...], tuple[tuple[str, str], ...]]:
-    """The bad images, and the pairs of equal pictures in training and test."""
+    """The bad images, and the (training, test) pairs of images with equal pixels."""
     done, count = 0, len(data.train) + len(data.query) + len(data.gallery)
 
     def tell(more: int) -> None:
-        """Images done since the last call."""
+        """Add the images done since the last call."""
         nonlocal done
         done += more
         if progress is not None:
@@ -194,18 +187,18 @@ def _decoded(
 
     bad: dict[BadImage, None] = {}
     training: dict[bytes, str] = {}
-    for found in examine(data.train.samples, workers=workers, progress=tell):
-        if found.bad is not None:
-            bad[found.bad] = None
+    for examined in examine(data.train.samples, workers=workers, progress=tell):
+        if examined.bad is not None:
+            bad[examined.bad] = None
         else:
-            training.setdefault(found.digest, found.sample.image.name)
+            training.setdefault(examined.digest, examined.sample.image.name)
     same: dict[str, str] = {}
     for split in (data.query, data.gallery):
-        for found in examine(split.samples, workers=workers, progress=tell):
-            if found.bad is not None:
-                bad[found.bad] = None
-            elif found.digest in training:
-                same[found.sample.image.name] = training[found.digest]
+        for examined in examine(split.samples, workers=workers, progress=tell):
+            if examined.bad is not None:
+                bad[examined.bad] = None
+            elif examined.digest in training:
+                same[examined.sample.image.name] = training[examined.digest]
     return tuple(bad), tuple((train, test) for test, train in same.items())
 
 
@@ -219,9 +212,9 @@ def _line(split: SplitReport) -> str:
 
 
 def _folded(text: str) -> list[str]:
-    """The text in lines of ``_WIDTH``, the second and later ones indented; a word that needs more is broken at its slashes."""
+    """Wrap a text to lines of ``_WIDTH``, all but the first indented; a word that is too long is broken at a slash."""
     if len(text) <= _WIDTH:
-        return [text]  # a row of the table keeps its blanks
+        return [text]  # keeps the blanks of a table row
     first = " " * (len(text) - len(text.lstrip()))
     indent = first + "  "
     lines, line = [], first

@@ -33,7 +33,7 @@ class ClonedPerson(DataSet):
 
     @property
     def expected(self) -> tuple[Expected, ...]:
-        """Published counts; those of the splits are not published."""
+        """Published counts of the whole; those of the splits are not published."""
         return (Expected("all", 887_766, 5_621),)
 
     def read(self, root: Path) -> ReIDData:

@@ -1,7 +1,7 @@
-"""Any data set with its test images made worse: ``market1501@dark-3`` is Market-1501 asked in the dark.
+"""Any data set with corrupted test images: ``market1501@dark-3`` is Market-1501 with dark queries.
 
-Images are corrupted when they are read, nothing is written. Labels, order and names stay those of the data set, so scores
-on clean and corrupted images can be compared query by query, and a query is still kept from matching itself.
+Images are corrupted when they are read; nothing is written. Labels, order and names do not change, so scores on clean and corrupted images
+can be compared query by query, and a query still never matches itself.
 """
 
 import os
@@ -29,8 +29,8 @@ class CorruptedImage:
     kind: Kind
     severity: int
     key: str
-    """What noise and cast are drawn from: the image's name without the folder that all test images lie in, so that a data set
-    that was moved gives the same pixels."""
+    """Seed of noise and cast: the image's name without the common folder of all test images, so that moving a data set does not change its
+    pixels."""
 
     @property
     def name(self) -> str:
@@ -38,11 +38,11 @@ class CorruptedImage:
         return self.of.name
 
     def read(self) -> NDArray[np.uint8]:
-        """Corrupted pixels, (H, W, 3), RGB, uint8. Raises ``DataError`` as the clean image does."""
+        """Corrupted pixels (H, W, 3), RGB, uint8. Raises ``DataError`` as the clean image does."""
         return corrupt(self.of.read(), self.kind, self.severity, self.key)
 
     def stamp(self) -> str | None:
-        """What tells that the pixels are still the same: the clean image's stamp, the corruption's values and its program."""
+        """The clean image's stamp with the corruption's values and program: equal stamps mean equal pixels."""
         clean = stamp_of(self.of)
         return (
             None if clean is None else f"{clean} {self.kind} {self.severity} {self.key} {program(corruptions.__file__)}"
@@ -60,15 +60,15 @@ class Corrupted(DataSet):
 
     of: DataSet
     corruption: Kind
-    """What is done to its images. (Not called ``kind``: a value's class has that name in JSON.)"""
+    """The kind of corruption. (Not called ``kind``, which is the name of a value's class in JSON.)"""
     severity: int = 3
     """1 (mild) to 5 (hard)."""
     side: Side = "query"
-    """Which images: by default the queries only, a bad camera that asks a gallery of good ones. Every score then has the same
-    gallery, and only the queries have to be embedded again."""
+    """Which images are corrupted. By default the queries only, as from a bad camera with a gallery of good ones; then the gallery is the
+    same for every score and need not be embedded again."""
 
     def __post_init__(self) -> None:
-        """Refuse what is not known."""
+        """Raise ``ExperimentError`` for an unknown corruption, severity or side."""
         check_kind(self.corruption, self.severity)
         if self.side not in get_args(Side):
             raise ExperimentError(
@@ -79,13 +79,13 @@ class Corrupted(DataSet):
 
     @property
     def name(self) -> str:
-        """Such as ``market1501@dark-3``, and ``market1501@dark-3-both`` where the side is not the usual one."""
+        """As in ``market1501@dark-3``, or ``market1501@dark-3-both`` if the side is not the default."""
         side = "" if self.side == "query" else f"-{self.side}"
         return f"{self.of.name}@{self.corruption}-{self.severity}{side}"
 
     @property
     def collection(self) -> str:
-        """That of the data set: who was trained on it has seen its cameras."""
+        """As for the data set, whose cameras these are."""
         return self.of.collection
 
     @property
@@ -99,17 +99,17 @@ class Corrupted(DataSet):
         return self.of.home
 
     def read(self, root: Path) -> ReIDData:
-        """The data set's samples, those of the ``side`` corrupted once they are read. Raises what the data set raises."""
+        """The data set's samples; images of the ``side`` are corrupted when they are read. Raises as the data set does."""
         return self.apply(self.of.read(root))
 
     def apply(self, data: ReIDData) -> ReIDData:
-        """The same for samples of the data set that were read already (less those that could not be, for example)."""
+        """Corrupt the test images of a data set that was read already."""
         names = [sample.image.name for split in (data.query, data.gallery) for sample in split.samples]
         common = os.path.commonprefix(names)  # noqa: RUF071  (no path is made of it)
         begin = 1 + max(common.rfind("/"), common.rfind("\\"))
 
         def corrupted(split: Split, side: str) -> Split:
-            """One side, if it is meant."""
+            """The split of one side, corrupted if ``side`` includes it."""
             return self._corrupted(split, begin) if self.side in (side, "both") else split
 
         note = f"{'query and gallery' if self.side == 'both' else self.side} images: {self.corruption}, severity {self.severity}"

@@ -1,8 +1,8 @@
-"""Five ways in which a camera's images go bad, each at severities 1 (mild) to 5 (hard): pure functions on uint8 arrays.
+"""Five image corruptions of cameras, each at severities 1 (mild) to 5 (hard): pure functions on uint8 arrays.
 
-The idea of named corruptions at five severities is Hendrycks and Dietterich's (Benchmarking Neural Network Robustness to Common
-Corruptions and Perturbations, ICLR 2019, arXiv 1903.12261); kinds and numbers are chosen for small crops of people, lengths
-are relative to the image, so that a severity means the same for a crop of any size. With x in 0..255 and s the severity:
+Named corruptions at five severities are an idea of Hendrycks and Dietterich (Benchmarking Neural Network Robustness to Common Corruptions
+and Perturbations, ICLR 2019, arXiv 1903.12261). Kinds and numbers are chosen for small crops of people; lengths are relative to the image,
+so that a severity means the same for crops of any size. With x in 0..255 and s the severity:
 
 ================== ====================================================================================================
 ``dark``           underexposure by ``STOPS[s]`` stops in linear light, with the shot noise of few photons:
@@ -15,9 +15,9 @@ are relative to the image, so that a severity means the same for a crop of any s
                    grey axis (its mean is 0), d_c = cos(angle - 2 pi c / 3), c = 0, 1, 2
 ================== ====================================================================================================
 
-Noise and the angle of the cast are drawn from the kind and a key (the image's name), not from the severity: severities of one
-image are steps in one direction. Equal input gives equal pixels wherever NumPy's generators and libjpeg-turbo are of one
-version; other versions may differ by a grey level.
+Noise and the angle of the cast are seeded by the kind and a key (the image's name), not by the severity, so the severities of an image are
+steps in one direction. Equal input gives equal pixels with equal versions of NumPy and libjpeg-turbo; other versions may differ by one
+grey level.
 """
 
 import hashlib
@@ -35,9 +35,9 @@ SEVERITIES = (1, 2, 3, 4, 5)
 
 STOPS = (1.0, 2.0, 3.0, 4.0, 5.0)
 PHOTONS = 400.0
-"""Photons of a white pixel that is exposed as it should be."""
+"""Photons of a correctly exposed white pixel."""
 READ_NOISE = 0.002
-"""Noise of the sensor itself, as a share of white."""
+"""Read noise of the sensor, as a share of white."""
 BLUR = (0.006, 0.012, 0.02, 0.03, 0.045)
 """Sigma as a share of the image's height: 0.8 to 5.8 pixels of 128."""
 SHRINK = (1.5, 2.0, 3.0, 4.0, 6.0)
@@ -53,9 +53,16 @@ Light = NDArray[np.float64]
 
 
 def corrupt(pixels: Pixels, kind: Kind, severity: int, key: str) -> Pixels:
-    """The image (H, W, 3) after the corruption ``kind`` at ``severity`` 1 to 5; the input is not changed.
+    """Corrupt an image; the input is not changed.
 
-    ``key``: what noise and cast are drawn from. Raises ``ExperimentError`` for an unknown kind or severity.
+    Args:
+        pixels: (H, W, 3) uint8.
+        kind: One of ``KINDS``.
+        severity: 1 to 5.
+        key: Seed of noise and cast.
+
+    Raises:
+        ExperimentError: The kind or severity is unknown.
     """
     check_kind(kind, severity)
     step = severity - 1
@@ -94,13 +101,13 @@ def _cast(pixels: Pixels, strength: float, draws: np.random.Generator) -> Pixels
 
 
 def _blur(pixels: Pixels, sigma: float) -> Pixels:
-    """Two passes of a Gaussian cut off at 3 sigma; beyond the border the image goes on as its outermost pixels."""
+    """Separable Gaussian blur, cut off at 3 sigma; the border is extended by its outermost pixels."""
     radius = max(1, int(np.ceil(3 * sigma)))
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     weights = (kernel / kernel.sum()).astype(np.float32)
     height, width = pixels.shape[:2]
     padded = np.pad(pixels.astype(np.float32), ((radius, radius), (radius, radius), (0, 0)), mode="edge")
-    # Added up in one fixed order, tap by tap: a matrix product would leave the last bit to the library.
+    # Summed tap by tap in a fixed order: the last bit of a matrix product would depend on the library.
     rows = sum(weight * padded[k : k + height] for k, weight in enumerate(weights))
     blurred = sum(weight * np.asarray(rows)[:, k : k + width] for k, weight in enumerate(weights))
     return np.asarray(np.rint(np.asarray(blurred).clip(0, 255)), dtype=np.uint8)

@@ -1,8 +1,8 @@
 """CUHK01, also called *campus* (Li, Zhao, Wang, ACCV 2012): 971 persons, two cameras, two images on each.
 
-``campus/0001003.png`` is the third image of person 1; images 001 and 002 are from the first camera, 003 and 004 from the
-second (verified in torchreid's reader). Camera 1 asks, camera 2 answers, both images of a person each; 485 persons to train
-on, as torchreid has it. CUHK02 contains these cameras (its pair P1).
+``campus/0001003.png`` is the third image of person 1; images 001 and 002 are from the first camera, 003 and 004 from the second (verified
+in torchreid's reader). Camera 1 has the queries and camera 2 the gallery, both images of each person; 485 persons are for training, as in
+torchreid. CUHK02 contains these cameras (its pair P1).
 """
 
 import re
@@ -57,8 +57,7 @@ class CUHK01(SplitDataSet):
         )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or other persons than
-        the 971."""
+        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or other persons than the 971."""
         folder = find_folder(root, ("campus", "cuhk01/campus", "CUHK01/campus"), name=self.name, home=self.home)
         samples = [
             Sample(FileImage(path), int(name["person"]), 1 if name["image"] in "12" else 2)

@@ -1,8 +1,8 @@
-"""CUHK02 (Li and Wang, CVPR 2013): 1,816 persons before five pairs of cameras, two images on each. A source only.
+"""CUHK02 (Li and Wang, CVPR 2013): 1,816 persons on five pairs of cameras, two images on each. A source only.
 
-``P1/cam2/0004_*.png``: pair 1 to 5, camera 1 or 2 of the pair, and a name that begins with the person within the pair and
-``_`` (torchreid's reader takes no more of it). The pairs have 971, 306, 107, 193 and 239 persons; P1 is CUHK01. Nobody scores on it in
-protocols of domain generalization, so all images are for training.
+``P1/cam2/0004_*.png``: pair 1 to 5, camera 1 or 2 of the pair, and a name that begins with the person within the pair and ``_``
+(torchreid's reader uses no more of it). The pairs have 971, 306, 107, 193 and 239 persons; P1 is CUHK01. Protocols of domain generalization
+do not score on it, so all images are for training.
 """
 
 import re
@@ -48,8 +48,7 @@ class CUHK02(DataSet):
         return (Expected("train", 7_264, 1_816, 10),)
 
     def read(self, root: Path) -> ReIDData:
-        """All samples, for training. Raises ``DataError`` for a missing folder, a name of another form, or a person with
-        one image."""
+        """All samples, for training. Raises ``DataError`` for a missing folder, a name of another form, or a person with one image."""
         places = ("", "Dataset", "cuhk02", "CUHK02", "cuhk02/Dataset", "CUHK02/Dataset")
         base = find_base(root, places, _PAIRS, name=self.name, home=self.home)
         samples = [

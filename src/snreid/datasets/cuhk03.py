@@ -1,16 +1,15 @@
 """CUHK03 (Li et al., CVPR 2014) in the new protocol of 767 + 700 persons (Zhong et al., arXiv 1701.08398), "CUHK03-NP".
 
-The protocol is a file of its own, ``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. It lists every
-image (``filelist``) with its person (``labels``) and camera (``camId``), and the positions of the three splits in
-that list, counted from 1. An image is named ``PAIR_ID_CAMERA_INDEX.png`` as in ``1_001_1_01.png``: camera pair 1 to
-5, person within the pair, camera 1 or 2 of the pair, image 1 to 10.
+The protocol is a separate file, ``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. It lists every image (``filelist``)
+with its person (``labels``) and camera (``camId``), and the positions of the three splits in that list, counted from 1. An image is named
+``PAIR_ID_CAMERA_INDEX.png`` as in ``1_001_1_01.png``: camera pair 1 to 5, person within the pair, camera 1 or 2 of the pair, image 1 to 10.
 
-The pixels come from one of three places, whichever is there:
+The pixels come from one of three places, whichever exists:
 
 1. a folder of extracted images with these names (``.png`` or ``.jpg``);
 2. a folder of the detected images as a re-upload renamed them: ``PPPP_KK.jpg`` with PPPP = offset of the pair +
    person - 1 (offsets 0, 843, 1283, 1360, 1418) and KK = index - 1;
-3. the release itself, ``cuhk-03.mat``, read image by image, nothing is written (``cuhk03_release.py``).
+3. the release itself, ``cuhk-03.mat``, read image by image without writing anything (``cuhk03_release.py``).
 """
 
 import re
@@ -46,14 +45,14 @@ class CUHK03(DataSet):
     """
 
     boxes: Literal["detected", "labelled"] = "detected"
-    """Persons cut out by a detector, or by hand."""
+    """Boxes from a detector, or drawn by hand."""
     images: str | None = None
-    """The folder of extracted images, or ``cuhk-03.mat``. None: look at the usual places."""
+    """The folder of extracted images, or ``cuhk-03.mat``. None: look in the usual places."""
     protocol: str | None = None
-    """``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. None: look at the usual places."""
+    """``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. None: look in the usual places."""
 
     def __post_init__(self) -> None:
-        """Refuse a choice of boxes that does not exist."""
+        """Raise ``ExperimentError`` for boxes that do not exist."""
         if self.boxes not in ("detected", "labelled"):
             raise ExperimentError(
                 "CUHK03 has two sets of boxes", found=repr(self.boxes), fix='choose "detected" or "labelled"'
@@ -88,8 +87,11 @@ class CUHK03(DataSet):
         )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the three splits. Raises ``DataError`` when the protocol or an image it lists is missing, when
-        the two places contradict each other, or when ``cuhk-03.mat`` is to be read without the ``h5py`` package.
+        """Samples of the three splits.
+
+        Raises:
+            DataError: The protocol or an image that it lists is missing, images are found in two places, or ``cuhk-03.mat`` is to be read
+                without the ``h5py`` package.
         """
         protocol = _Protocol.read(self._protocol_file(root))
         sources = self._sources(root, protocol.files)
@@ -119,10 +121,9 @@ class CUHK03(DataSet):
         return hits[0]  # several are copies of one published file
 
     def _sources(self, root: Path, files: tuple[str, ...]) -> list[ImageSource]:
-        """One image source for every name of the protocol's list."""
+        """An image source for every name in the protocol's list."""
         places = [root / self.images] if self.images is not None else self._image_places(root)
-        found = [place for place in places if place.is_file() or _holds_images(place)]
-        unique = list({place.resolve(): place for place in found}.values())
+        unique = list({place.resolve(): place for place in places if place.is_file() or _holds_images(place)}.values())
         if not unique:
             raise DataError(
                 f"{self.name} needs a folder of extracted images, or cuhk-03.mat",
@@ -146,7 +147,7 @@ class CUHK03(DataSet):
         return folders + (["dataset/images/full", "images/full"] if self.boxes == "detected" else [])
 
     def _image_places(self, root: Path) -> list[Path]:
-        """Folders named for these boxes, or where there are none the data folder itself and the release."""
+        """Folders named after these boxes; if there are none, the data folder itself and the release."""
         named = [root / base / folder for base in _BASES for folder in self._folders()]
         return named if any(map(_holds_images, named)) else [root, *(root / base / "cuhk-03.mat" for base in _BASES)]
 
@@ -192,7 +193,7 @@ class _Protocol:
 
     @classmethod
     def read(cls, path: Path) -> "_Protocol":
-        """Read and check the file. Raises ``DataError`` with the path and the reason."""
+        """Read and check the file. Raises ``DataError`` with path and reason."""
         try:
             content = loadmat(path, variable_names=list(_FIELDS))
             files = tuple(str(cell.item()) for cell in content["filelist"].ravel())
@@ -200,7 +201,7 @@ class _Protocol:
             train, query, gallery = (
                 content[key].astype(np.int64).ravel() - 1 for key in ("train_idx", "query_idx", "gallery_idx")
             )
-        except Exception as error:  # a damaged MATLAB file makes scipy raise nearly anything
+        except Exception as error:  # on a damaged MATLAB file scipy raises almost anything
             raise _damaged(path, f"{type(error).__name__}: {error}") from None
         for file in files:
             _name(file)
@@ -217,10 +218,10 @@ class _Protocol:
         return cls(files, persons, train, query, gallery)
 
 
-def _damaged(path: Path, came: str) -> DataError:
+def _damaged(path: Path, problem: str) -> DataError:
     return DataError(
         f"the file of CUHK03's new protocol holds {', '.join(_FIELDS)} (positions counted from 1)",
-        found=f"{path}: {came}",
+        found=f"{path}: {problem}",
         fix="copy the file again from the place where the protocol is published",
     )
 
@@ -237,7 +238,7 @@ def _name(file: str) -> re.Match[str]:
 
 
 def _cell(file: str) -> tuple[int, int, int]:
-    """(pair, person, index), each from 1: where the image lies in ``cuhk-03.mat``."""
+    """Position of the image in ``cuhk-03.mat``: (pair, person, index), each from 1."""
     parsed = _name(file)
     return int(parsed["pair"]), int(parsed["person"]), int(parsed["index"])
 
@@ -256,7 +257,7 @@ def _as_reupload(file: str) -> str:
 
 
 def _holds_images(folder: Path) -> bool:
-    """Whether the folder itself holds images with CUHK03's names, in one of the forms read here."""
+    """Whether the folder itself has images with names of CUHK03, in one of the forms read here."""
     if not folder.is_dir():
         return False
     form = re.compile(r"[1-5]_[0-9]{3}_[12]_[0-9]{2}\.(png|jpg)|[0-9]{4}_[0-9]{2}\.jpg")

@@ -1,11 +1,11 @@
-"""``cuhk-03.mat``, the file in which CUHK03 is released: a MATLAB 7.3 file (HDF5) with every image as an array.
+"""``cuhk-03.mat``, the release of CUHK03: a MATLAB 7.3 file (HDF5) with every image as an array.
 
-``detected`` and ``labeled`` are cells of five camera pairs; each is a cell (persons, 10) of images, the first five
-from the pair's first camera, the others from its second; an empty cell is no image. HDF5 stores MATLAB's arrays with
-their axes in the reverse order, so an image (height, width, 3) lies there as (3, width, height).
+``detected`` and ``labeled`` are cells of five camera pairs; each is a cell (persons, 10) of images, the first five from the pair's first
+camera, the others from its second; an empty cell is no image. HDF5 stores MATLAB's arrays with their axes reversed, so an image
+(height, width, 3) is stored as (3, width, height).
 
-Needs the ``h5py`` package (``pip install 'snreid[cuhk03]'``). Reading writes nothing; ``extract`` writes PNG files
-because the user calls it, for those who train for long: a file is read several times faster than a cell.
+Needs the ``h5py`` package (``pip install 'snreid[cuhk03]'``). Reading writes nothing. ``extract`` writes PNG files, which are read several
+times faster than cells, for long trainings.
 """
 
 import os
@@ -30,10 +30,10 @@ _FIRST_CAMERA = 5
 
 @dataclass(frozen=True, slots=True)
 class ReleaseImage:
-    """One image of ``cuhk-03.mat`` (an ``ImageSource``), read when asked for."""
+    """One image of ``cuhk-03.mat`` as an ``ImageSource``."""
 
     path: str
-    """``cuhk-03.mat``."""
+    """Path of ``cuhk-03.mat``."""
     boxes: Literal["detected", "labelled"]
     pair: int
     """Camera pair, 1 to 5."""
@@ -48,7 +48,7 @@ class ReleaseImage:
         return f"{self.path}/{self.boxes}/{published_name(self.pair, self.person, self.index)}"
 
     def read(self) -> NDArray[np.uint8]:
-        """Pixels, (H, W, 3), RGB, uint8. Raises ``DataError`` with the image and the reason."""
+        """Pixels (H, W, 3), RGB, uint8. Raises ``DataError`` with image and reason."""
         try:
             file = _opened(self.path, os.getpid())
             pairs = file[_FIELD[self.boxes]]
@@ -56,28 +56,32 @@ class ReleaseImage:
             stored = file[cells[self.index - 1, self.person - 1]][()]
         except SnreidError:
             raise
-        except Exception as error:  # h5py hands on whatever HDF5 met in a damaged file
+        except Exception as error:  # on a damaged file h5py raises almost anything
             raise _unreadable(self.name, error) from None
         if stored.ndim != 3 or stored.shape[0] != 3 or stored.dtype != np.uint8 or 0 in stored.shape:
             raise _unreadable(self.name, f"no 8-bit colour image but {stored.dtype} of shape {stored.shape}")
         return np.ascontiguousarray(stored.transpose(2, 1, 0))
 
     def stamp(self) -> str:
-        """What tells that the image is still the same."""
+        """Name and file stamp: equal stamps mean equal pixels."""
         return f"{self.name} in {file_stamp(self.path)}"
 
 
 def published_name(pair: int, person: int, index: int) -> str:
-    """``PAIR_ID_CAMERA_INDEX.png`` as the protocol's list has it, all counted from 1."""
+    """``PAIR_ID_CAMERA_INDEX.png`` as in the protocol's list, all counted from 1."""
     return f"{pair}_{person:03d}_{1 if index <= _FIRST_CAMERA else 2}_{index:02d}.png"
 
 
 def release_images(path: Path, boxes: Literal["detected", "labelled"]) -> frozenset[tuple[int, int, int]]:
-    """(pair, person, index), each from 1, of every image in the file; no pixel is read.
+    """List the images of the file, without reading pixels.
 
-    Raises ``DataError`` when the file is not what it has to be or ``h5py`` is not installed.
+    Returns:
+        (pair, person, index) of each image, counted from 1.
+
+    Raises:
+        DataError: The file is damaged or has another structure, or ``h5py`` is not installed.
     """
-    found: set[tuple[int, int, int]] = set()
+    positions: set[tuple[int, int, int]] = set()
     try:
         file = _opened(str(path), os.getpid())
         pairs = file[_FIELD[boxes]]
@@ -86,12 +90,13 @@ def release_images(path: Path, boxes: Literal["detected", "labelled"]) -> frozen
             if cells.shape[0] != _IMAGES:
                 raise _unreadable(str(path), f"{cells.shape[0]} images a person in pair {pair + 1}, not {_IMAGES}")
             for index, row in enumerate(cells):
-                found |= {(pair + 1, person + 1, index + 1) for person, cell in enumerate(row) if file[cell].ndim == 3}
+                images = [person for person, cell in enumerate(row) if file[cell].ndim == 3]
+                positions |= {(pair + 1, person + 1, index + 1) for person in images}
     except SnreidError:
         raise
     except Exception as error:
         raise _unreadable(str(path), error) from None
-    return frozenset(found)
+    return frozenset(positions)
 
 
 def extract(
@@ -101,11 +106,19 @@ def extract(
     boxes: Literal["detected", "labelled"] = "detected",
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write every image of ``cuhk-03.mat`` as PNG under its published name into ``folder`` (made if missing; the
-    usual name is ``images_detected`` or ``images_labeled``). Returns how many there are; existing files of the same
-    name are replaced.
+    """Write every image of ``cuhk-03.mat`` as PNG under its published name; existing files are replaced.
 
-    ``progress`` is called with 1 after each image. Raises ``DataError`` for a file that cannot be read.
+    Args:
+        path: ``cuhk-03.mat``.
+        folder: Where to write; made if missing. The usual name is ``images_detected`` or ``images_labeled``.
+        boxes: Which images.
+        progress: Called with 1 after each image.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        DataError: The file cannot be read.
     """
     images = sorted(release_images(path, boxes))
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +132,7 @@ def extract(
 
 @lru_cache(maxsize=4)
 def _opened(path: str, process: int) -> Any:
-    """The open file, one for each process: an HDF5 handle must not be used on both sides of a fork."""
+    """The open file, one for each process, because an HDF5 handle must not be shared across a fork."""
     try:
         import h5py
     except ImportError:

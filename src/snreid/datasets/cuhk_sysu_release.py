@@ -3,8 +3,8 @@
 The release has frames ``Image/SSM/s16929.jpg`` and annotations for MATLAB. ``annotation/Person.mat`` holds ``Person``, a
 struct array with ``idname`` ('p11422'), ``nAppear`` and ``scene``, itself a struct array with ``imname`` ('s16929.jpg'),
 ``idlocate`` (x, y, width, height in pixels) and ``ishard``; 11,934 persons with 34,574 boxes. Verified in the readers of
-person_search and ColorPromptReID and in the MATLAB script that MetaBIN's users pass on. x and y are taken as counted from 0, as
-person_search takes them; counted from 1, as MATLAB counts, a crop would begin one pixel further left and up.
+person_search and ColorPromptReID and in the MATLAB script that MetaBIN's users share. x and y count from 0, as in person_search; if they
+counted from 1, as in MATLAB, a crop would begin one pixel further left and up.
 """
 
 import json
@@ -23,6 +23,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from snreid.datasets._files import find_base
+from snreid.datasets._rules import differences, listed_lines
 from snreid.datasets.cuhk_sysu import IMAGES, PERSONS
 from snreid.errors import DataError
 from snreid.images.reading import read_image
@@ -30,7 +31,6 @@ from snreid.system.atomic_files import atomic_write
 
 _FRAME_PIXELS = 40_000_000
 _QUALITY = 95
-_SHOWN = 10
 _ANNOTATION, _FRAMES = "annotation/Person.mat", "Image/SSM"
 _PERSON = re.compile(r"p0*([1-9][0-9]{0,7})")
 _FRAME = re.compile(r"s0*([1-9][0-9]{0,7})\.jpg")
@@ -64,45 +64,40 @@ class PersonBox:
 
 @dataclass(frozen=True)
 class CropReport:
-    """What became of the boxes of ``Person.mat``."""
+    """The outcome of cutting the boxes of ``Person.mat``."""
 
     folder: str
     """Where the crops are."""
     persons: int
-    """With one crop or more."""
+    """Persons with at least one crop."""
     written: int
     kept: int
-    """Crops that were there before."""
+    """Crops that existed before."""
     clipped: int
-    """Crops that are smaller than their box, which reaches beyond the frame."""
+    """Crops smaller than their box, because it reaches beyond the frame."""
     malformed: tuple[str, ...]
     """Boxes that cannot be cut, each with its reason."""
     unreadable: tuple[str, ...]
     """Frames that are missing or damaged, each with its reason."""
     others: tuple[str, ...]
-    """Files that bear the name of a crop and are none: left as they are."""
+    """Files with the name of a crop that are none; they are not changed."""
 
     @property
     def ok(self) -> bool:
-        """True when every box was cut and there are as many as published."""
+        """Whether every box was cut and the counts are the published ones."""
         return not (self.malformed or self.unreadable or self.others) and not self.problem
 
     @property
     def problem(self) -> str:
         """What differs from the published counts, or ""."""
-        pairs = (("crops", self.written + self.kept, IMAGES), ("persons", self.persons, PERSONS))
-        return ", ".join(
-            f"{abs(wanted - found):,} {word} {'missing' if found < wanted else 'too many'}"
-            for word, found, wanted in pairs
-            if found != wanted
-        )
+        return differences((("crops", self.written + self.kept, IMAGES), ("persons", self.persons, PERSONS)))
 
     def to_json(self) -> str:
         """All fields, ``ok`` and ``problem`` as one JSON object."""
         return json.dumps({"ok": self.ok, "problem": self.problem, **asdict(self)}, ensure_ascii=False)
 
     def lines(self) -> tuple[str, ...]:
-        """The report for a person."""
+        """The report as lines of text."""
         out = [
             f"{self.folder}: {self.written + self.kept:,} crops ({self.written:,} written, {self.kept:,} there before) of "
             f"{self.persons:,} persons; published: {IMAGES:,} of {PERSONS:,}"
@@ -111,26 +106,24 @@ class CropReport:
             out.append(f"NOT as published: {self.problem}")
         if self.clipped:
             out.append(f"{self.clipped:,} boxes reach beyond their frame and were clipped")
-        for said, names in (
-            ("boxes cannot be cut", self.malformed),
-            ("frames cannot be read", self.unreadable),
-            ("files bear the name of a crop and are none, and were left as they are", self.others),
-        ):
-            if names:
-                out.append(f"{len(names):,} {said}:")
-                out += [f"  {name}" for name in names[:_SHOWN]]
-            if len(names) > _SHOWN:
-                out.append(f"  and {len(names) - _SHOWN:,} more: --json lists all")
+        out += listed_lines("boxes cannot be cut", self.malformed)
+        out += listed_lines("frames cannot be read", self.unreadable)
+        out += listed_lines("files bear the name of a crop and are none, and were left as they are", self.others)
         return tuple(out)
 
 
 def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> CropReport:
-    """Cut every box of the release into ``folder`` (made if missing; the usual name is ``cropped_images``) as JPEG, quality
-    95, colour at full size. Crops that are there already are kept, so that an interrupted run goes on where it was; no file
-    that is there is ever overwritten.
+    """Cut every box of the release out of its frame, as JPEG of quality 95 without colour subsampling.
 
-    ``progress(done, all)`` is called after each frame. Raises ``DataError`` when the release is not found or its annotation
-    cannot be understood; boxes and frames that are bad are reported.
+    Existing files are never overwritten, so an interrupted run can be continued. Bad boxes and frames are reported, not raised.
+
+    Args:
+        release: The folder of the release.
+        folder: Where to write; made if missing. The usual name is ``cropped_images``.
+        progress: Called with (done, total) after each frame.
+
+    Raises:
+        DataError: The release is not found, or its annotation cannot be understood.
     """
     base = find_base(
         release,
@@ -146,18 +139,22 @@ def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | Non
     frames: defaultdict[str, list[PersonBox]] = defaultdict(list)
     for box in boxes:
         frames[box.frame].append(box)
-    found = _Found(folder, list(malformed))
+    cropping = _Cropping(folder, list(malformed))
     for done, (frame, inside) in enumerate(sorted(frames.items()), 1):
-        found.take(base / _FRAMES / frame, inside)
+        cropping.take(base / _FRAMES / frame, inside)
         if progress is not None:
             progress(done, len(frames))
-    return found.report()
+    return cropping.report()
 
 
 def read_boxes(path: Path) -> tuple[tuple[PersonBox, ...], tuple[str, ...]]:
-    """The boxes of ``Person.mat`` in its order, and those that have no area, each with its reason.
+    """Read the boxes of ``Person.mat``.
 
-    Raises ``DataError`` with the path and the reason when it is damaged or built otherwise.
+    Returns:
+        The boxes in the order of the file, and the reasons why others cannot be used.
+
+    Raises:
+        DataError: The file is damaged or has another structure.
     """
     try:
         content = loadmat(path, variable_names=["Person"])["Person"].ravel()
@@ -166,7 +163,7 @@ def read_boxes(path: Path) -> tuple[tuple[PersonBox, ...], tuple[str, ...]]:
             for row in content
             for scene in row["scene"].ravel()
         ]
-    except Exception as error:  # a damaged MATLAB file makes scipy raise nearly anything
+    except Exception as error:  # on a damaged MATLAB file scipy raises almost anything
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
     boxes: list[PersonBox] = []
     malformed: list[str] = []
@@ -187,19 +184,19 @@ def read_boxes(path: Path) -> tuple[tuple[PersonBox, ...], tuple[str, ...]]:
 
 def _corners(located: NDArray[Any]) -> tuple[int, int, int, int] | str:
     """Left, top, width and height in whole pixels, or why there are none."""
-    said = f"{located.tolist()}"[:80]
+    text = f"{located.tolist()}"[:80]
     try:
         numbers = [float(number) for number in located]
     except (TypeError, ValueError):
-        return f"{said} are no numbers"
+        return f"{text} are no numbers"
     if len(numbers) != 4 or not all(map(isfinite, numbers)):
-        return f"{said} are not x, y, width and height"
+        return f"{text} are not x, y, width and height"
     left, top, width, height = (floor(number) for number in numbers)
-    return (left, top, width, height) if width > 0 and height > 0 else f"{said} has no area"
+    return (left, top, width, height) if width > 0 and height > 0 else f"{text} has no area"
 
 
-class _Found:
-    """The counts of a run that goes from frame to frame."""
+class _Cropping:
+    """Cuts frame by frame, and counts."""
 
     def __init__(self, folder: Path, malformed: list[str]) -> None:
         self.folder, self.malformed = folder, malformed
@@ -209,7 +206,7 @@ class _Found:
         self.others: list[str] = []
 
     def take(self, path: Path, boxes: Sequence[PersonBox]) -> None:
-        """Cut the boxes of one frame that are not there yet; the frame is opened only if there is one."""
+        """Cut the boxes of one frame whose crops do not exist yet; the frame is opened only if there are any."""
         left = [box for box in boxes if not self._there(box)]
         if not left:
             return
@@ -252,22 +249,27 @@ class _Found:
         self.clipped += part.shape[:2] != (box.height, box.width)
 
     def report(self) -> CropReport:
-        """All of it."""
+        """The counts so far."""
         lists: Iterable[list[str]] = (self.malformed, self.unreadable, self.others)
         return CropReport(
-            str(self.folder), len(self.persons), self.written, self.kept, self.clipped, *(tuple(one) for one in lists)
+            str(self.folder),
+            len(self.persons),
+            self.written,
+            self.kept,
+            self.clipped,
+            *(tuple(names) for names in lists),
         )
 
 
 def _write(part: NDArray[np.uint8], path: Path) -> None:
-    """Whole or not at all: an interrupted run must leave no half of a crop under its name."""
+    """Write a crop whole or not at all, because the next run keeps existing files."""
     with atomic_write(path, durable=False) as draft:
         Image.fromarray(np.ascontiguousarray(part)).save(draft, format="JPEG", quality=_QUALITY, subsampling=0)
 
 
-def _damaged(path: Path, came: str) -> DataError:
+def _damaged(path: Path, problem: str) -> DataError:
     return DataError(
         "Person.mat holds Person: idname (p1, p2, ...) and scene with imname (s1.jpg, ...) and idlocate (x, y, width, height)",
-        found=f"{path}: {came}",
+        found=f"{path}: {problem}",
         fix="copy the annotations again from the release",
     )

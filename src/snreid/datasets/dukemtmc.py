@@ -1,9 +1,9 @@
 """DukeMTMC-reID (Ristani et al., ECCV workshops 2016; Zheng et al., ICCV 2017). Its owners withdrew it in 2019.
 
-The pictures were taken outdoors on a campus without informed consent and against the approved protocol. It is read only
-where somebody says that this is known (``withdrawn_ok``), because published tables have columns of it.
+The pictures were taken outdoors on a campus without informed consent and against the approved protocol. Because published tables contain
+results on it, it can be read by users who state that they know this (``withdrawn_ok``).
 
-A name such as ``0001_c2_f0046182.jpg`` says: person 1, camera 2, frame 46182. Three folders like Market-1501's
+A name such as ``0001_c2_f0046182.jpg`` means person 1, camera 2, frame 46182. The three folders are those of Market-1501
 (``bounding_box_train``, ``query``, ``bounding_box_test``); verified in the readers of torchreid and fast-reid.
 """
 
@@ -11,11 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from snreid.datasets._files import find_base, named_images
+from snreid.datasets._files import find_base, named_samples
 from snreid.datasets._rules import validated
 from snreid.errors import DataError
-from snreid.images.reading import FileImage
-from snreid.records import DataSet, Expected, ReIDData, Sample, Split
+from snreid.records import DataSet, Expected, ReIDData, Split
 
 _NAME = re.compile(r"(?P<person>0*[1-9][0-9]{0,8})_c(?P<camera>[1-8])_f[0-9]+\.[Jj][Pp][Ee]?[Gg]")
 _FORM = "PPPP_cC_fFFFFFFF.jpg (person from 1, camera 1 to 8, frame), as in 0001_c2_f0046182.jpg"
@@ -35,7 +34,7 @@ class DukeMTMC(DataSet):
     """
 
     withdrawn_ok: bool = False
-    """Read it although it is withdrawn: you have it, know why it was withdrawn, and answer for using it."""
+    """Read it although it is withdrawn: you have it, know why it was withdrawn, and take responsibility for using it."""
 
     @property
     def name(self) -> str:
@@ -44,7 +43,7 @@ class DukeMTMC(DataSet):
 
     @property
     def home(self) -> str:
-        """That there is none any more."""
+        """Why it has no page any more."""
         return "there is none any more, because " + _WHY
 
     @property
@@ -57,8 +56,8 @@ class DukeMTMC(DataSet):
         )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the three folders, with a warning among the notes. Raises ``DataError`` without ``withdrawn_ok``, for
-        a missing folder or a name of another form."""
+        """Samples of the three folders, with a warning among the notes. Raises ``DataError`` without ``withdrawn_ok``, and for a missing
+        folder or a name of another form."""
         if not self.withdrawn_ok:
             raise DataError(
                 "DukeMTMC-reID is not read unless you say that you know it is withdrawn",
@@ -68,11 +67,6 @@ class DukeMTMC(DataSet):
             )
         places = ("", "DukeMTMC-reID", "dukemtmc-reid", "dukemtmc", "dukemtmc-reid/DukeMTMC-reID")
         base = find_base(root, places, _FOLDERS, name=self.name, home=self.home)
-        train, query, gallery = (_split(base / folder) for folder in _FOLDERS)
+        train, query, gallery = (Split(named_samples(base / folder, _NAME, _FORM)) for folder in _FOLDERS)
         note = f"DukeMTMC-reID is withdrawn: {_WHY}; do not publish its images, and say so beside results"
         return validated(ReIDData(self.name, train, query, gallery, notes=(note,)))
-
-
-def _split(folder: Path) -> Split:
-    found = named_images(folder, _NAME, _FORM)
-    return Split(tuple(Sample(FileImage(path), int(name["person"]), int(name["camera"])) for path, name in found))

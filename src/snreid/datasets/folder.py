@@ -1,4 +1,4 @@
-"""Your own folder tree: labels are read from the paths by a pattern that you give.
+"""Your own folder tree: a pattern that you give reads the labels from the paths.
 
 ``FolderTree(path="shop", pattern="{split}/{person}/cam{camera}_{*}.jpg")`` reads ``shop/train/anna/cam2_0001.jpg`` as
 person ``anna`` on camera ``2``, for training.
@@ -21,13 +21,12 @@ _WILD = {"*": "[^/]*?", "**": ".*?"}
 
 @dataclass(frozen=True, kw_only=True)
 class FolderTree(DataSet):
-    """Any folder tree, its sub-folders included.
+    """Any folder tree, including its sub-folders.
 
-    The pattern holds ``{person}``, and where known ``{camera}`` and ``{split}``; ``{*}`` stands for anything within a
-    name, ``{**}`` also for folders. Every field takes as few characters as possible and never a ``/``; a field that
-    comes again has to be equal. Everything else is taken literally. A pattern with ``(?P<person>...)`` is a regular
-    expression instead, its groups named likewise. It is held against the whole path below the folder, written with
-    ``/``.
+    The pattern contains ``{person}``, and if known ``{camera}`` and ``{split}``; ``{*}`` stands for anything within a name, ``{**}`` also
+    for folders. Every field takes as few characters as possible and never a ``/``; a repeated field has to be equal. Everything else is
+    literal. A pattern with ``(?P<person>...)`` is a regular expression with groups of these names. The pattern has to match the whole path
+    below the folder, written with ``/``.
     """
 
     path: str
@@ -35,14 +34,14 @@ class FolderTree(DataSet):
     pattern: str
     """For example ``"{person}_c{camera}_{*}.jpg"``."""
     labels: Labels = field(default_factory=Labels)
-    """What labels mean, and what images are for when the pattern has no ``{split}``."""
+    """The meaning of labels, and what images are for if the pattern has no ``{split}``."""
     unmatched: Literal["refuse", "skip"] = "refuse"
-    """What to do with an image whose path does not fit the pattern; skipped ones are counted in the notes."""
+    """What to do with an image whose path does not match the pattern; skipped images are counted in the notes."""
     name: str = ""
-    """The data set's name in results and files; left out: the last part of ``path``."""
+    """The data set's name in results and files; default: the last part of ``path``."""
 
     def __post_init__(self) -> None:
-        """Refuse a pattern that cannot be understood or has no person."""
+        """Raise ``ExperimentError`` for a pattern that cannot be understood or has no person."""
         object.__setattr__(self, "name", self.name or Path(self.path).name)
         if self.unmatched not in ("refuse", "skip"):
             raise ExperimentError(
@@ -51,8 +50,8 @@ class FolderTree(DataSet):
         compile_pattern(self.pattern)
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the tree. Raises ``DataError`` for a missing folder, an image whose path does not fit the pattern,
-        and for labels that ``Labels`` refuses."""
+        """Samples of the tree. Raises ``DataError`` for a missing folder, an image whose path does not match the pattern, and labels that
+        ``Labels`` refuses."""
         folder = root / self.path
         if not folder.is_dir():
             raise DataError(
@@ -82,9 +81,7 @@ def _row(folder: Path, path: str, match: re.Match[str]) -> Row:
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern (see ``FolderTree``). Raises ``ExperimentError`` when it cannot be
-    understood.
-    """
+    """The regular expression of a pattern (see ``FolderTree``). Raises ``ExperimentError`` if it cannot be understood."""
     if "(?P<" in pattern:
         try:
             compiled = re.compile(pattern)
@@ -118,9 +115,9 @@ def _template(pattern: str) -> str:
     return "".join(parts)
 
 
-def _misformed(pattern: str, came: str) -> ExperimentError:
+def _misformed(pattern: str, problem: str) -> ExperimentError:
     return ExperimentError(
         "a pattern holds {person}, and where known {camera} and {split}",
-        found=f"{pattern!r}: {came}",
+        found=f"{pattern!r}: {problem}",
         fix='write it like "{person}_c{camera}_{*}.jpg", or as a regular expression with (?P<person>...)',
     )

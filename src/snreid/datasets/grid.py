@@ -1,12 +1,12 @@
 """QMUL underGround Re-IDentification, GRID (Loy, Xiang, Gong, CVPR 2009): 250 persons seen twice, 775 seen once, 8 cameras.
 
 ``probe/0001_1_25008_169_18_98_246.jpeg``: person 1 on camera 1; ``gallery`` has the other image of each of the 250 and, as
-person 0, 775 images of people who have no probe (verified in torchreid's and MetaBIN's readers). 125 persons are for
-training; of the other 125 the probe images ask, and the gallery is their 125 images and the 775 distractors.
+person 0, 775 images of people without a probe image (verified in torchreid's and MetaBIN's readers). 125 persons are for
+training; the probe images of the other 125 are the queries, and the gallery is their 125 images and the 775 distractors.
 
-The release brings ten partitions of its own in ``features_and_partitions.mat``: ``trainIdxAll`` is a row of ten cells, each a
-struct whose third field lists the 125 persons to train on (torchreid and MetaBIN read it so). They are read by
-``partition="released"``, to compare with results of these programs.
+The release has ten partitions of its own in ``features_and_partitions.mat``: ``trainIdxAll`` is a row of ten cells, each a struct whose
+third field lists the 125 persons to train on (as torchreid and MetaBIN read it). ``partition="released"`` uses them, for comparison with
+results of these programs.
 """
 
 import re
@@ -18,12 +18,11 @@ from typing import Literal
 import numpy as np
 from scipy.io import loadmat
 
-from snreid.datasets._files import find_base, named_images
+from snreid.datasets._files import find_base, named_samples
 from snreid.datasets._rules import shown, validated
 from snreid.datasets._splits import DrawnSplits, SplitDataSet
 from snreid.errors import DataError, ExperimentError
-from snreid.images.reading import FileImage
-from snreid.records import DISTRACTOR, Expected, ReIDData, Sample, Split
+from snreid.records import DISTRACTOR, Expected, ReIDData, Split
 
 SPLITS = DrawnSplits(
     name="grid", persons=250, train=125, sha256="63bc908757c567f43186cb9e7a6e8afd797ac796f3de2b6173d218dfd96d6336"
@@ -41,10 +40,10 @@ class GRID(SplitDataSet):
     """
 
     partition: Literal["drawn", "released"] = "drawn"
-    """The splits that come with this program, or those that come with the data set."""
+    """The splits of this program, or those of the release."""
 
     def __post_init__(self) -> None:
-        """Refuse a split or a partition that does not exist."""
+        """Raise ``ExperimentError`` for a split or a partition that does not exist."""
         super().__post_init__()
         if self.partition not in ("drawn", "released"):
             raise ExperimentError(
@@ -53,12 +52,12 @@ class GRID(SplitDataSet):
 
     @property
     def name(self) -> str:
-        """With its split, as in ``grid-split3`` or ``grid-released3``."""
+        """The name with its split, as in ``grid-split3`` or ``grid-released3``."""
         return super().name if self.partition == "drawn" else f"grid-released{self.split}"
 
     @property
     def split_id(self) -> str:
-        """As in ``grid/3 (sha256 1a2b3c4d5e6f)``; of a released partition the hash is known once it is read."""
+        """As in ``grid/3 (sha256 1a2b3c4d5e6f)``; the hash of a released partition is known once it is read."""
         return super().split_id if self.partition == "drawn" else f"grid/{self.split} of the release"
 
     @property
@@ -73,30 +72,26 @@ class GRID(SplitDataSet):
 
     @property
     def expected(self) -> tuple[Expected, ...]:
-        """Published counts; persons of the gallery without the 775 distractors."""
+        """Published counts; the persons of the gallery do not include the 775 distractors."""
         return (Expected("train", 250, 125), Expected("query", 125, 125), Expected("gallery", 900, 125))
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or a person that is not
-        once in each folder."""
+        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or a person without exactly one image
+        in each folder."""
         places = ("", "underground_reid", "grid", "GRID", "grid/underground_reid", "GRID/underground_reid")
         base = find_base(root, places, ("probe", "gallery"), name=self.name, home=self.home)
-        probe, gallery = (
-            [
-                Sample(FileImage(path), int(name["person"]), int(name["camera"]))
-                for path, name in named_images(base / folder, _NAME, _FORM)
-            ]
-            for folder in ("probe", "gallery")
-        )
+        probe, gallery = (named_samples(base / folder, _NAME, _FORM) for folder in ("probe", "gallery"))
         asked = [sample.person for sample in probe]
         known = [sample.person for sample in gallery if sample.person != DISTRACTOR]
         if sorted(asked) != sorted(known) or len(set(asked)) < len(asked) or DISTRACTOR in asked:
             odd = {
-                one for one in (*asked, *known) if one == DISTRACTOR or (asked.count(one), known.count(one)) != (1, 1)
+                person
+                for person in (*asked, *known)
+                if person == DISTRACTOR or (asked.count(person), known.count(person)) != (1, 1)
             }
             raise DataError(
                 "a person of GRID is once in probe and once in gallery",
-                found=f"{len(odd)} persons are not, in {base}: {shown([f'{one:04d}' for one in sorted(odd)])}",
+                found=f"{len(odd)} persons are not, in {base}: {shown([f'{person:04d}' for person in sorted(odd)])}",
                 fix="unpack the archive again",
             )
         train, test = SPLITS.halves(self.split, asked)
@@ -124,7 +119,7 @@ def _released(path: Path, split: int, persons: frozenset[int]) -> tuple[frozense
         digest = sha256(path.read_bytes()).hexdigest()
         cell = loadmat(path, variable_names=["trainIdxAll"])["trainIdxAll"].ravel()[split]
         numbers = np.asarray(cell[0, 0][2]).ravel().astype(np.int64).tolist()
-    except Exception as error:  # a damaged MATLAB file makes scipy raise nearly anything
+    except Exception as error:  # on a damaged MATLAB file scipy raises almost anything
         raise _unknown(path, f"{type(error).__name__}: {error}") from None
     train = frozenset(numbers)
     if not train <= persons or len(train) != len(numbers) or len(train) != SPLITS.train:
@@ -132,9 +127,9 @@ def _released(path: Path, split: int, persons: frozenset[int]) -> tuple[frozense
     return train, digest
 
 
-def _unknown(path: Path, came: str) -> DataError:
+def _unknown(path: Path, problem: str) -> DataError:
     return DataError(
         f"the partitions of the release are ten lists of {SPLITS.train} of GRID's persons (trainIdxAll)",
-        found=f"{path}: {came}",
+        found=f"{path}: {problem}",
         fix="unpack the archive again, or take the splits that come with this program: partition=drawn",
     )

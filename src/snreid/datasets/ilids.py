@@ -1,8 +1,8 @@
 """i-LIDS, the 119 persons of QMUL (Zheng, Gong, Xiang, BMVC 2009): 476 images from an airport's arrivals hall.
 
-``Persons/0001001.jpg``: image 001 of person 1 (verified in torchreid's and MetaBIN's readers, who call the folder ``Persons``
-and ``images``). Which camera took an image is not told, so the same-camera rule is off. Of 60 test persons one image asks and one
-other answers, drawn with the split; the images of the other 59 are for training.
+``Persons/0001001.jpg``: image 001 of person 1 (verified in the readers of torchreid and MetaBIN, which call the folder ``Persons`` and
+``images``). Cameras are not known, so the same-camera rule is off. Each of the 60 test persons has one query and one gallery image, sampled
+with the split; the images of the other 59 are for training.
 """
 
 import re
@@ -49,32 +49,32 @@ class ILIDS(SplitDataSet):
 
     @property
     def expected(self) -> tuple[Expected, ...]:
-        """Published counts; how many images 59 persons have depends on the split."""
+        """Published counts; the number of training images depends on the split."""
         return (Expected("query", 60, 60), Expected("gallery", 60, 60))
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, and unless there are the
-        476 images of 119 persons: with others the drawn images would be others."""
+        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or other images than the 476 of 119
+        persons, with which the split would choose other images."""
         places = ("i-LIDS_Pedestrian/Persons", "ilids/i-LIDS_Pedestrian/Persons", "QMUL-iLIDS/images", "Persons")
         folder = find_folder(root, places, name=self.name, home=self.home)
-        found: defaultdict[int, list[Sample]] = defaultdict(list)
+        by_person: defaultdict[int, list[Sample]] = defaultdict(list)
         images = named_images(folder, _NAME, _FORM)
         for path, name in images:
-            found[int(name["person"])].append(Sample(FileImage(path), int(name["person"]), NO_CAMERA))
-        single = [person for person, samples in found.items() if len(samples) < 2]
+            by_person[int(name["person"])].append(Sample(FileImage(path), int(name["person"]), NO_CAMERA))
+        single = [person for person, samples in by_person.items() if len(samples) < 2]
         if len(images) != _IMAGES or single:
             raise DataError(
                 f"a split of i-LIDS is drawn from its {_IMAGES} images, two or more of a person",
                 found=f"{len(images)} images in {folder}, {len(single)} persons with one",
                 fix="restore the missing files, or remove those that do not belong there",
             )
-        train, test = SPLITS.halves(self.split, found)
+        train, test = SPLITS.halves(self.split, by_person)
         query, gallery = [], []
         for person, (first, second) in zip(sorted(test), SPLITS.pairs(self.split), strict=True):
-            asks, answers = pair_of(len(found[person]), first, second)
-            query.append(found[person][asks])
-            gallery.append(found[person][answers])
-        training = tuple(sample for person in sorted(train) for sample in found[person])
+            asks, answers = pair_of(len(by_person[person]), first, second)
+            query.append(by_person[person][asks])
+            gallery.append(by_person[person][answers])
+        training = tuple(sample for person in sorted(train) for sample in by_person[person])
         data = ReIDData(
             self.name,
             Split(training),

@@ -1,16 +1,14 @@
-"""From labels as people write them to the numbers and splits of a protocol: shared by ``FolderTree`` and ``Table``.
+"""Turn labels as people write them into the numbers and splits of a protocol; shared by ``FolderTree`` and ``Table``.
 
-Numbers. Where every person label is a positive whole number, the numbers stay; otherwise persons are numbered from 1 in
-sorted order over the whole data set, and a note says so. The same holds for cameras. No number has a hidden meaning:
-person 0 is a person like any other here. What Market-1501 calls distractors and junk is named by ``distractors`` and
-``junk``.
+Numbers. If every person label is a positive whole number, the numbers are kept; otherwise persons are numbered from 1 in sorted order over
+the whole data set, and a note says so. The same holds for cameras. No number has a special meaning: person 0 is a person like any other.
+Distractors and junk in the sense of Market-1501 are named by ``distractors`` and ``junk``.
 
-Splits. A label ``train``, ``query``, ``gallery`` or ``test`` says where an image belongs; without such labels,
-``role`` says it for all images. Images for ``test`` are split by rule: the gallery is all of them, and queries are
-the first image (in the order of the paths) of every person on every camera, or of every person where cameras are not
-known; ``queries="all"`` makes every image a query. A query never meets itself: images of its own camera are ignored,
-and without cameras the entry of its own name is. Only persons that can be found (on another camera, or in another
-image) are asked for.
+Splits. The label ``train``, ``query``, ``gallery`` or ``test`` assigns an image to a split; without such labels, ``role`` does so for all
+images. Images for ``test`` are split by rule: all of them are in the gallery, and the queries are the first image (in the order of the
+paths) of every person on every camera, or of every person if cameras are not known. ``queries="all"`` makes every image a query. A query
+is never compared with itself: images of its own camera are ignored, or, without cameras, the entry of its own name. Only persons with a
+match (on another camera, or in another image) become queries.
 """
 
 import re
@@ -39,7 +37,7 @@ _DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]+|[+-]?[0-9]+\.")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image with its labels as they were written."""
+    """One image with its labels as written."""
 
     path: str
     """The image file."""
@@ -47,28 +45,28 @@ class Row:
     camera: str | None
     split: str | None
     where: str
-    """Where the labels were read, for messages: a path, or a table and its line."""
+    """Where the labels come from, for messages: a path, or a table and its line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What labels mean."""
+    """The meaning of labels."""
 
     role: Literal["train", "test"] = "train"
-    """What all images are for when no label says it."""
+    """What all images are for if there are no split labels."""
     queries: Literal["first", "all"] = "first"
     """Which images of a test split are queries: the first of each person and camera, or all."""
     cameras: bool = True
-    """False: ignore the cameras (the "no cameras" mode)."""
+    """False: ignore the cameras."""
     singles: Literal["refuse", "drop"] = "refuse"
-    """What to do with a training person of one image."""
+    """What to do with training persons that have only one image."""
     distractors: tuple[str, ...] = ()
     """Person labels of gallery images that match nobody."""
     junk: tuple[str, ...] = ()
     """Person labels of images that are dropped."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown words."""
+        """Raise ``ExperimentError`` for an unknown word."""
         for field, value, words in (
             ("role", self.role, ("train", "test")),
             ("queries", self.queries, ("first", "all")),
@@ -82,31 +80,39 @@ class Labels:
                 )
 
     def assemble(self, rows: Sequence[Row], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
-        """The data set of these rows, in the order of their paths. Raises ``DataError`` for labels that are missing,
-        ambiguous or contradictory, and for everything that ``validated`` refuses."""
-        said = list(notes)
+        """Make a data set of rows, in the order of their paths.
+
+        Args:
+            rows: One for each image.
+            name: Of the data set.
+            notes: Remarks to begin with.
+
+        Raises:
+            DataError: Labels are missing, ambiguous or contradictory, or ``validated`` refuses the data set.
+        """
+        remarks = list(notes)
         ordered = sorted(rows, key=lambda row: row.path)
         kept = [row for row in ordered if row.person not in self.junk]
         if len(kept) < len(ordered):
-            said.append(f"{len(ordered) - len(kept)} junk images dropped (persons {', '.join(self.junk)})")
+            remarks.append(f"{len(ordered) - len(kept)} junk images dropped (persons {', '.join(self.junk)})")
         if not kept:
             raise DataError(f"a data set holds images ({name})", found="none", fix="check the folder, pattern or table")
         has_cameras = self._has_cameras(kept)
         _require_consistent(kept)
-        persons = _numbers([row for row in kept if row.person not in self.distractors], "person", said)
+        persons = _numbers([row for row in kept if row.person not in self.distractors], "person", remarks)
         persons |= dict.fromkeys(self.distractors, DISTRACTOR)
-        cameras = _numbers(kept, "camera", said) if has_cameras else {}
+        cameras = _numbers(kept, "camera", remarks) if has_cameras else {}
         splits: defaultdict[str, list[Sample]] = defaultdict(list)
         for row in kept:
             camera = cameras[row.camera] if has_cameras and row.camera is not None else NO_CAMERA
             splits[self._split(row)].append(Sample(FileImage(row.path), persons[row.person], camera))
         self._refuse_mixture(kept, splits, name)
-        train = self._train(Split(tuple(splits["train"])), said)
+        train = self._train(Split(tuple(splits["train"])), remarks)
         query, gallery = splits["query"], splits["gallery"]
         if splits["test"]:
             query, gallery = self._queries(splits["test"], has_cameras), splits["test"]
         return validated(
-            ReIDData(name, train, Split(tuple(query)), Split(tuple(gallery)), has_cameras, notes=tuple(said))
+            ReIDData(name, train, Split(tuple(query)), Split(tuple(gallery)), has_cameras, notes=tuple(remarks))
         )
 
     def _split(self, row: Row) -> str:
@@ -134,11 +140,11 @@ class Labels:
         return True
 
     def _refuse_mixture(self, rows: list[Row], splits: dict[str, list[Sample]], name: str) -> None:
-        unsaid = [row.where for row in rows if row.split is None]
-        if 0 < len(unsaid) < len(rows):
+        unassigned = [row.where for row in rows if row.split is None]
+        if 0 < len(unassigned) < len(rows):
             raise DataError(
                 f"a split is given for all images or for none ({name})",
-                found=f"{len(unsaid)} of {len(rows)} images without: {shown(unsaid)}",
+                found=f"{len(unassigned)} of {len(rows)} images without: {shown(unassigned)}",
                 fix="fill in these splits, or leave out all of them and give labels.role=test (in Python Labels(role='test'))",
             )
         if splits["test"] and (splits["query"] or splits["gallery"]):
@@ -167,13 +173,13 @@ class Labels:
         places: defaultdict[int, set[int | str]] = defaultdict(set)
         for sample in test:
             places[sample.person].add(sample.camera if has_cameras else sample.image.name)
-        asked = [sample for sample in test if sample.person != DISTRACTOR]
-        found = [sample for sample in asked if len(places[sample.person]) > 1]
-        if not found:
-            return asked  # `validated` says what is wrong
+        persons = [sample for sample in test if sample.person != DISTRACTOR]
+        matched = [sample for sample in persons if len(places[sample.person]) > 1]
+        if not matched:
+            return persons  # `validated` raises the error
         if self.queries == "all":
-            return found
-        return list({(sample.person, sample.camera): sample for sample in reversed(found)}.values())[::-1]
+            return matched
+        return list({(sample.person, sample.camera): sample for sample in reversed(matched)}.values())[::-1]
 
 
 def _nothing(label: str | None) -> bool:
@@ -181,14 +187,14 @@ def _nothing(label: str | None) -> bool:
 
 
 def _require_consistent(rows: list[Row]) -> None:
-    """Raise ``DataError`` for an image that is listed twice with different labels, or twice in one split."""
+    """Raise ``DataError`` if an image is listed twice with different labels, or twice in one split."""
     first: dict[str, Row] = {}
     for row in rows:
         before = first.setdefault(row.path, row)
         if before is row:
             continue
         if (before.person, before.camera) == (row.person, row.camera) and before.split != row.split:
-            continue  # as a query and in the gallery; train and test together is refused by `validated`
+            continue  # both a query and in the gallery; `validated` refuses train and test together
         raise DataError(
             "an image is listed once in a split, always as the same person on the same camera",
             found=f"{row.path} in {before.where} and in {row.where}",
@@ -197,7 +203,7 @@ def _require_consistent(rows: list[Row]) -> None:
 
 
 def _numbers(rows: list[Row], kind: Literal["person", "camera"], notes: list[str]) -> dict[str, int]:
-    """A number from 1 for every label of these rows; adds a note where labels are no numbers."""
+    """A number from 1 for every label of these rows; adds a note if the labels are not numbers."""
     labels: dict[str, str] = {}
     for row in rows:
         label = row.person if kind == "person" else row.camera

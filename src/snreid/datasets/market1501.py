@@ -1,8 +1,8 @@
 """Market-1501 (Zheng et al., ICCV 2015), and any folder written in its format.
 
-A name such as ``0002_c1s1_000451_03.jpg`` says: person 2, camera 1, sequence 1, frame 451, box 3. Person ``-1`` is junk
-(a bad box, dropped for every query: method.md 6), person ``0000`` a distractor that stays in the gallery and matches
-nobody. Some files of the release end in ``.jpg.jpg``.
+A name such as ``0002_c1s1_000451_03.jpg`` means person 2, camera 1, sequence 1, frame 451, box 3. Person ``-1`` is junk (a bad box, dropped
+for every query: method.md 6); person ``0000`` is a distractor, which stays in the gallery and matches nobody. Some files of the release
+end in ``.jpg.jpg``.
 """
 
 import re
@@ -43,7 +43,7 @@ class Market1501(DataSet):
 
     @property
     def expected(self) -> tuple[Expected, ...]:
-        """Published counts, junk dropped; persons of the gallery without the distractors."""
+        """Published counts without junk; the persons of the gallery do not include the distractors."""
         return (
             Expected("train", 12_936, 751, 6),
             Expected("query", 3_368, 750, 6),
@@ -59,17 +59,15 @@ class Market1501(DataSet):
 
 @dataclass(frozen=True, kw_only=True)
 class MarketFormat(DataSet):
-    """Any folder in Market-1501's format (``bounding_box_train``, ``query``, ``bounding_box_test``): your own, or
-    drawn ones.
-    """
+    """Any folder in Market-1501's format (``bounding_box_train``, ``query``, ``bounding_box_test``)."""
 
     folder: str
     """Below the data folder, or absolute."""
     name: str = ""
-    """The data set's name in results and files; left out: the last part of ``folder``."""
+    """The data set's name in results and files; default: the last part of ``folder``."""
 
     def __post_init__(self) -> None:
-        """Refuse a folder without a name."""
+        """Raise ``ExperimentError`` for a folder without a name."""
         if not Path(self.folder).name:
             raise ExperimentError(
                 "a data set in Market-1501's format is named by its folder",

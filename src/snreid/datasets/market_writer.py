@@ -1,9 +1,10 @@
 """Write any ``ReIDData`` as a folder in Market-1501's format, which every program of the field reads.
 
-The release's layout: ``bounding_box_train``, ``query``, ``bounding_box_test``, files such as
-``0002_c1s1_000451_03.jpg`` (person, camera, sequence, frame, box). The frame counts the images of the whole data set,
-so no two files are called the same, and ``MarketFormat(folder=...)`` reads back the labels in the same order within
-each person and camera.
+The layout is that of the release: ``bounding_box_train``, ``query``, ``bounding_box_test``, with files such as ``0002_c1s1_000451_03.jpg``
+(person, camera, sequence, frame, box). The frame counts the images of the whole data set, so file names are unique, and
+``MarketFormat(folder=...)`` reads the labels back in the same order within each person and camera.
+
+A whole folder needs more than ``system/atomic_files.py``: its draft is locked while its writer lives, and unlocked drafts are deleted.
 """
 
 import contextlib
@@ -26,11 +27,21 @@ _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 
 def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Write train, query and gallery images as JPEG (quality 95, colour at full size); returns how many.
+    """Write train, query and gallery images as JPEG of quality 95 without colour subsampling.
 
-    ``progress(done, total)`` is called after each image. Everything is written beside ``folder`` and moved there at the
-    end: an interrupted run leaves ``folder`` as it was, and what a killed one left beside it is removed. Raises
-    ``DataError`` when ``folder`` holds anything, when an image's camera is not known, or when an image cannot be read.
+    Everything is written beside ``folder`` and moved there at the end, so an interrupted run leaves ``folder`` unchanged. Drafts that
+    killed processes left beside it are deleted.
+
+    Args:
+        data: What to write; every image needs a camera.
+        folder: New or empty.
+        progress: Called with (done, total) after each image.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        DataError: ``folder`` is not empty, an image's camera is not known, or an image cannot be read.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(
@@ -66,7 +77,7 @@ def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, i
 
 
 def market_name(sample: Sample, frame: int) -> str:
-    """The file's name. Raises ``DataError`` for a camera that is not known, or a person no name can hold."""
+    """The file name of a sample. Raises ``DataError`` if the camera is not known, or the format has no name for the person."""
     if sample.camera < 1 or sample.person < JUNK:
         raise DataError(
             "Market-1501's format names a camera (from 1) and a person (-1 junk, 0 distractor, from 1 people)",
@@ -83,22 +94,20 @@ def _write(sample: Sample, folder: Path, frame: int) -> None:
 
 
 def _draft(folder: Path) -> tuple[Path, int | None]:
-    """A new folder beside ``folder`` and the lock that says its writer lives; None where there are no locks."""
+    """Make a draft beside ``folder`` and lock it; the lock is None where the system has no locks."""
     while True:
         partial = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=folder.parent))
         lock, taken = _lock(partial)
         if not taken and partial.exists():
             return partial, lock
-        if lock is not None:  # another process swept it between its making and its locking
+        if lock is not None:  # another process deleted the draft before it was locked
             os.close(lock)
 
 
 def _sweep(folder: Path) -> None:
-    """Removes the drafts of ``folder`` that killed writers left: folders of our name, with nothing but our folders in
-    them, that nobody has locked.
-    """
+    """Delete the drafts of ``folder`` that killed writers left: unlocked folders of this name that contain nothing else."""
     for partial in folder.parent.glob(f"{glob.escape(_prefix(folder))}????????"):
-        with contextlib.suppress(OSError):  # another process may sweep it at the same time
+        with contextlib.suppress(OSError):  # another process may delete it at the same time
             if partial.is_symlink() or not {entry.name for entry in partial.iterdir()} <= set(_FOLDERS):
                 continue
             lock, taken = _lock(partial)
@@ -114,9 +123,10 @@ def _prefix(folder: Path) -> str:
 
 
 def _lock(folder: Path) -> tuple[int | None, bool]:
-    """(a handle that holds the lock of a folder until it is closed or its process ends, whether another process has it).
+    """Try to lock a folder until the handle is closed or the process ends.
 
-    No handle where neither can be known: Windows, and file systems without locks.
+    Returns:
+        The handle, and whether another process has the lock. The handle is None on Windows and on file systems without locks.
     """
     if sys.platform == "win32":
         return None, False
@@ -136,7 +146,7 @@ def _lock(folder: Path) -> tuple[int | None, bool]:
 
 
 def _umask() -> int:
-    """The process's file mask (there is no way to read it without setting it)."""
+    """The file mask of this process, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,12 +1,11 @@
-"""MSMT17 (Wei et al., CVPR 2018), in the first release and in the second, whose faces are blurred.
+"""MSMT17 (Wei et al., CVPR 2018), in the first release and in the second one with blurred faces.
 
-Four lists say which image is whose, one image a line: ``0000/0000_000_01_0303morning_0015_0.jpg 0`` is, below the folder of
-the training or of the test images, a picture of person 0 on camera 1 (the third part of the file's name). Persons count from
-0 in the training lists and from 0 again in the test lists, and are other people there. ``list_val.txt`` belongs to the
-training split, as the published counts have it.
+Four lists label the images, one a line: ``0000/0000_000_01_0303morning_0015_0.jpg 0`` is a picture of person 0 on camera 1 (the third part
+of the file name), below the folder of the training or of the test images. Persons count from 0 both in the training and in the test lists,
+where they are other people. ``list_val.txt`` belongs to the training split, as in the published counts.
 
-Verified in the readers of torchreid and fast-reid: ``MSMT17_V1`` with ``train`` and ``test``, ``MSMT17_V2`` with
-``mask_train_v2`` and ``mask_test_v2``, the lists beside them.
+Verified in the readers of torchreid and fast-reid: ``MSMT17_V1`` has ``train`` and ``test``, ``MSMT17_V2`` has ``mask_train_v2`` and
+``mask_test_v2``, with the lists beside them.
 """
 
 import re
@@ -26,7 +25,7 @@ _LINE = re.compile(
 )
 _FORM = "FOLDER/PPPP_NNN_CC_*.jpg PERSON (CC the camera from 01), as in 0000/0000_000_01_0303morning_0015_0.jpg 0"
 _TEST = 10_000
-"""Added to a person of the test lists, who is another than the training person of the same number."""
+"""Added to the person numbers of the test lists, to tell them from the training persons."""
 _FOLDERS = {"v1": ("MSMT17_V1", "train", "test"), "v2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2")}
 _LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 
@@ -40,10 +39,10 @@ class MSMT17(DataSet):
     """
 
     version: Literal["v1", "v2"] = "v1"
-    """The first release, or the second with blurred faces."""
+    """The first release, or the second one with blurred faces."""
 
     def __post_init__(self) -> None:
-        """Refuse a version that does not exist."""
+        """Raise ``ExperimentError`` for a version that does not exist."""
         if self.version not in _FOLDERS:
             raise ExperimentError("MSMT17 has two versions", found=repr(self.version), fix='choose "v1" or "v2"')
 
@@ -54,7 +53,7 @@ class MSMT17(DataSet):
 
     @property
     def collection(self) -> str:
-        """``msmt17``: both versions are the same pictures but for the faces."""
+        """``msmt17``: the versions differ in the faces only."""
         return "msmt17"
 
     @property
@@ -67,7 +66,7 @@ class MSMT17(DataSet):
 
     @property
     def expected(self) -> tuple[Expected, ...]:
-        """Published counts, ``list_val`` within train (method.md 6)."""
+        """Published counts, with ``list_val`` in train (method.md 6)."""
         return (
             Expected("train", 32_621, 1_041, 15),
             Expected("query", 11_659, 3_060, 15),
@@ -75,8 +74,8 @@ class MSMT17(DataSet):
         )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the lists. Raises ``DataError`` for a missing folder or list, a line of another form, or an image that
-        is listed and missing; images that are not listed are left out with a note."""
+        """Samples of the lists; images that are in no list are left out with a note. Raises ``DataError`` for a missing folder or list, a
+        line of another form, or a listed image that is missing."""
         outer, train, test = _FOLDERS[self.version]
         places = ("", outer, f"msmt17/{outer}", f"MSMT17/{outer}", "msmt17", "MSMT17")
         base = find_base(root, places, (train, test, *_LISTS), name=self.name, home=self.home)

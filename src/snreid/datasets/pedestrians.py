@@ -1,8 +1,7 @@
-"""The embedded default: pedestrians drawn by a program (``snreid.synthetic.pedestrians``), as a data set like any other.
+"""The built-in data set: pedestrians drawn by a program (``snreid.synthetic.pedestrians``), without licence and real persons.
 
-Several cameras of one domain see people of that domain; the split follows Market-1501: train and test people are
-disjoint, each query is one image of a person on a camera, and the gallery holds that person's other images. Free of
-any licence and of any real person.
+Several cameras of one domain see people of that domain. The split follows Market-1501: training and test people are disjoint, each query is
+one image of a person on a camera, and the gallery has the person's other images.
 """
 
 from dataclasses import dataclass
@@ -30,36 +29,36 @@ from snreid.system.provenance import program
 
 @dataclass(frozen=True, slots=True)
 class DrawnImage:
-    """One image that is drawn when it is read: a few words and numbers, small to pickle. Same values, same pixels."""
+    """An image that is drawn when it is read. Its fields are few and small, and equal fields give equal pixels."""
 
     domain: str
-    """Whose cameras and light."""
+    """The domain of camera and light."""
     people: str
-    """Whose people: the population's name, usually the domain's."""
+    """Name of the population, usually the domain's."""
     part: str
-    """``"train"``, ``"test"`` or ``"distractor"``: people of different parts are different people."""
+    """``"train"``, ``"test"`` or ``"distractor"``, which have no people in common."""
     number: int
-    """Which person of the part, from 1."""
+    """Number of the person within the part, from 1."""
     label: int
-    """The person's label in its data set, shown in the name."""
+    """Label of the person in its data set, shown in the name."""
     camera: int
     """From 1."""
     shot: int
-    """Which of the person's images on this camera, from 1."""
+    """Number of the person's image on this camera, from 1."""
     seed: int
     size: tuple[int, int]
     """Height and width."""
 
     @property
     def name(self) -> str:
-        """Such as ``noon/0007_c2_03~noon-train7-s0-128x64``: domain, person, camera and shot, and behind the ``~`` all
-        else that decides the pixels, so that equal names are equal pictures. Distractors count from ``d0001``."""
+        """As in ``noon/0007_c2_03~noon-train7-s0-128x64``: domain, person, camera and shot, and after the ``~`` all else that decides the
+        pixels, so that equal names mean equal pictures. Distractors count from ``d0001``."""
         person = f"d{self.number:04d}" if self.part == "distractor" else f"{self.label:04d}"
         drawn = f"{self.people}-{self.part}{self.number}-s{self.seed}-{self.size[0]}x{self.size[1]}"
         return f"{self.domain}/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
 
     def picture(self) -> PedestrianPicture:
-        """Everything that decides the pixels, to look at or to turn one field of (``dataclasses.replace``)."""
+        """Everything that decides the pixels, to inspect, or to change by ``dataclasses.replace``."""
         domain = domain_named(self.domain)
         track = Draws.of("track", self.seed, self.domain, self.people, self.part, self.number, self.camera)
         shot = track.below("shot", self.shot)
@@ -71,11 +70,11 @@ class DrawnImage:
         )
 
     def read(self) -> NDArray[np.uint8]:
-        """Draw it: (H, W, 3), RGB."""
+        """Draw the image: (H, W, 3), RGB, uint8."""
         return self.picture().draw()
 
     def stamp(self) -> str:
-        """What tells that the pixels are still the same: the name says what is drawn, the program how."""
+        """Name and hash of the drawing program: equal stamps mean equal pixels."""
         return f"{self.name} drawn by {program(pedestrians.__file__)}"
 
 
@@ -95,23 +94,23 @@ class DrawnPedestrians(DataSet):
     test_persons: int = 100
     """People to test on, none of them among those to train on."""
     cameras: int = 6
-    """Cameras of the domain, at least 2 when there are people to test on."""
+    """Cameras of the domain, at least 2 if there are people to test on."""
     cameras_per_person: int = 4
-    """How many of the cameras see a person."""
+    """Number of cameras that see a person."""
     images_per_camera: int = 3
-    """Images of a person on each camera that sees it. One of them is the query of a test person."""
+    """Images of a person on each camera that sees it. For a test person, one of them is the query."""
     distractors: int = 0
     """Images of strangers in the gallery that match nobody (label 0, as in Market-1501)."""
     people: str = ""
-    """Draw another domain's people under this domain's light: the same people in other styles, to see what style alone
-    costs. Any word names a population; empty stands for the domain's own."""
+    """Draw another domain's people in this domain's light: the same people in other styles, to measure the effect of style alone. Any word
+    names a population; empty: the domain's own."""
     seed: int = 0
-    """Another seed, other people and other cameras."""
+    """Another seed gives other people and other cameras."""
     height: int = 128
     """Pixels, a multiple of 32 up to 512; the width is half of it."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown domain or for counts that leave a query without a match."""
+        """Raise ``ExperimentError`` for an unknown domain, or counts that leave a query without a match."""
         domain_named(self.domain)
         lowest = {
             "train_persons": 0, "test_persons": 0, "cameras": 1, "cameras_per_person": 1, "images_per_camera": 1,
@@ -132,12 +131,12 @@ class DrawnPedestrians(DataSet):
 
     @property
     def collection(self) -> str:
-        """The domain: other people, or another seed, are seen in the same light."""
+        """The domain, whose light other people and other seeds share."""
         return self.domain
 
     @property
     def home(self) -> str:
-        """Where it comes from, in words."""
+        """Where the images come from, in words."""
         return "Drawn by this program; there is nothing to download."
 
     @property
@@ -145,7 +144,7 @@ class DrawnPedestrians(DataSet):
         return self.people or self.domain
 
     def read(self, root: Path) -> ReIDData:
-        """Samples with labels; nothing is opened or drawn, and ``root`` does not matter."""
+        """Samples with labels; nothing is opened or drawn, and ``root`` is ignored."""
         return made_split(
             self.name,
             self._sample,
@@ -157,7 +156,7 @@ class DrawnPedestrians(DataSet):
         )
 
     def _cameras_of(self, part: str, number: int) -> list[int]:
-        """The cameras that see a person, rising."""
+        """The cameras that see a person, ascending."""
         draws = Draws.of("cameras", self.seed, self.domain, self._population, part, number)
         return some_cameras(draws, self.cameras, self.cameras_per_person)
 

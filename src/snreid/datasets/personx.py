@@ -1,17 +1,16 @@
 """PersonX, the subset with six backgrounds for re-identification (Sun and Zheng, CVPR 2019): rendered people.
 
-``subset1/bounding_box_train/0001_c3_*.jpg`` and the other two folders of Market-1501's form; a name begins with person and
-camera, and the cameras are called 3, 4, 8, 10, 11 and 12 (verified in OpenUnReID's reader, which takes no more of the name).
+``subset1/bounding_box_train/0001_c3_*.jpg`` and the other two folders of Market-1501; a name begins with person and camera, and the cameras
+are 3, 4, 8, 10, 11 and 12 (verified in OpenUnReID's reader, which uses no more of the name).
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from snreid.datasets._files import find_base, named_images
+from snreid.datasets._files import find_base, named_samples
 from snreid.datasets._rules import validated
-from snreid.images.reading import FileImage
-from snreid.records import DataSet, Expected, ReIDData, Sample, Split
+from snreid.records import DataSet, Expected, ReIDData, Split
 
 _NAME = re.compile(r"(?P<person>0*[1-9][0-9]{0,7})_c(?P<camera>0*[1-9][0-9]?)(?![0-9]).*\.(?:jpg|png)")
 _FORM = "PPPP_cC*.jpg (person and camera from 1), as in 0001_c3_0001.jpg"
@@ -49,10 +48,5 @@ class PersonX(DataSet):
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""
         places = ("personx/subset1", "PersonX/subset1", "personx", "PersonX", "PersonX_v1", "subset1")
         base = find_base(root, places, _FOLDERS, name=self.name, home=self.home)
-        train, query, gallery = (_split(base / folder) for folder in _FOLDERS)
+        train, query, gallery = (Split(named_samples(base / folder, _NAME, _FORM)) for folder in _FOLDERS)
         return validated(ReIDData(self.name, train, query, gallery))
-
-
-def _split(folder: Path) -> Split:
-    found = named_images(folder, _NAME, _FORM)
-    return Split(tuple(Sample(FileImage(path), int(name["person"]), int(name["camera"])) for path, name in found))

@@ -1,8 +1,8 @@
 """PRID 2011, its single-shot part (Hirzer et al., SCIA 2011): 385 persons on camera a, 749 on camera b, the first 200 on both.
 
-``single_shot/cam_a/person_0001.png``; beyond 200 the same number on the two cameras is two people (verified in torchreid's
-and MetaBIN's readers). 100 persons ask from camera a; the gallery is those 100 and persons 201 to 749 of camera b; the other
-100 of the 200 are for training. Persons 201 to 385 of camera a are not used.
+``single_shot/cam_a/person_0001.png``; above 200 the same number on the two cameras means two people (verified in torchreid's and MetaBIN's
+readers). 100 of the 200 shared persons are for training. The other 100 are queries on camera a; the gallery is these 100 and persons 201
+to 749 of camera b. Persons 201 to 385 of camera a are not used.
 """
 
 import re

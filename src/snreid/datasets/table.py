@@ -1,8 +1,8 @@
 """Your own table: a CSV or Parquet file with one image a row.
 
-Columns ``path`` and ``person``, and where known ``camera`` and ``split``; other columns are ignored. Paths are taken
-below the folder of the table. An entry that leads out of it (by ``..``, an absolute path or a link) is refused unless
-``outside`` allows it: a table is often somebody else's file (reliability.md R12).
+It has the columns ``path`` and ``person``, and if known ``camera`` and ``split``; others are ignored. Paths are relative to the folder of
+the table. A path that leads out of it (by ``..``, an absolute path or a link) is refused unless ``outside`` allows it, because a table is
+often somebody else's file (reliability.md R12).
 """
 
 import csv
@@ -25,35 +25,35 @@ _PARQUET = (".parquet", ".pq")
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """How the columns are called."""
+    """Names of the columns."""
 
     path: str = "path"
     person: str = "person"
     camera: str = "camera"
-    """May be absent: the "no cameras" mode."""
+    """Optional; without it, cameras are not known."""
     split: str = "split"
-    """May be absent: ``Labels.role`` then says what the images are for."""
+    """Optional; without it, ``Labels.role`` says what the images are for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table(DataSet):
-    """A CSV (UTF-8; comma, semicolon or tab, whichever the first line has most of) or Parquet table."""
+    """A Parquet table, or a CSV table in UTF-8, separated by comma, semicolon or tab, whichever is most frequent in the first line."""
 
     path: str
     """The table, below the data folder or absolute."""
     images: str = ""
-    """The folder that paths are relative to, seen from the table's folder or absolute; "" is the table's folder."""
+    """The folder that paths are relative to: relative to the table's folder, or absolute; "" is the table's folder."""
     columns: Columns = field(default_factory=Columns)
-    """How the columns are called."""
+    """Names of the columns."""
     labels: Labels = field(default_factory=Labels)
-    """What labels mean, and what images are for when there is no split column."""
+    """The meaning of labels, and what images are for if there is no split column."""
     outside: bool = False
     """Allow paths that lead out of the folder of images."""
     name: str = ""
-    """The data set's name in results and files; left out: the table's name without its ending."""
+    """The data set's name in results and files; default: the table's name without its suffix."""
 
     def __post_init__(self) -> None:
-        """Refuse a file that is no table by its ending."""
+        """Raise ``ExperimentError`` for a file without a table's suffix."""
         object.__setattr__(self, "name", self.name or Path(self.path).stem)
         if Path(self.path).suffix.lower() not in (*_TEXT, *_PARQUET):
             raise ExperimentError(
@@ -61,9 +61,8 @@ class Table(DataSet):
             )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the table. Raises ``DataError`` with table and line for a row that cannot be used, a path that
-        leads out of the folder, a missing file, and for labels that ``Labels`` refuses.
-        """
+        """Samples of the table. Raises ``DataError`` with table and line for a row that cannot be used, a path that leads out of the
+        folder, a missing file, and labels that ``Labels`` refuses."""
         table = root / self.path
         if not table.is_file():
             raise DataError("a table is a file", found=f"{table} is none", fix="check the data folder and path")
@@ -72,7 +71,7 @@ class Table(DataSet):
         return self.labels.assemble(self._located(rows, table.parent / self.images), name=self.name)
 
     def _located(self, rows: list[Row], folder: Path) -> list[Row]:
-        """The rows with full paths. Raises ``DataError`` naming the lines of all paths that cannot be used."""
+        """The rows with full paths. Raises ``DataError`` with the lines of all paths that cannot be used."""
         real = lru_cache(maxsize=None)(os.path.realpath)  # a table has thousands of rows in the same folder
         located: list[Row] = []
         wrong: list[str] = []
@@ -91,7 +90,7 @@ class Table(DataSet):
 
 
 def _locate(folder: str, entry: str, outside: bool, real: Callable[[str], str]) -> tuple[str, str]:
-    """(full path, what is wrong with it or "")."""
+    """The full path, and what is wrong with it or ""."""
     path = os.path.normpath(os.path.join(folder, entry))
     try:
         info = os.lstat(path)
@@ -153,16 +152,14 @@ def _parquet_rows(table: Path, columns: Columns) -> Iterator[Row]:
         ]
     except DataError:
         raise
-    except Exception as error:  # pyarrow hands on whatever a damaged file leads to
+    except Exception as error:  # on a damaged file pyarrow raises almost anything
         raise _unusable(str(table), f"{type(error).__name__}: {error}") from None
     for number, cells in enumerate(zip(*lists, strict=True), 1):
         yield _row(list(cells), f"{table} row {number}")
 
 
 def _positions(table: Path, header: list[str], columns: Columns) -> list[int | None]:
-    """Where path, person, camera and split are. Raises ``DataError`` when path or person is not there, or a name
-    twice.
-    """
+    """Column numbers of path, person, camera and split. Raises ``DataError`` if path or person is missing, or a name occurs twice."""
     names = (columns.path, columns.person, columns.camera, columns.split)
     missing = [name for name in names[:2] if name not in header]
     twice = [name for name in names if header.count(name) > 1]
@@ -176,9 +173,7 @@ def _positions(table: Path, header: list[str], columns: Columns) -> list[int | N
 
 
 def _row(cells: list[Any], where: str) -> Row:
-    """Labels of one row as text. Raises ``DataError`` for a cell that is neither text nor a whole number, or has no
-    text.
-    """
+    """One row as text. Raises ``DataError`` for a cell that is neither text nor a whole number, and for an empty path or person."""
     for cell in cells:
         if cell is not None and (isinstance(cell, bool) or not isinstance(cell, str | int)):
             raise _unusable(where, f"{cell!r} is neither text nor a whole number")
@@ -188,9 +183,9 @@ def _row(cells: list[Any], where: str) -> Row:
     return Row(path, person, camera, split, where)
 
 
-def _unusable(where: str, came: str) -> DataError:
+def _unusable(where: str, problem: str) -> DataError:
     return DataError(
         "every row of a table has a path and a person, and as many cells as there are columns",
-        found=f"{where}: {came}",
+        found=f"{where}: {problem}",
         fix="correct this line; a text with a comma, quote or line break inside stands in double quotes",
     )

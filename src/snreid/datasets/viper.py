@@ -1,7 +1,7 @@
 """VIPeR (Gray, Brennan, Tao, PETS 2007): 632 persons, two cameras, one image on each.
 
-``cam_a/000_45.bmp``: person 000 seen under 45 degrees (verified in torchreid's reader; the numbers have gaps). Published
-results ask with camera a and look for the answer in camera b, or average both directions; here camera a asks.
+``cam_a/000_45.bmp``: person 000 seen at 45 degrees (verified in torchreid's reader; the numbers have gaps). Published results take camera a
+as query and camera b as gallery, or average both directions; here camera a is the query.
 """
 
 import re
@@ -24,7 +24,7 @@ _FORM = "PPP_ANGLE.bmp, as in 000_45.bmp"
 
 @dataclass(frozen=True, kw_only=True)
 class VIPeR(SplitDataSet):
-    """VIPeR on one of ten random halves: 316 persons to train on, 316 to test, camera a asking camera b.
+    """VIPeR on one of ten random halves: 316 persons to train on, 316 to test; camera a is the query, camera b the gallery.
 
     Looked for in the data folder itself and in its folders ``VIPeR``, ``viper``, ``viper/VIPeR``, ``VIPeR.v1.0``. Person
     000 of the files is number 1.
@@ -46,8 +46,8 @@ class VIPeR(SplitDataSet):
         return (Expected("train", 632, 316, 2), Expected("query", 316, 316, 1), Expected("gallery", 316, 316, 1))
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, a person that is not
-        once on each camera, or other persons than the 632."""
+        """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, a person without exactly one image on
+        each camera, or other persons than the 632."""
         places = ("", "VIPeR", "viper", "viper/VIPeR", "VIPeR.v1.0")
         base = find_base(root, places, ("cam_a", "cam_b"), name=self.name, home=self.home)
         cameras = [_camera(base / folder, number) for number, folder in ((1, "cam_a"), (2, "cam_b"))]
@@ -64,15 +64,15 @@ class VIPeR(SplitDataSet):
 
 
 def _camera(folder: Path, camera: int) -> dict[int, Sample]:
-    """The one sample of every person, by number."""
-    found: dict[int, Sample] = {}
+    """The sample of every person, by number."""
+    samples: dict[int, Sample] = {}
     for path, name in named_images(folder, _NAME, _FORM):
         person = int(name["person"]) + 1
-        if person in found:
+        if person in samples:
             raise DataError(
                 "a person of VIPeR has one image on each camera",
-                found=f"{found[person].image.name} and {path}",
+                found=f"{samples[person].image.name} and {path}",
                 fix="remove the one that does not belong there",
             )
-        found[person] = Sample(FileImage(path), person, camera)
-    return found
+        samples[person] = Sample(FileImage(path), person, camera)
+    return samples
