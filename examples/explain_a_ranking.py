@@ -8,10 +8,10 @@ import snreid
 from snreid.datasets import DrawnPedestrians
 from snreid.evaluation import rank_lists
 
-noon = DrawnPedestrians(domain="noon", train_persons=32, test_persons=8)
+noon = DrawnPedestrians(domain="noon", train_persons=16, test_persons=8)
 experiment = replace(snreid.recipes.baseline("small"), sources=(noon,), epochs=2)
 experiment = replace(experiment, schedule=replace(experiment.schedule, warmup_epochs=0))
-embedder = snreid.train(experiment, out="runs/example-baseline").embedder()
+embedder = snreid.train(experiment, out="runs/explained").embedder()
 
 data = noon.read("data")  # drawn pedestrians need no folder
 features = []

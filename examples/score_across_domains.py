@@ -5,15 +5,15 @@ from dataclasses import replace
 import snreid
 from snreid.datasets import DrawnPedestrians
 
-noon = DrawnPedestrians(domain="noon", train_persons=32, test_persons=0)
-targets = [DrawnPedestrians(domain=name, train_persons=0, test_persons=16) for name in ("dusk", "mall")]
+noon = DrawnPedestrians(domain="noon", train_persons=16, test_persons=0)
+targets = [DrawnPedestrians(domain=name, train_persons=0, test_persons=8) for name in ("dusk", "mall")]
 
 
 def trained(experiment: snreid.Experiment) -> snreid.Run:
     """A short training on the place "noon"."""
     schedule = replace(experiment.schedule, warmup_epochs=0)
     experiment = replace(experiment, sources=(noon,), epochs=2, schedule=schedule)
-    return snreid.train(experiment, out=f"runs/example-{experiment.recipe}")
+    return snreid.train(experiment, out=f"runs/compared-{experiment.recipe}")
 
 
 baseline, snr = trained(snreid.recipes.baseline("small")), trained(snreid.recipes.snr("small"))
