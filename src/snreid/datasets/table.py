@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snreid.datasets._rules import shown
-from snreid.datasets.labels import Labels, LabelRow
+from snreid.datasets.labels import LabelRow, Labels
 from snreid.errors import DataError, ExperimentError
 from snreid.records import DataSet, ReIDData
 
