@@ -1,6 +1,5 @@
 """The folder of an adapted run: what is in it, when it is continued, and when it is refused."""
 
-import json
 import shutil
 import time
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snreid.adaptation import Adaptation, AdaptiveBN, Unlabelled, adapt_run, methods
+from snreid.adaptation import Adaptation, AdaptiveBN, Unlabelled, adapt_run
 from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run, load, open_run
 from snreid.models.weights import load_model
@@ -119,19 +118,6 @@ def test_an_adapted_run_can_be_adapted_and_moved_with_its_source(
     assert second.experiment.recipe == "baseline-adaptive-bn-dusk-adaptive-bn-dusk"
     (tmp_path / "runs").rename(tmp_path / "moved")
     assert load(tmp_path / "moved" / "second").model is not None
-
-
-def test_methods_are_found_by_name_and_go_to_json_and_back() -> None:
-    for name, kind in methods().items():
-        method = replace(kind(), seed=4)
-        assert kind.name == name and Adaptation.from_json(json.loads(json.dumps(method.to_json()))) == method
-        stored = method.to_json()
-        assert method.is_in(stored) and not kind().is_in(stored) and not method.is_in(None)
-        field = next(name for name in stored if name not in ("kind", "seed"))
-        del stored[field]
-        assert method.is_in(stored), "written before there was this setting"
-    with pytest.raises(ExperimentError, match="seed"):
-        AdaptiveBN(seed=-1)
 
 
 def test_several_processes_are_refused(baseline: Run, dusk: Unlabelled, tmp_path: Path) -> None:

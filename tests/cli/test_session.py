@@ -111,7 +111,10 @@ def run_folder(folder: Path, step: int | None) -> Path:
 
 
 def test_what_is_saved_is_told_in_words(tmp_path: Path) -> None:
-    assert saved_text(tmp_path / "new") == f"nothing is saved in {tmp_path / 'new'} yet, the same command begins anew"
+    assert (
+        saved_text(tmp_path / "new")
+        == f"nothing is saved in {tmp_path / 'new'} yet, the same command starts from the beginning"
+    )
     assert saved_text(run_folder(tmp_path / "a", 0)).startswith("nothing is saved")
     assert saved_text(run_folder(tmp_path / "b", 12)).startswith(
         f"a run at step 12 saved in {tmp_path / 'b'}, the same"
@@ -165,7 +168,10 @@ def test_commands_that_train_say_so(
     words = f"{command.format(run=pair[0])} --workers 0 --device cpu --out {out}"
     assert main(words.split()) == 130
     said = capsys.readouterr().err
-    assert said == f"snreid: stopped by Ctrl-C; nothing is saved in {out} yet, the same command begins anew.\n"
+    assert (
+        said
+        == f"snreid: stopped by Ctrl-C; nothing is saved in {out} yet, the same command starts from the beginning.\n"
+    )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from effort import examples
 from snreid.datasets import Labels, has_match
-from snreid.datasets.labels import Row
+from snreid.datasets.labels import LabelRow
 from snreid.errors import DataError, ExperimentError
 from snreid.records import ReIDData
 
 
-def rows(*cells: tuple[str, str, str | None, str | None]) -> list[Row]:
-    return [Row(path, person, camera, split, f"line {i}") for i, (path, person, camera, split) in enumerate(cells, 1)]
+def rows(*cells: tuple[str, str, str | None, str | None]) -> list[LabelRow]:
+    return [
+        LabelRow(path, person, camera, split, f"line {i}") for i, (path, person, camera, split) in enumerate(cells, 1)
+    ]
 
 
 def read(*cells: tuple[str, str, str | None, str | None], labels: Labels = Labels()) -> ReIDData:  # noqa: B008

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from snreid.experiments import job
+from snreid.experiments import job, run_folder
+from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import open_run
 from snreid.models.weights import load_model
 from snreid.training.log import read_metrics
@@ -41,25 +42,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("where", "calls", "has_weights", "has_finished"),
+    ("owner", "name", "calls", "has_weights", "has_finished"),
     [
-        pytest.param("save_model", 0, False, False, id="before the weights"),
-        pytest.param("write_json", 1, True, False, id="before the record"),  # the first one is at the start
-        pytest.param("_sweep", 1, True, True, id="before the sweep"),  # the first one is at the start
+        pytest.param(job, "save_model", 0, False, False, id="before the weights"),
+        pytest.param(run_folder, "write_json", 1, True, False, id="before the record"),  # the first one is at the start
+        pytest.param(RunFolder, "_sweep", 1, True, True, id="before the sweep"),  # the first one is at the start
     ],
 )
 def test_a_run_cut_off_at_its_end_is_ended_by_the_next_start(
     whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    where: str,
+    owner: object,
+    name: str,
     calls: int,
     has_weights: bool,
     has_finished: bool,
 ) -> None:
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(job, where, cut_after(getattr(job, where), calls))
+        patch.setattr(owner, name, cut_after(getattr(owner, name), calls))
         with pytest.raises(PowerCut):
             trained(out)
     assert (out / "model.safetensors").exists() == has_weights and open_run(out).finished == has_finished

@@ -74,7 +74,7 @@ def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, sessi
     folder = RunFolder(out, session)
     former = folder.resume(lambda former: _require_same(former, method, entry))
     if former is not None and former.finished:
-        session.say(f"{out} is finished, nothing is adapted; another --out folder starts anew")
+        session.say(f"{out} is finished, nothing is adapted; another --out folder starts from the beginning")
         return former
     source = _source_images(run, session, out) if method.needs_source else None
     readable, store, left_out = _target_images(run, target, session, out)
@@ -149,7 +149,7 @@ def _start_record(
             raise DataError(
                 "An adaptation goes on only with the images it was started with",
                 found=f"{len(before)} unreadable images when {folder.path} was started, {len(now)} now",
-                fix="restore the images, or start anew in another --out folder",
+                fix="restore the images, or start again in another --out folder",
             )
     named = replace(run.experiment, recipe=f"{run.experiment.recipe}-{method.name}-{entry['target']}")
     trained = {**run.record["training"], **folder.conditions()}

@@ -96,7 +96,7 @@ def saved_text(out: Path) -> str:
     if steps:
         saved.append(f"a run at step {steps[0]}" if len(steps) == 1 else f"{len(steps)} runs on their way")
     if not saved:
-        return f"nothing is saved in {out} yet, the same command begins anew"
+        return f"nothing is saved in {out} yet, the same command starts from the beginning"
     return f"{' and '.join(saved)} saved in {out}, the same command goes on from there"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from snreid.datasets._rules import shown
-from snreid.datasets.labels import Labels, Row
+from snreid.datasets.labels import LabelRow, Labels
 from snreid.errors import DataError, ExperimentError
 from snreid.images.files import list_images
 from snreid.records import DataSet, ReIDData
@@ -74,10 +74,10 @@ class FolderTree(DataSet):
         return self.labels.assemble(rows, name=self.name, notes=notes)
 
 
-def _row(folder: Path, path: str, match: re.Match[str]) -> Row:
+def _row(folder: Path, path: str, match: re.Match[str]) -> LabelRow:
     groups = match.groupdict()
     full = str(folder / path)
-    return Row(full, groups["person"] or "", groups.get("camera"), groups.get("split"), full)
+    return LabelRow(full, groups["person"] or "", groups.get("camera"), groups.get("split"), full)
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:

@@ -36,7 +36,7 @@ _DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]+|[+-]?[0-9]+\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelRow:
     """One image with its labels as written."""
 
     path: str
@@ -79,7 +79,7 @@ class Labels:
                     fix=f"give labels.{field}={words[0]}",
                 )
 
-    def assemble(self, rows: Sequence[Row], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
+    def assemble(self, rows: Sequence[LabelRow], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
         """Make a data set of rows, in the order of their paths.
 
         Args:
@@ -115,7 +115,7 @@ class Labels:
             ReIDData(name, train, Split(tuple(query)), Split(tuple(gallery)), has_cameras, notes=tuple(remarks))
         )
 
-    def _split(self, row: Row) -> str:
+    def _split(self, row: LabelRow) -> str:
         if row.split is None:
             return self.role
         word = _WORDS.get(row.split.strip().lower())
@@ -127,7 +127,7 @@ class Labels:
             )
         return word
 
-    def _has_cameras(self, rows: list[Row]) -> bool:
+    def _has_cameras(self, rows: list[LabelRow]) -> bool:
         without = [row.where for row in rows if _nothing(row.camera)]
         if not self.cameras or len(without) == len(rows):
             return False
@@ -139,7 +139,7 @@ class Labels:
             )
         return True
 
-    def _refuse_mixture(self, rows: list[Row], splits: dict[str, list[Sample]], name: str) -> None:
+    def _refuse_mixture(self, rows: list[LabelRow], splits: dict[str, list[Sample]], name: str) -> None:
         unassigned = [row.where for row in rows if row.split is None]
         if 0 < len(unassigned) < len(rows):
             raise DataError(
@@ -186,9 +186,9 @@ def _nothing(label: str | None) -> bool:
     return label is None or label.strip().lower() in _NOTHING
 
 
-def _require_consistent(rows: list[Row]) -> None:
+def _require_consistent(rows: list[LabelRow]) -> None:
     """Raise ``DataError`` if an image is listed twice with different labels, or twice in one split."""
-    first: dict[str, Row] = {}
+    first: dict[str, LabelRow] = {}
     for row in rows:
         before = first.setdefault(row.path, row)
         if before is row:
@@ -202,7 +202,7 @@ def _require_consistent(rows: list[Row]) -> None:
         )
 
 
-def _numbers(rows: list[Row], kind: Literal["person", "camera"], notes: list[str]) -> dict[str, int]:
+def _numbers(rows: list[LabelRow], kind: Literal["person", "camera"], notes: list[str]) -> dict[str, int]:
     """A number from 1 for every label of these rows; adds a note if the labels are not numbers."""
     labels: dict[str, str] = {}
     for row in rows:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snreid.datasets._rules import shown
-from snreid.datasets.labels import Labels, Row
+from snreid.datasets.labels import LabelRow, Labels
 from snreid.errors import DataError, ExperimentError
 from snreid.records import DataSet, ReIDData
 
@@ -70,16 +70,16 @@ class Table(DataSet):
         rows = list(reader(table, self.columns))
         return self.labels.assemble(self._located(rows, table.parent / self.images), name=self.name)
 
-    def _located(self, rows: list[Row], folder: Path) -> list[Row]:
+    def _located(self, rows: list[LabelRow], folder: Path) -> list[LabelRow]:
         """The rows with full paths. Raises ``DataError`` with the lines of all paths that cannot be used."""
         real = lru_cache(maxsize=None)(os.path.realpath)  # a table has thousands of rows in the same folder
-        located: list[Row] = []
+        located: list[LabelRow] = []
         wrong: list[str] = []
         for row in rows:
             path, problem = _locate(str(folder), row.path, self.outside, real)
             if problem:
                 wrong.append(f"{row.where}: {row.path!r} {problem}")
-            located.append(Row(path, row.person, row.camera, row.split, row.where))
+            located.append(LabelRow(path, row.person, row.camera, row.split, row.where))
         if wrong:
             raise DataError(
                 f"every path of a table names an image file below {folder}",
@@ -108,7 +108,7 @@ def _locate(folder: str, entry: str, outside: bool, real: Callable[[str], str]) 
     return path, ""
 
 
-def _text_rows(table: Path, columns: Columns) -> Iterator[Row]:
+def _text_rows(table: Path, columns: Columns) -> Iterator[LabelRow]:
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
             first = file.readline()
@@ -134,7 +134,7 @@ def _text_rows(table: Path, columns: Columns) -> Iterator[Row]:
         raise _unusable(str(table), str(error)) from None
 
 
-def _parquet_rows(table: Path, columns: Columns) -> Iterator[Row]:
+def _parquet_rows(table: Path, columns: Columns) -> Iterator[LabelRow]:
     try:
         from pyarrow import parquet
     except ImportError:
@@ -172,7 +172,7 @@ def _positions(table: Path, header: list[str], columns: Columns) -> list[int | N
     return [header.index(name) if name in header else None for name in names]
 
 
-def _row(cells: list[Any], where: str) -> Row:
+def _row(cells: list[Any], where: str) -> LabelRow:
     """One row as text. Raises ``DataError`` for a cell that is neither text nor a whole number, and for an empty path or person."""
     for cell in cells:
         if cell is not None and (isinstance(cell, bool) or not isinstance(cell, str | int)):
@@ -180,7 +180,7 @@ def _row(cells: list[Any], where: str) -> Row:
     path, person, camera, split = (None if cell is None else str(cell).strip() for cell in cells)
     if not path or not person:
         raise _unusable(where, f"no {'person' if path else 'path'}")
-    return Row(path, person, camera, split, where)
+    return LabelRow(path, person, camera, split, where)
 
 
 def _unusable(where: str, problem: str) -> DataError:

@@ -68,7 +68,7 @@ def train(
     folder = RunFolder(out, session)
     former = folder.resume(lambda run: _require_same(run, experiment))
     if former is not None and former.finished:
-        session.say(f"{out} is finished, nothing is trained; another --out folder starts anew")
+        session.say(f"{out} is finished, nothing is trained; another --out folder starts from the beginning")
         return former
     job = TrainingJob.open(experiment, folder, former, targets=targets, compile_step=compile_step)
     prepared = job.prepare()
@@ -332,5 +332,5 @@ def _require_same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder
         raise DataError(
             "A run goes on only with the images it was started with",
             found=f"{folder} was started with {', '.join(changed)}",
-            fix="restore the data set, or start anew in another --out folder",
+            fix="restore the data set, or start again in another --out folder",
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from snreid.figures.curves import interval_figure
 from snreid.figures.markup import Html, tag
 from snreid.figures.page import described, scrolling, section
-from snreid.figures.table import METRICS, Cell, Column, Difference, Row, SchemeResult, ScoreTable
+from snreid.figures.table import METRICS, Cell, Column, Difference, SchemeResult, ScoreRow, ScoreTable
 from snreid.figures.text import p_text, percent, points
 
 STAR = "\N{BLACK STAR}"
@@ -102,7 +102,7 @@ def _column_head(column: Column) -> Html:
     return tag("th", column.name, tag("small", words) if words else None, scope="col", class_=column.kind)
 
 
-def _table_row(row: Row, columns: Sequence[Column]) -> Html:
+def _table_row(row: ScoreRow, columns: Sequence[Column]) -> Html:
     cells = [_table_cell(cell, column) for cell, column in zip(row.cells, columns, strict=True)]
     return tag("tr", tag("th", row.scheme, scope="row"), *cells)
 

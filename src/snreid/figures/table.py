@@ -149,7 +149,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ScoreRow:
     """One scheme under one metric."""
 
     scheme: str
@@ -162,7 +162,7 @@ class ScoreTable:
     """All numbers, ready to be written as HTML, Markdown or plain text."""
 
     columns: tuple[Column, ...]
-    groups: tuple[tuple[str, tuple[Row, ...]], ...]
+    groups: tuple[tuple[str, tuple[ScoreRow, ...]], ...]
     """(metric name, rows) in the order of ``METRICS``."""
     baseline: str
     level: float
@@ -170,7 +170,7 @@ class ScoreTable:
     same_people: bool = False
     """How the intervals of the mean were made, see ``mean_with_interval``."""
 
-    def rows(self, metric: str) -> tuple[Row, ...]:
+    def rows(self, metric: str) -> tuple[ScoreRow, ...]:
         """The rows of one metric. Raises KeyError for a metric the table does not have."""
         return dict(self.groups)[metric]
 
@@ -204,7 +204,7 @@ def score_table(
             cells = [_cell(metric, domain, scheme, base, draw) for domain in ordered]
             unseen = [cell for cell, domain in zip(cells, ordered, strict=True) if not domain.seen]
             mean = [_mean_cell(unseen, same_people)] if len(unseen) > 1 else []
-            rows.append(Row(scheme.name, (*mean, *cells)))
+            rows.append(ScoreRow(scheme.name, (*mean, *cells)))
         groups.append((metric.name, _mark_best(rows)))
     return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline, level, same_people)
 
@@ -306,12 +306,13 @@ def mean_with_interval(
     return centre, Interval(centre - down, centre + up, intervals[0].level)
 
 
-def _mark_best(rows: list[Row]) -> tuple[Row, ...]:
+def _mark_best(rows: list[ScoreRow]) -> tuple[ScoreRow, ...]:
     tops = []
     for column in zip(*(row.cells for row in rows), strict=True):
         tops.append(max((cell.value for cell in column if cell is not None), default=0.0))
     return tuple(
-        Row(row.scheme, tuple(_with_best(cell, top) for cell, top in zip(row.cells, tops, strict=True))) for row in rows
+        ScoreRow(row.scheme, tuple(_with_best(cell, top) for cell, top in zip(row.cells, tops, strict=True)))
+        for row in rows
     )
 
 

@@ -55,5 +55,5 @@ class Average:
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Asked anew at each step, as a model may have put others in their place."""
+    """Read at each step, because a model may have replaced some of them."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}

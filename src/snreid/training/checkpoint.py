@@ -93,7 +93,7 @@ class CheckpointStore:
                 f"{'the one before it counts' if former else 'and there is none before it'}",
                 found=f"{error} in {self.folder}",
                 fix="free space or rights in the run folder and start the run again: it "
-                f"{'resumes' if former else 'starts anew'}",
+                f"{'resumes' if former else 'starts from the beginning'}",
             ) from error
         return self.folder / pointer.file
 
@@ -186,7 +186,7 @@ def _damaged(path: Path, came: str) -> CheckpointError:
     return CheckpointError(
         "A checkpoint is read only if it is exactly what was written",
         found=f"{path.name}: {came} in {path.parent}",
-        fix="restore the file from a copy, or start the run anew in another folder",
+        fix="restore the file from a copy, or start the run again in another folder",
     )
 
 
@@ -205,7 +205,7 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
         raise DivergenceError(
             "Only finite numbers are saved; the last good checkpoint is untouched",
             found=f"NaN or infinity in {len(bad)} of {len(tensors)} tensors, first {bad[0]}",
-            fix="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
+            fix="start again in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
         )
 
 

@@ -84,6 +84,6 @@ def diverged(what: str, names: Iterable[str]) -> DivergenceError:
     return DivergenceError(
         "Losses, gradients and weights must stay finite",
         found=f"{what}; the batch was: {', '.join(names)}",
-        fix="repair or leave out these images and start the same command, which continues from the last good checkpoint; or start anew "
+        fix="repair or leave out these images and start the same command, which continues from the last good checkpoint; or start again "
         "in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
     )

@@ -95,7 +95,7 @@ def skipped_text(folder: Path) -> str:
         return ""
     return (
         f"{lines[-1]['skipped']:.0f} of {lines[-1]['step']} steps were skipped, because their loss or gradient was not finite. If they "
-        "are many, start anew with a lower learning rate (--optimizer.lr, of MAR --lr)."
+        "are many, start again with a lower learning rate (--optimizer.lr, of MAR --lr)."
     )
 
 

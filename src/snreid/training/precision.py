@@ -52,7 +52,7 @@ class LossScale:
         return {"factor": self.factor, "streak": self.streak}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Takes up what ``tensors`` gave; of a run that was begun in another precision nothing is there, and it starts anew."""
+        """Restores what ``tensors`` returned. A run begun in another precision has stored nothing: the scale keeps its initial value."""
         if tensors:
             self.factor = tensors["factor"].to(self.factor.device)
             self.streak = tensors["streak"].to(self.streak.device)

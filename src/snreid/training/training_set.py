@@ -65,7 +65,7 @@ class TrainingSet:
         return fingerprint(*(Split(tuple(self.split.samples[i] for i in part)) for part in parts), anywhere=True)
 
     def only(self, keep: Labels) -> "TrainingSet":
-        """The images at positions ``keep``, with identities counted anew. Raises ``DataError`` when none is left."""
+        """The images at positions ``keep``, with identities renumbered. Raises ``DataError`` when none is left."""
         if not len(keep):
             raise DataError("A training set needs images", found="none that can be used", fix="restore the image files")
         _, persons = np.unique(self.persons[keep], return_inverse=True)
