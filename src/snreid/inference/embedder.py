@@ -42,18 +42,35 @@ _TRIED = 64
 class Embedder:
     """A model with the input format it was trained on, in eval mode.
 
-    >>> import snreid
-    >>> embedder = snreid.load("runs/snr")                    # doctest: +SKIP
-    >>> embedder.extract(["a.jpg", "b.jpg"]).shape            # doctest: +SKIP
-    (2, 512)
+    Example:
+        >>> import snreid
+        >>> embedder = snreid.load("runs/snr")                    # doctest: +SKIP
+        >>> embedder.extract(["a.jpg", "b.jpg"]).shape            # doctest: +SKIP
+        (2, 512)
     """
 
     def __init__(
-        self, model: ReIDModel, input: InputFormat, *, device: str = "cpu", bf16: bool = False, fold: bool = False
+        self,
+        model: ReIDModel,
+        input: InputFormat,
+        *,
+        device: str = "cpu",
+        bf16: bool = False,
+        fold: bool = False,
+        fuse: bool = False,
     ) -> None:
-        """``bf16``: compute under bfloat16 autocast; embeddings are float32 all the same. ``fold``: the model is trained no further,
-        so embed with its folded form (``folding.py``), which is made at the first call, and again should a weight have changed."""
-        self.model, self.input, self.device, self.bf16, self.fold = model, input, torch.device(device), bf16, fold
+        """Stores its arguments.
+
+        Args:
+            model: A trained model.
+            input: The input format that it was trained on.
+            device: Where images are sent; the model must be there.
+            bf16: Whether to compute under bfloat16 autocast; embeddings are float32 all the same.
+            fold: Whether to embed with the folded form of the model (``folding.py``), made at the first call and again if a weight changes.
+            fuse: With ``fold`` on a CPU: whether to use oneDNN's fused convolutions, which are private operators of torch.
+        """
+        self.model, self.input, self.device, self.bf16 = model, input, torch.device(device), bf16
+        self.fold, self.fuse = fold, fuse
         self._folded: Folded | None = None
         self._folded_from: tuple[tuple[int, int], ...] = ()
 
@@ -83,8 +100,9 @@ class Embedder:
         now = tuple((id(t), t._version) for t in (*self.model.parameters(), *self.model.buffers()))
         if self._folded is None or now != self._folded_from:
             size = self.input.height, self.input.width
-            made = folded(self.model, size).to(memory_format=torch.channels_last)
-            self._folded = fused(made, size, bf16=self.bf16) if self.device.type == "cpu" else made
+            network = folded(self.model, size).to(memory_format=torch.channels_last)
+            fuse = self.fuse and self.device.type == "cpu"
+            self._folded = fused(network, size, bf16=self.bf16) if fuse else network
             self._folded_from = now
         assert self._folded is not None
         return self._folded
