@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snreid.models.instance_affine import own_affine
-from snreid.models.kernels import full_precision, has_pixels, passes_for, working_dtype
+from snreid.models.instance_affine import instance_affine
+from snreid.models.kernels import has_pixels, kernels_for, without_autocast, working_dtype
 from snreid.models.snr import Layout
 from snreid.tensors import Maps
 
@@ -83,8 +83,8 @@ class AffineInstance(nn.Module):
             """The affine map."""
             return _affine(mean, variance, self.eps, weight, bias)
 
-        with full_precision(maps):
-            return own_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
+        with without_autocast(maps):
+            return instance_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
 
 
 class HalfInstance(nn.Module):
@@ -134,8 +134,8 @@ class HalfInstance(nn.Module):
             return tuple(torch.cat([a, b.expand(len(a), -1)], 1) for a, b in zip(own, rest, strict=True))
 
         weights = (self.instance.weight, self.instance.bias, self.batch.weight, self.batch.bias)
-        with full_precision(maps):
-            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        with without_autocast(maps):
+            normalized, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         _remember(self.batch, maps, mean[:, half:], variance[:, half:])
         return normalized
 
@@ -182,8 +182,8 @@ class Switchable(nn.Module):
             scale = weight * torch.rsqrt(mixed_variance + self.eps)
             return scale, bias - mixed_mean * scale
 
-        with full_precision(maps):
-            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        with without_autocast(maps):
+            normalized, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         if self.training:
             self._remember(mean.detach(), variance.detach())
         result: Tensor = self.tail(normalized)
@@ -243,7 +243,7 @@ class BatchInstance(nn.Module):
 
     def forward(self, maps: Maps) -> Maps:
         """(B, C, H, W) -> (B, C, H, W), computed in float32. torch refuses maps of a single position."""
-        with full_precision(maps):
+        with without_autocast(maps):
             one = _one_pass(maps, self.weight) and _plain(self.batch)
             mixed = self._at_once(maps) if one else self._one_by_one(maps)
         result: Tensor = self.tail(mixed)
@@ -269,7 +269,7 @@ class BatchInstance(nn.Module):
             return by_image + by_batch, offset
 
         weights = (self.weight, self.bias, self._share())
-        mixed, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        mixed, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         _remember(self.batch, maps, mean, variance)
         return mixed
 
@@ -322,12 +322,12 @@ def _affine(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Te
 
 
 def _one_pass(maps: Maps, *weights: Tensor) -> bool:
-    """Whether ``own_affine`` takes these maps in its passes, and on a CPU, where that was measured to be quicker.
+    """Whether ``instance_affine`` takes these maps in its passes, and on a CPU, where that was measured to be quicker.
 
     While somebody traces, torch's norms stay what they are: one node of an exported graph. Of maps of another number of channels
     than ``weights`` have together, and of a single position, torch says what is wrong.
     """
-    if passes_for(maps) is None:
+    if kernels_for(maps) is None:
         return False
     working_dtype(maps)  # refuses whole numbers
     if maps.device.type != "cpu" or maps.dim() != 4:
