@@ -170,9 +170,9 @@ def extract(
     mine = _share(len(sources), group)
     samples = tuple(Sample(sources[place], 1, NO_CAMERA) for place in mine)
     store = PixelStore(Split(samples), *size)
-    found, good = store.open(), store.good
+    unreadable, good = store.open(), store.good
     missing = np.setdiff1d(np.arange(len(mine)), good) + mine.start
-    bad = _known_to_all(dict(zip(missing.tolist(), found, strict=True)), group)
+    bad = _known_to_all(dict(zip(missing.tolist(), unreadable, strict=True)), group)
     if bad and (leave_out is None or len(bad) == len(sources)):
         raise DataError(
             "Every image must be readable",
@@ -205,8 +205,8 @@ def _known_to_all(bad: dict[int, BadImage], group: ProcessGroup | None) -> dict[
     """The bad images that any process found, by their place in the whole list, ascending."""
     if group is None:
         return bad
-    told = json.dumps([[place, one.name, one.reason] for place, one in bad.items()]).encode()
-    parts = group.gather_arrays(np.frombuffer(told, dtype=np.uint8))
+    text = json.dumps([[place, image.name, image.reason] for place, image in bad.items()]).encode()
+    parts = group.gather_arrays(np.frombuffer(text, dtype=np.uint8))
     return {place: BadImage(name, reason) for part in parts for place, name, reason in json.loads(bytes(part))}
 
 
@@ -252,7 +252,7 @@ class Fastest:
         self._plan.remove(size)
         self._seconds[size].append(seconds)
         if not self._plan:
-            self.chosen = min(self.sizes, key=lambda one: min(self._seconds[one][1:]))
+            self.chosen = min(self.sizes, key=lambda size: min(self._seconds[size][1:]))
 
 
 def features(

@@ -120,7 +120,7 @@ class Backbone:
             if value is not None:
                 options[key] = value
         if not timm.is_model(name):
-            near = [one for one in (*OSNETS, *_IBN_RESNETS) if one.startswith(name.split("_")[0] + "_")]
+            near = [known for known in (*OSNETS, *_IBN_RESNETS) if known.startswith(name.split("_")[0] + "_")]
             near = near or timm.list_models(f"*{name[:8]}*")[:5]
             raise ExperimentError(
                 "The backbone must be an architecture timm knows, an OSNet or a ResNet with IBN-a",

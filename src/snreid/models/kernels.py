@@ -215,8 +215,8 @@ def _batch_combine(maps: Maps, d_maps: Maps, steep: Tensor, slope: Tensor, offse
 def _norm_moments(several: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Mean and biased variance per channel of each, in two reads, in the working dtype."""
     # For half precision the kernel gets running statistics: their dtype makes it answer in float32.
-    zero, one = _zero_one(several[0]) if several[0].dtype in _HALVES else (None, None)
-    return [torch.batch_norm_update_stats(maps, zero, one, 0.0) for maps in several]
+    zeros, ones = _zero_one(several[0]) if several[0].dtype in _HALVES else (None, None)
+    return [torch.batch_norm_update_stats(maps, zeros, ones, 0.0) for maps in several]
 
 
 def _norm_affine(
@@ -224,21 +224,21 @@ def _norm_affine(
 ) -> None:
     """slope F + offset per channel of each, written into ``results``: a view of a kernel's own result could not be changed in place, as
     the activation behind a norm does."""
-    zero, one = _zero_one(several[0])
-    unused = zero[:0]
+    zeros, ones = _zero_one(several[0])
+    unused = zeros[:0]
     for read, written, scale, shift in zip(several, results, slopes, offsets, strict=True):
         torch.ops.aten.native_batch_norm.out(
-            read, scale, shift, zero, one, False, 0.0, 0.0, out=written, save_mean=unused, save_invstd=unused
+            read, scale, shift, zeros, ones, False, 0.0, 0.0, out=written, save_mean=unused, save_invstd=unused
         )
 
 
 def _norm_sums(several: Sequence[Tensor], d_several: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Sums of F D and of D per channel of each: the gradients of a batch norm's scale and shift."""
-    zero, one = _zero_one(several[0])
+    zeros, ones = _zero_one(several[0])
     both = [False, True, True]
     backward = torch.ops.aten.native_batch_norm_backward
     return [
-        backward(d_maps, maps, one, zero, one, None, None, False, 0.0, both)[1:]
+        backward(d_maps, maps, ones, zeros, ones, None, None, False, 0.0, both)[1:]
         for maps, d_maps in zip(several, d_several, strict=True)
     ]
 

@@ -147,9 +147,9 @@ def mix_moments(maps: Positions, partner: Partner, share: Share) -> Positions:
     with torch.no_grad():
         variance, mean = torch.var_mean(maps, 2, keepdim=True)
         spread = (variance + _EPS).sqrt()
-        own = share[:, None, None]
-        wanted_mean = own * mean + (1 - own) * mean[partner]
-        slope = (own * spread + (1 - own) * spread[partner]) / spread
+        kept = share[:, None, None]
+        wanted_mean = kept * mean + (1 - kept) * mean[partner]
+        slope = (kept * spread + (1 - kept) * spread[partner]) / spread
     return torch.addcmul(wanted_mean - mean * slope, maps, slope)
 
 
