@@ -14,7 +14,7 @@ CHECKED = ("snreid.outputs", "snreid.models", "snreid.losses", "snreid.evaluatio
 """Only what speaks in tensors, so that data readers and the command line start as fast as they do for a user."""
 LEFT_OUT = ("snreid.models.triton_kernels",)
 """The hook decorates below ``@triton.jit``, which takes a function's source apart and looks its names up where it was defined; it would
-be given jaxtyping's wrapper, in whose module there is no ``tl``. What calls the kernels from there is checked by ``own_affine``."""
+be given jaxtyping's wrapper, in whose module there is no ``tl``. What calls the kernels from there is checked by ``instance_affine``."""
 
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 

@@ -46,13 +46,13 @@ def main() -> None:
     model = ModelConfig(backbone=Backbone(name="resnet50")).build(5).eval()
     eager = _timm(model.backbone)
     images = torch.randint(0, 256, (16, 3, *size), dtype=torch.uint8)
-    ours = Embedder(model, input, fold=True)
+    ours = Embedder(model, input, fold=True, fuse=True)
     expected = Embedder(model, input)(images)
     worst = float(np.abs(ours(images) - expected).max())
     competitors: dict[str, Work] = {"timm eager": lambda: eager(input.normalize(images))}
     competitors["ours"] = _in_parts(ours, images)
     if _bf16_units():
-        competitors["ours, bf16"] = _in_parts(Embedder(model, input, fold=True, bf16=True), images)
+        competitors["ours, bf16"] = _in_parts(Embedder(model, input, fold=True, fuse=True, bf16=True), images)
     if not given.quick and shutil.which("g++"):
         compiled = torch.compile(folded(model, size).to(memory_format=torch.channels_last))
         competitors["torch.compile"] = lambda: compiled(
@@ -80,7 +80,7 @@ def main() -> None:
             0.65,
             row(rows, COMPARISON, "ours").ratio,
             "timm eager 1.0x; torch.compile 0.73x",
-            note="the default",
+            note="`snreid extract --fuse`",
         ),
         below("extraction, largest difference of embeddings", 1e-4, worst, "the model unfolded", unit=""),
         below("extraction, int8, OpenVINO", 0.35, quick, "timm eager 1.0x; int8 0.33x", note=note),

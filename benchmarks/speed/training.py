@@ -23,7 +23,6 @@ from torch.nn import functional
 from snreid.experiments import recipes
 from snreid.losses import total_loss
 from snreid.models.mobile_conv import MobileConv2d
-from snreid.models.narrow import NarrowConv2d
 from snreid.models.schemes import Plain, StageSNR
 from snreid.records import Sample, Split
 from snreid.system.machine import Precision
@@ -113,9 +112,7 @@ class PlainLoop:
         self.model: Any = made.model.to(memory_format=layout)  # type: ignore[call-overload]
         self.model.freeze(0)
         for module in self.model.modules():
-            if isinstance(module, NarrowConv2d):
-                module.__class__ = nn.Conv2d
-            elif isinstance(module, MobileConv2d):
+            if isinstance(module, MobileConv2d):
                 module.__class__ = Conv2dSame if module.same else nn.Conv2d
         self.optimizer = torch.optim.Adam(
             [p for p in self.model.parameters() if p.requires_grad],

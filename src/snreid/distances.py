@@ -23,7 +23,7 @@ NORM_FLOOR = 1e-2
 """Vectors shorter than this are not stretched to unit length but divided by it (``half_cosine_pairs``)."""
 
 
-def full_precision(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """``x`` in float32 if it came in half precision (autocast), else untouched. Any shape."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
@@ -44,12 +44,12 @@ def euclidean_matrix(x: Float[Tensor, "rows dim"], y: Float[Tensor, "columns dim
     Two equal rows have distance exactly 0, which the faster matrix-product form does not give in float32.
     """
     with torch.no_grad():
-        return torch.cdist(full_precision(x), full_precision(y), compute_mode="donot_use_mm_for_euclid_dist")
+        return torch.cdist(at_least_float32(x), at_least_float32(y), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def euclidean_pairs(x: Embeddings, y: Embeddings) -> PairDistances:
     """|x_i - y_i|, >= 0, row by row. Its gradient has norm 1, and is 0 (not NaN) where the two rows are equal."""
-    distances: Tensor = torch.linalg.vector_norm(full_precision(x) - full_precision(y), dim=1)
+    distances: Tensor = torch.linalg.vector_norm(at_least_float32(x) - at_least_float32(y), dim=1)
     return distances
 
 
@@ -72,6 +72,6 @@ def half_cosine_of_directions(u: Embeddings, v: Embeddings) -> PairDistances:
 
 def directions(x: Embeddings) -> Embeddings:
     """x / max(|x|, ``NORM_FLOOR``), row by row."""
-    x = full_precision(x)
+    x = at_least_float32(x)
     length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / length.clamp_min(NORM_FLOOR)

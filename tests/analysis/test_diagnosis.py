@@ -9,7 +9,7 @@ import pytest
 from snreid.analysis.diagnosis import corruption_effects, diagnose, looks, require_rows, worst_queries
 from snreid.datasets import CorruptedImage, corrupt
 from snreid.errors import DataError, DivergenceError
-from snreid.evaluation import by_property, camera_pairs, evaluate, mean_drop, measure, worth
+from snreid.evaluation import by_property, camera_pairs, evaluate, mean_drop, measure, subset_scores
 from snreid.images.loading import PixelStore
 from snreid.images.transforms import StoredImages
 from snreid.inference.embedder import features
@@ -46,7 +46,7 @@ def test_the_parts_are_those_of_the_rows(dusk: tuple[ReIDData, Features, Feature
     scores = evaluate(query, gallery)
     persons = query.persons[scores.query_index]
     assert found.scores.average_precision.tolist() == scores.average_precision.tolist()
-    assert found.worth == worth(scores, persons) and found.notes == ("Mind this.",)
+    assert found.estimates == subset_scores(scores, persons) and found.notes == ("Mind this.",)
     pairs = camera_pairs(query, gallery)
     assert [pair.to_json() for pair in found.pairs.pairs] == [pair.to_json() for pair in pairs.pairs]
     measured = [measure(data.query.samples[i].image.read()) for i in scores.query_index]
@@ -96,8 +96,8 @@ def test_images_that_are_gone_are_named_or_left_out(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"005\.png: does not exist.*--skip-bad"):
         diagnose(query, gallery, target="files", data=data, session=session(), out=tmp_path / "out")
     found = diagnose(query, gallery, target="files", data=data, session=session(skip_bad=True), out=tmp_path / "out")
-    assert sum(bucket.worth.queries for bucket in found.properties[0].buckets) == 23
-    assert any("could not be read" in note for note in found.notes) and found.worth.queries == 24
+    assert sum(bucket.estimates.queries for bucket in found.properties[0].buckets) == 23
+    assert any("could not be read" in note for note in found.notes) and found.estimates.queries == 24
     for sample in data.query.samples:
         Path(sample.image.name).unlink(missing_ok=True)
     with pytest.raises(DataError, match="not"):

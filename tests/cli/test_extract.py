@@ -115,7 +115,8 @@ def test_the_device_left_out_is_the_gpu_if_there_is_one_and_for_another_runtime_
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     asked, on_cpu = list[str](), snreid.load(pair[0], device="cpu")
 
-    def embedder(_: Run, *, device: str, bf16: bool) -> Embedder:
+    def embedder(_: Run, *, device: str, bf16: bool, fuse: bool) -> Embedder:
+        assert not fuse, "private operators are off by default"
         asked.append(device)
         return on_cpu
 
@@ -129,6 +130,8 @@ def test_the_device_left_out_is_the_gpu_if_there_is_one_and_for_another_runtime_
         ExperimentError, match=r"onnxruntime computes on the CPU.*Found: --device cuda\. .*leave it out"
     ):
         main([*words, "--backend", "onnxruntime", "--device", "cuda"])
+    with pytest.raises(ExperimentError, match=r"onnxruntime fuses convolutions itself.*Found: --fuse\."):
+        main([*words, "--backend", "onnxruntime", "--fuse"])
 
 
 def test_a_device_is_refused_before_anything_is_embedded(

@@ -55,11 +55,11 @@ def test_every_pair_is_its_definition(metric: str, rng: np.random.Generator) -> 
         np.testing.assert_allclose(pair.scores.average_precision, slow.average_precision)
         assert pair.scores.queries == (query.cameras == pair.query_camera).sum()
         assert pair.gallery == ((gallery.cameras == pair.gallery_camera) & (gallery.persons != -1)).sum()
-        assert (pair.worth is None) == (not slow.query_index)
-        if pair.worth is not None:
-            assert pair.worth.queries == len(slow.query_index)
-            assert pair.worth.persons == len(set(query.persons[slow.query_index]))
-            assert pair.worth.mean_ap.value == pytest.approx(np.mean(slow.average_precision))
+        assert (pair.estimates is None) == (not slow.query_index)
+        if pair.estimates is not None:
+            assert pair.estimates.queries == len(slow.query_index)
+            assert pair.estimates.persons == len(set(query.persons[slow.query_index]))
+            assert pair.estimates.mean_ap.value == pytest.approx(np.mean(slow.average_precision))
         answered += len(slow.query_index)
     assert answered > 30, "the example has to have matches"
 
@@ -67,7 +67,7 @@ def test_every_pair_is_its_definition(metric: str, rng: np.random.Generator) -> 
 def test_a_camera_finds_nobody_on_itself(crowd: tuple[Features, Features]) -> None:
     for pair in camera_pairs(*crowd).pairs:
         own = pair.query_camera == pair.gallery_camera
-        assert (pair.worth is None) == own
+        assert (pair.estimates is None) == own
         if own:
             assert pair.scores.skipped_queries == pair.scores.queries > 0
 
@@ -101,7 +101,7 @@ def test_images_without_a_camera_are_in_no_pair_and_counted(rng: np.random.Gener
 def test_one_camera_has_one_empty_pair(rng: np.random.Generator) -> None:
     query, gallery = (replace(one, cameras=np.ones_like(one.cameras)) for one in small(rng))
     (pair,) = camera_pairs(query, gallery).pairs
-    assert pair.worth is None and pair.scores.queries == 30
+    assert pair.estimates is None and pair.scores.queries == 30
     assert pair.to_json() == {
         "query_camera": 1, "gallery_camera": 1, "gallery_images": pair.gallery, "all_queries": 30, "without_match": 30,
     }  # fmt: skip

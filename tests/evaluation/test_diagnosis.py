@@ -4,7 +4,15 @@ import json
 
 import numpy as np
 
-from snreid.evaluation import Diagnosis, by_property, camera_pairs, corruption_effect, evaluate, mean_drop, worth
+from snreid.evaluation import (
+    Diagnosis,
+    by_property,
+    camera_pairs,
+    corruption_effect,
+    evaluate,
+    mean_drop,
+    subset_scores,
+)
 from snreid.records import Features
 
 
@@ -12,14 +20,14 @@ def test_all_of_it_is_json(crowd: tuple[Features, Features]) -> None:
     query, gallery = crowd
     scores = evaluate(query, gallery)
     persons = query.persons[scores.query_index]
-    overall = worth(scores, persons)
+    overall = subset_scores(scores, persons)
     assert overall is not None
     effects = (corruption_effect("dark", 2, scores, scores, persons),)
     found = Diagnosis(
         target="crowd",
         metric="cosine",
         scores=scores,
-        worth=overall,
+        estimates=overall,
         pairs=camera_pairs(query, gallery),
         properties=(by_property("size", "pixels", np.arange(len(persons), dtype=np.float64), scores, persons),),
         effects=effects,
@@ -37,5 +45,5 @@ def test_all_of_it_is_json(crowd: tuple[Features, Features]) -> None:
     ]
     assert -1 <= read["properties"][0]["trend"]["rho"] <= 1
     assert read["mean_corruption_drop"] == {"value": 0, "interval": [0, 0]} and read["corruptions"][0]["kind"] == "dark"
-    bare = Diagnosis(target="crowd", metric="cosine", scores=scores, worth=overall, pairs=found.pairs)
+    bare = Diagnosis(target="crowd", metric="cosine", scores=scores, estimates=overall, pairs=found.pairs)
     assert "mean_corruption_drop" not in bare.to_json() and bare.to_json()["properties"] == []

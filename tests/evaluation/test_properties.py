@@ -62,15 +62,15 @@ def test_quarters_are_those_of_a_sorted_list(rng: np.random.Generator) -> None:
     assert [(b.low, b.high) for b in found.buckets] == [(0, 9), (10, 19), (20, 29), (30, 39)]
     for quarter, bucket in enumerate(found.buckets):
         inside = order[10 * quarter : 10 * quarter + 10]
-        assert bucket.worth.queries == 10 and bucket.worth.persons == len(set(persons[inside]))
-        assert bucket.worth.mean_ap.value == pytest.approx(precisions[inside].mean())
-        assert bucket.worth.rank1.value == pytest.approx((precisions[inside] > 0.5).mean())
+        assert bucket.estimates.queries == 10 and bucket.estimates.persons == len(set(persons[inside]))
+        assert bucket.estimates.mean_ap.value == pytest.approx(precisions[inside].mean())
+        assert bucket.estimates.rank1.value == pytest.approx((precisions[inside] > 0.5).mean())
 
 
 def test_equal_values_are_never_parted() -> None:
     values = np.array([1.0, 1, 1, 1, 1, 2, 3, 3])
     found = by_property("size", "pixels", values, scores_of(np.linspace(0.1, 0.9, 8)), np.arange(8))
-    assert [(b.low, b.high, b.worth.queries) for b in found.buckets] == [(1, 1, 5), (2, 2, 1), (3, 3, 2)]
+    assert [(b.low, b.high, b.estimates.queries) for b in found.buckets] == [(1, 1, 5), (2, 2, 1), (3, 3, 2)]
 
 
 def test_what_cannot_be_split_says_why() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from snreid.evaluation.subset_scores import RESAMPLES, estimate, worth
+from snreid.evaluation.subset_scores import RESAMPLES, estimate, subset_scores
 from snreid.evaluation.uncertainty import bootstrap_interval
 from snreid.records import Scores
 
@@ -16,7 +16,7 @@ def scores_of(precisions: list[float], first: list[int]) -> Scores:
 def test_means_counts_and_intervals_of_the_chosen_queries() -> None:
     scores = scores_of([0.5, 0.1, 0.9, 0.3], [1, 4, 1, 2])
     persons, chosen = np.array([1, 1, 2, 3]), np.array([True, True, True, False])
-    found = worth(scores, persons, chosen)
+    found = subset_scores(scores, persons, chosen)
     assert found is not None
     assert (found.queries, found.persons) == (3, 2)
     assert found.mean_ap.value == pytest.approx(0.5) and found.rank1.value == pytest.approx(2 / 3)
@@ -26,8 +26,8 @@ def test_means_counts_and_intervals_of_the_chosen_queries() -> None:
 
 
 def test_without_queries_there_is_nothing() -> None:
-    assert worth(scores_of([], []), np.empty(0, np.int64)) is None
-    assert worth(scores_of([0.5], [1]), np.array([1]), np.array([False])) is None
+    assert subset_scores(scores_of([], []), np.empty(0, np.int64)) is None
+    assert subset_scores(scores_of([0.5], [1]), np.array([1]), np.array([False])) is None
 
 
 def test_persons_and_not_queries_are_drawn() -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from browser import CHROMIUM, PROBE, browse
 from report_samples import HOSTILE, Node, every, rank_list, read_html, split
-from snreid.evaluation import Diagnosis, by_property, camera_pairs, corruption_effect, evaluate, mean_drop, worth
+from snreid.evaluation import (
+    Diagnosis,
+    by_property,
+    camera_pairs,
+    corruption_effect,
+    evaluate,
+    mean_drop,
+    subset_scores,
+)
 from snreid.figures import DiagnosisPage, RankExample, render_diagnosis
 from snreid.figures.diagnosis import findings
 from snreid.records import Features, Scores
@@ -31,7 +39,7 @@ def make_diagnosis(*, target: str = "evening street") -> Diagnosis:
     gallery = dataclasses.replace(gallery, persons=np.where(gallery.cameras == 4, 0, gallery.persons))
     scores = evaluate(query, gallery)
     persons = query.persons[scores.query_index]
-    overall = worth(scores, persons)
+    overall = subset_scores(scores, persons)
     assert overall is not None
     worse = [dataclasses.replace(scores, average_precision=scores.average_precision * s) for s in (0.9, 0.4, 0.7)]
     wanted = [("dark", 1), ("dark", 3), ("jpeg", 3)]
@@ -41,7 +49,7 @@ def make_diagnosis(*, target: str = "evening street") -> Diagnosis:
         target=target,
         metric="cosine",
         scores=scores,
-        worth=overall,
+        estimates=overall,
         pairs=camera_pairs(query, gallery),
         properties=(
             by_property("brightness", "levels", values, scores, persons),
@@ -98,15 +106,15 @@ def test_every_pair_stands_in_its_cell(shown: tuple[DiagnosisPage, Node]) -> Non
     assert len(cells) == len(found.pairs.pairs) == 16
     shares = {}
     for cell, pair in zip(cells, found.pairs.pairs, strict=True):
-        if pair.worth is None:
+        if pair.estimates is None:
             assert cell.attributes["class"] == "none"
             own = pair.query_camera == pair.gallery_camera
             assert cell.text == ("itself" if own else f"none of {pair.scores.queries} has a match")
             continue
-        low, high = pair.worth.mean_ap.interval.low, pair.worth.mean_ap.interval.high
+        low, high = pair.estimates.mean_ap.interval.low, pair.estimates.mean_ap.interval.high
         assert cell.text == (
             f"{100 * pair.scores.mean_ap:.1f}{100 * low:.1f}\N{EN DASH}{100 * high:.1f}"
-            f"rank-1 {100 * pair.scores.rank(1):.1f}{pair.worth.queries} of {pair.scores.queries}"
+            f"rank-1 {100 * pair.scores.rank(1):.1f}{pair.estimates.queries} of {pair.scores.queries}"
         )
         shares[pair.scores.mean_ap] = float((cell.attributes["style"] or "").removeprefix("--share:"))
     values = [shares[key] for key in sorted(shares)]
@@ -120,13 +128,13 @@ def test_every_bucket_and_effect_stands_in_its_cell(shown: tuple[DiagnosisPage, 
     quarters = [line for line in rows if line[0] == "brightness"]
     assert len(quarters) == len(brightness.buckets) == 4
     for line, bucket in zip(quarters, brightness.buckets, strict=True):
-        assert line[2:4] == [str(bucket.worth.queries), str(bucket.worth.persons)]
-        assert line[4].startswith(f"{100 * bucket.worth.mean_ap.value:.1f} [")
+        assert line[2:4] == [str(bucket.estimates.queries), str(bucket.estimates.persons)]
+        assert line[4].startswith(f"{100 * bucket.estimates.mean_ap.value:.1f} [")
     assert size.remark in root.text and not [line for line in rows if line[0] == "size"]
     dark = next(line for line in rows if line[0] == "dark")
     for text, effect in zip(dark[1:], found.effects[:2], strict=True):
         change = f"{100 * effect.comparison.mean_ap.difference:.1f}".replace("-", "\N{MINUS SIGN}")
-        assert text.startswith(f"{100 * effect.worth.mean_ap.value:.1f}{change} [")
+        assert text.startswith(f"{100 * effect.estimates.mean_ap.value:.1f}{change} [")
     assert next(line for line in rows if line[0] == "jpeg")[1] == "not asked for"
 
 
@@ -178,7 +186,7 @@ def test_a_model_that_finds_everybody_has_a_page_too() -> None:
     scores = Scores(ones, ones, ones.astype(np.int64), found.scores.query_index, found.scores.queries)
     persons = np.arange(len(ones))
     effect = corruption_effect("dark", 1, scores, scores, persons)
-    pair = dataclasses.replace(found.pairs.scored[0], worth=effect.worth)
+    pair = dataclasses.replace(found.pairs.scored[0], estimates=effect.estimates)
     pairs = dataclasses.replace(found.pairs, pairs=(pair,))
     page = make_page(diagnosis=dataclasses.replace(found, effects=(effect,), pairs=pairs))
     root = read_html(render_diagnosis(page))

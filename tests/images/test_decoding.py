@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from snreid.errors import DataError
 from snreid.images import decoding
-from snreid.images.decoding import Block, Decoders, _Decoder, decode, enlarged_exactly
+from snreid.images.decoding import DecodedBlock, Decoders, _Decoder, decode, enlarged_exactly
 from snreid.images.reading import FileImage, resize
 from tiny import picture_files
 
@@ -95,7 +95,7 @@ def test_blocks_come_in_order(tmp_path: Path) -> None:
     images = [FileImage(str(path)) for path in picture_files(tmp_path, 5, damaged=(3,))]
     asked = [[images[4], images[0]], [images[3]], [images[1], images[1], images[2]]]
     for images_of, block in zip(asked, Decoders(0).decoded(asked, 24, 12), strict=True):
-        assert isinstance(block, Block)
+        assert isinstance(block, DecodedBlock)
         expected = decode(images_of, 24, 12)
         assert block.reasons == expected.reasons and block.pixels.equal(expected.pixels)
 
@@ -104,7 +104,7 @@ def test_workers_stay_through_signals_and_who_asks_meanwhile_gets_others(tmp_pat
     images = [FileImage(str(path)) for path in picture_files(tmp_path, 4)]
     blocks, decoders = [[image] for image in images], Decoders(1)
 
-    def pixels(asked: Iterator[Block]) -> list[list[int]]:
+    def pixels(asked: Iterator[DecodedBlock]) -> list[list[int]]:
         return [block.pixels.flatten().tolist() for block in asked]
 
     expected = pixels(Decoders(0).decoded(blocks, 24, 12))

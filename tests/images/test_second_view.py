@@ -74,7 +74,7 @@ def test_colours_are_those_of_pillow(name: str) -> None:
     images = pictures(4)
     images[0, :, :, :12] //= 4  # few levels, a long tail
     images[1] = 77  # nothing to stretch
-    found = OPERATIONS[name](images.float() / 255, torch.ones(4))
+    found = OPERATIONS[name](images.float() / 255, 1.0)
     # Pillow rounds to whole levels; where it inverts at a threshold both compare whole levels.
     assert float((found - pillow(images, COLOURS[name])).abs().max()) <= 1.6 / 255
 
@@ -83,9 +83,9 @@ def test_colours_are_those_of_pillow(name: str) -> None:
 @pytest.mark.parametrize("name", MOVES)
 def test_moves_are_those_of_pillow_and_go_both_ways(name: str, sign: float) -> None:
     images = pictures(3, smooth=True)
-    found = OPERATIONS[name](images.float() / 255, torch.full((3,), sign))
+    found = OPERATIONS[name](images.float() / 255, sign)
     expected = pillow(images, MOVES[name](sign))
-    inside = OPERATIONS[name](torch.ones(3, 3, HEIGHT, WIDTH), torch.full((3,), sign)) == 1
+    inside = OPERATIONS[name](torch.ones(3, 3, HEIGHT, WIDTH), sign) == 1
     inside[:, :, [0, -1]], inside[:, :, :, [0, -1]] = False, False
     assert inside.float().mean() > 0.6
     assert float((found - expected)[inside].abs().max()) <= 2.5 / 255

@@ -12,6 +12,7 @@ from snreid.errors import DataError, DivergenceError
 from snreid.images.loading import PixelStore
 from snreid.images.reading import BadImage, read_image, resize
 from snreid.inference.embedder import Embedder, Fastest, extract, features, require_finite, require_working
+from snreid.inference.folding import FusedConv
 from tiny import ALONE, drawn, experiment, picture_files
 from two_processes import answers_of_two
 
@@ -209,6 +210,15 @@ def test_a_folded_model_embeds_alike_and_follows_a_change_of_its_weights(embedde
         embedder.model.load_state_dict(state)
     assert np.abs(changed - folding(images)).max() > 1e-3
     assert folding(images[:0]).shape == (0, 8)
+
+
+@pytest.mark.parametrize(("fold", "fuse", "layers"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_convolutions_are_fused_only_on_request(embedder: Embedder, fold: bool, fuse: bool, layers: bool) -> None:
+    images = torch.randint(0, 256, (3, 3, 32, 16), dtype=torch.uint8)
+    fast = Embedder(embedder.model, embedder.input, fold=fold, fuse=fuse)
+    np.testing.assert_allclose(fast(images), embedder(images), atol=1e-5)
+    inner = fast._folded.modules() if fast._folded is not None else ()
+    assert any(isinstance(module, FusedConv) for module in inner) == layers
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -1,8 +1,12 @@
-"""The family of losses as a whole: the weighted sum and its parts."""
+"""The family of losses as a whole: the weighted sum and its parts, and the examples of the pure functions."""
+
+import doctest
+import inspect
 
 import pytest
 import torch
 
+from snreid import losses as family
 from snreid.errors import ExperimentError
 from snreid.losses import CrossEntropy, Loss, Triplet, total_loss
 from snreid.outputs import Outputs
@@ -42,3 +46,13 @@ def test_nothing_to_minimize_is_refused(losses: list[Loss]) -> None:
 def test_losses_are_values() -> None:
     assert CrossEntropy() == CrossEntropy(label_smoothing=0.1)
     assert len({Triplet(), Triplet(), Triplet(margin=0.3)}) == 2
+
+
+FUNCTIONS = [name for name in family.__all__ if inspect.isfunction(getattr(family, name))]
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in ("memory_of", "total_loss")])
+def test_the_example_of_a_loss_runs(name: str) -> None:
+    (example,) = doctest.DocTestFinder().find(getattr(family, name), name, globs=vars(family).copy())
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0

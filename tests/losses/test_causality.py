@@ -12,8 +12,8 @@ from tests.reference import causality as slow
 from torch import Tensor
 
 from snreid.errors import ExperimentError
-from snreid.losses import DualCausality
-from snreid.losses.causality import Centre, Form, Terms, dual_causality, rotated_pairs
+from snreid.losses import DualCausality, dual_causality
+from snreid.losses.causality import Centre, Form, Terms, rotated_triplets
 from snreid.models.snr import SNR
 from snreid.outputs import Outputs, StageVectors
 
@@ -27,6 +27,11 @@ def stage_of(seed: int, count: int, *, constant: bool = False, stage: int = 1, d
     if constant:
         vectors[0] = vectors[0][:1].expand(count, dim)
     return StageVectors(stage, *vectors, constant=constant)
+
+
+def one_stage(vectors: StageVectors, persons: Tensor, *, compare: bool = True, **options: Any) -> Tensor:
+    normalized = None if vectors.constant or not compare else vectors.normalized
+    return dual_causality(vectors.restored, vectors.contaminated, persons, normalized=normalized, **options)
 
 
 def by_loops(vectors: StageVectors, persons: Tensor, **choices: object) -> float:
@@ -48,7 +53,7 @@ def test_equals_the_loops(
 ) -> None:
     """With a constant f~ too: the loops compute the distances that the loss replaces by 0."""
     vectors, ids = stage_of(seed, len(persons), constant=constant), torch.tensor(persons)
-    value = dual_causality(vectors, ids, DualCausality(form=form, terms=terms, compare=compare))
+    value = one_stage(vectors, ids, form=form, terms=terms, compare=compare)
     assert float(value) == pytest.approx(by_loops(vectors, ids, form=form, terms=terms, compare=compare), abs=1e-9)
 
 
@@ -67,7 +72,7 @@ def test_equals_the_loops(
 def test_every_option_is_that_of_the_loops(persons: list[int], seed: int, form: Form, **options: Any) -> None:
     options["normalize"] = options["normalize"] and form == "code"
     vectors, ids = stage_of(seed, len(persons)), torch.tensor(persons)
-    value = dual_causality(vectors, ids, DualCausality(form=form, **options))
+    value = one_stage(vectors, ids, form=form, **options)
     assert float(value) == pytest.approx(by_loops(vectors, ids, form=form, **options), abs=1e-8)
 
 
@@ -75,9 +80,10 @@ def test_every_option_is_that_of_the_loops(persons: list[int], seed: int, form: 
 @pytest.mark.parametrize("centre", ["batch_mean", "batch_norm"])
 def test_a_constant_stays_at_distance_0_when_vectors_are_centred(form: Form, centre: Centre) -> None:
     vectors = stage_of(2, 9, constant=True)
-    how = DualCausality(form=form, centre=centre)
-    assert dual_causality(vectors, PERSONS, how) == dual_causality(vectors, PERSONS, replace(how, compare=False))
-    assert dual_causality(vectors, PERSONS, how) != dual_causality(vectors, PERSONS, DualCausality(form=form))
+    centred = one_stage(vectors, PERSONS, form=form, centre=centre)
+    computed = one_stage(replace(vectors, constant=False), PERSONS, form=form, centre=centre)
+    torch.testing.assert_close(centred, computed, rtol=1e-12, atol=1e-12)
+    assert centred != one_stage(vectors, PERSONS, form=form)
 
 
 def test_centred_vectors_and_a_low_temperature_make_the_loss_act() -> None:
@@ -86,9 +92,9 @@ def test_centred_vectors_and_a_low_temperature_make_the_loss_act() -> None:
     by_style = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0, 1, 2, 0, 1, 2])).double()
     vectors = StageVectors(1, torch.zeros(9, 3), 20 + by_person, 20 + by_style, True)
     neutral = 4 * math.log(2)
-    published = float(dual_causality(vectors, PERSONS, DualCausality()))
-    centred = float(dual_causality(vectors, PERSONS, DualCausality(centre="batch_mean")))
-    steep = float(dual_causality(vectors, PERSONS, DualCausality(centre="batch_mean", temperature=0.1)))
+    published = float(one_stage(vectors, PERSONS))
+    centred = float(one_stage(vectors, PERSONS, centre="batch_mean"))
+    steep = float(one_stage(vectors, PERSONS, centre="batch_mean", temperature=0.1))
     assert neutral - published < 1e-2 < neutral - centred
     # A distance is never below that of a constant f~, so half of the terms end at softplus(0).
     assert 0 < steep - 2 * math.log(2) < 0.01
@@ -114,30 +120,30 @@ def test_gradients_of_the_options_stay_bounded(form: Form, centre: Centre, scale
 def test_is_four_log_two_where_the_three_vectors_agree(form: Form) -> None:
     vectors = stage_of(0, 9)
     same = replace(vectors, restored=vectors.normalized, contaminated=vectors.normalized)
-    assert float(dual_causality(same, PERSONS, DualCausality(form=form))) == pytest.approx(4 * math.log(2), abs=1e-12)
+    assert float(one_stage(same, PERSONS, form=form)) == pytest.approx(4 * math.log(2), abs=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_two_halves_add_up(form: Form) -> None:
     vectors = stage_of(1, 9)
-    parts = [
-        dual_causality(vectors, PERSONS, DualCausality(form=form, terms=t)) for t in ("clarification", "destruction")
-    ]
-    torch.testing.assert_close(sum(parts), dual_causality(vectors, PERSONS, DualCausality(form=form)))
+    parts = [one_stage(vectors, PERSONS, form=form, terms=t) for t in ("clarification", "destruction")]
+    torch.testing.assert_close(sum(parts), one_stage(vectors, PERSONS, form=form))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_comparing_with_a_constant_is_not_comparing(form: Form) -> None:
     """method.md 1.2: as published, the loss equals its own "without comparison" form."""
     vectors = stage_of(2, 9, constant=True)
-    compared, alone = (dual_causality(vectors, PERSONS, DualCausality(form=form, compare=c)) for c in (True, False))
+    compared, alone = (
+        DualCausality(form=form, compare=c, stage_weights=(1.0,))(outputs_of(vectors), PERSONS) for c in (True, False)
+    )
     assert float(compared) == float(alone)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_comparing_means_something_where_f_tilde_differs(form: Form) -> None:
     vectors = stage_of(2, 9, constant=False)
-    compared, alone = (dual_causality(vectors, PERSONS, DualCausality(form=form, compare=c)) for c in (True, False))
+    compared, alone = (one_stage(vectors, PERSONS, form=form, compare=c) for c in (True, False))
     assert float(compared) != pytest.approx(float(alone), abs=1e-3)
 
 
@@ -149,14 +155,14 @@ def test_rewards_what_it_is_meant_to(form: Form) -> None:
     flat = torch.zeros(9, 3, dtype=torch.float64)
     good, bad = StageVectors(1, flat, by_person, by_style, True), StageVectors(1, flat, by_style, by_person, True)
     neutral = 4 * math.log(2)
-    low, high = (float(dual_causality(v, PERSONS, DualCausality(form=form))) for v in (good, bad))
+    low, high = (float(one_stage(v, PERSONS, form=form)) for v in (good, bad))
     assert low < neutral < high
 
 
 @settings(max_examples=40, deadline=None)
 @given(persons=st.lists(st.integers(0, 800), min_size=1, max_size=16))
 def test_the_drawn_pairs_are_those_of_the_loops(persons: list[int]) -> None:
-    pairs = rotated_pairs(torch.tensor(persons))
+    pairs = rotated_triplets(torch.tensor(persons))
     for anchor in range(len(persons)):
         expected = slow.drawn(persons, anchor)
         assert bool(pairs.valid[anchor]) == (expected is not None)
@@ -166,10 +172,10 @@ def test_the_drawn_pairs_are_those_of_the_loops(persons: list[int]) -> None:
 
 def test_in_a_p_x_k_batch_every_image_is_a_positive_once_and_negatives_change_with_the_batch() -> None:
     persons = torch.arange(16).repeat_interleave(4)
-    assert sorted(rotated_pairs(persons).positive.tolist()) == list(range(64))
-    met = {tuple(rotated_pairs(persons + shift).negative.tolist()) for shift in (0, 1)}
+    assert sorted(rotated_triplets(persons).positive.tolist()) == list(range(64))
+    met = {tuple(rotated_triplets(persons + shift).negative.tolist()) for shift in (0, 1)}
     different = [torch.cat([persons[4:], torch.full((4,), 16 + s)]) for s in range(20)]
-    met |= {tuple(rotated_pairs(batch).negative.tolist()) for batch in different}
+    met |= {tuple(rotated_triplets(batch).negative.tolist()) for batch in different}
     assert len(met) >= 10
 
 
@@ -183,9 +189,7 @@ def outputs_of(*stages: StageVectors) -> Outputs:
 def test_weighs_stages_by_their_number_not_by_their_place() -> None:
     second, fourth = stage_of(5, 9, stage=2), stage_of(6, 9, stage=4)
     value = DualCausality(stage_weights=(9.0, 0.1, 9.0, 0.5))(outputs_of(second, fourth), PERSONS)
-    expected = 0.1 * dual_causality(second, PERSONS, DualCausality()) + 0.5 * dual_causality(
-        fourth, PERSONS, DualCausality()
-    )
+    expected = 0.1 * one_stage(second, PERSONS) + 0.5 * one_stage(fourth, PERSONS)
     torch.testing.assert_close(value, expected)
 
 
@@ -257,7 +261,7 @@ def test_gradients_flow_through_all_three_vectors(form: Form) -> None:
     leaves = (vectors.normalized, vectors.restored, vectors.contaminated)
     for leaf in leaves:
         leaf.requires_grad_()
-    dual_causality(vectors, PERSONS, DualCausality(form=form)).backward()
+    one_stage(vectors, PERSONS, form=form).backward()
     assert all(leaf.grad is not None and float(leaf.grad.norm()) > 1e-3 for leaf in leaves)
 
 
@@ -265,7 +269,7 @@ def test_gradients_flow_through_all_three_vectors(form: Form) -> None:
 def test_a_batch_without_pairs_costs_nothing_and_still_differentiates(form: Form) -> None:
     vectors = stage_of(3, 4)
     vectors.restored.requires_grad_()
-    value = dual_causality(vectors, torch.tensor([0, 1, 2, 3]), DualCausality(form=form))
+    value = one_stage(vectors, torch.tensor([0, 1, 2, 3]), form=form)
     value.backward()
     assert float(value.detach()) == 0.0
     assert vectors.restored.grad is not None

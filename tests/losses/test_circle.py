@@ -10,8 +10,7 @@ from tests.reference import circle as slow
 from torch import Tensor
 
 from snreid.errors import ExperimentError
-from snreid.losses import Circle
-from snreid.losses.circle import circle
+from snreid.losses import Circle, circle
 from snreid.outputs import Outputs
 
 PERSONS = [0, 0, 1, 1, 2, 2, 2, 3]

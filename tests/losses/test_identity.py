@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from snreid.errors import ExperimentError
-from snreid.losses import CrossEntropy
-from snreid.losses.identity import smoothed_cross_entropy
+from snreid.losses import CrossEntropy, cross_entropy
 from snreid.outputs import Outputs
 
 
@@ -24,7 +23,7 @@ def by_hand(logits: list[list[float]], persons: list[int], smoothing: float) -> 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
 def test_equals_the_formula(smoothing: float) -> None:
     logits, persons = torch.randn(6, 5, dtype=torch.float64), torch.tensor([0, 4, 1, 1, 3, 2])
-    value = smoothed_cross_entropy(logits, persons, smoothing)
+    value = cross_entropy(logits, persons, smoothing)
     assert float(value) == pytest.approx(by_hand(logits.tolist(), persons.tolist(), smoothing), abs=1e-12)
 
 
@@ -44,23 +43,23 @@ def test_margin_and_scale_act_on_the_scores(scale: float, margin: float) -> None
 def test_without_margin_and_scale_the_bits_are_those_of_the_plain_loss() -> None:
     logits, persons = torch.randn(6, 5), torch.tensor([0, 4, 1, 1, 3, 2])
     outputs = Outputs(pooled=torch.zeros(6, 2), embedding=torch.zeros(6, 2), logits=logits, stages=())
-    assert torch.equal(CrossEntropy()(outputs, persons), smoothed_cross_entropy(logits, persons, 0.1))
+    assert torch.equal(CrossEntropy()(outputs, persons), cross_entropy(logits, persons, 0.1))
 
 
 def test_uniform_scores_cost_the_log_of_the_number_of_persons() -> None:
-    value = smoothed_cross_entropy(torch.zeros(3, 751), torch.tensor([0, 1, 750]), 0.1)
+    value = cross_entropy(torch.zeros(3, 751), torch.tensor([0, 1, 750]), 0.1)
     assert float(value) == pytest.approx(math.log(751), rel=1e-6)
 
 
 def test_smoothing_makes_endless_confidence_expensive() -> None:
     logits = torch.tensor([[50.0, 0.0, 0.0]])
-    plain, smoothed = (smoothed_cross_entropy(logits, torch.tensor([0]), s) for s in (0.0, 0.1))
+    plain, smoothed = (cross_entropy(logits, torch.tensor([0]), s) for s in (0.0, 0.1))
     assert float(plain) == pytest.approx(0, abs=1e-6)
     assert float(smoothed) == pytest.approx(0.1 * 2 / 3 * 50, rel=1e-5)
 
 
 def test_half_precision_scores_are_summed_in_float32() -> None:
-    value = smoothed_cross_entropy(torch.randn(4, 9).bfloat16(), torch.tensor([0, 1, 2, 3]), 0.1)
+    value = cross_entropy(torch.randn(4, 9).bfloat16(), torch.tensor([0, 1, 2, 3]), 0.1)
     assert value.dtype == torch.float32
 
 

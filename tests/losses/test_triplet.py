@@ -11,7 +11,7 @@ from torch import Tensor
 
 from snreid.errors import ExperimentError
 from snreid.losses import Triplet
-from snreid.losses.triplet import batch_hard_triplet, hardest_pairs
+from snreid.losses.triplet import batch_hard_triplet, hardest_triplets
 from snreid.outputs import Outputs
 
 PERSON_LISTS = st.lists(st.integers(0, 4), min_size=1, max_size=12)
@@ -34,12 +34,12 @@ def test_equals_the_loops(persons: list[int], seed: int, margin: float | None) -
 @given(persons=PERSON_LISTS, seed=st.integers(0, 1000))
 def test_mining_finds_what_the_loops_find(persons: list[int], seed: int) -> None:
     vectors = vectors_of(len(persons), seed)
-    pairs = hardest_pairs(vectors, torch.tensor(persons))
+    triplets = hardest_triplets(vectors, torch.tensor(persons))
     for anchor in range(len(persons)):
         slow = hardest(vectors.tolist(), persons, anchor)
-        assert bool(pairs.valid[anchor]) == (slow is not None)
+        assert bool(triplets.valid[anchor]) == (slow is not None)
         if slow is not None:
-            assert (int(pairs.positive[anchor]), int(pairs.negative[anchor])) == slow
+            assert (int(triplets.positive[anchor]), int(triplets.negative[anchor])) == slow
 
 
 @settings(max_examples=20, deadline=None)
@@ -95,8 +95,8 @@ def test_a_batch_without_a_triplet_costs_nothing_and_still_differentiates(person
 
 def test_anchors_without_a_positive_leave_the_mean() -> None:
     vectors, persons = vectors_of(5, 1), torch.tensor([0, 0, 1, 1, 2])
-    pairs = hardest_pairs(vectors, persons)
-    assert pairs.valid.tolist() == [True] * 4 + [False]
+    triplets = hardest_triplets(vectors, persons)
+    assert triplets.valid.tolist() == [True] * 4 + [False]
     assert float(batch_hard_triplet(vectors, persons, None)) == pytest.approx(
         batch_hard(vectors.tolist(), persons.tolist(), None), abs=1e-12
     )

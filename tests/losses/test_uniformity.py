@@ -8,15 +8,24 @@ import torch
 from torch import Tensor
 
 from snreid.errors import ExperimentError
-from snreid.losses import Alignment, DomainUniformity, Triplet, Uniformity, memory_of
-from snreid.losses.uniformity import alignment, domain_uniformity, reliability, uniformity, unit
+from snreid.losses import (
+    Alignment,
+    DomainUniformity,
+    Triplet,
+    Uniformity,
+    alignment,
+    domain_uniformity,
+    memory_of,
+    uniformity,
+)
+from snreid.losses.uniformity import l2_normalized, reliability
 from snreid.outputs import Outputs, Prototypes
 
 PERSONS = torch.tensor([0, 0, 1, 1, 2, 2])
 
 
 def vectors(count: int = 6, dim: int = 4, seed: int = 0) -> Tensor:
-    return unit(torch.randn(count, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+    return l2_normalized(torch.randn(count, dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
 
 
 def prototypes(*, unseen: tuple[int, ...] = ()) -> Prototypes:
@@ -54,7 +63,7 @@ def overlap(first: Tensor, second: Tensor, neighbours: int) -> list[list[float]]
 
 @pytest.mark.parametrize("neighbours", [1, 3, 5, 100])
 def test_reliability_is_the_overlap_of_reciprocal_neighbours(neighbours: int) -> None:
-    first, second = vectors(), unit(vectors() + 0.4 * vectors(seed=3))
+    first, second = vectors(), l2_normalized(vectors() + 0.4 * vectors(seed=3))
     found = reliability(first, second, neighbours)
     assert torch.allclose(found, torch.tensor(overlap(first, second, neighbours), dtype=torch.float64))
     assert neighbours != 100 or bool((found == 1).all()), "with everybody as a neighbour all overlap"
@@ -65,8 +74,8 @@ def test_alignment_is_the_weighted_mean_over_the_pairs_of_a_person() -> None:
     pairs = [(i, j) for i in range(6) for j in range(6) if PERSONS[i] == PERSONS[j]]
     above = sum(float(weights[i, j]) * distance(second[i], first[j]) for i, j in pairs)
     expected = above / sum(float(weights[i, j]) for i, j in pairs)
-    assert float(alignment(first, second, PERSONS, weights)) == pytest.approx(expected, abs=1e-9)
-    nothing = alignment(first.requires_grad_(), second, PERSONS, torch.zeros(6, 6, dtype=torch.float64))
+    assert float(alignment(first, second, PERSONS, weights=weights)) == pytest.approx(expected, abs=1e-9)
+    nothing = alignment(first.requires_grad_(), second, PERSONS, weights=torch.zeros(6, 6, dtype=torch.float64))
     assert nothing.requires_grad and float(nothing.detach()) == 0
 
 
@@ -91,7 +100,7 @@ def test_domain_uniformity_looks_at_the_nearest_others_of_the_source(unseen: tup
         distances = sorted(distance(image, memory.vectors[n]) for n in others)
         closeness += [math.exp(-2 * d) for d in distances[:count]]
     expected = math.log(sum(closeness) / len(closeness))
-    assert float(domain_uniformity(made, persons, memory)) == pytest.approx(expected, abs=1e-9)
+    assert float(domain_uniformity(made, persons, memory.vectors, memory.sources)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_where_nobody_can_be_compared_the_loss_is_0_and_so_is_its_gradient() -> None:
@@ -100,18 +109,19 @@ def test_where_nobody_can_be_compared_the_loss_is_0_and_so_is_its_gradient() -> 
         prototypes(unseen=(0, 1, 2, 3, 4)),
         replace(prototypes(), sources=torch.arange(5)),
     ):
-        loss = domain_uniformity(made, PERSONS, memory)
+        loss = domain_uniformity(made, PERSONS, memory.vectors, memory.sources)
         (slope,) = torch.autograd.grad(loss, made)
         assert float(loss.detach()) == 0 and bool((slope == 0).all())
 
 
 def test_gradients_are_those_of_the_formulas() -> None:
     first, second = vectors().requires_grad_(), vectors(seed=1).requires_grad_()
-    weights = reliability(first, second, 3)
+    weights = reliability(l2_normalized(first), l2_normalized(second), 3)
+    memory = prototypes(unseen=(1,))
     assert not weights.requires_grad
-    assert torch.autograd.gradcheck(lambda f, g: alignment(unit(f), unit(g), PERSONS, weights), (first, second))
-    assert torch.autograd.gradcheck(lambda f: uniformity(unit(f)), (first,))
-    assert torch.autograd.gradcheck(lambda f: domain_uniformity(unit(f), PERSONS, prototypes(unseen=(1,))), (first,))
+    assert torch.autograd.gradcheck(lambda f, g: alignment(f, g, PERSONS, weights=weights), (first, second))
+    assert torch.autograd.gradcheck(uniformity, (first,))
+    assert torch.autograd.gradcheck(lambda f: domain_uniformity(f, PERSONS, memory.vectors, memory.sources), (first,))
 
 
 def test_the_losses_normalize_and_average_over_the_views() -> None:
@@ -120,10 +130,11 @@ def test_the_losses_normalize_and_average_over_the_views() -> None:
     assert batch.prototypes is not None
     torch.testing.assert_close(Uniformity()(batch, PERSONS), (uniformity(first) + uniformity(second)) / 2)
     torch.testing.assert_close(Uniformity()(outputs(second=False), PERSONS), uniformity(first))
-    both = [domain_uniformity(view, PERSONS, batch.prototypes) for view in (first, second)]
+    memory = batch.prototypes
+    both = [domain_uniformity(view, PERSONS, memory.vectors, memory.sources) for view in (first, second)]
     torch.testing.assert_close(DomainUniformity()(batch, PERSONS), (both[0] + both[1]) / 2)
     weights = reliability(first, second, 10)
-    torch.testing.assert_close(Alignment()(batch, PERSONS), alignment(first, second, PERSONS, weights))
+    torch.testing.assert_close(Alignment()(batch, PERSONS), alignment(first, second, PERSONS, weights=weights))
     assert (Alignment().weight, Uniformity().weight, DomainUniformity().weight) == (1.5, 1.0, 1.0)
 
 

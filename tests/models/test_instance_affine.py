@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from snreid.models import instance_affine as module
-from snreid.models import kernels as passes
-from snreid.models.instance_affine import own_affine
+from snreid.models import kernels
+from snreid.models.instance_affine import instance_affine
 
-WAYS = (passes._FLAT, passes._IMAGES, passes._BATCH)
+WAYS = (kernels._FLAT, kernels._IMAGES, kernels._BATCH)
 
 
 def _rule(mean: Tensor, variance: Tensor, weight: Tensor, other: Tensor) -> tuple[Tensor, ...]:
@@ -26,17 +26,17 @@ def _inputs(layout: torch.memory_format, dtype: torch.dtype = torch.float64) -> 
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["flat", "images", "batch"])
-def test_the_handwritten_gradient_is_right(way: passes.Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "passes_for", lambda _maps: way)
+def test_the_handwritten_gradient_is_right(way: kernels.Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "kernels_for", lambda _maps: way)
     maps, weight, other = _inputs(way.layout or torch.channels_last)
-    assert torch.autograd.gradcheck(lambda f, *w: own_affine(f, _rule, *w), (maps, weight, other))
+    assert torch.autograd.gradcheck(lambda f, *w: instance_affine(f, _rule, *w), (maps, weight, other))
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["flat", "images", "batch"])
-def test_the_gradient_has_a_gradient(way: passes.Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "passes_for", lambda _maps: way)
+def test_the_gradient_has_a_gradient(way: kernels.Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "kernels_for", lambda _maps: way)
     maps, weight, other = _inputs(way.layout or torch.channels_last)
-    assert torch.autograd.gradgradcheck(lambda f, *w: own_affine(f, _rule, *w), (maps, weight, other))
+    assert torch.autograd.gradgradcheck(lambda f, *w: instance_affine(f, _rule, *w), (maps, weight, other))
 
 
 def test_a_gradient_penalty_sees_all_of_the_curvature() -> None:
@@ -45,7 +45,7 @@ def test_a_gradient_penalty_sees_all_of_the_curvature() -> None:
     along = torch.randn_like(maps)
 
     def penalty() -> Tensor:
-        made = own_affine(maps, _rule, weight, other)[0]
+        made = instance_affine(maps, _rule, weight, other)[0]
         return torch.autograd.grad((made * along).sum(), maps, create_graph=True)[0].square().sum()
 
     (slope,) = torch.autograd.grad(penalty(), weight)
@@ -64,13 +64,15 @@ def _value(penalty: Callable[[], Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("way", WAYS, ids=["flat", "images", "batch"])
-def test_it_is_what_the_compiler_sees(way: passes.Passes, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_what_the_compiler_sees(
+    way: kernels.Kernels, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs = _inputs(way.layout or torch.channels_last, dtype)
     seeds: list[Tensor] = []
     results = []
     for chosen in (way, None):
-        monkeypatch.setattr(module, "passes_for", lambda _maps, chosen=chosen: chosen)
-        made = own_affine(inputs[0], _rule, *inputs[1:])
+        monkeypatch.setattr(module, "kernels_for", lambda _maps, chosen=chosen: chosen)
+        made = instance_affine(inputs[0], _rule, *inputs[1:])
         seeds = seeds or [torch.randn_like(one) for one in made]
         results.append((*made, *torch.autograd.grad(made, inputs, seeds)))
     for mine, true in zip(*results, strict=True):
@@ -93,17 +95,19 @@ def test_it_keeps_the_input_and_vectors_only(layout: torch.memory_format) -> Non
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        own_affine(maps, _rule, weight, other)
+        instance_affine(maps, _rule, weight, other)
     assert saved == [maps.data_ptr()]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=["flat", "images", "batch"])
-def test_an_activation_may_work_in_place_on_what_comes_out(way: passes.Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "passes_for", lambda _maps: way)
+def test_an_activation_may_work_in_place_on_what_comes_out(
+    way: kernels.Kernels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "kernels_for", lambda _maps: way)
     inputs = _inputs(way.layout or torch.channels_last)
     grads = [
         torch.autograd.grad(
-            torch.nn.functional.relu(own_affine(inputs[0], _rule, *inputs[1:])[0], inplace).sum(), inputs
+            torch.nn.functional.relu(instance_affine(inputs[0], _rule, *inputs[1:])[0], inplace).sum(), inputs
         )
         for inplace in (True, False)
     ]
@@ -113,11 +117,11 @@ def test_an_activation_may_work_in_place_on_what_comes_out(way: passes.Passes, m
 
 def test_gradients_that_nobody_asked_for_are_not_needed() -> None:
     maps, weight, other = _inputs(torch.channels_last)
-    own_affine(maps.detach(), _rule, weight, other)[0].sum().backward()
+    instance_affine(maps.detach(), _rule, weight, other)[0].sum().backward()
     assert maps.grad is None and weight.grad is not None and other.grad is not None
 
 
 @pytest.mark.filterwarnings("ignore:var_mean")  # torch's word on an empty batch
 def test_an_empty_batch_gives_an_empty_batch() -> None:
     maps, weight, other = _inputs(torch.contiguous_format)
-    assert own_affine(maps[:0], _rule, weight, other)[0].shape == (0, 4, 5, 2)
+    assert instance_affine(maps[:0], _rule, weight, other)[0].shape == (0, 4, 5, 2)

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 from snreid.errors import ExperimentError
-from snreid.models import kernels as passes
-from snreid.models.kernels import Passes, passes_for
+from snreid.models import kernels
+from snreid.models.kernels import Kernels, kernels_for
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
-WAYS = {"flat": passes._FLAT, "images": passes._IMAGES, "batch": passes._BATCH}
+WAYS = {"flat": kernels._FLAT, "images": kernels._IMAGES, "batch": kernels._BATCH}
 # Halves: ``combine`` of three terms of the same size rounds three times, each by half a unit in the last place (2e-3 in bfloat16).
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-6, torch.bfloat16: 6e-3, torch.float16: 8e-4}
 # Vectors of halves are sums in float32 (kernels: a few hundred terms one after the other).
@@ -25,7 +25,7 @@ def _off(mine: Tensor, true: Tensor) -> float:
     return float((mine.double() - true).abs().max() / true.abs().max().clamp(min=1))
 
 
-def _is_close(way: Passes, maps: Tensor, d_maps: Tensor) -> None:
+def _is_close(way: Kernels, maps: Tensor, d_maps: Tensor) -> None:
     kind = torch.float64 if maps.dtype == torch.float64 else torch.float32
     steep, slope, offset = (torch.randn(maps.shape[:2], dtype=torch.float64).to(kind) for _ in range(3))
     wide, d_wide = maps.double(), d_maps.double()
@@ -57,9 +57,9 @@ def test_odd_sizes(way: str, shape: tuple[int, ...]) -> None:
 def test_tokens_behind_a_prefix_are_maps_of_one_column() -> None:
     tokens = torch.randn(3, 2 + 40, 8, dtype=torch.float64)
     maps = tokens[:, 2:].transpose(1, 2).unsqueeze(-1)
-    assert passes.has_pixels(maps)
+    assert kernels.has_pixels(maps)
     for mine, true in zip(
-        passes._IMAGES.moments(maps), reversed(torch.var_mean(maps, (2, 3), correction=0)), strict=True
+        kernels._IMAGES.moments(maps), reversed(torch.var_mean(maps, (2, 3), correction=0)), strict=True
     ):
         assert torch.allclose(mine, true)
 
@@ -77,34 +77,45 @@ def test_a_large_offset_costs_no_variance(way: str) -> None:
 def test_which_maps_take_which_way(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = torch.zeros(2, 4, 3, 5), torch.zeros(1, 512, 8, 4)
     last = {"memory_format": torch.channels_last}
-    assert passes_for(small) is passes_for(large) is passes._FLAT
-    assert passes_for(large.to(**last)) is passes._IMAGES
-    assert passes_for(small.to(**last)) is passes_for(small[..., 1:]) is passes._BATCH
-    assert passes_for(torch.zeros(0, 4, 3, 5)) is passes_for(torch.zeros(2, 4, 3, 5, device="meta")) is None
-    assert passes_for(small.as_subclass(type("Other", (Tensor,), {}))) is None
+    assert kernels_for(small) is kernels_for(large) is kernels._FLAT
+    assert kernels_for(large.to(**last)) is kernels._IMAGES
+    assert kernels_for(small.to(**last)) is kernels_for(small[..., 1:]) is kernels._BATCH
+    assert kernels_for(torch.zeros(0, 4, 3, 5)) is kernels_for(torch.zeros(2, 4, 3, 5, device="meta")) is None
+    assert kernels_for(small.as_subclass(type("Other", (Tensor,), {}))) is None
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    assert passes_for(small) is None
+    assert kernels_for(small) is None
 
 
 def test_maps_that_are_not_finite_stay_where_they_are() -> None:
     """The kernels keep running statistics that all images of a batch share; one image's NaN must not reach the next."""
     maps = _maps("images", torch.float32)
     maps[0, 0, 0, 0] = torch.nan
-    mean, variance = passes._IMAGES.moments(maps)
+    mean, variance = kernels._IMAGES.moments(maps)
     assert mean[0, 0].isnan() and mean.isnan().sum() == variance.isnan().sum() == 1
 
 
 def test_the_working_dtype_is_float32_or_float64() -> None:
     kinds = {torch.float64: torch.float64, torch.float32: torch.float32, torch.bfloat16: torch.float32}
-    assert all(passes.working_dtype(torch.zeros(1, dtype=given)) == kind for given, kind in kinds.items())
+    assert all(kernels.working_dtype(torch.zeros(1, dtype=given)) == kind for given, kind in kinds.items())
     with pytest.raises(
         ExperimentError, match=r"Found: maps of torch\.int32\. Fix: convert them first: maps\.float\(\)"
     ):
-        passes.working_dtype(torch.zeros(1, dtype=torch.int32))
+        kernels.working_dtype(torch.zeros(1, dtype=torch.int32))
 
 
-def test_full_precision_ends_autocast_also_for_tensors_without_data() -> None:
-    with torch.autocast("cpu", torch.bfloat16), passes.full_precision(torch.zeros(1)):
+def test_without_autocast_ends_it_also_for_tensors_without_data() -> None:
+    with torch.autocast("cpu", torch.bfloat16), kernels.without_autocast(torch.zeros(1)):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
-    with passes.full_precision(torch.zeros(1, device="meta")):
+    with kernels.without_autocast(torch.zeros(1, device="meta")):
         pass
+
+
+@pytest.mark.parametrize("setting", [None, "0", "1"])
+def test_triton_is_off_unless_asked_for(setting: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.delenv("SNREID_TRITON", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("SNREID_TRITON", setting)
+    kernels._triton_kernels.cache_clear()
+    assert (kernels._triton_kernels() is not None) == (setting == "1")
+    kernels._triton_kernels.cache_clear()

@@ -215,7 +215,7 @@ def test_a_module_that_somebody_listens_to_is_not_replaced(listen: str) -> None:
     assert exactly(module, nn.ReLU)
 
 
-# By the passes of ``own_affine`` and by torch's norms: the same numbers.
+# By the passes of ``instance_affine`` and by torch's norms: the same numbers.
 
 KINDS: tuple[Any, ...] = (AffineInstance, HalfInstance, BatchInstance)
 LAYOUTS = (torch.contiguous_format, torch.channels_last)

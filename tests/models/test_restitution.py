@@ -5,12 +5,12 @@ import torch
 from torch import Tensor
 
 from reference.snr_five_steps import snr_five_steps
-from snreid.models import instance_affine as own_affine
-from snreid.models import kernels as passes
+from snreid.models import instance_affine as module
+from snreid.models import kernels
 from snreid.models.restitution import restitute
 
 EPS = 1e-5
-WAYS = {"flat": passes._FLAT, "images": passes._IMAGES, "batch": passes._BATCH, "operators": None}
+WAYS = {"flat": kernels._FLAT, "images": kernels._IMAGES, "batch": kernels._BATCH, "operators": None}
 # Worst relative difference seen was 3e-7 in float32; bfloat16 maps have 8 bits, so half a unit in the last place is 2e-3.
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 2e-6, torch.bfloat16: 8e-3, torch.float16: 2e-3}
 
@@ -22,7 +22,7 @@ def _weights(channels: int, hidden: int, dtype: torch.dtype) -> list[Tensor]:
 
 def _all(maps: Tensor, weights: list[Tensor], way: str) -> tuple[Tensor, ...]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_affine, "passes_for", lambda _maps: WAYS[way])
+        patch.setattr(module, "kernels_for", lambda _maps: WAYS[way])
         out = restitute(maps, weights[0], weights[1], tuple(weights[2:]), EPS)
     return out.maps, out.mean, out.variance, out.gate
 

@@ -26,8 +26,8 @@ import torch
 from shapes import check_shapes
 
 check_shapes()
-from snreid.models import instance_affine as own_affine
-from snreid.models.triton_kernels import gpu_passes
+from snreid.models import instance_affine as module
+from snreid.models.triton_kernels import triton_kernels
 from snreid.models.restitution import restitute
 
 torch.manual_seed(0)
@@ -42,8 +42,8 @@ for flat, dtype in ((True, torch.float32), (False, torch.float32), (False, torch
                ((shape[1],), (shape[1],), (2, shape[1]), (2,), (shape[1], 2), (shape[1],))]
     seeds = None
     results = []
-    for kind, way in ((dtype, gpu_passes(flat)), (torch.float64, None)):
-        own_affine.passes_for = lambda _maps, way=way: way
+    for kind, way in ((dtype, triton_kernels(flat)), (torch.float64, None)):
+        module.kernels_for = lambda _maps, way=way: way
         inputs = [part.detach().to(kind if part is maps else torch.promote_types(kind, torch.float32)).requires_grad_()
                   for part in (maps, *weights)]
         made = restitute(inputs[0], inputs[1], inputs[2], tuple(inputs[3:]), 1e-5)
@@ -59,7 +59,7 @@ for flat, dtype in ((True, torch.float32), (False, torch.float32), (False, torch
         assert off < limit, (flat, dtype, number, off)
 maps = 2000 + torch.randn(1, 3, 35, 30)
 variance = maps.double().var((2, 3), correction=0)
-assert ((gpu_passes(True).moments(maps)[1] - variance) / variance).abs().max() < 1e-5
+assert ((triton_kernels(True).moments(maps)[1] - variance) / variance).abs().max() < 1e-5
 print("equal")
 """
 
@@ -126,12 +126,12 @@ def test_the_kernels_compile_for_a_gpu_as_they_are_launched(
     kernels = {name: Compiled(getattr(module, name)) for name in NAMES}
     for name, kernel in kernels.items():
         monkeypatch.setattr(module, name, kernel)
-    passes = module.gpu_passes(flat)
-    maps = torch.zeros(2, 3, 8, 4, dtype=dtype).contiguous(memory_format=passes.layout)
+    launch = module.triton_kernels(flat)
+    maps = torch.zeros(2, 3, 8, 4, dtype=dtype).contiguous(memory_format=launch.layout)
     vectors = torch.zeros(3, 2, 3)
-    passes.moments(maps)
-    passes.affine(maps, *vectors[:2])
-    passes.sums(maps, maps)
-    passes.combine(maps, maps, *vectors)
+    launch.moments(maps)
+    launch.affine(maps, *vectors[:2])
+    launch.sums(maps, maps)
+    launch.combine(maps, maps, *vectors)
     assert [len(kernel.code) for kernel in kernels.values()] == [1] * 4
     assert all(kernel.code[0].startswith(b"\x7fELF") for kernel in kernels.values())

@@ -28,7 +28,7 @@ from snreid.evaluation import (
     mean_drop,
     measure,
     rank_lists,
-    worth,
+    subset_scores,
 )
 from snreid.evaluation.exact.relevance import relevance
 from snreid.figures import RankExample
@@ -69,7 +69,7 @@ def diagnose(
     """
     scores = scores or evaluate(query, gallery, metric=metric)
     persons = query.persons[scores.query_index]
-    overall = worth(scores, persons)
+    overall = subset_scores(scores, persons)
     assert overall is not None  # evaluate gives no scores without a valid query
     said = list(notes)
     properties: tuple[PropertyBuckets, ...] = ()
@@ -84,7 +84,7 @@ def diagnose(
         target=target,
         metric=metric,
         scores=scores,
-        worth=overall,
+        estimates=overall,
         pairs=pairs,
         properties=properties,
         effects=tuple(effects),

@@ -272,7 +272,10 @@ def _pairs_table(found: "Diagnosis") -> Table | None:
     )
     for start in range(0, len(found.pairs.pairs), len(there)):
         line = found.pairs.pairs[start : start + len(there)]
-        cells = ["" if p.worth is None else f"{100 * p.worth.mean_ap.value:.1f} ({p.worth.queries})" for p in line]
+        cells = [
+            "" if p.estimates is None else f"{100 * p.estimates.mean_ap.value:.1f} ({p.estimates.queries})"
+            for p in line
+        ]
         table.add_row(str(line[0].query_camera), *cells)
     return table
 
@@ -281,9 +284,9 @@ def _properties_table(found: "Diagnosis") -> Table | None:
     table = _table("by quarters of what the query image is like", "property", "from", "to", "queries", "mAP", "rank-1")
     for one in found.properties:
         for bucket in one.buckets:
-            worth = bucket.worth
+            estimates = bucket.estimates
             bounds = f"{bucket.low:,.1f}", f"{bucket.high:,.1f}"
-            table.add_row(one.name, *bounds, str(worth.queries), _text(worth.mean_ap), _text(worth.rank1))
+            table.add_row(one.name, *bounds, str(estimates.queries), _text(estimates.mean_ap), _text(estimates.rank1))
     return table if table.row_count else None
 
 
@@ -295,8 +298,8 @@ def _corruptions_table(found: "Diagnosis") -> Table | None:
         change = effect.comparison.mean_ap
         low, high = 100 * change.interval.low, 100 * change.interval.high
         words = rf"{100 * change.difference:+.1f} \[{low:+.1f}, {high:+.1f}]"
-        worth = effect.worth
-        table.add_row(effect.kind, str(effect.severity), _text(worth.mean_ap), words, _text(worth.rank1))
+        estimates = effect.estimates
+        table.add_row(effect.kind, str(effect.severity), _text(estimates.mean_ap), words, _text(estimates.rank1))
     return table
 
 

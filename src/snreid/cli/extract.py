@@ -46,6 +46,10 @@ class Request:
         Literal["float32", "bf16"],
         tyro.conf.arg(help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower); torch only"),
     ] = "float32"
+    fuse: Annotated[
+        bool,
+        tyro.conf.arg(help="oneDNN's fused convolutions on a CPU, by private operators of torch: faster; torch only"),
+    ] = False
     skip_bad: Annotated[bool, tyro.conf.arg(help="go on without images that cannot be read")] = False
     json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
 
@@ -128,6 +132,8 @@ def images_of(places: Sequence[Path]) -> list[Path]:
 
 def _backend(request: Request) -> Backend:
     """What computes. Raises ``ExperimentError`` for what does not go together."""
+    from snreid.errors import ExperimentError
+
     backend = chosen_backend(
         request.run,
         request.backend,
@@ -136,6 +142,10 @@ def _backend(request: Request) -> Backend:
         precision=request.precision,
         device=request.device,
     )
+    if backend != "torch" and request.fuse:
+        raise ExperimentError(
+            f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
+        )
     if backend != "torch" and located(request.run).is_dir():
         require_alone(request.run, backend)
     return backend
@@ -149,6 +159,7 @@ def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any
     from snreid.inference.embedder import extract
 
     if backend == "torch":
-        return open_run(request.run).embedder(device=device, bf16=request.precision == "bf16").extract
+        run = open_run(request.run)
+        return run.embedder(device=device, bf16=request.precision == "bf16", fuse=request.fuse).extract
     network = open_network(request.run, backend)
     return partial(extract, embed_batch(network), (network.height, network.width))

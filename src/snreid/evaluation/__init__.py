@@ -1,4 +1,4 @@
-"""What a model is worth: exact ranks, CMC, mAP and mINP with their uncertainty, from embeddings and labels alone.
+"""Scores of a model: exact ranks, CMC, mAP and mINP with their uncertainty, from embeddings and labels alone.
 
 Knows no model class: features come from this project's networks, from an ONNX file, or from anybody's ``.npz``.
 """
@@ -11,7 +11,7 @@ from snreid.evaluation.features import check_values, in_half, read_features, rem
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.reranking import ReRanking, evaluate_reranked, reranked_match_ranks
 from snreid.evaluation.robustness import CorruptionEffect, corruption_effect, mean_drop
-from snreid.evaluation.subset_scores import Estimate, Worth, estimate, worth
+from snreid.evaluation.subset_scores import Estimate, SubsetScores, estimate, subset_scores
 from snreid.evaluation.summary import summary, summary_with_intervals
 from snreid.evaluation.uncertainty import (
     PairedComparison,
@@ -33,8 +33,8 @@ __all__ = [
     "PairedDifference",
     "PropertyBuckets",
     "ReRanking",
+    "SubsetScores",
     "Trend",
-    "Worth",
     "bootstrap_interval",
     "by_property",
     "camera_pairs",
@@ -54,8 +54,8 @@ __all__ = [
     "reranked_match_ranks",
     "score_ranks",
     "sign_flip_p_value",
+    "subset_scores",
     "summary",
     "summary_with_intervals",
-    "worth",
     "write_features",
 ]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from snreid.evaluation.evaluate import score_ranks
 from snreid.evaluation.exact.ranking import Block, match_ranks
 from snreid.evaluation.features import check_values
-from snreid.evaluation.subset_scores import Worth, worth
+from snreid.evaluation.subset_scores import SubsetScores, subset_scores
 from snreid.records import JUNK, NO_CAMERA, Features, Scores
 
 
@@ -38,7 +38,7 @@ class CameraPair:
     scores: Scores
     """``queries``: all of the query camera; ``query_index``: positions in the whole query split. Of a pair of one camera
     with itself, and where no person was seen by both, the scores of none."""
-    worth: Worth | None
+    estimates: SubsetScores | None
     """With intervals over persons; None where no query has a match."""
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class CameraPair:
             "all_queries": self.scores.queries,
             "without_match": self.scores.skipped_queries,
         }
-        return counts | ({} if self.worth is None else self.worth.to_json())
+        return counts | ({} if self.estimates is None else self.estimates.to_json())
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class CameraPairs:
     @property
     def scored(self) -> tuple[CameraPair, ...]:
         """The pairs with a query that has a match, lowest mAP first."""
-        found = [pair for pair in self.pairs if pair.worth is not None]
-        return tuple(sorted(found, key=lambda pair: pair.scores.mean_ap))
+        pairs = [pair for pair in self.pairs if pair.estimates is not None]
+        return tuple(sorted(pairs, key=lambda pair: pair.scores.mean_ap))
 
 
 def camera_pairs(
@@ -82,7 +82,7 @@ def camera_pairs(
     check_values(query, gallery)
     counted = gallery.persons != JUNK
     asking, answering = _cameras(query.cameras), _cameras(gallery.cameras[counted])
-    found: dict[tuple[int, int], CameraPair] = {}
+    pairs: dict[tuple[int, int], CameraPair] = {}
     for there in answering:
         entries = np.flatnonzero(counted & (gallery.cameras == there))
         askers = np.flatnonzero((query.cameras != NO_CAMERA) & (query.cameras != there))
@@ -93,15 +93,19 @@ def camera_pairs(
         for here in asking:
             mine = np.flatnonzero(query.cameras == here)
             # Of the query's own camera nothing can match, so nothing was ranked.
-            own = score_ranks([ranks.get(index, np.empty(0, np.int64)) for index in mine.tolist()])
+            part = score_ranks([ranks.get(index, np.empty(0, np.int64)) for index in mine.tolist()])
             scores = Scores(
-                own.average_precision, own.inverse_negative_penalty, own.first_rank, mine[own.query_index], own.queries
+                part.average_precision,
+                part.inverse_negative_penalty,
+                part.first_rank,
+                mine[part.query_index],
+                part.queries,
             )
-            found[here, there] = CameraPair(
-                here, there, len(entries), scores, worth(scores, query.persons[scores.query_index])
+            pairs[here, there] = CameraPair(
+                here, there, len(entries), scores, subset_scores(scores, query.persons[scores.query_index])
             )
     return CameraPairs(
-        tuple(found[here, there] for here in asking for there in answering),
+        tuple(pairs[here, there] for here in asking for there in answering),
         int((query.cameras == NO_CAMERA).sum()),
         int((counted & (gallery.cameras == NO_CAMERA)).sum()),
     )

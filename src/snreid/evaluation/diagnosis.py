@@ -6,20 +6,20 @@ from typing import Any
 from snreid.evaluation.camera_pairs import CameraPairs
 from snreid.evaluation.properties import PropertyBuckets
 from snreid.evaluation.robustness import CorruptionEffect
-from snreid.evaluation.subset_scores import Estimate, Worth
+from snreid.evaluation.subset_scores import Estimate, SubsetScores
 from snreid.records import Scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """What a model is worth on a target, and on which part of it how much."""
+    """Scores of a model on a target, and on its parts."""
 
     target: str
     metric: str
     """``cosine`` or ``euclidean``."""
     scores: Scores
     """Of all queries against the whole gallery."""
-    worth: Worth
+    estimates: SubsetScores
     """The same, with intervals over persons."""
     pairs: CameraPairs
     properties: tuple[PropertyBuckets, ...] = ()
@@ -33,15 +33,15 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """One object; shares between 0 and 1, intervals of level 0.95 as [low, high]."""
-        found: dict[str, Any] = {
+        content: dict[str, Any] = {
             "target": self.target,
             "metric": self.metric,
-            "overall": {**self.worth.to_json(), "without_match": self.scores.skipped_queries},
+            "overall": {**self.estimates.to_json(), "without_match": self.scores.skipped_queries},
             "camera_pairs": [pair.to_json() for pair in self.pairs.pairs],
             "unknown_camera": {"query": self.pairs.unknown_queries, "gallery": self.pairs.unknown_gallery},
-            "properties": [one.to_json() for one in self.properties],
+            "properties": [buckets.to_json() for buckets in self.properties],
             "corruptions": [effect.to_json() for effect in self.effects],
         }
         if self.drop is not None:
-            found["mean_corruption_drop"] = self.drop.to_json()
-        return found | {"notes": list(self.notes)}
+            content["mean_corruption_drop"] = self.drop.to_json()
+        return content | {"notes": list(self.notes)}

@@ -1,4 +1,4 @@
-"""From embeddings with labels to scores: what a model is worth on a target (method.md 6)."""
+"""From embeddings with labels to scores (method.md 6)."""
 
 from collections.abc import Sequence
 
@@ -42,11 +42,11 @@ def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery
 
 
 def score_ranks(ranks: Sequence[NDArray[np.int64]]) -> Scores:
-    """What the ranks of every query's matches are worth (one array a query, as ``match_ranks`` gives them).
+    """Scores from the ranks of every query's matches (one array a query, as ``match_ranks`` gives them).
 
     Also of queries without a match: ``Scores`` of none, whose means are not defined.
     """
-    valid = [index for index, found in enumerate(ranks) if len(found)]
+    valid = [index for index, of_query in enumerate(ranks) if len(of_query)]
     return Scores(
         average_precision=np.array([average_precision(ranks[index]) for index in valid], dtype=np.float64),
         inverse_negative_penalty=np.array(

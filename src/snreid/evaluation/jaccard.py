@@ -94,15 +94,15 @@ def encoded(
     distinct, row, copies = _distinct(parts)
     images = Embeddings.of(distinct, compare)
     kept = _room(row[: len(parts[0])], row[-len(parts[-1]) :], keep)
-    found = nearest(images, copies, (k1, round(k1 / 2), k2 - 1), farthest=released, kept=kept)
-    reciprocal, half = _reciprocal(_within(found, k1)), _reciprocal(_within(found, round(k1 / 2)))
+    neighbours = nearest(images, copies, (k1, round(k1 / 2), k2 - 1), farthest=released, kept=kept)
+    reciprocal, half = _reciprocal(_within(neighbours, k1)), _reciprocal(_within(neighbours, round(k1 / 2)))
     expanded = _expanded(reciprocal, half, copies, more=released)
-    encodings = _gaussian(expanded, images, copies, found.farthest)
+    encodings = _gaussian(expanded, images, copies, neighbours.farthest)
     if k2 > 1:
-        near = _by_copies(_within(found, k2 - 1), copies)
+        near = _by_copies(_within(neighbours, k2 - 1), copies)
         encodings = _divided(near, near.sum(axis=1)) @ encodings
     encodings.sort_indices()
-    return Encodings(encodings, row, copies, found.farthest, kept, images.errors() if kept else None)
+    return Encodings(encodings, row, copies, neighbours.farthest, kept, images.errors() if kept else None)
 
 
 def _room(first: NDArray[np.int64], last: NDArray[np.int64], most: int) -> Kept | None:
@@ -121,10 +121,10 @@ def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Spa
     columns: list[NDArray[np.int32]] = []
     distances: list[NDArray[np.float64]] = []
     for shared in common_weights(left, right.tocsc()):
-        found = np.flatnonzero(shared > 0)  # numpy finds what is not 0 eight times as fast among bools
-        apart = jaccard_of(shared[found])
+        sharing = np.flatnonzero(shared > 0)  # numpy finds what is not 0 eight times as fast among bools
+        apart = jaccard_of(shared[sharing])
         kept = apart <= limit
-        columns.append(found[kept].astype(np.int32))
+        columns.append(sharing[kept].astype(np.int32))
         distances.append(apart[kept])
     borders = np.concatenate([[0], np.cumsum([len(part) for part in columns])])
     indices = np.concatenate(columns) if columns else np.empty(0, np.int32)

@@ -1,4 +1,4 @@
-"""What the ranks of one query's matches are worth: pure functions.
+"""Metrics of one query, from the ranks of its matches: pure functions.
 
 All take ``ranks`` (M,), M >= 1: the ranks of all matches of one query, ascending, counted from 1, where the rank of a
 match is 1 + the number of valid gallery entries before it (method.md 6). They are therefore different integers.

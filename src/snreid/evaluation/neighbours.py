@@ -178,7 +178,7 @@ def nearest(
     blocks = [slice(s, min(s + _TILE, len(images.rows))) for s in range(0, len(images.rows), _TILE)]
     near = [_Leaders(max(counts) + 1, errors[block]) for block in blocks]
     far = [_Leaders(1, errors[block], sign=-1) for block in blocks] if farthest else []
-    found: list[tuple[NDArray[np.int64], ...]] = []
+    members: list[tuple[NDArray[np.int64], ...]] = []
     distances: list[NDArray[np.float64]] = []
     with products_alone():
         tiles = in_order(lambda tile: images.scores(*tile), _tiles(images, blocks), min(threads(), MOST_AHEAD))
@@ -191,11 +191,11 @@ def nearest(
                     leaders[i].look(tile, blocks[j].start)
                     if j > i:
                         leaders[j].look(tile, block.start, transposed=True)
-            found.append(_members(images, copies, near[i], block.start, sorted(set(counts))))
+            members.append(_members(images, copies, near[i], block.start, sorted(set(counts))))
             near[i].forget()
             if farthest:
                 distances.append(_farthest(images, far[i], block.start))
-    sizes, columns, nearer = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    sizes, columns, nearer = (np.concatenate(parts) for parts in zip(*members, strict=True))
     borders = np.concatenate([[0], np.cumsum(sizes)])
     maxima = np.concatenate(distances) if farthest else None
     return Nearest(borders, columns.astype(np.int32), nearer.astype(np.int32), maxima)

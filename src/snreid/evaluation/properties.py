@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.subset_scores import RESAMPLES, Worth, worth
+from snreid.evaluation.subset_scores import RESAMPLES, SubsetScores, subset_scores
 from snreid.evaluation.uncertainty import sign_flip_p_value
 from snreid.images.reading import resize
 from snreid.records import Interval, Scores
@@ -68,7 +68,7 @@ class Bucket:
     """Least value of the property in it."""
     high: float
     """Greatest value in it."""
-    worth: Worth
+    estimates: SubsetScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,12 @@ class PropertyBuckets:
 
     def to_json(self) -> dict[str, Any]:
         """Buckets with their bounds; the trend where there is one."""
-        rows = [{"low": b.low, "high": b.high, **b.worth.to_json()} for b in self.buckets]
-        found: dict[str, Any] = {"name": self.name, "unit": self.unit, "buckets": rows}
+        rows = [{"low": b.low, "high": b.high, **b.estimates.to_json()} for b in self.buckets]
+        content: dict[str, Any] = {"name": self.name, "unit": self.unit, "buckets": rows}
         if self.trend is not None:
             bounds = [self.trend.interval.low, self.trend.interval.high]
-            found["trend"] = {"rho": self.trend.rho, "interval": bounds, "p_value": self.trend.p_value}
-        return found | ({"remark": self.remark} if self.remark else {})
+            content["trend"] = {"rho": self.trend.rho, "interval": bounds, "p_value": self.trend.p_value}
+        return content | ({"remark": self.remark} if self.remark else {})
 
 
 def by_property(
@@ -128,9 +128,9 @@ def by_property(
     buckets = []
     for quarter in range(len(QUARTILES) + 1):
         inside = place == quarter
-        found = worth(scores, persons, inside)
-        if found is not None:
-            buckets.append(Bucket(float(values[inside].min()), float(values[inside].max()), found))
+        estimates = subset_scores(scores, persons, inside)
+        if estimates is not None:
+            buckets.append(Bucket(float(values[inside].min()), float(values[inside].max()), estimates))
     return PropertyBuckets(
         name=name, unit=unit, buckets=tuple(buckets), trend=trend(sure, scores.average_precision[known], persons[known])
     )
@@ -145,7 +145,7 @@ def trend(
     seed: int = 0,
 ) -> Trend | None:
     """Spearman's rho of two numbers per query (V,), with interval and p-value over ``persons`` (V,); None where one is constant."""
-    x, y = (_ranks(one) - (len(values) + 1) / 2 for one in (values, precisions))
+    x, y = (_ranks(numbers) - (len(values) + 1) / 2 for numbers in (values, precisions))
     if not x.any() or not y.any():
         return None
     p_value = sign_flip_p_value(x * y, resamples=resamples, seed=seed, groups=persons)
@@ -172,11 +172,11 @@ def _rho_interval(
     columns = (np.ones(len(x)), x, y, x * x, y * y, x * y)
     sums = np.stack([np.bincount(label, weights=column) for column in columns], axis=1)
     generator = np.random.default_rng(seed)
-    found = []
+    correlations = []
     for _ in range(resamples):
         drawn = np.bincount(generator.integers(0, len(sums), len(sums)), minlength=len(sums))
         n, sx, sy, sxx, syy, sxy = drawn @ sums
         spread = (n * sxx - sx * sx) * (n * syy - sy * sy)
-        found.append((n * sxy - sx * sy) / np.sqrt(spread) if spread > 0 else 0.0)
-    low, high = np.quantile(found, [0.025, 0.975])
+        correlations.append((n * sxy - sx * sy) / np.sqrt(spread) if spread > 0 else 0.0)
+    low, high = np.quantile(correlations, [0.025, 0.975])
     return Interval(float(low), float(high))

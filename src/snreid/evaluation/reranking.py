@@ -150,14 +150,14 @@ class _ReRanked:
         self.options, self.compare = options, compare
         self.squared = squared_lengths(self.query), squared_lengths(self.gallery)
         parts = (self.query, self.gallery)
-        found = encoded(parts, compare, k1=options.k1, k2=options.k2, released=True, keep=_KEPT)
-        mine, others = np.split(found.row, [len(self.query)])
-        self.encodings = found.rows[mine], found.rows[others].tocsc()
-        assert found.farthest is not None
-        self.farthest = found.farthest[mine]
+        encodings = encoded(parts, compare, k1=options.k1, k2=options.k2, released=True, keep=_KEPT)
+        mine, others = np.split(encodings.row, [len(self.query)])
+        self.encodings = encodings.rows[mine], encodings.rows[others].tocsc()
+        assert encodings.farthest is not None
+        self.farthest = encodings.farthest[mine]
         self.kept: _Kept | None = None
-        if found.kept is not None and found.errors is not None:
-            self.kept = _Kept(found.kept.scores, found.errors[mine], mine, others - found.kept.first)
+        if encodings.kept is not None and encodings.errors is not None:
+            self.kept = _Kept(encodings.kept.scores, encodings.errors[mine], mine, others - encodings.kept.first)
         self.junk = gallery.persons == JUNK
 
     def ranks(self, block: Block) -> tuple[NDArray[np.int64], ...]:
@@ -244,7 +244,7 @@ class _ReRanked:
         margin = 2 * error * unit + _ROUNDING
         here = _within(target.sharing, part)
         positions, jaccard = target.sharing[here], target.jaccard[here]
-        found = scores[positions - part.start].astype(np.float64)
+        cosines = scores[positions - part.start].astype(np.float64)
         # Among those that share no neighbour one can come before the worst match only if that is as far as they can be near.
         if target.values[0] <= self.options.weight - 1 + margin:
             scores[self.junk[part]] = -np.inf
@@ -253,8 +253,8 @@ class _ReRanked:
             alike = np.flatnonzero(scores > self._border(target, error, base, unit))
             positions = np.concatenate([positions, alike + part.start])
             jaccard = np.concatenate([jaccard, np.ones(len(alike))])
-            found = np.concatenate([found, scores[alike]])
-        values = self._combined(jaccard, base - 2 * found, target.query)
+            cosines = np.concatenate([cosines, scores[alike]])
+        values = self._combined(jaccard, base - 2 * cosines, target.query)
         near = np.flatnonzero(values >= target.values[0] - margin)  # all others surely come behind every match
         positions, jaccard, values = positions[near], jaccard[near], values[near]
         # An entry surely comes before the `before` worst matches; it may come before `possible`.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.subset_scores import RESAMPLES, Estimate, Worth, estimate, worth
+from snreid.evaluation.subset_scores import RESAMPLES, Estimate, SubsetScores, estimate, subset_scores
 from snreid.evaluation.uncertainty import PairedComparison, PairedDifference, compare
 from snreid.records import Scores
 
@@ -20,18 +20,18 @@ class CorruptionEffect:
     severity: int
     """1 (mild) to 5 (hard)."""
     scores: Scores
-    worth: Worth
+    estimates: SubsetScores
     comparison: PairedComparison
     """Corrupted minus clean: a loss is negative."""
 
     def to_json(self) -> dict[str, Any]:
-        """What it is worth and the paired differences."""
+        """The scores and the paired differences."""
         both = {"mAP": self.comparison.mean_ap, "rank1": self.comparison.rank1}
         return {
             "kind": self.kind,
             "severity": self.severity,
-            **self.worth.to_json(),
-            "difference": {name: _difference(one) for name, one in both.items()},
+            **self.estimates.to_json(),
+            "difference": {name: _difference(paired) for name, paired in both.items()},
         }
 
 
@@ -43,9 +43,9 @@ def corruption_effect(
     Raises ``ExperimentError`` unless both were scored on the same queries (`uncertainty.py: compare`), at least one of them valid.
     """
     paired = compare(corrupted, clean, groups=persons, resamples=RESAMPLES)
-    found = worth(corrupted, persons)
-    assert found is not None  # or compare would have refused
-    return CorruptionEffect(kind, severity, corrupted, found, paired)
+    estimates = subset_scores(corrupted, persons)
+    assert estimates is not None  # or compare would have refused
+    return CorruptionEffect(kind, severity, corrupted, estimates, paired)
 
 
 def mean_drop(clean: Scores, effects: Sequence[CorruptionEffect], persons: NDArray[np.int64]) -> Estimate | None:
@@ -61,6 +61,6 @@ def mean_drop(clean: Scores, effects: Sequence[CorruptionEffect], persons: NDArr
     return estimate(np.asarray(np.mean(drops, axis=0)), persons)
 
 
-def _difference(found: PairedDifference) -> dict[str, Any]:
-    bounds = [found.interval.low, found.interval.high]
-    return {"value": found.difference, "interval": bounds, "p_value": found.p_value}
+def _difference(paired: PairedDifference) -> dict[str, Any]:
+    bounds = [paired.interval.low, paired.interval.high]
+    return {"value": paired.difference, "interval": bounds, "p_value": paired.p_value}

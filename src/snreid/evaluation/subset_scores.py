@@ -1,4 +1,4 @@
-"""What some of the queries are worth: mAP and rank-1 with intervals over persons. The unit that a diagnosis is made of."""
+"""mAP and rank-1 of a subset of the queries, with intervals over persons: the unit of a diagnosis."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from snreid.evaluation.uncertainty import bootstrap_interval
 from snreid.records import Interval, Scores
 
 RESAMPLES = 1000
-"""Bootstrap draws per interval: a diagnosis shows hundreds of them."""
+"""Bootstrap samples per interval; a diagnosis shows hundreds of intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,18 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Worth:
-    """What a group of queries is worth."""
+class SubsetScores:
+    """mAP and rank-1 of a subset of the queries."""
 
     queries: int
     """Queries with a valid match, at least 1."""
     persons: int
-    """Whom they show, at least 1. With one person an interval has no width and says nothing."""
+    """Persons among them, at least 1. With one person an interval has no width and no meaning."""
     mean_ap: Estimate
     rank1: Estimate
 
     def to_json(self) -> dict[str, Any]:
-        """Flat but for the two estimates."""
+        """The counts, and ``mAP`` and ``rank1`` as estimates."""
         counts = {"queries": self.queries, "persons": self.persons}
         return counts | {"mAP": self.mean_ap.to_json(), "rank1": self.rank1.to_json()}
 
@@ -47,23 +47,38 @@ class Worth:
 def estimate(
     values: NDArray[np.float64], persons: NDArray[np.int64], *, level: float = 0.95, resamples: int = RESAMPLES
 ) -> Estimate:
-    """The mean of ``values`` (V,), V >= 1, one per query, with a bootstrap interval that draws whole ``persons`` (V,)."""
+    """The mean of ``values`` with a bootstrap interval that resamples whole persons.
+
+    Args:
+        values: (V,) one value per query, V >= 1.
+        persons: (V,) the person of each query.
+        level: Of the interval, 0 to 1.
+        resamples: Bootstrap samples.
+    """
     interval = bootstrap_interval(values, level=level, resamples=resamples, groups=persons)
     return Estimate(float(values.mean()), interval)
 
 
-def worth(scores: Scores, persons: NDArray[np.int64], chosen: NDArray[np.bool_] | None = None) -> Worth | None:
-    """What the valid queries of ``scores``, or the ``chosen`` (V,) of them, are worth; None where there is none.
+def subset_scores(
+    scores: Scores, persons: NDArray[np.int64], subset: NDArray[np.bool_] | None = None
+) -> SubsetScores | None:
+    """mAP and rank-1 of a subset of the valid queries, with intervals of level 0.95 that are the same at every call.
 
-    ``persons`` (V,): whom each valid query shows. Intervals have level 0.95 and are the same at every call.
+    Args:
+        scores: Of all queries.
+        persons: (V,) the person of each valid query.
+        subset: (V,) which valid queries count; None for all.
+
+    Returns:
+        The scores; None if the subset is empty.
     """
-    some = np.ones(len(scores.query_index), np.bool_) if chosen is None else chosen
-    if not some.any():
+    chosen = np.ones(len(scores.query_index), np.bool_) if subset is None else subset
+    if not chosen.any():
         return None
-    who = persons[some]
-    return Worth(
-        queries=len(who),
-        persons=len(np.unique(who)),
-        mean_ap=estimate(scores.average_precision[some], who),
-        rank1=estimate((scores.first_rank[some] <= 1).astype(np.float64), who),
+    persons = persons[chosen]
+    return SubsetScores(
+        queries=len(persons),
+        persons=len(np.unique(persons)),
+        mean_ap=estimate(scores.average_precision[chosen], persons),
+        rank1=estimate((scores.first_rank[chosen] <= 1).astype(np.float64), persons),
     )

@@ -50,12 +50,13 @@ class Run:
         """Whether training is through and its weights are there."""
         return "finished" in self.record and has_weights(self.folder)
 
-    def embedder(self, *, device: str = "auto", bf16: bool = False) -> Embedder:
+    def embedder(self, *, device: str = "auto", bf16: bool = False, fuse: bool = False) -> Embedder:
         """Loads the trained model.
 
         Args:
             device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             bf16: Compute under bfloat16 autocast; embeddings are float32 all the same.
+            fuse: On a CPU use oneDNN's fused convolutions, private operators of torch: faster, most in bfloat16.
 
         Raises:
             CheckpointError: The run is not finished, or its weights are damaged.
@@ -75,7 +76,7 @@ class Run:
         model = without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]) if classifiers else 1)
         restore(model, saved, source=str(self.folder), spare=() if classifiers else CLASSIFIERS)
         model.eval()
-        return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True)
+        return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True, fuse=fuse)
 
 
 def open_run(folder: str | Path) -> Run:

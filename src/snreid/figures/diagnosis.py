@@ -7,7 +7,7 @@ JSON beside the page holds.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from snreid.evaluation import CameraPair, CorruptionEffect, Diagnosis, Estimate, PropertyBuckets, Worth
+from snreid.evaluation import CameraPair, CorruptionEffect, Diagnosis, Estimate, PropertyBuckets, SubsetScores
 from snreid.figures.curves import interval_figure
 from snreid.figures.markup import Html, tag
 from snreid.figures.page import described, document, picture, plain_table, row, scrolling, section
@@ -79,7 +79,7 @@ def render_diagnosis(page: DiagnosisPage) -> str:
 
 def findings(found: Diagnosis) -> list[tuple[str, str]]:
     """What stands out, each as (head, rest of the sentence)."""
-    whole = found.worth
+    whole = found.estimates
     count = f"{whole.queries:,} queries of {whole.persons:,} persons"
     skipped = f"; {found.scores.skipped_queries:,} more have no match" if found.scores.skipped_queries else ""
     sentences = [
@@ -112,7 +112,7 @@ def _property_finding(one: PropertyBuckets) -> list[tuple[str, str]]:
     name = one.name.capitalize()
     if not one.buckets or one.trend is None:
         return [(name, f": {one.remark[:1].lower()}{one.remark[1:]}")] if one.remark else []
-    low, high = one.buckets[0].worth.mean_ap.value, one.buckets[-1].worth.mean_ap.value
+    low, high = one.buckets[0].estimates.mean_ap.value, one.buckets[-1].estimates.mean_ap.value
     if one.trend.p_value > 0.05:
         verdict = "average precision shows no trend"
     else:
@@ -158,7 +158,7 @@ def _matrix(pairs: Sequence[CameraPair]) -> Html:
     heads = [
         tag("th", f"in camera {camera}", tag("small", f"{images[camera]:,} images"), scope="col") for camera in there
     ]
-    values = [pair.worth.mean_ap.value for pair in pairs if pair.worth is not None]
+    values = [pair.estimates.mean_ap.value for pair in pairs if pair.estimates is not None]
     rows = []
     for start in range(0, len(pairs), len(there)):
         line = pairs[start : start + len(there)]
@@ -173,17 +173,17 @@ def _matrix(pairs: Sequence[CameraPair]) -> Html:
 
 
 def _pair_cell(pair: CameraPair, low: float, high: float) -> Html:
-    if pair.worth is None:
+    if pair.estimates is None:
         words = "itself" if pair.query_camera == pair.gallery_camera else f"none of {pair.scores.queries:,} has a match"
         return tag("td", tag("small", words), class_="none")
-    value = pair.worth.mean_ap.value
+    value = pair.estimates.mean_ap.value
     share = (value - low) / (high - low) if high > low else 0.5
     return tag(
         "td",
         tag("strong", percent(value)),
-        tag("small", _bounds(pair.worth.mean_ap.interval)),
-        tag("small", f"rank-1 {percent(pair.worth.rank1.value)}"),
-        tag("small", f"{pair.worth.queries:,} of {pair.scores.queries:,}"),
+        tag("small", _bounds(pair.estimates.mean_ap.interval)),
+        tag("small", f"rank-1 {percent(pair.estimates.rank1.value)}"),
+        tag("small", f"{pair.estimates.queries:,} of {pair.scores.queries:,}"),
         style=f"--share:{share:.2f}",
     )
 
@@ -193,11 +193,13 @@ def _properties_section(properties: Sequence[PropertyBuckets]) -> Html:
     for one in properties:
         if not one.buckets:
             continue
-        lines = [(_range(b.low, b.high), 2, b.worth.mean_ap.value, b.worth.mean_ap.interval) for b in one.buckets]
+        lines = [
+            (_range(b.low, b.high), 2, b.estimates.mean_ap.value, b.estimates.mean_ap.interval) for b in one.buckets
+        ]
         drawing = interval_figure(f"mAP by {one.name}", [(one.unit, lines)])
         words = tag("p", _trend_text(one), class_="trend") if one.trend is not None else None
         panels.append(tag("figure", tag("figcaption", one.name.capitalize()), drawing, words))
-        rows += [row(one.name, [_range(b.low, b.high), *_worth_cells(b.worth)]) for b in one.buckets]
+        rows += [row(one.name, [_range(b.low, b.high), *_worth_cells(b.estimates)]) for b in one.buckets]
     remarks = [tag("li", tag("b", one.name.capitalize()), f": {one.remark}") for one in properties if one.remark]
     numbers = plain_table(["Property", "Between", "Queries", "Persons", "mAP, %", "rank-1, %"], rows)
     return section(
@@ -232,7 +234,7 @@ def _corruptions_section(page: DiagnosisPage) -> Html:
     )
     drop = f"Mean corruption drop: {_points(found.drop)} points of mAP. " if found.drop is not None else ""
     caption = (
-        f"{drop}Clean images: mAP {_estimate(found.worth.mean_ap)}. In a cell mAP with corrupted queries, the difference to clean in "
+        f"{drop}Clean images: mAP {_estimate(found.estimates.mean_ap)}. In a cell mAP with corrupted queries, the difference to clean in "
         "points with its paired 95 % interval, and rank-1. The darker, the greater the loss."
     )
     strips = [
@@ -258,9 +260,9 @@ def _effect_cell(effect: CorruptionEffect | None, most: float) -> Html:
     words = f"{points(change.difference)} [{points(change.interval.low)}, {points(change.interval.high)}]"
     return tag(
         "td",
-        tag("strong", percent(effect.worth.mean_ap.value)),
+        tag("strong", percent(effect.estimates.mean_ap.value)),
         tag("small", signed(words)),
-        tag("small", f"rank-1 {percent(effect.worth.rank1.value)}"),
+        tag("small", f"rank-1 {percent(effect.estimates.rank1.value)}"),
         style=f"--share:{max(0.0, -change.difference / most):.2f}",
     )
 
@@ -274,7 +276,7 @@ def _worst_section(worst: Sequence[RankExample]) -> Html:
     return examples_section(worst, title="Worst queries", intro=intro)
 
 
-def _worth_cells(found: Worth) -> list[str]:
+def _worth_cells(found: SubsetScores) -> list[str]:
     return [f"{found.queries:,}", f"{found.persons:,}", _estimate(found.mean_ap), _estimate(found.rank1)]
 
 
@@ -305,6 +307,6 @@ def _trend_text(one: PropertyBuckets) -> str:
 
 
 def _pair_text(pair: CameraPair) -> str:
-    assert pair.worth is not None
-    value = f"mAP{SPACE}{_estimate(pair.worth.mean_ap)}, {pair.worth.queries:,} queries"
+    assert pair.estimates is not None
+    value = f"mAP{SPACE}{_estimate(pair.estimates.mean_ap)}, {pair.estimates.queries:,} queries"
     return f"camera {pair.query_camera} asking camera {pair.gallery_camera} ({value})"

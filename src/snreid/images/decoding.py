@@ -34,7 +34,7 @@ BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class DecodedBlock:
     """Decoded and resized images."""
 
     pixels: UInt8[Tensor, "images height width 3"]
@@ -43,7 +43,7 @@ class Block:
     """Why each image could not be read; empty if it could."""
 
 
-def decode(images: Sequence[ImageSource], height: int, width: int) -> Block:
+def decode(images: Sequence[ImageSource], height: int, width: int) -> DecodedBlock:
     """Read and resize images, with the pixels of ``reading.resize``; images of one size are resized together.
 
     Args:
@@ -65,14 +65,14 @@ def decode(images: Sequence[ImageSource], height: int, width: int) -> Block:
             reasons[place] = (error.found or str(error)).removeprefix(f"{image.name}: ")
     large = {shape: _enlarge(np.stack([read for _, read in group]), height, width) for shape, group in alike.items()}
     if len(large) == 1 and len(next(iter(large.values()))) == len(images):  # the usual case: one size, no bad image
-        return Block(next(iter(large.values())), tuple(reasons))
+        return DecodedBlock(next(iter(large.values())), tuple(reasons))
     pixels = torch.zeros(len(images), height, width, 3, dtype=torch.uint8)
     array = pixels.numpy()
     for place, resized in others.items():
         array[place] = resized
     for shape, group in alike.items():
         array[[place for place, _ in group]] = large[shape].numpy()
-    return Block(pixels, tuple(reasons))
+    return DecodedBlock(pixels, tuple(reasons))
 
 
 def enlarged_exactly(image: NDArray[np.uint8], height: int, width: int) -> bool:
@@ -110,10 +110,10 @@ class _Task:
     width: int
 
 
-class _Decoder(Dataset[Block]):
+class _Decoder(Dataset[DecodedBlock]):
     """The data set of the workers: it is empty, and indexed with tasks instead of numbers."""
 
-    def __getitem__(self, task: _Task) -> Block:
+    def __getitem__(self, task: _Task) -> DecodedBlock:
         return decode(task.images, task.height, task.width)
 
     __getitems__ = __getitem__  # torch calls this with a batch
@@ -138,7 +138,7 @@ class Decoders:
         self._tasks, self._busy = _Tasks(), False
         self._loader: DataLoader[Any] | None = None
 
-    def decoded(self, blocks: Sequence[Sequence[ImageSource]], height: int, width: int) -> Iterator[Block]:
+    def decoded(self, blocks: Sequence[Sequence[ImageSource]], height: int, width: int) -> Iterator[DecodedBlock]:
         """Yield each of the ``blocks``, decoded at a size in pixels, in order; workers decode ahead.
 
         A second call before the first one is exhausted starts workers of its own.
@@ -151,7 +151,7 @@ class Decoders:
         else:
             yield from self._ahead(tasks)
 
-    def _ahead(self, tasks: list[_Task]) -> Iterator[Block]:
+    def _ahead(self, tasks: list[_Task]) -> Iterator[DecodedBlock]:
         self._busy, self._tasks.next = True, tasks
         try:
             if self._loader is None:

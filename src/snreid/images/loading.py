@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from snreid.errors import DataError
-from snreid.images.decoding import BLOCK, Block, Decoders
+from snreid.images.decoding import BLOCK, DecodedBlock, Decoders
 from snreid.images.pixel_cache import Piece, PixelFile, PixelFolder
 from snreid.images.reading import BadImage, listed, read_bad_list, write_bad_list
 from snreid.images.transforms import StoredImages
@@ -220,7 +220,7 @@ class PixelStore:
     def _refused(self, place: int, reason: str) -> BadImage:
         return BadImage(self.split.samples[place].image.name, reason)
 
-    def _decoded(self, blocks: Sequence[Sequence[int] | NDArray[np.int64]]) -> Iterator[Block]:
+    def _decoded(self, blocks: Sequence[Sequence[int] | NDArray[np.int64]]) -> Iterator[DecodedBlock]:
         samples = self.split.samples
         images = [[samples[place].image for place in block] for block in blocks]
         return self._decoders.decoded(images, self.height, self.width)

@@ -1,18 +1,20 @@
 """The second, strongly augmented view of a training image, which align-and-uniform losses compare with the first (method.md 5.2).
 
-Cho et al. (NeurIPS 2024, arXiv 2411.11471) augment single images with Pillow; here the same operations work on batches of tensors:
-RandAugment, flip and crop, colour jitter, random erasing. As in ``transforms``, every random number is a function of (seed, epoch, batch)
-for the global batch.
+Cho et al. (NeurIPS 2024, arXiv 2411.11471) augment single images with Pillow; here the same operations work on batches of tensors, by
+torchvision where it gives Pillow's numbers: RandAugment, flip and crop, colour jitter, random erasing. As in ``transforms``, every random
+number is a function of (seed, epoch, batch) for the global batch.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
 
 from snreid.errors import ExperimentError
 from snreid.images.colours import erased, rectangles, turn_hue
@@ -20,11 +22,10 @@ from snreid.images.transforms import IMAGENET_MEAN, Augmentation, StoredImages, 
 from snreid.tensors import Images
 
 ViewDraws = Float[Tensor, "batch numbers"]
-Signs = Float[Tensor, "batch"]
 
 _LEVEL = 10 / 30
 """The published magnitude: 10 of 30 for every operation."""
-_SHIFT, _SHEAR, _TURN = 0.45 * _LEVEL, 0.3 * _LEVEL, math.radians(30 * _LEVEL)
+_SHIFT, _SHEAR, _TURN = 0.45 * _LEVEL, 0.3 * _LEVEL, 30 * _LEVEL
 _BLEND = 0.1 + 1.8 * _LEVEL
 _SOLARIZE, _SOLARIZE_ADD = 256 * _LEVEL / 255, 110 * _LEVEL / 255
 _GREY = (0.299, 0.587, 0.114)
@@ -82,71 +83,43 @@ class SecondView:
         result = images.clone()
         for turn in range(self.operations):
             which = (draws[:, 1 + 2 * turn] * len(OPERATIONS)).long().clamp(max=len(OPERATIONS) - 1)
-            signs = torch.where(draws[:, 2 + 2 * turn] < 0.5, -1.0, 1.0)
-            for number, operation in enumerate(OPERATIONS.values()):
-                rows = torch.nonzero((which == number) & (draws[:, 0] < self.randaugment)).flatten()
+            negative = draws[:, 2 + 2 * turn] < 0.5
+            for (number, operation), sign in product(enumerate(OPERATIONS.values()), (-1.0, 1.0)):
+                chosen = (which == number) & (negative == (sign < 0)) & (draws[:, 0] < self.randaugment)
+                rows = torch.nonzero(chosen).flatten()
                 if len(rows):  # on the CPU: nothing waits for a GPU
                     there = rows.to(images.device)
-                    result[there] = operation(result[there], signs[rows].to(images.device))
+                    result[there] = operation(result[there], sign)
         return result
 
 
-def _warp(images: Images, matrix: Callable[[Signs, float], list[Tensor]], signs: Signs) -> Images:
-    """Warp each image by a 2 x 3 matrix in the coordinates of ``affine_grid``; outside is black, as in Pillow."""
-    rows = matrix(signs, images.shape[2] / images.shape[3])
-    theta = torch.stack(rows, 1).view(-1, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+def _translate(images: Images, x: float, y: float) -> Images:
+    """Shift the content by shares ``x`` and ``y`` of the image's width and height; outside is black, as in Pillow."""
+    height, width = images.shape[2:]
+    moved: Images = F.affine(images, 0.0, [x * width, y * height], 1.0, [0.0, 0.0], InterpolationMode.BILINEAR)
+    return moved
 
 
-def _translate_x(images: Images, signs: Signs) -> Images:
-    zero, one = torch.zeros_like(signs), torch.ones_like(signs)
-    return _warp(images, lambda s, _: [one, zero, 2 * _SHIFT * s, zero, one, zero], signs)
+def _shear(images: Images, x: float, y: float) -> Images:
+    """Shear about the centre by the slopes ``x`` and ``y``."""
+    angles = [math.degrees(math.atan(slope)) for slope in (x, y)]
+    sheared: Images = F.affine(images, 0.0, [0.0, 0.0], 1.0, angles, InterpolationMode.BILINEAR)
+    return sheared
 
 
-def _translate_y(images: Images, signs: Signs) -> Images:
-    zero, one = torch.zeros_like(signs), torch.ones_like(signs)
-    return _warp(images, lambda s, _: [one, zero, zero, zero, one, 2 * _SHIFT * s], signs)
+def _equalize(images: Images) -> Images:
+    # torchvision would round down to whole levels.
+    levels: Tensor = F.equalize((images * 255).round().to(torch.uint8))
+    return levels / 255
 
 
-def _shear_x(images: Images, signs: Signs) -> Images:
-    zero, one = torch.zeros_like(signs), torch.ones_like(signs)
-    return _warp(images, lambda s, high: [one, _SHEAR * high * s, zero, zero, one, zero], signs)
-
-
-def _shear_y(images: Images, signs: Signs) -> Images:
-    zero, one = torch.zeros_like(signs), torch.ones_like(signs)
-    return _warp(images, lambda s, high: [one, zero, zero, _SHEAR / high * s, one, zero], signs)
-
-
-def _rotate(images: Images, signs: Signs) -> Images:
-    zero, cosine = torch.zeros_like(signs), torch.full_like(signs, math.cos(_TURN))
-    sine = math.sin(_TURN)
-    return _warp(images, lambda s, high: [cosine, -sine * high * s, zero, sine / high * s, cosine, zero], signs)
-
-
-def _autocontrast(images: Images, _: Signs) -> Images:
-    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
-    return torch.where(high > low, (images - low) / (high - low).clamp(min=1e-6), images)
-
-
-def _equalize(images: Images, _: Signs) -> Images:
-    """Equalize each channel's histogram with Pillow's integer table."""
-    levels = (images * 255).round().long().flatten(2)
-    counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.long, device=images.device)
-    counts.scatter_add_(2, levels, torch.ones_like(levels))
-    last = counts.gather(2, levels.amax(2, keepdim=True))
-    step = (levels.shape[2] - last) // 255
-    table = (step // 2 + counts.cumsum(2) - counts) // step.clamp(min=1)
-    table = torch.where(step > 0, table.clamp(max=255), torch.arange(256, device=images.device))
-    return (table.gather(2, levels) / 255).view_as(images)
-
-
-def _posterize(images: Images, _: Signs) -> Images:
-    return (images * 255 / 64).floor().clamp(max=3) * 64 / 255  # two bits of eight
+def _posterize(images: Images) -> Images:
+    # Pillow's two bits of eight; torchvision has multiples of 1/4 instead of 64/255.
+    return (images * 255 / 64).floor().clamp(max=3) * 64 / 255
 
 
 def _grey(images: Images) -> Tensor:
+    # Pillow's weights; torchvision has 0.2989 for red.
     weights = torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)
     return (images * weights).sum(1, keepdim=True)
 
@@ -155,38 +128,25 @@ def _blend(images: Images, other: Tensor, factor: Tensor | float = _BLEND) -> Im
     return (other + factor * (images - other)).clamp(0, 1)
 
 
-def _smooth(images: Images) -> Images:
-    """Pillow's SMOOTH: weight 5 in the middle, 1 around it; the border stays."""
-    kernel = torch.ones(3, 1, 3, 3, device=images.device) / 13
-    kernel[:, :, 1, 1] = 5 / 13
-    result = images.clone()
-    result[:, :, 1:-1, 1:-1] = F.conv2d(images, kernel, groups=3)
-    return result
-
-
-def _solarize(images: Images, threshold: float) -> Images:
-    return torch.where(images < threshold, images, 1 - images)
-
-
-OPERATIONS: dict[str, Callable[[Images, Signs], Images]] = {
+OPERATIONS: dict[str, Callable[[Images, float], Images]] = {
     "identity": lambda images, _: images,
-    "translate_x": _translate_x,
-    "translate_y": _translate_y,
-    "shear_x": _shear_x,
-    "shear_y": _shear_y,
-    "rotate": _rotate,
-    "autocontrast": _autocontrast,
-    "equalize": _equalize,
-    "posterize": _posterize,
+    "translate_x": lambda images, sign: _translate(images, -sign * _SHIFT, 0),
+    "translate_y": lambda images, sign: _translate(images, 0, -sign * _SHIFT),
+    "shear_x": lambda images, sign: _shear(images, sign * _SHEAR, 0),
+    "shear_y": lambda images, sign: _shear(images, 0, sign * _SHEAR),
+    "rotate": lambda images, sign: F.rotate(images, sign * _TURN, InterpolationMode.BILINEAR),
+    "autocontrast": lambda images, _: F.autocontrast(images),
+    "equalize": lambda images, _: _equalize(images),
+    "posterize": lambda images, _: _posterize(images),
     "colour": lambda images, _: _blend(images, _grey(images)),
     "contrast": lambda images, _: _blend(images, _grey(images).mean((2, 3), keepdim=True)),
-    "brightness": lambda images, _: images * _BLEND,
-    "sharpness": lambda images, _: _blend(images, _smooth(images)),
-    "invert": lambda images, _: 1 - images,
-    "solarize": lambda images, _: _solarize(images, _SOLARIZE),
-    "solarize_add": lambda images, _: _solarize((images + _SOLARIZE_ADD).clamp(max=1), 128 / 255),
+    "brightness": lambda images, _: F.adjust_brightness(images, _BLEND),
+    "sharpness": lambda images, _: F.adjust_sharpness(images, _BLEND),
+    "invert": lambda images, _: F.invert(images),
+    "solarize": lambda images, _: F.solarize(images, _SOLARIZE),
+    "solarize_add": lambda images, _: F.solarize((images + _SOLARIZE_ADD).clamp(max=1), 128 / 255),
 }
-"""The operations of RandAugment, as in the published code. Each takes images (B, 3, H, W) in 0..1 and a direction (B,), -1 or 1."""
+"""The operations of RandAugment, as in the published code. Each takes images (B, 3, H, W) in 0..1 and a direction, -1 or 1."""
 
 
 def _jittered(images: Images, draws: ViewDraws, probability: float) -> Images:

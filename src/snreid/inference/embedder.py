@@ -42,18 +42,35 @@ _TRIED = 64
 class Embedder:
     """A model with the input format it was trained on, in eval mode.
 
-    >>> import snreid
-    >>> embedder = snreid.load("runs/snr")                    # doctest: +SKIP
-    >>> embedder.extract(["a.jpg", "b.jpg"]).shape            # doctest: +SKIP
-    (2, 512)
+    Example:
+        >>> import snreid
+        >>> embedder = snreid.load("runs/snr")                    # doctest: +SKIP
+        >>> embedder.extract(["a.jpg", "b.jpg"]).shape            # doctest: +SKIP
+        (2, 512)
     """
 
     def __init__(
-        self, model: ReIDModel, input: InputFormat, *, device: str = "cpu", bf16: bool = False, fold: bool = False
+        self,
+        model: ReIDModel,
+        input: InputFormat,
+        *,
+        device: str = "cpu",
+        bf16: bool = False,
+        fold: bool = False,
+        fuse: bool = False,
     ) -> None:
-        """``bf16``: compute under bfloat16 autocast; embeddings are float32 all the same. ``fold``: the model is trained no further,
-        so embed with its folded form (``folding.py``), which is made at the first call, and again should a weight have changed."""
-        self.model, self.input, self.device, self.bf16, self.fold = model, input, torch.device(device), bf16, fold
+        """Stores its arguments.
+
+        Args:
+            model: A trained model.
+            input: The input format that it was trained on.
+            device: Where images are sent; the model must be there.
+            bf16: Whether to compute under bfloat16 autocast; embeddings are float32 all the same.
+            fold: Whether to embed with the folded form of the model (``folding.py``), made at the first call and again if a weight changes.
+            fuse: With ``fold`` on a CPU: whether to use oneDNN's fused convolutions, which are private operators of torch.
+        """
+        self.model, self.input, self.device, self.bf16 = model, input, torch.device(device), bf16
+        self.fold, self.fuse = fold, fuse
         self._folded: Folded | None = None
         self._folded_from: tuple[tuple[int, int], ...] = ()
 
@@ -83,8 +100,9 @@ class Embedder:
         now = tuple((id(t), t._version) for t in (*self.model.parameters(), *self.model.buffers()))
         if self._folded is None or now != self._folded_from:
             size = self.input.height, self.input.width
-            made = folded(self.model, size).to(memory_format=torch.channels_last)
-            self._folded = fused(made, size, bf16=self.bf16) if self.device.type == "cpu" else made
+            network = folded(self.model, size).to(memory_format=torch.channels_last)
+            fuse = self.fuse and self.device.type == "cpu"
+            self._folded = fused(network, size, bf16=self.bf16) if fuse else network
             self._folded_from = now
         assert self._folded is not None
         return self._folded
@@ -152,9 +170,9 @@ def extract(
     mine = _share(len(sources), group)
     samples = tuple(Sample(sources[place], 1, NO_CAMERA) for place in mine)
     store = PixelStore(Split(samples), *size)
-    found, good = store.open(), store.good
+    unreadable, good = store.open(), store.good
     missing = np.setdiff1d(np.arange(len(mine)), good) + mine.start
-    bad = _known_to_all(dict(zip(missing.tolist(), found, strict=True)), group)
+    bad = _known_to_all(dict(zip(missing.tolist(), unreadable, strict=True)), group)
     if bad and (leave_out is None or len(bad) == len(sources)):
         raise DataError(
             "Every image must be readable",
@@ -187,8 +205,8 @@ def _known_to_all(bad: dict[int, BadImage], group: ProcessGroup | None) -> dict[
     """The bad images that any process found, by their place in the whole list, ascending."""
     if group is None:
         return bad
-    told = json.dumps([[place, one.name, one.reason] for place, one in bad.items()]).encode()
-    parts = group.gather_arrays(np.frombuffer(told, dtype=np.uint8))
+    text = json.dumps([[place, image.name, image.reason] for place, image in bad.items()]).encode()
+    parts = group.gather_arrays(np.frombuffer(text, dtype=np.uint8))
     return {place: BadImage(name, reason) for part in parts for place, name, reason in json.loads(bytes(part))}
 
 
@@ -234,7 +252,7 @@ class Fastest:
         self._plan.remove(size)
         self._seconds[size].append(seconds)
         if not self._plan:
-            self.chosen = min(self.sizes, key=lambda one: min(self._seconds[one][1:]))
+            self.chosen = min(self.sizes, key=lambda size: min(self._seconds[size][1:]))
 
 
 def features(

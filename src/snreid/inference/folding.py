@@ -1,11 +1,12 @@
-"""A trained model for inference alone: batch norms folded into the convolutions before them, on a CPU with what follows fused in.
+"""A trained model for inference alone: batch norms folded into the convolutions before them.
 
-In evaluation a batch norm is an affine map per channel with fixed numbers, so conv then BN is one convolution with the weight
-W gamma / sqrt(var + eps) and the bias beta + (b - mean) gamma / sqrt(var + eps). That is exact up to rounding, and only done where
-a batch norm is the one reader of a convolution. Everything else (IN, IBN's half, BIN, SN, SNR, the head) is left as it is.
+In evaluation a batch norm is an affine map per channel with fixed numbers, so a convolution followed by a batch norm is one convolution
+(``torch.nn.utils.fuse_conv_bn_eval``), exact up to rounding. Only a batch norm that is the one reader of a convolution is folded. All else
+(IN, IBN's half, BIN, SN, SNR, the head) stays as it is.
 
-``fused`` goes one step further on a CPU: conv + ReLU(6) and conv + addition + ReLU become one call of oneDNN with prepacked weights,
-the operators that torch.compile uses, without a compiler. Both give a new module; the model that they are given is not touched.
+``fused`` goes one step further on a CPU: conv + ReLU(6) and conv + addition + ReLU become one call of oneDNN with prepacked weights. These
+are private operators of torch, which its compiler uses, so this is off unless asked for (``fuse``). Both functions give a new module; the
+model that they are given does not change.
 """
 
 import operator
@@ -15,10 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from snreid.models.head import NeckClassifier
 from snreid.models.mobile_conv import MobileConv2d
-from snreid.models.narrow import NarrowConv2d
 from snreid.models.norm_layers import activation_of, exactly
 from snreid.models.osnet import OSNet
 from snreid.models.reid import ReIDModel, pooled
@@ -26,9 +27,9 @@ from snreid.models.snr import SNR
 from snreid.tensors import Embeddings, Images
 
 _TOLERANCE = {"cpu": 1e-3}
-"""Of the largest value, by device: a network that embeds a drawn image otherwise was traced wrongly. Rounding differs by about 1e-6."""
+"""Of the largest value, by device: a network whose embedding of a random image differs more was traced wrongly. Rounding gives 1e-6."""
 _COARSE = 0.1
-"""The same where one of the two computes with bfloat16 or TF32."""
+"""The same if one of the two computes in bfloat16 or TF32."""
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
 _OPERATORS = torch.ops.mkldnn
 Size = tuple[int, int]
@@ -46,7 +47,7 @@ class Folded(nn.Module):
         *,
         bf16: bool = False,
     ) -> None:
-        """``features`` gives what ``last`` and the head take; None: ``whole``, in eval mode, does all of it."""
+        """``features`` computes the input of ``last`` and the head; None: ``whole``, in eval mode, does all of it."""
         super().__init__()
         self.head, self.last, self.features, self.whole, self.bf16 = head, last, features, whole, bf16
 
@@ -59,10 +60,15 @@ class Folded(nn.Module):
 
 
 def folded(model: ReIDModel, size: Size) -> Folded:
-    """A copy of the model with its batch norms folded; plain torch modules, so that it can be exported and runs on any device.
+    """A copy of the model with its batch norms folded, made of plain torch modules: it can be exported and runs on any device.
 
-    ``size``: height and width of the images, in pixels. Where the network cannot be read as a graph (control flow that depends on the
-    image), or has no such pair, the copy is the model as it is, in evaluation mode. Draws from no global random generator.
+    Args:
+        model: The trained model, which does not change.
+        size: Height and width of the images, in pixels.
+
+    Returns:
+        The folded copy. If the network cannot be traced (control flow that depends on the image) or has nothing to fold, the copy is the
+        model as it is, in evaluation mode.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
     plain = Folded(copy.head, None, None, copy)
@@ -72,36 +78,42 @@ def folded(model: ReIDModel, size: Size) -> Folded:
     _drop_identities(traced)
     count = sum(_fold_pair(traced, node) for node in list(traced.graph.nodes))
     _clean(traced)
-    found = Folded(copy.head, copy.last, traced, None).eval()
-    return found if count and _agree(found, plain, size) else plain
+    network = Folded(copy.head, copy.last, traced, None).eval()
+    return network if count and _agree(network, plain, size) else plain
 
 
 def fused(model: Folded, size: Size, *, bf16: bool = False) -> Folded:
-    """The folded model with oneDNN's fused convolutions, for channels-last images on a CPU; the same module where they do not serve.
+    """The folded model with oneDNN's fused convolutions, for channels-last images on a CPU.
 
-    ``bf16``: convolutions with bfloat16 weights and maps; only for processors with units for it (elsewhere far slower).
+    Args:
+        model: A model that ``folded`` made.
+        size: Height and width of the images, in pixels.
+        bf16: Whether convolutions use bfloat16 weights and maps; far slower on processors without units for it.
+
+    Returns:
+        The fused model; ``model`` itself if there is nothing to fuse, torch lacks the operators, or the results differ.
     """
     if model.features is None or not _fusing_works():
         return model
     graph = fx.GraphModule(model.features, deepcopy(model.features.graph))
     count = sum(_fuse_conv(graph, node, bf16) for node in list(graph.graph.nodes))
     _clean(graph)
-    found = Folded(model.head, model.last, graph, None, bf16=bf16).eval()
-    return found if count and _agree(found, model, size) else model
+    network = Folded(model.head, model.last, graph, None, bf16=bf16).eval()
+    return network if count and _agree(network, model, size) else model
 
 
 class FusedConv(nn.Module):
-    """One convolution of oneDNN with its bias and, behind it, an addition and a ReLU where asked for. CPU, no gradients."""
+    """One convolution of oneDNN with its bias, optionally followed by an addition and a ReLU. CPU, no gradients."""
 
     def __init__(
         self, conv: nn.Conv2d, *, activation: str = "none", overwrite: bool = False, bf16: bool = False
     ) -> None:
-        """``activation``: none, relu or relu6. ``overwrite``: the sum may take the place of what is added, which nobody else reads."""
+        """``activation``: none, relu or relu6. ``overwrite``: the sum may overwrite its other summand, which has no other reader."""
         super().__init__()
         self.kind = torch.bfloat16 if bf16 else torch.float32
         self.activation, self.overwrite = activation, overwrite
         self.geometry = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
-        # No buffers: their layout is oneDNN's own, which nothing else of torch can save.
+        # No buffers: torch cannot save oneDNN's own layout.
         self._weight = conv.weight.detach().to(self.kind)
         self._bias = None if conv.bias is None else conv.bias.detach().to(self.kind)
         self._packed, self._packed_for = self._weight, torch.Size()
@@ -109,8 +121,8 @@ class FusedConv(nn.Module):
     def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
         """conv(maps), plus ``other`` where there is one, through the activation; channels-last comes out channels-last."""
         maps = maps.to(self.kind)
-        # The best order of the weights depends on the maps, also on how many images there are: that for one image makes a batch
-        # of eight five times slower (2,048 channels to 512).
+        # The best order of the weights depends on the batch size too: the order for one image makes a batch of eight five times slower
+        # (2,048 channels to 512).
         if maps.shape != self._packed_for:
             self._packed = _OPERATORS._reorder_convolution_weight(self._weight, *self.geometry, list(maps.shape))
             self._packed_for = maps.shape
@@ -128,23 +140,8 @@ class FusedConv(nn.Module):
         return both
 
 
-def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    """A convolution with bias that equals ``norm(conv(x))`` in evaluation. Computed in float64, rounded once."""
-    assert norm.running_mean is not None and norm.running_var is not None
-    wide, kind = torch.float64, conv.weight.dtype
-    scale = torch.rsqrt(norm.running_var.to(wide) + norm.eps)
-    shift = torch.zeros_like(scale)
-    if norm.affine:
-        scale, shift = scale * norm.weight.to(wide), norm.bias.to(wide)
-    bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.to(wide)
-    made = deepcopy(conv)
-    made.weight = nn.Parameter((conv.weight.to(wide) * scale[:, None, None, None]).to(kind), requires_grad=False)
-    made.bias = nn.Parameter((shift + (bias - norm.running_mean.to(wide)) * scale).to(kind), requires_grad=False)
-    return made
-
-
 class _Features(nn.Module):
-    """What is traced: the backbone with what follows its stages inside, up to what it gives."""
+    """The traced part: the backbone with the modules that follow its stages."""
 
     def __init__(self, model: ReIDModel) -> None:
         super().__init__()
@@ -152,12 +149,10 @@ class _Features(nn.Module):
         for stage in model.stages:
             if str(stage.number) in model.after and stage.number != model.final:
                 place = self.backbone.get_submodule(stage.name)
-                own = [
-                    key for key, hook in place._forward_hooks.items() if getattr(hook, "func", None) == model._follow
-                ]
-                for key in own:
-                    del place._forward_hooks[key]
-                # The same without collecting vectors: a placeholder is no tensor that could be asked for them.
+                hooks = place._forward_hooks
+                for key in [key for key, hook in hooks.items() if getattr(hook, "func", None) == model._follow]:
+                    del hooks[key]
+                # The same without collecting vectors, which a placeholder does not have.
                 place.register_forward_hook(
                     lambda _stage, _inputs, maps, then=model.after[str(stage.number)]: then(maps)
                 )
@@ -168,24 +163,24 @@ class _Features(nn.Module):
 
 
 class _Tracer(fx.Tracer):
-    """Opens the blocks of timm and of OSNet; layers of torch and of this project, and every batch norm, stay whole."""
+    """Traces into the blocks of timm and of OSNet; layers of torch and of snreid, and all batch norms, are leaves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one node of the graph."""
-        own = type(m).__module__.startswith("snreid.") and type(m).__module__ != OSNet.__module__
-        return own or isinstance(m, nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
+        layer = type(m).__module__.startswith("snreid.") and type(m).__module__ != OSNet.__module__
+        return layer or isinstance(m, nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _traced(model: ReIDModel) -> fx.GraphModule | None:
     root = _Features(deepcopy(model))
     try:
         return fx.GraphModule(root, _Tracer().trace(root))
-    except Exception:  # whatever a network does with a placeholder where it expects an image: then it is no graph
+    except Exception:  # a network may do anything with a placeholder; then it is not traceable
         return None
 
 
 def _drop_identities(traced: fx.GraphModule) -> None:
-    """Takes out what does nothing in evaluation, so that what is computed in a row stands in a row."""
+    """Removes modules that do nothing in evaluation, so that a norm directly follows its convolution."""
     for node in list(traced.graph.nodes):
         module = _module(traced, node)
         if any(exactly(module, kind) for kind in (nn.Identity, nn.Dropout, nn.Dropout2d)):
@@ -194,7 +189,7 @@ def _drop_identities(traced: fx.GraphModule) -> None:
 
 
 def _fold_pair(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Folds the batch norm at ``node`` into the convolution that it alone reads. Whether it was one."""
+    """Folds the batch norm at ``node`` into the convolution whose only reader it is. Returns whether it did."""
     norm = _module(traced, node)
     before = node.args[0] if node.args else None
     if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or not isinstance(before, fx.Node):
@@ -204,8 +199,8 @@ def _fold_pair(traced: fx.GraphModule, node: fx.Node) -> bool:
     if not _is_conv(conv) or _reader(before) is not node or hooked or _shared(traced, node) or _shared(traced, before):
         return False
     assert isinstance(conv, nn.Conv2d)
-    traced.set_submodule(str(before.target), fold_batch_norm(conv, norm))
-    # timm folds activations into some of its batch norms; they stay, without their wrapping.
+    traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
+    # timm merges activations into some of its batch norms; they stay, without their wrapping.
     rest = [m for m in activation_of(norm).modules() if not list(m.children()) and not isinstance(m, nn.Identity)]
     if rest:
         traced.set_submodule(str(node.target), rest[0] if len(rest) == 1 else nn.Sequential(*rest))
@@ -217,7 +212,7 @@ def _fold_pair(traced: fx.GraphModule, node: fx.Node) -> bool:
 
 @dataclass(frozen=True)
 class _Chain:
-    """What follows a convolution and is computed with it, in order; ``other`` is what is added."""
+    """Nodes that follow a convolution and are computed with it, in order; ``other`` is the summand."""
 
     nodes: tuple[fx.Node, ...] = ()
     other: fx.Node | None = None
@@ -225,7 +220,7 @@ class _Chain:
 
 
 def _fuse_conv(traced: fx.GraphModule, node: fx.Node, bf16: bool) -> bool:
-    """Makes the convolution at ``node``, with an addition and a ReLU that follow it, one call. Whether it was a convolution."""
+    """Fuses the convolution at ``node`` with an addition and a ReLU that follow it. Returns whether it did."""
     conv = _module(traced, node)
     if not _is_conv(conv) or _shared(traced, node):
         return False
@@ -238,13 +233,13 @@ def _fuse_conv(traced: fx.GraphModule, node: fx.Node, bf16: bool) -> bool:
     ):
         return False
     chain = _chain(traced, node)
-    made_of = FusedConv(conv, activation=chain.activation, overwrite=_done_with(traced, chain), bf16=bf16)
-    traced.set_submodule(str(node.target), made_of)
+    layer = FusedConv(conv, activation=chain.activation, overwrite=_overwritable(traced, chain), bf16=bf16)
+    traced.set_submodule(str(node.target), layer)
     if chain.nodes:
         inputs = node.args if chain.other is None else (*node.args, chain.other)
         with traced.graph.inserting_after(chain.nodes[-1]):
-            made = traced.graph.call_module(str(node.target), inputs)
-        chain.nodes[-1].replace_all_uses_with(made)
+            call = traced.graph.call_module(str(node.target), inputs)
+        chain.nodes[-1].replace_all_uses_with(call)
         for gone in (*reversed(chain.nodes), node):
             traced.graph.erase_node(gone)
     return True
@@ -270,8 +265,8 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
     return _Chain((following,), others[0])
 
 
-def _done_with(traced: fx.GraphModule, chain: _Chain) -> bool:
-    """Whether what is added was computed for this graph alone and is read by nothing that comes after the addition."""
+def _overwritable(traced: fx.GraphModule, chain: _Chain) -> bool:
+    """Whether the other summand belongs to this graph alone and has no reader after the addition."""
     if chain.other is None or not isinstance(_module(traced, chain.other), FusedConv | SNR):
         return False
     order = {node: at for at, node in enumerate(traced.graph.nodes)}
@@ -279,7 +274,7 @@ def _done_with(traced: fx.GraphModule, chain: _Chain) -> bool:
 
 
 def _fusing_works() -> bool:
-    """Whether this torch has oneDNN with its fused convolutions; they are private operators, so that is asked and not assumed."""
+    """Whether this torch has oneDNN's fused convolutions, which are private operators."""
     names = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     built = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     return built and all(hasattr(_OPERATORS, name) for name in names)
@@ -295,12 +290,12 @@ def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 def _is_conv(module: nn.Module | None) -> bool:
-    # The others differ in their gradient, and in what they put around the maps.
-    return any(exactly(module, kind) for kind in (nn.Conv2d, NarrowConv2d, MobileConv2d))
+    # A mobile convolution differs in its gradient and its padding.
+    return exactly(module, nn.Conv2d) or exactly(module, MobileConv2d)
 
 
 def _shared(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether the module is called at another place too."""
+    """Whether the module is called more than once."""
     return len([other for other in traced.graph.nodes if other.op == "call_module" and other.target == node.target]) > 1
 
 
@@ -310,15 +305,15 @@ def _clean(traced: fx.GraphModule) -> None:
     traced.recompile()
 
 
-def _agree(one: Folded, other: Folded, size: Size) -> bool:
-    """Whether both embed a drawn image alike."""
-    device = next(other.head.parameters()).device
+def _agree(network: Folded, reference: Folded, size: Size) -> bool:
+    """Whether both give a random image the same embedding."""
+    device = next(reference.head.parameters()).device
     random = torch.Generator().manual_seed(0)
     image = torch.randn((1, 3, *size), generator=random).to(device, memory_format=torch.channels_last)
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=one.bf16):
-            found, expected = one(image).float(), other(image).float()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=network.bf16):
+            embedding, expected = network(image).float(), reference(image).float()
     except (RuntimeError, ValueError):
         return False
-    tolerance = _COARSE if one.bf16 else _TOLERANCE.get(device.type, _COARSE)
-    return bool((found - expected).abs().max() <= tolerance * (1 + expected.abs().max()))
+    tolerance = _COARSE if network.bf16 else _TOLERANCE.get(device.type, _COARSE)
+    return bool((embedding - expected).abs().max() <= tolerance * (1 + expected.abs().max()))

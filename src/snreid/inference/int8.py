@@ -53,9 +53,9 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
                 calibrate_method=tools.CalibrationMethod.MinMax,
                 extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
             )
-        said = onnx.load(str(source), load_external_data=False).metadata_props
+        metadata = onnx.load(str(source), load_external_data=False).metadata_props
         model = onnx.load(str(draft))
-        onnx.helper.set_model_props(model, {entry.key: entry.value for entry in said})
+        onnx.helper.set_model_props(model, {entry.key: entry.value for entry in metadata})
         draft.write_bytes(model.SerializeToString())
 
 

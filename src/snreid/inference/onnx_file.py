@@ -128,8 +128,8 @@ def difference_to(embedder: Embedder, other: Any, where: str) -> tuple[float, fl
     """
     images = drawn_images(embedder.input, 4)
     expected = embedder(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
-    found = np.concatenate([other(images[:1]), other(images[1:])])
-    difference, largest = float(np.abs(found - expected).max()), float(np.abs(expected).max())
+    embeddings = np.concatenate([other(images[:1]), other(images[1:])])
+    difference, largest = float(np.abs(embeddings - expected).max()), float(np.abs(expected).max())
     if not difference <= _ALLOWED * (1 + largest):
         raise CheckpointError(
             "An exported network embeds as torch does",

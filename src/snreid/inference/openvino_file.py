@@ -41,13 +41,13 @@ class OpenVinoEmbedder:
         core = openvino.Core()
         try:
             model = core.read_model(str(self.path))
-            said = {name: str(model.get_rt_info(["snreid", name]).astype(str)) for name in _NOTES}
+            notes = {name: str(model.get_rt_info(["snreid", name]).astype(str)) for name in _NOTES}
             options: dict[str, str] = {"INFERENCE_PRECISION_HINT": self.precision}
             if threads := self.threads or core_quota():
                 options["INFERENCE_NUM_THREADS"] = str(threads)
             compiled = core.compile_model(model, "CPU", options)
-            mean, std = (_triple(said[name]) for name in ("mean", "std"))
-            height, width = int(said["height"]), int(said["width"])
+            mean, std = (_triple(notes[name]) for name in ("mean", "std"))
+            height, width = int(notes["height"]), int(notes["width"])
         except Exception as error:  # RuntimeErrors of a C++ library for everything that can be wrong with a file
             raise CheckpointError(
                 "an OpenVINO file is one that snreid export wrote, with its .bin file beside it",
@@ -91,16 +91,16 @@ def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Ex
     if path.suffix != ".xml":
         raise ExperimentError("an OpenVINO file is called .xml", found=path.name, fix=f"name it {path.stem}.xml")
     onnx = package("onnx", 'pip install "snreid[onnx]"')
-    said = {p.key: p.value for p in onnx.load(str(onnx_file), load_external_data=False).metadata_props}
+    notes = {p.key: p.value for p in onnx.load(str(onnx_file), load_external_data=False).metadata_props}
     model = openvino.Core().read_model(str(onnx_file))
     for name in _NOTES:
-        model.set_rt_info(said[f"snreid.{name}"], ["snreid", name])
+        model.set_rt_info(notes[f"snreid.{name}"], ["snreid", name])
     with draft_folder(path) as folder:
         draft = folder / "draft.xml"
         openvino.save_model(model, str(draft), compress_to_fp16=False)
-        found = (0.0, 0.0)
+        difference = (0.0, 0.0)
         if embedder is not None:
-            found = difference_to(embedder, OpenVinoEmbedder(path=draft, threads=1).open(), "OpenVINO")
+            difference = difference_to(embedder, OpenVinoEmbedder(path=draft, threads=1).open(), "OpenVINO")
         for suffix in (".bin", ".xml"):
             move_into_place(draft.with_suffix(suffix), path.with_suffix(suffix))
-    return Exported(path, *found)
+    return Exported(path, *difference)

@@ -1,16 +1,24 @@
-"""FAMILY of losses: frozen values that turn a batch's ``Outputs`` and its persons into one number.
+"""FAMILY of losses. Each exists twice: as a pure function of tensors, and as a frozen ``Loss`` that an experiment lists.
 
-A loss sees ``Outputs`` and person indices, never a model. ``total_loss`` sums several by their weights and keeps
-the parts for the log.
+from snreid.losses import batch_hard_triplet
+
+loss = batch_hard_triplet(embeddings, persons, margin=0.3)      # (B, D), (B,) -> scalar
 """
 
 from snreid.losses.base import Loss, LossParts, memory_of, total_loss
-from snreid.losses.causality import DualCausality
-from snreid.losses.circle import Circle
-from snreid.losses.entropy import EntropyCausality
-from snreid.losses.identity import CrossEntropy
-from snreid.losses.triplet import Triplet
-from snreid.losses.uniformity import Alignment, DomainUniformity, Uniformity
+from snreid.losses.causality import DualCausality, dual_causality
+from snreid.losses.circle import Circle, circle
+from snreid.losses.entropy import EntropyCausality, entropy_causality
+from snreid.losses.identity import CrossEntropy, cross_entropy
+from snreid.losses.triplet import Triplet, batch_hard_triplet
+from snreid.losses.uniformity import (
+    Alignment,
+    DomainUniformity,
+    Uniformity,
+    alignment,
+    domain_uniformity,
+    uniformity,
+)
 
 __all__ = [
     "Alignment",
@@ -23,6 +31,14 @@ __all__ = [
     "LossParts",
     "Triplet",
     "Uniformity",
+    "alignment",
+    "batch_hard_triplet",
+    "circle",
+    "cross_entropy",
+    "domain_uniformity",
+    "dual_causality",
+    "entropy_causality",
     "memory_of",
     "total_loss",
+    "uniformity",
 ]

@@ -1,4 +1,4 @@
-"""The base class of losses, and their weighted sum."""
+"""The base class of losses, and their weighted sum. A loss sees ``Outputs`` and person indices, never a model."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,10 +15,10 @@ from snreid.tensors import PersonIds, Scalar
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(ABC):
-    """A loss as a value. Subclasses are frozen keyword-only dataclasses, stateless, and do the work in ``__call__``."""
+    """A loss as a value. Subclasses are frozen keyword-only dataclasses without state; ``__call__`` computes the loss."""
 
     weight: float = 1.0
-    """Factor of this loss in the total, >= 0. Not yet inside what ``__call__`` returns."""
+    """Factor of this loss in the total, >= 0. ``__call__`` does not apply it."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a negative or non-finite weight."""
@@ -31,54 +31,69 @@ class Loss(ABC):
 
     @property
     def name(self) -> str:
-        """Under which the loss is logged: the class name."""
+        """The name in the log: that of the class."""
         return type(self).__name__
 
     @property
     def memory(self) -> float | None:
-        """How much of a person's prototype stays when an image of the person comes, 0 to below 1; None: the loss needs no prototypes."""
+        """Momentum of the prototypes that the loss needs, 0 to below 1; None if it needs none."""
         return None
 
     @property
     def two_views(self) -> bool:
-        """Whether the loss compares two views of the images."""
+        """Whether the loss compares two views of each image."""
         return False
 
     @abstractmethod
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """The loss of a batch of B images, unweighted, in float32 (float64 if the outputs are).
+        """Computes the unweighted loss of a batch of B images.
 
-        ``persons``: (B,) index of each image's identity in the joint training identity space.
-        Always connected to the outputs, so ``backward`` works even where nothing in the batch contributes.
+        Args:
+            outputs: What the model returned for the batch.
+            persons: (B,) index of each image's identity in the joint training identity space.
+
+        Returns:
+            A scalar in float32 (float64 if the outputs are). It always depends on the outputs, so ``backward`` works even
+            if nothing in the batch contributes.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class LossParts:
-    """A total and what it is made of."""
+    """The total loss and its parts."""
 
     total: Scalar
     """Sum of weight x loss: what is differentiated."""
     parts: Mapping[str, Scalar]
-    """Weighted, detached contribution of each loss by name; a second loss of the same class is ``Name-2``."""
+    """Weighted, detached value of each loss by name; a second loss of the same class is ``Name-2``."""
 
 
 def memory_of(losses: Sequence[Loss]) -> float | None:
-    """The momentum of the prototypes that ``losses`` need; None when they need none. Raises ``ExperimentError`` for two different ones."""
-    wanted = {loss.memory for loss in losses if loss.weight > 0 and loss.memory is not None}
-    if len(wanted) > 1:
+    """The momentum of the prototypes that ``losses`` share; None if they need no prototypes.
+
+    Raises:
+        ExperimentError: Two losses ask for different momenta.
+    """
+    momenta = {loss.memory for loss in losses if loss.weight > 0 and loss.memory is not None}
+    if len(momenta) > 1:
         raise ExperimentError(
             "The losses of an experiment share one memory of prototypes",
-            found=f"momentum {' and '.join(map(str, sorted(wanted)))}",
+            found=f"momentum {' and '.join(map(str, sorted(momenta)))}",
             fix="give them the same momentum",
         )
-    return next(iter(wanted), None)
+    return next(iter(momenta), None)
 
 
 def total_loss(losses: Sequence[Loss], outputs: Outputs, persons: PersonIds) -> LossParts:
-    """Sum over losses of weight x loss (method.md section 2, "Total"). Losses of weight 0 are not computed.
+    """Sums weight x loss over ``losses`` (method.md section 2, "Total"). Losses of weight 0 are not computed.
 
-    Raises ``ExperimentError`` when no loss has a positive weight.
+    Args:
+        losses: The losses of the experiment.
+        outputs: What the model returned for a batch of B images.
+        persons: (B,) index of each image's identity.
+
+    Raises:
+        ExperimentError: No loss has a positive weight.
     """
     active = [loss for loss in losses if loss.weight > 0]
     if not active:

@@ -5,20 +5,18 @@ For an anchor a, a positive p, a negative n, a distance d and sp = softplus:
 - clarification  L+ = sp(d(f~+_a, f~+_p) - d(f~_a, f~_p)) + sp(d(f~_a, f~_n) - d(f~+_a, f~+_n))
 - destruction    L- = sp(d(f~_a, f~_p) - d(f~-_a, f~-_p)) + sp(d(f~-_a, f~-_n) - d(f~_a, f~_n))
 
-Giving the identity-relevant part back must bring images of one person together and push two persons apart; giving
-the irrelevant part back must do the opposite. With the plain spatial mean f~ is one and the same vector for every
-image, so every d(f~, f~') is 0: that exact value is used, the distance is not computed (method.md 1.2). No
-gradient is stopped anywhere.
+Giving the identity-relevant part back must bring images of one person together and push two persons apart; giving the irrelevant part
+back must do the opposite. With the spatial mean f~ is the same vector for every image, so every d(f~, f~') is 0; the code uses that exact
+value and does not compute the distance (method.md 1.2). No gradient is stopped.
 
-Two forms are in use. ``paper``: d = 0.5 - 0.5 cos; one positive and one negative per anchor, the same pair for the
-three vectors. How the pair is drawn is not published; here it is a pure function of the batch's persons
-(``rotated_pairs``), so that a run repeats bit for bit and resumes exactly. ``code``: Euclidean distance of vectors
-that are not normalized; the farthest positive and the nearest negative, mined separately by f~+ (for L+) and by
-f~- (for L-); inside one comparison d(f~) takes the pair of the vector it is compared with.
+There are two forms. ``paper``: d = 0.5 - 0.5 cos; one positive and one negative per anchor, the same for the three vectors. The paper does
+not say how it samples them; here they are a pure function of the persons of the batch (``rotated_triplets``), so that a run repeats bit for
+bit and resumes exactly. ``code``: Euclidean distance of unnormalized vectors; the farthest positive and the nearest negative, mined
+separately by f~+ (for L+) and by f~- (for L-); d(f~) uses the triplet of the vector it is compared with.
 
-As published the loss hardly acts on vectors after a ReLU: they share a large mean, so all their cosines are near 1 and softplus is nearly
-linear over the few hundredths by which distances differ. ``temperature``, ``centre``, ``normalize`` and ``pairs`` are ways to make it act;
-nobody has published them, and all are off by default.
+As published the loss hardly acts on vectors after a ReLU: they share a large mean, so all their cosines are near 1, and softplus is nearly
+linear over the few hundredths by which distances differ. ``temperature``, ``centre``, ``normalize`` and ``pairs`` make it act. They are
+unpublished and off by default.
 """
 
 import math
@@ -32,15 +30,15 @@ from torch.nn import functional
 
 from snreid.distances import (
     PairDistances,
+    at_least_float32,
     directions,
     euclidean_pairs,
-    full_precision,
     half_cosine_of_directions,
     rows,
 )
 from snreid.errors import ExperimentError
 from snreid.losses.base import Loss
-from snreid.losses.triplet import Pairs, hardest_pairs, mean_over, negative_mask, positive_mask
+from snreid.losses.triplet import Triplets, hardest_triplets, mean_over, negative_mask, positive_mask
 from snreid.outputs import Outputs, StageVectors
 from snreid.tensors import ChannelVectors, PersonIds, Scalar
 
@@ -58,145 +56,171 @@ class DualCausality(Loss):
     agree."""
 
     form: Form = "paper"
-    """``paper``: half cosine distance, one drawn pair per anchor. ``code``: Euclidean, hardest pairs of the batch.
-    ``paper`` is the default because it measured no worse on real data in both directions (docs/decisions.md)."""
+    """``paper``: half cosine distance, one sampled pair per anchor. ``code``: Euclidean, hardest pairs of the batch.
+    ``paper`` is the default: on real data it was no worse in both directions (docs/decisions.md)."""
     stage_weights: tuple[float, ...] = (0.1, 0.1, 0.5, 0.5)
-    """lambda_b of backbone stages 1, 2, ... (>= 0; 0 leaves a stage out). Stages without an SNR module are not
-    looked up."""
+    """lambda_b of backbone stages 1, 2, ... (>= 0; 0 leaves a stage out). Weights of stages without an SNR module are ignored."""
     terms: Terms = "both"
-    """Which half acts: L+ and L-, only L+ (``clarification``), or only L- (``destruction``)."""
+    """L+ and L-, only L+ (``clarification``), or only L- (``destruction``)."""
     compare: bool = True
-    """True: distances are compared with those of f~. False: sp(d+_p) + sp(-d+_n) + sp(-d-_p) + sp(d-_n).
-    The same thing as long as f~ is constant (method.md 1.2)."""
+    """True: distances are compared with those of f~. False: sp(d+_p) + sp(-d+_n) + sp(-d-_p) + sp(d-_n), which is the same if f~ is
+    constant (method.md 1.2)."""
     temperature: float = 1.0
-    """softplus(gap / temperature), > 0: a smaller one makes the loss and its gradient steeper. It is not multiplied back."""
+    """softplus(gap / temperature), > 0: a smaller value makes the loss and its gradient steeper. The result is not multiplied back."""
     centre: Centre = "none"
-    """What is done to each kind of vector first, over the batch of this process: ``batch_mean`` subtracts the mean, so that
-    cosines spread over -1 to 1; ``batch_norm`` also divides each channel by its standard deviation. A constant f~ stays at
-    distance 0."""
+    """Applied to each kind of vector first, over the batch of this process: ``batch_mean`` subtracts the mean, so that cosines
+    spread over -1 to 1; ``batch_norm`` also divides each channel by its standard deviation. A constant f~ stays at distance 0."""
     normalize: bool = False
     """For the form ``code``: distances of vectors of length 1, between 0 and 2."""
     pairs: PairChoice = "form"
-    """``form``: those of the form. ``hardest``: for ``paper`` too the hardest of the batch, mined as ``code`` does but by the
-    cosine."""
+    """``form``: those of the form. ``hardest``: with ``paper`` too the hardest pairs of the batch, by cosine."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for an unknown choice, a temperature that is not positive, or unusable stage weights."""
         super().__post_init__()
-        if self.form not in ("paper", "code"):
-            raise ExperimentError(
-                "The causality loss has the forms 'paper' and 'code'",
-                found=repr(self.form),
-                fix="choose one of the two",
-            )
         check_stage_choices(self.stage_weights, self.terms)
-        self._check_options()
-
-    def _check_options(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise ExperimentError(
-                "The temperature of the causality loss is positive",
-                found=f"temperature {self.temperature}",
-                fix="use 1 for the published loss, or 0.1 for a steeper one",
-            )
-        if self.centre not in get_args(Centre) or self.pairs not in get_args(PairChoice):
-            raise ExperimentError(
-                "Vectors are centred by 'none', 'batch_mean' or 'batch_norm', and pairs are those of the 'form' or the 'hardest'",
-                found=f"centre {self.centre!r}, pairs {self.pairs!r}",
-                fix="choose among them",
-            )
-        if self.normalize and self.form == "paper":
-            raise ExperimentError(
-                "The distance of the form 'paper' is a cosine, which looks at directions alone",
-                found="normalize with form 'paper'",
-                fix="leave normalize out, or use form 'code'",
-            )
+        _check_options(self.form, self.temperature, self.centre, self.normalize, self.pairs)
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """Weighted sum over stages. Raises ``ExperimentError`` when the model has no weighted SNR stage."""
-        drawn = _drawn(persons, self)
-        losses = [
-            weight * _stage_loss(stage, persons, drawn, self)
-            for stage, weight in weighted_stages(outputs.stages, self.stage_weights)
-        ]
+        """Weighted sum over stages. Raises ``ExperimentError`` if the model has no weighted SNR stage."""
+        # Pairs that depend on persons alone are the same at every stage.
+        shared = self.form == "paper" and self.pairs == "form"
+        pairs = rotated_triplets(persons) if shared else self.pairs
+        losses = []
+        for stage, weight in weighted_stages(outputs.stages, self.stage_weights):
+            loss = dual_causality(
+                stage.restored,
+                stage.contaminated,
+                persons,
+                normalized=None if stage.constant or not self.compare else stage.normalized,
+                form=self.form,
+                terms=self.terms,
+                temperature=self.temperature,
+                centre=self.centre,
+                normalize=self.normalize,
+                pairs=pairs,
+            )
+            losses.append(weight * loss)
         return torch.stack(losses).sum()
 
 
-def dual_causality(vectors: StageVectors, persons: PersonIds, how: DualCausality) -> Scalar:
-    """L+ + L- of one stage, averaged over the anchors that have a positive and a negative in the batch; 0 if none has.
+def dual_causality(
+    restored: ChannelVectors,
+    contaminated: ChannelVectors,
+    persons: PersonIds,
+    *,
+    normalized: ChannelVectors | None = None,
+    form: Form = "paper",
+    terms: Terms = "both",
+    temperature: float = 1.0,
+    centre: Centre = "none",
+    normalize: bool = False,
+    pairs: PairChoice | Triplets = "form",
+) -> Scalar:
+    """L+ + L- of one SNR module (Jin et al., arXiv 2005.11037; method.md section 2). Options as in ``DualCausality``.
 
-    ``vectors``: three (B, C); ``persons``: (B,). ``how``: its form and options; weights are not looked at. Value in [0, inf) for ``code``,
-    at most 4 softplus(1 / temperature) for ``paper``, 5.25 at temperature 1.
+    Args:
+        restored: (B, C) f~+, the pooled maps with the identity-relevant part given back.
+        contaminated: (B, C) f~-, the pooled maps with the irrelevant part given back.
+        persons: (B,) identity of each image.
+        normalized: (B, C) f~. None if it is the same vector for every image, as with the spatial mean: its distances are then 0.
+        form: ``paper`` (half cosine distance, one pair per anchor) or ``code`` (Euclidean distance, hardest pairs).
+        terms: L+ and L- (``both``), only L+ (``clarification``), or only L- (``destruction``).
+        temperature: Divides the gaps, > 0.
+        centre: ``none``, ``batch_mean`` or ``batch_norm``, applied to each kind of vector first.
+        normalize: With ``code``: whether to scale vectors to length 1 first.
+        pairs: ``form``, ``hardest``, or the triplets to compare.
+
+    Returns:
+        The mean over the anchors that have a positive and a negative in the batch, 0 if there are none; in [0, inf) for ``code``, at most
+        4 softplus(1 / temperature) for ``paper``, 5.25 at temperature 1.
+
+    Example:
+        >>> import torch
+        >>> by_person = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> by_style = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> dual_causality(by_person, by_style, torch.tensor([0, 0, 1, 1]), pairs="hardest")
+        tensor(2.3344)
     """
-    return _stage_loss(vectors, persons, _drawn(persons, how), how)
+    _check_options(form, temperature, centre, normalize, pairs)
+    chosen = pairs if isinstance(pairs, Triplets) else None
+    if form == "paper" and pairs == "form":
+        chosen = rotated_triplets(persons)
 
+    def gaps(vectors: ChannelVectors) -> tuple[PairDistances, PairDistances, Bool[Tensor, "batch"]]:
+        """(B,) d(v_a, v_p) - d(f~_a, f~_p) over the temperature, the same for the negatives, and which anchors count."""
+        prepared = _prepared(vectors, form, centre, normalize)
+        triplets = chosen or hardest_triplets(prepared, persons)
+        # Both partners at once, and each direction once: the cost of small operators is that of their launch.
+        partner = torch.cat([triplets.positive, triplets.negative])
+        distance = half_cosine_of_directions if form == "paper" else euclidean_pairs
+        gap = distance(prepared.repeat(2, 1), rows(prepared, partner))
+        if normalized is not None:
+            reference = _prepared(normalized, form, centre, normalize)
+            gap = gap - distance(reference.repeat(2, 1), rows(reference, partner))
+        if temperature != 1:
+            gap = gap / temperature
+        positive, negative = gap.chunk(2)
+        return positive, negative, triplets.valid
 
-def _drawn(persons: PersonIds, how: DualCausality) -> Pairs | None:
-    """The pairs of all stages where they depend on persons alone; None where each kind of vector has its hardest ones."""
-    return rotated_pairs(persons) if how.form == "paper" and how.pairs == "form" else None
-
-
-def _stage_loss(vectors: StageVectors, persons: PersonIds, drawn: Pairs | None, how: DualCausality) -> Scalar:
-    normalized = None if vectors.constant or not how.compare else vectors.normalized
-    loss = vectors.restored.new_zeros(())
-    if how.terms != "destruction":
-        positive, negative, valid = _gaps(vectors.restored, normalized, persons, drawn, how)
+    loss = restored.new_zeros(())
+    if terms != "destruction":
+        positive, negative, valid = gaps(restored)
         loss = loss + mean_over(functional.softplus(positive) + functional.softplus(-negative), valid)
-    if how.terms != "clarification":
-        positive, negative, valid = _gaps(vectors.contaminated, normalized, persons, drawn, how)
+    if terms != "clarification":
+        positive, negative, valid = gaps(contaminated)
         loss = loss + mean_over(functional.softplus(-positive) + functional.softplus(negative), valid)
     return loss
 
 
-def _gaps(
-    vectors: ChannelVectors,
-    normalized: ChannelVectors | None,
-    persons: PersonIds,
-    drawn: Pairs | None,
-    how: DualCausality,
-) -> tuple[PairDistances, PairDistances, Bool[Tensor, "batch"]]:
-    """(B,) d(v_a, v_p) - d(f~_a, f~_p) over the temperature and the same for the negatives, and which anchors count; without ``normalized``
-    the second terms are 0."""
-    ready = _ready(vectors, how)
-    pairs = drawn or hardest_pairs(ready, persons)
-    # Both partners at once, and a direction once for each vector: small operators cost what starting them costs.
-    partner = torch.cat([pairs.positive, pairs.negative])
-    distance = half_cosine_of_directions if how.form == "paper" else euclidean_pairs
-    gap = distance(ready.repeat(2, 1), rows(ready, partner))
-    if normalized is not None:
-        compared = _ready(normalized, how)
-        gap = gap - distance(compared.repeat(2, 1), rows(compared, partner))
-    if how.temperature != 1:
-        gap = gap / how.temperature
-    positive, negative = gap.chunk(2)
-    return positive, negative, pairs.valid
+def _check_options(form: str, temperature: float, centre: str, normalize: bool, pairs: str | Triplets) -> None:
+    if form not in get_args(Form):
+        raise ExperimentError(
+            "The causality loss has the forms 'paper' and 'code'", found=repr(form), fix="choose one of the two"
+        )
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ExperimentError(
+            "The temperature of the causality loss is positive",
+            found=f"temperature {temperature}",
+            fix="use 1 for the published loss, or 0.1 for a steeper one",
+        )
+    if centre not in get_args(Centre) or (isinstance(pairs, str) and pairs not in get_args(PairChoice)):
+        raise ExperimentError(
+            "Vectors are centred by 'none', 'batch_mean' or 'batch_norm', and pairs are those of the 'form' or the 'hardest'",
+            found=f"centre {centre!r}, pairs {pairs!r}",
+            fix="choose among them",
+        )
+    if normalize and form == "paper":
+        raise ExperimentError(
+            "The distance of the form 'paper' is a cosine, which looks at directions alone",
+            found="normalize with form 'paper'",
+            fix="leave normalize out, or use form 'code'",
+        )
 
 
-def _ready(vectors: ChannelVectors, how: DualCausality) -> ChannelVectors:
-    """(B, C), centred and made directions as ``how`` says: what pairs are mined from and distances computed of."""
-    ready = full_precision(vectors)
-    if how.centre != "none":
-        ready = ready - ready.mean(dim=0)
-    if how.centre == "batch_norm":
-        ready = ready / (ready.square().mean(dim=0) + _EPS).sqrt()
-    return directions(ready) if how.form == "paper" or how.normalize else ready
+def _prepared(vectors: ChannelVectors, form: Form, centre: Centre, normalize: bool) -> ChannelVectors:
+    """(B, C), centred and scaled to directions as the options say: pairs are mined from them and distances computed of them."""
+    vectors = at_least_float32(vectors)
+    if centre != "none":
+        vectors = vectors - vectors.mean(dim=0)
+    if centre == "batch_norm":
+        vectors = vectors / (vectors.square().mean(dim=0) + _EPS).sqrt()
+    return directions(vectors) if form == "paper" or normalize else vectors
 
 
-def rotated_pairs(persons: PersonIds) -> Pairs:
-    """One positive and one negative per anchor as a pure function of the batch's persons, computed on their device.
+def rotated_triplets(persons: PersonIds) -> Triplets:
+    """One positive and one negative per anchor as a pure function of ``persons`` (B,), computed on their device.
 
-    Positive of position i: the next image of the same person, going round the batch, so every image is a positive once.
-    Negative: the first image of another person at or after position i + s, going round, where s is the sum of the
-    batch's person indices. The shift is the same for all anchors, so the negatives of a P x K batch are spread
-    evenly; it changes from batch to batch with the persons drawn, so all persons meet. Anchors without a positive
-    or negative are marked invalid.
+    Positive of position i: the next image of the same person, cyclically, so every image is a positive once. Negative: the first image of
+    another person at or after position i + s, cyclically, where s is the sum of the person indices. The shift is the same for all anchors,
+    so the negatives of a P x K batch are spread evenly; it changes with the persons of the batch, so all persons meet.
     """
     count = len(persons)
     position = torch.arange(count, device=persons.device)
     ahead = (position[None, :] - position[:, None]) % count  # [i, j]: steps from i forward to j
     ahead_of_shift = (ahead - persons.sum()) % count
     positives, negatives = positive_mask(persons), negative_mask(persons)
-    return Pairs(
+    return Triplets(
         positive=ahead.masked_fill(~positives, count).argmin(dim=1),
         negative=ahead_of_shift.masked_fill(~negatives, count).argmin(dim=1),
         valid=positives.any(dim=1) & negatives.any(dim=1),
@@ -206,8 +230,7 @@ def rotated_pairs(persons: PersonIds) -> Pairs:
 def weighted_stages(
     stages: tuple[StageVectors, ...], stage_weights: tuple[float, ...]
 ) -> list[tuple[StageVectors, float]]:
-    """The stages that count, each with its weight > 0. Raises ``ExperimentError`` when there is none or a weight
-    is missing."""
+    """The stages of weight > 0 with their weights. Raises ``ExperimentError`` if there is none or a weight is missing."""
     for stage in stages:
         if not 1 <= stage.stage <= len(stage_weights):
             raise ExperimentError(
@@ -215,14 +238,14 @@ def weighted_stages(
                 found=f"a module after stage {stage.stage}, weights for {len(stage_weights)} stages",
                 fix="give stage_weights one number per backbone stage, 0 to leave a stage out",
             )
-    chosen = [(s, stage_weights[s.stage - 1]) for s in stages if stage_weights[s.stage - 1] > 0]
-    if not chosen:
+    weighted = [(s, stage_weights[s.stage - 1]) for s in stages if stage_weights[s.stage - 1] > 0]
+    if not weighted:
         raise ExperimentError(
             "The causality loss acts on SNR modules, and at least one needs a positive stage weight",
             found=f"SNR modules after stages {[s.stage for s in stages]}, stage weights {stage_weights}",
             fix="leave the causality loss out for this scheme, or use the SNR scheme with positive stage weights",
         )
-    return chosen
+    return weighted
 
 
 def check_stage_choices(stage_weights: tuple[float, ...], terms: str) -> None:

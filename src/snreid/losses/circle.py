@@ -4,8 +4,8 @@ For an anchor, its cosines s_p to every other image of its person and s_n to eve
 
     log(1 + sum over n of exp(scale a_n (s_n - m)) x sum over p of exp(-scale a_p (s_p - (1 - m))))
 
-with a_p = max(0, 1 + m - s_p) and a_n = max(0, s_n + m), both without gradient: a pair counts the more, the farther it is from where it
-should be.
+with a_p = max(0, 1 + m - s_p) and a_n = max(0, s_n + m), both without gradient: the farther a pair is from its optimum, the larger its
+weight.
 """
 
 import math
@@ -28,7 +28,7 @@ _OUT = -1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Circle(Loss):
-    """L_circle: all positives and negatives of each anchor, by cosine; >= 0. The published settings."""
+    """L_circle: all positives and negatives of each anchor, by cosine; >= 0. Defaults are the published settings."""
 
     margin: float = 0.25
     """m, 0 to below 1: cosines should be above 1 - m for one person and below m for two."""
@@ -57,12 +57,25 @@ class Circle(Loss):
         return circle(vectors, persons, self.margin, self.scale)
 
 
-def circle(vectors: Embeddings, persons: PersonIds, margin: float, scale: float) -> Scalar:
-    """Mean of the circle loss over anchors that have a positive and a negative in the batch; 0 if none has.
+def circle(embeddings: Embeddings, persons: PersonIds, margin: float = 0.25, scale: float = 128.0) -> Scalar:
+    """Circle loss by cosine (Sun et al., arXiv 2002.10857, eq. 6 and 8).
 
-    ``vectors``: (B, D), made ``directions`` here; ``persons``: (B,).
+    Args:
+        embeddings: (B, D), any length.
+        persons: (B,) identity of each image.
+        margin: m, 0 to below 1.
+        scale: gamma, > 0.
+
+    Returns:
+        The mean over the anchors that have a positive and a negative in the batch, >= 0; 0 if there are none.
+
+    Example:
+        >>> import torch
+        >>> embeddings = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
+        >>> circle(embeddings, torch.tensor([0, 1, 0, 1]), margin=0.25, scale=1.0)
+        tensor(2.2945)
     """
-    units = directions(vectors)
+    units = directions(embeddings)
     cosines: Tensor = units @ units.T
     positives, negatives = positive_mask(persons), negative_mask(persons)
     fixed = cosines.detach()

@@ -1,6 +1,6 @@
 """Identity loss: cross-entropy with label smoothing over the training identities (method.md section 3).
 
-For scores that are cosines: a scale, without which a softmax of numbers between -1 and 1 stays nearly uniform, and a margin
+For scores that are cosines it has a scale, without which the softmax of numbers between -1 and 1 stays nearly uniform, and a margin
 (CosFace, Wang et al., arXiv 1801.09414).
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from snreid.distances import full_precision
+from snreid.distances import at_least_float32
 from snreid.errors import ExperimentError
 from snreid.losses.base import Loss
 from snreid.outputs import Outputs
@@ -51,25 +51,38 @@ class CrossEntropy(Loss):
             )
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """See ``smoothed_cross_entropy``, of the scores after margin and scale."""
-        logits = outputs.logits
-        if self.margin > 0:
-            logits = with_margin(logits, persons, self.margin)
-        if self.scale != 1:
-            logits = self.scale * full_precision(logits)
-        return smoothed_cross_entropy(logits, persons, self.label_smoothing)
+        """See ``cross_entropy``."""
+        return cross_entropy(outputs.logits, persons, self.label_smoothing, scale=self.scale, margin=self.margin)
 
 
-def with_margin(logits: Logits, persons: PersonIds, margin: float) -> Logits:
-    """(B, N) scores, ``margin`` less where the column is the row's own identity."""
-    logits = full_precision(logits)
-    own = persons[:, None] == torch.arange(logits.shape[1], device=logits.device)
-    return torch.where(own, logits - margin, logits)
+def cross_entropy(
+    logits: Logits, persons: PersonIds, label_smoothing: float = 0.1, *, scale: float = 1.0, margin: float = 0.0
+) -> Scalar:
+    """Cross-entropy with label smoothing, for linear and for cosine classifiers.
 
+    The mean over images of -sum_k q_k log softmax(scale (logits - margin onehot))_k with
+    q = (1 - label_smoothing) onehot + label_smoothing / N.
 
-def smoothed_cross_entropy(logits: Logits, persons: PersonIds, smoothing: float) -> Scalar:
-    """Mean over images of -sum_k q_k log softmax(logits)_k with q = (1 - smoothing) onehot + smoothing / N.
+    Args:
+        logits: (B, N) scores over the training identities.
+        persons: (B,) identity of each image, 0 to N - 1.
+        label_smoothing: Share of the target spread over all identities, 0 to below 1.
+        scale: Factor of the scores, > 0; 20 to 64 if they are cosines.
+        margin: Subtracted from the score of the image's own identity (CosFace, arXiv 1801.09414), 0 to below 1.
 
-    ``logits``: (B, N); ``persons``: (B,) between 0 and N - 1 (``IndexError`` from torch otherwise).
+    Returns:
+        The loss in nats, >= 0.
+
+    Example:
+        >>> import torch
+        >>> cosines = torch.tensor([[0.9, 0.1, -0.2], [0.0, 0.7, 0.3]])
+        >>> cross_entropy(cosines, torch.tensor([0, 1]), label_smoothing=0.0, scale=20.0, margin=0.35)
+        tensor(0.1570)
     """
-    return functional.cross_entropy(full_precision(logits), persons, label_smoothing=smoothing)
+    logits = at_least_float32(logits)
+    if margin > 0:
+        target = persons[:, None] == torch.arange(logits.shape[1], device=logits.device)
+        logits = torch.where(target, logits - margin, logits)
+    if scale != 1:
+        logits = scale * logits
+    return functional.cross_entropy(logits, persons, label_smoothing=label_smoothing)

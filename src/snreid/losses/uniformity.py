@@ -2,8 +2,8 @@
 
 f and g are the L2-normalized embeddings of the first and the second view of a batch, D(x, y) = |x - y|^2 = 2 - 2 cos.
 
-- alignment  sum over pairs (i, j) of one person of w_ij D(g_i, f_j) / sum of w_ij: the views come together, reliable ones more
-- uniformity log mean over pairs i < j of exp(-2 D(f_i, f_j)): everybody keeps a distance to everybody (Wang and Isola, arXiv 2005.10242)
+- alignment  sum over pairs (i, j) of one person of w_ij D(g_i, f_j) / sum of w_ij: pulls the views together, reliable ones more
+- uniformity log mean over pairs i < j of exp(-2 D(f_i, f_j)): spreads all images over the sphere (Wang and Isola, arXiv 2005.10242)
 - domain     log mean of exp(-2 D(f_i, c)) over the nearest prototypes c of other persons of the same source
 
 The last two are averaged over both views. w_ij is the Jaccard overlap of the k-reciprocal neighbours of g_i and f_j among the 2B vectors.
@@ -13,14 +13,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from snreid.distances import full_precision
+from snreid.distances import at_least_float32
 from snreid.errors import ExperimentError
 from snreid.losses.base import Loss
-from snreid.outputs import Outputs, Prototypes
+from snreid.outputs import Outputs
 from snreid.tensors import Embeddings, PersonIds, Scalar
 
 Weights = Float[Tensor, "batch batch"]
@@ -34,7 +34,7 @@ class Alignment(Loss):
 
     weight: float = 1.5
     neighbours: int = 10
-    """k: nearest neighbours, oneself included, among both views of the batch."""
+    """k: nearest neighbours, the image itself included, among both views of the batch."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for fewer than one neighbour."""
@@ -46,19 +46,18 @@ class Alignment(Loss):
 
     @property
     def two_views(self) -> bool:
-        """It does."""
+        """True: the loss compares two views of each image."""
         return True
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """See ``alignment``. Raises ``ExperimentError`` when there is no second view."""
+        """See ``alignment``. Raises ``ExperimentError`` if there is no second view."""
         if outputs.second is None:
             raise ExperimentError(
                 "Alignment compares two views of each image",
                 found="outputs without a second view",
                 fix="give the experiment a second_view",
             )
-        first, second = unit(outputs.embedding), unit(outputs.second.embedding)
-        return alignment(first, second, persons, reliability(first, second, self.neighbours))
+        return alignment(outputs.embedding, outputs.second.embedding, persons, self.neighbours)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +65,16 @@ class Uniformity(Loss):
     """L_uniform: log of the mean closeness of two images, between -8 (all opposite) and 0 (all the same)."""
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """Mean over the views that are there; ``persons`` is not looked at."""
+        """Mean over the available views; ``persons`` is not used."""
         return torch.stack([uniformity(view) for view in _views(outputs)]).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
 class DomainUniformity(Loss):
-    """L_domain: log of the mean closeness of images and other people's prototypes in the same source, between -8 and 0."""
+    """L_domain: log of the mean closeness of images and prototypes of other persons of the same source, between -8 and 0."""
 
     momentum: float = 0.1
-    """How much of the old prototype stays at each image of the person, 0 to below 1; with 1 there would never be one."""
+    """Share of the old prototype that stays at each image of the person, 0 to below 1."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a momentum outside [0, 1)."""
@@ -89,11 +88,11 @@ class DomainUniformity(Loss):
 
     @property
     def memory(self) -> float | None:
-        """Its momentum."""
+        """Momentum of the prototypes."""
         return self.momentum
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """Mean over the views that are there. Raises ``ExperimentError`` when there are no prototypes."""
+        """Mean over the available views. Raises ``ExperimentError`` if there are no prototypes."""
         prototypes = outputs.prototypes
         if prototypes is None:
             raise ExperimentError(
@@ -101,20 +100,41 @@ class DomainUniformity(Loss):
                 found="outputs without prototypes",
                 fix="train with snreid train, which remembers them",
             )
-        views = [domain_uniformity(view, persons, prototypes) for view in _views(outputs)]
+        vectors, sources = prototypes.vectors, prototypes.sources
+        views = [domain_uniformity(view, persons, vectors, sources) for view in _views(outputs)]
         return torch.stack(views).mean()
 
 
-def unit(embedding: Embeddings) -> Embeddings:
+def l2_normalized(embeddings: Embeddings) -> Embeddings:
     """(B, D), each row with length 1, in float32 at least."""
-    return functional.normalize(full_precision(embedding))
+    return functional.normalize(at_least_float32(embeddings))
 
 
-def alignment(first: Embeddings, second: Embeddings, persons: PersonIds, weights: Weights) -> Scalar:
-    """Mean of D(second_i, first_j) over the pairs of one person, i = j among them, weighted; 0 where every weight is 0.
+def alignment(
+    first: Embeddings, second: Embeddings, persons: PersonIds, neighbours: int = 10, *, weights: Weights | None = None
+) -> Scalar:
+    """Alignment loss of BAU (Cho et al., arXiv 2411.11471): weighted squared distance between two views of each person.
 
-    ``first``, ``second``: (B, D) unit vectors; ``weights``: (B, B), row i for second_i.
+    Args:
+        first: (B, D) embeddings of the first views, any length.
+        second: (B, D) embeddings of the second views, in the same order.
+        persons: (B,) identity of each image.
+        neighbours: k of ``reliability``.
+        weights: (B, B) weight of each pair, row i for second_i; None for ``reliability``.
+
+    Returns:
+        The weighted mean of D(second_i, first_j) over the pairs of one person, i = j among them, 0 to 4; 0 if all weights are 0.
+
+    Example:
+        >>> import torch
+        >>> first = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> second = torch.tensor([[0.8, 0.6], [0.0, 2.0]])
+        >>> alignment(first, second, torch.tensor([0, 1]))
+        tensor(0.2000)
     """
+    first, second = l2_normalized(first), l2_normalized(second)
+    if weights is None:
+        weights = reliability(first, second, neighbours)
     distances = 2 - 2 * second @ first.T
     weights = weights * (persons[:, None] == persons[None, :])
     return (weights * distances).sum() / weights.sum().clamp_min(1e-6)
@@ -122,9 +142,17 @@ def alignment(first: Embeddings, second: Embeddings, persons: PersonIds, weights
 
 @torch.no_grad()
 def reliability(first: Embeddings, second: Embeddings, neighbours: int) -> Weights:
-    """(B, B): of second_i and first_j, shared k-reciprocal neighbours over all their k-reciprocal neighbours, 0 to 1. No gradient.
+    """Weights w_ij of the alignment loss: Jaccard overlap of the k-reciprocal neighbours of second_i and first_j. No gradient.
 
-    Two of the 2B vectors are k-reciprocal neighbours when each is among the other's k most similar, itself included.
+    Two of the 2B vectors are k-reciprocal neighbours if each is among the k most similar to the other, which include the other itself.
+
+    Args:
+        first: (B, D) unit vectors of the first views.
+        second: (B, D) unit vectors of the second views.
+        neighbours: k.
+
+    Returns:
+        (B, B), 0 to 1, row i for second_i.
     """
     both = torch.cat([first, second])
     similar = both @ both.T
@@ -136,32 +164,65 @@ def reliability(first: Embeddings, second: Embeddings, neighbours: int) -> Weigh
     return shared / every.clamp_min(1)
 
 
-def uniformity(vectors: Embeddings) -> Scalar:
-    """log of the mean over pairs of exp(-2 D), of (B, D) unit vectors, B >= 2."""
+def uniformity(embeddings: Embeddings) -> Scalar:
+    """Uniformity loss (Wang and Isola, arXiv 2005.10242): log of the mean over pairs i < j of exp(-2 D(f_i, f_j)).
+
+    Args:
+        embeddings: (B, D), any length, B >= 2.
+
+    Returns:
+        The loss, -8 (two opposite vectors) to 0 (all the same).
+
+    Example:
+        >>> import torch
+        >>> uniformity(torch.tensor([[1.0, 0.0], [-3.0, 0.0]]))
+        tensor(-8.)
+    """
+    vectors = l2_normalized(embeddings)
     closeness = _SHARPNESS * (2 * vectors @ vectors.T - 2)
     upper = torch.triu(torch.ones_like(closeness, dtype=torch.bool), diagonal=1)
     count = len(vectors) * (len(vectors) - 1) // 2
     return closeness.masked_fill(~upper, -torch.inf).flatten().logsumexp(0) - math.log(count)
 
 
-def domain_uniformity(vectors: Embeddings, persons: PersonIds, prototypes: Prototypes) -> Scalar:
-    """log of the mean of exp(-2 D) between (B, D) unit vectors and, for each, the B nearest prototypes of other persons of its source.
+def domain_uniformity(
+    embeddings: Embeddings,
+    persons: PersonIds,
+    prototypes: Float[Tensor, "persons dim"],
+    sources: Int64[Tensor, "persons"],
+) -> Scalar:
+    """Domain-specific uniformity loss of BAU (Cho et al., arXiv 2411.11471).
 
-    People whom no batch has shown yet have no prototype; 0 where nobody has another to compare with.
+    The log of the mean of exp(-2 D(f_i, c)) over the images i and, for each, the B nearest prototypes c of other persons of its source.
+
+    Args:
+        embeddings: (B, D), any length.
+        persons: (B,) identity of each image, 0 to N - 1.
+        prototypes: (N, D) unit vectors, one per identity; all 0 for an identity that has no prototype yet.
+        sources: (N,) source of each identity.
+
+    Returns:
+        The loss, -8 to 0; 0 if no image has a prototype to be compared with.
+
+    Example:
+        >>> import torch
+        >>> prototypes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> domain_uniformity(prototypes[:1], torch.tensor([0]), prototypes, sources=torch.tensor([0, 0, 0]))
+        tensor(-4.)
     """
-    remembered = prototypes.vectors.to(vectors.dtype)
+    vectors = l2_normalized(embeddings)
+    remembered = prototypes.to(vectors.dtype)
     closeness = _SHARPNESS * (2 * vectors @ remembered.T - 2)
-    own = torch.arange(len(remembered), device=vectors.device)[None, :] == persons[:, None]
-    same_source = prototypes.sources[persons][:, None] == prototypes.sources[None, :]
+    themselves = torch.arange(len(remembered), device=vectors.device)[None, :] == persons[:, None]
+    same_source = sources[persons][:, None] == sources[None, :]
     seen = remembered.square().sum(1) > 0
-    valid = same_source & seen & ~own
+    valid = same_source & seen & ~themselves
     some = valid.any()
-    # Where nothing can be compared everything is, and then multiplied by 0: no gradient is NaN, and no host waits for the answer.
+    # If nothing can be compared, everything is, and the result is multiplied by 0: no gradient is NaN, and the host does not wait.
     near = closeness.masked_fill(~valid & some, -torch.inf).topk(min(len(vectors), len(remembered)), dim=1).values
     count = torch.where(some, near.isfinite().sum(), near.numel())
     return torch.where(some, near.flatten().logsumexp(0) - count.to(near.dtype).log(), 0.0 * closeness.sum())
 
 
 def _views(outputs: Outputs) -> list[Embeddings]:
-    views = [outputs] if outputs.second is None else [outputs, outputs.second]
-    return [unit(view.embedding) for view in views]
+    return [outputs.embedding] if outputs.second is None else [outputs.embedding, outputs.second.embedding]

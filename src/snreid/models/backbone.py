@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.models.mobile_conv import quick_mobile
-from snreid.models.narrow import quick_on_narrow_maps
 from snreid.models.norm_layers import HalfInstance
 from snreid.models.osnet import OSNETS, osnet
 from snreid.models.packaged_weights import PACKAGES
@@ -99,7 +98,7 @@ class Backbone:
             _keep_resolution(network, names, self.name)
         if self.ceil_pool:
             _pool_rounding_up(network, self.name)
-        quick_on_narrow_maps(quick_mobile(network))
+        quick_mobile(network)
         return probe(network, self.name, names, self._probe_size(network))
 
     def _create(self) -> nn.Module:
@@ -121,7 +120,7 @@ class Backbone:
             if value is not None:
                 options[key] = value
         if not timm.is_model(name):
-            near = [one for one in (*OSNETS, *_IBN_RESNETS) if one.startswith(name.split("_")[0] + "_")]
+            near = [known for known in (*OSNETS, *_IBN_RESNETS) if known.startswith(name.split("_")[0] + "_")]
             near = near or timm.list_models(f"*{name[:8]}*")[:5]
             raise ExperimentError(
                 "The backbone must be an architecture timm knows, an OSNet or a ResNet with IBN-a",

@@ -30,8 +30,8 @@ def read_weights(folder: Path) -> SavedModel:
     """
     if (folder / WHOLE).is_file() or not (folder / DELTA).is_file():
         return load_model(folder / WHOLE)
-    found = load_model(folder / DELTA)
-    place, wanted = found.metadata.get("base"), found.metadata.get("base_sha256")
+    delta = load_model(folder / DELTA)
+    place, wanted = delta.metadata.get("base"), delta.metadata.get("base_sha256")
     if not isinstance(place, str) or not isinstance(wanted, str):
         raise CheckpointError(
             "A delta names the model that it changes", found=f"{folder / DELTA}: no base", fix="adapt again"
@@ -44,14 +44,14 @@ def read_weights(folder: Path) -> SavedModel:
             fix=f"put the run {Path(place).name} back to where it was, or adapt again from where it is now",
         )
     saved = load_model(base)
-    unknown = [name for name in found.tensors if name not in saved.tensors]
+    unknown = [name for name in delta.tensors if name not in saved.tensors]
     if saved.sha256 != wanted or unknown:
         raise CheckpointError(
             "A delta fits only the very model that it was made of",
             found=f"{base} with sha256 {saved.sha256[:12]}..., the delta was made of {wanted[:12]}...",
             fix="restore that model, or adapt the one that is there now",
         )
-    return SavedModel({**saved.tensors, **found.tensors}, saved.metadata, found.sha256)
+    return SavedModel({**saved.tensors, **delta.tensors}, saved.metadata, delta.sha256)
 
 
 def save_delta(folder: Path, model: nn.Module, base: Path) -> int:

@@ -60,16 +60,16 @@ def parts_until(network: nn.Module, place: str) -> list[str]:
 
 def _resting_parameters(network: nn.Module, parts: tuple[str, ...], until: str) -> set[str]:
     """Names of the parameters in ``parts`` and of those beside them (a class token, position embeddings), but for norms that learn anew."""
-    found: set[str] = set()
+    names: set[str] = set()
     steps = until.split(".")[:-1]
     for holder in [".".join(steps[:depth]) for depth in range(len(steps) + 1)]:
         named = network.get_submodule(holder).named_parameters(recurse=False)
-        found |= {f"{holder}.{name}" if holder else name for name, _ in named}
+        names |= {f"{holder}.{name}" if holder else name for name, _ in named}
     new = {id(p) for norm in _new_norms(network) for p in norm.parameters()}
     for part in parts:
         named = network.get_submodule(part).named_parameters()
-        found |= {f"{part}.{name}" for name, parameter in named if id(parameter) not in new}
-    return found
+        names |= {f"{part}.{name}" for name, parameter in named if id(parameter) not in new}
+    return names
 
 
 def _new_norms(network: nn.Module) -> Iterator[nn.Module]:

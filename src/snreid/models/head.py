@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from snreid.distances import directions
 from snreid.errors import ExperimentError
-from snreid.models.kernels import full_precision
+from snreid.models.kernels import without_autocast
 from snreid.models.snr import Layout
 from snreid.tensors import Embeddings, Logits
 
@@ -98,7 +98,7 @@ class NeckClassifier(nn.Module):
     def forward(self, embedding: Embeddings) -> Logits:
         """(B, D) -> (B, persons): products with the rows of the weight, or cosines, in float32 at least."""
         if self.scoring == "cosine":
-            with full_precision(embedding):
+            with without_autocast(embedding):
                 return directions(embedding) @ directions(self.classifier.weight).T
         logits: Tensor = self.classifier(as_weights(embedding, self.classifier))
         return logits

@@ -23,17 +23,17 @@ def match_statistics(model: ReIDModel, batches: Sequence[Tensor]) -> None:
     was_training = model.training
     model.eval()
     for module in model.after.values():
-        weights = _affine(module)
+        weights = _instance_norm(module)
         if weights is None:
             continue
-        scales, shifts = _moments(model, module, batches)
+        scales, shifts = _mean_moments(model, module, batches)
         with torch.no_grad():
             weights[0].copy_(scales)
             weights[1].copy_(shifts)
     model.train(was_training)
 
 
-def _affine(module: nn.Module) -> tuple[Tensor, Tensor, float] | None:
+def _instance_norm(module: nn.Module) -> tuple[Tensor, Tensor, float] | None:
     """gamma, beta and eps of the instance norm in a module that follows a stage; None where it has none."""
     if isinstance(module, SNR):
         return module.gamma, module.beta, module.eps
@@ -42,18 +42,18 @@ def _affine(module: nn.Module) -> tuple[Tensor, Tensor, float] | None:
     return None
 
 
-def _moments(model: ReIDModel, module: nn.Module, batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _mean_moments(model: ReIDModel, module: nn.Module, batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Means over all images of sqrt(s2 + eps) and mu of what goes into ``module``, (C,) each, in float64."""
-    weights = _affine(module)
+    weights = _instance_norm(module)
     assert weights is not None
-    found: list[tuple[Tensor, Tensor]] = []
+    statistics: list[tuple[Tensor, Tensor]] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """A hook in front of the module."""
         assert isinstance(module, SNR | StageInstanceNorm)
         maps = channels_first(inputs[0], module.layout, module.prefix_tokens).double()
         variance, mean = torch.var_mean(maps, (2, 3), correction=0)
-        found.append((torch.sqrt(variance + weights[2]), mean))
+        statistics.append((torch.sqrt(variance + weights[2]), mean))
 
     handle = module.register_forward_pre_hook(keep)
     try:
@@ -62,5 +62,5 @@ def _moments(model: ReIDModel, module: nn.Module, batches: Sequence[Tensor]) -> 
                 model.embed(images)
     finally:
         handle.remove()
-    scales, shifts = (torch.cat(parts).mean(0) for parts in zip(*found, strict=True))
+    scales, shifts = (torch.cat(parts).mean(0) for parts in zip(*statistics, strict=True))
     return scales, shifts

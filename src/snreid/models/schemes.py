@@ -68,7 +68,7 @@ class AllInstance(Scheme):
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in batch_norms(trunk, self.label).items():
+        for name, norm in required_batch_norms(trunk, self.label).items():
             trunk.network.set_submodule(name, AffineInstance.like(norm))
         return {}
 
@@ -88,7 +88,7 @@ class IBN(Scheme):
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for a timm network of other blocks."""
-        found: dict[str, nn.BatchNorm2d] = {}
+        norms: dict[str, nn.BatchNorm2d] = {}
         for stage in trunk.stages[:_IBN_STAGES]:
             # A stage without blocks (a plain chain of layers, as in VGG) is refused like one with other blocks.
             for name, block in _blocks(trunk, stage) or [(stage.name, trunk.network.get_submodule(stage.name))]:
@@ -100,8 +100,8 @@ class IBN(Scheme):
                         found=f"{trunk.name}, block {name} ({type(block).__name__})",
                         fix="take such a backbone, or another scheme",
                     )
-                found[f"{name}.bn1"] = norm
-        for name, norm in found.items():
+                norms[f"{name}.bn1"] = norm
+        for name, norm in norms.items():
             trunk.network.set_submodule(name, HalfInstance.like(norm))
         return {}
 
@@ -117,7 +117,7 @@ class AllSwitchable(Scheme):
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in batch_norms(trunk, self.label).items():
+        for name, norm in required_batch_norms(trunk, self.label).items():
             trunk.network.set_submodule(name, Switchable.like(norm))
         return {}
 
@@ -137,15 +137,15 @@ class IBNb(Scheme):
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace ``bn1`` and two activations. Raises ``ExperimentError`` for anything but a timm ResNet with batch norm."""
         stem = getattr(trunk.network, "bn1", None)
-        found = [_last_activation(trunk, stage) for stage in trunk.stages[:_IBN_B_STAGES]]
-        if not isinstance(stem, nn.BatchNorm2d) or not all(found):
+        activations = [_last_activation(trunk, stage) for stage in trunk.stages[:_IBN_B_STAGES]]
+        if not isinstance(stem, nn.BatchNorm2d) or not all(activations):
             raise ExperimentError(
                 "IBN-b is defined for a ResNet with a batch norm bn1 in its stem and blocks that end with an addition and an activation",
                 found=f"{trunk.name} ({type(trunk.network).__name__})",
                 fix="take a ResNet, or another scheme",
             )
         trunk.network.set_submodule("bn1", AffineInstance.like(stem))
-        for name, stage in zip(found, trunk.stages, strict=False):
+        for name, stage in zip(activations, trunk.stages, strict=False):
             activation = trunk.network.get_submodule(name)
             trunk.network.set_submodule(name, nn.Sequential(AffineInstance(stage.channels), activation))
         return {}
@@ -162,7 +162,7 @@ class AllBatchInstance(Scheme):
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in batch_norms(trunk, self.label).items():
+        for name, norm in required_batch_norms(trunk, self.label).items():
             trunk.network.set_submodule(name, BatchInstance.like(norm))
         return {}
 
@@ -307,16 +307,16 @@ def _blocks(trunk: Trunk, stage: Stage) -> list[tuple[str, nn.Module]]:
     ]
 
 
-def batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
-    """The batch norms of the trunk by name. Raises ``ExperimentError``, with the ``label`` of who asks, when there is none."""
-    found = {name: module for name, module in trunk.network.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    if not found:
+def required_batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
+    """The batch norms of the trunk by name. Raises ``ExperimentError``, naming the scheme by its ``label``, if there is none."""
+    norms = {name: module for name, module in trunk.network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    if not norms:
         raise ExperimentError(
             f"{label} replaces batch norms, so the backbone must have some",
             found=f"{trunk.name} has none",
             fix="take a ResNet or MobileNet, or another scheme",
         )
-    return found
+    return norms
 
 
 def _last_activation(trunk: Trunk, stage: Stage) -> str:

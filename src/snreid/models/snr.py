@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from snreid.errors import ExperimentError
 from snreid.models.gates import ChannelGate, ConvBranch, SpatialGate
-from snreid.models.kernels import full_precision, working_dtype
+from snreid.models.kernels import without_autocast, working_dtype
 from snreid.models.restitution import Restituted, restitute
 from snreid.tensors import ChannelVectors, Maps
 
@@ -159,7 +159,7 @@ class SNR(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """``maps``: F in the module's layout. Returns F~+ of the same shape, layout and dtype."""
-        with full_precision(maps):
+        with without_autocast(maps):
             return self._join(maps, self._restored(self._maps(maps)))
 
     def split(self, maps: Tensor) -> SNRSplit:
@@ -167,7 +167,7 @@ class SNR(nn.Module):
 
         F~- is built as a map only where a non-linear pool or a gate without closed form needs it.
         """
-        with full_precision(maps):
+        with without_autocast(maps):
             inner = self._maps(maps)
             split = self._split_closed(inner) if self.has_closed_form else self._split_maps(inner)
             return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
@@ -185,7 +185,7 @@ class SNR(nn.Module):
                 found=f"gate {self.gate_kind!r}",
                 fix="take the vectors of split(maps)",
             )
-        with full_precision(maps):
+        with without_autocast(maps):
             inner = self._maps(maps)
             mean = inner.mean((2, 3), dtype=working_dtype(inner))
             means = self._means(mean, self.gate(mean - self.beta.to(mean.dtype)))
@@ -199,7 +199,7 @@ class SNR(nn.Module):
 
         For looking at: several times the memory and time of ``forward``, whose F~+ it equals up to rounding.
         """
-        with full_precision(maps):
+        with without_autocast(maps):
             inner = self._maps(maps)
             normalized, residual = self._residual(inner)
             relevant, irrelevant, mask = self._parts(residual)

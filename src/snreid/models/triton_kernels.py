@@ -1,10 +1,13 @@
-"""The passes over maps on a GPU: two Triton kernels forward (statistics, affine pass), two backward (sums, combination).
+"""EXPERIMENTAL: the passes of ``kernels`` on a GPU as four Triton kernels. Off unless the environment has ``SNREID_TRITON=1``.
 
-Each reads its maps once. A program of a reduction owns some channels of one image and walks over the positions in tiles; each tile's mean
-and sum of squares about that mean are joined with what came before (Chan, Golub and LeVeque 1983), so nothing cancels where the mean is
-far above the deviation. Both memory layouts are the same code: only strides and the shape of a tile differ. All is computed in float32.
+They have never run on a GPU: their numbers and gradients were checked in Triton's interpreter, and they compile for compute capability 9.0,
+nobody has timed them. By default maps on a GPU go through torch's operators. ``SNREID_TRITON=1 make gpu`` checks and times them.
 
-Imported where maps lie on a GPU, or under ``TRITON_INTERPRET=1``, which the tests use: nothing here needs a GPU to be right.
+Each kernel reads its maps once. A program of a reduction owns some channels of one image and walks over the positions in tiles; the mean
+and the sum of squares of each tile are joined with those of the tiles before it (Chan, Golub and LeVeque 1983), so nothing cancels if the
+mean is far above the deviation. Both memory layouts share the code: only strides and the shape of a tile differ. Computed in float32.
+
+The tests import this module under ``TRITON_INTERPRET=1``, which needs no GPU.
 """
 
 import contextlib
@@ -15,26 +18,30 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from snreid.models.kernels import Passes
+from snreid.models.kernels import Kernels
 from snreid.tensors import Maps
 
 _FLAT_TILE = (1, 1024)
-"""Channels and positions of a tile over contiguous maps, whose positions lie side by side."""
+"""Channels and positions of a tile over contiguous maps, whose positions are adjacent in memory."""
 _PIXEL_TILE = (64, 32)
-"""The same over channels-last maps, whose channels do."""
+"""The same over channels-last maps, whose channels are adjacent."""
 _OPTIONS = {"enable_fp_fusion": True}
-"""Of each launch: multiply and add with one rounding. Triton 3.9 warns where nothing is said of it, because its default will change."""
+"""Of each launch: fused multiply-add. Triton 3.9 warns if it is not set, because its default will change."""
 
 
-def gpu_passes(flat: bool) -> Passes:
-    """For contiguous (True) or channels-last maps of float32, bfloat16 or float16."""
+def triton_kernels(flat: bool) -> Kernels:
+    """The kernels for contiguous (True) or channels-last maps of float32, bfloat16 or float16."""
     layout = torch.contiguous_format if flat else torch.channels_last
-    return Passes(
-        partial(_moments, flat), partial(_affine, flat), partial(_sums, flat), partial(_combine, flat), layout
+    return Kernels(
+        partial(_launch_moments, flat),
+        partial(_launch_affine, flat),
+        partial(_launch_sums, flat),
+        partial(_launch_combine, flat),
+        layout,
     )
 
 
-def _moments(flat: bool, maps: Maps) -> tuple[Tensor, Tensor]:
+def _launch_moments(flat: bool, maps: Maps) -> tuple[Tensor, Tensor]:
     mean, variance = (maps.new_empty(maps.shape[:2], dtype=torch.float32) for _ in range(2))
     grid, sizes, tile = _shape(flat, maps)
     with _device(maps):
@@ -42,17 +49,17 @@ def _moments(flat: bool, maps: Maps) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def _affine(flat: bool, maps: Maps, slope: Tensor, offset: Tensor) -> Maps:
-    made = _like(flat, maps)
+def _launch_affine(flat: bool, maps: Maps, slope: Tensor, offset: Tensor) -> Maps:
+    result = _like(flat, maps)
     grid, sizes, tile = _shape(flat, maps)
     with _device(maps):
         _affine_kernel[(*grid, _tiles(maps, tile))](
-            maps, made, slope.contiguous(), offset.contiguous(), *sizes, made.stride(0), *tile, **_OPTIONS
+            maps, result, slope.contiguous(), offset.contiguous(), *sizes, result.stride(0), *tile, **_OPTIONS
         )
-    return made
+    return result
 
 
-def _sums(flat: bool, maps: Maps, d_maps: Maps) -> tuple[Tensor, Tensor]:
+def _launch_sums(flat: bool, maps: Maps, d_maps: Maps) -> tuple[Tensor, Tensor]:
     product, plain = (maps.new_empty(maps.shape[:2], dtype=torch.float32) for _ in range(2))
     grid, sizes, tile = _shape(flat, maps)
     with _device(maps):
@@ -60,15 +67,15 @@ def _sums(flat: bool, maps: Maps, d_maps: Maps) -> tuple[Tensor, Tensor]:
     return product, plain
 
 
-def _combine(flat: bool, maps: Maps, d_maps: Maps, steep: Tensor, slope: Tensor, offset: Tensor) -> Maps:
-    made = _like(flat, maps)
+def _launch_combine(flat: bool, maps: Maps, d_maps: Maps, steep: Tensor, slope: Tensor, offset: Tensor) -> Maps:
+    result = _like(flat, maps)
     grid, sizes, tile = _shape(flat, maps)
     vectors = (vector.contiguous() for vector in (steep, slope, offset))
     with _device(maps):
         _combine_kernel[(*grid, _tiles(maps, tile))](
-            maps, d_maps, made, *vectors, *sizes, d_maps.stride(0), made.stride(0), *tile, **_OPTIONS
+            maps, d_maps, result, *vectors, *sizes, d_maps.stride(0), result.stride(0), *tile, **_OPTIONS
         )
-    return made
+    return result
 
 
 def _shape(flat: bool, maps: Maps) -> tuple[tuple[int, int], tuple[int, ...], tuple[int, int]]:

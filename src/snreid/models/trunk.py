@@ -47,18 +47,18 @@ class Trunk:
 def stage_names(network: nn.Module, name: str) -> list[tuple[str, int]]:
     """Name and channels of the last four stages with different strides, or of four evenly spaced blocks."""
     known = {key for key, _ in network.named_modules()}
-    found = [(str(f["module"]), int(f["num_chs"]), int(f["reduction"])) for f in getattr(network, "feature_info", ())]
-    if len(found) < STAGES or any(module not in known for module, _, _ in found):
+    listed = [(str(f["module"]), int(f["num_chs"]), int(f["reduction"])) for f in getattr(network, "feature_info", ())]
+    if len(listed) < STAGES or any(module not in known for module, _, _ in listed):
         raise ExperimentError(
             "A backbone must expose at least four stages through timm's feature_info",
-            found=f"{name} lists {[module for module, _, _ in found]}",
+            found=f"{name} lists {[module for module, _, _ in listed]}",
             fix="take another backbone, for example resnet50, convnext_tiny or vit_small_patch16_224",
         )
-    last_of_stride = {reduction: (module, channels) for module, channels, reduction in found}
+    last_of_stride = {reduction: (module, channels) for module, channels, reduction in listed}
     if len(last_of_stride) >= STAGES:
         return list(last_of_stride.values())[-STAGES:]
-    depth = len(found)
-    picked = [found[-(-depth * quarter // STAGES) - 1] for quarter in range(1, STAGES + 1)]
+    depth = len(listed)
+    picked = [listed[-(-depth * quarter // STAGES) - 1] for quarter in range(1, STAGES + 1)]
     return [(module, channels) for module, channels, _ in picked]
 
 

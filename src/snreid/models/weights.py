@@ -49,12 +49,12 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     Raises ``CheckpointError`` when the metadata is no JSON or the file cannot be written; ``path`` is then what it was before.
     """
     try:
-        said = json.dumps(metadata, sort_keys=True, allow_nan=False)
+        text = json.dumps(metadata, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError("Metadata of a weight file must be JSON", found=str(error)) from error
     owned = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
     try:
-        content = save(owned, metadata={_HEADER: said})
+        content = save(owned, metadata={_HEADER: text})
         header, stored = _split(content)
         header["__metadata__"][_HASH] = _digest(content)
         write_bytes(path, _joined(header, stored))
@@ -93,7 +93,7 @@ def load_model(path: Path) -> SavedModel:
             fix="give foreign weights as the backbone's weights instead",
         ) from error
     if isinstance(metadata, dict) and HALF.items() <= metadata.items():
-        tensors = {name: one.float() if one.dtype == torch.float16 else one for name, one in tensors.items()}
+        tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
     return SavedModel(tensors, metadata, digest)
 
 
@@ -106,18 +106,18 @@ def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
 
 def _joined(header: Mapping[str, Any], tensors: memoryview) -> bytes:
     """The way back from ``_split``, with the header in one order; safetensors' own writer shuffles its metadata."""
-    said = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    said += b" " * (-len(said) % 8)  # tensors begin at a multiple of eight
-    return b"".join((len(said).to_bytes(8, "little"), said, tensors))
+    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
+    return b"".join((len(text).to_bytes(8, "little"), text, tensors))
 
 
 def _digest(content: bytes) -> str:
     """sha256 of everything in the file that has a meaning, less the hash itself; the order inside the header has none."""
     header, tensors = _split(content)
     header.get("__metadata__", {}).pop(_HASH, None)
-    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    found.update(tensors)
-    return found.hexdigest()
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    digest.update(tensors)
+    return digest.hexdigest()
 
 
 def restore(
@@ -134,8 +134,8 @@ def restore(
     Raises ``CheckpointError`` naming tensors that are missing, left over, of another shape or of another dtype; the model is
     then untouched.
     """
-    own = model.state_dict()
-    wanted = {name: tensor for name, tensor in own.items() if not name.startswith(spare)}
+    state = model.state_dict()
+    wanted = {name: tensor for name, tensor in state.items() if not name.startswith(spare)}
     missing = [name for name in wanted if name not in saved.tensors]
     unexpected = [name for name in saved.tensors if name not in wanted and not name.startswith(spare)]
     other = [
@@ -143,19 +143,19 @@ def restore(
         for name, tensor in wanted.items()
         if name in saved.tensors and _kind(saved.tensors[name]) != _kind(tensor)
     ]
-    found = [
+    differences = [
         f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("of another kind", other))
         if names
     ]
-    if found:
+    if differences:
         raise CheckpointError(
             "Saved weights must belong to this model",
-            found=f"{source}: {'; '.join(found)}",
+            found=f"{source}: {'; '.join(differences)}",
             fix=fix,
         )
     with torch.no_grad():
-        model.load_state_dict({**own, **{name: saved.tensors[name] for name in wanted}})
+        model.load_state_dict({**state, **{name: saved.tensors[name] for name in wanted}})
 
 
 def _kind(tensor: Tensor) -> str:

@@ -114,8 +114,8 @@ class Matches:
             asked = np.unique(entry[np.isnan(keys[entry])])
             keys[asked] = self._keys(row[asked], position[asked])
             which, place = np.unique(match, return_inverse=True)
-            own = self._keys(self.row[which], self.position[which])
-            self._add(match[keys[entry] >= own[place]])
+            of_match = self._keys(self.row[which], self.position[which])
+            self._add(match[keys[entry] >= of_match[place]])
 
     def _second_look(self, row: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """(K,) scores of pairs within the margin; None where they are not worth the time."""
@@ -147,7 +147,7 @@ def _scores(
     begins = np.flatnonzero(np.r_[True, person[1:] != person[:-1]])
     borders = np.r_[begins, len(queries)]
     edges: NDArray[np.int64] = np.asarray(np.searchsorted(row, borders))
-    for one, (first, last) in enumerate(pairwise(borders.tolist())):
+    for group, (first, last) in enumerate(pairwise(borders.tolist())):
         rows = labels.query.embeddings[queries[first:last]].astype(np.float64)
         entries = labels.entries(int(queries[first]))
         products = np.empty((len(rows), len(entries)))
@@ -158,7 +158,7 @@ def _scores(
             part = compare.prepared(rows @ right.T, np.einsum("nd,nd->n", rows, rows))
             compare.finish(part, compare.columns(np.einsum("nd,nd->n", right, right)))
             products[:, some] = part
-        mine = slice(edges[one], edges[one + 1])
+        mine = slice(edges[group], edges[group + 1])
         score[mine] = products[row[mine] - first, entries.searchsorted(position[mine])]
     return score
 

@@ -115,13 +115,13 @@ class NumpyCounter(Counter):
         step = max(1, _LOOKED_AT // max(1, columns))
         order = np.argsort(tile.row, kind="stable")
         row, column = tile.row[order], tile.column[order]
-        found = []
+        parts = []
         for start in range(0, len(scores), step):
             first, last = row.searchsorted((start, start + step))
             dropped = row[first:last] - start, column[first:last]
-            found.append(self._near(scores[start : start + step], start, tile, dropped, memory.flags))
+            parts.append(self._near(scores[start : start + step], start, tile, dropped, memory.flags))
         self._free.put(memory)
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def _near(
         self,
@@ -139,11 +139,11 @@ class NumpyCounter(Counter):
         low = self._low[start : start + len(scores)]
         flat = np.flatnonzero(np.greater_equal(scores, low, out=flags[: scores.size].reshape(scores.shape)))
         row = flat // scores.shape[1]
-        found = bits_of(scores.reshape(-1)[flat])
+        bits = bits_of(scores.reshape(-1)[flat])
         flat -= row * scores.shape[1]
         flat += tile.start
         row += start
-        return np.asarray(packed(row, found, flat, self._bits))
+        return np.asarray(packed(row, bits, flat, self._bits))
 
     def standing(
         self, keys: Sequence[NDArray[np.int64]], low: NDArray[np.int64], high: NDArray[np.int64], rows: int

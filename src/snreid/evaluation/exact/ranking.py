@@ -83,8 +83,8 @@ def match_ranks(
     ranks = [np.empty(0, np.int64)] * len(query.embeddings)
     with products_alone():
         for queries, pairs in _blocks(walk.labels, walk.rows):
-            for index, found in zip(queries.tolist(), walk.ranks(queries, pairs), strict=True):
-                ranks[index] = found
+            for index, of_query in zip(queries.tolist(), walk.ranks(queries, pairs), strict=True):
+                ranks[index] = of_query
     return tuple(ranks)
 
 
@@ -113,8 +113,8 @@ def rank_lists(
         for row, index in enumerate(queries):
             near = _may_lead(scores[row], length, float(errors[row]))
             positions = np.concatenate([best[row][0], start + near])
-            found = compare.keys(embeddings[row], tile, near, lengths[near])
-            keys = np.concatenate([best[row][1], found])
+            tile_keys = compare.keys(embeddings[row], tile, near, lengths[near])
+            keys = np.concatenate([best[row][1], tile_keys])
             order = np.lexsort((positions, _tie_order(labels.verdicts(index, positions)), -keys))[:length]
             best[row] = (positions[order], keys[order])
     return tuple(

@@ -93,13 +93,13 @@ class Relevance:
 def relevance(query: Features, gallery: Features) -> Relevance:
     """Look up the labels once. Memory: one int64 per gallery entry of a query's person."""
     persons = np.unique(query.persons[query.persons > 0])
-    found: list[NDArray[np.int64]] = []
+    parts: list[NDArray[np.int64]] = []
     for start in range(0, len(gallery.persons), _BLOCK):
         labels = gallery.persons[start : start + _BLOCK]
         if len(persons):
             place = np.minimum(np.searchsorted(persons, labels), len(persons) - 1)
-            found.append(start + np.flatnonzero(persons[place] == labels))
-    positions = np.concatenate(found) if found else np.empty(0, np.int64)
+            parts.append(start + np.flatnonzero(persons[place] == labels))
+    positions = np.concatenate(parts) if parts else np.empty(0, np.int64)
     order = np.argsort(gallery.persons[positions], kind="stable")
     positions = positions[order]
     labels = gallery.persons[positions]

@@ -31,8 +31,8 @@ _limits: threadpool_limits | None = None
 
 def threads() -> int:
     """As many as the matrix library may use by the environment, else the cores that may be used, and no more than pay."""
-    said = next((os.environ[name] for name in _SAID if os.environ.get(name)), "").partition(",")[0]  # "4,2": nested
-    return max(1, min(_MOST, int(said) if said.isdecimal() else usable_cores()))
+    setting = next((os.environ[name] for name in _SAID if os.environ.get(name)), "").partition(",")[0]  # "4,2": nested
+    return max(1, min(_MOST, int(setting) if setting.isdecimal() else usable_cores()))
 
 
 @contextmanager

@@ -35,8 +35,8 @@ class TorchCounter(Counter):
         scores[:, self._there(tile.junk)] = -torch.inf
         scores[self._there(tile.row), self._there(tile.column)] = -torch.inf
         row, column = torch.nonzero(scores >= self._low, as_tuple=True)
-        found = scores[row, column].view(torch.int32).to(torch.int64)
-        keys: Tensor = packed(row, found, column + tile.start, self._bits)
+        bits = scores[row, column].view(torch.int32).to(torch.int64)
+        keys: Tensor = packed(row, bits, column + tile.start, self._bits)
         return keys
 
     def standing(self, keys: Sequence[Tensor], low: NDArray[np.int64], high: NDArray[np.int64], rows: int) -> Standing:
@@ -48,10 +48,10 @@ class TorchCounter(Counter):
         end = torch.searchsorted(ordered, self._there(borders))
         some = last > first
         edges = torch.zeros(len(ordered) + 1, dtype=torch.int32, device=self._device)
-        one = torch.ones(int(some.sum()), dtype=torch.int32, device=self._device)
-        edges.index_add_(0, first[some], one).index_add_(0, last[some], -one)
+        ones = torch.ones(int(some.sum()), dtype=torch.int32, device=self._device)
+        edges.index_add_(0, first[some], ones).index_add_(0, last[some], -ones)
         inside = ordered[edges.cumsum(0)[:-1] > 0]
-        return Standing(*(one.cpu().numpy() for one in (first, last, end, inside)))
+        return Standing(*(edge.cpu().numpy() for edge in (first, last, end, inside)))
 
     def _there(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
