@@ -1,8 +1,12 @@
 """Pages in a real browser, where there is one."""
 
+import json
+import re
 import shutil
 import subprocess
+from html import escape, unescape
 from pathlib import Path
+from typing import Any
 
 CHROMIUM = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
 
@@ -29,3 +33,14 @@ def browse(tmp_path: Path, *flags: str) -> subprocess.CompletedProcess[str]:
         f"--user-data-dir={profile}", *flags,
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+def measure(tmp_path: Path, page: str, width: int) -> dict[str, Any]:
+    """What ``PROBE`` measures of a page in a frame ``width`` pixels wide."""
+    path = tmp_path / "probe.html"
+    path.write_text(PROBE % (width, escape(page)), encoding="utf-8")
+    dumped = browse(tmp_path, "--window-size=1400,1000", "--virtual-time-budget=5000", "--dump-dom", path.as_uri())
+    title = re.search(r"<title>(.*?)</title>", dumped.stdout)
+    assert title and title.group(1) != "none", dumped.stderr
+    measures: dict[str, Any] = json.loads(unescape(title.group(1)))
+    return measures

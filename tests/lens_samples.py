@@ -12,8 +12,8 @@ from snreid.figures.lens_records import (
     GateValues,
     Lens,
     Mixed,
+    NeighbourShare,
     SeenImage,
-    Share,
     StageMaps,
     StyleTable,
 )
@@ -66,8 +66,8 @@ def make_lens(title: str = "SNR lens: snr-0", **changes: Any) -> Lens:
         "sets": SETS,
         "styles": (style(1), style(2), style(3, ("F",))),
         "mixed": (
-            Mixed(what="stage 1, F", domain=Share(1.0, 0.5), camera=None),
-            Mixed(what="embedding", domain=Share(0.8, 0.5), camera=Share(0.4, 0.3)),
+            Mixed(what="stage 1, F", domain=NeighbourShare(1.0, 0.5), camera=None),
+            Mixed(what="embedding", domain=NeighbourShare(0.8, 0.5), camera=NeighbourShare(0.4, 0.3)),
         ),
         "cloud": Cloud(
             points=np.random.default_rng(0).normal(size=(9, 2)),

@@ -1,12 +1,14 @@
 """A small, complete report from made-up scores and drawn images, and a strict reader of HTML."""
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.figures import Domain, RankExample, Report, RunRecord, SchemeResult
+from snreid.figures import RankExample, Report, RunDetails, SchemeResult, ScoredDomain
+from snreid.figures.page import ENVIRONMENT
 from snreid.records import RankList, Sample, Scores, Split
 
 EMPTY = {"meta", "img", "br", "hr", "link", "input", "col"}
@@ -78,13 +80,13 @@ def make_report(*, domain: str = "evening street", seeds: int = 1) -> Report:
         title="Three schemes",
         trained_on="200 people of studio",
         domains=tuple(
-            Domain(name=name, seen=name == "studio", description=f"About {name}", samples=gallery.samples[:4])
+            ScoredDomain(name=name, seen=name == "studio", description=f"About {name}", samples=gallery.samples[:4])
             for name in domains
         ),
         schemes=schemes,
         examples=(RankExample(domain=domain, query=query, gallery=gallery, lists=lists, reason="The first one"),),
         runs=tuple(
-            RunRecord(
+            RunDetails(
                 name=name, settings={**settings, "norm": name}, versions={"torch": "2.15"}, seeds=(0,), seconds=75.0,
                 commands=(f"snreid train {name}",),
             )
@@ -106,18 +108,29 @@ class Node:
     children: list["Node | str"] = field(default_factory=list)
 
     @property
+    def source(self) -> str:
+        """All text inside, as the file has it."""
+        return "".join(child if isinstance(child, str) else child.source for child in self.children)
+
+    @property
     def text(self) -> str:
-        return "".join(child if isinstance(child, str) else child.text for child in self.children)
+        """All text inside, white space collapsed as a browser does."""
+        return re.sub("[ \n]+", " ", self.source).strip(" ")
 
     def all(self, name: str, class_: str = "") -> list["Node"]:
         """Every element of the name (and class) below this one, in order."""
-        found = []
+        nodes = []
         for child in self.children:
             if isinstance(child, Node):
                 if child.name == name and (not class_ or class_ in (child.attributes.get("class") or "").split()):
-                    found.append(child)
-                found += child.all(name, class_)
-        return found
+                    nodes.append(child)
+                nodes += child.all(name, class_)
+        return nodes
+
+    def part(self, heading: str) -> "Node":
+        """The section of a page with this heading."""
+        (section,) = (part for part in self.all("section") if part.all("h2")[0].text == heading)
+        return section
 
 
 class StrictReader(HTMLParser):
@@ -156,3 +169,9 @@ def read_html(text: str) -> Node:
 def every(node: Node) -> list[Node]:
     """The element and all below it."""
     return [node, *(n for child in node.children if isinstance(child, Node) for n in every(child))]
+
+
+def render(source: str, **values: object) -> Node:
+    """The tree of a template that may use the macros of ``parts`` and ``charts``."""
+    imports = '{% import "parts.html.j2" as parts %}{% import "charts.html.j2" as charts %}'
+    return read_html(ENVIRONMENT.from_string(imports + source).render(**values))

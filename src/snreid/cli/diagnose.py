@@ -251,10 +251,10 @@ def _write(page: "DiagnosisPage", out: Path, session: "Session") -> None:
 
 def _show(found: "Diagnosis", console: Console) -> None:
     """The same numbers as text."""
-    from snreid.figures.diagnosis import findings
+    from snreid.figures.diagnosis_page import diagnosis_findings
 
     console.out(f"{found.target}", highlight=False)
-    for head, rest in findings(found):
+    for head, rest in diagnosis_findings(found):
         console.print(f"  {head}{rest}", highlight=False, markup=False, soft_wrap=True)
     for note in found.notes:
         console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)

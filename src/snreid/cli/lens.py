@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.analysis.lens.look import Reading, look
     from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
-    from snreid.figures.lens import write_lens
+    from snreid.figures.lens_page import write_lens
     from snreid.system.atomic_files import require_replaceable
 
     require_replaceable(request.out)  # before anything is computed
@@ -195,12 +195,12 @@ def _described(lens: "Lens", request: Request) -> "Lens":
 
 
 def _tell(lens: "Lens", request: Request) -> None:
-    from snreid.figures.lens import findings
+    from snreid.figures.lens_page import lens_findings
 
     if request.json:
         print(json.dumps(to_json(lens, request.out)))
         return
-    for name, words in findings(lens):
+    for name, words in lens_findings(lens):
         print(f"{name}{words}")
     for note in lens.notes:
         print(note)

@@ -1,23 +1,24 @@
-"""What a person looks at: the report, its curves and tables, rank lists as pictures. No torch, no plotting library."""
+"""Pages and pictures for readers: the report, its charts and tables, rank lists as pictures. No torch, no plotting library."""
 
-from snreid.figures.diagnosis import DiagnosisPage, render_diagnosis
-from snreid.figures.examples import ChosenQuery, choose_queries
-from snreid.figures.report import Report, render_report, write_report
-from snreid.figures.runs import RunRecord
-from snreid.figures.table import Difference, Domain, SchemeResult, ScoreTable, score_table
-from snreid.figures.text import markdown_table, text_table
-from snreid.figures.tiles import RankExample, domains_picture, rank_list_picture
+from snreid.figures.diagnosis_page import DiagnosisPage, render_diagnosis
+from snreid.figures.pictures import domains_picture, rank_list_picture
+from snreid.figures.query_choice import ChosenQuery, choose_queries
+from snreid.figures.rank_lists import RankExample
+from snreid.figures.report_page import Report, render_report, write_report
+from snreid.figures.run_details import RunDetails
+from snreid.figures.score_table import Difference, SchemeResult, ScoredDomain, ScoreTable, score_table
+from snreid.figures.text_tables import markdown_table, text_table
 
 __all__ = [
     "ChosenQuery",
     "DiagnosisPage",
     "Difference",
-    "Domain",
     "RankExample",
     "Report",
-    "RunRecord",
+    "RunDetails",
     "SchemeResult",
     "ScoreTable",
+    "ScoredDomain",
     "choose_queries",
     "domains_picture",
     "markdown_table",

@@ -1,4 +1,4 @@
-"""What the page of the SNR lens shows, as frozen records. No torch; ``snreid.analysis.lens`` makes them, ``figures/lens.py`` draws them."""
+"""The content of the page of the SNR lens. ``snreid.analysis.lens`` makes these records, ``figures/lens_page.py`` renders them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from snreid.records import Sample
 MAPS = ("F", "F~", "R+", "R-", "F~+", "F~-")
 """The maps of one stage, in the order in which they are shown; a scheme without SNR has the first, or the first two."""
 BINS = 20
-"""Of a gate's histogram, from 0 to 1."""
+"""Bins of a gate's histogram, from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,11 @@ class StageMaps:
     maps: Mapping[str, NDArray[np.float32]]
     """Activation maps A(X) = mean over channels of |X|, (H, W), >= 0, by the names of ``MAPS`` and in their order."""
     given_back: float | None = None
-    """Mean of A(R+) over mean of A(R): how much of what normalization removed came back. None without an SNR module."""
+    """Mean of A(R+) over mean of A(R): the share of what normalization removed that is given back. None without an SNR module."""
 
     def __post_init__(self) -> None:
         strange = [name for name in self.maps if name not in MAPS]
-        shapes = {one.shape for one in self.maps.values()}
+        shapes = {values.shape for values in self.maps.values()}
         if strange or len(shapes) != 1 or len(min(shapes)) != 2:
             raise ExperimentError(
                 f"A stage has maps of one height and width with names among {', '.join(MAPS)}",
@@ -36,8 +36,8 @@ class StageMaps:
 
     @property
     def scale(self) -> float:
-        """The largest value of all maps of this stage and image: the end of the scale they share."""
-        return max(float(one.max()) for one in self.maps.values())
+        """The largest value of all maps of this stage and image: the upper end of their common scale."""
+        return max(float(values.max()) for values in self.maps.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class SeenImage:
 
     sample: Sample
     title: str
-    """What it is called on the page."""
+    """Its name on the page."""
     stages: tuple[StageMaps, ...]
 
 
@@ -76,30 +76,30 @@ class StyleTable:
 
     stage: int
     matrices: Mapping[str, NDArray[np.float64]]
-    """(G, G) by the name of the map (F, F~, F~+); on the diagonal two halves of one set, NaN where there is none."""
+    """(G, G) by the name of the map (F, F~, F~+); on the diagonal the distance of two halves of one set; NaN if it is undefined."""
     summaries: Mapping[str, Mapping[str, float]]
-    """For each map the means ``within``, ``across`` and ``halves``; NaN where there is no such pair."""
+    """For each map the means ``within``, ``across`` and ``halves``; NaN if there is no such pair."""
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class NeighbourShare:
     """How often the nearest neighbour among other persons has the same label."""
 
     share: float
     chance: float
-    """What a neighbour drawn by lot gives."""
+    """The same for a random neighbour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixed:
-    """Neighbours in one description of the images."""
+    """Neighbours in one feature space."""
 
     what: str
     """Such as ``stage 1, F`` or ``embedding``."""
-    domain: Share | None
-    """Same data set; None with one data set."""
-    camera: Share | None
-    """Same camera, among the images of the same data set; None without cameras."""
+    domain: NeighbourShare | None
+    """From the same data set; None if there is only one."""
+    camera: NeighbourShare | None
+    """From the same camera, among the images of the same data set; None without cameras."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class Cloud:
 
 @dataclass(frozen=True, kw_only=True)
 class Lens:
-    """Everything the page shows."""
+    """The content of the page."""
 
     title: str
     run: str
@@ -125,7 +125,7 @@ class Lens:
     images: tuple[SeenImage, ...]
     gates: tuple[GateValues, ...] = ()
     gate_words: str = ""
-    """What a value of the gate belongs to: ``each channel``, ``each position``; empty without a gate."""
+    """What each value of the gate belongs to: ``each channel`` or ``each position``; empty without a gate."""
     data: str = ""
     """The data sets and how many cameras each has, in words."""
     sets: tuple[str, ...] = ()
@@ -134,6 +134,6 @@ class Lens:
     mixed: tuple[Mixed, ...] = ()
     cloud: Cloud | None = None
     notes: tuple[str, ...] = ()
-    """Sentences for the reader: which images were taken, what cannot be shown and why."""
+    """Sentences for the reader: which images were used, what is not shown and why."""
     made: str = ""
-    """When and by which version, as text; given from outside, so that rendering stays pure."""
+    """When and by which version, as text; an argument, so that rendering stays pure."""

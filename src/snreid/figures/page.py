@@ -1,90 +1,79 @@
-"""What every page is built from: the document itself, headings with anchors, boxes that scroll, images."""
+"""A page as one HTML file, without a script or anything from outside: rendered by jinja2 from ``templates/``.
+
+Jinja escapes every value (autoescape is on, no template uses ``safe``), so a hostile name of a data set stays text.
+"""
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from typing import Any
 
-from snreid.figures.markup import Content, Html, tag
-from snreid.figures.tiles import data_uri
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from snreid.figures import formatting
+from snreid.figures.activation_maps import map_uri
+from snreid.figures.charts import DASH_PATTERNS, MARKERS, STYLES, shorten
+from snreid.figures.pictures import data_uri
+from snreid.figures.rank_lists import SIGNS
+from snreid.figures.style_distances import change_text, distance_text, share_text
 from snreid.records import Sample
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""Content-Security-Policy of a page: a browser refuses everything that does not stand in the file itself."""
 
-
-def document(
-    title: str, facts: Mapping[str, str], sections: Mapping[str, Html | None], made: str, *, styles: Sequence[str] = ()
+def render_page(
+    kind: str, title: str, facts: Mapping[str, str], sections: Sequence[str], *, made: str, **values: Any
 ) -> str:
-    """The text of one HTML file: head, title, ``facts`` (term to words; empty ones left out), links to the ``sections``, these
-    (name to what ``section`` made of it; None left out), and ``made``. ``styles``: style sheets of this package beside report.css.
+    """The text of one HTML file.
+
+    Args:
+        kind: ``report``, ``diagnosis`` or ``lens``: the folder of the sections' templates.
+        title: The title of the document and its first heading.
+        facts: Term to description, shown below the title; empty descriptions are left out.
+        sections: Headings in the order of the page. The template of ``CMC curves`` is ``KIND/cmc-curves.html.j2``.
+        made: When and by which version the page was made.
+        values: What the templates of the sections refer to.
+
+    Returns:
+        The document. The same arguments give the same text.
+
+    Raises:
+        DataError: An image that is shown cannot be read.
     """
-    sheets = (files("snreid.figures").joinpath(name).read_text(encoding="utf-8") for name in ("report.css", *styles))
-    parts = {name: part for name, part in sections.items() if part is not None}
-    links = [tag("a", name, href=f"#{anchor(name)}") for name in parts]
-    html = tag(
-        "html",
-        tag(
-            "head",
-            tag("meta", charset="utf-8"),
-            tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-            tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-            tag("meta", name="color-scheme", content="light dark"),
-            tag("meta", name="generator", content="snreid"),
-            tag("title", title),
-            tag("style", Html("".join(sheets))),
-        ),
-        tag(
-            "body",
-            tag(
-                "header",
-                tag("h1", title),
-                tag("dl", *(described(term, words) for term, words in facts.items() if words), class_="facts"),
-                tag("nav", *links, aria_label="Parts of this page"),
-            ),
-            tag("main", *parts.values()),
-            tag("footer", tag("p", "Made by snreid. ", made or None)),
-        ),
-        lang="en",
-    )
-    return f"<!doctype html>\n{html.text}\n"
+    page = ENVIRONMENT.get_template("page.html.j2")
+    return page.render(kind=kind, title=title, facts=facts, sections=sections, made=made, **values)
 
 
-def anchor(name: str) -> str:
-    """The link target of a part of the page: ``CMC curves`` -> ``cmc-curves``."""
+def _short_float(value: object) -> object:
+    """Floats with at most two decimals (coordinates of drawings); anything else as it is."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+
+
+def _anchor(name: str) -> str:
     return name.lower().replace(" ", "-")
 
 
-def section(name: str, *children: Html | None) -> Html:
-    """A part of the page under its heading ``name``."""
-    title = f"{anchor(name)}-title"
-    return tag("section", tag("h2", name, id=title), *children, id=anchor(name), aria_labelledby=title)
+def _sample_uri(sample: Sample, height: int) -> str:
+    return data_uri(sample.image.read(), height=height)
 
 
-def scrolling(content: Html, label: str) -> Html:
-    """A box that scrolls sideways by itself (by keyboard too), so that the page never does."""
-    return tag("div", content, class_="scroll", role="region", aria_label=label, tabindex=0)
-
-
-def folded(title: str, content: Html) -> Html:
-    """Something to unfold; works without a script, and is open in print."""
-    return tag("details", tag("summary", title), scrolling(content, title))
-
-
-def described(term: str, words: str) -> Html:
-    """One term of a ``dl`` with its description."""
-    return tag("div", tag("dt", term), tag("dd", words))
-
-
-def row(head: Content, cells: Sequence[str]) -> Html:
-    """A row of a plain table: its heading and text cells."""
-    return tag("tr", tag("th", head, scope="row"), *(tag("td", cell) for cell in cells))
-
-
-def plain_table(heads: Sequence[str], rows: Sequence[Html], *, class_: str | None = None) -> Html:
-    """A table of ``row`` values under column heads; without heads where there are none."""
-    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads))) if heads else None
-    return tag("table", head, tag("tbody", *rows), class_=class_)
-
-
-def picture(sample: Sample, words: str, height: int) -> Html:
-    """The image of a sample, at most ``height`` pixels high, inside the file; ``words`` for who cannot see it."""
-    return tag("img", src=data_uri(sample.image.read(), height=height), alt=words, decoding="async")
+ENVIRONMENT = Environment(
+    loader=PackageLoader("snreid.figures"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_short_float,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters |= {
+    "anchor": _anchor,
+    "change": change_text,
+    "distance": distance_text,
+    "map_uri": map_uri,
+    "minus_signs": formatting.minus_signs,
+    "p_text": formatting.p_text,
+    "percent": formatting.percent,
+    "percent_range": formatting.percent_range,
+    "percent_with_interval": formatting.percent_with_interval,
+    "points_with_interval": formatting.points_with_interval,
+    "sample_uri": _sample_uri,
+    "share": share_text,
+    "shorten": shorten,
+}
+ENVIRONMENT.globals |= {"MARKERS": MARKERS, "DASH_PATTERNS": DASH_PATTERNS, "SIGNS": SIGNS, "STYLES": STYLES}

@@ -1,58 +1,83 @@
-"""The part of the report that shows images: queries, and what each scheme found for them."""
+"""Queries with the gallery images that several schemes rank first for them."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from snreid.figures.markup import Html, tag
-from snreid.figures.page import picture, section
-from snreid.figures.tiles import IGNORED, RIGHT, WRONG, RankExample
-from snreid.records import RankList
+from snreid.errors import ExperimentError
+from snreid.records import RankList, Sample, Split
 
+RIGHT, WRONG, IGNORED = "right", "wrong", "ignored"
 SIGNS = {RIGHT: "\N{CHECK MARK}", WRONG: "\N{MULTIPLICATION X}", IGNORED: "\N{EN DASH}"}
-"""What stands under an image, beside the word."""
+"""Verdict to the sign below an image, beside the word."""
 
 
-def examples_section(
-    examples: Sequence[RankExample], *, first: int = 10, title: str = "Rank lists", intro: str = ""
-) -> Html:
-    """Queries with the ``first`` gallery images of each scheme; a verdict is told by colour, line, sign and word.
+class RankTile(NamedTuple):
+    """One gallery image of a rank list."""
 
-    ``title``: the heading of the part; ``intro``: a sentence before everything else.
-    """
-    keys = [tag("span", f"{SIGNS[verdict]} {verdict}", class_=f"key {verdict}") for verdict in SIGNS]
-    words = (
-        " Ignored: the same person seen by the query's own camera, or a junk image; the metrics skip it."
-        " The number under an image is its likeness to the query."
-    )
-    key = tag("p", *keys, words, class_="caption")
-    return section(title, tag("p", intro) if intro else None, key, *(_example(example, first) for example in examples))
+    sample: Sample
+    score: float
+    """Similarity to the query."""
+    verdict: str
+    rank: int | None
+    """From 1; None for an ignored image, which the metrics skip."""
 
-
-def _example(example: RankExample, first: int) -> Html:
-    title = f"{example.domain}, person {example.sample.person}"
-    if example.sample.camera > 0:
-        title += f", camera {example.sample.camera}"
-    query = tag(
-        "figure", picture(example.sample, f"Query: {title}", 192), tag("figcaption", "query"), class_="tile query"
-    )
-    lists = [_ranked(name, ranks, example, first) for name, ranks in example.lists]
-    return tag(
-        "article",
-        tag("h3", title),
-        tag("p", f"{example.reason.rstrip('.')}.", class_="caption") if example.reason else None,
-        tag("div", query, tag("div", *lists), class_="example"),
-    )
+    @property
+    def description(self) -> str:
+        """The image in words, for readers who cannot see it."""
+        place = "no rank" if self.rank is None else f"rank {self.rank}"
+        camera = f", camera {self.sample.camera}" if self.sample.camera > 0 else ""
+        return f"{place}, {self.verdict}: person {self.sample.person}{camera}"
 
 
-def _ranked(scheme: str, ranks: RankList, example: RankExample, first: int) -> Html:
-    tiles, place = [], 0
-    for index, score, verdict in list(zip(ranks.gallery, ranks.score, ranks.verdict, strict=True))[:first]:
-        sample = example.gallery.samples[int(index)]
-        # What the metrics ignore holds no rank, so the count leaves it out too.
-        place += verdict != IGNORED
-        words = f"{'no rank' if verdict == IGNORED else f'rank {place}'}, {verdict}: person {sample.person}"
-        words += f", camera {sample.camera}" if sample.camera > 0 else ""
-        caption = tag("figcaption", tag("b", f"{SIGNS[verdict]} {verdict}"), tag("small", f"{float(score):.2f}"))
-        tiles.append(tag("li", tag("figure", picture(sample, words, 160), caption, class_=f"tile {verdict}")))
-    counted = [verdict for verdict in ranks.verdict[:first] if verdict != IGNORED]
-    summary = f"{counted.count(RIGHT)} of the first {len(counted)} right"
-    return tag("div", tag("h4", scheme, tag("small", summary)), tag("ol", *tiles, class_="tiles"), class_="list")
+@dataclass(frozen=True, kw_only=True)
+class RankExample:
+    """One query with the first gallery images that several schemes return for it."""
+
+    domain: str
+    query: Split
+    gallery: Split
+    lists: tuple[tuple[str, RankList], ...]
+    """(scheme name, its rank list), all of the same query, in the order in which they are shown."""
+    reason: str = ""
+    """Why this query is shown, such as "most gained by SNR"."""
+
+    def __post_init__(self) -> None:
+        queries = {ranks.query for _, ranks in self.lists}
+        if len(queries) != 1 or not 0 <= min(queries) < len(self.query):
+            raise ExperimentError(
+                "a rank example shows one query of its query split, ranked by one or more schemes",
+                found=f"queries {sorted(queries)} of a split with {len(self.query)} images",
+                fix="give rank lists of the same query",
+            )
+        for scheme, ranks in self.lists:
+            outside = [int(i) for i in ranks.gallery if not 0 <= i < len(self.gallery)]
+            strange = sorted(set(ranks.verdict) - set(SIGNS))
+            if outside or strange or not len(ranks.gallery) == len(ranks.score) == len(ranks.verdict):
+                raise ExperimentError(
+                    "each entry of a rank list has a gallery position, a score and a verdict (right, wrong, ignored)",
+                    found=f"scheme {scheme!r}: positions outside {outside}, verdicts {strange}, lengths "
+                    f"{len(ranks.gallery)}, {len(ranks.score)}, {len(ranks.verdict)}",
+                    fix="make the list with evaluation's ranking on the same gallery split",
+                )
+
+    @property
+    def sample(self) -> Sample:
+        """The query."""
+        return self.query.samples[self.lists[0][1].query]
+
+    @property
+    def title(self) -> str:
+        """Domain, person and, if it is known, camera of the query."""
+        camera = f", camera {self.sample.camera}" if self.sample.camera > 0 else ""
+        return f"{self.domain}, person {self.sample.person}{camera}"
+
+    def tiles(self, ranks: RankList, first: int = 10) -> list[RankTile]:
+        """The ``first`` gallery images of one of the lists."""
+        tiles: list[RankTile] = []
+        rank = 0
+        for place in range(min(first, len(ranks.gallery))):
+            verdict = ranks.verdict[place]
+            rank += verdict != IGNORED
+            sample = self.gallery.samples[int(ranks.gallery[place])]
+            tiles.append(RankTile(sample, float(ranks.score[place]), verdict, None if verdict == IGNORED else rank))
+        return tiles

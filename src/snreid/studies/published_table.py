@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from snreid.figures.table import Cell, ScoreTable
-from snreid.figures.text import percent, points
+from snreid.figures.formatting import percent, points
+from snreid.figures.score_table import Cell, ScoreTable
 from snreid.studies.paper_tables import PaperTable, Published
 from snreid.studies.plan import Row
 from snreid.studies.protocols import Benchmark

@@ -9,7 +9,7 @@ from snreid import __version__
 from snreid.evaluation import rank_lists, read_features
 from snreid.experiments.runs import Run
 from snreid.experiments.scoring import Result, features_path
-from snreid.figures import Domain, RankExample, Report, RunRecord, ScoreTable, choose_queries
+from snreid.figures import RankExample, Report, RunDetails, ScoredDomain, ScoreTable, choose_queries
 from snreid.records import RankList, ReIDData, Sample
 from snreid.studies.rows import DESCRIPTIONS, adapted_notes
 from snreid.studies.run import CaseResult
@@ -71,7 +71,7 @@ def _runs(result: CaseResult, row: str) -> tuple[Run, ...]:
     return next(iter(result.runs[row].values()))
 
 
-def _domain(result: CaseResult, domain: Domain, description: str) -> Domain:
+def _domain(result: CaseResult, domain: ScoredDomain, description: str) -> ScoredDomain:
     return replace(domain, description=description, samples=_spread(result.available.data[domain.name]))
 
 
@@ -113,11 +113,11 @@ def _examples(result: CaseResult, target: str) -> list[RankExample]:
     ]
 
 
-def _run_record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunRecord:
+def _run_record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunDetails:
     first = runs[0].record
     seconds = sum(float(run.record.get("finished", {}).get("seconds", 0.0)) for run in runs)
     versions = {k: str(v) for k, v in first["provenance"]["versions"].items() if v}
-    return RunRecord(
+    return RunDetails(
         name=name,
         settings={**first["experiment"], "training": first["training"]},
         versions=versions | {"python": first["provenance"]["python"]},

@@ -19,7 +19,7 @@ from snreid.experiments.experiment import Experiment
 from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
 from snreid.experiments.scoring import Result, read_result, require_same_images, score_run
-from snreid.figures import Domain, SchemeResult, ScoreTable, score_table
+from snreid.figures import SchemeResult, ScoredDomain, ScoreTable, score_table
 from snreid.records import ReIDData, Scores, Split
 from snreid.studies.plan import Availability, Plan, Row, Shard, Training, require_available, wanted
 from snreid.studies.protocols import Benchmark, Case
@@ -55,11 +55,11 @@ class CaseResult:
         """Whether there is anything to show."""
         return any(self.runs.values())
 
-    def domains(self) -> tuple[Domain, ...]:
+    def domains(self) -> tuple[ScoredDomain, ...]:
         """The benchmarks as a score table takes them: the queries of several splits one after the other."""
         data = self.available.data
         return tuple(
-            Domain(
+            ScoredDomain(
                 name=benchmark.name,
                 seen=self.case.seen(benchmark),
                 query=Split(tuple(s for target in benchmark.targets for s in data[target.name].query.samples)),

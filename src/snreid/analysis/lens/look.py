@@ -14,7 +14,17 @@ from snreid.analysis.lens.choose import Chosen, Sets, group
 from snreid.analysis.lens.neighbours import Mixing, mixing, plane, standardized, unit
 from snreid.analysis.lens.style import ChannelStatistics, style_matrix, summarize
 from snreid.errors import DataError
-from snreid.figures.lens_records import BINS, Cloud, GateValues, Lens, Mixed, SeenImage, Share, StageMaps, StyleTable
+from snreid.figures.lens_records import (
+    BINS,
+    Cloud,
+    GateValues,
+    Lens,
+    Mixed,
+    NeighbourShare,
+    SeenImage,
+    StageMaps,
+    StyleTable,
+)
 from snreid.images.loading import PixelStore
 from snreid.images.reading import listed
 from snreid.inference.embedder import Embedder, require_finite
@@ -334,8 +344,8 @@ def _mixed(
     return tuple(rows)
 
 
-def _share(found: Mixing | None) -> Share | None:
-    return None if found is None else Share(found.share, found.chance)
+def _share(found: Mixing | None) -> NeighbourShare | None:
+    return None if found is None else NeighbourShare(found.share, found.chance)
 
 
 def _counted(used: Sequence[Chosen]) -> str:

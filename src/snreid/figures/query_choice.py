@@ -1,0 +1,59 @@
+"""The rule that chooses the queries of a report, so that nobody can pick flattering ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snreid.errors import ExperimentError
+from snreid.figures.formatting import minus_signs
+from snreid.records import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenQuery:
+    """A query and why it is shown."""
+
+    query: int
+    """Position in the query split."""
+    reason: str
+
+
+def choose_queries(
+    baseline: Scores, scheme: Scores, *, baseline_name: str = "Baseline", scheme_name: str = "SNR"
+) -> tuple[ChosenQuery, ...]:
+    """The query on which a scheme gains most over the baseline, the median one, and the one on which it loses most.
+
+    The gain is the difference of the average precision. Ties go to the earlier query, so the choice is deterministic.
+
+    Args:
+        baseline: Scores of the baseline.
+        scheme: Scores of the scheme, on the same queries.
+        baseline_name: Name of the baseline in the reasons.
+        scheme_name: Name of the scheme in the reasons.
+
+    Returns:
+        One to three queries without repetition.
+
+    Raises:
+        ExperimentError: The valid queries of the two differ, or there are none.
+    """
+    if not np.array_equal(baseline.query_index, scheme.query_index) or len(scheme.query_index) == 0:
+        raise ExperimentError(
+            "queries are chosen from those that both schemes answered",
+            found=f"{len(baseline.query_index)} and {len(scheme.query_index)} valid queries, not the same ones",
+            fix="score both schemes on the same query and gallery split",
+        )
+    gain = scheme.average_precision - baseline.average_precision
+    order = np.argsort(-gain, kind="stable")
+    chosen: dict[int, ChosenQuery] = {}
+    for place in (order[0], order[len(order) // 2], order[-1]):
+        query, change = int(scheme.query_index[place]), 100 * float(gain[place])
+        if place == order[0]:
+            rule = f"{scheme_name} {'gains most' if change > 0 else 'loses least'} on this query"
+        elif place == order[-1]:
+            rule = f"{scheme_name} {'loses most' if change < 0 else 'gains least'} on this query"
+        else:
+            rule = f"A query from the middle of what {scheme_name} gains"
+        amount = minus_signs(f"{round(change):+d}") if round(change) else "0"
+        chosen.setdefault(query, ChosenQuery(query, f"{rule} ({amount} points of AP against {baseline_name})"))
+    return tuple(chosen.values())

@@ -1,0 +1,141 @@
+"""The report of a comparison: one HTML file without external resources or scripts, legible on a phone.
+
+A frozen ``Report`` holds the content; ``render_report`` is a pure function of it, ``write_report`` writes the text to disk. The page is
+made of the templates in ``templates/report``, its style sheet is ``templates/page.css``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snreid.errors import ExperimentError
+from snreid.figures.page import render_page
+from snreid.figures.rank_lists import RankExample
+from snreid.figures.report_sections import cmc_charts, comparison_findings, interval_charts
+from snreid.figures.run_details import RunDetails, RunTable
+from snreid.figures.score_table import SchemeResult, ScoredDomain, ScoreTable, score_table
+from snreid.system.atomic_files import write_text
+
+SELECTION = (
+    "No label of an unseen domain influenced any choice: no checkpoint, no setting, no stopping time. "
+    "Those labels were used once, at the end, to compute the numbers above."
+)
+"""How the models were chosen, unless the report says otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The content of a report."""
+
+    title: str
+    trained_on: str
+    """What the models were trained on, as the rest of "Trained on ...": "800 synthetic persons of domain studio"."""
+    domains: tuple[ScoredDomain, ...]
+    """Columns of the table in the order in which they are shown (after the mean; seen ones always last)."""
+    schemes: tuple[SchemeResult, ...]
+    """Rows of the table in the order in which they are shown."""
+    baseline: str = "Baseline"
+    """Name of the scheme that the others are compared with."""
+    examples: tuple[RankExample, ...] = ()
+    """Queries with their rank lists."""
+    runs: tuple[RunDetails, ...] = ()
+    """How the numbers were made, usually one entry per scheme."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the reader, for example about images that were left out."""
+    selection: str = SELECTION
+    """How checkpoints and settings were chosen. Replace it if the default sentence is not true."""
+    made: str = ""
+    """When and by which version the report was made, as text; an argument, so that rendering stays pure."""
+    ranks: int = 20
+    """Length of the CMC curves, at least 2."""
+    level: float = 0.95
+    """Confidence level of the intervals, between 0 and 1."""
+    resamples: int = 2000
+    """Bootstrap draws per interval."""
+    seed: int = 0
+    """Seed of the bootstrap."""
+    same_people: bool = False
+    """Whether the domains show the same people (synthetic pedestrians): their scores are correlated then, and the interval of the mean
+    over domains is the widest under any correlation."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Names and one-line descriptions of files beside the report, listed at its end."""
+
+    def __post_init__(self) -> None:
+        if self.ranks < 2:
+            raise ExperimentError(
+                "a CMC curve needs at least two ranks", found=f"ranks={self.ranks}", fix="give 2 or more, 20 is usual"
+            )
+        if not 0 < self.level < 1:
+            raise ExperimentError(
+                "a confidence level lies between 0 and 1", found=f"level={self.level}", fix="give 0.95 for 95 %"
+            )
+
+    def table(self) -> ScoreTable:
+        """The numbers alone, for a terminal or ``markdown_table``. Raises what ``score_table`` raises."""
+        return score_table(
+            self.domains,
+            self.schemes,
+            baseline=self.baseline,
+            level=self.level,
+            resamples=self.resamples,
+            seed=self.seed,
+            same_people=self.same_people,
+        )
+
+
+def render_report(report: Report) -> str:
+    """The report as the text of one HTML file.
+
+    Reads the images of the domains' samples and of the rank examples and nothing else. The same report gives the same text.
+
+    Raises:
+        DataError: An image cannot be read.
+        ExperimentError: The scores contradict each other.
+    """
+    table = report.table()
+    charts = cmc_charts(table, report.schemes, report.ranks)
+    sections = {
+        "Results": True,
+        "How to read this": True,
+        "CMC curves": charts,
+        "Rank lists": report.examples,
+        "Domains": True,
+        "Experiment": report.runs or report.files,
+    }
+    return render_page(
+        "report",
+        report.title,
+        _facts(report),
+        [name for name, content in sections.items() if content],
+        made=report.made,
+        report=report,
+        table=table,
+        findings=comparison_findings(table),
+        interval_charts=interval_charts(table),
+        cmc_charts=charts,
+        runs=RunTable(report.runs),
+    )
+
+
+def write_report(path: Path, report: Report) -> Path:
+    """Renders the report, writes it to ``path`` and returns the path; missing folders are made.
+
+    The file is written whole or not at all.
+
+    Raises:
+        DataError: An image cannot be read.
+        ExperimentError: The scores contradict each other.
+        OSError: The folder cannot be written.
+    """
+    write_text(path, render_report(report))
+    return path
+
+
+def _facts(report: Report) -> dict[str, str]:
+    unseen = [domain.name for domain in report.domains if not domain.seen]
+    seen = [domain.name for domain in report.domains if domain.seen]
+    return {
+        "Trained on": report.trained_on,
+        "Unseen": " \N{MIDDLE DOT} ".join(unseen) or "none",
+        "Seen": " \N{MIDDLE DOT} ".join(seen) + " (other people than in training)" if seen else "",
+    }

@@ -1,0 +1,335 @@
+"""The numbers of a report: schemes x domains, mAP and rank-1 with intervals, and their differences to the baseline.
+
+A value is the mean over queries (and over seeds, if there are several); its interval is a bootstrap over queries
+(evaluation/uncertainty.py). The difference to the baseline is paired: both schemes answered the same queries, so the
+interval is a bootstrap over the per-query differences.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from snreid.errors import ExperimentError
+from snreid.evaluation.uncertainty import bootstrap_interval, sign_flip_p_value
+from snreid.records import Interval, Sample, Scores, Split
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryMetric:
+    """One number per query whose mean is reported; shares between 0 and 1, shown in percent."""
+
+    name: str
+    per_query: Callable[[Scores], Values]
+    """Scores -> (V,) one value per valid query."""
+
+
+MEAN_AP = QueryMetric("mAP", lambda scores: scores.average_precision)
+RANK_1 = QueryMetric("rank-1", lambda scores: (scores.first_rank == 1).astype(np.float64))
+METRICS = (MEAN_AP, RANK_1)
+"""What the table shows, in this order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredDomain:
+    """What the table has as a column: a data set that was scored, with what a reader needs to know about it."""
+
+    name: str
+    seen: bool = False
+    """True when the models were trained on (other people of) this domain."""
+    description: str = ""
+    """A sentence for a reader who has never heard of the domain."""
+    samples: tuple[Sample, ...] = ()
+    """A few images to show, usually 8 to 12."""
+    query: Split | None = None
+    """The queries, in the order that was scored. If given, the bootstrap draws whole persons instead of queries,
+    because the queries of one person are not independent."""
+
+    def groups(self, scores: Scores) -> NDArray[np.int64] | None:
+        """(V,) person of every valid query; None without ``query``. Raises ``ExperimentError`` if ``query`` is another split."""
+        if self.query is None:
+            return None
+        if len(self.query) != scores.queries:
+            raise ExperimentError(
+                "the queries of a domain are those that were scored",
+                found=f"{len(self.query)} queries in the split of {self.name!r}, {scores.queries} in its scores",
+                fix="give the query split that the scores were computed from",
+            )
+        persons: NDArray[np.int64] = self.query.persons[scores.query_index]
+        return persons
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemeResult:
+    """What the table has as a row: one scheme and its scores on each domain."""
+
+    name: str
+    """As shown: Baseline, Baseline-IN, SNR."""
+    scores: Mapping[str, Scores | tuple[Scores, ...]]
+    """Domain name -> scores, or one ``Scores`` per seed. A domain may be missing: its cell says so."""
+    description: str = ""
+    """What the scheme is, in a sentence."""
+
+    def __post_init__(self) -> None:
+        for domain in self.scores:
+            runs = self.runs(domain)
+            if not runs or any(len(scores.average_precision) == 0 for scores in runs):
+                raise ExperimentError(
+                    "every scored domain needs at least one query with a valid match",
+                    found=f"none for scheme {self.name!r} on {domain!r}",
+                    fix="leave the domain out of the result, or check the cameras of its query and gallery split",
+                )
+            if any(not np.array_equal(scores.query_index, runs[0].query_index) for scores in runs):
+                raise ExperimentError(
+                    "all seeds of a scheme have to answer the same queries",
+                    found=f"different valid queries for scheme {self.name!r} on {domain!r}",
+                    fix="score every seed on the same query and gallery split",
+                )
+
+    def runs(self, domain: str) -> tuple[Scores, ...]:
+        """The scores on ``domain``, one per seed; empty when the scheme was not scored there."""
+        scores = self.scores.get(domain, ())
+        return (scores,) if isinstance(scores, Scores) else scores
+
+    def per_query(self, metric: QueryMetric, domain: str) -> Values:
+        """(V,) the metric of every valid query on ``domain``, averaged over the seeds."""
+        mean: Values = np.mean([metric.per_query(scores) for scores in self.runs(domain)], axis=0)
+        return mean
+
+    def cmc(self, domain: str, length: int) -> Values:
+        """(length,) CMC at ranks 1 to ``length``, averaged over the seeds; 0 to 1."""
+        mean: Values = np.mean([scores.cmc(length) for scores in self.runs(domain)], axis=0)
+        return mean
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """This scheme minus the baseline, on the same queries; a share (0.01 is one point)."""
+
+    value: float
+    interval: Interval
+    p_value: float | None = None
+    """Two-sided sign-flip test, 0 < p <= 1; None for a mean over domains."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval excludes 0 and the test, if there is one, agrees at the same level."""
+        apart = self.interval.low > 0 or self.interval.high < 0
+        return apart and (self.p_value is None or self.p_value <= 1 - self.interval.level)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of the table; shares between 0 and 1."""
+
+    value: float
+    interval: Interval
+    seeds: tuple[float, ...]
+    """The value of each seed."""
+    difference: Difference | None
+    """To the baseline; None in the baseline's own row and where the baseline was not scored."""
+    best: bool = False
+    """True for the highest value of its column (ties: all of them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreColumn:
+    """A domain, or the mean over the unseen ones."""
+
+    name: str
+    kind: str
+    """``"seen"``, ``"unseen"`` or ``"mean"``."""
+    queries: int
+    """All queries of the domain (for the mean: of all unseen domains), with and without a valid match."""
+    skipped: int
+    """Those without a valid match; they count in no mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """One scheme under one metric."""
+
+    scheme: str
+    cells: tuple[Cell | None, ...]
+    """One per column; None where the scheme was not scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """All numbers, ready to be written as HTML, Markdown or plain text."""
+
+    columns: tuple[ScoreColumn, ...]
+    groups: tuple[tuple[str, tuple[ScoreRow, ...]], ...]
+    """(metric name, rows) in the order of ``METRICS``."""
+    baseline: str
+    level: float
+    """Confidence level of every interval, such as 0.95."""
+    same_people: bool = False
+    """How the intervals of the mean were computed, see ``mean_with_interval``."""
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All scored cells, metric by metric and row by row."""
+        return tuple(cell for _, rows in self.groups for row in rows for cell in row.cells if cell is not None)
+
+    def rows(self, metric: str) -> tuple[ScoreRow, ...]:
+        """The rows of one metric. Raises KeyError for a metric the table does not have."""
+        return dict(self.groups)[metric]
+
+
+def score_table(
+    domains: tuple[ScoredDomain, ...],
+    schemes: tuple[SchemeResult, ...],
+    *,
+    baseline: str,
+    level: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    same_people: bool = False,
+) -> ScoreTable:
+    """Schemes x domains with intervals. Columns: the mean over the unseen domains (if there are two or more), these, the seen ones.
+
+    Args:
+        domains: The columns.
+        schemes: The rows.
+        baseline: Name of the scheme that all others are compared with. If no scheme has this name, there are no differences.
+        level: Confidence level, between 0 and 1.
+        resamples: Draws of the bootstrap and of the sign-flip test.
+        seed: Seed of both.
+        same_people: Whether the domains show the same people, see ``mean_with_interval``.
+
+    Raises:
+        ExperimentError: There is nothing to show, a name occurs twice, or a scheme answered other queries than the baseline.
+    """
+    _check_names("domain", [domain.name for domain in domains])
+    _check_names("scheme", [scheme.name for scheme in schemes])
+    ordered = sorted(domains, key=lambda domain: domain.seen)
+    base = next((scheme for scheme in schemes if scheme.name == baseline), None)
+    draw = _Draw(level, resamples, seed)
+    groups = []
+    for metric in METRICS:
+        rows = []
+        for scheme in schemes:
+            cells = [_scored_cell(metric, domain, scheme, base, draw) for domain in ordered]
+            unseen = [cell for cell, domain in zip(cells, ordered, strict=True) if not domain.seen]
+            mean = [_mean_cell(unseen, same_people)] if len(unseen) > 1 else []
+            rows.append(ScoreRow(scheme.name, (*mean, *cells)))
+        groups.append((metric.name, _mark_best(rows)))
+    return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline, level, same_people)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """Settings of bootstrap and test, the same for all cells."""
+
+    level: float
+    resamples: int
+    seed: int
+
+    def interval(self, values: Values, groups: NDArray[np.int64] | None) -> Interval:
+        """Interval of the mean of (V,) values; draws whole groups if there are any."""
+        return bootstrap_interval(values, level=self.level, resamples=self.resamples, seed=self.seed, groups=groups)
+
+    def p_value(self, values: Values, groups: NDArray[np.int64] | None) -> float:
+        """Of (V,) paired differences; one sign per group if there are any."""
+        return sign_flip_p_value(values, resamples=self.resamples, seed=self.seed, groups=groups)
+
+
+def _check_names(kind: str, names: list[str]) -> None:
+    if not names or len(set(names)) < len(names):
+        raise ExperimentError(
+            f"a report needs at least one {kind}, each with its own name",
+            found=", ".join(repr(name) for name in names) or f"no {kind}",
+            fix=f"give every {kind} once, under a unique name",
+        )
+
+
+def _columns(domains: list[ScoredDomain], schemes: tuple[SchemeResult, ...]) -> tuple[ScoreColumn, ...]:
+    columns = []
+    for domain in domains:
+        scored = next((runs[0] for scheme in schemes if (runs := scheme.runs(domain.name))), None)
+        counts = (scored.queries, scored.skipped_queries) if scored else (0, 0)
+        columns.append(ScoreColumn(domain.name, "seen" if domain.seen else "unseen", *counts))
+    unseen = [column for column in columns if column.kind == "unseen"]
+    if len(unseen) > 1:
+        counts = (sum(c.queries for c in unseen), sum(c.skipped for c in unseen))
+        columns.insert(0, ScoreColumn(f"mean of {len(unseen)} unseen", "mean", *counts))
+    return tuple(columns)
+
+
+def _scored_cell(
+    metric: QueryMetric, domain: ScoredDomain, scheme: SchemeResult, base: SchemeResult | None, draw: _Draw
+) -> Cell | None:
+    runs = scheme.runs(domain.name)
+    if not runs:
+        return None
+    values, groups = scheme.per_query(metric, domain.name), domain.groups(runs[0])
+    difference = None
+    if base is not None and base.name != scheme.name and base.runs(domain.name):
+        if not np.array_equal(runs[0].query_index, base.runs(domain.name)[0].query_index):
+            raise ExperimentError(
+                "a scheme is compared with the baseline on the same queries",
+                found=f"{scheme.name!r} and {base.name!r} have different valid queries on {domain.name!r}",
+                fix="score both on the same query and gallery split",
+            )
+        change = values - base.per_query(metric, domain.name)
+        difference = Difference(float(change.mean()), draw.interval(change, groups), draw.p_value(change, groups))
+    return Cell(
+        value=float(values.mean()),
+        interval=draw.interval(values, groups),
+        seeds=tuple(float(metric.per_query(scores).mean()) for scores in runs),
+        difference=difference,
+    )
+
+
+def _mean_cell(cells: list[Cell | None], same_people: bool) -> Cell | None:
+    """The mean over domains; None if the scheme was not scored on all of them."""
+    scored = [cell for cell in cells if cell is not None]
+    if len(scored) < len(cells):
+        return None
+    gaps = [cell.difference for cell in scored if cell.difference is not None]
+    difference = None
+    if len(gaps) == len(scored):
+        change = mean_with_interval([g.value for g in gaps], [g.interval for g in gaps], same_people=same_people)
+        difference = Difference(*change)
+    value, interval = mean_with_interval(
+        [cell.value for cell in scored], [cell.interval for cell in scored], same_people=same_people
+    )
+    count = min(len(cell.seeds) for cell in scored)
+    seeds = tuple(float(np.mean([cell.seeds[i] for cell in scored])) for i in range(count))
+    return Cell(value, interval, seeds, difference)
+
+
+def mean_with_interval(
+    values: list[float], intervals: list[Interval], *, same_people: bool = False
+) -> tuple[float, Interval]:
+    """The mean of n >= 1 estimates and its interval, from their intervals (all of one level).
+
+    The squared distances from value to bound are summed, each side separately, which is correct for independent estimates (MOVER:
+    Zou and Donner 2008, doi.org/10.1002/sim.3095). With ``same_people`` the domains show the same people, so their scores are
+    correlated; the distances themselves are summed then, which is the widest interval under any correlation.
+    """
+    centre = float(np.mean(values))
+    below = np.array([value - interval.low for value, interval in zip(values, intervals, strict=True)])
+    above = np.array([interval.high - value for value, interval in zip(values, intervals, strict=True)])
+    order = 1 if same_people else 2
+    down, up = (float(np.linalg.norm(side, ord=order)) / len(values) for side in (below, above))
+    return centre, Interval(centre - down, centre + up, intervals[0].level)
+
+
+def _mark_best(rows: list[ScoreRow]) -> tuple[ScoreRow, ...]:
+    tops = []
+    for column in zip(*(row.cells for row in rows), strict=True):
+        tops.append(max((cell.value for cell in column if cell is not None), default=0.0))
+    return tuple(
+        ScoreRow(row.scheme, tuple(_with_best(cell, top) for cell, top in zip(row.cells, tops, strict=True)))
+        for row in rows
+    )
+
+
+def _with_best(cell: Cell | None, top: float) -> Cell | None:
+    # 1e-12 because a mean over seeds and a single run may round the same value differently.
+    return cell and replace(cell, best=cell.value > top - 1e-12)

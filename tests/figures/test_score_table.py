@@ -1,0 +1,172 @@
+"""The numbers of the table against loops over plain Python numbers."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from report_samples import made_up_scores, make_report, split
+from snreid.errors import ExperimentError
+from snreid.evaluation.uncertainty import compare
+from snreid.figures import Difference, Report, SchemeResult, ScoredDomain, score_table
+from snreid.figures.score_table import mean_with_interval
+from snreid.records import Interval, Scores, Split
+
+
+def by_hand(metric: str, runs: tuple[Scores, ...]) -> float:
+    """Mean over queries, then over seeds, one number at a time."""
+    means = []
+    for scores in runs:
+        total = 0.0
+        for precision, first in zip(scores.average_precision.tolist(), scores.first_rank.tolist(), strict=True):
+            total += precision if metric == "mAP" else float(first == 1)
+        means.append(total / (scores.queries - scores.skipped_queries))
+    return sum(means) / len(means)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_every_cell_is_the_mean_of_its_queries(seeds: int) -> None:
+    report = make_report(seeds=seeds)
+    table = report.table()
+    schemes = {scheme.name: scheme for scheme in report.schemes}
+    for metric in ("mAP", "rank-1"):
+        for row in table.rows(metric):
+            values = {}
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                assert cell is not None
+                values[column.name] = cell.value
+                assert cell.interval.low <= cell.value <= cell.interval.high
+                assert len(cell.seeds) == seeds
+                assert math.isclose(sum(cell.seeds) / seeds, cell.value, rel_tol=1e-12)
+                if column.kind != "mean":
+                    expected = by_hand(metric, schemes[row.scheme].runs(column.name))
+                    assert math.isclose(cell.value, expected, rel_tol=1e-12)
+            mean = values.pop("mean of 2 unseen")
+            del values["studio"]
+            assert math.isclose(mean, sum(values.values()) / 2, rel_tol=1e-12)
+
+
+def test_differences_are_those_of_the_paired_comparison(report: Report) -> None:
+    table = report.table()
+    schemes = {scheme.name: scheme for scheme in report.schemes}
+    for i, column in enumerate(table.columns):
+        for row_map, row_rank in zip(table.rows("mAP"), table.rows("rank-1"), strict=True):
+            found_map, found_rank = row_map.cells[i], row_rank.cells[i]
+            assert found_map is not None and found_rank is not None
+            if row_map.scheme == "Baseline":
+                assert found_map.difference is None and found_rank.difference is None
+            elif column.kind != "mean":
+                a, b = (schemes[name].runs(column.name)[0] for name in (row_map.scheme, "Baseline"))
+                twin = compare(a, b, resamples=report.resamples, seed=report.seed)
+                for cell, expected in ((found_map, twin.mean_ap), (found_rank, twin.rank1)):
+                    assert cell.difference is not None
+                    assert cell.difference.value == pytest.approx(expected.difference, abs=1e-15)
+                    assert cell.difference.interval == expected.interval
+                    assert cell.difference.p_value == expected.p_value
+
+
+def test_columns_stand_mean_first_and_seen_last_and_the_best_of_each_is_marked(report: Report) -> None:
+    table = report.table()
+    assert [column.kind for column in table.columns] == ["mean", "unseen", "unseen", "seen"]
+    assert [column.queries for column in table.columns] == [80, 40, 40, 40]
+    assert [column.skipped for column in table.columns] == [4, 2, 2, 2]
+    for _, rows in table.groups:
+        for i in range(len(table.columns)):
+            cells = [row.cells[i] for row in rows]
+            values = [cell.value for cell in cells if cell is not None]
+            assert [cell.best for cell in cells if cell is not None] == [value == max(values) for value in values]
+
+
+def test_a_tie_marks_all_its_cells() -> None:
+    scores = made_up_scores(0.5, 1)
+    schemes = tuple(SchemeResult(name=name, scores={"night": scores}) for name in "ab")
+    table = score_table((ScoredDomain(name="night"),), schemes, baseline="a")
+    assert [row.cells[0].best for row in table.rows("mAP") if row.cells[0]] == [True, True]
+    second = table.rows("mAP")[1].cells[0]
+    assert second is not None and second.difference is not None
+    assert second.difference.value == 0 and not second.difference.clear and second.difference.p_value == 1
+
+
+def test_a_missing_domain_leaves_its_cell_and_the_mean_empty(report: Report) -> None:
+    base, *others = report.schemes
+    partial = dataclasses.replace(others[0], scores={"night": others[0].scores["night"]})
+    table = score_table(report.domains, (base, partial), baseline="Baseline", resamples=50)
+    cells = table.rows("mAP")[1].cells
+    assert [cell is None for cell in cells] == [True, True, False, True]
+
+
+def test_without_a_baseline_there_are_no_differences(report: Report) -> None:
+    table = score_table(report.domains, report.schemes, baseline="nobody", resamples=50)
+    assert all(cell and cell.difference is None for _, rows in table.groups for row in rows for cell in row.cells)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_value", "clear"),
+    [(0.01, 0.1, 0.04, True), (-0.1, -0.01, None, True), (-0.01, 0.1, 0.01, False), (0.01, 0.1, 0.06, False)],
+)
+def test_a_difference_is_clear_when_interval_and_test_agree(
+    low: float, high: float, p_value: float | None, clear: bool
+) -> None:
+    assert Difference(0.05, Interval(low, high), p_value).clear is clear
+
+
+def test_with_the_queries_the_bootstrap_draws_whole_persons() -> None:
+    # Two persons, all queries of one alike: by queries the interval is narrow, by persons it holds both values.
+    precision = np.array([0.2] * 50 + [0.8] * 50)
+    scores = Scores(precision, precision, np.ones(100, np.int64), np.arange(100), 100)
+    samples = split(2, tuple(range(1, 51))).samples
+    scheme = SchemeResult(name="SNR", scores={"night": scores})
+    alone = score_table((ScoredDomain(name="night"),), (scheme,), baseline="").rows("mAP")[0].cells[0]
+    domain = ScoredDomain(name="night", query=Split(samples))
+    grouped = score_table((domain,), (scheme,), baseline="").rows("mAP")[0].cells[0]
+    assert alone is not None and grouped is not None
+    assert alone.interval.high - alone.interval.low < 0.2
+    assert grouped.interval.low == pytest.approx(0.2) and grouped.interval.high == pytest.approx(0.8)
+    with pytest.raises(ExperimentError, match=r"100 queries in the split of 'night', 40 in its scores"):
+        domain.groups(made_up_scores(0.5, 1))
+
+
+def test_the_interval_of_a_mean_of_two() -> None:
+    parts = [Interval(0.3, 0.6), Interval(0.4, 0.9)]
+    value, free = mean_with_interval([0.4, 0.6], parts)
+    assert value == pytest.approx(0.5)
+    assert free.low == pytest.approx(0.5 - math.sqrt(0.1**2 + 0.2**2) / 2)
+    assert free.high == pytest.approx(0.5 + math.sqrt(0.2**2 + 0.3**2) / 2)
+    _, tied = mean_with_interval([0.4, 0.6], parts, same_people=True)
+    assert tied.low == pytest.approx((0.3 + 0.4) / 2) and tied.high == pytest.approx((0.6 + 0.9) / 2)
+
+
+def test_the_interval_of_a_mean_covers_what_a_joint_bootstrap_finds() -> None:
+    rng = np.random.default_rng(0)
+    domains = [rng.random(300), rng.random(200) ** 2]
+    scores = {
+        str(i): Scores(values, values, np.ones(len(values), np.int64), np.arange(len(values)), len(values))
+        for i, values in enumerate(domains)
+    }
+    schemes = (SchemeResult(name="SNR", scores=scores),)
+    table = score_table((ScoredDomain(name="0"), ScoredDomain(name="1")), schemes, baseline="")
+    cell = table.rows("mAP")[0].cells[0]
+    assert cell is not None
+    means = [
+        np.mean([values[rng.integers(0, len(values), len(values))].mean() for values in domains]) for _ in range(2000)
+    ]
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert cell.interval.low == pytest.approx(low, abs=0.003) and cell.interval.high == pytest.approx(high, abs=0.003)
+
+
+def test_contradictions_are_refused() -> None:
+    scores, other = made_up_scores(0.5, 1), made_up_scores(0.5, 1, skipped=3)
+    night = (ScoredDomain(name="night"),)
+    with pytest.raises(ExperimentError, match="same queries"):
+        SchemeResult(name="SNR", scores={"night": (scores, other)})
+    nothing = Scores(np.array([]), np.array([]), np.array([], np.int64), np.array([], np.int64), 5)
+    with pytest.raises(ExperimentError, match="none for scheme 'SNR' on 'night'"):
+        SchemeResult(name="SNR", scores={"night": nothing})
+    pair = (SchemeResult(name="Baseline", scores={"night": scores}), SchemeResult(name="SNR", scores={"night": other}))
+    with pytest.raises(ExperimentError, match="different valid queries on 'night'"):
+        score_table(night, pair, baseline="Baseline")
+    with pytest.raises(ExperimentError, match="'night', 'night'"):
+        score_table(night * 2, pair[:1], baseline="Baseline")
+    with pytest.raises(ExperimentError, match="no scheme"):
+        score_table(night, (), baseline="Baseline")
