@@ -19,7 +19,7 @@ def test_the_adapted_run_is_one_for_every_other_command(
     pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["--method", "adaptive-bn", "-t", TARGET, str(pair[0]), "--batch", "8", *QUIET]) == 0
+    assert main([str(pair[0]), "--method", "adaptive-bn", "-t", TARGET, "--batch", "8", *QUIET]) == 0
     folder = Path("runs/baseline-adaptive-bn-dusk")
     run = open_run(folder)
     assert run.record["adaptation"]["method"] == {"kind": "AdaptiveBN", "seed": 0, "batch": 8, "passes": 1}
@@ -72,7 +72,7 @@ def test_a_method_starts_for_the_run_and_its_settings_are_flags(capsys: pytest.C
 
 
 def test_wrong_requests_are_answered(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(ExperimentError, match="Names come first"):
+    with pytest.raises(ExperimentError, match="takes RUN first, then flags"):
         main(["-t", TARGET])
     for name in (f"{TARGET}@all", f"{TARGET}@all@dark-3"):
         with pytest.raises(ExperimentError, match=r"stay unseen.*@all.*name dusk"):
@@ -86,9 +86,12 @@ def test_wrong_requests_are_answered(pair: tuple[Path, Path], tmp_path: Path) ->
 
 
 def test_help_shows_the_settings_of_the_methods(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help", "--method", "adaptive-bn"]) == 0
+    assert main(["--help-all", "--method", "adaptive-bn"]) == 0
     shown = capsys.readouterr().out
-    assert "runs/RUN-METHOD-TARGET" in shown and "--passes" in shown and "usage: snreid adapt" in shown
+    assert "runs/RUN-METHOD-TARGET" in shown and "--passes" in shown and "--temperature" not in shown
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "--passes" not in capsys.readouterr().out
 
 
 def test_a_folder_that_nobody_has_labelled_is_a_target_too(

@@ -50,7 +50,7 @@ def test_a_run_is_diagnosed_and_its_corruptions_are_those_of_evaluate(
 
 
 def test_by_default_it_lies_in_the_run_and_tables_are_printed(pair: tuple[Path, Path], capsys: Captured) -> None:
-    assert main(["-t", TARGET, str(pair[0]), "--corruptions", "--no-images", *QUIET]) == 0
+    assert main([str(pair[0]), "-t", TARGET, "--corruptions", "--no-images", *QUIET]) == 0
     streams = capsys.readouterr()
     assert (
         "mAP of query camera" in streams.out and "brightness" in streams.out and "corrupted queries" not in streams.out
@@ -95,8 +95,8 @@ def test_embeddings_without_cameras_are_diagnosed(tmp_path: Path, capsys: Captur
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "one thing to diagnose.*Found: nothing"),
-        (["-t", "noon"], "Names come first"),
+        ([], "folder of a run before all flags.*Found: nothing"),
+        (["-t", "noon"], "folder of a run before all flags"),
         (["RUN"], "needs a target"),
         (["RUN", "--features", "x.npz", "-t", "noon"], "Found: both"),
         (["--features", "x.npz", "-t", "noon", "dusk"], "rows of one data set"),

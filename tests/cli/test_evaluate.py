@@ -213,11 +213,6 @@ def test_scores_of_embeddings_are_kept_where_out_says(tmp_path: Path, capsys: Ca
     assert json.loads((tmp_path / "scores" / "evaluation" / "mine.json").read_text()) == json.loads(shown)
 
 
-def test_a_run_behind_the_targets_is_still_the_run(pair: tuple[Path, Path], capsys: Captured) -> None:
-    assert main(["-t", TARGET, str(pair[0]), "--json", *QUIET]) == 0
-    assert json.loads(capsys.readouterr().out)["target"] == "dusk"
-
-
 def test_scores_before_and_after_re_ranking(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
     data = dataset_named(TARGET).read(Path())
     plain = main([str(pair[1]), "-t", TARGET, "--json", *QUIET]), json.loads(capsys.readouterr().out)

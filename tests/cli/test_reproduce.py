@@ -67,7 +67,7 @@ def test_the_list_says_what_can_run_here(here: Path, capsys: pytest.CaptureFixtu
     [
         (["tinny"], "did you mean 'tiny'"),
         ([], "or all"),
-        (["tiny", "--on", "mars"], "can be run on tiny"),
+        (["tiny", "--on", "mars"], "place of these tables is one of tiny"),
         (["tiny", "--batches-per-epoch", "3"], "goes with --epochs"),
         (["tiny", "--epochs", "0"], "--epochs must fit"),
         (["tiny", "--jobs", "0"], "--jobs 0"),

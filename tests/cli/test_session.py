@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from snreid import adaptation
-from snreid.cli import COMMANDS, Terminated, main
+from snreid.cli import Terminated, main
 from snreid.cli.session import open_session, resumable, saved_text
 from snreid.errors import ExperimentError, SnreidError
 from snreid.experiments import job
@@ -199,11 +199,10 @@ def test_a_stop_that_python_swallows_is_asked_for_again(
 
     module = ModuleType("swallowing")
     module.main = work  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "swallowing", module)
-    monkeypatch.setitem(COMMANDS, "swallow", ("swallowing", ""))
+    monkeypatch.setitem(sys.modules, "snreid.cli.recipes", module)
     hook, before = sys.unraisablehook, signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        assert main(["swallow"]) == code
+        assert main(["recipes"]) == code
     finally:
         signal.signal(signal.SIGINT, before)  # ignored where the tests run in the background of a shell
     assert lost == [None], "the stop was swallowed first"

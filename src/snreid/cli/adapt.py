@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from snreid.cli.machine import MachineFlags, out_folder
-from snreid.cli.order import is_run_folder, names_first, require_names
-from snreid.system.machine import Machine
+from snreid.cli.flags import HELP_ALL, RunFolder, flag, parse, parse_known, pick
+from snreid.cli.machine import Flags, MachineFlags, out_folder
 
 if TYPE_CHECKING:
     from snreid.adaptation import Adaptation
@@ -23,32 +22,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Adapt a finished run to a target by the images of its training part, without their labels.
+    """Adapt a finished run to the cameras of a target, by images without labels.
 
-    The result is a run folder of its own: evaluate, compare, report and extract take it. Every setting of the method is a flag too.
+    The result is a run of its own, which every other command takes. Each setting
+    of a method is a flag too: snreid adapt --help-all lists them.
+
+    Examples:
+      snreid adapt runs/snr-market1501-0 --target cuhk03
+      snreid adapt runs/snr-market1501-0 --images photos --method adaptive-bn
+      snreid adapt runs/snr-noon-0 --target night --evaluate --epochs 2
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
-    target: Annotated[
-        str | None, tyro.conf.arg(aliases=["-t"], help="data set whose training images are adapted to")
-    ] = None
-    images: Annotated[Path | None, tyro.conf.arg(help="or a folder of images that nobody has labelled")] = None
-    method: Annotated[str, tyro.conf.arg(help="how: mar, clustering or adaptive-bn")] = "mar"
+    run: RunFolder
+    target: Annotated[str | None, flag("data set whose training images are used", "NAME", "-t")] = None
+    images: Annotated[Path | None, flag("folder of images, in place of --target", "DIR")] = None
+    method: Annotated[str, flag("mar, clustering or adaptive-bn", "NAME")] = "mar"
     evaluate: Annotated[
-        bool,
-        tyro.conf.arg(help="score the run before and after on the target's test images; only this reads its labels"),
+        bool, flag("score the run before and after on the target's test images; only this reads labels")
     ] = False
     out: Annotated[Path | None, out_folder("runs/RUN-METHOD-TARGET")] = None
-    machine: MachineFlags = Machine()
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Adapts, resumes what is there, and scores when asked to."""
-    words = names_first(arguments, is_run_folder, 1)
-    if "-h" in words or "--help" in words:
-        return _help(words)
-    require_names("adapt", words, ("runs/snr-market1501-0",), "the folder of a run")
-    request, rest = tyro.cli(Request, args=words, return_unknown_args=True, prog="snreid adapt", add_help=False)
+    if HELP_ALL in arguments:
+        return _help_all(arguments)
+    request, rest = parse_known(Request, arguments, "snreid adapt")
     from snreid.errors import ExperimentError
     from snreid.experiments.runs import open_run
 
@@ -67,35 +67,20 @@ def main(arguments: Sequence[str]) -> int:
 def chosen(name: str, experiment: "Experiment", words: list[str]) -> "Adaptation":
     """The method of this name as it starts for ``experiment``, with the settings that ``words`` give as flags. An unknown flag ends the
     command with help; an unknown name raises ``ExperimentError``."""
-    import difflib
-
     from snreid.adaptation import methods
-    from snreid.errors import ExperimentError
 
-    known = methods()
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        raise ExperimentError(
-            f"A method of adaptation is one of {', '.join(known)}",
-            found=repr(name),
-            fix=f"did you mean {close[0]!r}?" if close else "give one of these by --method",
-        )
-    start = known[name].for_experiment(experiment)
-    method: Adaptation = tyro.cli(
-        type(start), default=start, args=words, prog=f"snreid adapt RUN --method {name}", add_help=False
-    )
-    return method
+    start = pick(methods(), name, "A method of adaptation", "give one of these by --method").for_experiment(experiment)
+    return tyro.cli(type(start), default=start, args=words, prog=f"snreid adapt RUN --method {name}", add_help=False)
 
 
-def _help(words: list[str]) -> int:
+def _help_all(words: Sequence[str]) -> int:
     from snreid.adaptation import methods
     from snreid.experiments.experiment import Experiment
 
     known = methods()
     with contextlib.suppress(SystemExit):
-        tyro.cli(Request, args=["--help"], prog="snreid adapt")
-    after = [words[at + 1] for at, word in enumerate(words[:-1]) if word == "--method"]
-    for name in [word for word in after if word in known] or known:
+        parse(Request, ["--help"], "snreid adapt")
+    for name in [word for word in words if word in known] or known:
         print(f"\nSettings of --method {name}:\n")
         start = known[name].for_experiment(Experiment())
         with contextlib.suppress(SystemExit):

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-import tyro
-
+from snreid.cli.flags import flag
 from snreid.experiments.packaged import located
 
 if TYPE_CHECKING:
@@ -12,16 +11,9 @@ if TYPE_CHECKING:
     from snreid.inference.onnx_embedder import OpenedOnnx
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
-BackendFlag: TypeAlias = Annotated[
-    Backend | None, tyro.conf.arg(help="what computes", help_behavior_hint="(default: torch, for a file its own)")
-]
+BackendFlag: TypeAlias = Annotated[Backend | None, flag("torch, onnxruntime or openvino", "NAME", default="the file's")]
 """The flag ``--backend``."""
 _OF_FILE: dict[str, Backend] = {".onnx": "onnxruntime", ".xml": "openvino"}
-
-
-def batch_flag(left_out: str) -> object:
-    """What the help of a command says of ``--batch``: ``left_out`` is what is taken without the flag."""
-    return tyro.conf.arg(help="images per call of the network", help_behavior_hint=f"(default: {left_out})")
 
 
 def own_backend(model: Path) -> Backend | None:
@@ -38,8 +30,19 @@ def chosen_backend(
     precision: str,
     device: str | None = None,
 ) -> Backend:
-    """What computes. ``given``: the flag; ``own``: the runtime of ``model`` where that is a file; ``device``: where the network is
-    to compute, None where nobody said. Raises ``ExperimentError`` for what does not go together."""
+    """What computes the network.
+
+    Args:
+        model: The folder of a run, or a file.
+        given: The flag ``--backend``.
+        own: The runtime of ``model``, None for the folder of a run.
+        batch: The flag ``--batch``.
+        precision: The flag ``--precision``.
+        device: Where the network is to compute; None if it is not said.
+
+    Raises:
+        ExperimentError: The flags contradict each other or the file, or several processes would each export the run.
+    """
     from snreid.errors import ExperimentError
     from snreid.training.distributed import chosen_device
 
@@ -54,14 +57,16 @@ def chosen_backend(
         raise ExperimentError("A batch has at least one image", found=f"--batch {batch}", fix="leave it out")
     if backend != "torch":
         _require_usual(backend, precision, device)
+        if located(model).is_dir():
+            _require_alone(model, backend)
     elif device is not None:
         chosen_device(device)  # raises for one that is not there
     return backend
 
 
 def _require_usual(backend: Backend, precision: str, device: str | None) -> None:
-    """Raise ``ExperimentError`` where another runtime than torch is to compute elsewhere than on the CPU (which ``auto`` stands for,
-    also where there is a GPU) or in another precision than float32."""
+    """Raises ``ExperimentError`` if another runtime than torch is to compute in another precision than float32 or not on the CPU, which
+    ``auto`` means for it even where there is a GPU."""
     from snreid.errors import ExperimentError
     from snreid.training.distributed import chosen_device
 
@@ -77,8 +82,8 @@ def _require_usual(backend: Backend, precision: str, device: str | None) -> None
         )
 
 
-def require_alone(run: Path, backend: Backend) -> None:
-    """Raise ``ExperimentError`` where several processes would each export a run for themselves, and hold two networks meanwhile."""
+def _require_alone(run: Path, backend: Backend) -> None:
+    """Raises ``ExperimentError`` if several processes would each export the run for themselves and hold two networks meanwhile."""
     import os
 
     from snreid.errors import ExperimentError

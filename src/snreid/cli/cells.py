@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
+from snreid.cli.flags import Json, Preset, flag
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -21,17 +20,13 @@ if TYPE_CHECKING:
 class CellFlags:
     """Flags of every command that fills cells."""
 
-    preset: Annotated[str, tyro.conf.arg(help="small, mobile, short or paper")] = "small"
-    jobs: Annotated[int, tyro.conf.arg(help="processes that fill cells side by side; on 2 cores, 2 are faster")] = 1
-    withdrawn: Annotated[
-        bool, tyro.conf.arg(help="also use DukeMTMC-reID, which its owners withdrew, where it is on disk")
-    ] = False
-    list: Annotated[bool, tyro.conf.arg(help="list what there is; trains nothing")] = False
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    records: Annotated[Path | None, tyro.conf.arg(help="also write NAME-CASE.json for each case into this folder")] = (
-        None
-    )
-    shard: Annotated[str, tyro.conf.arg(help="K/N: fill only this share of the cells and print no table")] = ""
+    preset: Preset = "small"
+    jobs: Annotated[int, flag("processes side by side; 2 are faster on 2 cores", "N")] = 1
+    withdrawn: Annotated[bool, flag("use DukeMTMC-reID too, which its owners withdrew")] = False
+    list: Annotated[bool, flag("list what there is, and train nothing")] = False
+    json: Json = False
+    records: Annotated[Path | None, flag("also write NAME-CASE.json of each case here", "DIR")] = None
+    shard: Annotated[str, flag("fill only this part of the cells, print no table", "K/N")] = ""
 
 
 def fill_and_show(
@@ -49,7 +44,7 @@ def fill_and_show(
 
     ``arguments`` are those of ``command``, for the processes that ``--jobs`` starts.
     """
-    from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named, without_jobs
+    from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named
     from snreid.cli.session import open_session, require_folder, resumable
     from snreid.studies.plan import availabilities, wanted
     from snreid.studies.run import collect, fill
@@ -64,7 +59,7 @@ def fill_and_show(
         check_jobs(flags.jobs, session.group.world, flags.shard)
         available = availabilities(plans, machine.root)
         if flags.jobs > 1 and not only_show:
-            fill_in_jobs([command, *without_jobs(arguments)], flags.jobs, wanted(plans, available, out), out, session)
+            fill_in_jobs([command, *arguments], flags.jobs, wanted(plans, available, out), out, session)
         elif not only_show:
             fill(plans, available, out, session, shard=shard)
         if session.first and shard is None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 
-from snreid.cli.machine import MachineFlags
-from snreid.cli.order import is_run_folder, names_first, require_names
-from snreid.system.machine import Machine
+from snreid.cli.flags import Json, example, flag, parse
+from snreid.cli.machine import Flags, MachineFlags
 
 if TYPE_CHECKING:
     from snreid.evaluation import PairedComparison, PairedDifference
@@ -19,23 +18,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Paired test between two runs, query by query: difference A - B with a 95 % interval and a two-sided p-value.
+    """Test whether run A is better than run B, query by query on the same targets.
 
-    The queries of one person are not independent, so whole persons are drawn: the test of a study's own table.
+    Prints A - B with a 95 % bootstrap interval and a two-sided p-value. Persons
+    are resampled, not queries: queries of one person are not independent.
+
+    Examples:
+      snreid compare runs/snr-noon-0 runs/baseline-noon-0 --target night
+      snreid compare runs/snr-noon-0 runs/bau-noon-0 --target night dusk mall
+      snreid compare runs/snr-noon-0 runs/snr-noon-1 --target night --json
     """
 
-    a: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run A")]
-    b: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of run B")]
-    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to compare on")]
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
-    machine: MachineFlags = Machine()
+    a: Annotated[tyro.conf.Positional[Path], flag("folder of run A", "A")]
+    b: Annotated[tyro.conf.Positional[Path], flag("folder of run B", "B")]
+    target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
+    json: Json = False
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Scores what is not scored yet, then compares."""
-    words = names_first(arguments, is_run_folder, 2)
-    require_names("compare", words, ("runs/a", "runs/b"), "the folders of two runs")
-    request = tyro.cli(Request, args=words, prog="snreid compare")
+    request = parse(Request, arguments, "snreid compare")
     from snreid.cli.names import dataset_named
     from snreid.cli.session import open_session
     from snreid.errors import ExperimentError
@@ -44,7 +47,11 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.experiments.scoring import read_targets, require_same_images, score_run
 
     if not request.target:
-        raise ExperimentError("A comparison needs a target", found="none", fix="name one: --target market1501")
+        raise ExperimentError(
+            "A comparison needs two runs and a target",
+            found=f"{request.a} and {request.b}, no target",
+            fix=f"write it like {example(Request)}",
+        )
     runs = [open_run(folder) for folder in (request.a, request.b)]  # both, before the first is scored
     named = [dataset_named(name, request.machine.root) for name in request.target]
     sources = [source for run in runs for source in run.experiment.sources]

@@ -10,10 +10,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from snreid.cli.machine import MachineFlags, out_folder
-from snreid.cli.order import is_run_folder, misplaced, names_first
+from snreid.cli.flags import Json, Metric, example, flag, parse
+from snreid.cli.machine import Flags, MachineFlags, out_folder
 from snreid.experiments.packaged import beside
-from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.evaluation import Diagnosis, Estimate
@@ -28,36 +27,35 @@ _ALL: tuple[_Kind, ...] = ("dark", "blur", "low-resolution", "jpeg", "colour-cas
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Where a model fails: per camera pair, by brightness, size and sharpness, under corruptions; and its worst queries.
+    """Find out where a model fails: pairs of cameras, dark, small or blurred images,
+    corruptions; and see its worst queries. Writes TARGET.html and TARGET.json.
 
-    Writes TARGET.html and TARGET.json into one folder. Embeddings of anybody (--features) are diagnosed by camera pair alone, and by
-    their images too where --target names the data set whose rows they are. Intervals are 95 % over persons.
+    Embeddings in a file (--features) are diagnosed by camera pair; with --target,
+    the data set of their rows, by their images too. Intervals: 95 % over persons.
+
+    Examples:
+      snreid diagnose runs/snr-market1501-0 --target cuhk03
+      snreid diagnose runs/snr-noon-0 --target night dusk --corruptions dark blur
+      snreid diagnose --features mine.npz --target market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(help="folder of a finished run")] = None
-    target: Annotated[
-        tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to look at, e.g. market1501 night")
-    ] = ()
-    features: Annotated[Path | None, tyro.conf.arg(help="npz of embeddings, as snreid evaluate takes it")] = None
-    corruptions: Annotated[
-        tuple[_Kind, ...], tyro.conf.arg(help="what is done to the query images; the flag without a word: nothing")
-    ] = _ALL
-    severity: Annotated[tuple[int, ...], tyro.conf.arg(help="1 (mild) to 5 (hard)")] = (1, 3, 5)
-    worst: Annotated[int, tyro.conf.arg(help="queries with the lowest average precision that the page shows")] = 6
-    images: Annotated[bool, tyro.conf.arg(help="show images in the page; --no-images: nobody can be recognized")] = True
-    metric: Annotated[
-        Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
-    ] = None
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    run: Annotated[tyro.conf.Positional[Path | None], flag("folder of a finished run", "[RUN]")] = None
+    target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
+    features: Annotated[Path | None, flag("embeddings, see snreid evaluate", "FILE.npz")] = None
+    corruptions: Annotated[tuple[_Kind, ...], flag("of query images; none if no KIND follows", "KIND")] = _ALL
+    severity: Annotated[tuple[int, ...], flag("of corruptions, 1 (mild) to 5 (hard)", "N")] = (1, 3, 5)
+    worst: Annotated[int, flag("number of worst queries on the page", "N")] = 6
+    images: Annotated[bool, flag("keep images, and thus people, off the page")] = True
+    metric: Metric = None
+    json: Json = False
     out: Annotated[Path | None, out_folder("diagnosis in the run's folder; runs/diagnosis-FILE for --features")] = None
-    machine: MachineFlags = Machine()
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Diagnoses, prints, writes."""
-    words = names_first(arguments, is_run_folder, 1)
-    request = tyro.cli(Request, args=words, prog="snreid diagnose")
-    _check(request, words)
+    request = parse(Request, arguments, "snreid diagnose")
+    _check(request)
     found = _from_features(request) if request.features else _from_run(request)
     if request.json and found:
         objects = [one.to_json() for one in found]
@@ -70,17 +68,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check(request: Request, words: Sequence[str]) -> None:
+def _check(request: Request) -> None:
     from snreid.datasets.corruptions import check_kind
     from snreid.errors import ExperimentError
 
-    if request.run is None and request.features is None and request.target:
-        raise misplaced("diagnose", words, ("runs/snr-noon-0",), "a run's folder (or --features FILE.npz)")
     if (request.run is None) == (request.features is None):
         raise ExperimentError(
-            "Give one thing to diagnose: a run's folder or --features FILE.npz",
+            "snreid diagnose takes the folder of a run before all flags, or --features FILE.npz",
             found="nothing" if request.run is None else "both",
-            fix="for example: snreid diagnose runs/snr-noon-0 --target night",
+            fix=f"write it like {example(Request)}",
         )
     if request.run is not None and not request.target:
         raise ExperimentError("A diagnosis of a run needs a target", found="none", fix="name one: --target market1501")

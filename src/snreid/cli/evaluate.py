@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import tyro
 from rich.console import Console
@@ -14,17 +14,14 @@ from rich.table import Table
 from snreid.cli.backends import (
     Backend,
     BackendFlag,
-    batch_flag,
     chosen_backend,
     embed_batch,
     open_network,
     own_backend,
-    require_alone,
 )
-from snreid.cli.machine import MachineFlags, out_folder
-from snreid.cli.order import is_run_folder, misplaced, names_first
+from snreid.cli.flags import Json, Metric, example, flag, parse
+from snreid.cli.machine import Flags, MachineFlags, out_folder
 from snreid.experiments.packaged import beside
-from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from snreid.evaluation import ReRanking
@@ -39,76 +36,57 @@ _BATCH = 128
 """Said here and not read from ``embedding``, which would import torch for the help. Fixed, so that no measured time changes a score."""
 
 
+_RGB: TypeAlias = tuple[float, float, float] | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Score a run, or its exported file, on targets; or anybody's ONNX file (--onnx) on targets; or embeddings in a file (--features).
+    """Score a run, its exported file, any ONNX file or any embeddings on data sets.
 
-    The scores of a run are also kept in its folder; with --out those of anything are kept below that folder instead.
-    Every mAP and rank-1 comes with a 95 % bootstrap interval over queries. Shares in --json lie between 0 and 1.
+    mAP and rank-1 come with a 95 % bootstrap interval over queries. The scores of
+    a run are kept in its folder, so that other commands find them.
+
+    Examples:
+      snreid evaluate runs/snr-market1501-0 --target cuhk03 msmt17
+      snreid evaluate --onnx theirs.onnx --target market1501 --rerank
+      snreid evaluate --features mine.npz --json
     """
 
     run: Annotated[
-        tyro.conf.Positional[Path | None], tyro.conf.arg(help="folder of a finished run, or its exported file")
+        tyro.conf.Positional[Path | None], flag("folder of a finished run, or its exported file", "[RUN]")
     ] = None
-    target: Annotated[
-        tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score, e.g. market1501 cuhk03 noon")
-    ] = ()
+    target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501 noon", "NAME", "-t")] = ()
     features: Annotated[
         Path | None,
-        tyro.conf.arg(help="npz: query, gallery, query_person, gallery_person, query_camera, gallery_camera"),
+        flag("npz: query, gallery, query_person, query_camera, gallery_...", "FILE.npz"),
     ] = None
-    onnx: Annotated[
-        Path | None, tyro.conf.arg(help="ONNX file used as the embedder (anybody's; one of ours needs no flag)")
-    ] = None
-    height: Annotated[
-        int | None, tyro.conf.arg(help="input height of the ONNX file, pixels; read from the file if left out")
-    ] = None
-    width: Annotated[int | None, tyro.conf.arg(help="input width of the ONNX file, pixels")] = None
-    mean: Annotated[
-        tuple[float, float, float] | None,
-        tyro.conf.arg(
-            metavar="R G B",
-            help="subtracted from the ONNX file's input, which lies between 0 and 1; left out: as the file says, else ImageNet's",
-        ),
-    ] = None
-    std: Annotated[
-        tuple[float, float, float] | None,
-        tyro.conf.arg(metavar="R G B", help="divides the input after --mean; left out: likewise"),
-    ] = None
+    onnx: Annotated[Path | None, flag("score this ONNX file (of anybody)", "FILE.onnx")] = None
+    height: Annotated[int | None, flag("its input height (default: as in the file)", "PIXELS")] = None
+    width: Annotated[int | None, flag("its input width (default: as in the file)", "PIXELS")] = None
+    mean: Annotated[_RGB, flag("its mean, 0..1", "R G B", default="the file's or ImageNet's")] = None
+    std: Annotated[_RGB, flag("its standard deviation", "R G B", default="likewise")] = None
     backend: BackendFlag = None
-    batch: Annotated[int | None, batch_flag(str(_BATCH))] = None
-    metric: Annotated[
-        Literal["cosine", "euclidean"] | None, tyro.conf.arg(help="left out: what the run says, else cosine")
-    ] = None
-    rerank: Annotated[
-        bool,
-        tyro.conf.arg(
-            help="score a second time after k-reciprocal re-ranking, which uses all queries and gallery images as one set: such "
-            "scores compare with other re-ranked ones only"
-        ),
-    ] = False
-    k1: Annotated[
-        int | None, tyro.conf.arg(help="re-ranking: neighbours of an image that may be reciprocal; left out: 20")
-    ] = None
-    k2: Annotated[int | None, tyro.conf.arg(help="re-ranking: images averaged, 1 to k1, 1 for none; left out: 6")] = (
-        None
+    batch: Annotated[int | None, flag("images per call of the network", "N", default=str(_BATCH))] = None
+    metric: Metric = None
+    rerank: Annotated[bool, flag("score again after k-reciprocal re-ranking (compare only with re-ranked scores)")] = (
+        False
     )
+    k1: Annotated[int | None, flag("--rerank: reciprocal neighbours", "N", default="20")] = None
+    k2: Annotated[int | None, flag("--rerank: images averaged, 1 to k1", "N", default="6")] = None
     share: Annotated[
-        float | None,
-        tyro.conf.arg(name="lambda", help="re-ranking: share of the original distance, 0 to 1; left out: 0.3"),
+        float | None, flag("--rerank: original distance's share", "0..1", name="lambda", default="0.3")
     ] = None
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    json: Json = False
     out: Annotated[Path | None, out_folder("the run's; other scores are not kept")] = None
-    machine: MachineFlags = Machine()
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Scores and prints."""
-    words = names_first(arguments, _is_model, 1)
-    request = tyro.cli(Request, args=words, prog="snreid evaluate")
+    request = parse(Request, arguments, "snreid evaluate")
     if request.run is not None and request.onnx is None and own_backend(request.run):
         request = replace(request, run=None, onnx=request.run)
-    _check(request, words)
+    _check(request)
     again = _reranking(request)
     results = _from_features(request, again) if request.features else _from_images(request, again)
     if results:
@@ -116,29 +94,20 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _is_model(word: str) -> bool:
-    """Whether ``word`` is the folder of a run, or a file that another runtime reads."""
-    return is_run_folder(word) or (Path(word).is_file() and own_backend(Path(word)) is not None)
-
-
 def _place(request: Request, *, own_metric: bool = True) -> Path | None:
     """The folder that keeps the scores. A run keeps those in its own metric only; None: they are kept nowhere."""
     return request.out or (beside(request.run) if request.run is not None and own_metric else None)
 
 
-def _check(request: Request, words: Sequence[str]) -> None:
+def _check(request: Request) -> None:
     from snreid.errors import ExperimentError
 
     given = [name for name in ("run", "features", "onnx") if getattr(request, name) is not None]
-    if not given and request.target:
-        raise misplaced(
-            "evaluate", words, ("runs/snr-noon-0",), "a run's folder (or --features FILE.npz, or --onnx FILE.onnx)"
-        )
     if len(given) != 1:
         raise ExperimentError(
-            "Give one thing to score: a run's folder, --features FILE.npz, or --onnx FILE.onnx",
+            "snreid evaluate takes the folder of a run before all flags, or --features FILE.npz, or --onnx FILE.onnx",
             found=" and ".join(given) or "nothing",
-            fix="for example: snreid evaluate runs/snr-noon-0 --target dusk night",
+            fix=f"write it like {example(Request)}",
         )
     if given != ["features"] and not request.target:
         raise ExperimentError("Scoring images needs a target", found="none", fix="name one: --target market1501")
@@ -184,8 +153,6 @@ def _backend(request: Request) -> Backend:
             found=f"--{asked[0]} with {model}",
             fix="leave it out",
         )
-    if backend != "torch" and model.is_dir():
-        require_alone(model, backend)
     return backend
 
 
@@ -194,15 +161,15 @@ def _reranking(request: Request) -> "ReRanking | None":
     from snreid.errors import ExperimentError
     from snreid.evaluation import ReRanking
 
-    names = {"k1": "k1", "k2": "k2", "share": "weight"}
-    given = {names[name]: value for name in names if (value := getattr(request, name)) is not None}
+    settings: dict[str, Any] = {"k1": request.k1, "k2": request.k2, "weight": request.share}
+    given = {name: value for name, value in settings.items() if value is not None}
     if request.rerank:
         return ReRanking(**given)
     if given:
-        flags = {"k1": "--k1", "k2": "--k2", "weight": "--lambda"}
+        name = next(iter(given)).replace("weight", "lambda")
         raise ExperimentError(
             "--k1, --k2 and --lambda are settings of --rerank",
-            found=f"{flags[next(iter(given))]} without it",
+            found=f"--{name} without it",
             fix="add --rerank, or leave them out",
         )
     return None

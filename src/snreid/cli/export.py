@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-
 from snreid.cli.backends import embed_batch
 from snreid.cli.extract import images_of
+from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import DataFolder
 from snreid.experiments.packaged import beside
 from snreid.system.machine import Machine, data_root
@@ -24,24 +23,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Write a run's model as one file: any batch size, its input size and normalization inside, compared with torch when written.
+    """Write the model of a run as a file, with input size and normalization inside.
 
-    With --int8 convolutions are in 8 bits, calibrated on --calibrate images (no label is looked at); what that costs is printed: the
-    cosine between both embeddings of these images, and with --score the mAP of both on a labelled target.
+    It takes any batch size and is compared with torch when it is written. --int8
+    stores convolutions in 8 bits, calibrated on images without labels; the
+    cost is printed as cosine to the float32 embeddings and, with --score, as mAP.
+
+    Examples:
+      snreid export runs/snr-market1501-0
+      snreid export runs/snr-market1501-0 --to openvino --out snr.xml
+      snreid export runs/snr-noon-0 --int8 --calibrate photos --score noon
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
-    to: Annotated[Literal["onnx", "openvino"], tyro.conf.arg(help="file format")] = "onnx"
-    out: Annotated[
-        Path | None, tyro.conf.arg(help="file to write", help_behavior_hint="(default: RUN/model.onnx or model.xml)")
-    ] = None
-    int8: Annotated[bool, tyro.conf.arg(help="convolutions in 8 bits; needs --calibrate")] = False
-    calibrate: Annotated[
-        tuple[Path, ...], tyro.conf.arg(help="image files or folders; a few hundred of the kind to be embedded")
-    ] = ()
-    score: Annotated[str | None, tyro.conf.arg(help="labelled target that both are scored on, e.g. market1501")] = None
+    run: RunFolder
+    to: Annotated[Literal["onnx", "openvino"], flag("file format: onnx or openvino", "FORMAT")] = "onnx"
+    out: Annotated[Path | None, flag("file to write", "FILE", default="RUN/model.onnx or RUN/model.xml")] = None
+    int8: Annotated[bool, flag("convolutions in 8 bits; needs --calibrate")] = False
+    calibrate: Annotated[tuple[Path, ...], flag("image files or folders, a few hundred images", "PATH")] = ()
+    score: Annotated[str | None, flag("labelled data set to score both on", "NAME")] = None
     root: DataFolder = field(default_factory=data_root)
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    json: Json = False
 
 
 _MOST = 512
@@ -50,7 +51,7 @@ _MOST = 512
 
 def main(arguments: Sequence[str]) -> int:
     """Exports and prints."""
-    request = tyro.cli(Request, args=list(arguments), prog="snreid export")
+    request = parse(Request, arguments, "snreid export")
     from snreid.errors import ExperimentError
     from snreid.experiments.runs import load
     from snreid.system.atomic_files import require_replaceable

@@ -12,14 +12,12 @@ import tyro
 from snreid.cli.backends import (
     Backend,
     BackendFlag,
-    batch_flag,
     chosen_backend,
     embed_batch,
     open_network,
     own_backend,
-    require_alone,
 )
-from snreid.experiments.packaged import located
+from snreid.cli.flags import Json, flag, parse
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -30,39 +28,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Embed images with a run's model; writes an npz with `names` and L2-normalized `embeddings` (N, D) float32, or float16 with --half.
+    """Turn images into embeddings with the model of a run, or its exported file.
 
-    The model may also be a file that snreid export wrote: .onnx is run by ONNX Runtime, .xml by OpenVINO.
+    Writes an npz file with names and embeddings, an array (images, dimensions)
+    with rows of length 1.
+
+    Examples:
+      snreid extract runs/snr-market1501-0 photos --out features.npz
+      snreid extract runs/snr-market1501-0 a.jpg b.jpg --half
+      snreid extract model.onnx photos --batch 16
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run, or its exported file")]
-    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="image files, or folders of them")]
-    out: Annotated[Path, tyro.conf.arg(help="file to write")] = Path("features.npz")
-    device: Annotated[str, tyro.conf.arg(help="auto, cpu, cuda or cuda:N; torch only")] = "auto"
-    half: Annotated[bool, tyro.conf.arg(help="store float16: half the size, 11 significant bits")] = False
+    run: Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or its exported file", "RUN")]
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "IMAGE...")]
+    out: Annotated[Path, flag("file to write", "FILE.npz")] = Path("features.npz")
+    device: Annotated[str, flag("auto, cpu, cuda or cuda:N; torch only", "NAME")] = "auto"
+    half: Annotated[bool, flag("store float16: half the size, 11 significant bits")] = False
     backend: BackendFlag = None
-    batch: Annotated[int | None, batch_flag("the fastest, measured")] = None
-    precision: Annotated[
-        Literal["float32", "bf16"],
-        tyro.conf.arg(help="bf16 wants a GPU or a CPU with bfloat16 units (elsewhere it is far slower); torch only"),
-    ] = "float32"
+    batch: Annotated[int | None, flag("images per call of the network", "N", default="the fastest, measured")] = None
+    precision: Annotated[Literal["float32", "bf16"], flag("float32, or bf16 where the hardware has it", "TYPE")] = (
+        "float32"
+    )
     fuse: Annotated[
-        bool,
-        tyro.conf.arg(help="oneDNN's fused convolutions on a CPU, by private operators of torch: faster; torch only"),
+        bool, flag("oneDNN's fused convolutions on a CPU: faster, by private operators of torch; torch only")
     ] = False
-    skip_bad: Annotated[bool, tyro.conf.arg(help="go on without images that cannot be read")] = False
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = False
+    json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Embeds and writes; of several processes each embeds a part, and the first one writes."""
-    request = tyro.cli(Request, args=list(arguments), prog="snreid extract")
+    request = parse(Request, arguments, "snreid extract")
     from snreid.cli.session import open_session
+    from snreid.errors import ExperimentError
     from snreid.images.reading import BadImage
     from snreid.system.atomic_files import require_replaceable
 
     require_replaceable(request.out)  # before images are embedded
-    backend = _backend(request)
+    backend = chosen_backend(
+        request.run,
+        request.backend,
+        own=own_backend(request.run),
+        batch=request.batch,
+        precision=request.precision,
+        device=request.device,
+    )
+    if backend != "torch" and request.fuse:
+        raise ExperimentError(
+            f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
+        )
     paths = images_of(request.images)
     batch = [request.batch] if request.batch else []
     bad: dict[int, BadImage] = {}
@@ -128,27 +142,6 @@ def images_of(places: Sequence[Path]) -> list[Path]:
             fix="give image files",
         )
     return paths
-
-
-def _backend(request: Request) -> Backend:
-    """What computes. Raises ``ExperimentError`` for what does not go together."""
-    from snreid.errors import ExperimentError
-
-    backend = chosen_backend(
-        request.run,
-        request.backend,
-        own=own_backend(request.run),
-        batch=request.batch,
-        precision=request.precision,
-        device=request.device,
-    )
-    if backend != "torch" and request.fuse:
-        raise ExperimentError(
-            f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
-        )
-    if backend != "torch" and located(request.run).is_dir():
-        require_alone(request.run, backend)
-    return backend
 
 
 def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any]:

@@ -114,16 +114,3 @@ def _stop(started: Sequence["subprocess.Popen[bytes]"]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def without_jobs(arguments: Sequence[str]) -> list[str]:
-    """The words of a command less ``--jobs`` and its value."""
-    words, skip = [], False
-    for word in arguments:
-        if skip:
-            skip = False
-        elif word == "--jobs":
-            skip = True
-        elif not word.startswith("--jobs="):
-            words.append(word)
-    return words

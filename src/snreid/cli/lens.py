@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from snreid.cli.machine import MachineFlags
-from snreid.cli.order import is_run_folder, names_first, require_names
-from snreid.system.machine import Machine
+from snreid.cli.flags import Json, RunFolder, flag, parse
+from snreid.cli.machine import Flags, MachineFlags
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
@@ -25,30 +24,33 @@ MOST_SHOWN = 24
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Write a page that shows what a run's model does to images: what normalization removed after each stage and what was given back.
+    """Show what a model does to images: what normalization removes after each stage
+    and what SNR restores. Writes an HTML page.
 
-    IMAGES are shown with their maps; data sets (--data) are compared by their cameras' styles and drawn by t-SNE. With data sets
-    alone, images to show are picked evenly from them. Labels order and colour what is shown; nothing is chosen by them.
+    Images are shown with their maps. Data sets (--data) are compared by the style
+    of their cameras and by t-SNE; without images, some of theirs are shown.
+
+    Examples:
+      snreid lens runs/snr-market1501-0 a.jpg b.jpg
+      snreid lens runs/snr-noon-0 --data noon night
+      snreid lens runs/snr-noon-0 photos --data market1501 --out market.html
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(help="folder of a finished run")]
+    run: RunFolder
     images: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]],
-        tyro.conf.arg(help="image files whose maps are shown, or folders of them"),
+        tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
     ] = ()
-    data: Annotated[tuple[str, ...], tyro.conf.arg(help="data sets to compare, e.g. noon night market1501")] = ()
-    out: Annotated[Path, tyro.conf.arg(metavar="FILE.html", help="page to write")] = Path("lens.html")
-    per_data: Annotated[int, tyro.conf.arg(help="most images taken of each data set")] = 180
-    show: Annotated[int, tyro.conf.arg(help="images shown when no file is named")] = 8
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object with the numbers")] = False
-    machine: MachineFlags = Machine()
+    data: Annotated[tuple[str, ...], flag("data sets to compare, e.g. noon night", "NAME")] = ()
+    out: Annotated[Path, flag("page to write", "FILE.html")] = Path("lens.html")
+    per_data: Annotated[int, flag("most images of each data set", "N")] = 180
+    show: Annotated[int, flag("images to show when none is named", "N")] = 8
+    json: Json = False
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Looks and writes the page."""
-    words = ordered(arguments)
-    require_names("lens", words, ("runs/snr-noon-0",), "the folder of a run, then image files")
-    request = tyro.cli(Request, args=words, prog="snreid lens")
+    request = parse(Request, arguments, "snreid lens")
     _check(request)
     from snreid.analysis.lens.look import Reading, look
     from snreid.cli.session import open_session
@@ -73,21 +75,6 @@ def main(arguments: Sequence[str]) -> int:
             write_lens(request.out, lens)
             _tell(lens, request)
     return 0
-
-
-def ordered(arguments: Sequence[str]) -> list[str]:
-    """The words with the run in front, then the image files that can be told for certain, then flags."""
-    from snreid.images.files import SUFFIXES
-
-    def is_image(word: str) -> bool:
-        """Whether it is an image file that is there."""
-        return Path(word).suffix.lower() in SUFFIXES and Path(word).is_file()
-
-    words = names_first(names_first(arguments, is_run_folder), is_image)
-    run = next((at for at, word in enumerate(words) if is_run_folder(word)), 0)
-    # Only images can stand before the run; what a flag took has been moved already.
-    front = all(is_image(word) for word in words[:run])
-    return [words[run], *words[:run], *words[run + 1 :]] if front and run else words
 
 
 def _check(request: Request) -> None:

@@ -1,21 +1,38 @@
 """Flags that several commands share: the machine settings, the data folder, the output folder."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import tyro
 
-from snreid.system.machine import Machine
+from snreid.cli.flags import flag
+from snreid.system.machine import Machine, Precision
 
-MachineFlags: TypeAlias = Annotated[Machine, tyro.conf.arg(name="")]
-"""The machine settings as flags without a prefix."""
-
-DataFolder: TypeAlias = Annotated[
-    Path, tyro.conf.arg(help="folder of the data sets; the variable SNREID_DATA is its default")
-]
-"""The flag ``--root``, for commands that take no other setting of the machine."""
+DataFolder: TypeAlias = Annotated[Path, flag("data folder, or set SNREID_DATA", "DIR")]
+"""The flag ``--root``, also of commands that take no other setting of the machine."""
 
 
 def out_folder(default: str) -> object:
-    """The flag ``--out``: a folder to write to. ``default`` says in the help which one it is without the flag."""
-    return tyro.conf.arg(metavar="PATH", help="folder to write to", help_behavior_hint=f"(default: {default})")
+    """The flag ``--out``: a folder to write to. ``default`` says which one it is without the flag."""
+    return flag("folder to write to", "DIR", default=default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flags(Machine):
+    """The machine settings, with what ``--help`` says about them."""
+
+    root: DataFolder = field(default_factory=lambda: Machine().root)
+    device: Annotated[str, flag("auto, cpu, cuda or cuda:N", "NAME")] = Machine.device
+    workers: Annotated[int, flag("processes that decode images", "N")] = Machine.workers
+    precision: Annotated[Precision, flag("float32; bf16 and fp16 want a GPU", "TYPE")] = Machine.precision
+    skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = Machine.skip_bad
+    memory_gb: Annotated[float, flag("keep sets up to this size decoded", "GB")] = Machine.memory_gb
+    cache: Annotated[Path | None, flag("keep decoded pixels here, or set SNREID_CACHE", "DIR")] = field(
+        default_factory=lambda: Machine().cache
+    )
+    save_seconds: Annotated[float, flag("training: time between checkpoints", "SECONDS")] = Machine.save_seconds
+
+
+MachineFlags: TypeAlias = Annotated[Flags, tyro.conf.arg(name="")]
+"""The machine settings as flags without a prefix."""

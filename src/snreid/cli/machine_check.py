@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
+from snreid.cli.flags import Json, parse
 
 _SAME = 0.999
 """Cosine from which on an embedding is the stored one but for rounding; 8-bit models differ more, other weights far more."""
@@ -14,17 +14,20 @@ _SAME = 0.999
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Show the versions, cores and devices snreid works with here, and embed the test images of each packaged model.
+    """Show the versions, cores and devices that snreid uses here, and test each
+    packaged model. Exit code 1 if its embeddings differ from the stored ones.
 
-    Ends with exit code 1 when a packaged model gives other embeddings here than where it was trained.
+    Examples:
+      snreid machine-check
+      snreid machine-check --json
     """
 
-    json: Annotated[bool, tyro.conf.arg(help="print one JSON object")] = False
+    json: Json = False
 
 
 def main(arguments: Sequence[str]) -> int:
     """Prints what was found; 1 when an embedding differs."""
-    request = tyro.cli(Request, args=list(arguments), prog="snreid machine-check")
+    request = parse(Request, arguments, "snreid machine-check")
     found = checked()
     if request.json:
         print(json.dumps(found, indent=1))

@@ -10,7 +10,6 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snreid.cli.order import is_run_folder
 from snreid.errors import ExperimentError
 from snreid.experiments.serialization import from_json
 from snreid.records import DataSet
@@ -151,11 +150,8 @@ def _no_folder(name: str, root: Path) -> ExperimentError:
             f"{name!r}: no such folder here or in {root}",
             "check the path, or give the data folder by --root",
         )
-    elif is_run_folder(name):
-        found, fix = (
-            f"{name!r} is the folder of a run",
-            "names come first, then flags: snreid COMMAND RUN --target noon",
-        )
+    elif (Path(name) / "experiment.json").is_file():
+        found, fix = f"{name!r} is the folder of a run", "runs come first, then flags: snreid COMMAND RUN --target noon"
     else:
         found = f"{name!r} has no {_FOLDERS[0]}"
         inner = sorted(one.name for one in there[0].iterdir() if any((one / folder).is_dir() for folder in _FOLDERS))

@@ -1,6 +1,5 @@
 """``snreid protocol``: recipes under a protocol of the field, from training to the table."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from snreid.cli.cells import CellFlags, fill_and_show
-from snreid.cli.machine import MachineFlags, out_folder
-from snreid.system.machine import Machine
+from snreid.cli.flags import HELP_ALL, Seeds, flag, parse_known, pick
+from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.study import row_experiment
+from snreid.cli.train import help_all
 
 if TYPE_CHECKING:
     from snreid.studies.plan import Plan, Row
@@ -20,25 +21,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Request(CellFlags):
-    """Train and score recipes under a protocol: snreid protocol p1 --recipe snr. Prints the whole table with means, intervals and, where a
-    column is the mean of random splits, their standard deviation.
+    """Train and score recipes under a published protocol and print its table, with
+    intervals. What is done already is not done again.
 
-    A name is one of snreid protocol --list, or A-to-B for any two data sets: snreid protocol market1501-to-night --recipe snr. Settings of
-    the experiment are flags, as for snreid train; a row of its own is written "NAME: RECIPE FLAGS". What is done is not done again.
+    Settings of the experiment are flags too, see --help-all. A row with settings
+    of its own is written "NAME: RECIPE FLAGS".
+
+    Examples:
+      snreid protocol p1 --recipe snr baseline
+      snreid protocol market1501-to-night --recipe snr --epochs 4
+      snreid protocol --list
     """
 
-    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(help="see --list, or A-to-B")] = ""
-    recipe: Annotated[
-        tuple[str, ...], tyro.conf.arg(help='see snreid recipes; or "NAME: RECIPE FLAGS" for a row of its own')
-    ] = ("baseline", "snr")
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)
+    name: Annotated[tyro.conf.Positional[str], flag("a protocol of --list, or A-to-B for two data sets", "NAME")] = ""
+    recipe: Annotated[tuple[str, ...], flag("recipes, or rows of your own", "NAME")] = ("baseline", "snr")
+    seeds: Seeds = (0,)
     out: Annotated[Path | None, out_folder("runs/protocol-NAME")] = None
-    machine: MachineFlags = Machine()
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Trains, scores, prints."""
-    request, rest = tyro.cli(Request, args=list(arguments), return_unknown_args=True, prog="snreid protocol")
+    request, rest = parse_known(Request, arguments, "snreid protocol")
+    if HELP_ALL in rest:
+        return help_all(Request, "snreid protocol", row_experiment(request.recipe[0], request.preset, (), []))
     if request.list:
         _list()
         return 0
@@ -67,23 +73,15 @@ def main(arguments: Sequence[str]) -> int:
 def _protocol(request: Request) -> "Protocol":
     """The protocol of that name, or the single-source one that A-to-B says."""
     from snreid.cli.names import dataset_named
-    from snreid.errors import ExperimentError
     from snreid.studies.protocols import SingleSource, protocols
 
     known = {protocol.name: protocol for protocol in protocols()}
-    if request.name in known:
-        return known[request.name]
     source, to, target = request.name.partition("-to-")
-    if to:
+    if to and request.name not in known:
         root = request.machine.root
         single, whole = dataset_named(source, root), dataset_named(target, root)
         return SingleSource(source=single, target=whole, all_splits="split=" not in target)
-    close = difflib.get_close_matches(request.name, known, n=1)
-    raise ExperimentError(
-        f"A protocol is one of {', '.join(known)}, or A-to-B for two data sets",
-        found=repr(request.name),
-        fix=f"did you mean {close[0]!r}?" if close else "see snreid protocol --list",
-    )
+    return pick(known, request.name, "A protocol is A-to-B for two data sets, or", "see snreid protocol --list")
 
 
 def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":

@@ -1,23 +1,28 @@
 """``snreid recipes``: what can be trained."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
-import tyro
+from snreid.cli.flags import flag, parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """List the recipes that can be trained, and the presets.
+
+    Examples:
+      snreid recipes
+      snreid recipes --preset paper
+    """
+
+    preset: Annotated[str, flag("also print the settings of SNR under this preset", "NAME")] = ""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints every recipe with its first docstring line, and the presets."""
-    tyro.cli(_recipes, args=list(arguments), prog="snreid recipes")
-    return 0
-
-
-def _recipes(
-    preset: Annotated[str, tyro.conf.arg(help="also show the settings of SNR under this preset")] = "",
-) -> None:
-    """List the schemes that can be trained, and the presets."""
-    import json
-
+    """Prints every recipe with the first line of its docstring, and the presets."""
+    request = parse(Request, arguments, "snreid recipes")
     from snreid.experiments import recipes
 
     for name, recipe in {**recipes.all_recipes(), **recipes.starting_points()}.items():
@@ -26,5 +31,6 @@ def _recipes(
         "\npresets: small (random weights, 2 cores, minutes), mobile (ImageNet weights, 2 cores, 45 minutes), "
         "short (ResNet-50, 120 epochs), paper (ResNet-50, 320 epochs)"
     )
-    if preset:
-        print(json.dumps(recipes.snr(preset).to_json(), indent=2))
+    if request.preset:
+        print(json.dumps(recipes.snr(request.preset).to_json(), indent=2))
+    return 0

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from snreid.cli.machine import MachineFlags, out_folder
-from snreid.cli.order import is_run_folder, names_first, require_names
-from snreid.system.machine import Machine
+from snreid.cli.flags import flag, parse
+from snreid.cli.machine import Flags, MachineFlags, out_folder
 
 _LONGEST_NAME = 120
 """Bytes in the name of a report's folder; file systems allow 255."""
@@ -19,23 +18,27 @@ _LONGEST_NAME = 120
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Score finished runs on targets (what is scored already is not scored again) and write one self-contained HTML page.
+    """Write one HTML page about finished runs, scored on targets.
 
-    Runs of the same recipe with different seeds become one row; the first recipe is the baseline of the others.
+    Runs of one recipe with several seeds are one row; the recipe of the first run
+    is the reference of the others. What is scored already is not scored again.
+
+    Examples:
+      snreid report runs/snr-noon-0 --target dusk night
+      snreid report runs/baseline-noon-0 runs/snr-noon-0 --target night
+      snreid report runs/snr-noon-0 --target dusk night --examples night
     """
 
-    run: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(help="folders of finished runs")]
-    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score on")]
-    examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists are shown")] = ()
+    run: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("folders of finished runs", "RUN...")]
+    target: Annotated[tuple[str, ...], flag("data sets to score on", "NAME", "-t")]
+    examples: Annotated[tuple[str, ...], flag("targets whose rank lists are shown", "NAME")] = ()
     out: Annotated[Path | None, out_folder("runs/report-RUNS-on-TARGETS")] = None
-    machine: MachineFlags = Machine()
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Scores and writes the page."""
-    words = names_first(arguments, is_run_folder)
-    require_names("report", words, ("runs/snr-noon-0",), "name at least one run folder")
-    request = tyro.cli(Request, args=words, prog="snreid report")
+    request = parse(Request, arguments, "snreid report")
     from snreid.cli.names import dataset_named
     from snreid.cli.session import open_session
     from snreid.cli.study import Page, finish

@@ -1,6 +1,5 @@
 """``snreid reproduce``: the tables of the paper, filled on this machine as far as its data go."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from snreid.cli.cells import CellFlags, fill_and_show
-from snreid.cli.machine import MachineFlags, out_folder
-from snreid.system.machine import Machine
+from snreid.cli.flags import Seeds, flag, parse, pick
+from snreid.cli.machine import Flags, MachineFlags, out_folder
 
 if TYPE_CHECKING:
     from snreid.studies.paper_tables import PaperTable
@@ -20,29 +19,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Request(CellFlags):
-    """Fill tables of the paper: train and score the cells that are missing, print published | ours | difference with intervals.
+    """Fill tables of the paper: train and score the missing cells, and print
+    published | ours | difference with intervals. What is done is not done again.
 
-    Tables that share a row share its training. Interrupted, the same command goes on with what is missing. Cells whose data are not on
-    disk say so. snreid reproduce --list shows every table and what of it can be run here.
+    Tables that share a row share its training. Cells without data on disk say so.
+
+    Examples:
+      snreid reproduce --list
+      snreid reproduce main --on drawn
+      snreid reproduce all --preset paper --root /data/reid
     """
 
-    table: Annotated[
-        tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(help="names of tables, or all; see --list")
-    ] = ()
-    on: Annotated[
-        tuple[str, ...], tyro.conf.arg(help="where: drawn, real, paper, ...; left out: wherever the data are here")
-    ] = ()
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="each row is trained once with each")] = (0, 1, 2)
-    epochs: Annotated[int | None, tyro.conf.arg(help="in place of what preset and case say")] = None
-    batches_per_epoch: Annotated[int | None, tyro.conf.arg(help="with --epochs: steps in an epoch")] = None
-    show: Annotated[bool, tyro.conf.arg(help="print what is filled already; trains nothing")] = False
+    table: Annotated[tyro.conf.Positional[tuple[str, ...]], flag("tables of --list, or all", "TABLE...")] = ()
+    on: Annotated[tuple[str, ...], flag("drawn, real, paper, ... (default: all with data)", "NAME")] = ()
+    seeds: Seeds = (0, 1, 2)
+    epochs: Annotated[int | None, flag("epochs, in place of those of the preset", "N")] = None
+    batches_per_epoch: Annotated[int | None, flag("with --epochs: steps of an epoch", "N")] = None
+    show: Annotated[bool, flag("print what is there, and train nothing")] = False
     out: Annotated[Path | None, out_folder("runs/reproduce")] = None
-    machine: MachineFlags = Machine()
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Fills and prints."""
-    request = tyro.cli(Request, args=list(arguments), prog="snreid reproduce")
+    request = parse(Request, arguments, "snreid reproduce")
     if request.list:
         _list(request)
         return 0
@@ -65,24 +65,11 @@ def _chosen(request: Request) -> "list[tuple[PaperTable, Plan]]":
             found="none",
             fix="snreid reproduce main --on drawn",
         )
-    for name in names:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise ExperimentError(
-                f"A table is one of {', '.join(known)}, or all",
-                found=repr(name),
-                fix=f"did you mean {close[0]!r}?" if close else "see snreid reproduce --list",
-            )
-    places = dict.fromkeys(place for name in names for place in known[name].settings)
+    chosen = [pick(known, name, "A table is all, or", "see snreid reproduce --list") for name in names]
+    places = {place: place for table in chosen for place in table.settings}
     for place in request.on:
-        if place not in places:
-            raise ExperimentError(
-                f"These tables can be run on {', '.join(places)}",
-                found=repr(place),
-                fix="see snreid reproduce --list",
-            )
-    chosen = [(known[name], _cases(known[name], request)) for name in names]
-    return [(table, _plan(request, table, cases)) for table, cases in chosen if cases]
+        pick(places, place, "A place of these tables", "see snreid reproduce --list")
+    return [(table, _plan(request, table, cases)) for table in chosen if (cases := _cases(table, request))]
 
 
 def _cases(table: "PaperTable", request: Request) -> "tuple[Case, ...]":

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
 from rich.console import Console
 
-from snreid.cli.machine import MachineFlags, out_folder
+from snreid.cli.flags import HELP_ALL, Preset, Seeds, flag, parse_known, pick
+from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.train import help_all, overridden
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -23,33 +24,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Train and score several recipes on the same sources with the same budget; what is done already is not done again.
+    """Train recipes on the same data with several seeds, score them, and write one
+    table and a report. What is done already is not done again.
 
-    Settings of the experiment are flags, as for snreid train, and hold for every recipe: --optimizer.lr 1e-3. A row with settings of
-    its own is written as one word with a name: --recipe snr "snr-12: snr --model.scheme.stages 1 2".
+    Settings of the experiment are flags too, see --help-all. A row with settings
+    of its own is written "NAME: RECIPE FLAGS".
+
+    Examples:
+      snreid study --source noon --target dusk night
+      snreid study -s market1501 -t cuhk03 --recipe baseline snr --seeds 0 1 2
+      snreid study -t night --recipe snr "snr-12: snr --model.scheme.stages 1 2"
     """
 
-    recipe: Annotated[
-        tuple[str, ...], tyro.conf.arg(help='see snreid recipes; or "NAME: RECIPE FLAGS" for a row of its own')
-    ] = (
+    recipe: Annotated[tuple[str, ...], flag("recipes, or rows of your own", "NAME")] = (
         "baseline",
         "baseline-in",
         "snr-no-loss",
         "snr",
     )
-    source: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-s"], help="data sets to train on")] = ("noon",)
-    target: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["-t"], help="data sets to score on")] = ()
-    seeds: Annotated[tuple[int, ...], tyro.conf.arg(help="one run of every recipe for each")] = (0,)
-    preset: Annotated[str, tyro.conf.arg(help="small, mobile, short or paper")] = "small"
-    examples: Annotated[tuple[str, ...], tyro.conf.arg(help="targets whose rank lists the report shows")] = ()
-    record: Annotated[Path | None, tyro.conf.arg(help="also write all numbers to this JSON file")] = None
+    source: Annotated[tuple[str, ...], flag("data sets to train on", "NAME", "-s")] = ("noon",)
+    target: Annotated[tuple[str, ...], flag("data sets to score on", "NAME", "-t")] = ()
+    seeds: Seeds = (0,)
+    preset: Preset = "small"
+    examples: Annotated[tuple[str, ...], flag("targets whose rank lists the report shows", "NAME")] = ()
+    record: Annotated[Path | None, flag("also write all numbers to this file", "FILE.json")] = None
     out: Annotated[Path | None, out_folder("runs/study-SOURCES")] = None
-    machine: MachineFlags = Machine()
+    machine: MachineFlags = Flags()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the study, prints its table, writes report.html and, if asked, the record."""
-    request, rest = tyro.cli(Request, args=list(arguments), return_unknown_args=True, prog="snreid study")
+    request, rest = parse_known(Request, arguments, "snreid study")
+    if HELP_ALL in rest:
+        return help_all(Request, "snreid study", row_experiment(request.recipe[0], request.preset, (), []))
     from snreid.cli.names import dataset_named
     from snreid.studies.plan import study_plan
 
@@ -122,7 +129,6 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
 
     Raises ``ExperimentError`` for an unknown recipe or a seed; an unknown flag ends the command with help.
     """
-    from snreid.cli.train import overridden
     from snreid.errors import ExperimentError
     from snreid.experiments import recipes
 
@@ -131,14 +137,12 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
         name, *flags = shlex.split(rest if colon else row) or [""]
     except ValueError as error:
         raise ExperimentError('A row is RECIPE or "NAME: RECIPE FLAGS"', found=f"{row!r} ({error})") from error
-    known = recipes.all_recipes()
-    if name not in known:
-        raise ExperimentError(f"A recipe is one of {', '.join(known)}", found=repr(name), fix="see snreid recipes")
+    recipe = pick(recipes.all_recipes(), name, "A recipe", "see snreid recipes")
     if any(word.split("=")[0] == "--seed" for word in (*words, *flags)):
         raise ExperimentError("A study takes the seeds of all its rows", found="--seed", fix="write --seeds 0 1 2")
     named = ["--recipe", row_name.strip()] if colon else []
     try:
-        return overridden(replace(known[name](preset), sources=sources), [*words, *flags, *named])
+        return overridden(replace(recipe(preset), sources=sources), [*words, *flags, *named])
     except SystemExit:
         print(
             f'(That was the row {row!r}. A flag that only some recipes know belongs into a row of its own: "{name}: {name} --FLAG VALUE".)',

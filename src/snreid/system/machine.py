@@ -23,8 +23,6 @@ def _pixel_cache() -> Path | None:
 class Machine:
     """Settings of the machine; no result depends on them beyond rounding.
 
-    The docstrings of the fields are the help texts of the flags.
-
     Raises:
         ExperimentError: Workers, memory or seconds are negative.
     """
