@@ -17,8 +17,8 @@ def test_a_message_says_the_rule_what_came_and_the_repair() -> None:
     ("parts", "message"),
     [
         ({}, "A rule."),
-        ({"came": "x."}, "A rule. Found: x."),
-        ({"repair": "did you mean 'y'?"}, "A rule. Fix: did you mean 'y'?"),
+        ({"found": "x."}, "A rule. Found: x."),
+        ({"fix": "did you mean 'y'?"}, "A rule. Fix: did you mean 'y'?"),
     ],
 )
 def test_parts_may_be_left_out_and_end_in_one_mark(parts: dict[str, str], message: str) -> None:
