@@ -1,5 +1,7 @@
 """Scores of a whole evaluation: closed examples, rules, and errors in the user's words."""
 
+import doctest
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,8 @@ def test_no_valid_query_is_an_error_that_explains_the_rule() -> None:
 def test_an_unknown_metric_is_refused() -> None:
     with pytest.raises(ExperimentError, match="'jaccard'"):
         evaluate(GOOD, GOOD, metric="jaccard")
+
+
+def test_the_example_runs() -> None:
+    (example,) = doctest.DocTestFinder().find(evaluate, "evaluate", globs={})
+    assert example.examples and doctest.DocTestRunner().run(example).failed == 0

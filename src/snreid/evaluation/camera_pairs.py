@@ -74,10 +74,17 @@ class CameraPairs:
 def camera_pairs(
     query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None
 ) -> CameraPairs:
-    """Scores of every pair of cameras (rules: top of this module).
+    """Scores of every pair of cameras; the rules are at the top of this module.
 
-    ``metric`` and ``block`` as in ``evaluate``. Raises ``DataError`` for labels and embeddings that do not fit together and for
-    values that are not finite, ``ExperimentError`` for an unknown metric.
+    Args:
+        query: Embeddings (Q, D) with persons and cameras.
+        gallery: Embeddings (G, D) with persons and cameras.
+        metric: As in ``evaluate``.
+        block: As in ``evaluate``.
+
+    Raises:
+        DataError: Labels and embeddings do not fit together, or a value is not finite.
+        ExperimentError: The metric does not exist.
     """
     check_values(query, gallery)
     counted = gallery.persons != JUNK

@@ -16,19 +16,33 @@ def evaluate(
 ) -> Scores:
     """Rank the gallery for every query and score the ranks of the matches.
 
-    ``metric``: ``"cosine"`` (embeddings are L2-normalized on the way) or ``"euclidean"`` (they are not).
-    ``block``: how much is compared at once; ``device``: a torch device such as ``"cuda"``. They change memory and time, never a
-    result.
-    Same-camera, junk, distractor and own-name rules in `relevance.py`, the rule for ties in `ranking.py`.
+    ``exact/relevance.py`` has the rules for same-camera, junk, distractor and own-name entries, ``exact/ranking.py`` the one for ties.
 
-    Raises ``DataError`` when labels and embeddings do not fit together, when a value is not finite, or when no query has a
-    valid match; ``ExperimentError`` for an unknown metric.
+    Args:
+        query: Embeddings (Q, D) with persons and cameras.
+        gallery: Embeddings (G, D) with persons and cameras.
+        metric: ``"cosine"`` (embeddings are L2-normalized first) or ``"euclidean"`` (they are not).
+        block: How much is compared at once. It changes memory and time, but no result.
+        device: A torch device such as ``"cuda"``. It changes no result either.
+
+    Raises:
+        DataError: Labels and embeddings do not fit together, a value is not finite, or no query has a valid match.
+        ExperimentError: The metric or the device does not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> from snreid.evaluation import evaluate
+        >>> from snreid.records import Features
+        >>> query = Features(np.eye(2, dtype=np.float32), np.array([1, 2]), np.array([1, 1]))
+        >>> gallery = Features(np.eye(2, dtype=np.float32), np.array([1, 2]), np.array([2, 2]))
+        >>> evaluate(query, gallery).mean_ap
+        1.0
     """
     return scores_of_ranks(match_ranks(query, gallery, metric=metric, block=block, device=device), query, gallery)
 
 
 def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery: Features) -> Scores:
-    """``score_ranks`` of a whole query set; raises ``DataError`` when no query has a valid match."""
+    """``score_ranks`` of a whole query set. Raises ``DataError`` if no query has a valid match."""
     scores = score_ranks(ranks)
     if not len(scores.query_index):
         raise DataError(
@@ -42,9 +56,9 @@ def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery
 
 
 def score_ranks(ranks: Sequence[NDArray[np.int64]]) -> Scores:
-    """Scores from the ranks of every query's matches (one array a query, as ``match_ranks`` gives them).
+    """Scores from the ranks of the matches, one array per query, as ``match_ranks`` gives them.
 
-    Also of queries without a match: ``Scores`` of none, whose means are not defined.
+    If no query has a match, the ``Scores`` are empty and their means undefined.
     """
     valid = [index for index, of_query in enumerate(ranks) if len(of_query)]
     return Scores(

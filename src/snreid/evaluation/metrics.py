@@ -1,7 +1,7 @@
 """Metrics of one query, from the ranks of its matches: pure functions.
 
-All take ``ranks`` (M,), M >= 1: the ranks of all matches of one query, ascending, counted from 1, where the rank of a
-match is 1 + the number of valid gallery entries before it (method.md 6). They are therefore different integers.
+All take ``ranks`` (M,), M >= 1: the ranks of all matches of one query, ascending. The rank of a match is 1 + the number of valid gallery
+entries before it (method.md 6), so the ranks are distinct.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def average_precision(ranks: NDArray[np.int64]) -> float:
     """AP, 0 < AP <= 1: the mean of the precision at the hits, (1/M) sum_k k / rank_k (method.md 6).
 
-    Not the trapezoid of the precision-recall curve, and ties are already in the ranks (`ranking.py`).
+    This is not the trapezoid of the precision-recall curve. Ties are already in the ranks (``exact/ranking.py``).
     """
     hits = np.arange(1, len(ranks) + 1)
     return float(np.add.reduce(hits / ranks)) / len(ranks)  # .mean() takes six times as long for a few ranks
@@ -23,5 +23,5 @@ def inverse_negative_penalty(ranks: NDArray[np.int64]) -> float:
 
 
 def first_rank(ranks: NDArray[np.int64]) -> int:
-    """Rank of the first match, >= 1; the query counts as a hit in CMC at k when this is <= k."""
+    """Rank of the first match, >= 1; the query is a hit of CMC at k if this is <= k."""
     return int(ranks[0])

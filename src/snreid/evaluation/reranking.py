@@ -116,11 +116,21 @@ def evaluate_reranked(
     metric: str = "cosine",
     block: Block | None = None,
 ) -> Scores:
-    """``evaluate`` after k-reciprocal re-ranking of queries and gallery as one set; not comparable with plain scores.
+    """``evaluate`` after k-reciprocal re-ranking of queries and gallery as one set. Not comparable with plain scores.
 
-    ``reranking``: its settings, by default the paper's. ``metric``, ``block``, rules, ties and errors as in ``evaluate``.
-    Extra memory: one copy of the embeddings, some hundred bytes per image and neighbour, and all scores of queries and gallery
-    where these take at most 256 MB, else two blocks of them.
+    Extra memory: one copy of the embeddings, some hundred bytes per image and neighbour, and all scores of queries and gallery if these
+    take at most 256 MB, else two blocks of them.
+
+    Args:
+        query: Embeddings (Q, D) with persons and cameras.
+        gallery: Embeddings (G, D) with persons and cameras.
+        reranking: The settings; None for those of the paper.
+        metric: As in ``evaluate``.
+        block: As in ``evaluate``.
+
+    Raises:
+        DataError: As in ``evaluate``.
+        ExperimentError: As in ``evaluate``.
     """
     ranks = reranked_match_ranks(query, gallery, reranking=reranking, metric=metric, block=block)
     return scores_of_ranks(ranks, query, gallery)

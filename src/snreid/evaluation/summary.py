@@ -11,8 +11,10 @@ SHOWN_RANKS = (1, 5, 10, 20)
 
 
 def summary(scores: Scores) -> dict[str, float | int]:
-    """mAP, mINP and rank1, rank5, rank10, rank20 as shares (0 to 1); ``queries`` counts all, ``skipped_queries`` those of
-    them without a valid match, which are in no mean."""
+    """mAP, mINP and rank1, rank5, rank10, rank20 as shares (0 to 1).
+
+    ``queries`` counts all queries, ``skipped_queries`` those without a valid match, which are in no mean.
+    """
     shares: dict[str, float | int] = {"mAP": scores.mean_ap, "mINP": scores.mean_inp}
     shares |= {f"rank{k}": scores.rank(k) for k in SHOWN_RANKS}
     return shares | {"queries": scores.queries, "skipped_queries": scores.skipped_queries}
@@ -28,7 +30,12 @@ def summary_with_intervals(
 ) -> dict[str, float | int | list[float]]:
     """``summary`` plus ``mAP_interval`` and ``rank1_interval`` as [low, high] (shares) and ``interval_level``.
 
-    ``groups``: resample persons instead of queries, one label per valid query (`uncertainty.py`).
+    Args:
+        scores: Of one run.
+        level: Coverage of the intervals, 0 to 1.
+        resamples: Bootstrap samples.
+        seed: Of the samples.
+        groups: (V,) a label per valid query, to resample persons instead of queries.
     """
     values = {"mAP": scores.average_precision, "rank1": (scores.first_rank <= 1).astype(np.float64)}
     richer: dict[str, float | int | list[float]] = dict(summary(scores))

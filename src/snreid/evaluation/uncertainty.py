@@ -1,11 +1,10 @@
-"""How sure a number is: bootstrap intervals over queries, and a paired test between two runs on the same queries.
+"""Uncertainty of scores: bootstrap intervals over queries, and a paired test between two runs on the same queries.
 
 Percentile bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13. Sign-flip permutation test with the
 p-value (1 + hits) / (1 + resamples): Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010).
 
-Queries of one person are not independent: with ``groups`` (one label per value, usually the person) whole groups are drawn
-instead of queries, which gives the wider and more honest interval where a person has many queries. Neither interval covers
-what another training seed would change.
+Queries of one person are not independent: with ``groups`` (one label per value, usually the person) whole groups are resampled instead of
+queries, which gives a wider, more honest interval if persons have many queries. Neither interval covers the training seed.
 """
 
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ class PairedDifference:
 
 @dataclass(frozen=True, slots=True)
 class PairedComparison:
-    """Two runs held against each other, query by query."""
+    """Two runs compared query by query."""
 
     mean_ap: PairedDifference
     """Difference of mAP."""
@@ -53,10 +52,17 @@ def bootstrap_interval(
     seed: int = 0,
     groups: NDArray[np.int64] | None = None,
 ) -> Interval:
-    """Percentile bootstrap interval of the mean of ``values`` (V,), one value per query (AP, or 1 and 0 for a hit).
+    """Percentile bootstrap interval of the mean of ``values`` (Efron and Tibshirani, chapter 13).
 
-    ``level``: coverage aimed at, between 0 and 1. ``groups`` (V,): resample these groups as wholes. The same seed gives the
-    same interval. Raises ``ExperimentError`` for no values, a level outside (0, 1), or groups of another length.
+    Args:
+        values: (V,) one value per query: AP, or 1 for a hit and 0 for a miss.
+        level: Nominal coverage, 0 to 1.
+        resamples: Bootstrap samples.
+        seed: The same seed gives the same interval.
+        groups: (V,) labels; groups are resampled as a whole.
+
+    Raises:
+        ExperimentError: There are no values, the level is outside (0, 1), or ``groups`` has another length.
     """
     _check(values, level, resamples, groups)
     sums, counts = _grouped(values, groups)
@@ -98,10 +104,18 @@ def compare(
     seed: int = 0,
     groups: NDArray[np.int64] | None = None,
 ) -> PairedComparison:
-    """Is run ``a`` better than run ``b``? Differences a - b of mAP and rank-1, with intervals and p-values.
+    """Differences a - b of mAP and rank-1, with paired bootstrap intervals and sign-flip p-values.
 
-    ``groups``: one label per valid query, in the order of ``Scores.query_index``. Raises ``ExperimentError`` unless both runs
-    were scored on the same queries with the same valid ones.
+    Args:
+        a: Scores of one run.
+        b: Scores of the other run, on the same queries.
+        level: Nominal coverage of the intervals, 0 to 1.
+        resamples: Bootstrap samples and random signs.
+        seed: The same seed gives the same comparison.
+        groups: (V,) one label per valid query, in the order of ``Scores.query_index``; groups are resampled as a whole.
+
+    Raises:
+        ExperimentError: The runs were not scored on the same queries with the same valid ones.
     """
     if a.queries != b.queries or not np.array_equal(a.query_index, b.query_index):
         raise ExperimentError(
@@ -112,7 +126,7 @@ def compare(
         )
 
     def paired(differences: NDArray[np.float64]) -> PairedDifference:
-        """Interval and p-value of one difference (V,), from the same draws for every number."""
+        """Interval and p-value of one difference (V,), from the same samples for every number."""
         interval = bootstrap_interval(differences, level=level, resamples=resamples, seed=seed, groups=groups)
         p_value = sign_flip_p_value(differences, resamples=resamples, seed=seed, groups=groups)
         return PairedDifference(float(differences.mean()), interval, p_value)
@@ -134,13 +148,11 @@ def _grouped(
 
 
 def _parts(resamples: int, size: int) -> Iterator[slice]:
-    """Slices of the resamples that keep memory bounded."""
     step = max(1, _DRAWS_AT_ONCE // size)
     return (slice(start, min(start + step, resamples)) for start in range(0, resamples, step))
 
 
 def _check(values: NDArray[np.float64], level: float, resamples: int, groups: NDArray[np.int64] | None) -> None:
-    """``ExperimentError`` for a request that has no answer."""
     if values.ndim != 1 or not len(values):
         raise ExperimentError(
             "an interval needs one value per query, at least one",

@@ -33,9 +33,11 @@ _IBNSTAGES = ("layer1", "layer2", "layer3")
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """Which timm network, with which weights.
+    """A timm network and its weights.
 
-    Raises ``ExperimentError`` for settings that cannot be, ``CheckpointError`` for weights that cannot be had.
+    Raises:
+        ExperimentError: Settings are invalid.
+        CheckpointError: The weights are not available.
     """
 
     name: str = "resnet50"
@@ -44,13 +46,13 @@ class Backbone:
     weights: str = "random"
     """``random``, ``imagenet``, a timm tag, or a local .safetensors/.pth file.
 
-    ``imagenet`` takes the file of an installed package where there is one (``tf_efficientnet_lite0`` to ``2``, which want images
-    with mean and standard deviation 0.5: ``packaged_weights.py``), else timm's default tag, from the hub's cache or the hub.
+    ``imagenet`` takes the file of an installed package if there is one (``tf_efficientnet_lite0`` to ``2``, which expect images with
+    mean and standard deviation 0.5: ``packaged_weights.py``), else timm's default tag, from the hub's cache or the hub.
     """
     last_stride: int | None = None
-    """Stride of the last stage, 1 or 2. Left open it is 1 for ResNets and what it is for every other backbone."""
+    """Stride of the last stage, 1 or 2. None: 1 for ResNets, unchanged for other backbones."""
     image_size: tuple[int, int] | None = None
-    """Height and width of the input in pixels, for backbones that have to know it (ViT, Swin)."""
+    """Height and width of the input in pixels, for backbones that need it (ViT, Swin)."""
     channels: tuple[int, ...] | None = None
     """Widths of a ResNet's four stages, for a narrower or wider one (before a bottleneck's expansion)."""
     layers: tuple[int, ...] | None = None
@@ -79,9 +81,10 @@ class Backbone:
 
     @property
     def weights_digest(self) -> str | None:
-        """SHA-256 of the weight file, a local one or an installed package's; None for ``random`` and what the hub gives.
+        """SHA-256 of the weight file, a local one or an installed package's; None for ``random`` and weights of the hub.
 
-        Raises ``CheckpointError`` for a file that is missing, or in a package and not the known one.
+        Raises:
+            CheckpointError: The file is missing, or the file of a package is not the expected one.
         """
         packaged = self._packaged()
         return Weights(self.weights if packaged is None else str(packaged)).digest

@@ -13,7 +13,7 @@ from snreid.tensors import Maps
 
 
 def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
-    """timm folds an activation (and dropout) into some of its norms; it has to survive the replacement."""
+    """The activation (and dropout) that timm merges into some of its norms; a replacement must keep it."""
     extra: Any = norm
     if not hasattr(norm, "act"):
         return nn.Identity()
@@ -21,21 +21,18 @@ def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 
 def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
-    """Of this very class, and nobody listens to it: then another way to the same result may take its place.
-
-    What a subclass does otherwise, and what a hook waits for, must go on happening.
-    """
+    """Whether ``module`` is of this very class and has no hooks, so that an equivalent computation may replace it."""
     return module is not None and type(module) is kind and not heard(module)
 
 
 def heard(module: nn.Module) -> bool:
-    """Whether hooks wait for a call of this module."""
+    """Whether the module has hooks."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(hooks)
 
 
 def learns_anew(module: nn.Module) -> bool:
-    """Whether a norm has something to learn that no batch norm gave it: how to mix statistics, or a scale and a shift of its own."""
+    """Whether a norm has parameters that do not come from a batch norm: mixing weights, or a scale and a shift of its own."""
     return isinstance(module, Switchable | BatchInstance) or (
         isinstance(module, AffineInstance) and not module.inherited
     )
@@ -51,7 +48,7 @@ class AffineInstance(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.tail = tail if tail is not None else nn.Identity()
         self.inherited = False
-        """Whether scale and shift are those of the batch norm it stands for."""
+        """Whether scale and shift come from the batch norm that it replaces."""
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
@@ -122,7 +119,7 @@ class HalfInstance(nn.Module):
         return result
 
     def _at_once(self, maps: Maps) -> Maps:
-        """Both halves as one affine map per image and channel: nothing is cut out of the maps and joined again."""
+        """Both halves as one affine map per image and channel, without cutting and joining the maps."""
         kind, half = working_dtype(maps), self.instance_channels
         known = _known(self.batch, kind)
 

@@ -29,7 +29,7 @@ from snreid.outputs import Outputs, StageLogits, StageVectors
 from snreid.tensors import Embeddings, Images
 
 CLASSIFIERS = ("head.classifier.", "stage_classifiers.")
-"""What the names of parameters begin with that only know the people of the training."""
+"""Prefixes of the parameters that depend on the persons of the training."""
 
 # torch.export and DistributedDataParallel look into outputs only through types they know.
 for _record in (Outputs, StageVectors, StageLogits):
@@ -61,12 +61,14 @@ class ReIDModel(nn.Module):
     """A backbone, the modules after its stages, and a head.
 
     Cast as a whole (``model.bfloat16()``, ``model.half()``) it embeds images of that type, with statistics and gates in float32. To train
-    in 16 bits keep the model in float32 and run it under ``torch.autocast`` (``--precision``): weights of 8 bits lose small steps.
+    in 16 bits keep the model in float32 and run it under ``torch.autocast`` (``--precision``): bfloat16 weights lose small steps.
+    ``del model.after["2"]`` removes the module after stage 2.
 
-    ``trunk``: a built backbone. ``after``: stage number -> module that follows the stage. ``head``: pool, neck,
-    classifier. ``stage_persons``: number of identities of the stage classifiers, None for none.
-
-    ``del model.after["2"]`` takes the module after stage 2 out: the model goes on without it.
+    Args:
+        trunk: A built backbone.
+        after: The modules that follow stages, by stage number.
+        head: Pool, neck and classifier.
+        stage_persons: Number of identities of the stage classifiers; None for no stage classifiers.
     """
 
     def __init__(
@@ -93,10 +95,14 @@ class ReIDModel(nn.Module):
                 place.register_forward_hook(partial(self._follow, stage.number))
 
     def freeze(self, stages: int, *, backbone: bool = False) -> None:
-        """From now on the first ``stages`` stages with all before them, or the whole ``backbone``, keep their weights and running
-        statistics, and the rest of the model trains (``models/freezing.py``). ``freeze(0)``: everything does again.
+        """Freezes the weights and running statistics of the first stages (``models/freezing.py``).
 
-        Raises ``ExperimentError`` for more stages than there are.
+        Args:
+            stages: Number of stages that are frozen, with everything before them; 0 to train all of them.
+            backbone: Whether to freeze the whole backbone instead.
+
+        Raises:
+            ExperimentError: There are fewer stages.
         """
         if not 0 <= stages <= len(self.stages):
             raise ExperimentError(
@@ -109,7 +115,7 @@ class ReIDModel(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """As any module's, but what is frozen stays in evaluation mode."""
+        """As in any module, but frozen parts stay in evaluation mode."""
         super().train(mode)
         if mode:
             self._freezing.keep(self.backbone)
@@ -117,18 +123,18 @@ class ReIDModel(nn.Module):
 
     @property
     def last(self) -> nn.Module | None:
-        """What follows the backbone's final maps, where they are a stage's; its number is ``final``."""
+        """The module that follows the backbone's final maps if they are those of a stage, whose number is ``final``."""
         return None if self.final is None else self._module_after(self.final)
 
     def _module_after(self, number: int) -> nn.Module | None:
-        """What follows a stage; None where it has been taken out since (``del model.after["2"]``)."""
+        """The module after a stage; None if it was removed (``del model.after["2"]``)."""
         key = str(number)
         if key not in self.after:
             return None
         return self.after[key]
 
     def _follow(self, number: int, stage: nn.Module, inputs: Any, maps: Tensor) -> Tensor:
-        """The hook: what a stage gives goes through its module; vectors are kept while ``forward`` collects them."""
+        """The hook: passes the maps of a stage through its module; keeps the vectors while ``forward`` collects them."""
         module = self._module_after(number)
         if module is None:
             return maps
@@ -139,13 +145,13 @@ class ReIDModel(nn.Module):
         return split.maps
 
     def forward(self, images: Images) -> Outputs:
-        """(B, 3, H, W) normalized images -> everything a loss may see. The same record in training and evaluation."""
+        """(B, 3, H, W) normalized images -> everything that a loss may see, the same record in training and evaluation."""
         splits: dict[int, SNRSplit | SNRMeans] = {}
         self._splits = splits
         try:
             maps = self._features(images)
         finally:
-            # Kept on the module they would make deepcopy fail and hold the graph of the last step alive.
+            # On the module they would make deepcopy fail and keep the graph of the last step alive.
             self._splits = None
         pooled = self._pool(maps, splits)
         embedding = self.head.embed(pooled)
@@ -157,7 +163,7 @@ class ReIDModel(nn.Module):
         return self.head.embed(pooled(self._features(images), self.last, self.head))
 
     def _pool(self, maps: Tensor, splits: dict[int, SNRSplit | SNRMeans]) -> Embeddings:
-        """As ``pooled``; the vectors of an SNR module behind the last stage are kept."""
+        """As ``pooled``; keeps the vectors of an SNR module after the last stage."""
         last = self.last
         if self.final is None or not isinstance(last, SNR):
             return pooled(maps, last, self.head)
@@ -192,8 +198,8 @@ class ReIDModel(nn.Module):
 
 
 def _split(module: SNR, maps: Tensor) -> SNRSplit:
-    """F~+ and the vectors of the loss. F~+ is what a call of the module gives where hooks wait for one, or a subclass has a ``forward`` of
-    its own and no ``split``."""
+    """F~+ and the vectors of the loss. F~+ comes from a call of the module if it has hooks, or a subclass overrides ``forward`` but not
+    ``split``."""
     kind = type(module)
     if kind.forward is not SNR.forward and kind.split is SNR.split:
         return replace(module.split(maps), maps=module(maps))
@@ -202,7 +208,7 @@ def _split(module: SNR, maps: Tensor) -> SNRSplit:
     splits: list[SNRSplit] = []
 
     def forward(maps: Tensor) -> Tensor:
-        """What the call does: all at once, as norms inside a gate must not see the maps twice."""
+        """Computes everything at once: norms inside a gate must not see the maps twice."""
         splits.append(module.split(maps))
         return splits[0].maps
 
@@ -215,9 +221,16 @@ def _split(module: SNR, maps: Tensor) -> SNRSplit:
 
 
 def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, source: str) -> None:
-    """Gives the model the weights of a trained one; its classifiers, which know persons by number, only where they are the same.
+    """Copies the weights of a trained model.
 
-    ``source``: what to call the trained one in a message. Raises ``CheckpointError`` where they are not of one architecture.
+    Args:
+        model: The model that receives them.
+        saved: The trained model.
+        same_persons: Whether both have the same persons; otherwise classifiers are not copied.
+        source: Name of the trained model in a message.
+
+    Raises:
+        CheckpointError: The architectures differ.
     """
     # The classifiers of stages are there only where the journal's form of the loss is.
     stages = bool(model.stage_classifiers) and any(name.startswith(CLASSIFIERS[1]) for name in saved.tensors)
@@ -231,7 +244,7 @@ def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, sourc
 
 
 def pooled(maps: Tensor, last: nn.Module | None, head: NeckClassifier) -> Embeddings:
-    """What the head pools: (B, D) of the final maps or tokens and of ``last``, the module that follows them, if any."""
+    """(B, D): the pooled final maps or tokens, after ``last``, the module that follows them, if any."""
     if last is None:
         return head.pool(maps)
     if _only_averaged(last):
@@ -240,5 +253,5 @@ def pooled(maps: Tensor, last: nn.Module | None, head: NeckClassifier) -> Embedd
 
 
 def _only_averaged(last: nn.Module) -> TypeGuard[SNR]:
-    """Whether the mean of F~+ is all that anybody wants of this module, and it has it without F~+."""
+    """Whether only the mean of F~+ is needed, and the module can compute it without F~+."""
     return exactly(last, SNR) and bool(last.has_closed_form) and last.layout != "tokens"

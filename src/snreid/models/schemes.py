@@ -53,7 +53,7 @@ class Plain(Scheme):
         return "Baseline"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """Nothing to do."""
+        """Changes nothing."""
         return {}
 
 
@@ -187,7 +187,7 @@ class StageInstance(Scheme):
 
     @property
     def matched(self) -> bool:
-        """Whether ``start`` says so."""
+        """Whether ``start`` is ``matched``."""
         return self.start == "matched"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
@@ -238,7 +238,7 @@ class StageSNR(Scheme):
 
     @property
     def matched(self) -> bool:
-        """Whether ``start`` says so."""
+        """Whether ``start`` is ``matched``."""
         return self.start == "matched"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:

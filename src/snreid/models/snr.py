@@ -61,7 +61,7 @@ class SNRMeans:
 
 @dataclass(frozen=True, slots=True)
 class SNRParts:
-    """Every map of one SNR module, to be looked at: (B, C, H, W), float32 (float64 for float64 input)."""
+    """Every map of one SNR module, for inspection: (B, C, H, W), float32 (float64 for float64 input)."""
 
     maps: Maps
     """F, what came in."""
@@ -94,15 +94,29 @@ class SNRParts:
 class SNR(nn.Module):
     """F~+ = IN(F) + R+, the input with its style removed and its identity restored (method.md section 1).
 
-    ``channels``: C of the maps. ``reduction``: C over the hidden width of a channel gate, which is at least ``min_hidden``.
-    ``gate_bias``: the start of a channel gate's last bias (``ChannelGate``). ``gate``: how R is split.
-    ``pool``: how maps become the vectors of the loss; the gate always looks at the spatial mean. ``eps``: added to the
-    variance. ``layout``: where the channels are. ``prefix_tokens``: how many leading tokens (class token, registers)
-    are no positions of the image; they pass unchanged and are in no statistic.
+    Statistics and gate are computed in float32 under autocast and for half-precision maps, in float64 for float64 maps. A constant map is
+    normalized to beta.
 
-    Statistics and gate are computed in float32 under autocast and for half-precision maps, in float64 for float64 maps.
-    A constant map is fine: it is normalized to beta. Raises ``ExperimentError`` for settings that contradict each other, and for maps of
-    another number of channels or dimensions, or of whole numbers.
+    Args:
+        channels: C of the maps.
+        reduction: C over the hidden width of a channel gate.
+        min_hidden: Least hidden width.
+        gate_bias: Initial value of the last bias of a channel gate (``ChannelGate``).
+        gate: How R is split.
+        pool: How maps become the vectors of the loss. The gate always uses the spatial mean.
+        eps: Added to the variance.
+        layout: Where the channels are.
+        prefix_tokens: Leading tokens (class token, registers) that are no position of the image. They pass unchanged and enter no
+            statistic.
+
+    Raises:
+        ExperimentError: Settings contradict each other; in a call, maps have the wrong shape or are integers.
+
+    Example:
+        >>> import torch
+        >>> from snreid.models import SNR
+        >>> SNR(64)(torch.randn(2, 64, 24, 12)).shape
+        torch.Size([2, 64, 24, 12])
     """
 
     def __init__(
@@ -158,14 +172,14 @@ class SNR(nn.Module):
         return f"{self.channels}, gate={self.gate_kind}, pool={self.pool_kind}, eps={self.eps}, layout={self.layout}"
 
     def forward(self, maps: Tensor) -> Tensor:
-        """``maps``: F in the module's layout. Returns F~+ of the same shape, layout and dtype."""
+        """F in the module's layout -> F~+ of the same shape, layout and dtype."""
         with without_autocast(maps):
             return self._join(maps, self._restored(self._maps(maps)))
 
     def split(self, maps: Tensor) -> SNRSplit:
-        """``maps``: F in the module's layout. Returns F~+ and the pooled vectors f~, f~+, f~- of the loss.
+        """F in the module's layout -> F~+ and the pooled vectors f~, f~+, f~- of the loss.
 
-        F~- is built as a map only where a non-linear pool or a gate without closed form needs it.
+        F~- is built as a map only if a non-linear pool or a gate without closed form needs it.
         """
         with without_autocast(maps):
             inner = self._maps(maps)
@@ -173,11 +187,13 @@ class SNR(nn.Module):
             return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
 
     def means(self, maps: Tensor) -> SNRMeans:
-        """``maps``: F in the module's layout, for a gate with a closed form. Returns the means over the positions of F~, F~+ and F~-.
+        """F in the module's layout -> the spatial means of F~, F~+ and F~-, for a gate with a closed form.
 
-        They need the mean of F alone: no variance and no map. So an SNR module whose maps are only averaged, as those of the last
-        stage are by the head, costs no pass of its own. None depends on gamma, whose gradient is 0. Raises ``ExperimentError`` for
-        another gate.
+        They need only the mean of F, no variance and no map. So an SNR module whose maps are only averaged, as the head does after the
+        last stage, costs no pass of its own. None depends on gamma, whose gradient is 0.
+
+        Raises:
+            ExperimentError: The gate has no closed form.
         """
         if not self.has_closed_form:
             raise ExperimentError(
@@ -191,13 +207,13 @@ class SNR(nn.Module):
             means = self._means(mean, self.gate(mean - self.beta.to(mean.dtype)))
             if not (torch.is_grad_enabled() and self.gamma.requires_grad):
                 return means
-            # 0 and not missing: DistributedDataParallel waits for the gradient of every parameter.
+            # A gradient of 0 instead of none: DistributedDataParallel waits for the gradient of every parameter.
             return replace(means, restored=means.restored + 0 * self.gamma)
 
     def parts(self, maps: Tensor) -> SNRParts:
-        """``maps``: F in the module's layout. Returns all maps the long way, step by step as published (method.md section 1).
+        """F in the module's layout -> all maps, step by step as published (method.md section 1).
 
-        For looking at: several times the memory and time of ``forward``, whose F~+ it equals up to rounding.
+        For inspection: it takes several times the memory and time of ``forward``, whose F~+ it equals up to rounding.
         """
         with without_autocast(maps):
             inner = self._maps(maps)
@@ -206,7 +222,7 @@ class SNR(nn.Module):
             return SNRParts(inner.to(normalized.dtype), normalized, relevant, irrelevant, mask)
 
     def _maps(self, maps: Tensor) -> Maps:
-        # In a trace sizes are numbers of the graph, which a comparison would freeze with a warning.
+        # Under a tracer a comparison of sizes would freeze them, with a warning.
         if torch._C._get_tracing_state() is None:
             self._check(maps)
         return channels_first(maps, self.layout, self.prefix_tokens)

@@ -71,11 +71,21 @@ _DEVICE_BLOCK = Block(queries=8192, gallery=8192)
 def match_ranks(
     query: Features, gallery: Features, *, metric: str = "cosine", block: Block | None = None, device: str = "cpu"
 ) -> tuple[NDArray[np.int64], ...]:
-    """For every query the ascending ranks (M,) of its matches, from 1; empty where it has no valid match.
+    """The ranks of the matches of every query.
 
-    ``metric``: ``"cosine"`` or ``"euclidean"`` (otherwise ``ExperimentError``). ``device``: a torch device such as ``"cuda"`` that is
-    there (otherwise ``ExperimentError``); no result depends on it. Raises ``DataError`` for labels and embeddings that do not fit
-    together and for values that are not finite.
+    Args:
+        query: Embeddings (Q, D) with persons and cameras.
+        gallery: Embeddings (G, D) with persons and cameras.
+        metric: ``"cosine"`` or ``"euclidean"``.
+        block: How much is compared at once; no result depends on it.
+        device: A torch device such as ``"cuda"``; no result depends on it.
+
+    Returns:
+        Q arrays (M,) of ascending ranks from 1, empty for a query without a valid match.
+
+    Raises:
+        DataError: Labels and embeddings do not fit together, or a value is not finite.
+        ExperimentError: The metric or the device does not exist.
     """
     check_pair(query, gallery)
     _check_device(device)
@@ -91,10 +101,17 @@ def match_ranks(
 def rank_lists(
     query: Features, gallery: Features, queries: Sequence[int], length: int, metric: str = "cosine"
 ) -> tuple[RankList, ...]:
-    """The first ``length`` gallery entries of the queries at these positions, ignored entries included, best first.
+    """The best gallery entries of some queries, ignored entries included. For figures: time grows with the number of queries.
 
-    Ties as in the module's rule (wrong, then ignored, then right), then by gallery position. A list is shorter than
-    ``length`` only when the gallery is. Meant for pictures: time grows with the number of queries asked for.
+    Args:
+        query: Embeddings (Q, D) with persons and cameras.
+        gallery: Embeddings (G, D) with persons and cameras.
+        queries: Positions in ``query``.
+        length: Entries per list, at most G.
+        metric: ``"cosine"`` or ``"euclidean"``.
+
+    Returns:
+        One list per position, best first; ties by the rule of this module (wrong, ignored, right), then by gallery position.
     """
     compare = similarity(metric)
     check_pair(query, gallery)
