@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 SHAPE_CHECKS = os.environ.get("SNREID_SHAPE_CHECKS", "1") != "0"
 if SHAPE_CHECKS:
-    from shapes import check_shapes
+    from support.shapes import check_shapes
 
     check_shapes()
 

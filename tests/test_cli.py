@@ -14,7 +14,7 @@ import pytest
 from snreid import cli
 from snreid.cli import COMMANDS, main
 from snreid.errors import DivergenceError, Interrupted, SnreidError
-from tiny import FLAGS, SOURCE
+from support.tiny import FLAGS, SOURCE
 
 Captured = pytest.CaptureFixture[str]
 
@@ -177,7 +177,7 @@ def test_a_wrong_request_ends_with_2_and_says_what_to_do(
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
-    from tiny import trained
+    from support.tiny import trained
 
     return trained(tmp_path_factory.mktemp("cli") / "run").folder
 

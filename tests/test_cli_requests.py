@@ -11,7 +11,7 @@ import pytest
 from snreid.cli import main
 from snreid.cli.names import known_names
 from snreid.experiments.scoring import read_result
-from tiny import FLAGS, SOURCE, TARGET, drawn, trained
+from support.tiny import FLAGS, SOURCE, TARGET, drawn, trained
 
 HERE = ["--device", "cpu", "--workers", "0"]
 Captured = pytest.CaptureFixture[str]

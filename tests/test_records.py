@@ -7,7 +7,7 @@ import pytest
 
 from snreid.images.reading import FileImage
 from snreid.records import NO_CAMERA, DataSet, ReIDData, Sample, Scores, Split, fingerprint
-from tiny import drawn
+from support.tiny import drawn
 
 
 def scores(rng: np.random.Generator, valid: int = 30, queries: int = 40) -> Scores:

@@ -6,7 +6,7 @@ import pytest
 
 from snreid.adaptation import Unlabelled
 from snreid.experiments.runs import Run
-from tiny import drawn, trained
+from support.tiny import drawn, trained
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from snreid.images.transforms import InputFormat
 from snreid.models.delta import read_weights
 from snreid.models.norm_layers import HalfInstance, Switchable
 from snreid.models.weights import load_model
-from tiny import console, experiment, session, trained
+from support.tiny import console, experiment, session, trained
 
 STATISTICS = ("running_mean", "running_var")
 

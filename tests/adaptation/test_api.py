@@ -7,7 +7,7 @@ import pytest
 import snreid
 from snreid.adaptation import AdaptiveBN
 from snreid.experiments.runs import Run
-from tiny import drawn, picture_files
+from support.tiny import drawn, picture_files
 
 
 def test_a_run_adapts_to_a_data_set_and_to_a_folder(baseline: Run, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from snreid.adaptation import MAR, Adaptation, AdaptiveBN, ClusterContrast, methods
 from snreid.errors import ExperimentError
-from tiny import experiment
+from support.tiny import experiment
 
 
 def test_methods_are_known_by_their_names() -> None:

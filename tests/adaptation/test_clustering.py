@@ -27,7 +27,7 @@ from snreid.training.log import read_metrics
 from snreid.training.optim import Adam, WarmupSteps
 from snreid.training.sampling import IdentityBatches, Sampling
 from snreid.training.training_set import join
-from tiny import drawn, experiment, session
+from support.tiny import drawn, experiment, session
 
 TINY = ClusterContrast(
     epochs=2,

@@ -13,7 +13,7 @@ from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run, load, open_run
 from snreid.models.weights import load_model
 from snreid.studies.rows import label
-from tiny import ALONE, Files, data_of, picture_files, session
+from support.tiny import ALONE, Files, data_of, picture_files, session
 
 
 def adapted(method: Adaptation, run: Run, target: Unlabelled, out: Path, **changes: object) -> Run:

@@ -9,7 +9,7 @@ from snreid.adaptation import AdaptiveBN, Unlabelled, adapt_run
 from snreid.adaptation.job import AdaptationJob
 from snreid.errors import ExperimentError
 from snreid.experiments.runs import Run
-from tiny import session
+from support.tiny import session
 
 
 def test_a_method_sees_no_source_unless_it_asks_and_its_embedder_is_the_model(

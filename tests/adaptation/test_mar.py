@@ -26,7 +26,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.follow import follow
 from snreid.training.log import read_metrics
 from snreid.training.loop import StepReport, TrainingPlan
-from tiny import console, data_of, drawn, picture_files, session, trained
+from support.tiny import console, data_of, drawn, picture_files, session, trained
 
 SHORT = MAR(epochs=3, batches_per_epoch=3, source_batch=8, target_batch=8, mining=0.2)
 

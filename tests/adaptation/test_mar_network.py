@@ -8,7 +8,7 @@ from reference import mar as slow
 from snreid.adaptation.mar_losses import LabelStatistics
 from snreid.adaptation.mar_network import MARNetwork, MARObjective
 from snreid.losses import total_loss
-from tiny import experiment
+from support.tiny import experiment
 
 PERSONS = torch.tensor([0, 0, 1, 1, 2, 2])
 CAMERAS = torch.tensor([1, 1, 2, 2, 1, 2, 1, 2])

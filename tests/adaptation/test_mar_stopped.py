@@ -16,7 +16,7 @@ from snreid.experiments.runs import Run
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
-from tiny import TARGET
+from support.tiny import TARGET
 
 
 def logged(out: Path) -> int:

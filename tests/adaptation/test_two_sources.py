@@ -10,7 +10,7 @@ from snreid.adaptation.two_sources import TwoBatches, TwoStores
 from snreid.errors import ExperimentError
 from snreid.images.loading import PixelStore
 from snreid.training.sampling import IdentityBatches, Sampling
-from tiny import drawn
+from support.tiny import drawn
 
 
 def batches(**changes: object) -> TwoBatches:

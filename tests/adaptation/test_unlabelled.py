@@ -9,7 +9,7 @@ import pytest
 from snreid.adaptation import Unlabelled
 from snreid.errors import DataError
 from snreid.records import DISTRACTOR, NO_CAMERA, Sample, Split
-from tiny import drawn
+from support.tiny import drawn
 
 
 def test_it_holds_the_training_images_and_their_cameras_and_nobody_on_them() -> None:

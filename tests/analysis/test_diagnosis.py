@@ -14,7 +14,7 @@ from snreid.images.loading import PixelStore
 from snreid.images.transforms import StoredImages
 from snreid.inference.embedder import features
 from snreid.records import Features, ReIDData, Split
-from tiny import Files, drawn, session
+from support.tiny import Files, drawn, session
 
 SIZE = (32, 16)
 

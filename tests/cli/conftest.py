@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tiny import trained
+from support.tiny import trained
 
 
 @pytest.fixture(scope="session")

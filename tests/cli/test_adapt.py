@@ -10,7 +10,7 @@ from snreid.cli.train import main as train
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.runs import open_run
 from snreid.experiments.scoring import read_result
-from tiny import OPTIONS, TARGET, drawn, experiment, picture_files
+from support.tiny import OPTIONS, TARGET, drawn, experiment, picture_files
 
 QUIET = ["--workers", "0", "--device", "cpu"]
 

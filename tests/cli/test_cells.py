@@ -8,7 +8,7 @@ import pytest
 from snreid.cli import protocol, reproduce
 from snreid.cli.cells import CellFlags
 from snreid.errors import DivergenceError
-from tiny_tables import tiny_table
+from support.tiny_tables import tiny_table
 
 
 @pytest.mark.parametrize("command", [protocol, reproduce])

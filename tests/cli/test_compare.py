@@ -10,7 +10,7 @@ from snreid.cli.names import dataset_named
 from snreid.evaluation import compare
 from snreid.experiments.scoring import read_result
 from snreid.training.distributed import ProcessGroup
-from tiny import TARGET
+from support.tiny import TARGET
 
 Captured = pytest.CaptureFixture[str]
 QUIET = ["--workers", "0", "--device", "cpu"]

@@ -12,7 +12,7 @@ from snreid.cli.names import dataset_named
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import write_features
 from snreid.records import Features, ReIDData
-from tiny import TARGET
+from support.tiny import TARGET
 
 Captured = pytest.CaptureFixture[str]
 QUIET = ["--workers", "0", "--device", "cpu"]

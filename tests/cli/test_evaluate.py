@@ -21,7 +21,7 @@ from snreid.images.reading import resize
 from snreid.inference.embedder import Embedder
 from snreid.inference.onnx_embedder import OpenedOnnx
 from snreid.records import Features, Split
-from tiny import TARGET
+from support.tiny import TARGET
 
 Captured = pytest.CaptureFixture[str]
 QUIET = ["--workers", "0", "--device", "cpu"]

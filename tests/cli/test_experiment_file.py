@@ -9,7 +9,7 @@ import yaml
 
 from snreid.cli.experiment_file import read_experiment
 from snreid.errors import ExperimentError
-from tiny import experiment
+from support.tiny import experiment
 
 
 def write(path: Path, text: str) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from snreid.cli.export import main
 from snreid.cli.extract import main as extract
 from snreid.errors import DataError, ExperimentError
-from tiny import picture_files
+from support.tiny import picture_files
 
 pytest.importorskip("onnx", reason="the package onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")

@@ -12,8 +12,8 @@ from snreid.cli.extract import main
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.runs import Run
 from snreid.inference.embedder import Embedder, extract
-from tiny import picture_files
-from two_processes import answers_of_two
+from support.tiny import picture_files
+from support.two_processes import answers_of_two
 
 
 class OpenedForTest:

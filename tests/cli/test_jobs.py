@@ -11,7 +11,7 @@ import pytest
 from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named
 from snreid.errors import ExperimentError, SnreidError
 from snreid.studies.plan import Shard
-from tiny import FLAGS, SOURCE, TARGET, session
+from support.tiny import FLAGS, SOURCE, TARGET, session
 
 
 def test_a_share_is_k_of_n() -> None:

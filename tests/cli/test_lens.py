@@ -10,7 +10,7 @@ from PIL import Image
 
 from snreid.cli import main as command
 from snreid.cli.lens import MOST_SHOWN, main
-from tiny import SOURCE, TARGET, picture_files, trained
+from support.tiny import SOURCE, TARGET, picture_files, trained
 
 Captured = pytest.CaptureFixture[str]
 HERE = ["--device", "cpu", "--workers", "0"]

@@ -9,7 +9,7 @@ import pytest
 from snreid.cli import main
 from snreid.experiments import packaged
 from snreid.experiments.publishing import package
-from tiny import trained
+from support.tiny import trained
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 16), dtype=np.uint8)
 

@@ -25,7 +25,7 @@ from snreid.errors import ExperimentError
 from snreid.experiments.serialization import from_json, to_json
 from snreid.records import DataSet
 from snreid.synthetic.pedestrians import DOMAINS
-from tiny import picture_files
+from support.tiny import picture_files
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from snreid.cli.protocol import Request, _protocol, main
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.runs import open_run
-from tiny import FLAGS, SOURCE, TARGET, experiment
+from support.tiny import FLAGS, SOURCE, TARGET, experiment
 
 
 def test_from_one_data_set_to_another_with_flags_of_the_experiment(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snreid.cli.report import _name, main
-from tiny import TARGET
+from support.tiny import TARGET
 
 
 def test_finished_runs_become_a_page_and_nothing_is_trained(

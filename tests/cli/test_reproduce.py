@@ -9,9 +9,9 @@ from snreid.cli.reproduce import main
 from snreid.datasets import DukeMTMC
 from snreid.errors import ExperimentError
 from snreid.studies.protocols import SingleSource
-from tiny import drawn
-from tiny_tables import tiny_table
-from trees import touch
+from support.tiny import drawn
+from support.tiny_tables import tiny_table
+from support.trees import touch
 
 NAMES = (
     "bounding_box_train/0001_c2_f0046182.jpg",

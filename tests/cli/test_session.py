@@ -20,7 +20,7 @@ from snreid.system.machine import Machine
 from snreid.training import distributed
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.stop_signal import stopped
-from tiny import SOURCE, TARGET
+from support.tiny import SOURCE, TARGET
 
 
 def test_one_process_is_the_first_and_talks_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from snreid.cli.study import main
 from snreid.errors import ExperimentError
 from snreid.experiments.runs import open_run
 from snreid.models.schemes import StageSNR
-from tiny import FLAGS, SOURCE, TARGET, experiment
+from support.tiny import FLAGS, SOURCE, TARGET, experiment
 
 
 def test_every_recipe_and_seed_is_trained_with_the_same_flags_and_written_down(

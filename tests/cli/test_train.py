@@ -18,8 +18,8 @@ from snreid.experiments.runs import open_run
 from snreid.images.second_view import SecondView
 from snreid.losses import Alignment, DualCausality
 from snreid.models.weights import load_model
-from tiny import FLAGS, SOURCE, TARGET, drawn, experiment
-from trees import draw
+from support.tiny import FLAGS, SOURCE, TARGET, drawn, experiment
+from support.trees import draw
 
 
 def test_flags_become_the_experiment_of_the_run_and_targets_are_scored(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from snreid.datasets import AllImages, ClonedPerson, check
-from trees import draw, refused, touch
+from support.trees import draw, refused, touch
 
 NAMES = (
     "train/700000_s02_c00_f023389.jpg",

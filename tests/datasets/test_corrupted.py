@@ -13,7 +13,7 @@ from snreid.errors import DataError, ExperimentError
 from snreid.experiments.serialization import from_json, to_json
 from snreid.images.reading import FileImage
 from snreid.records import ReIDData, Sample, Split, fingerprint
-from tiny import Files, drawn, picture_files
+from support.tiny import Files, drawn, picture_files
 
 HERE = Path()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snreid.datasets import CUHK01, CUHK02, check
-from trees import refused, touch
+from support.trees import refused, touch
 
 NAMES = [f"{person:04d}{image:03d}.png" for person in range(1, 972) for image in range(1, 5)]
 

@@ -6,7 +6,7 @@ import pytest
 
 from snreid.datasets import CUHK02, check
 from snreid.training.training_set import join
-from trees import draw, refused, touch
+from support.trees import draw, refused, touch
 
 NAMES = [
     f"P{pair}/cam{camera}/{person:03d}_{image}.png"

@@ -6,7 +6,7 @@ import pytest
 
 from snreid.datasets import CUHKSYSU, check
 from snreid.records import NO_CAMERA
-from trees import draw, refused, touch
+from support.trees import draw, refused, touch
 
 OURS = ("p11422_s16929_1.jpg", "p11422_s15_2.jpg", "p1_s7_1.jpg", "p1_s8_2.jpg", "p2_s7_1.jpg")
 MATLAB = (

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snreid.datasets import DukeMTMC, check
-from trees import draw, refused, touch
+from support.trees import draw, refused, touch
 
 NAMES = (
     "bounding_box_train/0001_c2_f0046182.jpg",

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effort import examples
 from snreid.datasets import FolderTree, Labels
 from snreid.datasets.folder import compile_pattern
 from snreid.errors import DataError, ExperimentError
 from snreid.records import ReIDData
+from support.effort import examples
 
 
 def tree(root: Path, *paths: str) -> Path:

@@ -10,7 +10,7 @@ from scipy.io import savemat
 from snreid.datasets import GRID, AllImages, check
 from snreid.errors import DataError, ExperimentError
 from snreid.records import DISTRACTOR
-from trees import refused, touch
+from support.trees import refused, touch
 
 
 @pytest.fixture

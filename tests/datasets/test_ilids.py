@@ -7,7 +7,7 @@ import pytest
 from snreid.datasets import ILIDS, check
 from snreid.datasets._splits import pair_of
 from snreid.records import NO_CAMERA
-from trees import refused, touch
+from support.trees import refused, touch
 
 IMAGES = {person: 2 + person % 5 for person in range(1, 120)}
 """Images of each person; made 476 in all by the last."""

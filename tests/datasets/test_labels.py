@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effort import examples
 from snreid.datasets import Labels, has_match
 from snreid.datasets.labels import LabelRow
 from snreid.errors import DataError, ExperimentError
 from snreid.records import ReIDData
+from support.effort import examples
 
 
 def rows(*cells: tuple[str, str, str | None, str | None]) -> list[LabelRow]:

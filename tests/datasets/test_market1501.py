@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effort import examples
 from snreid.datasets import Market1501, MarketFormat
 from snreid.errors import DataError, ExperimentError
+from support.effort import examples
 
 NAMES = {
     "bounding_box_train": [f"{p:04d}_c{c}s1_00{p}{c}51_01.jpg" for p in (2, 7) for c in (1, 2, 6)],

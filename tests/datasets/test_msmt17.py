@@ -7,7 +7,7 @@ import pytest
 from snreid.datasets import MSMT17, check
 from snreid.errors import DataError, ExperimentError
 from snreid.training.training_set import join
-from trees import draw, refused
+from support.trees import draw, refused
 
 TRAIN = {
     "list_train.txt": ("0000/0000_000_01_0303morning_0015_0.jpg 0", "0000/0000_001_14_0303noon_0016_1.jpg 0"),

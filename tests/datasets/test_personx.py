@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from snreid.datasets import PersonX, check
-from trees import draw, refused, touch
+from support.trees import draw, refused, touch
 
 NAMES = (
     "bounding_box_train/0002_c3_01.jpg",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snreid.datasets import PRID2011, AllImages, check
-from trees import refused, touch
+from support.trees import refused, touch
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from snreid.datasets import RandPerson, check
 from snreid.training.training_set import join
-from trees import draw, refused, touch
+from support.trees import draw, refused, touch
 
 NAMES = (
     "000000_s00_c00_f000264.jpg",

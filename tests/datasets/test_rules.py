@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effort import examples
 from snreid.datasets import drop_singles, has_match, require_name, require_pairs, require_queries, validated
 from snreid.errors import DataError
 from snreid.images.reading import FileImage
 from snreid.records import ReIDData, Sample, Split
+from support.effort import examples
 
 Triple = tuple[str, int, int]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effort import examples
 from snreid.datasets import Columns, Labels, Table
 from snreid.errors import DataError, ExperimentError
 from snreid.records import ReIDData
+from support.effort import examples
 
 HEADER = "path,person,camera,split"
 LINES = [

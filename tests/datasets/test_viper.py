@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snreid.datasets import AllImages, VIPeR, check
-from trees import refused, touch
+from support.trees import refused, touch
 
 NUMBERS = [number for number in range(874) if number % 3 != 2][:580] + list(range(875, 927))
 """632 of them, with gaps, the first 000 as in the release."""

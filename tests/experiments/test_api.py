@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import snreid
-from tiny import drawn, experiment
+from support.tiny import drawn, experiment
 
 
 def test_training_and_scoring_from_python(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from snreid.experiments import held_out
 from snreid.models.weights import load_model
 from snreid.training.log import read_metrics
 from snreid.training.training_set import Validation
-from tiny import trained
+from support.tiny import trained
 
 ASKED = Validation(fraction=0.4, every=1)
 

@@ -25,7 +25,7 @@ from snreid.training.finite_guard import FiniteGuard
 from snreid.training.log import read_metrics
 from snreid.training.sampling import Sampling
 from snreid.training.training_set import Validation
-from tiny import Files, console, drawn, experiment, session, trained
+from support.tiny import Files, console, drawn, experiment, session, trained
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from snreid.models.weights import load_model
 from snreid.training.averaging import Average
 from snreid.training.loop import Loop, StepReport
 from snreid.training.optim import AdamW
-from tiny import drawn, experiment, session, trained
+from support.tiny import drawn, experiment, session, trained
 
 SETTINGS: Mapping[str, Any] = {
     "model": replace(experiment("snr").model, scheme=StageSNR(stages=(1, 2), start="matched")),

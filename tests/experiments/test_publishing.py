@@ -14,7 +14,7 @@ from snreid.experiments import packaged
 from snreid.experiments.publishing import package, self_test
 from snreid.experiments.runs import Run, open_run
 from snreid.models.weights import load_model
-from tiny import TARGET, drawn, experiment, session, trained
+from support.tiny import TARGET, drawn, experiment, session, trained
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 16), dtype=np.uint8)
 

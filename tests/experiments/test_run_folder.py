@@ -15,7 +15,7 @@ from snreid.errors import CheckpointError, Interrupted
 from snreid.experiments.runs import Run
 from snreid.training.follow import follow
 from snreid.training.loop import StepReport
-from tiny import drawn, session, trained
+from support.tiny import drawn, session, trained
 
 
 @pytest.fixture

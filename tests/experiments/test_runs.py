@@ -10,7 +10,7 @@ import snreid
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.experiments.runs import Run, open_run
 from snreid.models.weights import load_model
-from tiny import trained
+from support.tiny import trained
 
 
 @pytest.fixture(scope="module")

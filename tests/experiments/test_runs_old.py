@@ -19,7 +19,7 @@ from snreid.experiments.scoring import read_result, score_run
 from snreid.studies.plan import study_plan
 from snreid.studies.records import record
 from snreid.studies.run import score_runs
-from tiny import drawn, session
+from support.tiny import drawn, session
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from snreid.experiments.scoring import (
 )
 from snreid.experiments.targets import TargetFeatures, without
 from snreid.records import Features, ReIDData, Scores, Split
-from tiny import Files, drawn, picture_files
+from support.tiny import Files, drawn, picture_files
 
 FIELDS = ("average_precision", "inverse_negative_penalty", "first_rank", "query_index")
 

@@ -9,7 +9,7 @@ from snreid.errors import DataError
 from snreid.experiments.targets import TargetFeatures, embed_target, without
 from snreid.images.transforms import StoredImages
 from snreid.records import ReIDData, Split
-from tiny import Files, session
+from support.tiny import Files, session
 
 
 def brightness(images: StoredImages) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from report_samples import make_report
 from snreid.figures import Report
+from support.report_samples import make_report
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lens_samples import make_lens
-from report_samples import read_html
 from snreid.figures.activation_maps import RAMP, colours, map_uri
 from snreid.figures.lens_page import render_lens
 from snreid.figures.lens_records import MAPS
+from support.lens_samples import make_lens
+from support.report_samples import read_html
 
 
 def test_the_ramp_goes_from_dark_to_light() -> None:

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from report_samples import Node, render
 from snreid.figures.charts import (
     DASH_PATTERNS,
     STYLES,
@@ -18,6 +17,7 @@ from snreid.figures.charts import (
     spread,
 )
 from snreid.records import Interval
+from support.report_samples import Node, render
 
 shares = st.floats(0, 1)
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser import CHROMIUM, measure
-from report_samples import HOSTILE, Node, every, rank_list, read_html, split
 from snreid.evaluation import (
     Diagnosis,
     by_property,
@@ -21,6 +19,8 @@ from snreid.evaluation import (
 from snreid.figures import DiagnosisPage, RankExample, render_diagnosis
 from snreid.figures.diagnosis_page import diagnosis_findings
 from snreid.records import Features, Scores
+from support.browser import CHROMIUM, measure
+from support.report_samples import HOSTILE, Node, every, rank_list, read_html, split
 
 
 def make_diagnosis(*, target: str = "evening street") -> Diagnosis:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from browser import CHROMIUM, measure
-from lens_samples import gate, make_lens, stage_maps, style
-from report_samples import HOSTILE, every, read_html
 from snreid.errors import ExperimentError
 from snreid.figures.lens_page import lens_findings, render_lens, write_lens
 from snreid.figures.lens_records import BINS, SeenImage
+from support.browser import CHROMIUM, measure
+from support.lens_samples import gate, make_lens, stage_maps, style
+from support.report_samples import HOSTILE, every, read_html
 
 
 def test_the_page_is_whole() -> None:

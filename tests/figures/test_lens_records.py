@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lens_samples import gate, stage_maps
 from snreid.errors import ExperimentError
 from snreid.figures.lens_records import StageMaps
+from support.lens_samples import gate, stage_maps
 
 
 def test_the_scale_is_the_largest_value_of_all_maps() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import snreid.figures
-from report_samples import HOSTILE, every, read_html, render, split
 from snreid.figures.page import render_page
+from support.report_samples import HOSTILE, every, read_html, render, split
 
 # A NUL and a lone carriage return are changed by any HTML parser; surrogates are no text.
 words = st.text(st.characters(exclude_characters="\0\r", exclude_categories=("Cs",)))

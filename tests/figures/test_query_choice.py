@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from report_samples import made_up_scores
 from snreid.errors import ExperimentError
 from snreid.figures import choose_queries
 from snreid.records import Scores
+from support.report_samples import made_up_scores
 
 
 def scores(precision: list[float]) -> Scores:

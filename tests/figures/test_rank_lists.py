@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from report_samples import Node, Patch, rank_list, read_html, split
 from snreid.errors import ExperimentError
 from snreid.figures import RankExample, Report, render_report
 from snreid.figures.pictures import data_uri
 from snreid.figures.rank_lists import SIGNS
 from snreid.records import RankList, Sample, Split
+from support.report_samples import Node, Patch, rank_list, read_html, split
 
 
 def rank_lists(report: Report, *examples: RankExample) -> Node:

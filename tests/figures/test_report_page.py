@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser import CHROMIUM, browse, measure
-from report_samples import HOSTILE, Node, every, make_report, read_html
 from snreid.errors import DataError, ExperimentError
 from snreid.figures import Report, ScoredDomain, render_report, write_report
 from snreid.records import Sample
+from support.browser import CHROMIUM, browse, measure
+from support.report_samples import HOSTILE, Node, every, make_report, read_html
 
 STYLE = files("snreid.figures").joinpath("templates/page.css").read_text(encoding="utf-8")
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from report_samples import Node, make_report, read_html
 from snreid.figures import Report, SchemeResult, ScoredDomain, render_report, score_table
 from snreid.figures.formatting import p_text, percent, percent_range, points_with_interval
 from snreid.figures.report_sections import comparison_findings
+from support.report_samples import Node, make_report, read_html
 
 
 def section(report: Report, heading: str = "Results") -> Node:

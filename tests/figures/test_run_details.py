@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from report_samples import Node, make_report, read_html
 from snreid.figures import RunDetails, render_report
 from snreid.figures.run_details import duration, flat
+from support.report_samples import Node, make_report, read_html
 
 
 def experiment(*runs: RunDetails) -> Node:

@@ -5,8 +5,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from report_samples import HOSTILE, Node, render
 from snreid.figures.scatter import OTHER, ScatterChart
+from support.report_samples import HOSTILE, Node, render
 
 SIDE, EDGE = ScatterChart.side, ScatterChart.edge
 

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from report_samples import made_up_scores, make_report, split
 from snreid.errors import ExperimentError
 from snreid.evaluation.uncertainty import compare
 from snreid.figures import Difference, Report, SchemeResult, ScoredDomain, score_table
 from snreid.figures.score_table import mean_with_interval
 from snreid.records import Interval, Scores, Split
+from support.report_samples import made_up_scores, make_report, split
 
 
 def by_hand(metric: str, runs: tuple[Scores, ...]) -> float:

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from lens_samples import make_lens
-from report_samples import Node, read_html
 from snreid.figures.lens_page import render_lens
 from snreid.figures.lens_records import Mixed, NeighbourShare, StyleTable
 from snreid.figures.style_distances import change_text, distance_text, shade_of, share_text
+from support.lens_samples import make_lens
+from support.report_samples import Node, read_html
 
 
 def page_of(**changes: object) -> Node:

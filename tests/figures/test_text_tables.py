@@ -2,9 +2,9 @@
 
 import re
 
-from report_samples import make_report
 from snreid.figures import Report, markdown_table, text_table
 from snreid.figures.formatting import percent
+from support.report_samples import make_report
 
 
 def test_markdown_holds_the_table_and_pads_it(report: Report) -> None:

@@ -21,7 +21,7 @@ from snreid.errors import DataError
 from snreid.images import decoding
 from snreid.images.decoding import DecodedBlock, Decoders, _Decoder, decode, enlarged_exactly
 from snreid.images.reading import FileImage, resize
-from tiny import picture_files
+from support.tiny import picture_files
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from snreid.images.pixel_cache import PixelFolder
 from snreid.images.reading import BadImage, FileImage, read_image, resize
 from snreid.records import ReIDData, Sample, Split
 from snreid.system.machine import Machine
-from tiny import console, drawn, picture_files
+from support.tiny import console, drawn, picture_files
 
 HEIGHT, WIDTH = 24, 12
 BATCHES = [np.array([3, 0, 3]), np.array([6]), np.array([5, 4])]

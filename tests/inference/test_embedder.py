@@ -13,8 +13,8 @@ from snreid.images.loading import PixelStore
 from snreid.images.reading import BadImage, read_image, resize
 from snreid.inference.embedder import Embedder, Fastest, extract, features, require_finite, require_working
 from snreid.inference.folding import FusedConv
-from tiny import ALONE, drawn, experiment, picture_files
-from two_processes import answers_of_two
+from support.tiny import ALONE, drawn, experiment, picture_files
+from support.two_processes import answers_of_two
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ from pathlib import Path
 from snreid.inference.embedder import require_working
 from snreid.errors import DivergenceError
 from snreid.images.loading import PixelStore
-from tiny import drawn
+from support.tiny import drawn
 
 def work(group):
     store = PixelStore(drawn().read(Path()).gallery, 32, 16)

@@ -14,7 +14,7 @@ from snreid.inference.onnx_embedder import OnnxEmbedder
 from snreid.inference.onnx_file import drawn_images, write_onnx
 from snreid.models import StageSNR
 from snreid.models.snr import Gate
-from tiny import experiment, lively
+from support.tiny import experiment, lively
 
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")

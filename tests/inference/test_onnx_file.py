@@ -11,7 +11,7 @@ from snreid.inference.embedder import Embedder
 from snreid.inference.onnx_embedder import OnnxEmbedder
 from snreid.inference.onnx_file import drawn_images, write_onnx
 from snreid.models.snr import SNR
-from tiny import experiment, lively
+from support.tiny import experiment, lively
 
 pytest.importorskip("onnx", reason="the package onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the package onnxruntime is not installed")

@@ -12,7 +12,7 @@ from snreid.errors import CheckpointError, ExperimentError
 from snreid.inference.embedder import Embedder
 from snreid.inference.onnx_file import drawn_images, write_onnx
 from snreid.inference.openvino_file import OpenVinoEmbedder, write_openvino
-from tiny import experiment
+from support.tiny import experiment
 
 
 def test_without_openvino_the_command_to_install_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foreign import State, add_conv, add_norm, close, normalized, wrapped
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.models import IBN, Backbone
+from support.foreign import State, add_conv, add_norm, close, normalized, wrapped
 
 
 def _ibn_net(seed: int) -> State:

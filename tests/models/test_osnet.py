@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from foreign import State, add_conv, add_norm, close, normalized, wrapped
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.models import (
     IBN,
@@ -27,6 +26,7 @@ from snreid.models import (
     StageSNR,
 )
 from snreid.models.osnet import OSNETS
+from support.foreign import State, add_conv, add_norm, close, normalized, wrapped
 
 WIDTHS = {"x1_0": (64, 256, 384, 512), "x0_5": (32, 128, 192, 256), "x0_25": (16, 64, 96, 128)}
 NAMES = ("osnet_x1_0", "osnet_x0_5", "osnet_x0_25", "osnet_ibn_x1_0", "osnet_ain_x1_0", "osnet_ain_x0_25")

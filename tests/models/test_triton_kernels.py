@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from shapes import LEFT_OUT
+from support.shapes import LEFT_OUT
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="this build of torch came without Triton"
@@ -23,7 +23,7 @@ CHECK = """
 import sys
 
 import torch
-from shapes import check_shapes
+from support.shapes import check_shapes
 
 check_shapes()
 from snreid.models import instance_affine as module

@@ -73,9 +73,9 @@ def test_what_is_missing_or_foreign_is_told(tmp_path: Path) -> None:
         load_model(tmp_path / "nothing.safetensors")
     from safetensors.torch import save_file
 
-    save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    save_file({"a": torch.zeros(2)}, tmp_path / "support.foreign.safetensors")
     with pytest.raises(CheckpointError, match="snreid's header"):
-        load_model(tmp_path / "foreign.safetensors")
+        load_model(tmp_path / "support.foreign.safetensors")
 
 
 def test_a_hash_whose_name_is_damaged_is_not_taken_for_none(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import open_run
 from snreid.models.weights import load_model
 from snreid.training.log import read_metrics
-from tiny import trained
+from support.tiny import trained
 
 
 class PowerCut(Exception):

@@ -12,7 +12,7 @@ from snreid.cli import main
 from snreid.errors import DataError
 from snreid.experiments.runs import open_run
 from snreid.images.reading import FileImage
-from tiny import FLAGS, picture_files
+from support.tiny import FLAGS, picture_files
 
 pytestmark = pytest.mark.slow
 

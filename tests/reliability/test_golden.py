@@ -25,7 +25,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, TrainingPlan
 from snreid.training.optim import SGD
 from snreid.training.sampling import IdentityBatches, Sampling
-from tiny import ALONE, experiment
+from support.tiny import ALONE, experiment
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.optim import Adam, WarmupCosine
 from snreid.training.sampling import IdentityBatches, Sampling
-from tiny import ALONE
+from support.tiny import ALONE
 
 pytestmark = pytest.mark.slow
 

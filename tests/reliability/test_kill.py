@@ -16,7 +16,7 @@ from snreid.cli import main
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
-from tiny import FLAGS, SOURCE, TARGET
+from support.tiny import FLAGS, SOURCE, TARGET
 
 BATCHES = 4
 """Steps in an epoch: 24 images, 6 in a batch."""

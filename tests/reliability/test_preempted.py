@@ -17,8 +17,8 @@ from snreid.experiments.runs import open_run
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.log import read_metrics
-from tiny import FLAGS, OPTIONS
-from two_processes import free_port
+from support.tiny import FLAGS, OPTIONS
+from support.two_processes import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from snreid.cli import main
 from snreid.experiments.runs import open_run
 from snreid.models.weights import load_model
 from snreid.training.log import read_metrics
-from tiny import FLAGS, SOURCE, TARGET
-from two_processes import free_port
+from support.tiny import FLAGS, SOURCE, TARGET
+from support.two_processes import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from snreid.cli import main
-from tiny import FLAGS
+from support.tiny import FLAGS
 
 
 def test_from_nothing_to_a_report(

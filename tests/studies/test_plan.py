@@ -10,8 +10,8 @@ from snreid.datasets import AllImages, Market1501
 from snreid.errors import ExperimentError
 from snreid.studies.plan import Plan, Shard, availabilities, availability, check_examples, study_plan, trainings, wanted
 from snreid.studies.protocols import SingleSource, single
-from tiny import drawn, experiment
-from tiny_tables import Tiny, adapted, rows
+from support.tiny import drawn, experiment
+from support.tiny_tables import Tiny, adapted, rows
 
 
 def plan(**changes: Any) -> Plan:

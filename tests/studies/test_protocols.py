@@ -21,7 +21,7 @@ from snreid.studies.protocols import (
     protocols,
     with_withdrawn,
 )
-from tiny import drawn
+from support.tiny import drawn
 
 
 def names(case: Case) -> tuple[list[str], list[str]]:

@@ -11,8 +11,8 @@ from snreid.studies.paper_tables import PaperTable
 from snreid.studies.plan import Plan, availabilities
 from snreid.studies.published_table import case_record, comparison_text, order_sentences
 from snreid.studies.run import CaseResult, collect, fill
-from tiny import session
-from tiny_tables import Tiny, adapted, tiny_table
+from support.tiny import session
+from support.tiny_tables import Tiny, adapted, tiny_table
 
 
 @pytest.fixture(scope="module")

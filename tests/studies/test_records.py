@@ -21,7 +21,7 @@ from snreid.studies.records import record, report
 from snreid.studies.rows import DESCRIPTIONS
 from snreid.studies.run import CaseResult, run_study, score_runs
 from snreid.training.training_set import join
-from tiny import Files, drawn, experiment, picture_files, session, trained
+from support.tiny import Files, drawn, experiment, picture_files, session, trained
 
 
 def study_of(*names: str, seeds: tuple[int, ...] = (0,), targets: tuple[DataSet, ...] = ()) -> Plan:

@@ -9,7 +9,7 @@ from snreid.errors import ExperimentError
 from snreid.experiments.recipes import all_recipes
 from snreid.experiments.runs import Run
 from snreid.studies.rows import DESCRIPTIONS, LABELS, adapted_notes, check_rows, label, require_same_sources
-from tiny import drawn, experiment
+from support.tiny import drawn, experiment
 
 PAPER = ["Baseline", "Baseline-A-IN", "Baseline-IBN", "Baseline-A-SN", "Baseline-IN", "SNR w/o L_SNR", "SNR"]
 OTHERS = ["Baseline-IBN-b", "Baseline-BIN", "MixStyle", "EFDMix", "BAU"]

@@ -15,8 +15,8 @@ from snreid.studies import run as orchestrator
 from snreid.studies.plan import Plan, Shard, availabilities
 from snreid.studies.protocols import Budget, single
 from snreid.studies.run import FAILED, CaseResult, pooled_scores
-from tiny import drawn, session
-from tiny_tables import Tiny, adapted, rows
+from support.tiny import drawn, session
+from support.tiny_tables import Tiny, adapted, rows
 
 
 def plan(**changes: Any) -> Plan:

@@ -13,8 +13,8 @@ from snreid.training.averaging import Average
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.stop_signal import stopped
-from tiny import ALONE, plan
-from two_processes import answers_of_two
+from support.tiny import ALONE, plan
+from support.two_processes import answers_of_two
 
 Weights = dict[str, Tensor]
 DECAY = 0.3
@@ -113,7 +113,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop
 from snreid.training.sampling import IdentityBatches, Sampling
 from snreid.training.stop_signal import stopped
-from tiny import plan
+from support.tiny import plan
 
 def work(group):
     what = plan("snr", epochs=3)

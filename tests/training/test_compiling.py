@@ -7,7 +7,7 @@ import torch
 
 from snreid.training import compiling
 from snreid.training.compiling import backend, why_not
-from tiny import ALONE, console
+from support.tiny import ALONE, console
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 from snreid.errors import ExperimentError
 from snreid.training.distributed import ProcessGroup, Rank, chosen_device, first_host, join, launched_rank
-from two_processes import answers_of_two
+from support.two_processes import answers_of_two
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "host-a", "MASTER_PORT": "29500"}
 SLURM = {

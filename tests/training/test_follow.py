@@ -5,7 +5,7 @@ from pathlib import Path
 from snreid.training.follow import follow
 from snreid.training.log import MetricsLog, ProgressLine, read_metrics
 from snreid.training.loop import StepReport
-from tiny import console
+from support.tiny import console
 
 
 def test_a_step_is_a_line_of_the_log_and_moves_the_bar(tmp_path: Path) -> None:

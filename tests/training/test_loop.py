@@ -25,7 +25,7 @@ from snreid.training.distributed import ProcessGroup
 from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.optim import Adam, WarmupCosine
 from snreid.training.sampling import IdentityBatches, Sampling
-from tiny import ALONE
+from support.tiny import ALONE
 
 EPOCHS, BATCHES = 3, 4
 STEPS = EPOCHS * BATCHES

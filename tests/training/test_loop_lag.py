@@ -21,7 +21,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.optim import SGD
 from snreid.training.parallel import Objective
-from tiny import ALONE, plan
+from support.tiny import ALONE, plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, StepReport, TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
 from snreid.training.training_set import join
-from tiny import ALONE, drawn, experiment
+from support.tiny import ALONE, drawn, experiment
 
 BATCHES, EPOCHS = 3, 3
 

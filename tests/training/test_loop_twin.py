@@ -18,7 +18,7 @@ from snreid.outputs import Outputs
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.loop import Hooks, Loop, TrainingPlan
 from snreid.training.optim import Adam
-from tiny import ALONE, plan
+from support.tiny import ALONE, plan
 
 STEPS = 20
 

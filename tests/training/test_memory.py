@@ -21,8 +21,8 @@ from snreid.training.memory import Remembering
 from snreid.training.parallel import Objective
 from snreid.training.sampling import IdentityBatches, Sampling
 from snreid.training.training_set import Validation, join
-from tiny import ALONE, drawn, experiment, trained
-from two_processes import answers_of_two
+from support.tiny import ALONE, drawn, experiment, trained
+from support.two_processes import answers_of_two
 
 SOURCES = torch.tensor([0, 0, 1, 1])
 
@@ -150,7 +150,7 @@ import torch
 from snreid.losses import CrossEntropy, DomainUniformity
 from snreid.training.memory import Remembering
 from snreid.training.parallel import Objective, wrap
-from tiny import ALONE, experiment
+from support.tiny import ALONE, experiment
 
 def memory(group):
     torch.manual_seed(0)

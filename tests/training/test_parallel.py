@@ -13,8 +13,8 @@ from snreid.losses import CrossEntropy, Triplet, total_loss
 from snreid.models.head import Head
 from snreid.outputs import Outputs
 from snreid.training.parallel import Objective, agree, parted, share_buffers, wrap
-from tiny import ALONE, experiment
-from two_processes import answers_of_two
+from support.tiny import ALONE, experiment
+from support.two_processes import answers_of_two
 
 MODEL = """
 import torch
@@ -57,7 +57,7 @@ from snreid.losses import CrossEntropy, DualCausality, Triplet
 from snreid.models.head import Head
 from snreid.models.schemes import StageSNR
 from snreid.training.parallel import Objective, wrap
-from tiny import ALONE, experiment
+from support.tiny import ALONE, experiment
 
 BASE = (CrossEntropy(), Triplet())
 CASES = {
@@ -99,7 +99,7 @@ from snreid.training.checkpoint import CheckpointStore
 from snreid.training.optim import SGD, WarmupSteps
 from snreid.training.parallel import Objective, wrap
 from snreid.images.transforms import Augmentation
-from tiny import ALONE, lively, plan
+from support.tiny import ALONE, lively, plan
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tiny import plan
+from support.tiny import plan
 
 
 @pytest.mark.parametrize(("accumulate", "steps"), [(1, 4), (2, 2), (3, 2), (4, 1), (9, 1)])

@@ -18,7 +18,7 @@ from snreid.training.log import read_metrics
 from snreid.training.optim import SGD
 from snreid.training.precision import LossScale, autocast, require_precision
 from snreid.training.sampling import Sampling
-from tiny import console, experiment, session
+from support.tiny import console, experiment, session
 
 
 def test_float16_is_refused_on_a_cpu_and_nothing_else_is() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effort import examples
 from snreid.errors import ExperimentError
 from snreid.training.sampling import IdentityBatches, Rounds, Sampling
+from support.effort import examples
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from snreid.system.machine import Machine
 from snreid.training.session import Session
-from tiny import console, session
+from support.tiny import console, session
 
 
 def test_a_session_starts_with_defaults_and_computes_where_the_machine_says() -> None:

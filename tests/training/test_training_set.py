@@ -11,7 +11,7 @@ from snreid.errors import DataError, ExperimentError
 from snreid.images.reading import FileImage
 from snreid.records import NO_CAMERA, ReIDData, Sample, Split
 from snreid.training.training_set import TrainingSet, Validation, hold_out, join, validation_split
-from tiny import drawn
+from support.tiny import drawn
 
 
 def source(name: str, labels: list[tuple[int, int]]) -> ReIDData:

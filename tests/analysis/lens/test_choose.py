@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report_samples import Patch
 from snreid.analysis.lens.choose import MOST_SETS, choose, evenly, group, shares
 from snreid.records import NO_CAMERA, ReIDData, Sample, Split
+from support.report_samples import Patch
 
 
 def samples(counts: dict[int, int], person: int = 1, tag: str = "q") -> Split:

@@ -22,7 +22,7 @@ from snreid.images.transforms import InputFormat
 from snreid.inference.embedder import Embedder
 from snreid.models import Backbone, ModelConfig, Plain, Scheme, StageInstance, StageSNR
 from snreid.records import NO_CAMERA, Sample, Split
-from tiny import drawn, picture_files
+from support.tiny import drawn, picture_files
 
 
 def embedder(scheme: Scheme) -> Embedder:

@@ -6,7 +6,7 @@ from typing import Any
 from snreid.studies.paper_tables import PaperTable, Published
 from snreid.studies.plan import Row
 from snreid.studies.protocols import Benchmark, Budget, Case, Protocol, single
-from tiny import drawn, experiment
+from support.tiny import drawn, experiment
 
 
 @dataclass(frozen=True, kw_only=True)

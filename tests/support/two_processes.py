@@ -48,7 +48,7 @@ def answers_of_two(code: str, folder: Path, *, wrapped: bool = False) -> list[An
     # Python 3.12 warns of every fork of a process with threads; here nothing has run yet.
     warnings = ["-W", "error", "-W", "ignore::DeprecationWarning"]
     command = [sys.executable, *warnings, "-c", code + _FRAME, str(folder), str(free_port())]
-    tests = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    tests = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": tests}  # what is in this folder can be imported
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     assert "Warning" not in done.stderr, done.stderr

@@ -29,7 +29,7 @@ def checked(function: Checked) -> Checked:
 
 def check_shapes() -> None:
     """Installs the hook. Has to come before the first import of the modules."""
-    install_import_hook(CHECKED, "shapes.checked")
+    install_import_hook(CHECKED, "support.shapes.checked")
     sys.meta_path.insert(0, _Plain())
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from report_samples import Patch
 from snreid.figures.lens_records import (
     BINS,
     MAPS,
@@ -18,6 +17,7 @@ from snreid.figures.lens_records import (
     StyleTable,
 )
 from snreid.records import Sample
+from support.report_samples import Patch
 
 SETS = ("noon, camera 1", "noon, camera 2", "night, camera 1")
 
