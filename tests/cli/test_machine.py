@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import pytest
 
+from snreid.cli.machine import Flags
 from snreid.system.machine import Machine
 
 FLAGS = ["root", "device", "workers", "precision", "skip_bad", "memory_gb", "cache", "save_seconds"]
@@ -15,6 +16,11 @@ FLAGS = ["root", "device", "workers", "precision", "skip_bad", "memory_gb", "cac
 
 def test_the_list_is_frozen() -> None:
     assert [f.name for f in fields(Machine)] == FLAGS
+
+
+def test_flags_are_the_settings_with_their_defaults() -> None:
+    assert [f.name for f in fields(Flags)] == FLAGS
+    assert all(getattr(Flags(), name) == getattr(Machine(), name) for name in FLAGS)
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare", "study", "report", "demo"])

@@ -48,7 +48,7 @@ class Request:
     images: Annotated[bool, flag("keep images, and thus people, off the page")] = True
     metric: Metric = None
     json: Json = False
-    out: Annotated[Path | None, out_folder("diagnosis in the run's folder; runs/diagnosis-FILE for --features")] = None
+    out: Annotated[Path | None, out_folder("RUN/diagnosis or runs/diagnosis-FILE")] = None
     machine: MachineFlags = Flags()
 
 

@@ -77,7 +77,7 @@ class Request:
         float | None, flag("--rerank: original distance's share", "0..1", name="lambda", default="0.3")
     ] = None
     json: Json = False
-    out: Annotated[Path | None, out_folder("the run's; other scores are not kept")] = None
+    out: Annotated[Path | None, out_folder("the run's, else none")] = None
     machine: MachineFlags = Flags()
 
 

@@ -49,9 +49,7 @@ class Request:
     precision: Annotated[Literal["float32", "bf16"], flag("float32, or bf16 where the hardware has it", "TYPE")] = (
         "float32"
     )
-    fuse: Annotated[
-        bool, flag("oneDNN's fused convolutions on a CPU: faster, by private operators of torch; torch only")
-    ] = False
+    fuse: Annotated[bool, flag("CPU: faster convolutions by private operators of torch")] = False
     skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = False
     json: Json = False
 
