@@ -111,8 +111,16 @@ def test_effects_are_those_of_corrupted_queries_against_the_clean_gallery(
     clean = evaluate(query, gallery)
     wanted = [("dark", 1), ("dark", 5), ("jpeg", 3)]
     found = corruption_effects(
-        colours, SIZE, drawn("dusk"), data, gallery, clean, wanted, session(), tmp_path  # type: ignore[arg-type]
-    )  # fmt: skip
+        colours,
+        SIZE,
+        drawn("dusk"),
+        data,
+        gallery,
+        clean,
+        wanted,
+        session(),
+        tmp_path,  # type: ignore[arg-type]
+    )
     assert [(effect.kind, effect.severity) for effect in found] == wanted
     worse = [
         replace(s, image=CorruptedImage(s.image, "dark", 5, s.image.name.removeprefix("dusk/")))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-LONGEST_FUNCTION, LONGEST_FILE = 60, 400
+LONGEST_FUNCTION, LONGEST_FILE = 60, 500
 # Weights that a person asks for by name are fetched, by this one file, which says so.
 EXCEPTIONS = {("models/pretrained.py", "nothing downloads")}
 SHORT_WORDS = re.compile(r"(?<![a-z])(pids?|cam_?ids?|qf|gf|q_?pids?|g_?pids?|camids?)(?![a-z])")

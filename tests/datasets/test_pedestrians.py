@@ -51,8 +51,14 @@ def test_names_are_unique_inside_a_split() -> None:
 
 
 _CHANGES: list[dict[str, object]] = [
-    {}, {"people": "dusk"}, {"people": "a-test1"}, {"seed": 1}, {"height": 64}, {"domain": "dusk"}, {"train_persons": 5}
-]  # fmt: skip
+    {},
+    {"people": "dusk"},
+    {"people": "a-test1"},
+    {"seed": 1},
+    {"height": 64},
+    {"domain": "dusk"},
+    {"train_persons": 5},
+]
 
 
 def test_equal_names_are_equal_pictures_over_all_sets() -> None:

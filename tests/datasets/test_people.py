@@ -106,10 +106,18 @@ def test_more_cameras_or_people_change_nobody() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"persons": 0, "test_persons": 0}, {"persons": -1}, {"cameras": 0}, {"sites": 0}, {"sites": 13},
-        {"cameras_per_person": 13}, {"cameras_per_person": 1}, {"images_per_camera": 0}, {"height": 100}, {"height": 1024},
+        {"persons": 0, "test_persons": 0},
+        {"persons": -1},
+        {"cameras": 0},
+        {"sites": 0},
+        {"sites": 13},
+        {"cameras_per_person": 13},
+        {"cameras_per_person": 1},
+        {"images_per_camera": 0},
+        {"height": 100},
+        {"height": 1024},
     ],
-)  # fmt: skip
+)
 def test_what_leaves_nobody_or_no_match_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ExperimentError, match="Fix"):
         RenderedPeople(**wrong)  # type: ignore[arg-type]

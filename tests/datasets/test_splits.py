@@ -23,8 +23,11 @@ def test_the_shipped_file_is_drawn_again_byte_by_byte(kind: type[SplitDataSet]) 
     assert sha256(content).hexdigest() == splits.sha256
     stored = json.loads(content)
     assert (stored["data"], stored["seed"], stored["persons"], stored["train"]) == (
-        splits.name, _splits.SEED, splits.persons, splits.train,
-    )  # fmt: skip
+        splits.name,
+        _splits.SEED,
+        splits.persons,
+        splits.train,
+    )
 
 
 @pytest.mark.parametrize("kind", ALL)

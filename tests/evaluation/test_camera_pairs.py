@@ -103,8 +103,12 @@ def test_one_camera_has_one_empty_pair(rng: np.random.Generator) -> None:
     (pair,) = camera_pairs(query, gallery).pairs
     assert pair.estimates is None and pair.scores.queries == 30
     assert pair.to_json() == {
-        "query_camera": 1, "gallery_camera": 1, "gallery_images": pair.gallery, "all_queries": 30, "without_match": 30,
-    }  # fmt: skip
+        "query_camera": 1,
+        "gallery_camera": 1,
+        "gallery_images": pair.gallery,
+        "all_queries": 30,
+        "without_match": 30,
+    }
 
 
 def test_scored_pairs_come_from_the_hardest_on(crowd: tuple[Features, Features]) -> None:

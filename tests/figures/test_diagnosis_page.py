@@ -73,9 +73,14 @@ def make_page(**changes: object) -> DiagnosisPage:
     )
     shown = tuple((word, query.samples[0]) for word in ("clean", "severity 1"))
     page = DiagnosisPage(
-        diagnosis=make_diagnosis(), model="runs/snr", trained_on="studio", seen=False, corrupted=(("dark", shown),),
-        worst=(example,), made="today",
-    )  # fmt: skip
+        diagnosis=make_diagnosis(),
+        model="runs/snr",
+        trained_on="studio",
+        seen=False,
+        corrupted=(("dark", shown),),
+        worst=(example,),
+        made="today",
+    )
     return dataclasses.replace(page, **changes)  # type: ignore[arg-type]
 
 

@@ -17,8 +17,13 @@ def test_the_page_is_whole() -> None:
     page = read_html(render_lens(make_lens()))
     assert page.all("title")[0].text == page.all("h1")[0].text == "SNR lens: snr-0"
     assert [h2.text for h2 in page.all("h2")] == [
-        "What came out", "Activation maps", "Gates", "Style distance", "Domains and cameras", "How to read this",
-    ]  # fmt: skip
+        "What came out",
+        "Activation maps",
+        "Gates",
+        "Style distance",
+        "Domains and cameras",
+        "How to read this",
+    ]
     ids = [node.attributes["id"] for node in every(page) if "id" in node.attributes]
     assert len(set(ids)) == len(ids)
     assert {(a.attributes["href"] or "").removeprefix("#") for a in page.all("a")} <= set(ids)

@@ -33,8 +33,15 @@ def test_hostile_text_makes_no_element_in_any_macro() -> None:
     )
     assert not root.all("script") and root.text.count(HOSTILE) == 11
     assert {name for node in every(root) for name in node.attributes} <= {
-        "class", "role", "aria-label", "tabindex", "src", "alt", "decoding", "scope",
-    }  # fmt: skip
+        "class",
+        "role",
+        "aria-label",
+        "tabindex",
+        "src",
+        "alt",
+        "decoding",
+        "scope",
+    }
 
 
 def test_no_template_turns_escaping_off() -> None:

@@ -29,8 +29,13 @@ def test_the_page_is_whole(page: Node, report: Report) -> None:
     assert html.attributes["lang"] == "en"
     assert page.all("title")[0].text == page.all("h1")[0].text == report.title
     assert [h2.text for h2 in page.all("h2")] == [
-        "Results", "How to read this", "CMC curves", "Rank lists", "Domains", "Experiment",
-    ]  # fmt: skip
+        "Results",
+        "How to read this",
+        "CMC curves",
+        "Rank lists",
+        "Domains",
+        "Experiment",
+    ]
     ids = [node.attributes["id"] for node in every(page) if "id" in node.attributes]
     assert len(set(ids)) == len(ids)
     assert {(a.attributes["href"] or "").removeprefix("#") for a in page.all("a")} <= set(ids)
@@ -69,18 +74,25 @@ def test_names_from_users_stay_text() -> None:
     report = make_report(domain=HOSTILE)
     hostile = dataclasses.replace(
         report,
-        title=HOSTILE, trained_on=HOSTILE, notes=(HOSTILE,), made=HOSTILE, selection=HOSTILE, files={HOSTILE: HOSTILE},
+        title=HOSTILE,
+        trained_on=HOSTILE,
+        notes=(HOSTILE,),
+        made=HOSTILE,
+        selection=HOSTILE,
+        files={HOSTILE: HOSTILE},
         schemes=tuple(dataclasses.replace(s, name=s.name + HOSTILE, description=HOSTILE) for s in report.schemes),
         baseline="Baseline" + HOSTILE,
         runs=tuple(
-            dataclasses.replace(r, name=HOSTILE, commands=(HOSTILE,), settings={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE})
+            dataclasses.replace(
+                r, name=HOSTILE, commands=(HOSTILE,), settings={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE}
+            )
             for r in report.runs
         ),
         examples=tuple(
             dataclasses.replace(e, reason=HOSTILE, lists=tuple((HOSTILE, ranks) for _, ranks in e.lists))
             for e in report.examples
         ),
-    )  # fmt: skip
+    )
     page = read_html(render_report(hostile))
     assert not page.all("script")
     assert len(page.all("title")) > 1 and page.all("title")[0].text == page.all("h1")[0].text == HOSTILE

@@ -16,12 +16,28 @@ def experiment(*runs: RunDetails) -> Node:
 
 
 def test_nested_settings_become_one_level() -> None:
-    settings = {"a": {"b": 1, "c": {"d": None}}, "losses": [{"margin": 0.3}, {"kind": "x"}], "stages": [1, 2],
-                "empty": [], "nothing": {}, "on": True, "off": False, "text": "abc"}  # fmt: skip
+    settings = {
+        "a": {"b": 1, "c": {"d": None}},
+        "losses": [{"margin": 0.3}, {"kind": "x"}],
+        "stages": [1, 2],
+        "empty": [],
+        "nothing": {},
+        "on": True,
+        "off": False,
+        "text": "abc",
+    }
     assert flat(settings) == {
-        "a.b": "1", "a.c.d": "none", "losses.0.margin": "0.3", "losses.1.kind": "x", "stages": "1, 2",
-        "empty": "none", "nothing": "none", "on": "yes", "off": "no", "text": "abc",
-    }  # fmt: skip
+        "a.b": "1",
+        "a.c.d": "none",
+        "losses.0.margin": "0.3",
+        "losses.1.kind": "x",
+        "stages": "1, 2",
+        "empty": "none",
+        "nothing": "none",
+        "on": "yes",
+        "off": "no",
+        "text": "abc",
+    }
 
 
 @pytest.mark.parametrize(

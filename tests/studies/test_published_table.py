@@ -123,8 +123,12 @@ def test_notes_stand_above_the_numbers_and_in_the_record(both: tuple[PaperTable,
     text = comparison_text(table, [noted])
     assert text.index("  note: dusk: it is withdrawn") < text.index("published")
     row = replace(adapted("snr", "adaptive-bn"), label="SNR + BN")
-    more = replace(noted, rows=(*here.rows, row), scores={**here.scores, row.name: here.scores["snr"]},
-                   runs={**here.runs, row.name: here.runs["snr"]})  # fmt: skip
+    more = replace(
+        noted,
+        rows=(*here.rows, row),
+        scores={**here.scores, row.name: here.scores["snr"]},
+        runs={**here.runs, row.name: here.runs["snr"]},
+    )
     notes = case_record(replace(table, rows=more.rows), more, 1.0)["notes"]
     assert notes == [
         "dusk: it is withdrawn",

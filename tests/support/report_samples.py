@@ -32,9 +32,12 @@ class Patch:
 def split(people: int, cameras: tuple[int, ...]) -> Split:
     """Every person once on every camera."""
     return Split(
-        tuple(Sample(Patch(f"{person}-{camera}", person, camera), person, camera)
-              for person in range(1, people + 1) for camera in cameras)
-    )  # fmt: skip
+        tuple(
+            Sample(Patch(f"{person}-{camera}", person, camera), person, camera)
+            for person in range(1, people + 1)
+            for camera in cameras
+        )
+    )
 
 
 def made_up_scores(level: float, seed: int, *, queries: int = QUERIES, skipped: int = 2) -> Scores:
@@ -87,7 +90,11 @@ def make_report(*, domain: str = "evening street", seeds: int = 1) -> Report:
         examples=(RankExample(domain=domain, query=query, gallery=gallery, lists=lists, reason="The first one"),),
         runs=tuple(
             RunDetails(
-                name=name, settings={**settings, "norm": name}, versions={"torch": "2.15"}, seeds=(0,), seconds=75.0,
+                name=name,
+                settings={**settings, "norm": name},
+                versions={"torch": "2.15"},
+                seeds=(0,),
+                seconds=75.0,
                 commands=(f"snreid train {name}",),
             )
             for name in levels
@@ -96,7 +103,7 @@ def make_report(*, domain: str = "evening street", seeds: int = 1) -> Report:
         made="today",
         resamples=200,
         files={"results.json": "all numbers"},
-    )  # fmt: skip
+    )
 
 
 @dataclass

@@ -113,9 +113,15 @@ def _from_features(request: Request) -> list["Diagnosis"]:
             require_rows(query, gallery, data)
         name = request.features.stem if data is None else data.name
         found = diagnose(
-            query, gallery, session=session, out=out,
-            target=name, metric=request.metric or "cosine", data=data, notes=_notes(data),
-        )  # fmt: skip
+            query,
+            gallery,
+            session=session,
+            out=out,
+            target=name,
+            metric=request.metric or "cosine",
+            data=data,
+            notes=_notes(data),
+        )
         page = DiagnosisPage(
             diagnosis=found,
             model=f"embeddings in {request.features.name}",
@@ -175,9 +181,17 @@ def _of_run(
     if not session.first:
         return []
     found = diagnose(
-        embedded.query, embedded.gallery, session=session, out=out, target=data.name, metric=metric, data=embedded.used,
-        scores=scores, effects=effects, notes=_notes(data, embedded.left_out),
-    )  # fmt: skip
+        embedded.query,
+        embedded.gallery,
+        session=session,
+        out=out,
+        target=data.name,
+        metric=metric,
+        data=embedded.used,
+        scores=scores,
+        effects=effects,
+        notes=_notes(data, embedded.left_out),
+    )
     page = DiagnosisPage(
         diagnosis=found,
         model=run.name,

@@ -113,9 +113,13 @@ class DrawnPedestrians(DataSet):
         """Raise ``ExperimentError`` for an unknown domain, or counts that leave a query without a match."""
         domain_named(self.domain)
         lowest = {
-            "train_persons": 0, "test_persons": 0, "cameras": 1, "cameras_per_person": 1, "images_per_camera": 1,
+            "train_persons": 0,
+            "test_persons": 0,
+            "cameras": 1,
+            "cameras_per_person": 1,
+            "images_per_camera": 1,
             "distractors": 0,
-        }  # fmt: skip
+        }
         require_counts(vars(self), "drawn pedestrians", lowest, ["cameras_per_person"])
         if problem := unfit_name(self.name):
             raise ExperimentError(

@@ -116,9 +116,14 @@ class RenderedPeople(DataSet):
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for counts without any person, or that leave a query without a match."""
         lowest = {
-            "persons": 0, "test_persons": 0, "cameras": 1, "sites": 1, "cameras_per_person": 1, "images_per_camera": 1,
+            "persons": 0,
+            "test_persons": 0,
+            "cameras": 1,
+            "sites": 1,
+            "cameras_per_person": 1,
+            "images_per_camera": 1,
             "distractors": 0,
-        }  # fmt: skip
+        }
         require_counts(vars(self), "rendered people", lowest, ["cameras_per_person", "sites"])
         if self.persons + self.test_persons == 0:
             raise ExperimentError(

@@ -123,9 +123,14 @@ class TrainingJob:
         training, store, held = training_set(experiment, session, folder.path)
         size = experiment.input.height, experiment.input.width
         look_at(
-            targets, session.pixels, size, folder.path,
-            skip=session.machine.skip_bad, write=session.first, console=session.console,
-        )  # fmt: skip
+            targets,
+            session.pixels,
+            size,
+            folder.path,
+            skip=session.machine.skip_bad,
+            write=session.first,
+            console=session.console,
+        )
         return cls(
             experiment=experiment,
             folder=folder,

@@ -86,9 +86,13 @@ def test_maps_and_gates_of_an_image_are_those_of_the_model(files: list[Path]) ->
             parts = looks[one.stage].parts
             assert parts is not None and parts.gate is not None
             slow = {
-                "F": parts.maps, "F~": parts.normalized, "R+": parts.relevant,
-                "R-": parts.irrelevant, "F~+": parts.restored, "F~-": parts.contaminated,
-            }  # fmt: skip
+                "F": parts.maps,
+                "F~": parts.normalized,
+                "R+": parts.relevant,
+                "R-": parts.irrelevant,
+                "F~+": parts.restored,
+                "F~-": parts.contaminated,
+            }
             assert list(one.maps) == list(slow)
             for name, maps in slow.items():
                 np.testing.assert_allclose(one.maps[name], maps[row].abs().sum(0) / maps.shape[1], rtol=1e-5, atol=1e-6)
@@ -125,8 +129,14 @@ def test_styles_gates_and_neighbours_of_data_sets(files: list[Path], noon: Chose
     )
     assert matrix[0, -1] == pytest.approx(slow, rel=1e-5)
     assert [one.what for one in lens.mixed] == [
-        "stage 1, F", "stage 1, F~+", "stage 2, F", "stage 2, F~+", "stage 3, F", "stage 4, F", "embedding",
-    ]  # fmt: skip
+        "stage 1, F",
+        "stage 1, F~+",
+        "stage 2, F",
+        "stage 2, F~+",
+        "stage 3, F",
+        "stage 4, F",
+        "embedding",
+    ]
     assert all(one.domain is not None and 0.3 < one.domain.chance < 0.6 for one in lens.mixed)
     assert lens.cloud is not None and lens.cloud.points.shape == (24, 2) and len(embedding) == 24
     assert lens.cloud.domains == ("noon",) * 12 + ("night",) * 12

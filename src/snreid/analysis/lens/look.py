@@ -76,7 +76,7 @@ def look(
     notes += _module_notes(embedder, seen)
     lens = Lens(
         title=title, run=run, scheme=scheme, trained_on=trained_on, images=images, gates=gates, gate_words=_each(seen)
-    )  # fmt: skip
+    )
     if chosen:
         lens = _with_data(lens, embedder, chosen, reading, notes)
     else:
