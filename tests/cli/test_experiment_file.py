@@ -43,6 +43,7 @@ def test_yaml_has_defaults_comments_and_numbers_with_exponents(tmp_path: Path) -
         ("mine.json", "\xff", r"mine\.json"),
         ("mine.yaml", "epochs: 3\n  seed: 1\n", r"mine\.yaml, line 2: mapping values are not allowed"),
         ("mine.yaml", "epochs: 3\nseed: !!python/name:os.system\n", r"mine\.yaml, line 2: could not determine"),
+        ("mine.yaml", "epochs: 3\n1: 2\nsead: 1\n", r"Found: 1 in .*mine\.yaml"),
         ("mine.yaml", "- 1\n", r"mine\.yaml, line 1"),
         ("mine.yaml", "", r"Found: None in .*mine\.yaml"),
     ],

@@ -67,3 +67,8 @@ def test_a_wrong_value_is_refused_with_the_help_of_its_flag(capsys: pytest.Captu
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "many" in said and "how many" in said
+
+
+def test_without_docstrings_there_is_no_example_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Request, "__doc__", None)  # python -OO
+    assert example(Request) == "snreid --help shows it"

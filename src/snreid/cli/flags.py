@@ -123,4 +123,5 @@ def _required(kind: type) -> list[str]:
 def example(kind: type) -> str:
     """The first example in the docstring of a command."""
     lines = (inspect.getdoc(kind) or "").splitlines()
-    return next(line.split("  #")[0].strip() for line in lines if line.strip().startswith("snreid "))
+    examples = (line.split("  #")[0].strip() for line in lines if line.strip().startswith("snreid "))
+    return next(examples, "snreid --help shows it")  # python -OO drops docstrings

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.experiments import recipes
 
     for name, recipe in {**recipes.all_recipes(), **recipes.starting_points()}.items():
-        print(f"{name:<18} {(recipe.__doc__ or '').splitlines()[0]}")
+        print(f"{name:<18} {(recipe.__doc__ or '').partition(chr(10))[0]}")
     print(
         "\npresets: small (random weights, 2 cores, minutes), mobile (ImageNet weights, 2 cores, 45 minutes), "
         "short (ResNet-50, 120 epochs), paper (ResNet-50, 320 epochs)"

@@ -126,9 +126,9 @@ def _read_value(base: type, data: dict[str, Any], where: str) -> Any:
         )
     hints = typing.get_type_hints(kinds[name])
     fields = {f.name: f for f in dataclasses.fields(kinds[name]) if f.init}
-    unknown = sorted(set(data) - set(fields) - {"kind"})
+    unknown = sorted(set(data) - set(fields) - {"kind"}, key=str)  # in YAML a key may be a number
     if unknown:
-        close = difflib.get_close_matches(unknown[0], fields, n=1)
+        close = difflib.get_close_matches(str(unknown[0]), fields, n=1)
         raise ExperimentError(
             f"{name} in {where} has the fields {', '.join(sorted(fields))}",
             found=f"{unknown[0]!r}",
