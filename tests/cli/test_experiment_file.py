@@ -77,3 +77,13 @@ def test_the_file_of_an_adaptation_is_refused(tmp_path: Path) -> None:
         read_experiment(write(tmp_path / "mine.json", '{"adaptation": {}, "experiment": {}}'))
     with pytest.raises(ExperimentError, match="nowhere"):
         read_experiment(tmp_path / "nowhere.yaml")
+
+
+def test_a_key_that_is_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"mine\.yaml, line 3: 'epochs' is given twice"):
+        read_experiment(write(tmp_path / "mine.yaml", "recipe: snr\nepochs: 3\nepochs: 4\n"))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    start = experiment("snr")
+    assert read_experiment(write(tmp_path / "mine.json", "\ufeff" + json.dumps(start.to_json()))) == start

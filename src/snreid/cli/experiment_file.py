@@ -12,7 +12,16 @@ from snreid.experiments.experiment import Experiment
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML implements 1.1, where it is text."""
+    """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML implements 1.1, where it is text. Refuses a key that is given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As in the base class, which takes the last of equal keys."""
+        seen = set[Any]()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -30,7 +39,7 @@ def read_experiment(path: Path) -> Experiment:
         ExperimentError: The file cannot be read, is not valid JSON or YAML, or a setting in it is wrong; with the line if there is one.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin with a mark
         stored = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # a SafeLoader
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ExperimentError(

@@ -142,7 +142,7 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
         raise ExperimentError("A study takes the seeds of all its rows", found="--seed", fix="write --seeds 0 1 2")
     named = ["--recipe", row_name.strip()] if colon else []
     try:
-        return overridden(replace(recipe(preset), sources=sources), [*words, *flags, *named])
+        return overridden(replace(recipe(preset), sources=sources), [*words, *flags, *named], "study")
     except SystemExit:
         print(
             f'(That was the row {row!r}. A flag that only some recipes know belongs into a row of its own: "{name}: {name} --FLAG VALUE".)',

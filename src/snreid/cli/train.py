@@ -83,8 +83,8 @@ def _start(request: Request) -> "Experiment":
     return experiment
 
 
-def overridden(experiment: "Experiment", words: list[str]) -> "Experiment":
-    """The experiment with the settings that ``words`` give as flags. Its sources stay.
+def overridden(experiment: "Experiment", words: list[str], command: str = "train") -> "Experiment":
+    """The experiment with the settings that ``words`` of ``snreid COMMAND`` give as flags. Its sources stay.
 
     Raises:
         SystemExit: With code 2 for an unknown flag or a wrong value, after tyro has printed it.
@@ -92,7 +92,7 @@ def overridden(experiment: "Experiment", words: list[str]) -> "Experiment":
     from snreid.experiments.experiment import Experiment
 
     hidden = replace(experiment, sources=())
-    changed = tyro.cli(Experiment, default=hidden, args=words, prog="snreid train", config=_AS_RECIPE)
+    changed = tyro.cli(Experiment, default=hidden, args=words, prog=f"snreid {command}", config=_AS_RECIPE)
     return replace(changed, sources=experiment.sources)
 
 
