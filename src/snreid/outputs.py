@@ -1,4 +1,4 @@
-"""What a model gives for a batch: one record, the same in every mode, and all that a loss may see."""
+"""The outputs of a model for a batch: one record, the same in every mode, and the only input of a loss."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ class StageVectors:
     """Pooled vectors of one SNR module (method.md 1.1), each (B, C), float32 under autocast too."""
 
     stage: int
-    """Which backbone stage the module follows, counted from 1."""
+    """Backbone stage that the module follows, counted from 1."""
     normalized: ChannelVectors
     """f~ = pool(F~)."""
     restored: ChannelVectors
-    """f~+ = pool(F~ + R+): with the identity-relevant part given back."""
+    """f~+ = pool(F~ + R+): with the identity-relevant part restored."""
     contaminated: ChannelVectors
-    """f~- = pool(F~ + R-): with the identity-irrelevant part given back."""
+    """f~- = pool(F~ + R-): with the identity-irrelevant part restored."""
     constant: bool
-    """True when f~ is the same vector for every image (``pool="mean"``): every distance between two f~ is exactly 0
-    and must not be computed (method.md 1.2)."""
+    """True if f~ is the same vector for every image (``pool="mean"``): all distances between f~ are exactly 0 and must
+    not be computed (method.md 1.2)."""
     logits: "StageLogits | None" = None
-    """Scores of the stage's own linear classifier; present only for the journal's entropy form of the loss."""
+    """Scores of the stage's linear classifier; only for the entropy form of the loss in the journal version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class StageLogits:
 
 @dataclass(frozen=True, slots=True)
 class Prototypes:
-    """One remembered embedding for each of the N training identities (``training.memory``)."""
+    """One prototype embedding for each of the N training identities (``training.memory``)."""
 
     vectors: Float[Tensor, "persons dim"]
-    """(N, D): L2-normalized; all 0 for a person whom no batch has shown yet."""
+    """(N, D): L2-normalized; all 0 for a person not seen in any batch yet."""
     sources: Int64[Tensor, "persons"]
-    """(N,): of which source each person is, from 0."""
+    """(N,): source of each person, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """All that a loss may see of a batch of B images."""
+    """The outputs for a batch of B images: the only input of a loss."""
 
     pooled: Embeddings
     """(B, D): global average pool of the last stage, before the BN neck."""
@@ -59,6 +59,6 @@ class Outputs:
     stages: tuple[StageVectors, ...]
     """One entry per SNR module, in stage order; empty for every other scheme."""
     second: "Outputs | None" = None
-    """The same for a second view of the same images, in the same order, where the experiment makes one."""
+    """Outputs for a second view of the same images, in the same order, if the experiment has one."""
     prototypes: Prototypes | None = None
-    """As they were before this batch; there when a loss asks for them (``Loss.memory``)."""
+    """Prototypes before this batch; present if a loss needs them (``Loss.memory``)."""

@@ -1,4 +1,4 @@
-"""Frozen records that cross layers: images with labels, splits, features, scores. No torch here."""
+"""Frozen records shared by all layers: images with labels, splits, features, scores. Does not use torch."""
 
 import os
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_CAMERA = -1
-"""Camera id of an image whose camera is not known; the same-camera rule is then off."""
+"""Camera id of an image whose camera is unknown; the same-camera rule is then off."""
 JUNK = -1
 """Person id of a gallery image that is dropped for every query (Market-1501's ``-1``)."""
 DISTRACTOR = 0
@@ -20,29 +20,29 @@ DISTRACTOR = 0
 
 
 class ImageSource(Protocol):
-    """Where pixels come from: a file or a drawing program."""
+    """A source of pixels: a file or a renderer."""
 
     @property
     def name(self) -> str:
-        """What a person is shown: a path, or a drawn image's name. Unique inside a split."""
+        """Name shown to users: a path, or a drawn image's name. Unique within a split."""
         ...
 
     def read(self) -> NDArray[np.uint8]:
-        """Pixels, (H, W, 3), RGB, uint8. Raises ``DataError`` naming the image and the reason."""
+        """Returns RGB pixels, (H, W, 3), uint8. Raises ``DataError`` naming the image and the reason."""
         ...
 
 
 @runtime_checkable
 class Stamped(Protocol):
-    """An image source whose pixels can be kept, because it can tell whether they are still the same."""
+    """An image source whose pixels can be cached, because it can tell whether they have changed."""
 
     def stamp(self) -> str | None:
-        """All that decides the pixels, without reading them: equal stamps, equal pixels. None: that cannot be told."""
+        """Identifies the pixels without reading them: equal stamps mean equal pixels. None if that is unknown."""
         ...
 
 
 def stamp_of(image: ImageSource) -> str | None:
-    """The stamp of an image source, None where it has none."""
+    """Returns the stamp of an image source, or None if it has none."""
     return image.stamp() if isinstance(image, Stamped) else None
 
 
@@ -52,9 +52,9 @@ class Sample:
 
     image: ImageSource
     person: int
-    """Identity inside its data set: >= 1 a person, 0 a distractor."""
+    """Identity within its data set: >= 1 a person, 0 a distractor."""
     camera: int
-    """Camera inside its data set, >= 1, or ``NO_CAMERA``."""
+    """Camera within its data set, >= 1, or ``NO_CAMERA``."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Split:
 
 
 def fingerprint(*splits: Split, anywhere: bool = False) -> str:
-    """A digest of ordered splits: names, persons and cameras of their samples. Pixels are not looked at.
+    """Returns a digest of the names, persons and cameras of ordered splits. It does not read pixels.
 
-    ``anywhere``: leave out what all names of a split begin with, so that a data set that was moved keeps its digest.
+    ``anywhere``: ignore the common prefix of all names of a split, so that a moved data set keeps its digest.
     """
     digest = sha256()
     for split in splits:
         names = [sample.image.name for sample in split.samples]
-        begin = len(os.path.commonprefix(names)) if anywhere else 0  # noqa: RUF071  (no path is made of it)
+        begin = len(os.path.commonprefix(names)) if anywhere else 0  # noqa: RUF071  (not used as a path)
         digest.update(b"\0".join(name[begin:].encode("utf-8", "surrogateescape") for name in names))
         digest.update(split.persons.tobytes() + split.cameras.tobytes())
     return digest.hexdigest()
@@ -100,22 +100,22 @@ class ReIDData:
     query: Split
     gallery: Split
     has_cameras: bool = True
-    """False is the "no cameras" mode: every camera is ``NO_CAMERA`` and a query is only kept from matching itself."""
+    """False for data without camera labels: every camera is ``NO_CAMERA`` and a query ignores only itself."""
     notes: tuple[str, ...] = ()
-    """What the reader dropped or noticed, in sentences for the user."""
+    """Sentences for the user on what the reader dropped or noticed."""
     split_id: str = ""
     """``DataSet.split_id`` of the data set it was read from."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """The notes as a user is told them: after the data set's name, which is one for all of its random splits."""
+        """The notes, each prefixed with the data set's name (the same for all of its random splits)."""
         name = self.split_id.partition("/")[0] or self.name
         return tuple(f"{name}: {note}" for note in self.notes)
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Published counts of a data set's split (method.md 6), held against what is on disk by ``snreid data check``."""
+    """Published counts of a data set's split (method.md 6); ``snreid data check`` compares the data on disk with them."""
 
     split: str
     """``"train"``, ``"query"``, ``"gallery"``, or ``"all"`` for the three together."""
@@ -125,40 +125,40 @@ class Expected:
 
 
 class DataSet(ABC):
-    """A data set by name; reading is a verb. Subclasses are frozen keyword-only dataclasses."""
+    """A named data set, read on demand. Subclasses are frozen keyword-only dataclasses."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The short name used on the command line and in results; it becomes part of file names."""
+        """Short name on the command line, in results and in file names."""
 
     @property
     def collection(self) -> str:
-        """Where its images were taken, in a word: who is trained on one data set has *seen* every other one of its
-        collection. The name, unless data sets of several names share their cameras."""
+        """Name of the camera network: training on one data set makes all others of its collection *seen*. Equals the
+        data set's name, unless data sets of several names share their cameras."""
         return self.name
 
     @property
     def split_id(self) -> str:
-        """Which one of several published or drawn splits this is, as in ``viper/3 (sha256 1a2b3c4d5e6f)``; every stored
-        result names it. Empty where a data set has one split only."""
+        """Which of several published or random splits this is, as in ``viper/3 (sha256 1a2b3c4d5e6f)``; stored with every
+        result. Empty if the data set has only one split."""
         return ""
 
     @abstractmethod
     def read(self, root: Path) -> ReIDData:
-        """Samples with labels, without opening a single image.
+        """Reads samples with labels, without opening any image.
 
-        ``root`` is the user's data folder. Raises ``DataError`` (rule, found, fix) when something is missing.
+        ``root`` is the user's data folder. Raises ``DataError`` (rule, found, fix) if something is missing.
         """
 
     @property
     def expected(self) -> tuple[Expected, ...]:
-        """Published counts; empty when there are none."""
+        """Published counts; empty if there are none."""
         return ()
 
     @property
     def home(self) -> str:
-        """Where the data set's own page is, in words (no download is ever started)."""
+        """Where to find the data set's web page (nothing is ever downloaded)."""
         return ""
 
 
@@ -167,33 +167,33 @@ class Features:
     """Embeddings of a split."""
 
     embeddings: NDArray[np.float32] | NDArray[np.float16]
-    """(N, D), not necessarily normalized. float16 counts as the float32 numbers that it stands for."""
+    """(N, D), not necessarily normalized. float16 values are used as float32."""
     persons: NDArray[np.int64]
     """(N,)"""
     cameras: NDArray[np.int64]
     """(N,)"""
     names: tuple[str, ...] = field(default=())
-    """(N,) names of the images, or empty. Where a query and a gallery entry bear the same name, that entry is ignored."""
+    """(N,) names of the images, or empty. A query ignores a gallery entry of the same name."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a ranking is worth, query by query; all shares are between 0 and 1 (shown in percent)."""
+    """Per-query scores of a ranking; all shares are between 0 and 1 (shown in percent)."""
 
     average_precision: NDArray[np.float64]
-    """(V,) one value per query that has a valid match, in the order of the queries."""
+    """(V,) average precision of each query with a valid match, in query order."""
     inverse_negative_penalty: NDArray[np.float64]
     """(V,) matches / rank of the last match (INP; its mean is mINP)."""
     first_rank: NDArray[np.int64]
     """(V,) rank of the first match, from 1."""
     query_index: NDArray[np.int64]
-    """(V,) which queries these are, as positions in the query split."""
+    """(V,) positions of these queries in the query split."""
     queries: int
-    """All queries, with and without a valid match."""
+    """Number of all queries, with or without a valid match."""
 
     @property
     def skipped_queries(self) -> int:
-        """Queries without a valid match: counted, shown, and in no mean."""
+        """Number of queries without a valid match, which no mean includes."""
         return self.queries - len(self.average_precision)
 
     @property
@@ -207,11 +207,11 @@ class Scores:
         return float(self.inverse_negative_penalty.mean())
 
     def rank(self, k: int) -> float:
-        """Share (0 to 1) of the valid queries whose first match is among the first ``k``: CMC at ``k``."""
+        """Returns CMC at ``k``: the share (0 to 1) of valid queries whose first match is within rank ``k``."""
         return float((self.first_rank <= k).mean())
 
     def cmc(self, length: int) -> NDArray[np.float64]:
-        """(length,) CMC at ranks 1 to ``length``."""
+        """Returns CMC at ranks 1 to ``length``, (length,)."""
         return np.array([self.rank(k) for k in range(1, length + 1)])
 
 
@@ -226,7 +226,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class RankList:
-    """The first gallery entries of one query, for a person to look at."""
+    """The first gallery entries of one query, for display."""
 
     query: int
     """Position in the query split."""

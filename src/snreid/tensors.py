@@ -1,7 +1,7 @@
-"""Names of tensor shapes, so that a signature says what goes in and out.
+"""Type aliases for tensor shapes.
 
-The tests switch on a runtime check of these types (jaxtyping with beartype); the library itself never checks at run time,
-because a decorator would break ``torch.compile`` with ``fullgraph=True``.
+The tests check these types at run time (jaxtyping with beartype); the library itself does not, because a decorator would
+break ``torch.compile`` with ``fullgraph=True``.
 """
 
 from jaxtyping import Float, Int64
@@ -14,10 +14,10 @@ Maps = Float[Tensor, "batch channels height width"]
 ChannelVectors = Float[Tensor, "batch channels"]
 """One value per image and channel: pooled maps, gates."""
 Embeddings = Float[Tensor, "batch dim"]
-"""What a person is compared by."""
+"""Embeddings by which images are compared."""
 Logits = Float[Tensor, "batch persons"]
 """Classifier scores over the training identities."""
 PersonIds = Int64[Tensor, "batch"]
-"""Index of the identity in the joint training identity space."""
+"""Identities as indices into the joint training identity space."""
 Scalar = Float[Tensor, ""]
 """A loss."""

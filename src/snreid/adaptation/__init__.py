@@ -1,7 +1,7 @@
-"""FAMILY of unsupervised adaptations: frozen values that change a trained model by a target's images, never by its labels (method.md 7).
+"""Unsupervised adaptation methods: they adapt a trained model to a target's images, never using its labels (method.md 7).
 
-A method is a frozen keyword-only dataclass with one verb, ``fit``, which changes the model of an ``AdaptationJob`` in place. ``adapt_run``
-calls it and leaves a run folder that every other command accepts.
+A method is a frozen keyword-only dataclass whose ``fit`` changes the model of an ``AdaptationJob`` in place. ``adapt_run`` calls it and
+writes a run folder that every other command accepts.
 """
 
 from snreid.adaptation.adaptive_bn import AdaptiveBN

@@ -1,10 +1,10 @@
-"""Adaptive batch normalization: the running statistics of all batch norms, re-estimated on the target (Li et al., arXiv 1603.04779).
+"""Adaptive batch normalization: re-estimates the running statistics of all batch norms on the target (Li et al., arXiv 1603.04779).
 
-Nothing is learned and no label is used. What a batch norm subtracts and divides by in evaluation was measured on the source; here it is
-measured on the target's images, all of them counting alike, as they are (no augmentation). The scales and shifts stay.
+Nothing is learned and no label is used. The running means and variances of the source are replaced by those of the target's images,
+equally weighted and not augmented. The scales and shifts stay.
 
-The moments are exact over all N images: mean = sum x / n and variance = sum (x - mean)^2 / (n - 1) over the n = N H W values of a channel,
-which is not the mean of the batches' variances (torch's ``momentum=None``): that leaves out how the batches' means differ.
+The moments are exact over all N images: mean = sum x / n and variance = sum (x - mean)^2 / (n - 1) over the n = N H W values of a channel.
+The mean of the batch variances (torch's ``momentum=None``) would omit how the batch means differ.
 """
 
 from collections.abc import Mapping
@@ -29,17 +29,16 @@ Norm = nn.modules.batchnorm._BatchNorm | Switchable
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptiveBN(Adaptation):
-    """Adaptive BN, in seconds; stored as a delta of some kilobytes."""
+    """Adaptive BN; takes seconds and is stored as a delta of some kilobytes."""
 
     name: ClassVar[str] = "adaptive-bn"
     as_delta: ClassVar[bool] = True
 
     batch: int = 128
-    """Images in a batch, at least 2; none is left with 1. In the first pass a batch is normalized by its own statistics, so larger is more
-    exact."""
+    """Images in a batch, at least 2. In the first pass each batch is normalized by its own statistics, so larger is more exact."""
     passes: int = 1
-    """Passes over the images. In each further one layers see what evaluation will show them: inputs normalized by the statistics of the
-    pass before. After as many passes as there are norms in a row, the statistics are those of a layer-by-layer estimate."""
+    """Passes over the images. From the second on, inputs are normalized by the statistics of the previous pass, as in evaluation. After as
+    many passes as there are norms in a row, the statistics equal those of a layer-by-layer estimate."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a batch below 2 or no pass."""
@@ -52,7 +51,7 @@ class AdaptiveBN(Adaptation):
             )
 
     def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
-        """See ``Adaptation.fit``. It is not resumed: it takes as long as embedding the target does."""
+        """See ``Adaptation.fit``. It cannot be resumed: it takes no longer than embedding the target."""
         if len(job.target) < 2:
             raise DataError(
                 "Statistics need at least 2 images", found=f"{len(job.target)} of {job.target.name}", fix="add images"
@@ -72,8 +71,7 @@ class AdaptiveBN(Adaptation):
 
 
 def batch_norms(model: nn.Module) -> dict[str, Norm]:
-    """Every norm of a model that keeps running statistics, by its name: batch norms, the batch part of IBN-a and of Switchable Norm, and
-    the neck of the head."""
+    """Returns every norm with running statistics by name: batch norms, the batch part of IBN-a and Switchable Norm, the BN neck."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -82,14 +80,14 @@ def batch_norms(model: nn.Module) -> dict[str, Norm]:
 
 
 class _Moments:
-    """Mean and sum of squared differences to it over all values of each channel, merged batch by batch in float64 (Chan et al., 1979)."""
+    """Mean and sum of squared deviations of each channel, merged batch by batch in float64 (Chan et al., 1979)."""
 
     def __init__(self) -> None:
         self.count = 0
         self.mean = self.squares = torch.zeros(())
 
     def add(self, values: Tensor) -> None:
-        """(B, C) or (B, C, H, W)."""
+        """Adds ``values``, (B, C) or (B, C, H, W)."""
         wide = values.detach().float()
         variance, mean = torch.var_mean(wide, [0, *range(2, wide.ndim)], correction=0)
         variance, mean = variance.double(), mean.double()
@@ -102,7 +100,7 @@ class _Moments:
         self.count = total
 
     def read(self, *, unbiased: bool) -> tuple[Tensor, Tensor]:
-        """Mean and variance, (C,) each; the variance is divided by n - 1 or by n."""
+        """Returns mean and variance, (C,) each; the variance is divided by n - 1 if ``unbiased``, else by n."""
         return self.mean, self.squares / (self.count - unbiased)
 
 
@@ -114,7 +112,7 @@ def _one_pass(
     batch_statistics: bool,
     progress: Progress | None,
 ) -> None:
-    """Embeds all images once and sets the statistics. ``batch_statistics``: meanwhile norms normalize by those of each batch."""
+    """Embeds all images once and sets the statistics. ``batch_statistics``: normalize by those of each batch meanwhile."""
     moments = {name: _Moments() for name in norms}
     counters = {name: norm.num_batches_tracked for name, norm in norms.items() if not isinstance(norm, Switchable)}
     counted = {name: None if counter is None else counter.clone() for name, counter in counters.items()}
@@ -122,7 +120,7 @@ def _one_pass(
     done, device = 0, job.session.group.device
     try:
         for norm in norms.values():
-            norm.train(batch_statistics)  # nothing else trains: no dropout, no drawing of styles
+            norm.train(batch_statistics)  # everything else stays in eval mode: no dropout, no style mixing
         for batch, images in zip(batches, job.store.batches(batches), strict=True):
             with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=job.session.machine.bf16):
                 pixels = job.experiment.input.normalize(images.to(device))

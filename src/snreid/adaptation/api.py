@@ -23,17 +23,17 @@ def adapt(
     workers: int = 0,
     quiet: bool = True,
 ) -> Run:
-    """Adapts a finished run to a target without using a label of it.
+    """Adapts a finished run to a target without using its labels.
 
     Args:
         run: A run, its folder, or the name of a packaged run. It stays as it is.
-        target: A data set, of which only the training images are used, or a folder of images.
+        target: A data set (only its training images are used) or a folder of images.
         out: Folder of the adapted run.
         method: ``AdaptiveBN`` (statistics alone, seconds), ``ClusterContrast`` or ``MAR``; if None, ``AdaptiveBN``.
         root: Folder of the data sets; if None, the variable SNREID_DATA or ``data``.
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        workers: Processes that decode images; 0 decodes in this one.
-        quiet: Whether to show no progress on stderr.
+        workers: Processes that decode images; 0 decodes in the calling process.
+        quiet: Show no progress on stderr.
 
     Returns:
         The adapted run.

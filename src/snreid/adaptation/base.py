@@ -16,7 +16,7 @@ class Adaptation(ABC):
     """An adaptation as a value; its fields are flags of ``snreid adapt``."""
 
     name: ClassVar[str]
-    """As typed on the command line and written into folder names."""
+    """Name on the command line and in folder names."""
     as_delta: ClassVar[bool] = False
     """Store only the weights that changed, and read the others from the source run."""
 
@@ -24,32 +24,32 @@ class Adaptation(ABC):
     """All randomness is a pure function of it."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for settings that cannot be."""
+        """Raises ``ExperimentError`` for invalid settings."""
         if not 0 <= self.seed < 2**32:
             raise ExperimentError("The seed is between 0 and 2^32 - 1", found=str(self.seed), fix="use --seed 0")
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
-        """The method with the seed of ``experiment`` and settings that fit its preset. They never depend on a target."""
+        """Returns the method with the seed of ``experiment`` and settings that fit its preset. They never depend on a target."""
         return cls(seed=experiment.seed)
 
     @property
     def needs_source(self) -> bool:
-        """Whether the method uses the labelled source images, which must be on disk then."""
+        """Whether the method uses the labelled source images, which must then be on disk."""
         return False
 
     @abstractmethod
     def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
         """Adapts ``job.model`` in place.
 
-        A method that takes longer than seconds trains by ``job.folder.loop``: it saves its state, and the same call later continues from
-        there and ends with the same weights.
+        A method that takes longer than seconds trains with ``job.folder.loop``: it saves its state, so that repeating the call resumes
+        training and ends with the same weights.
 
         Returns:
             Facts for the record, as JSON.
 
         Raises:
-            DataError: The images do not suffice.
+            DataError: There are too few images.
             ExperimentError: The settings do not fit the images.
             CheckpointError: A training state is missing or damaged.
             DivergenceError: The loss is no longer finite.
@@ -63,11 +63,11 @@ class Adaptation(ABC):
     @staticmethod
     def from_json(data: Any) -> "Adaptation":
         """Raises ``ExperimentError`` naming the field that is wrong."""
-        # The base is abstract; what comes back is one of its subclasses.
+        # The base is abstract; the result is an instance of a subclass.
         return from_json(Adaptation, data, "adaptation")  # type: ignore[type-abstract]
 
     def is_in(self, stored: Any) -> bool:
-        """Whether the JSON ``stored`` is this method with these settings; an older version may have written fewer fields."""
+        """Whether the JSON ``stored`` describes this method and settings; an older version may have written fewer fields."""
         try:
             return Adaptation.from_json(stored) == self
         except ExperimentError:

@@ -1,16 +1,15 @@
-"""Adaptation by clustering: Cluster Contrast (Dai et al., arXiv 2103.11568), of the family of SpCL (Ge et al., NeurIPS 2020;
-method.md 7). Needs no source images; with a ``source_weight`` the run's own losses on them act beside the contrast. (SpCL instead contrasts
+"""Adaptation by clustering: Cluster Contrast (Dai et al., arXiv 2103.11568), related to SpCL (Ge et al., NeurIPS 2020; method.md 7).
+Needs no source images; with a ``source_weight`` the run's own losses on them are added to the contrastive loss. (SpCL instead contrasts
 source images against class means in the same memory.)
 
-Each epoch embeds every target image, clusters the embeddings (``pseudo_labels.py``), leaves the outliers out, starts a memory with the
-clusters' means and contrasts batches of P clusters x K images against it (``memory.py``).
+Each epoch embeds every target image, clusters the embeddings (``pseudo_labels.py``), drops the outliers, initializes a memory with the
+cluster means and contrasts batches of P clusters x K images against it (``memory.py``).
 
-Clusters are a pure function of the weights and the images, batches of (seed, epoch), augmentation of (seed, epoch, batch). What a step
-needs beside weights and optimizer, the clusters and the memory of its epoch, is in the checkpoint; so an interrupted adaptation ends
-with the same bits.
+Clusters are a pure function of the weights and the images, batches of (seed, epoch), augmentation of (seed, epoch, batch). A checkpoint
+holds weights, optimizer, and the clusters and memory of the epoch, so an interrupted adaptation resumes and ends with the same bits.
 
-Departures from the authors' code: no random erasing and the augmentation of this project, average instead of generalized-mean pooling,
-and the start is a model trained on a source instead of ImageNet (their results without labels start from ImageNet).
+Differences from the authors' code: this project's augmentation without random erasing, average instead of generalized-mean pooling, and
+initialization from a model trained on a source instead of ImageNet (as in their unsupervised results).
 """
 
 import time
@@ -55,32 +54,31 @@ class ClusterContrast(Adaptation):
     name: ClassVar[str] = "clustering"
 
     epochs: int = 50
-    """Each clusters the target once and trains on the clusters."""
+    """Epochs; each clusters the target once and trains on the clusters."""
     batches_per_epoch: int = 200
     """Steps between two clusterings."""
     density: Density = Density()
     """Settings of the clustering."""
     sampling: Sampling = Sampling(persons=16, images=16, domains="camera")
-    """Batches: ``persons`` clusters (or all, where there are fewer) with ``images`` images each, spread over the cameras where these are
-    known."""
+    """Batches: ``persons`` clusters (or all, if there are fewer) with ``images`` images each, spread over the cameras if known."""
     augmentation: Augmentation = Augmentation()
-    """Random changes to the images that are trained on; clusters come from the images as they are."""
+    """Random changes to the training images; clusters come from the unchanged images."""
     optimizer: Optim = Adam(lr=3.5e-4, weight_decay=5e-4)
     """Update rule and learning rate."""
     schedule: Schedule = WarmupSteps(warmup_epochs=0, milestones=(20.0, 40.0))
     """Learning-rate factor over epochs."""
     temperature: float = 0.05
-    """Of the contrast, > 0."""
+    """Temperature of the contrastive loss, > 0."""
     momentum: float = 0.1
-    """Share of a cluster's vector that stays when an embedding moves it, 0 to 1."""
+    """Share of a cluster's vector that is kept when an embedding updates it, 0 to 1."""
     update: Update = "each"
-    """Which embeddings of a batch move a cluster's vector: ``each`` one after the other, the ``hard`` one, or their ``mean``."""
+    """Which embeddings of a batch update a cluster's vector: ``each`` in turn, the ``hard`` one, or their ``mean``."""
     causality_weight: float = 1.0
-    """Factor, >= 0, on the causality loss that an SNR run was trained with; the clusters are its persons. 0 leaves it out; a run that was
+    """Factor, >= 0, on the causality loss that an SNR run was trained with, with clusters as persons; 0 leaves it out. A run that was
     trained without it has none here either."""
     source_weight: float = 0.0
-    """Factor, >= 0, on the losses that the run was trained with, on labelled source images that are then a part of every batch, drawn as in
-    its training. 0 looks at no source image. Losses of a second view or of prototypes are left out."""
+    """Factor, >= 0, on the run's training losses on labelled source images, which are then part of every batch, drawn as in its training.
+    0 uses no source image. Losses that need a second view or prototypes are left out."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for settings out of range."""
@@ -97,14 +95,14 @@ class ClusterContrast(Adaptation):
 
     @property
     def needs_source(self) -> bool:
-        """True if losses act on them (``source_weight``)."""
+        """True if ``source_weight`` is positive."""
         return self.source_weight > 0
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
-        """See ``Adaptation.for_experiment``; a run of the preset ``small`` or ``mobile`` has a budget of minutes on two cores.
+        """See ``Adaptation.for_experiment``; presets ``small`` and ``mobile`` get a budget of minutes on two cores.
 
-        Its k1 and eps are smaller: DBSCAN soon joins the clusters of a weak model into one. Chosen on PKU-Reid, no target of any table.
+        Their k1 and eps are smaller, because DBSCAN soon merges the clusters of a weak model. Chosen on PKU-Reid, which is in no table.
         """
         if experiment.preset not in ("small", "mobile"):
             return cls(seed=experiment.seed)
@@ -118,8 +116,8 @@ class ClusterContrast(Adaptation):
         )
 
     def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
-        """See ``Adaptation.fit``. Facts: clusters and outliers of the last epoch. Raises ``ExperimentError`` when the target falls into
-        fewer than two clusters."""
+        """See ``Adaptation.fit``. Facts: clusters and outliers of the last epoch. Raises ``ExperimentError`` if the target forms fewer
+        than two clusters."""
         job.model.freeze(job.experiment.freeze_stages)
         training = _Clustered(self, job)
         training.train()
@@ -142,12 +140,12 @@ class ClusterContrast(Adaptation):
         return {"clusters": len(training.centres), "outliers": int((training.clusters == OUTLIER).sum())}
 
     def causality_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
-        """The causality losses of the run, weighted by ``causality_weight``."""
+        """Returns the run's causality losses, weighted by ``causality_weight``."""
         kept = [loss for loss in experiment.losses if isinstance(loss, DualCausality | EntropyCausality)]
         return _weighted(kept, self.causality_weight)
 
     def source_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
-        """The losses of the run that one view of a batch is enough for, weighted by ``source_weight``."""
+        """Returns the run's losses that need only one view of a batch, weighted by ``source_weight``."""
         kept = [loss for loss in experiment.losses if not loss.two_views and loss.memory is None]
         return _weighted(kept, self.source_weight)
 
@@ -166,14 +164,14 @@ def _weighted(losses: Sequence[Loss], factor: float) -> tuple[Loss, ...]:
 
 
 class _Clustered(nn.Module):
-    """The network, and as buffers the state of an epoch: the cluster of each image, and the memory of the clusters."""
+    """The network with the state of an epoch as buffers: the cluster of each image, and the cluster memory."""
 
     clusters: Tensor
-    """(N,) cluster of each of the target's images, ``OUTLIER`` for some."""
+    """(N,) cluster of each target image, or ``OUTLIER``."""
     centres: Tensor
-    """(C, D) unit vectors, C as many as the epoch has clusters."""
+    """(C, D) unit vectors of the epoch's C clusters."""
     made_for: Tensor
-    """() the epoch that these clusters belong to, -1 before the first."""
+    """() epoch of these clusters, -1 before the first."""
 
     def __init__(self, method: ClusterContrast, job: AdaptationJob) -> None:
         super().__init__()
@@ -183,9 +181,9 @@ class _Clustered(nn.Module):
         device = job.session.group.device
         known = job.labelled.training.persons if method.needs_source else np.zeros(0, dtype=np.int64)
         self.persons = torch.from_numpy(known).to(device)
-        """(S,) of the source's images, if they are looked at."""
+        """(S,) persons of the source images, if they are used."""
         self.border = job.experiment.sampling.batch if method.needs_source else 0
-        """So many images of a batch, the first ones, are the source's."""
+        """Number of source images, which come first in a batch."""
         self.register_buffer("clusters", torch.full((len(job.target),), OUTLIER, device=device))
         self.register_buffer("centres", torch.zeros(0, job.model.dim, device=device))
         self.register_buffer("made_for", torch.tensor(-1, device=device))
@@ -199,8 +197,8 @@ class _Clustered(nn.Module):
     def forward(self, images: Tensor, positions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Normalized images (B, 3, H, W) at ``positions`` (B,) -> the total and its parts by name.
 
-        The source's go through the network by themselves and first, so that batch norms never mix the two and their running statistics
-        end with the target's.
+        Source images pass through the network first, on their own, so that batch norms never mix the two domains and their running
+        statistics end with the target's.
         """
         source = self._of_source(images, positions)
         method, clusters = self.method, self.clusters[positions[self.border :] - self.first]
@@ -213,7 +211,7 @@ class _Clustered(nn.Module):
         if source is not None:
             named = {f"Source{name}": part for name, part in source.parts.items()}
             total, parts = total + source.total, parts | named
-        # The loop restores buffers where it refuses the step.
+        # The loop restores the buffers if it skips the step.
         embeddings = outputs.embedding.detach()
         self.centres = moved_centres(self.centres, embeddings, clusters, method.momentum, method.update)
         return total, parts
@@ -225,7 +223,7 @@ class _Clustered(nn.Module):
         return total_loss(self.source_losses, outputs, self.persons[positions[: self.border]])
 
     def cluster(self, epoch: int) -> None:
-        """Clusters the target for an epoch, unless a checkpoint inside this epoch brought its clusters along."""
+        """Clusters the target for an epoch, unless a checkpoint of this epoch already holds the clusters."""
         if int(self.made_for) == epoch:
             return
         began, job, density = time.monotonic(), self.job, self.method.density
@@ -237,7 +235,7 @@ class _Clustered(nn.Module):
         seconds = time.monotonic() - began
         text = f"{count} clusters of {len(clusters) - outliers} images, {outliers} outliers"
         job.session.say(f"epoch {epoch + 1}/{self.method.epochs}  {text} ({seconds:.0f} s)")
-        # Beside the epoch's first step: a resume that clusters this epoch again drops the line before.
+        # Logged at the epoch's first step, so that a resume that clusters this epoch again replaces the line.
         first = epoch * self.method.batches_per_epoch + 1
         facts = {"epoch": epoch, "clusters": count, "outliers": outliers, "cluster_seconds": seconds}
         MetricsLog(job.folder.path, tensorboard=False).write(first, facts)
@@ -250,7 +248,7 @@ class _Clustered(nn.Module):
 
 
 def _as_many_centres(module: _Clustered, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-    """Resizes the centres to those of a checkpoint: their number differs from epoch to epoch."""
+    """Resizes the centres to match a checkpoint: their number differs between epochs."""
     module.centres = module.centres.new_zeros(state[prefix + "centres"].shape)
 
 
@@ -264,11 +262,11 @@ def _too_few(text: str, where: str, density: Density, *, lonely: bool) -> Experi
 
 @dataclass(frozen=True)
 class _ClusterBatches:
-    """Batches of the clusters that an epoch has, behind those of the source if there are any."""
+    """Batches of an epoch's clusters, preceded by source images if they are used."""
 
     method: ClusterContrast
     clusters: Tensor
-    """(N,) those of the current epoch."""
+    """(N,) clusters of the current epoch."""
     cameras: NDArray[np.int64]
     """(N,)"""
     source: IdentityBatches | None = None
@@ -277,13 +275,13 @@ class _ClusterBatches:
         return self.method.batches_per_epoch
 
     def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
-        """``len(self)`` arrays of positions: those of the source, then P * K of the target, counted on; P is lower where there are fewer
-        clusters."""
+        """Returns ``len(self)`` arrays of positions: source images, then P * K target images (offset by the source's number); P is lower if
+        there are fewer clusters."""
         clusters = self.clusters.cpu().numpy()
         kept = np.flatnonzero(clusters != OUTLIER)
         count = int(clusters.max()) + 1
         sampling = replace(self.method.sampling, persons=min(self.method.sampling.persons, count))
-        # A target is one source; drawn by camera, a cluster seen by two could come twice in a batch.
+        # The target counts as one source; drawn by camera, a cluster seen by two cameras could appear twice in a batch.
         domains = self.cameras[kept] if sampling.domains == "camera" else np.zeros(len(kept), dtype=np.int64)
         batches = IdentityBatches(sampling, clusters[kept], domains, self.method.seed, len(self))
         target = [kept[batch] for batch in batches.epoch(epoch)]

@@ -1,4 +1,4 @@
-"""The folder of an adapted run: how it is made, continued, and recognized.
+"""The folder of an adapted run: how it is created, resumed and recognized.
 
 runs/snr-market1501-0-mar-cuhk03/
 ├── experiment.json       as of any run, and ``adaptation``: method, target, digest of its images, the run it started from
@@ -29,9 +29,9 @@ from snreid.training.session import Session
 
 
 def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, session: Session) -> Run:
-    """Adapts a finished run to a target and leaves a finished run in a folder.
+    """Adapts a finished run to a target and writes the adapted run to a folder.
 
-    An adaptation that was interrupted is continued and ends with the same weights; a finished one is returned as it is.
+    Resumes an interrupted adaptation, which ends with the same weights; returns a finished one as it is.
 
     Args:
         method: How to adapt.
@@ -124,7 +124,7 @@ def _target_images(
 
 
 def _source_images(run: Run, session: Session, out: Path) -> SourceImages:
-    """What the run was trained on. Raises ``DataError`` if that has changed on disk."""
+    """Returns the images the run was trained on. Raises ``DataError`` if they have changed on disk."""
     training, store, _ = training_set(run.experiment, session, out)
     before = run.record["training"]
     now = {"images": len(training.split), "persons": training.identities, "fingerprint": training.fingerprint}
@@ -142,7 +142,7 @@ def _source_images(run: Run, session: Session, out: Path) -> SourceImages:
 def _start_record(
     entry: Mapping[str, Any], method: Adaptation, run: Run, folder: RunFolder, former: Run | None
 ) -> Mapping[str, Any]:
-    """Writes experiment.json. The experiment is the source's, under the name that the adapted run has in tables."""
+    """Writes experiment.json: the source run's experiment under the adapted run's name in tables."""
     if former is not None:
         before, now = former.record["adaptation"].get("left_out", []), entry["left_out"]
         if before != now:
@@ -165,7 +165,7 @@ def _finish(
     seconds: float,
 ) -> None:
     folder, session = job.folder.path, job.session
-    # No delta to a packaged run: the next version of the package has other weights.
+    # No delta against a packaged run: the next version of the package may have other weights.
     if method.as_delta and not is_packaged(run.folder):
         size = save_delta(folder, job.model, run.folder)
         facts = {**facts, "delta_bytes": size}

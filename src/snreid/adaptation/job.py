@@ -1,4 +1,4 @@
-"""What an adaptation works on: built objects, no folders to search and no labels of the target."""
+"""The input of an adaptation, as built objects; it holds no labels of the target."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class SourceImages:
     """The labelled images that the run was trained on."""
 
     training: TrainingSet
-    """Persons are the classes of the model's classifier."""
+    """Its persons are the classes of the model's classifier."""
     store: PixelStore
     """Their opened images, row by row."""
 
@@ -28,31 +28,31 @@ class AdaptationJob:
     """A model to adapt in place, and the images for it."""
 
     experiment: Experiment
-    """Of the source run."""
+    """Experiment of the source run."""
     model: ReIDModel
-    """On its device, with the weights of the source run; changed in place."""
+    """The source run's model, on its device; adapted in place."""
     target: Unlabelled
-    """Only images that can be read."""
+    """The readable images of the target."""
     store: PixelStore
     """The target's opened images, row by row, at the size the network sees."""
     source: SourceImages | None
     """None unless the method ``needs_source``."""
     folder: RunFolder
-    """The folder of the adapted run; trains plans and keeps their checkpoints."""
+    """Folder of the adapted run; it trains plans and keeps their checkpoints."""
 
     @property
     def session(self) -> Session:
-        """Where and how to compute."""
+        """The session of the run folder."""
         return self.folder.session
 
     @property
     def labelled(self) -> SourceImages:
-        """The source images. Raises ``ExperimentError`` if the method did not ask for them."""
+        """Returns the source images. Raises ``ExperimentError`` if the method did not request them."""
         if self.source is None:
             raise ExperimentError("A method that uses source images says so", found="needs_source is False")
         return self.source
 
     def embedder(self) -> Embedder:
-        """The model as it is now, embedding in eval mode."""
+        """Returns an embedder for the current model, in eval mode."""
         session = self.session
         return Embedder(self.model, self.experiment.input, device=session.device, bf16=session.machine.bf16)

@@ -1,8 +1,8 @@
 """MAR: unsupervised re-identification by soft multilabel learning (Yu et al., CVPR 2019, arXiv 1903.06325; method.md 7).
 
-A target image is described by how much it is like each person of the source. Images that look alike but are described differently are
-pushed apart, the others pulled together; the source's labels keep the description meaningful. The network stays what the source run
-trained, with SNR or without; with SNR its causality loss goes on acting on the labelled source images.
+A target image is described by its similarity to each person of the source. Images that look alike but differ in this description are
+pushed apart, the others pulled together; the source's labels keep the description meaningful. The network is that of the source run,
+with SNR or without; with SNR its causality loss still applies to the labelled source images.
 """
 
 import math
@@ -30,51 +30,51 @@ from snreid.training.plan import TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
 
 _PAIR_IMAGES = 4
-"""Images of a person in the source's part of a batch where a causality loss needs pairs."""
+"""Images per person in the source part of a batch if a causality loss needs pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MAR(Adaptation):
-    """Soft multilabel learning: total = L_MDL + 2e-4 L_CML + 50 (L_AL + 0.2 L_RJ), and L_SNR where the run was trained with it."""
+    """Soft multilabel learning: total = L_MDL + 2e-4 L_CML + 50 (L_AL + 0.2 L_RJ), plus L_SNR if the run was trained with it."""
 
     name: ClassVar[str] = "mar"
 
     epochs: int = 20
-    """L_MDL acts from the second one on."""
+    """Epochs; L_MDL applies from the second one on."""
     batches_per_epoch: int | None = None
     """Steps in an epoch; left out: source images / source batch, as published."""
     source_batch: int = 184
     """Labelled source images in a batch."""
     target_batch: int = 184
-    """Target images in a batch; pairs are those among them."""
+    """Target images in a batch; pairs are formed among them."""
     source_images: int | None = None
-    """Images of each person in the source's part. Left out: 4 where a causality loss acts (it compares a person's images), else 1, which
-    draws image by image, as published."""
+    """Images of each person in the source part. Left out: 4 with a causality loss (it compares a person's images), else 1, which draws
+    image by image, as published."""
     lr: float = 2e-4
     """Learning rate of SGD with momentum 0.9, times 0.1 at 5/8 and at 7/8 of the epochs."""
     weight_decay: float = 2.5e-2
-    """None on norms and biases."""
+    """Weight decay; norms and biases get none."""
     scale: float = 30.0
     """Factor on f.a before the softmax."""
     margin: float = 1.0
-    """m of L_RJ, between 0 and 4, the largest squared distance of unit vectors."""
+    """m of L_RJ, between 0 and 4 (the largest squared distance of unit vectors)."""
     mining: float = 0.005
-    """Share of a batch's target pairs, the most similar ones, that L_MDL looks at; also the share of agreements above T."""
+    """Share of a batch's target pairs, the most similar ones, that L_MDL uses; also the share of agreements above T."""
     consistency_weight: float = 2e-4
-    """Of L_CML."""
+    """Weight of L_CML."""
     source_weight: float = 50.0
-    """Of L_AL + joint_weight L_RJ."""
+    """Weight of L_AL + joint_weight L_RJ."""
     joint_weight: float = 0.2
-    """Of L_RJ inside."""
+    """Weight of L_RJ inside that sum."""
     causality_weight: float = 1.0
-    """On the run's own causality losses, beside their own weights; 0 leaves them out."""
+    """Factor on the weights of the run's causality losses; 0 leaves them out."""
     average_agents: bool = False
-    """L_CML: the mean over agents instead of the sum that the paper and its code have."""
+    """L_CML: average over agents instead of the sum used in the paper and its code."""
     threshold_images: int | None = None
-    """T starts from all pairs of so many target images, evenly spread over the set; left out: of all images."""
+    """T starts from all pairs of this many target images, evenly spread over the set; left out: of all images."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for settings that cannot be."""
+        """Raises ``ExperimentError`` for invalid settings."""
         super().__post_init__()
         counts = {
             "epochs": (self.epochs, 1),
@@ -108,7 +108,7 @@ class MAR(Adaptation):
                 found=f"source_batch {self.source_batch}, source_images {self.source_images}",
                 fix=f"set --source-batch to a multiple of {self.source_images}",
             )
-        self._optim()  # says what is wrong with the learning rate
+        self._optim()  # raises for a bad learning rate
 
     @property
     def needs_source(self) -> bool:
@@ -117,8 +117,8 @@ class MAR(Adaptation):
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
-        """The published settings; for a run of the preset ``small`` or ``mobile`` a budget of minutes on two cores (docs/adaptation.md
-        says how it was chosen)."""
+        """The published settings; for presets ``small`` and ``mobile`` a budget of minutes on two cores (chosen as in
+        docs/adaptation.md)."""
         if experiment.preset not in ("small", "mobile"):
             return cls(seed=experiment.seed)
         return cls(
@@ -173,7 +173,7 @@ class MAR(Adaptation):
         )
 
         def activate(epoch: int) -> None:
-            """L_MDL begins with the second epoch."""
+            """Switches L_MDL on from the second epoch."""
             objective.active = epoch >= 1
 
         job.folder.loop(plan, settings=self.to_json(), is_same=self.is_in, epoch_start=activate)
@@ -225,7 +225,7 @@ class MAR(Adaptation):
             )
 
     def _initialize(self, model: MARNetwork, job: AdaptationJob) -> None:
-        """The running statistics of log y and T, from the whole target set as the source run's model describes it."""
+        """Initializes the running statistics of log y, and T, from the source model's multilabels of the whole target set."""
         with counting(job.session.console, f"describing {job.target.name}") as progress:
             embeddings = features(job.embedder(), job.store, progress=progress).embeddings
         with torch.no_grad():
@@ -245,7 +245,7 @@ class MAR(Adaptation):
 
 
 def _spread(labels: Tensor, count: int | None) -> Tensor:
-    """``count`` rows evenly over all of them."""
+    """``count`` evenly spaced rows."""
     if count is None or count >= len(labels):
         return labels
     return labels[torch.linspace(0, len(labels) - 1, count, dtype=torch.float64).round().long().to(labels.device)]

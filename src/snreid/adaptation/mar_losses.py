@@ -1,8 +1,8 @@
 """The losses of MAR, unsupervised re-identification by soft multilabel learning (Yu et al., CVPR 2019, arXiv 1903.06325; method.md 7).
 
-f: L2-normalized embeddings (B, D). a: reference agents (K, D), one unit vector per source identity. y: soft multilabels (B, K), how much
-an image is like each of the K people of the source. What the paper's words leave open is as in its published code, and said here.
-Everything is a pure function; what is remembered from batch to batch is handed in.
+f: L2-normalized embeddings (B, D). a: reference agents (K, D), one unit vector per source identity. y: soft multilabels (B, K), the
+similarity of an image to each of the K people of the source. Details that the paper leaves open follow its published code, as noted here.
+All functions are pure; state that persists across batches is passed in.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from torch.nn import functional
 from snreid.tensors import Scalar
 
 _SMALLEST = 1e-12
-"""Below it a variance counts as 0: the slope of a standard deviation there is infinite."""
+"""Smaller variances count as 0: the slope of a standard deviation is infinite there."""
 
 
 def log_multilabels(features: Tensor, agents: Tensor, scale: float) -> Tensor:
-    """log y, (B, K): the log of softmax_k(scale f.a_k). Agents are detached: labels come from them, they do not follow the labels."""
+    """Returns log y = log softmax_k(scale f.a_k), (B, K). Agents are detached: they define the labels and do not follow them."""
     return functional.log_softmax(scale * features @ agents.detach().T, dim=1)
 
 
@@ -28,11 +28,11 @@ def agent_loss(features: Tensor, agents: Tensor, persons: Tensor, scale: float) 
 
 
 def joint_loss(source: Tensor, persons: Tensor, target: Tensor, agents: Tensor, margin: float) -> Scalar:
-    """L_RJ: source images go to their agent and away from hard ones, target images away from hard ones.
+    """L_RJ: pulls source images to their agent, and pushes source and target images away from hard agents.
 
-    A hard agent of an image is one with f.a > 1 - margin/2 that is not its own. Terms: |f - a_w|^2 of every source image, and of every
-    image that has hard agents the mean over them of [margin - |f - a_j|^2]+. The loss is the mean of all terms that there are, as in
-    the published code; agents and the selection are detached.
+    A hard agent of an image is another one's, with f.a > 1 - margin/2. Terms: |f - a_w|^2 for every source image, and for every image
+    with hard agents the mean over them of [margin - |f - a_j|^2]+. The loss is the mean of all terms, as in the published code; agents
+    and the selection are detached.
     """
     agents = agents.detach()
     is_agent = functional.one_hot(persons, len(agents)).bool()
@@ -45,7 +45,7 @@ def joint_loss(source: Tensor, persons: Tensor, target: Tensor, agents: Tensor, 
 
 
 def _push(features: Tensor, agents: Tensor, allowed: Tensor, margin: float) -> Tensor:
-    """(H,) one term for each of the H images that have hard agents among the ``allowed`` (B, K)."""
+    """Returns (H,): one term for each of the H images with hard agents among the ``allowed`` (B, K)."""
     similarity = features @ agents.T
     hard = allowed & (similarity.detach() > 1 - margin / 2)
     hinge = (margin - (2 - 2 * similarity)).clamp(min=0) * hard  # |f - a|^2 of unit vectors
@@ -58,13 +58,13 @@ class LabelStatistics:
     """Mean and standard deviation (n - 1) of log y for each agent."""
 
     mean: Tensor
-    """(K,), or (V, K) of V cameras."""
+    """(K,), or (V, K) for V cameras."""
     std: Tensor
-    """As ``mean``."""
+    """Same shape as ``mean``."""
 
 
 def camera_statistics(log_labels: Tensor, cameras: Tensor) -> LabelStatistics | None:
-    """Of every camera that has at least two of the B images, (V, K); None if there is none."""
+    """Returns statistics of every camera with at least two of the B images, (V, K); None if there is no such camera."""
     means, stds = [], []
     for camera in torch.unique(cameras):
         part = log_labels[cameras == camera]
@@ -75,19 +75,19 @@ def camera_statistics(log_labels: Tensor, cameras: Tensor) -> LabelStatistics | 
 
 
 def mean_over_cameras(statistics: LabelStatistics) -> LabelStatistics:
-    """(V, K) to (K,), every camera alike, without a gradient."""
+    """Averages (V, K) to (K,) with equal weight per camera, without a gradient."""
     return LabelStatistics(statistics.mean.detach().mean(0), statistics.std.detach().mean(0))
 
 
 def moved(running: LabelStatistics, now: LabelStatistics, momentum: float) -> LabelStatistics:
-    """The running statistics (K,), ``momentum`` of the way to those of a batch."""
+    """Moves the running statistics (K,) by the share ``momentum`` towards those of a batch."""
     return LabelStatistics(torch.lerp(running.mean, now.mean, momentum), torch.lerp(running.std, now.std, momentum))
 
 
 def consistency_loss(statistics: LabelStatistics, running: LabelStatistics, *, average_agents: bool = False) -> Scalar:
     """L_CML: the squared distance of each camera's mean, and of its standard deviation, to the running ones; the mean of these 2 V numbers.
 
-    ``statistics``: (V, K), with gradient. ``running``: (K,). A distance is the sum over agents, as in the paper and its code, or their mean
+    ``statistics``: (V, K), with gradient. ``running``: (K,). A distance is summed over agents, as in the paper and its code, or averaged
     with ``average_agents``.
     """
     distances = torch.cat([(statistics.mean - running.mean).square(), (statistics.std - running.std).square()])
@@ -95,30 +95,30 @@ def consistency_loss(statistics: LabelStatistics, running: LabelStatistics, *, a
 
 
 def pair_agreements(labels: Tensor) -> Tensor:
-    """A_ij = 1 - |y_i - y_j|_1 / 2 of all pairs i < j in the order of ``torch.triu_indices``, (B (B - 1) / 2,), between 0 and 1."""
+    """Returns A_ij = 1 - |y_i - y_j|_1 / 2, in [0, 1], of all pairs i < j in the order of ``torch.triu_indices``, (B (B - 1) / 2,)."""
     first, second = _pairs(labels)
     return 1 - torch.cdist(labels, labels, p=1.0)[first, second] / 2
 
 
 def mined(count: int, ratio: float) -> int:
-    """How many of ``count`` pairs are looked at: the share ``ratio``, at least one."""
+    """Returns how many of ``count`` pairs are mined: the share ``ratio``, at least one."""
     return max(1, int(count * ratio))
 
 
 def batch_threshold(agreements: Tensor, ratio: float) -> Scalar:
-    """The smallest of the share ``ratio`` of largest agreements."""
+    """Returns the smallest agreement among the share ``ratio`` of largest ones."""
     return agreements.topk(mined(len(agreements), ratio)).values[-1]
 
 
 def threshold_of_all(labels: Tensor, ratio: float, *, block: int = 512) -> Scalar:
-    """``batch_threshold`` of all pairs of N images; only blocks of agreements are in memory, and the largest ones so far."""
+    """``batch_threshold`` over all pairs of N images; keeps only one block and the largest agreements so far in memory."""
     count = len(labels)
     wanted = mined(count * (count - 1) // 2, ratio)
     largest = labels.new_zeros(0)
     for start in range(0, count - 1, block):
         rows = labels[start : start + block]
         agreements = 1 - torch.cdist(rows, labels[start:], p=1.0) / 2
-        # Row r of the block is image start + r; pairs with later images only.
+        # Row r of the block is image start + r; only pairs with later images count.
         later = torch.ones_like(agreements, dtype=torch.bool).triu(1)
         merged = torch.cat([largest, agreements[later]])
         largest = merged.topk(min(wanted, len(merged))).values
@@ -126,11 +126,11 @@ def threshold_of_all(labels: Tensor, ratio: float, *, block: int = 512) -> Scala
 
 
 def discriminative_loss(features: Tensor, labels: Tensor, threshold: Scalar, ratio: float) -> Scalar:
-    """L_MDL: among the share ``ratio`` of target pairs that are most alike by feature, those whose multilabels agree by more than
-    ``threshold`` are positives, the others hard negatives. L = -log(P / (P + N)), P the mean over positives of exp(-|f_i - f_j|^2)
-    (1 if there are none), N that over negatives (0.5 if there are none).
+    """L_MDL: among the share ``ratio`` of target pairs with the most similar features, those whose multilabels agree by more than
+    ``threshold`` are positives, the others hard negatives. L = -log(P / (P + N)), with P the mean of exp(-|f_i - f_j|^2) over positives
+    (1 if there are none) and N the mean over negatives (0.5 if there are none).
 
-    ``features``: (B, D), with gradient. ``labels``: (B, K), remembered, without.
+    ``features``: (B, D), with gradient. ``labels``: (B, K), from memory, without gradient.
     """
     first, second = _pairs(features)
     similarity = (features @ features.T)[first, second]

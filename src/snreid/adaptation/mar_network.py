@@ -1,4 +1,4 @@
-"""What MAR trains and remembers, as one module for the training loop (method.md 7)."""
+"""The network and memory of MAR, as one module for the training loop (method.md 7)."""
 
 from collections.abc import Sequence
 
@@ -26,14 +26,13 @@ from snreid.tensors import Scalar
 from snreid.training.parallel import outputs_of
 
 THRESHOLD_MOMENTUM = 0.1
-"""So far T moves to the threshold of a batch."""
+"""Share by which T moves towards the threshold of a batch."""
 MEMORY_KEPT = 0.9
-"""Share of an image's multilabel that is kept when it is seen again."""
+"""Share of an image's stored multilabel that is kept when the image is seen again."""
 
 
 class MARNetwork(nn.Module):
-    """The network with what is remembered from batch to batch, all of it in buffers: they are saved with every checkpoint, and put back
-    when a step is refused."""
+    """The network with its memory across batches as buffers: every checkpoint saves them, and a skipped step restores them."""
 
     threshold: Tensor
     label_mean: Tensor
@@ -42,7 +41,7 @@ class MARNetwork(nn.Module):
     remembered: Tensor
 
     def __init__(self, network: ReIDModel, images: int) -> None:
-        """``images``: N of the target."""
+        """``images``: number N of target images."""
         super().__init__()
         self.network = network
         agents = network.head.classifier.out_features
@@ -54,23 +53,23 @@ class MARNetwork(nn.Module):
         self.register_buffer("remembered", torch.zeros(images, dtype=torch.bool, device=device))
 
     def agents(self) -> Tensor:
-        """(K, D): the rows of the source classifier, L2-normalized, with gradient."""
+        """Returns the L2-normalized rows of the source classifier, (K, D), with gradient."""
         return functional.normalize(self.network.head.classifier.weight, dim=1)
 
     def statistics(self) -> LabelStatistics:
-        """The running ones, (K,)."""
+        """Returns the running statistics, (K,)."""
         return LabelStatistics(self.label_mean, self.label_std)
 
     @torch.no_grad()
     def set_statistics(self, statistics: LabelStatistics) -> None:
-        """Remember these, (K,)."""
+        """Stores the running statistics, (K,)."""
         self.label_mean.copy_(statistics.mean)
         self.label_std.copy_(statistics.std)
 
     @torch.no_grad()
     def remember(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Takes the multilabels (B, K) of target images (B,) into memory: as they are the first time, then a tenth of the new one. Returns
-        what is remembered of these images."""
+        """Stores multilabels (B, K) of target images (B,): unchanged the first time, later with a weight of a tenth. Returns the stored
+        multilabels of these images."""
         known = self.remembered[images].unsqueeze(1)
         kept = torch.where(
             known, MEMORY_KEPT * self.memory[images] + (1 - MEMORY_KEPT) * labels.detach(), labels.detach()
@@ -81,10 +80,10 @@ class MARNetwork(nn.Module):
 
 
 class MARObjective(nn.Module):
-    """Normalized images and their positions in, the total and its parts out: ``TrainingPlan.objective``.
+    """A ``TrainingPlan.objective``: takes normalized images and their positions, returns the total and its parts.
 
-    The first ``source_batch`` images of a batch are the source's; they and the target's go through the network one after the other, as in
-    the published code, so that batch norms never mix the two.
+    The first ``source_batch`` images of a batch are the source's. Source and target images pass through the network separately, as in the
+    published code, so that batch norms never mix the two.
     """
 
     def __init__(
@@ -102,14 +101,14 @@ class MARObjective(nn.Module):
         average_agents: bool,
         precision: Precision,
     ) -> None:
-        """``persons``: (S,) of the source's images. ``cameras``: (N,) of the target's. ``weights``: of L_CML, of L_AL + b L_RJ, and b.
-        ``causality``: losses of the source images' stages."""
+        """``persons``: (S,) of the source images. ``cameras``: (N,) of the target images. ``weights``: those of L_CML and L_AL + b L_RJ,
+        and b. ``causality``: losses on the stages of the source images."""
         super().__init__()
         self.model, self.persons, self.cameras, self.source_batch = model, persons, cameras, source_batch
         self.scale, self.margin, self.mining, self.weights = scale, margin, mining, weights
         self.causality, self.average_agents, self.precision = tuple(causality), average_agents, precision
         self.active = False
-        """Whether L_MDL acts: from the second epoch on."""
+        """Whether L_MDL applies: from the second epoch on."""
 
     def forward(self, images: Tensor, positions: Tensor) -> tuple[Scalar, dict[str, Scalar]]:
         """(B, 3, H, W) and (B,) -> the total, and weighted, detached parts by name."""
@@ -139,7 +138,7 @@ class MARObjective(nn.Module):
         return total, shown
 
     def _consistency(self, log_labels: Tensor, cameras: Tensor) -> Scalar:
-        """The running statistics move first, as in the published code."""
+        """The running statistics are updated first, as in the published code."""
         statistics = camera_statistics(log_labels, cameras)
         if statistics is None:
             return log_labels.sum() * 0
@@ -149,7 +148,7 @@ class MARObjective(nn.Module):
         return consistency_loss(statistics, running, average_agents=self.average_agents)
 
     def _discrimination(self, target: Tensor, seen: Tensor, log_labels: Tensor) -> Scalar:
-        """T moves after it has decided, as in the published code."""
+        """T is updated after it is used, as in the published code."""
         labels = self.model.remember(seen, log_labels.exp())
         loss = discriminative_loss(target, labels, self.model.threshold, self.mining)
         with torch.no_grad():

@@ -1,14 +1,14 @@
-"""A memory of clusters and the contrast against it (Cluster Contrast, Dai et al., arXiv 2103.11568; method.md 7).
+"""A cluster memory and its contrastive loss (Cluster Contrast, Dai et al., arXiv 2103.11568; method.md 7).
 
 For C clusters with unit vectors c_1 .. c_C, a unit embedding f of cluster y, and a temperature tau:
 
-- at the start of an epoch c_k is the mean of the unit embeddings of cluster k's images, made a unit vector again;
-- L = -log( exp(f . c_y / tau) / sum_k exp(f . c_k / tau) ), averaged over the batch (InfoNCE); the memory is constant in it;
-- after the step the embeddings that the step saw move the vectors of their clusters: c <- m c + (1 - m) f, made a unit vector.
+- at the start of an epoch c_k is the L2-normalized mean of the unit embeddings of cluster k's images;
+- L = -log( exp(f . c_y / tau) / sum_k exp(f . c_k / tau) ), averaged over the batch (InfoNCE); no gradient flows into the memory;
+- after the step, its embeddings update the vectors of their clusters: c <- m c + (1 - m) f, L2-normalized.
 
-Which embeddings move a cluster is a named choice. ``each``: all of them, one after the other in the order of the batch, as the
-authors' published code does (with m = 0.1 the last one of a cluster weighs most). ``hard``: the one least like c, as their paper's
-first version says. ``mean``: the mean of the cluster's embeddings in the batch.
+Three updates are available. ``each``: all embeddings of a cluster, one after the other in batch order, as in the authors' published
+code (with m = 0.1 the last one weighs most). ``hard``: the one least similar to c, as in the first version of their paper. ``mean``:
+the mean of the cluster's embeddings in the batch.
 """
 
 from typing import Literal, get_args
@@ -29,9 +29,9 @@ OUTLIER = -1
 
 
 def cluster_centres(embeddings: Embeddings, clusters: ClusterIds) -> Centres:
-    """(C, D): unit vectors of the clusters 0 to C - 1 of embeddings (N, D), each the mean of its images' unit vectors.
+    """Returns unit vectors (C, D) of the clusters 0 to C - 1 of embeddings (N, D): means of their images' unit vectors.
 
-    ``clusters``: (N,); images of cluster ``OUTLIER`` count nowhere. Every cluster up to the largest number has an image.
+    ``clusters``: (N,); images of cluster ``OUTLIER`` are ignored. No cluster up to the largest number is empty.
     """
     inside = clusters != OUTLIER
     unit, members = functional.normalize(embeddings[inside], dim=1), clusters[inside]
@@ -40,16 +40,16 @@ def cluster_centres(embeddings: Embeddings, clusters: ClusterIds) -> Centres:
 
 
 def cluster_contrast(embeddings: Embeddings, clusters: ClusterIds, centres: Centres, temperature: float) -> Scalar:
-    """InfoNCE of embeddings (B, D), not normalized, against unit centres (C, D); ``clusters``: (B,), 0 to C - 1."""
-    likeness = functional.normalize(embeddings, dim=1) @ centres.detach().to(embeddings.dtype).T
-    return functional.cross_entropy(likeness / temperature, clusters)
+    """InfoNCE loss of unnormalized embeddings (B, D) against unit centres (C, D); ``clusters``: (B,), 0 to C - 1."""
+    similarity = functional.normalize(embeddings, dim=1) @ centres.detach().to(embeddings.dtype).T
+    return functional.cross_entropy(similarity / temperature, clusters)
 
 
 @torch.no_grad()
 def moved_centres(
     centres: Centres, embeddings: Embeddings, clusters: ClusterIds, momentum: float, update: Update
 ) -> Centres:
-    """The centres (C, D) after a batch of embeddings (B, D) of ``clusters`` (B,); those of other clusters are as they were."""
+    """Returns the centres (C, D) updated by a batch of embeddings (B, D) of ``clusters`` (B,); other clusters keep theirs."""
     unit = functional.normalize(embeddings.to(centres.dtype), dim=1)
     moved = centres.clone()
     for number in torch.unique(clusters).tolist():

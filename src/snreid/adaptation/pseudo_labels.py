@@ -1,11 +1,11 @@
 """Pseudo labels: DBSCAN (Ester et al., KDD 1996) on the k-reciprocal Jaccard distance of embeddings (method.md 7).
 
-An image is a core if at least ``min_samples`` images, itself counted, lie within ``eps`` of it. Cores within ``eps`` of each other
-share a cluster, and so do chains of them; an image within ``eps`` of a core belongs to that core's cluster; all others are outliers.
+An image is a core if at least ``min_samples`` images, including itself, lie within ``eps`` of it. Cores within ``eps`` of each other
+share a cluster, and so do chains of them; an image within ``eps`` of a core joins that core's cluster; all others are outliers.
 
-A pure function of the embeddings: copies of an image are one point with a weight, and points stand in the order of their bytes
-(``evaluation/jaccard.py``), so neither the order of the images nor their number of copies decides how clusters are numbered, or
-to which of two clusters an image between them belongs.
+The labels are a pure function of the embeddings: copies of an image are one weighted point, and points are sorted by their bytes
+(``evaluation/jaccard.py``), so neither the order of the images nor their number of copies affects how clusters are numbered, or
+which of two clusters an image between them joins.
 """
 
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from snreid.evaluation.jaccard import jaccard_distances, k_reciprocal
 
 @dataclass(frozen=True, kw_only=True)
 class Density:
-    """How images are clustered. The defaults are those of Cluster Contrast (arXiv 2103.11568)."""
+    """Settings of the clustering. The defaults are those of Cluster Contrast (arXiv 2103.11568)."""
 
     k1: int = 30
-    """Nearest neighbours of an image beside itself that may be k-reciprocal ones."""
+    """Nearest neighbours of an image, excluding itself, that may be k-reciprocal."""
     k2: int = 6
-    """Images averaged in the local query expansion, the image itself counted; 1: none."""
+    """Images averaged in the local query expansion, including the image itself; 1: no expansion."""
     eps: float = 0.6
     """Largest Jaccard distance of neighbours in a cluster, above 0 and below 1. Larger: fewer and larger clusters, fewer outliers."""
     min_samples: int = 4
-    """So many images within ``eps`` of an image, itself counted, make it a core of a cluster."""
+    """Images within ``eps`` of an image, including itself, that make it a core of a cluster."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a value out of range."""
@@ -46,8 +46,8 @@ class Density:
             )
 
     def __call__(self, embeddings: NDArray[np.float32]) -> NDArray[np.int64]:
-        """(N,) clusters, numbered from 0, of embeddings (N, D); -1 for outliers. Raises ``DataError`` for values that are not finite."""
-        from sklearn.cluster import DBSCAN  # slow to import, and of a method that a command may not use: only here
+        """Returns the clusters (N,) of embeddings (N, D), numbered from 0; -1 for outliers. Raises ``DataError`` for non-finite values."""
+        from sklearn.cluster import DBSCAN  # slow to import, and most commands do not need it
         from sklearn.neighbors import sort_graph_by_row_values
 
         encodings = k_reciprocal(embeddings, k1=self.k1, k2=self.k2)

@@ -1,4 +1,4 @@
-"""Batches of source and target images side by side: first those of the source, then those of the target."""
+"""Batches of source images followed by target images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class TwoStores:
         self.split = Split(source.split.samples + target.split.samples)
 
     def batches(self, batches: Sequence[Indices]) -> Iterator[StoredImages]:
-        """uint8 images (B, 3, H, W) of each batch; in a batch source positions come before target positions."""
+        """Yields uint8 images (B, 3, H, W) of each batch; in a batch source positions precede target positions."""
         border = len(self.source.split)
         first = self.source.batches([batch[batch < border] for batch in batches])
         second = self.target.batches([batch[batch >= border] - border for batch in batches])
@@ -34,8 +34,7 @@ class TwoStores:
 
 @dataclass(frozen=True, kw_only=True)
 class TwoBatches:
-    """Which images make a batch, as a pure function of (seed, epoch): both sides in shuffled rounds, everything once before anything
-    again."""
+    """Samples batches as a pure function of (seed, epoch): both sides in shuffled rounds, each image once before any repeats."""
 
     source_count: int
     target_count: int
@@ -45,10 +44,10 @@ class TwoBatches:
     """Batches in an epoch."""
     seed: int
     identities: IdentityBatches | None = None
-    """Draws the source's part by identities, where a loss needs several images of a person; None: image by image."""
+    """Draws the source part by identities, if a loss needs several images of a person; None: image by image."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` where one side has too few images for a batch."""
+        """Raises ``ExperimentError`` if one side has too few images for a batch."""
         for what, count, batch in (
             ("source", self.source_count, self.source_batch),
             ("target", self.target_count, self.target_batch),
@@ -64,13 +63,13 @@ class TwoBatches:
         return self.length
 
     def epoch(self, epoch: int) -> list[Indices]:
-        """``length`` arrays of source positions, then target positions (counted on from the source's)."""
+        """Returns ``length`` arrays of source positions, then target positions (offset by the number of source images)."""
         source = self.identities.epoch(epoch) if self.identities is not None else self._dealt("source", epoch)
         pairs = zip(source, self._dealt("target", epoch), strict=True)
         return [np.concatenate([of_source, of_target + self.source_count]) for of_source, of_target in pairs]
 
     def share(self, batch: Indices, rank: int, world: int) -> Indices:
-        """All of it: pairs are those of a whole batch, so one process trains."""
+        """The whole batch: pairs span it, so training runs in one process."""
         return batch
 
     def _dealt(self, side: str, epoch: int) -> list[Indices]:

@@ -1,4 +1,4 @@
-"""A target without its labels: all that an adaptation may see of it."""
+"""A target without its labels: the only view of it that an adaptation gets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from snreid.records import DISTRACTOR, NO_CAMERA, ImageSource, ReIDData, Sample,
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """N training images of a target with the cameras that took them, and nothing about who is on them.
+    """N training images of a target with their cameras, and no identities.
 
-    An adaptation is given this record and no other, so that it cannot read a label, even by mistake.
+    An adaptation gets only this record, so that it cannot read a label even by mistake.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Unlabelled:
 
     @classmethod
     def of(cls, data: ReIDData) -> "Unlabelled":
-        """The training images of a target; its query and gallery are never adapted to. Raises ``DataError`` when it has none."""
+        """Takes the training images of a target, never its query or gallery. Raises ``DataError`` if it has none."""
         if not len(data.train):
             raise DataError(
                 "A target is adapted to by its training images: the images it is tested on stay unseen",
@@ -42,7 +42,7 @@ class Unlabelled:
 
     @classmethod
     def in_folder(cls, folder: Path) -> "Unlabelled":
-        """All image files in a folder and below it, in the order of their paths; nobody and no camera is known. Raises ``DataError``."""
+        """Takes all image files in and below a folder, sorted by path, without cameras. Raises ``DataError`` if there are none."""
         names = list_images(folder, deep=True).images if folder.is_dir() else ()
         if not names:
             raise DataError(
@@ -63,15 +63,15 @@ class Unlabelled:
 
     @property
     def split(self) -> Split:
-        """The images as a split for readers of pixels: everybody on it is ``DISTRACTOR``, that is nobody."""
+        """The images as a split for reading pixels; every person is ``DISTRACTOR``."""
         pairs = zip(self.images, self.cameras.tolist(), strict=True)
         return Split(tuple(Sample(image, DISTRACTOR, camera) for image, camera in pairs))
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the images' names (below their folder) and cameras, wherever the folder is."""
+        """A digest of the images' names and cameras; it does not depend on where the folder is."""
         return fingerprint(self.split, anywhere=True)
 
     def only(self, keep: NDArray[np.int64]) -> "Unlabelled":
-        """The images at positions ``keep``."""
+        """Returns the images at positions ``keep``."""
         return Unlabelled(self.name, tuple(self.images[i] for i in keep), self.cameras[keep])

@@ -1,1 +1,1 @@
-"""Look into a finished run: where it fails (diagnosis) and what its normalization removes and restores (lens)."""
+"""Analysis of a finished run: where it fails (diagnosis) and what its normalization removes and restores (lens)."""

@@ -1,7 +1,7 @@
-"""Where a model fails on a target: by camera pair, by what an image is like, by what is done to an image.
+"""Where a model fails on a target: by camera pair, by image property, by corruption.
 
-The parts are computed in `evaluation/` from embeddings, labels and numbers; here images are read, measured, corrupted and
-embedded. A target's labels only ever describe: nothing is chosen by them.
+`evaluation/` computes the parts from embeddings, labels and numbers; this module reads, measures, corrupts and embeds the
+images. Target labels only describe results; they never select anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,9 +40,9 @@ from snreid.system.progress import counting
 from snreid.training.session import Session
 
 _BLOCK = 2048
-"""Images that are waited for together."""
+"""Images measured between two progress updates."""
 _SHOWN = 10
-"""Gallery images shown of a query."""
+"""Gallery images shown per query."""
 
 
 def diagnose(
@@ -58,11 +58,11 @@ def diagnose(
     out: Path = Path(),
     notes: Sequence[str] = (),
 ) -> Diagnosis:
-    """Everything that embeddings tell, and with ``data`` what their images tell.
+    """Diagnoses embeddings and, with ``data``, the images behind them.
 
-    ``data``: the images of the rows, in their order; read anew, at their own size. ``scores``: those of these embeddings, where
-    they are known. ``effects``: what ``corruption_effects`` found. ``out``: folder that lists unreadable images. ``notes``: what
-    the reader should know besides.
+    ``data``: the images of the rows, in the same order; they are read again at full size. ``scores``: those of these embeddings,
+    if known. ``effects``: from ``corruption_effects``. ``out``: folder in which unreadable images are listed. ``notes``: further
+    remarks for the reader.
 
     Raises ``DataError`` as ``evaluate`` does, and for images that cannot be read (left out of the properties with
     ``session.machine.skip_bad``).
@@ -71,15 +71,17 @@ def diagnose(
     persons = query.persons[scores.query_index]
     overall = subset_scores(scores, persons)
     assert overall is not None  # evaluate gives no scores without a valid query
-    said = list(notes)
+    remarks = list(notes)
     properties: tuple[PropertyBuckets, ...] = ()
     if data is None:
-        said.append("There are only embeddings: brightness, size and sharpness need images.")
+        remarks.append("There are only embeddings: brightness, size and sharpness need images.")
     else:
-        properties = _properties(query, gallery, data, scores, session or Session.start(quiet=True), out, said)
+        properties = _properties(query, gallery, data, scores, session or Session.start(quiet=True), out, remarks)
     pairs = camera_pairs(query, gallery, metric=metric)
     if not (query.cameras != NO_CAMERA).any():
-        said.append("No camera is known, so there are no camera pairs, and a query is only kept from matching itself.")
+        remarks.append(
+            "No camera is known, so there are no camera pairs, and a query is only kept from matching itself."
+        )
     return Diagnosis(
         target=target,
         metric=metric,
@@ -89,7 +91,7 @@ def diagnose(
         properties=properties,
         effects=tuple(effects),
         drop=mean_drop(scores, effects, persons),
-        notes=tuple(said),
+        notes=tuple(remarks),
     )
 
 
@@ -106,13 +108,13 @@ def corruption_effects(
     *,
     metric: str = "cosine",
 ) -> tuple[CorruptionEffect, ...]:
-    """What each of the ``corruptions`` (kind, severity) of the query images costs against the ``clean`` scores.
+    """Returns how much each of the ``corruptions`` (kind, severity) of the query images lowers the ``clean`` scores.
 
-    ``data``: images that were scored clean, ``gallery`` their clean gallery's features, which is embedded no second time. ``embed``,
-    ``size``: as for `experiments/targets.py: embed_target`. Raises ``DataError`` where an image has gone bad meanwhile, ``DivergenceError``
-    where the model gives no finite numbers for corrupted images.
+    ``data``: the images of the clean scores; ``gallery``: features of the clean gallery, which is not embedded again. ``embed``, ``size``:
+    as for `experiments/targets.py: embed_target`. Raises ``DataError`` if an image has become unreadable, ``DivergenceError`` if the model
+    does not embed corrupted images as finite numbers.
     """
-    found = []
+    effects = []
     for kind, severity in corruptions:
         worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
         machine, console, group = session.machine, session.console, session.group
@@ -125,16 +127,16 @@ def corruption_effects(
             query = features(embed, store, group=group, progress=progress)
         require_finite(query.embeddings, where=f"images of {worse.name}")
         scores = evaluate(query, gallery, metric=metric)
-        found.append(corruption_effect(kind, severity, clean, scores, query.persons[scores.query_index]))
-    return tuple(found)
+        effects.append(corruption_effect(kind, severity, clean, scores, query.persons[scores.query_index]))
+    return tuple(effects)
 
 
 def worst_queries(
     query: Features, gallery: Features, data: ReIDData, scores: Scores, *, count: int = 6, metric: str = "cosine"
 ) -> tuple[RankExample, ...]:
-    """The ``count`` queries with the lowest average precision, one of each person, with the first of their rank lists.
+    """Returns the ``count`` queries with the lowest average precision, at most one per person, with the top of their rank lists.
 
-    Ties go to the earlier query, so the choice is repeatable.
+    Ties go to the earlier query, so the choice is deterministic.
     """
     chosen: dict[int, tuple[int, float]] = {}
     for place in np.argsort(scores.average_precision, kind="stable"):
@@ -158,30 +160,30 @@ def worst_queries(
 def looks(
     target: DataSet, data: ReIDData, index: int, corruptions: Sequence[tuple[Kind, int]]
 ) -> tuple[tuple[str, tuple[tuple[str, Sample], ...]], ...]:
-    """What ``corruptions`` (kind, severity) look like on the query at ``index``: for each kind its images with a word, clean first."""
-    found: dict[str, list[tuple[str, Sample]]] = {}
+    """Returns ``corruptions`` (kind, severity) of the query at ``index`` as examples: captioned images per kind, clean first."""
+    examples: dict[str, list[tuple[str, Sample]]] = {}
     for kind, severity in corruptions:
-        row = found.setdefault(kind, [("clean", data.query.samples[index])])
+        row = examples.setdefault(kind, [("clean", data.query.samples[index])])
         worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
         row.append((f"severity {severity}", worse.query.samples[index]))
-    return tuple((kind, tuple(images)) for kind, images in found.items())
+    return tuple((kind, tuple(images)) for kind, images in examples.items())
 
 
 def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
-    """Raise ``DataError`` unless anybody's embeddings are those of the images of ``data``, row by row, as far as labels tell."""
-    for found, split, side in ((query, data.query, "query"), (gallery, data.gallery, "gallery")):
-        came = ""
-        if len(found.persons) != len(split):
-            came = f"{len(found.persons)} {side} rows for {len(split)} images"
-        elif not np.array_equal(found.persons, split.persons) or not np.array_equal(found.cameras, split.cameras):
-            rows = (found.persons != split.persons) | (found.cameras != split.cameras)
-            came = (
+    """Raises ``DataError`` unless labels and number of the embeddings match the images of ``data``, row by row."""
+    for embedded, split, side in ((query, data.query, "query"), (gallery, data.gallery, "gallery")):
+        mismatch = ""
+        if len(embedded.persons) != len(split):
+            mismatch = f"{len(embedded.persons)} {side} rows for {len(split)} images"
+        elif not np.array_equal(embedded.persons, split.persons) or not np.array_equal(embedded.cameras, split.cameras):
+            rows = (embedded.persons != split.persons) | (embedded.cameras != split.cameras)
+            mismatch = (
                 f"other labels in {int(rows.sum())} {side} rows, the first of them row {int(np.flatnonzero(rows)[0])}"
             )
-        if came:
+        if mismatch:
             raise DataError(
                 f"Embeddings that are diagnosed with images have the rows of {data.name}: every image once, in its order",
-                found=came,
+                found=mismatch,
                 fix="leave --target out (camera pairs need no images), or write the rows in that order: query and gallery of "
                 "the data set's read()",
             )
@@ -200,19 +202,19 @@ def _properties(
     labels = relevance(query, gallery)
     matches = [labels.matches(int(index)) for index in scores.query_index]
     needed = np.unique(np.concatenate(matches))
-    asking = [data.query.samples[index] for index in scores.query_index]
-    measured = _measured((*asking, *(data.gallery.samples[index] for index in needed)), session, out, data.name)
-    bad = sum(one is None for one in measured)
+    queries = [data.query.samples[index] for index in scores.query_index]
+    measured = _measured((*queries, *(data.gallery.samples[index] for index in needed)), session, out, data.name)
+    bad = sum(properties is None for properties in measured)
     if bad:
         notes.append(f"{bad} images could not be read and are in no bucket of brightness, size and sharpness.")
 
     def column(rows: Sequence[ImageProperties | None], name: str) -> NDArray[np.float64]:
-        """One property of some images, NaN where it is not known."""
-        return np.array([np.nan if one is None else getattr(one, name) for one in rows], dtype=np.float64)
+        """One property of some images, NaN if unknown."""
+        return np.array([np.nan if row is None else getattr(row, name) for row in rows], dtype=np.float64)
 
-    mine, others = measured[: len(asking)], np.full(len(gallery.persons), np.nan)
-    others[needed] = column(measured[len(asking) :], "brightness")
-    found = {
+    mine, others = measured[: len(queries)], np.full(len(gallery.persons), np.nan)
+    others[needed] = column(measured[len(queries) :], "brightness")
+    columns = {
         ("brightness", "mean luma, 0 to 255"): column(mine, "brightness"),
         ("size", "pixels"): column(mine, "size"),
         ("sharpness", "variance of the Laplacian"): column(mine, "sharpness"),
@@ -221,20 +223,20 @@ def _properties(
         ),
     }
     persons = query.persons[scores.query_index]
-    return tuple(by_property(name, unit, values, scores, persons) for (name, unit), values in found.items())
+    return tuple(by_property(name, unit, values, scores, persons) for (name, unit), values in columns.items())
 
 
 def _gaps(mine: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Mean absolute difference of each query to its matches, less those that are not known."""
+    """Mean absolute difference of each query to its matches, ignoring unknown values."""
     differences = (np.abs(there - here) for here, there in zip(mine, others, strict=True))
-    known = (one[~np.isnan(one)] for one in differences)
-    return np.array([one.mean() if len(one) else np.nan for one in known], dtype=np.float64)
+    known = (values[~np.isnan(values)] for values in differences)
+    return np.array([values.mean() if len(values) else np.nan for values in known], dtype=np.float64)
 
 
 def _measured(samples: Sequence[Sample], session: Session, out: Path, name: str) -> list[ImageProperties | None]:
-    """Properties of every sample, in order; None for one that cannot be read and may be left out."""
+    """Properties of every sample, in order; None for an unreadable one that may be left out."""
     bad: dict[str, BadImage] = {}
-    found: list[ImageProperties | None] = []
+    measured: list[ImageProperties | None] = []
     waiting = iter(samples)
     look: Callable[[Sample], ImageProperties | None] = partial(_look, bad)
     with (
@@ -242,13 +244,13 @@ def _measured(samples: Sequence[Sample], session: Session, out: Path, name: str)
         counting(session.console, f"measuring {name}") as progress,
     ):
         while block := list(islice(waiting, _BLOCK)):
-            found += pool.map(look, block)
+            measured += pool.map(look, block)
             if progress is not None:
-                progress(len(found), len(samples))
+                progress(len(measured), len(samples))
     if bad:
         count = len({sample.image.name for sample in samples})
         list_bad(tuple(bad.values()), count, out, skip=session.machine.skip_bad)
-    return found
+    return measured
 
 
 def _look(bad: dict[str, BadImage], sample: Sample) -> ImageProperties | None:

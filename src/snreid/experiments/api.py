@@ -21,19 +21,19 @@ def train(
     workers: int = 0,
     quiet: bool = True,
 ) -> Run:
-    """Trains an experiment and leaves a finished run in a folder.
+    """Trains an experiment and writes the run to a folder.
 
-    A run that was interrupted continues and ends with the same weights; a finished one is returned as it is.
+    Resumes an interrupted run, which ends with the same weights; returns a finished one as it is.
 
     Args:
         experiment: What to train, usually a recipe with sources.
         out: Folder of the run.
         root: Folder of the data sets; if None, the variable SNREID_DATA or ``data``.
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``bf16`` wants a GPU or a CPU with bfloat16 units, ``fp16`` a GPU.
-        workers: Processes that decode images; 0 decodes in this one. With more, start your script's own code under
+        precision: ``bf16`` needs a GPU or a CPU with bfloat16 units, ``fp16`` a GPU.
+        workers: Processes that decode images; 0 decodes in the calling process. With more, guard your script with
             ``if __name__ == "__main__":``.
-        quiet: Whether to show no progress on stderr.
+        quiet: Show no progress on stderr.
 
     Returns:
         The finished run.
@@ -63,15 +63,15 @@ def score(
     workers: int = 0,
     quiet: bool = True,
 ) -> Scores:
-    """Scores a finished run on a data set. Scores are kept in the run's folder and not computed again.
+    """Scores a finished run on a data set. Scores are stored in the run's folder and reused.
 
     Args:
         run: A run, its folder, or the name of a packaged run.
         target: The data set; its query and gallery images are used.
         root: Folder of the data sets; if None, the variable SNREID_DATA or ``data``.
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        workers: Processes that decode images; 0 decodes in this one.
-        quiet: Whether to show no progress on stderr.
+        workers: Processes that decode images; 0 decodes in the calling process.
+        quiet: Show no progress on stderr.
 
     Returns:
         mAP, CMC and mINP with one value per query.

@@ -1,11 +1,11 @@
-"""An experiment: the nest of choices that makes a model, as one value that goes to and from JSON."""
+"""An experiment: every setting that determines a model, as one value that converts to and from JSON."""
 
 import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import snreid.datasets  # noqa: F401  (the data sets that a file may name are known once their classes are loaded)
+import snreid.datasets  # noqa: F401  (registers the data sets that a file may name)
 from snreid.errors import ExperimentError
 from snreid.experiments.serialization import from_json, to_json
 from snreid.images.second_view import SecondView
@@ -21,26 +21,26 @@ from snreid.training.training_set import Validation
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Every choice that has an effect on the weights. Machine settings (devices, folders, workers) are ``machine.Machine``."""
+    """Every setting that affects the weights. Machine settings (devices, folders, workers) are in ``machine.Machine``."""
 
     recipe: str = "snr"
     """Name of the scheme in tables and folders."""
     preset: str = "small"
-    """Which preset the numbers came from (method.md 4: report it)."""
+    """Preset that the settings come from; report it with results (method.md 4)."""
     sources: tuple[DataSet, ...] = ()
-    """Data sets trained on, in one joint identity space."""
+    """Data sets to train on, in one joint identity space."""
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     """Backbone, normalization scheme and head."""
     losses: tuple[Loss, ...] = (CrossEntropy(), Triplet())
     """Summed with their weights."""
     input: InputFormat = InputFormat()
-    """Size and normalization of what the network sees."""
+    """Size and normalization of the network's input."""
     augmentation: Augmentation = Augmentation()
     """Random changes to training images."""
     second_view: SecondView | None = None
-    """A second, strongly changed view of each image, for losses that compare the two; None: no such view."""
+    """A second, strongly augmented view of each image, for losses that compare the two; None: no such view."""
     sampling: Sampling = Sampling()
-    """What a batch is made of."""
+    """How batches are drawn."""
     optimizer: Optim = Adam()
     """Update rule and learning rate."""
     schedule: Schedule = WarmupCosine()
@@ -50,16 +50,16 @@ class Experiment:
     batches_per_epoch: int | None = None
     """Steps in an epoch; None: images / batch size."""
     accumulate: int = 1
-    """Batches whose gradients are averaged for one step of the optimizer. Each is mined and normalized by itself; epochs and the schedule
-    count batches as before."""
+    """Batches whose gradients are averaged for one optimizer step. Mining and normalization stay within each batch; epochs and the schedule
+    still count batches."""
     freeze_stages: int = 0
-    """The first so many stages of the backbone (0 to 4), and all before them, keep their weights and running statistics for good."""
+    """Number of first backbone stages (0 to 4) that, with all before them, keep their weights and running statistics for good."""
     freeze_epochs: int = 0
-    """In the first so many epochs the whole backbone does, and only head and modules after stages train."""
+    """Number of first epochs in which the whole backbone is frozen, and only the head and modules after stages train."""
     ema: float = 0.0
-    """Decay per step, in [0, 1), of a moving average of the weights, which is then what is validated and saved; 0: none."""
+    """Decay per step, in [0, 1), of a moving average of the weights, which is then validated and saved; 0: none."""
     start: str = ""
-    """Folder of a finished run whose whole model this one starts from, instead of pretrained weights; empty: none."""
+    """Folder of a finished run whose whole model is the starting point, instead of pretrained weights; empty: none."""
     validation: Validation = Validation()
     """Held-out source identities."""
     metric: Literal["cosine", "euclidean"] = "cosine"
@@ -119,7 +119,7 @@ class Experiment:
         self._check_classifier()
 
     def _check_classifier(self) -> None:
-        """Raises ``ExperimentError`` where the cross-entropy does not fit the classifier."""
+        """Raises ``ExperimentError`` if the cross-entropy does not fit the classifier."""
         cosine = self.model.head.classifier == "cosine"
         for number, loss in enumerate(self.losses):
             if not isinstance(loss, CrossEntropy) or loss.weight == 0:
@@ -161,7 +161,7 @@ class Experiment:
         return from_json(cls, data)
 
     def is_in(self, stored: Any) -> bool:
-        """Whether the JSON ``stored`` is this experiment; an older version may have written fewer fields."""
+        """Whether the JSON ``stored`` describes this experiment; an older version may have written fewer fields."""
         try:
             return Experiment.from_json(stored) == self
         except ExperimentError:

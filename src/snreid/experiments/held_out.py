@@ -1,4 +1,4 @@
-"""What a run trains on, and validation on source identities that it does not train on. A target's labels never choose anything."""
+"""The training images of a run, and validation on held-out source identities. Target labels never select anything."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from snreid.training.training_set import Labels, TrainingSet, hold_out, join, va
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Source persons that are not trained on, and their images as a test."""
+    """Held-out source identities, with their images as a validation set."""
 
     images: TrainingSet
     store: PixelStore
@@ -29,7 +29,7 @@ class HeldOut:
     """Positions of the gallery images."""
 
     def scores(self, model: ReIDModel, experiment: Experiment, session: Session, *, epoch: int) -> Scores:
-        """Scores of the model. ``epoch`` is for the message.
+        """Scores the model on the held-out images. ``epoch`` appears in the error message only.
 
         Raises:
             DivergenceError: An embedding is not finite.
@@ -49,11 +49,11 @@ def _rows(features: Features, index: Labels) -> Features:
 
 
 def training_set(experiment: Experiment, session: Session, out: Path) -> tuple[TrainingSet, PixelStore, HeldOut | None]:
-    """What an experiment trains on, its opened images row by row, and who is held out.
+    """Returns an experiment's training set, its opened images in the same order, and the held-out identities.
 
     Args:
         experiment: The experiment.
-        session: Where and how to read.
+        session: The session to read in.
         out: Folder in which unreadable images are listed.
 
     Raises:
@@ -79,6 +79,6 @@ def training_set(experiment: Experiment, session: Session, out: Path) -> tuple[T
         return training, store, None
     kept, held = hold_out(training, experiment.validation.fraction, experiment.seed)
     outside = training.only(held)
-    # Checked now and not at the first validation: a set without a valid query must not be discovered epochs later.
+    # Checked now: at the first validation, epochs later, it is too late to discover that no query is valid.
     query, gallery = validation_split(outside)
     return training.only(kept), store.only(kept), HeldOut(outside, store.only(held), query, gallery)

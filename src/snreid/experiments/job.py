@@ -31,7 +31,7 @@ from snreid.training.session import Session
 from snreid.training.training_set import TrainingSet
 
 _MATCHED_BATCHES = 8
-"""Batches of training images from which norms behind stages take their first statistics."""
+"""Batches of training images that initialize the statistics of norms after stages."""
 
 
 def train(
@@ -42,16 +42,16 @@ def train(
     targets: Sequence[ReIDData] = (),
     compile_step: bool = False,
 ) -> Run:
-    """Trains an experiment and leaves a finished run in a folder.
+    """Trains an experiment and writes the run to a folder.
 
-    A run that was interrupted is continued and ends with the same weights; a finished one is returned as it is.
+    Resumes an interrupted run, which ends with the same weights; returns a finished one as it is.
 
     Args:
-        experiment: What is trained.
+        experiment: The experiment.
         out: Folder of the run.
-        session: Where and how to compute.
-        targets: Their images are opened before training too, so that an unreadable one is known before hours of work.
-        compile_step: Compile the training step with ``torch.compile`` where the machine can.
+        session: The session to compute in.
+        targets: Data sets whose images are also opened first, so that an unreadable one shows up before hours of training.
+        compile_step: Compile the training step with ``torch.compile`` if the machine can.
 
     Returns:
         The finished run.
@@ -81,24 +81,24 @@ def train(
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What a training changes: the model and what surrounds it in the loop."""
+    """The model, and the objects around it that training changes."""
 
     model: ReIDModel
     plan: TrainingPlan
     record: Mapping[str, Any]
-    """experiment.json as it was written at the start."""
+    """experiment.json as written at the start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """The training of one run: what was asked for, and the images that were opened for it."""
+    """The training of one run: the request, and the images opened for it."""
 
     experiment: Experiment
     folder: RunFolder
     former: Run | None
-    """The unfinished run that is continued."""
+    """The unfinished run to resume."""
     start: Run | None
-    """The run whose weights a new training begins with."""
+    """The run whose weights a new training starts from."""
     training: TrainingSet
     store: PixelStore
     """The opened training images, row by row."""
@@ -116,7 +116,7 @@ class TrainingJob:
         compile_step: bool = False,
     ) -> Self:
         """Checks that the model can be built, then opens all images. Raises as ``train`` does."""
-        # What cannot be built is refused before images are read. A resumed run has its weights in its checkpoints.
+        # Building first reports a bad model before images are read. A resumed run has its weights in its checkpoints.
         without_pretrained(experiment).model.build(2)
         start = _start(experiment) if experiment.start and former is None else None
         session = folder.session
@@ -143,18 +143,18 @@ class TrainingJob:
         )
 
     def prepare(self) -> Prepared:
-        """Builds model and plan and writes the record: last, so that a request that cannot be trained leaves nothing behind."""
+        """Builds model and plan, then writes the record (last, so that a request that cannot be trained leaves nothing behind)."""
         experiment, new = self.experiment, self.former is None and self.start is None
         model, started = self._model()
         plan = self._plan(model)
         if experiment.model.scheme.matched and new:
             match_statistics(model, plan.first_images(_MATCHED_BATCHES, self.folder.session.group.device))
-        if experiment.ema:  # the average begins with the weights that training begins with, matched norms included
+        if experiment.ema:  # the average starts from the initial weights, matched norms included
             plan = replace(plan, average=Average(model, experiment.ema))
         return Prepared(model=model, plan=plan, record=self._record(model, started))
 
     def loop(self, prepared: Prepared) -> None:
-        """Trains to the end, with validation on held-out source identities where the experiment asks for it."""
+        """Trains to the end, with validation on held-out source identities if the experiment has any."""
         experiment, model = self.experiment, prepared.model
 
         def epoch_start(epoch: int) -> None:
@@ -176,8 +176,8 @@ class TrainingJob:
         )
 
     def choose(self, prepared: Prepared) -> str:
-        """Gives the model the weights that the run keeps (the average, and the best by validation where there was one); returns in
-        words which ones these are."""
+        """Loads the weights that the run keeps (the average if there is one, the best by validation if there was any) into the model;
+        returns a description of them."""
         model, average = prepared.model, prepared.plan.average
         if average is not None:
             model.load_state_dict(average.model.state_dict())
@@ -211,13 +211,13 @@ class TrainingJob:
         return self.folder.path / "checkpoints" / "best.safetensors"
 
     def _validate(self, prepared: Prepared, epoch: int, kept: Mapping[str, Any], log: MetricsLog) -> Mapping[str, Any]:
-        """Scores the model (its average where there is one) on the held-out identities and saves a new best one.
+        """Scores the model (its average if there is one) on the held-out identities and saves a new best.
 
-        Returns ``kept``, with a new best also ``best_mAP`` and ``best_epoch``.
+        Returns ``kept``, with ``best_mAP`` and ``best_epoch`` updated for a new best.
         """
         assert self.held is not None
         session, average = self.folder.session, prepared.plan.average
-        # The average is one of the model that is given to it above, a ReIDModel.
+        # The average wraps the model passed to it above, a ReIDModel.
         model: Any = prepared.model if average is None else average.model
         scores = self.held.scores(model, self.experiment, session, epoch=epoch)
         improved = scores.mean_ap > float(kept.get("best_mAP", -1.0))
@@ -229,7 +229,7 @@ class TrainingJob:
         return {"best_mAP": scores.mean_ap, "best_epoch": epoch} if improved else dict(kept)
 
     def _model(self) -> tuple[ReIDModel, Mapping[str, Any] | None]:
-        """The model as training begins, on its device, and what the record says of the run it starts from."""
+        """Returns the initial model on its device, and the record's entry on the run it starts from."""
         experiment, training, started = self.experiment, self.training, None
         torch.manual_seed(experiment.seed)
         config = without_pretrained(experiment).model if experiment.start else experiment.model
@@ -266,7 +266,7 @@ class TrainingJob:
         )
 
     def _with_memory(self, model: ReIDModel) -> ReIDModel | Remembering:
-        """The model, with prototypes of the training persons if a loss needs them."""
+        """Returns the model, with prototypes of the training persons if a loss needs them."""
         momentum = memory_of(self.experiment.losses)
         if momentum is None:
             return model
@@ -295,7 +295,7 @@ class TrainingJob:
 
 
 def _start(experiment: Experiment) -> Run:
-    """The run that an experiment starts from. Raises ``CheckpointError``."""
+    """Opens the run that an experiment starts from. Raises ``CheckpointError``."""
     start = open_run(Path(experiment.start))
     if not start.finished:
         raise CheckpointError(
@@ -320,7 +320,7 @@ def _start(experiment: Experiment) -> Run:
 
 
 def _require_same(former: Run, experiment: Experiment) -> None:
-    if former.experiment != experiment:  # as values: the JSON of an older version may lack a field that has a default
+    if former.experiment != experiment:  # compare values: the JSON of an older version may lack a field with a default
         raise ExperimentError(
             "A run folder holds one experiment",
             found=f"{former.folder} holds another one ({former.experiment.recipe}, seed {former.experiment.seed})",
@@ -330,7 +330,7 @@ def _require_same(former: Run, experiment: Experiment) -> None:
 
 def _require_same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
     changed = [f"{before[what]} {what}, now {now[what]}" for what in ("images", "persons") if before[what] != now[what]]
-    # Runs of earlier versions have no fingerprint; their counts must suffice.
+    # Runs of earlier versions have no fingerprint, so compare counts.
     if not changed and before.get("fingerprint", now["fingerprint"]) != now["fingerprint"]:
         changed = ["as many images and persons, but other files or labels"]
     if changed:

@@ -1,4 +1,4 @@
-"""Models that come with the package: run folders inside snreid. Their names are taken wherever a run folder is asked for."""
+"""Packaged runs: run folders inside snreid. Their names are accepted wherever a run folder is expected."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ WEIGHTS = "model.safetensors"
 
 
 def located(folder: Path) -> Path:
-    """Where a run lies: ``folder`` itself, or inside the package when it is the name of a packaged run and no run here is called so.
+    """Resolves a run folder: ``folder`` itself, or the packaged run of that name if no such folder exists here.
 
-    Raises ``CheckpointError`` when this installation has no weights of that name.
+    Raises ``CheckpointError`` if this installation lacks the weights of that packaged run.
     """
     if len(folder.parts) != 1 or folder.name not in NAMES or (folder / "experiment.json").exists():
         return folder
@@ -27,10 +27,10 @@ def located(folder: Path) -> Path:
 
 
 def is_packaged(folder: Path) -> bool:
-    """Whether a run folder belongs to the package: nothing is written there."""
+    """Whether a run folder belongs to the package, where nothing may be written."""
     return folder.parent == HOME
 
 
 def beside(folder: Path) -> Path:
-    """Where scores and files made of a run go: into its folder; for a packaged run ``runs/NAME`` of the current folder."""
+    """Returns the folder for scores and files made from a run: its own, or ``runs/NAME`` here for a packaged run."""
     return Path("runs") / folder.name if is_packaged(folder) or is_packaged(located(folder)) else folder

@@ -1,7 +1,7 @@
-"""Makes a packaged run of a finished one, and tests that it computes the same wherever it is loaded.
+"""Packages a finished run, and tests that it computes the same embeddings wherever it is loaded.
 
-Weights lie in float16 and without classifiers, which only know the people of the training. ``self_test.npz`` holds images and what the
-model makes of them.
+Weights are stored in float16 and without classifiers, which only serve the training identities. ``self_test.npz`` holds images and their
+embeddings.
 """
 
 from collections.abc import Callable
@@ -25,12 +25,12 @@ SELF_TEST = "self_test.npz"
 
 
 def package(run: Run, images: NDArray[np.uint8], out: Path) -> None:
-    """Writes a finished run as a packaged one to the folder ``out``.
+    """Writes a finished run to the folder ``out`` as a packaged run.
 
     ``images``: (N, 3, H, W) for the self-test, RGB, of the run's input size. Raises ``CheckpointError``.
     """
     saved = read_weights(run.folder)
-    tensors = {name: _narrow(one) for name, one in saved.tensors.items() if not name.startswith(CLASSIFIERS)}
+    tensors = {name: _narrow(tensor) for name, tensor in saved.tensors.items() if not name.startswith(CLASSIFIERS)}
     save_tensors(out / WEIGHTS, tensors, {**saved.metadata, **HALF, "classifiers": False})
     write_json(out / "experiment.json", run.record)
     embeddings = open_run(out).embedder()(torch.from_numpy(images))
@@ -39,9 +39,9 @@ def package(run: Run, images: NDArray[np.uint8], out: Path) -> None:
 
 
 def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> float:
-    """Smallest cosine between what ``embed`` makes of the self-test's images and what was stored: 1 but for rounding.
+    """Returns the smallest cosine between the embeddings of the self-test images and the stored ones: 1 up to rounding.
 
-    Raises ``CheckpointError`` when there is no self-test or it is damaged.
+    Raises ``CheckpointError`` if the self-test is missing or damaged.
     """
     path = folder / SELF_TEST
     try:
@@ -51,7 +51,7 @@ def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> f
         cosines = (embeddings * expected).sum(1) / (
             np.linalg.norm(embeddings, axis=1) * np.linalg.norm(expected, axis=1)
         )
-    except Exception as error:  # a damaged file makes zipfile, zlib and numpy raise a dozen different types
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types for a damaged file
         raise CheckpointError(
             "A packaged run has a whole self-test",
             found=f"{path}: {type(error).__name__}: {error}",
@@ -61,5 +61,5 @@ def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> f
 
 
 def _narrow(tensor: Tensor) -> Tensor:
-    """In 16 bits, less the vectors: norms have a range that float16 has not, and weigh little."""
+    """Casts to float16, except vectors: norms may exceed the range of float16, and are small anyway."""
     return tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 1 else tensor

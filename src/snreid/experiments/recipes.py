@@ -1,6 +1,6 @@
 """One function per row of a comparison, returning an ``Experiment``, and the four presets (method.md 4 and 5).
 
-A variant derives with ``dataclasses.replace``, so a table of ablations reads as a list of differences.
+Variants use ``dataclasses.replace``, so a table of ablations reads as a list of differences.
 """
 
 from collections.abc import Callable
@@ -39,8 +39,8 @@ LAST_STAGE = 4
 
 
 def preset(name: str) -> Experiment:
-    """What every row shares: ``paper``, ``short`` (method.md 4), ``mobile`` (pretrained, 2 cores, up to 45 minutes) or ``small`` (random
-    weights, 2 cores, minutes). Raises ``ExperimentError`` otherwise."""
+    """Returns what all rows share: ``paper``, ``short`` (method.md 4), ``mobile`` (pretrained, 2 cores, up to 45 minutes) or ``small``
+    (random weights, 2 cores, minutes). Raises ``ExperimentError`` for another name."""
     presets = {"paper": _paper, "short": _short, "mobile": _mobile, "small": _small}
     if name not in presets:
         raise ExperimentError(
@@ -70,9 +70,9 @@ def baseline_a_sn(preset_name: str = "small") -> Experiment:
 
 
 def baseline_in(preset_name: str = "small") -> Experiment:
-    """Baseline-IN: one IN after the stages where the row SNR has its modules, less the last one; nothing restituted.
+    """Baseline-IN: an IN after each stage where SNR has a module, except the last stage; nothing is restituted.
 
-    Not after the last one, as the paper's words have it: the spatial mean of an instance-normalized map is its shift, the same for every
+    The paper also has one after the last stage. But the spatial mean of an instance-normalized map is its shift, the same for every
     image (method.md 1.1), so an IN right before the global average pool leaves nothing to compare. Measured: docs/decisions.md.
     """
     stages = tuple(stage for stage in snr_stages(preset_name) if stage < LAST_STAGE)
@@ -80,7 +80,7 @@ def baseline_in(preset_name: str = "small") -> Experiment:
 
 
 def _start(preset_name: str) -> Start:
-    """How norms behind stages start: as published; in ``mobile``, whose stages end in linear maps with no common scale, matched to them."""
+    """Initialization of norms after stages: as published, but matched to the maps in ``mobile``, whose stage outputs differ in scale."""
     return "matched" if preset_name == "mobile" else "published"
 
 
@@ -89,22 +89,22 @@ def _stage_snr(preset_name: str) -> StageSNR:
 
 
 def snr_stages(preset_name: str) -> tuple[int, ...]:
-    """After which stages the rows Baseline-IN and SNR normalize: all four (arXiv 2005.11037, section 3), in ``small`` and ``mobile`` the
+    """Returns the stages after which Baseline-IN and SNR normalize: all four (arXiv 2005.11037, section 3); in ``small`` and ``mobile`` the
     first two.
 
-    At 96 x 48 the maps of stages 3 and 4 have 6 x 3 positions, and a module after stage 3 costs accuracy on every data set that was tried,
-    the training domain first of all. Measured, and chosen by the training domain: docs/decisions.md.
+    At 96 x 48 the maps of stages 3 and 4 have 6 x 3 positions, and a module after stage 3 costs accuracy on every data set tried, most of
+    all in the training domain. Chosen by measurements on the training domain: docs/decisions.md.
     """
     return (1, 2) if preset_name in ("small", "mobile") else (1, 2, 3, LAST_STAGE)
 
 
 def snr_no_loss(preset_name: str = "small") -> Experiment:
-    """SNR w/o L_SNR: the module, without its loss."""
+    """SNR w/o L_SNR: the modules without their loss."""
     return _row("snr-no-loss", preset_name, _stage_snr(preset_name))
 
 
 def snr(preset_name: str = "small") -> Experiment:
-    """SNR: the module and the dual causality loss."""
+    """SNR: the modules and the dual causality loss."""
     plain = _row("snr", preset_name, _stage_snr(preset_name))
     return replace(plain, losses=(*plain.losses, DualCausality()))
 
@@ -120,20 +120,20 @@ def baseline_bin(preset_name: str = "small") -> Experiment:
 
 
 def mixstyle(preset_name: str = "small") -> Experiment:
-    """MixStyle: means and deviations of two images are mixed after stages 1 and 2."""
+    """MixStyle: mixes the means and deviations of two images after stages 1 and 2."""
     return _row("mixstyle", preset_name, MixStyle())
 
 
 def efdmix(preset_name: str = "small") -> Experiment:
-    """EFDMix: whole feature distributions of two images are mixed after stages 1 and 2."""
+    """EFDMix: mixes the whole feature distributions of two images after stages 1 and 2."""
     return _row("efdmix", preset_name, EFDMix())
 
 
 def bau(preset_name: str = "small") -> Experiment:
     """BAU: Baseline with alignment of two views, uniformity, and uniformity within each source.
 
-    In ``paper`` with the published settings of its own: optimizer, batch and length, triplets before the neck with margin 0.3,
-    an instance norm after stages 1 to 3. In the other presets it has what every row has (method.md 5.2).
+    ``paper`` uses BAU's published settings: optimizer, batch and length, triplets before the neck with margin 0.3, an instance norm
+    after stages 1 to 3. The other presets use the settings of every row (method.md 5.2).
     """
     start = _row("bau", preset_name, Plain())
     uniform = (Alignment(), Uniformity(), DomainUniformity())
@@ -154,10 +154,10 @@ def bau(preset_name: str = "small") -> Experiment:
 
 
 def drawn_pretraining(preset_name: str = "small") -> Experiment:
-    """Pretraining on drawn pedestrians: Baseline on many people of all built-in domains, to start any other row from.
+    """Pretraining on drawn pedestrians: Baseline on many people of all built-in domains, as a start for any other row.
 
-    It needs no data and no weights. Its run is the start of another by ``--model.backbone.weights RUN``; what that changes on real data
-    with preset ``small``: docs/decisions.md. For the larger presets the number of people and the length are not measured.
+    It needs no data and no weights. Start another run from it with ``--model.backbone.weights RUN``; docs/decisions.md has the effect on
+    real data with preset ``small``. The number of people and epochs is untested for the larger presets.
     """
     small = preset_name == "small"
     start = _row("drawn-pretraining", preset_name, Plain())
@@ -172,7 +172,7 @@ def drawn_pretraining(preset_name: str = "small") -> Experiment:
 
 
 def paper_rows() -> dict[str, Recipe]:
-    """The seven rows of the SNR paper by the name used on the command line, in its order."""
+    """The seven rows of the SNR paper by command-line name, in the paper's order."""
     return _named(baseline, baseline_a_in, baseline_ibn, baseline_a_sn, baseline_in, snr_no_loss, snr)
 
 
@@ -182,12 +182,12 @@ def other_methods() -> dict[str, Recipe]:
 
 
 def all_recipes() -> dict[str, Recipe]:
-    """Every row that can stand in a table, by name: the paper's, then the other methods."""
+    """All table rows by name: the paper's, then the other methods."""
     return {**paper_rows(), **other_methods()}
 
 
 def starting_points() -> dict[str, Recipe]:
-    """What is trained for its weights, on sources of its own, and is no row of a table."""
+    """Recipes that are trained for their weights, on their own sources, and are not table rows."""
     return _named(drawn_pretraining)
 
 
@@ -237,7 +237,7 @@ def _small() -> Experiment:
 
 
 def _mobile() -> Experiment:
-    """ImageNet weights that come by pip, and a recipe on unit vectors (docs/training.md; first trials: docs/decisions.md)."""
+    """ImageNet weights installed with pip, and a recipe on unit vectors (docs/training.md; first trials: docs/decisions.md)."""
     return Experiment(
         preset="mobile",
         model=ModelConfig(
@@ -245,10 +245,10 @@ def _mobile() -> Experiment:
             backbone=Backbone(name="tf_efficientnet_lite0", weights="imagenet", last_stride=1),
             head=Head(classifier="cosine"),
         ),
-        # Pooled vectors of a pretrained trunk have norms of 30 and more: the first triplets would drown everything else.
+        # Pooled vectors of a pretrained trunk have norms of 30 and more: the triplet loss would dominate at first.
         losses=(CrossEntropy(scale=20.0), Triplet(margin=0.3, on="pooled", normalize=True)),
         input=InputFormat(height=128, width=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
-        # Without erasing and with less decay the source's people are learned by heart within ten epochs.
+        # Without erasing and with less decay the model memorizes the source identities within ten epochs.
         augmentation=Augmentation(erasing=0.5),
         sampling=Sampling(persons=16, images=4),
         optimizer=AdamW(lr=2e-3, weight_decay=0.05, head_lr=5.0),

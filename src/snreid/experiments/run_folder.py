@@ -1,5 +1,4 @@
-"""The folder of a run while the run is made: training and adaptation both write it through ``RunFolder``. ``runs.py`` describes and
-reads it."""
+"""Writing a run folder, for training and adaptation; ``runs.py`` describes and reads it."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -22,41 +21,41 @@ from snreid.training.plan import TrainingPlan
 from snreid.training.session import Session
 
 EpochEnd = Callable[[int, Mapping[str, Any], MetricsLog], Mapping[str, Any]]
-"""(epoch, what it returned last, log) -> JSON that is kept in the checkpoint."""
+"""(epoch, previous result, log) -> JSON that is kept in the checkpoint."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder to write: ``resume``, ``start``, ``loop``, ``finish``, in this order."""
+    """A run folder being written: call ``resume``, ``start``, ``loop`` and ``finish`` in this order."""
 
     path: Path
     session: Session
 
     @property
     def checkpoints(self) -> CheckpointStore:
-        """The training states; deleted when the run is finished."""
+        """The training states, deleted when the run is finished."""
         return CheckpointStore(self.path / "checkpoints")
 
     def resume(self, check: Callable[[Run], None]) -> Run | None:
-        """The run that is here already, begun or finished, and removes what a killed process left half written.
+        """Opens the run already in the folder, unfinished or finished, and removes what a killed process left half written.
 
         Args:
-            check: Raises where that run is not the one asked for; called before anything is changed.
+            check: Raises if that run is not the requested one; called before anything is changed.
 
         Returns:
-            None if there is nothing to go on from. A request that failed at its start leaves nothing to protect.
+            The run, or None if there is nothing to resume. A request that failed at its start leaves nothing to protect.
         """
         begun = has_weights(self.path) or self.checkpoints.last() is not None
         former = open_run(self.path) if begun and (self.path / "experiment.json").exists() else None
         if former is not None:
             check(former)
-        self.session.group.barrier()  # all processes have read before the first one changes anything
+        self.session.group.barrier()  # every process must read before rank 0 changes anything
         if self.session.first:
             self._sweep(finished=former is not None and former.finished)
         return former
 
     def conditions(self) -> dict[str, Any]:
-        """What the record says of the machine that trains."""
+        """The record's entries on the machine that trains."""
         session = self.session
         return {
             "processes": session.group.world,
@@ -80,12 +79,12 @@ class RunFolder:
         epoch_start: Callable[[int], None] = lambda epoch: None,
         epoch_end: EpochEnd = lambda epoch, kept, log: kept,
     ) -> None:
-        """Trains a plan to its end, from wherever the checkpoints say it is, with log and progress line.
+        """Trains a plan to its end, starting from the last checkpoint, with log and progress line.
 
         Args:
-            plan: What is trained.
-            settings: JSON of what was asked for, stored in each checkpoint.
-            is_same: Whether the settings of a checkpoint are those asked for; an older version may have stored fewer fields.
+            plan: The plan.
+            settings: JSON of the request, stored in each checkpoint.
+            is_same: Whether the settings of a checkpoint match the request; an older version may have stored fewer fields.
             epoch_start: As in ``Hooks``.
             epoch_end: As in ``Hooks``; also gets the log.
 
@@ -115,14 +114,14 @@ class RunFolder:
         """Completes the record and deletes the training states. The weights must be in the folder already.
 
         Args:
-            record: What ``start`` returned.
+            record: The result of ``start``.
             seconds: Wall time of this process.
             checkpoint: Which weights were kept, in words.
             **facts: Further entries of ``finished``.
         """
         for sentence in (skipped_text(self.path), waited_text(self.path)):
             self.session.say(sentence)
-        # A run that was interrupted took as long as its steps.
+        # An interrupted run took as long as its steps.
         steps = sum(line.get("seconds", 0.0) for line in read_metrics(self.path))
         finished = {"seconds": round(max(seconds, steps), 1), "checkpoint": checkpoint, **facts}
         self._write({**record, "finished": finished})
@@ -134,7 +133,7 @@ class RunFolder:
             write_json(self.path / "experiment.json", record)
 
     def _sweep(self, *, finished: bool) -> None:
-        """Deletes drafts; of a finished run also the training states, which nothing needs any more."""
+        """Deletes drafts, and the training states of a finished run."""
         for folder in (self.path, self.path / "checkpoints"):
             sweep(folder, older_than=0)
         if finished:

@@ -1,7 +1,7 @@
-"""A run folder: what an experiment leaves on disk, how it is made, and how it is read back.
+"""The folder of a run: its files, and how to open it.
 
 runs/snr-market1501-0/
-├── experiment.json       the experiment, where it comes from, how long it took
+├── experiment.json       the experiment, its provenance, the training time
 ├── metrics.jsonl         one line per step and validation
 ├── checkpoints/          exact training state, deleted when the run is done
 ├── model.safetensors     weights to use: the last, or the best on held-out source identities;
@@ -28,12 +28,12 @@ from snreid.training.distributed import chosen_device
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is on disk."""
+    """A run on disk."""
 
     folder: Path
     experiment: Experiment
     record: Mapping[str, Any]
-    """The whole of experiment.json."""
+    """The contents of experiment.json."""
 
     @property
     def name(self) -> str:
@@ -42,12 +42,12 @@ class Run:
 
     @property
     def results(self) -> Path:
-        """Where scores are kept: in its folder; of a packaged run in ``runs/NAME`` of the current folder."""
+        """Folder of the scores: the run's own, or ``runs/NAME`` in the current folder for a packaged run."""
         return beside(self.folder)
 
     @property
     def finished(self) -> bool:
-        """Whether training is through and its weights are there."""
+        """Whether training is complete and the weights exist."""
         return "finished" in self.record and has_weights(self.folder)
 
     def embedder(self, *, device: str = "auto", bf16: bool = False, fuse: bool = False) -> Embedder:
@@ -56,7 +56,7 @@ class Run:
         Args:
             device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
             bf16: Compute under bfloat16 autocast; embeddings are float32 all the same.
-            fuse: On a CPU use oneDNN's fused convolutions, private operators of torch: faster, most in bfloat16.
+            fuse: On a CPU use oneDNN's fused convolutions, private operators of torch: faster, especially in bfloat16.
 
         Raises:
             CheckpointError: The run is not finished, or its weights are damaged.
@@ -71,7 +71,7 @@ class Run:
                 fix=f"continue it: {'the same snreid adapt command' if 'adaptation' in self.record else train_it}",
             )
         saved = read_weights(self.folder)
-        # The weights come from this run's own file, so none are looked for elsewhere.
+        # The weights come from this run's file, so no pretrained ones are needed.
         classifiers = bool(saved.metadata.get("classifiers", True))
         model = without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]) if classifiers else 1)
         restore(model, saved, source=str(self.folder), spare=() if classifiers else CLASSIFIERS)
@@ -80,7 +80,7 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """The run in ``folder``, or the packaged one of that name. Raises ``CheckpointError`` when there is none."""
+    """Opens the run in ``folder``, or the packaged run of that name. Raises ``CheckpointError`` if there is none."""
     folder = located(Path(folder))
     path = folder / "experiment.json"
     try:
@@ -112,6 +112,6 @@ def load(folder: str | Path, *, device: str = "auto") -> Embedder:
 
 
 def without_pretrained(experiment: Experiment) -> Experiment:
-    """The experiment with random weights at the start: nothing is looked for in packages, caches or on the network."""
+    """Returns the experiment with random initial weights, so that no package, cache or network is searched for others."""
     backbone = replace(experiment.model.backbone, weights="random")
     return replace(experiment, model=replace(experiment.model, backbone=backbone))

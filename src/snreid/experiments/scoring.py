@@ -1,4 +1,4 @@
-"""Scores on a target, on disk beside the run that earned them: one JSON object for reading, one array file for paired tests."""
+"""Scores of a run on a target, stored in its folder: a JSON summary, and an array file for paired tests."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -38,21 +38,21 @@ class Result:
     target: str
     scores: Scores
     used: ReIDData | None = None
-    """The images that were scored: the target less those left out. None when there was no data set, only embeddings."""
+    """The scored images: the target without those left out. None if there was no data set, only embeddings."""
     left_out: tuple[str, ...] = ()
-    """Names of images that could not be read and were left out, each once (``--skip-bad``)."""
+    """Names of unreadable images that were left out, each once (``--skip-bad``)."""
     reranked: "Reranked | None" = None
-    """Scores of the same images after re-ranking, if asked for."""
+    """Scores of the same images after re-ranking, if requested."""
 
     @property
     def data(self) -> str:
-        """``fingerprint`` of the images that were scored; empty when there was no data set."""
+        """``fingerprint`` of the scored images; empty if there was no data set."""
         return "" if self.used is None else fingerprint(self.used.query, self.used.gallery)
 
     def to_json(self) -> dict[str, Any]:
-        """One object: ``target``, ``split`` (which of several splits it was scored on, with the hash of its file; empty where
-        there is one only), and the shares of ``evaluation.summary`` with 95 % intervals; ``reranked`` with the same shares
-        where there are such scores."""
+        """Returns ``target``, ``split`` (which of several splits was scored, with the hash of its file; empty if there is only
+        one), and the shares of ``evaluation.summary`` with 95 % intervals; with re-ranking also ``reranked`` with the same
+        shares."""
         split = "" if self.used is None else self.used.split_id
         again = {} if self.reranked is None else {"reranked": self.reranked.to_json()}
         return {"target": self.target, "split": split, **summary_with_intervals(self.scores), **again}
@@ -60,32 +60,32 @@ class Result:
 
 @dataclass(frozen=True)
 class Reranked:
-    """Scores that are not comparable with plain ones: queries and gallery were used as one set."""
+    """Scores after re-ranking; not comparable with plain ones, because queries and gallery are used as one set."""
 
     how: ReRanking
     scores: Scores
 
     def to_json(self) -> dict[str, Any]:
-        """One object: ``how`` in words, ``k1``, ``k2``, ``lambda``, and the shares with 95 % intervals."""
+        """Returns a description ``how``, ``k1``, ``k2``, ``lambda``, and the shares with 95 % intervals."""
         settings = {"k1": self.how.k1, "k2": self.how.k2, "lambda": self.how.weight}
         return {"how": str(self.how), **settings, **summary_with_intervals(self.scores)}
 
 
 def with_reranking(result: Result, query: Features, gallery: Features, metric: str, how: ReRanking) -> Result:
-    """A result with the re-ranked scores of its embeddings added. Each of several processes computes all of them."""
+    """Returns the result with re-ranked scores of its embeddings. Each of several processes computes all of them."""
     scores = evaluate_reranked(query, gallery, reranking=how, metric=metric)
     return replace(result, reranked=Reranked(how, scores))
 
 
 def score_run(run: Run, data: Sequence[ReIDData], session: Session, *, embeddings: bool = False) -> list[Result]:
-    """Scores a finished run on targets. Scores that are in its folder are not computed again.
+    """Scores a finished run on targets. Reuses scores stored in its folder.
 
     Args:
         run: The run.
         data: The targets, as ``read_targets`` returns them.
-        session: Where and how to compute.
-        embeddings: Store the embeddings of each target too; a folder that cannot be written then raises ``OSError`` instead of a
-            remark.
+        session: The session to compute in.
+        embeddings: Also store the embeddings of each target; a folder that cannot be written then raises ``OSError`` instead of
+            printing a remark.
 
     Returns:
         One result per target.
@@ -119,10 +119,10 @@ def score_run(run: Run, data: Sequence[ReIDData], session: Session, *, embedding
 
 
 def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence[DataSet] = ()) -> tuple[ReIDData, ...]:
-    """Targets as they are below the data folder ``root``, so that what cannot be scored is known before any training.
+    """Reads targets below the data folder ``root`` and checks that they can be scored, before any training.
 
-    Raises ``DataError`` for a target without query or gallery images, for a name that no file can have, and for two targets that
-    would share one result file; ``ExperimentError`` for a target whose people are among those ``trained_on``.
+    Raises ``DataError`` for a target without query or gallery images, for a name that is not a valid file name, and for two targets
+    that would share a result file; ``ExperimentError`` for a target whose people are among those ``trained_on``.
     """
     for target in targets:
         require_unseen_persons(trained_on, target)
@@ -160,8 +160,8 @@ def _require_test(target: DataSet, data: ReIDData) -> None:
 
 
 def score(embedded: TargetFeatures, metric: str, group: ProcessGroup | None = None) -> Result:
-    """Scores of a target. Each of several processes ranks a contiguous part of the queries, and all of them get the whole; the values
-    are those of a single process, because a query's rank depends on no other query.
+    """Scores a target. Each of several processes ranks a contiguous part of the queries, and all get the whole result; it equals that of
+    a single process, because a query's ranks depend on no other query.
 
     Raises ``DataError`` as ``evaluate`` does, in every process.
     """
@@ -171,14 +171,14 @@ def score(embedded: TargetFeatures, metric: str, group: ProcessGroup | None = No
 def _scores(embedded: TargetFeatures, metric: str, group: ProcessGroup | None) -> Scores:
     if group is None or group.world == 1:
         return evaluate(embedded.query, embedded.gallery, metric=metric, device=_device(group))
-    # Every process checks all values first: an error stops all of them with the same words, and none waits for one that is gone.
+    # Every process checks all values first, so that an error stops all of them with the same message and none waits in vain.
     check_values(embedded.query, embedded.gallery)
     count = len(embedded.query.persons)
     first, last = group.rank * count // group.world, (group.rank + 1) * count // group.world
     part = _scores_of(embedded, slice(first, last), metric, _device(group))
     merged = {name: np.concatenate(group.gather_arrays(values)) for name, values in part.items()}
     if not len(merged["query_index"]):
-        return evaluate(embedded.query, embedded.gallery, metric=metric)  # raises, saying why no query is valid
+        return evaluate(embedded.query, embedded.gallery, metric=metric)  # raises the error for no valid query
     return Scores(**merged, queries=count)
 
 
@@ -189,7 +189,7 @@ def _device(group: ProcessGroup | None) -> str:
 def save_result(folder: Path, result: Result, embedded: TargetFeatures | None = None) -> None:
     """Writes ``evaluation/TARGET.json`` and ``.npz`` below the run ``folder``; with ``embedded`` also ``embeddings/TARGET.npz``.
 
-    Embeddings of an earlier scoring are removed when there are no new ones, so that what lies together belongs together.
+    Without ``embedded``, removes embeddings of an earlier scoring, so that the stored files match.
     """
     place = folder / "evaluation"
     write_json(place / f"{result.target}.json", result.to_json())
@@ -205,7 +205,7 @@ def save_result(folder: Path, result: Result, embedded: TargetFeatures | None = 
 
 
 def keep_result(folder: Path, result: Result, say: Callable[[str], None]) -> None:
-    """``save_result`` if possible; if not, ``say`` is given the reason: a file that cannot be written must not cost the scores."""
+    """Calls ``save_result``; passes an error to ``say`` instead of raising it, so that a write failure does not lose the scores."""
     try:
         require_name(result.target)
         save_result(folder, result)
@@ -214,12 +214,12 @@ def keep_result(folder: Path, result: Result, say: Callable[[str], None]) -> Non
 
 
 def features_path(folder: Path, target: str) -> Path:
-    """Where ``save_result`` stores the embeddings of a target: in a separate folder, so that no name of a target can collide with it."""
+    """Path of a target's embeddings; a separate folder keeps target names from colliding with it."""
     return folder / "evaluation" / "embeddings" / f"{target}.npz"
 
 
 def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Result | None:
-    """What ``save_result`` wrote for a target; None if there is nothing, or it was scored on other images or labels.
+    """Reads what ``save_result`` wrote for a target; None if there is nothing, or the scores are of other images or labels.
 
     ``skip_bad``: accept scores without unreadable images, as long as these are still unreadable. Raises ``DataError`` for a damaged
     file.
@@ -231,10 +231,10 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
         with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays: dict[str, NDArray[Any]] = {name: stored[name] for name in _ARRAYS}
             scores = Scores(**arrays, queries=int(stored["queries"]))
-            # An earlier version did not store what it left out, so its scores are computed again.
+            # An earlier version did not store which images it left out, so its scores are recomputed.
             scored_on = str(stored["data"]) if "left_out" in stored else ""
             bad = {str(name) for name in stored["left_out"]} if "left_out" in stored else set()
-    except Exception as error:  # A damaged file makes zipfile, zlib and numpy raise a dozen different types.
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types for a damaged file
         raise DataError(
             "Saved scores must be whole",
             found=f"{path}: {type(error).__name__}: {error}",
@@ -248,7 +248,7 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
 
 
 def require_same_images(first: Result, second: Result, *, where: str) -> None:
-    """Raise ``ExperimentError`` unless two scores of a target were made of the same images. ``where``: whose they are, for the message."""
+    """Raises ``ExperimentError`` unless two results of a target are of the same images. ``where``: their owners, for the message."""
     if first.data != second.data:
         raise ExperimentError(
             "Scores that are compared are made of the same images",
@@ -268,7 +268,7 @@ def _readable(sample: Sample) -> bool:
 def _scores_of(embedded: TargetFeatures, part: slice, metric: str, device: str) -> dict[str, NDArray[Any]]:
     query = embedded.query
     mine = Features(query.embeddings[part], query.persons[part], query.cameras[part], query.names[part])
-    # This part may have no valid query while others have; whether all queries are invalid is decided on the whole.
+    # This part may have no valid query while others do; ``score`` checks the whole.
     scores = score_ranks(match_ranks(mine, embedded.gallery, metric=metric, device=device) if len(mine.persons) else ())
     arrays = {name: getattr(scores, name) for name in _ARRAYS}
     return arrays | {"query_index": scores.query_index + part.start}

@@ -1,7 +1,7 @@
-"""Choices as values, to and from JSON.
+"""Converts settings to and from JSON.
 
-A value is a frozen dataclass. In JSON it is an object with its class name under ``kind`` and its fields; reading looks the
-name up among the subclasses of the type that the field declares, so a file can never import code.
+A setting is a frozen dataclass. In JSON it is an object with its class name under ``kind`` and its fields. Reading looks the
+name up among the subclasses of the field's declared type, so a file can never import code.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ from snreid.errors import ExperimentError
 T = TypeVar("T")
 
 _SHOWN = 200
-"""So much of a wrong value is shown."""
+"""Characters of a wrong value that an error shows."""
 
 
 def to_json(value: object) -> Any:
-    """The JSON form of a value: numbers, strings, lists and objects with ``kind``.
+    """Returns the JSON form of a value: numbers, strings, lists and objects with ``kind``.
 
-    Raises ``ExperimentError`` for anything else, naming the type.
+    Raises ``ExperimentError`` naming the type for any other value.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
@@ -41,7 +41,7 @@ def to_json(value: object) -> Any:
 
 
 def from_json(kind: type[T], data: Any, where: str = "experiment") -> T:
-    """The value of type ``kind`` that ``to_json`` wrote as ``data``.
+    """Returns the value of type ``kind`` that ``to_json`` wrote as ``data``.
 
     ``where`` is the path shown in errors. Raises ``ExperimentError`` for an unknown kind or field, a missing field or a wrong type.
     """
@@ -49,7 +49,7 @@ def from_json(kind: type[T], data: Any, where: str = "experiment") -> T:
 
 
 def known_kinds(base: type) -> dict[str, type]:
-    """All concrete dataclasses among ``base`` and its subclasses, by class name."""
+    """Returns all concrete dataclasses among ``base`` and its subclasses, by class name."""
     kinds: dict[str, type] = {}
     pending = [base]
     while pending:
@@ -86,7 +86,7 @@ def _read(kind: Any, data: Any, where: str) -> Any:
 def _float(data: float, where: str) -> float:
     try:
         return float(data)
-    except OverflowError:  # JSON has integers of any length
+    except OverflowError:  # JSON integers have any length
         raise _wrong(where, "a number below 1.8e308", data) from None
 
 

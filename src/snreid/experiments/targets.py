@@ -1,4 +1,4 @@
-"""A target's images as embeddings: what scores are computed from, and which images these are."""
+"""Embeds a target's query and gallery images for scoring."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +17,9 @@ class TargetFeatures:
     query: Features
     gallery: Features
     used: ReIDData
-    """The images that were embedded, row by row: the target less what could not be read."""
+    """The embedded images, row by row: the target without unreadable ones."""
     left_out: tuple[str, ...] = ()
-    """Names of the images that could not be read, each once."""
+    """Names of the unreadable images, each once."""
 
 
 def embed_target(
@@ -35,9 +35,9 @@ def embed_target(
 
     Args:
         embed: Any callable that turns uint8 images (B, 3, H, W) into embeddings (B, D).
-        size: Height and width of its images, pixels.
+        size: Height and width of its input images, pixels.
         data: The target.
-        session: Where and how to compute.
+        session: The session to compute in.
         out: Folder in which unreadable images are listed.
         batch: Images per call of ``embed``.
 
@@ -49,7 +49,7 @@ def embed_target(
     left_out: dict[str, None] = {}
 
     def embedded(split: Split, part: str) -> tuple[Features, Split]:
-        """Features of query or gallery, and the images that they are of."""
+        """Embeds query or gallery; also returns the embedded images."""
         with counting(console, f"reading {data.name} {part}") as progress:
             opened = pixels.open(split, *size, progress)
         if opened.bad:
@@ -66,10 +66,10 @@ def embed_target(
 
 
 def without(data: ReIDData, names: set[str]) -> ReIDData:
-    """The target without its query and gallery images of these names."""
+    """Returns the target without the query and gallery images of these names."""
 
     def kept(split: Split) -> Split:
-        """The split without them."""
+        """Returns the split without them."""
         return Split(tuple(sample for sample in split.samples if sample.image.name not in names))
 
     return replace(data, query=kept(data.query), gallery=kept(data.gallery)) if names else data

@@ -1,1 +1,1 @@
-"""Many runs as one table: recipes compared on the same budget, protocols of the literature and the paper's own tables."""
+"""Comparisons of many runs: recipes on the same budget, protocols of the literature, and the paper's tables."""

@@ -1,9 +1,9 @@
-"""The paper's tables and ours beside them, as data: rows are recipes, columns are benchmarks of protocols.
+"""The paper's tables, and ours, as data: rows are recipes, columns are benchmarks of protocols.
 
-A published number is listed only if it was seen in a named source; a cell that nobody could confirm stays empty, with its row and column.
+A published number is listed only with a verified source; an unverified cell stays empty, but its row and column remain.
 Sources: SNR = tables 1 and 2 of arXiv 2005.11037 as later papers quote them, RN = the ReNorm paper, OU = the OpenUnReID leaderboard,
 LB = a public leaderboard, TLL = the benchmark pages of the Transfer-Learning-Library.
-A new row is one ``Row`` here; a new table one function and its line in ``tables``.
+To add a row, add a ``Row``; to add a table, add a function and list it in ``tables``.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,16 +30,16 @@ from snreid.studies.rows import LABELS
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What others published for a cell, in percent."""
+    """Published numbers of a cell, in percent."""
 
     mean_ap: float | None
     rank1: float | None
     source: str
-    """Key, explained at the head of this file."""
+    """Key from the list at the top of this file."""
 
 
 Cells = Mapping[tuple[str, str, str], Published]
-"""(row name, case name, benchmark name) -> what was published."""
+"""(row name, case name, benchmark name) -> published numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,14 @@ class PaperTable:
     """Rows x cases. Every row is trained in every case and scored on every benchmark of it."""
 
     name: str
-    """As typed: ``snreid reproduce NAME``."""
+    """Name on the command line: ``snreid reproduce NAME``."""
     title: str
     rows: tuple[Row, ...]
     settings: Mapping[str, Protocol]
-    """Where it can be run: word for ``--on`` -> protocol."""
+    """Value of ``--on`` -> protocol to run the table on."""
     published: Cells = field(default_factory=dict)
     order: tuple[str, ...] = ()
-    """Rows from worst to best on unseen benchmarks in the paper; empty where it says nothing. Compared with ours below the table."""
+    """The paper's order of rows on unseen benchmarks, worst first; empty if it gives none. Compared with ours below the table."""
 
     def __post_init__(self) -> None:
         names = [row.name for row in self.rows]
@@ -80,13 +80,13 @@ def _recipe(name: str) -> Row:
 
 
 def _snr(name: str, label: str, change: Callable[[Experiment], Experiment]) -> Row:
-    """SNR with one thing changed."""
+    """SNR with one change."""
     return Row(name=name, label=label, make=lambda preset: change(recipes.snr(preset)))
 
 
 def _loss(name: str, label: str, **changes: Any) -> Row:
     def change(start: Experiment) -> Experiment:
-        """The causality loss with other switches."""
+        """Changes the settings of the causality loss."""
         losses = tuple(replace(loss, **changes) if isinstance(loss, DualCausality) else loss for loss in start.losses)
         return replace(start, losses=losses)
 
@@ -95,7 +95,7 @@ def _loss(name: str, label: str, **changes: Any) -> Row:
 
 def _scheme(name: str, label: str, **changes: Any) -> Row:
     def change(start: Experiment) -> Experiment:
-        """The modules with other settings."""
+        """Changes the settings of the modules."""
         assert isinstance(start.model.scheme, StageSNR)
         return replace(start, model=replace(start.model, scheme=replace(start.model.scheme, **changes)))
 
@@ -109,7 +109,7 @@ ALL_STAGES = (1, 2, 3, 4)
 
 
 def _settings() -> dict[str, Protocol]:
-    """Where the paper's tables can be run: on drawn pedestrians, on a pair that can be had, on the paper's own data."""
+    """The protocols for the paper's tables: drawn pedestrians, a pair of available data sets, the paper's own data."""
     return {"drawn": Drawn(), "real": market_cuhk03(), "paper": PaperSources()}
 
 
@@ -147,7 +147,7 @@ def main_comparison() -> PaperTable:
 
 
 def loss_ablation() -> PaperTable:
-    """Which parts of the dual causality loss act."""
+    """Ablation of the parts of the dual causality loss."""
     rows = (
         BASELINE,
         NO_LOSS,
@@ -168,7 +168,7 @@ def loss_ablation() -> PaperTable:
 
 
 def stage_ablation() -> PaperTable:
-    """After which stages a module sits."""
+    """Ablation of the stages that a module follows."""
     single = tuple(_scheme(f"snr-stage-{n}", f"SNR after stage {n} alone", stages=(n,)) for n in ALL_STAGES)
     rows = (BASELINE, *single, _scheme("snr-all-stages", "SNR after all stages", stages=ALL_STAGES), SNR)
     title = "Ablation of the places of the modules (SNR: as the preset has it)"
@@ -182,7 +182,7 @@ def stage_ablation() -> PaperTable:
 
 
 def residual_ablation() -> PaperTable:
-    """How what normalization removed is split."""
+    """Ways to split the residual, which is what normalization removed."""
     rows = (
         BASELINE,
         _scheme("snr-gate-conv", "SNR (conv branches)", gate="conv"),
@@ -202,7 +202,7 @@ def residual_ablation() -> PaperTable:
 
 
 def pooling() -> PaperTable:
-    """Not in the paper (method.md 1.2): a pool that makes f~ differ between images, so that the loss compares something."""
+    """Not in the paper (method.md 1.2): poolings under which f~ differs between images, so that the loss can compare it."""
     rows = (
         NO_LOSS,
         SNR,
@@ -215,7 +215,7 @@ def pooling() -> PaperTable:
 
 
 def other_methods() -> PaperTable:
-    """Methods of other papers on the same trunk, with the same losses and the same budget."""
+    """Methods of other papers on the same trunk, with the same losses and budget."""
     rows = (
         BASELINE,
         _recipe("baseline-ibn"),
@@ -242,7 +242,7 @@ def _adapted(start: Row, method: str, label: str) -> Row:
 
 
 def adaptation() -> PaperTable:
-    """Unsupervised adaptation to the target (method.md 7): before, and by each method, with and without SNR."""
+    """Unsupervised adaptation to the target (method.md 7): before and after each method, with and without SNR."""
     named = (("adaptive-bn", "Adaptive BN"), ("mar", "MAR"), ("clustering", "clustering"))
     rows = (
         BASELINE,
@@ -261,7 +261,7 @@ def adaptation() -> PaperTable:
 
 
 def generalization() -> PaperTable:
-    """The field's multi-source protocols P1 to P3, with what others print for methods that can be trained here."""
+    """The multi-source protocols P1 to P3, with published numbers of methods that can be trained here."""
     rows = (BASELINE, SNR, _recipe("bau"))
     market, msmt, cuhk03 = (
         ("p2-market1501", "market1501"),
@@ -285,7 +285,7 @@ def generalization() -> PaperTable:
 
 
 def tables() -> tuple[PaperTable, ...]:
-    """Every table, in the order they are listed."""
+    """Returns all tables in listing order."""
     return (
         main_comparison(),
         loss_ablation(),

@@ -1,8 +1,8 @@
-"""What is to be filled: rows x cases x seeds, where each run lives, and what of it the data on this machine allow.
+"""The plan of a comparison: rows x cases x seeds, the folder of each run, and what the data on this machine allow.
 
-A run of a table lives in ``OUT/PRESET/SOURCES/ROW-SEED``, so that two tables that share a row, and two cases that share their sources,
-share the training. A study has one case, and its runs live in ``OUT/ROW-SEED``. A row that is adapted to a target lives beside the run
-that it starts from: ``ROW-SEED-METHOD-TARGET``.
+The folder of a table's run is ``OUT/PRESET/SOURCES/ROW-SEED``, so that two tables that share a row, and two cases that share their
+sources, share the training. A study has one case; its runs are in ``OUT/ROW-SEED``. An adapted run is next to the run that it starts
+from: ``ROW-SEED-METHOD-TARGET``.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
@@ -23,19 +23,19 @@ class Row:
     """One scheme of a comparison."""
 
     name: str
-    """Part of folder names, and what identifies the row: ``snr-no-loss``. Rows of two tables with one name share their training."""
+    """Identifies the row and is part of folder names: ``snr-no-loss``. Rows of the same name in two tables share their training."""
     label: str
-    """As shown."""
+    """Name in tables."""
     make: Callable[[str], Experiment]
-    """Preset name -> the experiment that is trained, without sources."""
+    """Preset name -> the experiment to train, without sources."""
     adaptation: str = ""
-    """Method by which the run is then adapted to each unseen target without labels (``snreid adapt --method``); empty for none."""
+    """Method that then adapts the run to each unseen target without labels (``snreid adapt --method``); empty for none."""
     start: str = ""
-    """Name of the row whose run is adapted."""
+    """Name of the row whose run is to be adapted."""
 
     @classmethod
     def of(cls, experiment: Experiment) -> Self:
-        """The row of one experiment, under every preset."""
+        """Returns a row that trains the experiment under every preset."""
         return cls(name=experiment.recipe, label=label(experiment), make=lambda preset: experiment)
 
     @property
@@ -44,11 +44,11 @@ class Row:
         return self.start if self.adaptation else self.name
 
     def experiment(self, preset: str) -> Experiment:
-        """What is trained under a preset."""
+        """Returns the experiment to train under a preset."""
         return replace(self.make(preset), recipe=self.trained)
 
     def adapted_to(self, case: Case) -> tuple[str, ...]:
-        """Names of the targets that the row is adapted to: the unseen ones of a case that are one data set."""
+        """Returns the targets that the row is adapted to: the unseen benchmarks of a case that are a single data set."""
         if not self.adaptation:
             return ()
         unseen = (benchmark for benchmark in case.benchmarks if not case.seen(benchmark))
@@ -57,19 +57,19 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be filled: rows x cases x seeds under a preset."""
+    """The cells to fill: rows x cases x seeds under a preset."""
 
     cases: tuple[Case, ...]
     rows: tuple[Row, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
     preset: str = "small"
     budget: Budget | None = None
-    """Replaces the preset's own length of training, and what a case says for preset ``small``."""
+    """Replaces the preset's length of training, and a case's budget for preset ``small``."""
     case_budget: bool = True
-    """Whether what a case says for preset ``small`` counts; if not, the rows say how long they train."""
+    """Whether a case's budget for preset ``small`` applies; if not, each row's own length does."""
     study: bool = False
-    """Whether this is a study (``study_plan``): its runs lie directly in the output folder, embeddings of the first seed are kept for
-    rank lists, and a training that fails ends it. In a table the other cells are still filled."""
+    """Whether this is a study (``study_plan``): its runs are directly in the output folder, embeddings of the first seed are kept for
+    rank lists, and a failed training ends it. In a table the other cells are still filled."""
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
@@ -80,7 +80,7 @@ class Plan:
             )
 
     def experiment(self, row: Row, case: Case, seed: int) -> Experiment:
-        """What is trained for a cell."""
+        """Returns the experiment to train for a cell."""
         budget = self.budget or (case.small if self.preset == "small" and self.case_budget else None)
         experiment = replace(row.experiment(self.preset), sources=case.sources, seed=seed)
         if budget is None:
@@ -88,18 +88,18 @@ class Plan:
         return replace(experiment, epochs=budget.epochs, batches_per_epoch=budget.batches_per_epoch)
 
     def folder(self, out: Path, row: Row, case: Case, seed: int) -> Path:
-        """The folder of a row's run; of an adapted row the folder of the run that it starts from."""
+        """Returns the folder of a row's run; for an adapted row, that of the run it starts from."""
         if not self.study:
             out = out / self.preset / "+".join(source.name for source in case.sources)
         return out / f"{row.trained}-{seed}"
 
     def adapted(self, out: Path, row: Row, case: Case, seed: int, target: str) -> Path:
-        """The folder of a row's adaptation to a target."""
+        """Returns the folder of a row's adaptation to a target."""
         start = self.folder(out, row, case, seed)
         return start.with_name(f"{start.name}-{row.adaptation}-{target}")
 
     def cells(self) -> Iterator[tuple[Case, int, Row]]:
-        """Every cell in the order of filling: all rows of a seed before the next seed, so that an interrupted table compares the same
+        """Yields every cell in filling order: all rows of a seed before the next seed, so that an interrupted table compares the same
         seeds."""
         for case in self.cases:
             for seed in self.seeds:
@@ -108,15 +108,15 @@ class Plan:
 
 
 def study_plan(experiments: Sequence[Experiment], targets: Sequence[DataSet], seeds: Sequence[int]) -> Plan:
-    """The plan of a study: experiments on the same sources, with the same seeds, scored on the same targets.
+    """Returns the plan of a study: experiments on the same sources, with the same seeds, scored on the same targets.
 
     Args:
-        experiments: One for each row; their own seeds do not count.
-        targets: Those of a source's ``collection`` are the seen ones.
-        seeds: Each row is trained with each.
+        experiments: One per row; their own seeds are ignored.
+        targets: Those of a source's ``collection`` count as seen.
+        seeds: Every row is trained with each seed.
 
     Raises:
-        ExperimentError: There is no experiment, target or seed, one of them comes twice, or the sources differ.
+        ExperimentError: There is no experiment, target or seed, one is repeated, or the sources differ.
     """
     names = [label(experiment) for experiment in experiments], [target.name for target in targets], [*map(str, seeds)]
     for kind, given in zip(("scheme", "target", "seed"), names, strict=True):
@@ -135,7 +135,7 @@ def study_plan(experiments: Sequence[Experiment], targets: Sequence[DataSet], se
 
 
 def check_examples(plan: Plan, names: Sequence[str]) -> None:
-    """Raises ``ExperimentError`` if rank lists are asked for a data set that is no target."""
+    """Raises ``ExperimentError`` if rank lists are requested for a data set that is not a target."""
     known = [benchmark.name for case in plan.cases for benchmark in case.benchmarks]
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -148,20 +148,20 @@ def check_examples(plan: Plan, names: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Availability:
-    """A case, and what of it is on this machine."""
+    """A case, and which of its data are on this machine."""
 
     case: Case
     data: Mapping[str, ReIDData]
-    """Target name -> what is scored. Only benchmarks all of whose targets are there."""
+    """Target name -> its data; only for benchmarks with all targets present."""
     absent: Mapping[str, str]
-    """Name of a source or benchmark -> why it cannot be had, in the words of its reader. A benchmark that was read and cannot be scored
-    here is listed as ``NAME as a target``: its images may still be trained on."""
+    """Name of a source or benchmark -> its reader's reason why it is not available. A benchmark that was read but cannot be scored is
+    listed as ``NAME as a target``: it can still be a source."""
     remarks: tuple[str, ...] = ()
-    """What the readers of its sources and targets noticed (``ReIDData.remarks``), each sentence once."""
+    """Remarks of the readers of its sources and targets (``ReIDData.remarks``), each sentence once."""
 
     @property
     def can_train(self) -> bool:
-        """Whether every source is there."""
+        """Whether every source is available."""
         return not any(source.name in self.absent for source in self.case.sources)
 
     @property
@@ -176,7 +176,7 @@ class Availability:
 
 
 def availability(case: Case, root: Path) -> Availability:
-    """What of a case is below the data folder ``root``. Reads lists and opens no image; missing data raise nothing."""
+    """Checks which data of a case are below the data folder ``root``. Opens no image and does not raise for missing data."""
     absent: dict[str, str] = {}
     sources: list[ReIDData] = []
     for source in case.sources:
@@ -201,19 +201,19 @@ def availability(case: Case, root: Path) -> Availability:
 
 
 def require_available(case: Case, root: Path) -> Availability:
-    """The same for a case whose targets must all be there. Raises as ``read_targets`` does; sources are read when they are trained on."""
+    """Like ``availability``, but every target must exist. Raises as ``read_targets`` does; sources are read when training starts."""
     targets = [target for benchmark in case.benchmarks for target in benchmark.targets]
     data = read_targets(targets, root, trained_on=case.sources)
     return Availability(case, {target.name: target for target in data}, {})
 
 
 def availabilities(plans: Sequence[Plan], root: Path) -> dict[Case, Availability]:
-    """``availability`` of every case of the plans."""
+    """Returns the ``availability`` of every case of the plans."""
     return {case: availability(case, root) for plan in plans for case in plan.cases}
 
 
 def _unfit(data: ReIDData, trained: Set[str]) -> str:
-    """Why a data set cannot be scored after training on the images of these names, or ""."""
+    """Why a data set cannot be scored after training on the images with these names, or ""."""
     if not len(data.query) or not len(data.gallery):
         return "it has no query and gallery images"
     test = {sample.image.name for split in (data.query, data.gallery) for sample in split.samples}
@@ -229,7 +229,7 @@ def _read(data: DataSet, root: Path) -> tuple[ReIDData | None, str]:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A share of the cells, for several processes that fill one table side by side."""
+    """A share of the cells, for several processes that fill one table in parallel."""
 
     number: int = 0
     of: int = 1
@@ -241,16 +241,16 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One run that is to be made, for all cells that need it."""
+    """A run to train, for all cells that need it."""
 
     folder: Path
     experiment: Experiment
     label: str
-    """For people: row and seed."""
+    """Row and seed, for messages."""
     cases: tuple[Case, ...]
-    """What it is scored for."""
+    """The cases that it is scored for."""
     adaptations: tuple[tuple[str, Path, str], ...] = ()
-    """(method, folder, target) of what is adapted from it."""
+    """(method, folder, target) of each adaptation that starts from it."""
     study: bool = False
     """Whether it belongs to a study."""
     embeddings: bool = False
@@ -258,7 +258,7 @@ class Training:
 
 
 def trainings(plans: Sequence[Plan], out: Path) -> list[Training]:
-    """The runs of all plans in their order, each once, even if several plans, cases or adapted rows need it."""
+    """Returns the runs of all plans in order, each once, even if several plans, cases or adapted rows need it."""
     by_folder: dict[Path, Training] = {}
     for plan in plans:
         for case, seed, row in plan.cells():
@@ -281,7 +281,7 @@ def trainings(plans: Sequence[Plan], out: Path) -> list[Training]:
 
 
 def wanted(plans: Sequence[Plan], available: Mapping[Case, Availability], out: Path) -> list[Training]:
-    """The ``trainings`` that the data on this machine allow, each with the adaptations to targets that are here."""
+    """Returns the ``trainings`` that the data on this machine allow, each with its adaptations to available targets."""
     possible = []
     for training in trainings(plans, out):
         here = {name for case in training.cases for name in available[case].data}

@@ -1,10 +1,10 @@
-"""Protocols as values: what is trained on and what is scored, under the names the field uses (method.md 6).
+"""Protocols as values: which data to train on and which to score, under the names used in the literature (method.md 6).
 
 A protocol is a list of cases. A case is one training set and the benchmarks it is scored on; a benchmark is one target, or the ten random
-splits of a small data set, whose mean is reported with its standard deviation. Nothing is read here: whether the images are on this
-machine is checked when a protocol is run (``plan.availability``).
+splits of a small data set, reported as mean and standard deviation. Nothing is read here: ``plan.availability`` checks whether the images
+are on this machine.
 
-A new protocol is one class of this file and its line in ``protocols``.
+To add a protocol, add a class here and list it in ``protocols``.
 """
 
 from abc import ABC, abstractmethod
@@ -36,21 +36,21 @@ SPLITS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """What one number of a table is measured on: a column of the table."""
+    """A column of a table: the data that each of its numbers is measured on."""
 
     name: str
     targets: tuple[DataSet, ...]
-    """One data set, or the random splits of one: their mean and standard deviation are the number."""
+    """One data set, or the random splits of one, reported as mean and standard deviation."""
 
     @property
     def collection(self) -> str:
-        """Whose cameras these are: a column of a source's collection is a *seen* one."""
+        """The collection of its cameras; a benchmark of a source's collection is *seen*."""
         return self.targets[0].collection
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """How long preset ``small`` trains in a case; the other presets train as long as they say themselves."""
+    """How long preset ``small`` trains in a case; the other presets keep their own length."""
 
     epochs: int = 6
     batches_per_epoch: int | None = 100
@@ -59,7 +59,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One training set and what is scored after training on it."""
+    """One training set and the benchmarks scored after training on it."""
 
     name: str
     """Part of folder names: ``market1501-to-cuhk03-detected``."""
@@ -69,30 +69,30 @@ class Case:
 
     @property
     def collections(self) -> frozenset[str]:
-        """The sources' cameras."""
+        """The collections of the sources."""
         return frozenset(source.collection for source in self.sources)
 
     def seen(self, benchmark: Benchmark) -> bool:
-        """Whether its cameras are among those trained on (its people never are)."""
+        """Whether training saw the benchmark's cameras (it never sees its people)."""
         return benchmark.collection in self.collections
 
 
 class Protocol(ABC):
-    """What is trained and scored, as a value. Subclasses are frozen keyword-only dataclasses."""
+    """Which data to train on and score, as a value. Subclasses are frozen keyword-only dataclasses."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """As typed on the command line."""
+        """Name on the command line."""
 
     @property
     @abstractmethod
     def about(self) -> str:
-        """A sentence for ``snreid protocol --list``."""
+        """A one-sentence description for ``snreid protocol --list``."""
 
     @abstractmethod
     def cases(self) -> tuple[Case, ...]:
-        """In the order in which they are run; each has a name of its own."""
+        """The cases in running order, each with a unique name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class SingleSource(Protocol):
     target: DataSet
     seen: bool = True
     all_splits: bool = False
-    """A target of ten random splits is scored on all of them instead of on the one that it names."""
+    """Score a target of ten random splits on all of them instead of the named one."""
 
     @property
     def name(self) -> str:
@@ -118,21 +118,21 @@ class SingleSource(Protocol):
     @property
     def _benchmark(self) -> Benchmark:
         data = self.target
-        # Other splits of the source's own collection have queries of people that it was trained on.
+        # Other splits of the source's own collection query people that it was trained on.
         whole = self.all_splits and data.collection != self.source.collection
         if not whole or not isinstance(data, VIPeR | PRID2011 | GRID | ILIDS | CUHK01):
             return single(data)
         return splits_of(data.name.removesuffix(str(data.split)).removesuffix("-split"), data)
 
     def cases(self) -> tuple[Case, ...]:
-        """One. A source that is its own target is one benchmark."""
+        """One case; a source that is its own target is one benchmark."""
         seen = (single(self.source),) if self.seen and self.source.name != self.target.name else ()
         return (Case(name=self.name, sources=(self.source,), benchmarks=(self._benchmark, *seen)),)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BothWays(Protocol):
-    """Two data sets, each once the source and once the target."""
+    """Two data sets, each in turn the source and the target."""
 
     first: DataSet
     second: DataSet
@@ -155,14 +155,14 @@ class BothWays(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn(Protocol):
-    """The built-in domains: train on noon and overcast, test on the five others. Needs no data; two cores, minutes."""
+    """The built-in domains: train on noon and overcast, test on the five others. Needs no data; takes minutes on two cores."""
 
     train_persons: int = 150
     test_persons: int = 60
-    """Of each domain."""
+    """Test identities of each domain."""
     sources: tuple[str, ...] = ("noon", "overcast")
     targets: tuple[str, ...] = ()
-    """Unseen domains that are tested; left empty, all."""
+    """Unseen domains to test; empty: all."""
 
     @property
     def name(self) -> str:
@@ -175,7 +175,7 @@ class Drawn(Protocol):
         return f"drawn pedestrians: train on {' and '.join(self.sources)}, test on the other built-in domains (no data needed)"
 
     def cases(self) -> tuple[Case, ...]:
-        """One; its benchmarks are all domains, the sources' own last."""
+        """One case; its benchmarks are all domains, the sources last."""
         sets = {
             domain.name: DrawnPedestrians(
                 domain=domain.name, train_persons=self.train_persons, test_persons=self.test_persons
@@ -212,14 +212,14 @@ class Protocol1(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOneOut(Protocol):
-    """Each target in turn; the sources are all others of the group."""
+    """Leaves out each target in turn and trains on all others of the group."""
 
     name: str = "leave-one-out"
     group: tuple[DataSet, ...] = ()
     never_targets: tuple[DataSet, ...] = ()
-    """Members that are sources only (CUHK-SYSU has one camera)."""
+    """Members that are only sources (CUHK-SYSU has one camera)."""
     all_images: bool = False
-    """Train on training and test images of the sources, as P3 does."""
+    """Train on the training and test images of the sources, as in P3."""
 
     def __post_init__(self) -> None:
         if len(self.group) < 2 or not self.targets:
@@ -242,7 +242,7 @@ class LeaveOneOut(Protocol):
         return f"of {names}: test on {left} in turn, train on {images} of the others"
 
     def cases(self) -> tuple[Case, ...]:
-        """One for each target."""
+        """One case per target."""
         return tuple(
             Case(
                 name=f"{self.name}-{target.name}",
@@ -253,14 +253,14 @@ class LeaveOneOut(Protocol):
         )
 
     def _source(self, member: DataSet) -> DataSet:
-        # CUHK-SYSU has training images only: all of them are in either form.
+        # CUHK-SYSU has only training images, so both forms contain all of them.
         return AllImages(of=member) if self.all_images and not isinstance(member, CUHKSYSU) else member
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperSources(Protocol):
-    """The paper's own single-source rows (arXiv 2005.11037, Table 1): Market-1501 and DukeMTMC-reID, each tested on the other, on its
-    own test people and on the four small data sets. DukeMTMC-reID was withdrawn by its owners, so few have it."""
+    """The paper's single-source rows (arXiv 2005.11037, Table 1): Market-1501 and DukeMTMC-reID, each tested on the other, on its
+    own test people and on the four small data sets. The owners withdrew DukeMTMC-reID, so few have it."""
 
     @property
     def name(self) -> str:
@@ -286,10 +286,10 @@ class PaperSources(Protocol):
 
 
 def with_withdrawn(case: Case) -> Case:
-    """The case with DukeMTMC-reID read although its owners withdrew it, as the user asked."""
+    """Returns the case with the withdrawn DukeMTMC-reID enabled, at the user's request."""
 
     def opted(data: DataSet) -> DataSet:
-        """One data set of the case."""
+        """Enables one data set."""
         if isinstance(data, AllImages | Corrupted):
             return replace(data, of=opted(data.of))
         return replace(data, withdrawn_ok=True) if isinstance(data, DukeMTMC) else data
@@ -299,17 +299,17 @@ def with_withdrawn(case: Case) -> Case:
 
 
 def single(target: DataSet) -> Benchmark:
-    """A benchmark of one data set."""
+    """Returns the benchmark of one data set."""
     return Benchmark(name=target.name, targets=(target,))
 
 
 def splits_of(name: str, data: VIPeR | PRID2011 | GRID | ILIDS | CUHK01) -> Benchmark:
-    """A benchmark that is the mean over the ten random splits of a small data set."""
+    """Returns the benchmark of the ten random splits of a small data set."""
     return Benchmark(name=name, targets=tuple(replace(data, split=number) for number in range(SPLITS)))
 
 
 def small_sets() -> tuple[Benchmark, ...]:
-    """PRID, GRID, VIPeR and i-LIDS, ten splits each, in the order the field's tables have."""
+    """PRID, GRID, VIPeR and i-LIDS, ten splits each, in the usual order of published tables."""
     return (
         splits_of("prid2011", PRID2011()),
         splits_of("grid", GRID()),
@@ -329,16 +329,16 @@ def protocol_3() -> LeaveOneOut:
 
 
 def leave_one_out() -> LeaveOneOut:
-    """The older form over Market-1501, DukeMTMC-reID, MSMT17 and CUHK03."""
+    """The older leave-one-out protocol over Market-1501, DukeMTMC-reID, MSMT17 and CUHK03."""
     group = (Market1501(), DukeMTMC(), MSMT17(), CUHK03())
     return LeaveOneOut(name="leave-one-out", group=group)
 
 
 def market_cuhk03() -> BothWays:
-    """Market-1501 and CUHK03-NP (detected), both ways: the field's common pair that is still available."""
+    """Market-1501 and CUHK03-NP (detected), both ways: the common pair of data sets that is still available."""
     return BothWays(first=Market1501(), second=CUHK03())
 
 
 def protocols() -> tuple[Protocol, ...]:
-    """Every protocol with a name, in the order they are listed."""
+    """Returns all named protocols in listing order."""
     return (Drawn(), market_cuhk03(), PaperSources(), Protocol1(), protocol_2(), protocol_3(), leave_one_out())

@@ -1,4 +1,4 @@
-"""A table that was run, compared with what was published: as text for a terminal, and as a record from which the documents are made."""
+"""Compares the results of a table with the published numbers, as text for a terminal and as a record for the documentation."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -13,13 +13,13 @@ from snreid.studies.records import record
 from snreid.studies.run import CaseResult
 
 _WIDTHS = (26, 16, 34, 11, 20)
-"""Characters of the text's columns: row, published, ours, seeds, difference."""
+"""Column widths in characters: row, published, ours, seeds, difference."""
 
 
 def comparison_text(table: PaperTable, results: Sequence[CaseResult]) -> str:
-    """For each case and column of it a block: published | ours with its 95 % interval | difference, in percent and points.
+    """Returns a block per case and column: published | ours with its 95 % interval | difference, in percent and points.
 
-    Cells that cannot be filled here say why. No trailing newline.
+    Cells that cannot be filled give the reason. No trailing newline.
     """
     return "\n\n".join("\n".join(_case_lines(table, result)) for result in results)
 
@@ -47,7 +47,7 @@ def _case_lines(table: PaperTable, result: CaseResult) -> Iterator[str]:
 
 
 def _notes(table: PaperTable, result: CaseResult) -> list[str]:
-    """What the readers of the data noticed, and which rows were adapted to images of what they are scored on."""
+    """Remarks of the data readers, and which rows were adapted to images of the data set they are scored on."""
     adapted = [
         f"{row.label}: adapted to each target by its training images, without their labels"
         for row in table.rows
@@ -57,7 +57,7 @@ def _notes(table: PaperTable, result: CaseResult) -> list[str]:
 
 
 def _published_only(table: PaperTable, result: CaseResult, shown: Sequence[str]) -> Iterator[str]:
-    """Published numbers on columns that are not among the ``shown`` ones."""
+    """Published numbers of columns that are not among the ``shown`` ones."""
     for row in table.rows:
         for column in result.case.benchmarks:
             published = table.published.get((row.name, result.case.name, column.name))
@@ -68,7 +68,7 @@ def _published_only(table: PaperTable, result: CaseResult, shown: Sequence[str])
 def _row_line(
     table: PaperTable, result: CaseResult, row: Row, column: Benchmark | None, cells: Sequence[Cell | None]
 ) -> str:
-    """``cells``: mAP and rank-1. ``column``: None for the mean over the unseen ones."""
+    """``cells``: mAP and rank-1. ``column``: None for the mean over unseen columns."""
     published = table.published.get((row.name, result.case.name, column.name)) if column else None
     mean_ap, rank1 = cells
     if mean_ap is None or rank1 is None:
@@ -106,10 +106,10 @@ def _line(*parts: str) -> str:
 
 
 def order_sentences(table: PaperTable, result: CaseResult, scores: ScoreTable) -> list[str]:
-    """Whether the rows have the order that they have in the paper: across domains, and in the training domain the last at least as high
-    as the first (SNR and Baseline).
+    """Returns sentences on whether the rows keep the paper's order: across domains, and in the training domain with the last row at least
+    as high as the first (SNR and Baseline).
 
-    Only means are ordered; where ours differ, the sentence names the rows, each with its interval.
+    Compares means only; if the order differs, the sentence names the rows with their intervals.
     """
     if not table.order:
         return []
@@ -130,7 +130,7 @@ def order_sentences(table: PaperTable, result: CaseResult, scores: ScoreTable) -
 
 
 def _order_sentence(where: str, ranked: Sequence[tuple[str, Cell]], *, ties: bool = False) -> str:
-    """``ties``: equal values are in order too."""
+    """``ties``: equal values also count as ordered."""
     if len(ranked) < 2:
         return ""
     wanted = (" <= " if ties else " < ").join(name for name, _ in ranked)
@@ -147,7 +147,7 @@ def _interval(cell: Cell) -> str:
 
 
 def case_record(table: PaperTable, result: CaseResult, seconds: float) -> dict[str, Any]:
-    """One case of a table as a record (``records.record``), with published numbers, what is missing, and sentences on the order."""
+    """Returns one case of a table as a record (``records.record``), with published numbers, missing data and sentences on the order."""
     label = {row.name: row.label for row in table.rows}
     title = f"{table.title}: {' + '.join(s.name for s in result.case.sources)}"
     published = [

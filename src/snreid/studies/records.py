@@ -1,4 +1,4 @@
-"""What is written of a comparison: the report page and the record, a JSON object with all its numbers."""
+"""The report page of a comparison, and its record: a JSON object with all its numbers."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from snreid.studies.run import CaseResult
 from snreid.system.provenance import provenance
 
 RANK_LENGTH = 8
-"""Gallery images shown in a rank list."""
+"""Gallery images shown per rank list."""
 SAMPLES = 8
-"""Images shown of a domain."""
+"""Images shown per domain."""
 
 
 def report(
@@ -30,15 +30,15 @@ def report(
     examples: Sequence[str] = (),
     commands: Sequence[str] = (),
 ) -> Report:
-    """A study as a report page.
+    """Builds the report page of a study.
 
     Args:
         result: All scores of the study.
-        title: Head of the page.
-        descriptions: A sentence on each target by name.
+        title: Title of the page.
+        descriptions: Target name -> a sentence about it.
         notes: Sentences below the table.
-        examples: Targets whose rank lists are shown; their embeddings must have been kept.
-        commands: How it was made; if empty, the commands of the runs.
+        examples: Targets whose rank lists are shown; their embeddings must be stored.
+        commands: Commands that reproduce the study; if empty, those of the runs.
     """
     runs = {row.label: _runs(result, row.name) for row in result.rows}
     unreadable = tuple(
@@ -67,7 +67,7 @@ def report(
 
 
 def _runs(result: CaseResult, row: str) -> tuple[Run, ...]:
-    """The runs of a row, one per seed; each is scored on every target of a study."""
+    """The runs of a row, one per seed; in a study each is scored on every target."""
     return next(iter(result.runs[row].values()))
 
 
@@ -76,13 +76,13 @@ def _domain(result: CaseResult, domain: ScoredDomain, description: str) -> Score
 
 
 def _spread(data: ReIDData) -> tuple[Sample, ...]:
-    """Images of different persons and cameras, evenly over the query split."""
+    """Images of different persons and cameras, evenly spaced in the query split."""
     samples = data.query.samples
     return tuple(samples[i * len(samples) // SAMPLES] for i in range(min(SAMPLES, len(samples))))
 
 
 def _remarks(result: CaseResult) -> tuple[str, ...]:
-    """What the readers of sources and targets noticed, each sentence once."""
+    """Remarks of the readers of sources and targets, each sentence once."""
     runs = (run for row in result.rows for run in _runs(result, row.name))
     trained = (remark for run in runs for remark in run.record["training"].get("remarks", ()))
     scored = (remark for data in result.available.data.values() for remark in data.remarks)
@@ -128,16 +128,16 @@ def _run_record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunD
 
 
 def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
-    """The record of one case.
+    """Builds the record of one case.
 
     Args:
         result: The filled cells.
         title: What was compared.
-        seconds: How long this took.
+        seconds: How long the comparison took.
 
     Returns:
-        JSON: the table, and per row, target and seed the scores, the training time and the commit it was trained at. Versions and command
-        are those of the process that writes.
+        JSON: the table, and per row, target and seed the scores, the training time and the commit trained at. Versions and command are
+        those of the current process.
     """
     data = result.available.data
     rows = [
@@ -166,7 +166,7 @@ def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
 
 
 def _cells(table: ScoreTable) -> list[dict[str, Any]]:
-    """A table as data: mean over seeds, interval over persons, paired difference to the first row."""
+    """The table's cells as data: mean over seeds, interval over persons, paired difference to the first row."""
     cells = []
     for metric, rows in table.groups:
         for row in rows:

@@ -1,4 +1,4 @@
-"""Rows of a comparison: what they are called, and which runs may stand in one table."""
+"""Rows of a comparison: their names, and which runs may share a table."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ DESCRIPTIONS = {
     "efdmix": "While training, an image takes over a part of the feature distribution of another one, value by value.",
     "bau": "Baseline with losses that bring two views of an image together and keep people apart, within each source too.",
 }
-"""A sentence on each recipe's row, for the report."""
+"""A sentence about each recipe's row, for the report."""
 
 LABELS = {
     "baseline": "Baseline",
@@ -37,16 +37,16 @@ LABELS = {
     "efdmix": "EFDMix",
     "bau": "BAU",
 }
-"""The name of each recipe's row in tables: the paper's."""
+"""Each recipe's row name in tables, as in the paper."""
 
 
 def label(experiment: Experiment) -> str:
-    """The row's name in tables: that of its recipe; an own name (``--recipe NAME``) stays."""
+    """Returns the row's name in tables: that of its recipe, or a custom name (``--recipe NAME``) unchanged."""
     return LABELS.get(experiment.recipe, experiment.recipe)
 
 
 def require_same_sources(name: str, first: Experiment, other_name: str, second: Experiment) -> None:
-    """Raise ``ExperimentError`` unless both are trained on the same data sets, in any order. The names are for the message."""
+    """Raises ``ExperimentError`` unless both are trained on the same data sets, in any order. The names are for the message."""
     if len(first.sources) == len(second.sources) and all(source in second.sources for source in first.sources):
         return
     words, others = (" + ".join(source.name for source in e.sources) or "nothing" for e in (first, second))
@@ -58,7 +58,7 @@ def require_same_sources(name: str, first: Experiment, other_name: str, second: 
 
 
 def check_rows(runs: Sequence[Run]) -> None:
-    """Raise ``ExperimentError`` when runs of one row differ in more than their seed, rows in their sources, or a run comes twice."""
+    """Raises ``ExperimentError`` if runs of a row differ in more than their seed, rows in their sources, or a run is repeated."""
     first: dict[str, Run] = {}
     seen: dict[tuple[str, int], Run] = {}
     for run in runs:
@@ -81,7 +81,7 @@ def check_rows(runs: Sequence[Run]) -> None:
 
 
 def adapted_notes(runs: Sequence[Run]) -> tuple[str, ...]:
-    """A sentence for each row that was adapted to a target, for reports: to it that target is no domain never seen."""
+    """Returns a sentence for the report on each row that was adapted to a target, which is then not unseen for that row."""
     targets = {
         label(run.experiment): str(run.record["adaptation"]["target"]) for run in runs if "adaptation" in run.record
     }
@@ -92,6 +92,6 @@ def adapted_notes(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _method(run: Run) -> dict[str, object]:
-    """The settings by which a run was adapted, less the seed; empty for a trained one."""
+    """The settings of a run's adaptation, without the seed; empty for a trained run."""
     settings = dict(run.record.get("adaptation", {}).get("method", {}))
     return {name: value for name, value in settings.items() if name != "seed"}

@@ -1,8 +1,8 @@
-"""Plans, run: every cell that can be filled on this machine is trained, adapted and scored, once.
+"""Runs plans: trains, adapts and scores every cell that can be filled on this machine, once.
 
-Finished runs and scores on disk are taken as they are, so an interrupted table or study continues where it stopped. Weights may be
-deleted once a run is scored: ``experiment.json`` and ``evaluation/`` are all that a table and its tests need. Cells without data on disk,
-and cells whose training failed, say so; the others are filled.
+Finished runs and scores on disk are reused, so an interrupted table or study continues where it stopped. Weights may be deleted once a
+run is scored: a table and its tests need only ``experiment.json`` and ``evaluation/``. Cells without data on disk and cells whose training
+failed give the reason; the others are filled.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,21 +27,21 @@ from snreid.studies.rows import check_rows
 from snreid.training.session import Session
 
 FAILED = "failed.txt"
-"""In the folder of a cell: why its training ended."""
+"""File in the folder of a cell with the reason why its training failed."""
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The cells of one case that are filled."""
+    """The filled cells of one case."""
 
     available: Availability
     rows: tuple[Row, ...]
     runs: Mapping[str, Mapping[str, tuple[Run, ...]]]
-    """Row name -> target name -> the finished runs that were scored on it, one per seed."""
+    """Row name -> target name -> the finished runs scored on it, one per seed."""
     scores: Mapping[str, Mapping[str, tuple[Scores, ...]]]
-    """Row name -> target name -> one per seed."""
+    """Row name -> target name -> scores, one per seed."""
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Target name -> names of its images that could not be read (``--skip-bad``)."""
+    """Target name -> names of its unreadable images (``--skip-bad``)."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """``ROW, seed N`` -> why its last training failed."""
 
@@ -56,7 +56,7 @@ class CaseResult:
         return any(self.runs.values())
 
     def domains(self) -> tuple[ScoredDomain, ...]:
-        """The benchmarks as a score table takes them: the queries of several splits one after the other."""
+        """The benchmarks in the form of a score table: the queries of several splits are concatenated."""
         data = self.available.data
         return tuple(
             ScoredDomain(
@@ -68,8 +68,8 @@ class CaseResult:
         )
 
     def scheme(self, row: Row) -> SchemeResult:
-        """A row as a score table takes it. The queries of several splits are pooled: each split has as many, so the mean over all of
-        them is the mean over the splits."""
+        """Returns a row in the form of a score table. Pools the queries of several splits: all splits have equally many, so the mean over
+        queries is the mean over splits."""
         scores = self.scores.get(row.name, {})
         columns = {
             b.name: tuple(map(pooled_scores, zip(*(scores[target.name] for target in b.targets), strict=True)))
@@ -80,13 +80,13 @@ class CaseResult:
 
     @cached_property
     def table(self) -> ScoreTable:
-        """Values, intervals over persons, paired differences to the first row."""
+        """Returns values, intervals over persons, and paired differences to the first row."""
         schemes = tuple(self.scheme(row) for row in self.rows)
         return score_table(self.domains(), schemes, baseline=self.rows[0].label)
 
     def spread(self, row: Row, benchmark: Benchmark) -> float | None:
-        """Standard deviation (n - 1) of mAP over the random splits of a benchmark, a share; of each split the mean over seeds. None for
-        a benchmark that is one data set."""
+        """Returns the standard deviation (n - 1) over random splits of a benchmark's mAP (0 to 1, averaged over seeds); None for a
+        benchmark of one data set."""
         scores = self.scores.get(row.name, {})
         if len(benchmark.targets) < 2 or not all(scores.get(target.name) for target in benchmark.targets):
             return None
@@ -95,7 +95,7 @@ class CaseResult:
 
 
 def pooled_scores(parts: Sequence[Scores]) -> Scores:
-    """The scores of several query sets, one after the other, as those of one."""
+    """Concatenates the scores of several query sets."""
     if len(parts) == 1:
         return parts[0]
     starts = np.cumsum([0, *(part.queries for part in parts[:-1])])
@@ -109,12 +109,12 @@ def pooled_scores(parts: Sequence[Scores]) -> Scores:
 
 
 def run_study(plan: Plan, out: Path, session: Session) -> CaseResult:
-    """Trains and scores what is missing of a study below ``out`` and returns everything.
+    """Trains and scores the missing cells of a study below ``out`` and returns all cells.
 
     Args:
         plan: From ``study_plan``.
-        out: Folder of the study; its runs lie in ``RECIPE-SEED``.
-        session: Where and how to compute.
+        out: Folder of the study; its runs are in ``RECIPE-SEED``.
+        session: The session to compute in.
 
     Raises:
         DataError: A target or source is missing, or an image cannot be read.
@@ -124,12 +124,12 @@ def run_study(plan: Plan, out: Path, session: Session) -> CaseResult:
     (case,) = plan.cases
     available = require_available(case, session.machine.root)
     fill([plan], {case: available}, out, session)
-    session.group.barrier()  # the first process has written all scores
+    session.group.barrier()  # wait until rank 0 has written all scores
     return collect_case(plan, available, out, skip_bad=session.machine.skip_bad)
 
 
 def score_runs(plan: Plan, runs: Sequence[Run], session: Session) -> CaseResult:
-    """The same from runs that are finished already, wherever they are.
+    """Like ``run_study``, but scores finished runs from any folders.
 
     Raises:
         ExperimentError: Runs of one row differ in more than their seed, or rows in their sources.
@@ -152,16 +152,16 @@ def fill(
     *,
     shard: Shard | None = None,
 ) -> None:
-    """Trains, adapts and scores every cell of the plans that is missing below ``out`` and can be had.
+    """Trains, adapts and scores every cell of the plans that is missing below ``out`` and whose data are available.
 
-    A training of a table that ends in NaN, or an adaptation that cannot be made, leaves its reason in its folder, and the others go on; it
-    is tried again the next time. All else is raised as ``train`` and scoring raise it.
+    In a table, a training that ends in NaN or an adaptation that fails leaves its reason in its folder, and the others continue; the next
+    call retries it. Any other error of training or scoring is raised.
 
     Args:
-        plans: What to fill.
-        available: What is on this machine, of every case.
+        plans: The plans to fill.
+        available: The data on this machine, for every case.
         out: Folder of all runs.
-        session: Where and how to compute.
+        session: The session to compute in.
         shard: Fill only this share of the cells.
     """
     shard = shard or Shard()
@@ -186,7 +186,7 @@ def fill(
 
 
 def _without_weights(training: Training, data: Sequence[ReIDData], session: Session) -> Run | None:
-    """The finished run whose weights were deleted, if its scores on all targets are there and nothing is adapted from it."""
+    """The finished run whose weights were deleted, if it has scores on all targets and no adaptation starts from it."""
     if training.adaptations or not (training.folder / "experiment.json").is_file():
         return None
     run = open_run(training.folder)
@@ -196,7 +196,7 @@ def _without_weights(training: Training, data: Sequence[ReIDData], session: Sess
 
 
 def _adapt_and_score(run: Run, method: str, target: ReIDData, folder: Path, session: Session) -> None:
-    """One adaptation, and its score: only that reads labels of the target."""
+    """Runs one adaptation and scores it; only the scoring reads the target's labels."""
     value = methods()[method].for_experiment(run.experiment)
     adapted = adapt_run(value, run, Unlabelled.of(target), folder, session)
     score_run(adapted, [target], session)
@@ -204,7 +204,7 @@ def _adapt_and_score(run: Run, method: str, target: ReIDData, folder: Path, sess
 
 @contextmanager
 def _failure_recorded(training: Training, folder: Path, session: Session) -> Iterator[None]:
-    """Keeps the reason of a failed cell in its folder until the cell is tried again; the other cells go on. A study ends instead."""
+    """Stores the reason of a failed cell in its folder until it is retried, and continues with the others. A study ends instead."""
     if session.first:
         (folder / FAILED).unlink(missing_ok=True)
     try:
@@ -219,7 +219,7 @@ def _failure_recorded(training: Training, folder: Path, session: Session) -> Ite
 
 
 def _targets(available: Sequence[Availability]) -> list[ReIDData]:
-    """What is scored for these cases, each data set once."""
+    """The targets of these cases, each data set once."""
     return list({name: case.data[name] for case in available for name in _scored(case)}.values())
 
 
@@ -230,13 +230,13 @@ def _scored(available: Availability) -> list[str]:
 def collect(
     plan: Plan, available: Mapping[Case, Availability], out: Path, *, skip_bad: bool = False
 ) -> tuple[CaseResult, ...]:
-    """What is filled below ``out``: finished runs of just these experiments, with their scores of just these images.
+    """Collects the filled cells below ``out``: finished runs of exactly these experiments, with scores on exactly these images.
 
-    Trains and scores nothing. A seed counts for a trained row once every benchmark that can be had is scored.
+    Trains and scores nothing. A seed of a trained row counts once every available benchmark is scored.
 
     Args:
-        plan: What was to be filled.
-        available: What is on this machine, of every case.
+        plan: The plan.
+        available: The data on this machine, for every case.
         out: Folder of all runs.
         skip_bad: Accept scores without images that cannot be read.
     """
@@ -260,7 +260,7 @@ def collect_case(plan: Plan, available: Availability, out: Path, *, skip_bad: bo
 
 
 class _Cells:
-    """Runs and their scores by row and target, while they are collected."""
+    """Collects runs and their scores by row and target."""
 
     def __init__(self, available: Availability, rows: tuple[Row, ...]) -> None:
         self.available, self.rows = available, rows
@@ -269,14 +269,14 @@ class _Cells:
         self.scores: dict[str, dict[str, list[Scores]]] = {row.name: {} for row in rows}
 
     def add(self, row: Row, run: Run, result: Result) -> None:
-        """One score of a run. Raises ``ExperimentError`` if it was made of other images than those before it."""
+        """Adds a result of a run. Raises ``ExperimentError`` if its images differ from those of earlier results."""
         other, before = self.first.setdefault(result.target, (run, result))
         require_same_images(before, result, where=f"{other.folder}, {run.folder}")
         self.runs[row.name].setdefault(result.target, []).append(run)
         self.scores[row.name].setdefault(result.target, []).append(result.scores)
 
     def result(self, failed: Mapping[str, str] | None = None) -> CaseResult:
-        """Everything, frozen."""
+        """Returns the collected cells."""
         used = {target: result.used for target, (_, result) in self.first.items() if result.used is not None}
         return CaseResult(
             replace(self.available, data={**self.available.data, **used}),
@@ -289,7 +289,7 @@ class _Cells:
 
 
 def _folders(plan: Plan, row: Row, available: Availability, seed: int, out: Path) -> list[tuple[Path, list[ReIDData]]]:
-    """The folders of a row with one seed, and what each is scored on."""
+    """The folders of a row with one seed, and the targets each is scored on."""
     case, data = available.case, _targets([available])
     if not row.adaptation:
         return [(plan.folder(out, row, case, seed), data)]
@@ -300,17 +300,17 @@ def _folders(plan: Plan, row: Row, available: Availability, seed: int, out: Path
 def _finished(
     folder: Path, planned: Experiment, row: Row, targets: Sequence[ReIDData], *, skip_bad: bool
 ) -> list[tuple[Run, Result]]:
-    """The run in a folder with its result on each target; empty unless it is the finished run of this cell, scored on all."""
+    """The run in a folder with its result on each target; empty unless it is this cell's finished run, scored on all."""
     if not targets or not (folder / "experiment.json").is_file():
         return []
     run = open_run(folder)
-    # The recipe of an adapted run also names method and target; all else is that of the run it started from.
+    # The recipe of an adapted run also names method and target; the rest matches the run it started from.
     same = replace(run.experiment, recipe=planned.recipe) == planned and _adapted_as(run, row)
     return [(run, result) for result in _results(run, targets, skip_bad=skip_bad)] if same else []
 
 
 def _results(run: Run, targets: Sequence[ReIDData], *, skip_bad: bool) -> list[Result]:
-    """The stored results of a finished run, or none unless it is scored on every target. Its weights may be gone."""
+    """The stored results of a finished run; empty unless it is scored on every target. Its weights may be deleted."""
     if "finished" not in run.record:
         return []
     results = [read_result(run.folder, target, skip_bad=skip_bad) for target in targets]
@@ -319,7 +319,7 @@ def _results(run: Run, targets: Sequence[ReIDData], *, skip_bad: bool) -> list[R
 
 
 def _adapted_as(run: Run, row: Row) -> bool:
-    """Whether a run was adapted as the row says, by a method with its present settings; a trained row's run by none."""
+    """Whether a run was adapted by the row's method with its current settings, or not at all for a trained row."""
     stored = run.record.get("adaptation")
     if not row.adaptation or not isinstance(stored, dict):
         return not row.adaptation and stored is None

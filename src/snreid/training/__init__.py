@@ -1,4 +1,4 @@
-"""Weights from images and labels: batches, optimizers, schedules, the loop and its checkpoints."""
+"""Training: batches, optimizers, schedules, the loop and its checkpoints."""
 
 import lazy_loader
 

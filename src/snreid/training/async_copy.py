@@ -1,4 +1,4 @@
-"""Numbers on their way from the device to the host, and the other way, without either waiting for the other."""
+"""Asynchronous copies between device and host; neither waits for the other."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class Later:
-    """The values of a few scalars of one device, which the host may read when the device has come so far.
+    """Scalars of one device that the host reads later.
 
-    On CUDA they are copied into pinned memory behind the work that makes them; ``numbers`` waits for that
-    copy alone. On CPU they are there.
+    On CUDA the copy to pinned memory is queued behind the work that computes them, and ``numbers`` waits for
+    that copy only. On CPU they are available at once.
     """
 
     def __init__(self, scalars: Sequence[Tensor]) -> None:
@@ -25,7 +25,7 @@ class Later:
             self._values = values
 
     def numbers(self) -> list[float]:
-        """The values in their order."""
+        """Returns the values in the order given."""
         if self._copied is not None:
             self._copied.synchronize()
         values: list[float] = self._values.tolist()
@@ -33,7 +33,7 @@ class Later:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on ``device``; a copy to a GPU starts behind what it has to do already, and the host goes on at once."""
+    """Moves a tensor to ``device``; a copy to a GPU is queued behind its pending work and does not block the host."""
     if device.type != "cuda" or tensor.device.type == "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)

@@ -1,5 +1,4 @@
-"""An exponential moving average of a model's weights over the steps of its training (Polyak averaging; arXiv 1803.05407 and 1703.01780
-say why it generalizes)."""
+"""An exponential moving average (EMA) of a model's weights over training (Polyak averaging; arXiv 1803.05407 and 1703.01780)."""
 
 from copy import deepcopy
 
@@ -11,15 +10,15 @@ from snreid.training.parallel import share_buffers
 
 
 class Average:
-    """w_avg <- d w_avg + (1 - d) w after each step, with d = min(decay, (1 + t) / (10 + t)) after t earlier ones.
+    """w_avg <- d w_avg + (1 - d) w after each step, with d = min(decay, (1 + t) / (10 + t)) after t earlier updates.
 
-    Over parameters and floating-point buffers (running statistics); counters are those of the model. The first steps count more (d = 0.1,
-    0.18, 0.25, ...), so that the average forgets the random start. A step that was refused moves nothing; that is decided on the device,
-    so no host waits for it.
+    Averages parameters and floating-point buffers (running statistics); counters are copied from the model. The decay starts low (0.1,
+    0.18, 0.25, ...), so that the average forgets the random start. A skipped step changes nothing; the device decides that, so the host
+    does not wait.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """``model``: on its device, as training begins; trained by others. ``decay``: in (0, 1)."""
+        """``model``: the model in training, already on its device. ``decay``: in (0, 1)."""
         self._live, self.decay = model, decay
         self.model = deepcopy(model).requires_grad_(False).eval()
         """The averaged model."""
@@ -28,7 +27,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, bad: Tensor) -> None:
-        """After a step; ``bad``: () 1 where it was refused, else 0."""
+        """Updates the average after a step; ``bad``: () 1 if the step was skipped, else 0."""
         kept, now = _tensors(self.model), _tensors(self._live)
         floats = [name for name, tensor in kept.items() if tensor.is_floating_point()]
         share = (1 - ((1 + self.updates) / (10 + self.updates)).clamp(max=self.decay)) * (1 - bad)
@@ -41,19 +40,19 @@ class Average:
         self.updates += 1 - bad
 
     def share(self, group: ProcessGroup) -> None:
-        """Gives every process the first one's averaged statistics (``share_buffers``); weights are the same in all."""
+        """Broadcasts the averaged statistics of rank 0 (``share_buffers``); the weights already agree."""
         share_buffers(self.model, group)
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps."""
+        """Returns the state to store in a checkpoint."""
         return {"updates": self.updates, **{f"model.{name}": value for name, value in self.model.state_dict().items()}}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Takes up what ``tensors`` gave."""
+        """Restores what ``tensors`` returned."""
         self.updates.copy_(tensors["updates"])
         self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Read at each step, because a model may have replaced some of them."""
+    """Parameters and buffers by name, looked up at each step because a model may replace them."""
     return {**dict(model.named_parameters()), **dict(model.named_buffers())}

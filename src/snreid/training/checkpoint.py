@@ -1,15 +1,14 @@
-"""Exact training states on disk: safetensors and JSON, never pickle, written so that no instant of death can
-damage them.
+"""Exact training states on disk, in safetensors and JSON, never pickle. A crash at any point leaves a valid checkpoint.
 
-A save is three steps, each durable before the next begins:
+A save has three steps, each durable before the next begins:
 
-1. ``step-00000123-<hash>.safetensors``: every tensor, and the JSON state in the file's own header. Written in a
-   temporary folder beside its place, fsynced, renamed, folder fsynced.
+1. ``step-00000123-<hash>.safetensors``: every tensor, and the JSON state in the file's header. Written to a
+   temporary folder in the same place, fsynced, renamed, folder fsynced.
 2. the commit: ``last.json`` (name, sha256, size, step, epoch, batch of that file) is replaced the same way.
 3. files that the pointer does not name are deleted.
 
-Whoever dies before the commit leaves the former state in force, whoever dies after it the new one. The name of a
-step file holds the beginning of its hash, so saving one step twice never overwrites a file that the pointer names
+After a crash before the commit the previous state is still current; after the commit, the new one. The name of a
+step file holds the start of its hash, so saving the same step twice never overwrites the file that the pointer names
 with other bytes.
 """
 
@@ -39,11 +38,10 @@ _POINTER_FIELDS = {"file": str, "sha256": str, "size": int, "step": int, "epoch"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """Everything a run needs to go on as if it had never stopped."""
+    """Everything a run needs to resume as if it had never stopped."""
 
     tensors: Mapping[str, Tensor]
-    """Model, optimizer and random state, flat, by name; written on any device, read back on the CPU with the same
-    dtype and bits."""
+    """Model, optimizer and random state, flat, by name; saved from any device, loaded on the CPU bit for bit."""
     step: int
     """Optimizer steps done since the start of training, >= 0."""
     epoch: int
@@ -56,7 +54,7 @@ class TrainingState:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """What ``last.json`` says about a step file."""
+    """The contents of ``last.json``: which step file is current."""
 
     file: str
     sha256: str
@@ -76,9 +74,9 @@ class CheckpointStore:
     def save(self, state: TrainingState) -> Path:
         """Writes the state durably and makes it ``last``. Returns the step file.
 
-        Raises ``DivergenceError``, before anything is written, if a tensor or number is NaN or infinite;
-        ``CheckpointError`` if the disk refuses (full, read-only): the former state stays in force and nothing
-        partial is left.
+        Raises ``DivergenceError`` before writing anything if a tensor or number is NaN or infinite, and
+        ``CheckpointError`` if writing fails (disk full, read-only): the previous state stays current and no
+        partial file remains.
         """
         _refuse_non_finite(state.tensors)
         header = _header(state)
@@ -87,7 +85,7 @@ class CheckpointStore:
             write_text(self.folder / _LAST, json.dumps(asdict(pointer), indent=2) + "\n")
             self.sweep()
         except (OSError, safetensors.SafetensorError) as error:
-            former = (self.folder / _LAST).is_file()  # gone where somebody has deleted the run's folder
+            former = (self.folder / _LAST).is_file()  # False if someone deleted the run folder
             raise CheckpointError(
                 f"A checkpoint is written whole or not at all; step {state.step} was not, "
                 f"{'the one before it counts' if former else 'and there is none before it'}",
@@ -100,8 +98,7 @@ class CheckpointStore:
     def load(self) -> TrainingState | None:
         """The last saved state, on the CPU; None if nothing was ever saved.
 
-        Raises ``CheckpointError`` if a file is missing, damaged, of other length or hash, or not written by this
-        program.
+        Raises ``CheckpointError`` if a file is missing, damaged, of the wrong length or hash, or not a training state.
         """
         pointer = self.last()
         while pointer is not None:
@@ -109,15 +106,14 @@ class CheckpointStore:
             try:
                 return _read_step(path, pointer)
             except FileNotFoundError as error:
-                # A writer may have moved on between our reading the pointer and opening its file.
+                # A writer may have saved again after we read the pointer.
                 pointer, former = self.last(), pointer
                 if pointer == former:
                     raise _damaged(path, "the file is missing") from error
         return None
 
     def last(self) -> Pointer | None:
-        """What ``last.json`` says, without reading tensors; None if there is none. Raises ``CheckpointError`` if
-        it is damaged."""
+        """Reads ``last.json`` only; None if there is none. Raises ``CheckpointError`` if it is damaged."""
         path = self.folder / _LAST
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
@@ -134,8 +130,7 @@ class CheckpointStore:
     def sweep(self) -> tuple[str, ...]:
         """Deletes temporary folders and step files that the pointer does not name; returns their names, sorted.
 
-        Only the writing process may call it, at its start (``save`` does it itself). Files that are not this
-        store's are left alone.
+        Only the writing process may call it, when it starts (``save`` calls it too). Other files are left alone.
         """
         pointer = self.last()
         kept = {_LAST} | ({pointer.file} if pointer else set())
@@ -182,10 +177,10 @@ def _read_step(path: Path, pointer: Pointer) -> TrainingState:
     return TrainingState(tensors=tensors, step=position[0], epoch=position[1], batch=position[2], values=values)
 
 
-def _damaged(path: Path, came: str) -> CheckpointError:
+def _damaged(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
         "A checkpoint is read only if it is exactly what was written",
-        found=f"{path.name}: {came} in {path.parent}",
+        found=f"{path.name}: {reason} in {path.parent}",
         fix="restore the file from a copy, or start the run again in another folder",
     )
 
@@ -210,7 +205,7 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU, contiguous, and no two in one storage, as safetensors asks; a copy only where it is needed."""
+    """Makes tensors contiguous CPU tensors that share no storage, as safetensors requires; copies only if needed."""
     seen: set[int] = set()
     separate: dict[str, Tensor] = {}
     for name, tensor in tensors.items():

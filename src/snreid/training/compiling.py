@@ -1,4 +1,4 @@
-"""Whether ``torch.compile`` can be used on this machine: it needs a C++ compiler on CPU, Triton and a C compiler on a GPU."""
+"""Whether ``torch.compile`` works on this machine: it needs a C++ compiler on CPU, Triton and a C compiler on a GPU."""
 
 import torch
 from rich.console import Console
@@ -11,7 +11,7 @@ _BACKEND = "inductor"
 
 
 def backend(group: ProcessGroup, console: Console) -> str | None:
-    """The backend to compile with; None where a process cannot, which is said on ``console``."""
+    """Returns the backend to compile with, or None (with a message on ``console``) if any process cannot compile."""
     reason = why_not(group.device)
     if not agree((bool(reason), False), group)[0]:
         return _BACKEND
@@ -20,7 +20,7 @@ def backend(group: ProcessGroup, console: Console) -> str | None:
 
 
 def why_not(device: torch.device) -> str:
-    """What keeps torch from compiling for ``device``, in its words; empty when it can. Compiles a sum of two numbers to find out."""
+    """Returns torch's reason for not compiling for ``device``, or "" if it can. Compiles the sum of two numbers to find out."""
 
     def probe(x: Tensor) -> Tensor:
         """Anything."""
@@ -28,6 +28,6 @@ def why_not(device: torch.device) -> str:
 
     try:
         torch.compile(probe, backend=_BACKEND)(torch.zeros(2, device=device))
-    except Exception as error:  # torch raises whatever its compiler, the linker or a missing header make it raise
+    except Exception as error:  # torch raises many types: from its compiler, the linker or a missing header
         return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ""

@@ -1,8 +1,7 @@
-"""Processes that train or extract together: who am I, and a few ways to exchange arrays. No pickle crosses between
-them.
+"""The processes that train or extract together, and how they exchange arrays, without pickle.
 
-Started by ``torchrun`` (one machine or several) or by SLURM's ``srun``; started by neither, there is one process
-and every exchange is the identity, so callers need no second code path. Exchanges run over gloo on the CPU,
+``torchrun`` (one machine or several) or SLURM's ``srun`` starts them. Without either there is one process and
+every exchange is the identity, so callers need no second code path. Exchanges run over gloo on the CPU,
 gradients on CUDA over NCCL.
 """
 
@@ -24,7 +23,7 @@ from snreid.errors import ExperimentError
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Which process this is, as the launcher says."""
+    """This process's rank, as set by the launcher."""
 
     rank: int
     """From 0 to world - 1, over all machines."""
@@ -40,7 +39,7 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """The processes that work together. ``join`` makes one; ``leave`` it at the end."""
+    """The processes that work together. Create it with ``join`` and call ``leave`` at the end."""
 
     rank: int
     world: int
@@ -54,13 +53,12 @@ class ProcessGroup:
         return self.rank == 0
 
     def barrier(self) -> None:
-        """Returns once every process has come here."""
+        """Returns once every process has called it."""
         if self.world > 1:
             dist.all_reduce(torch.zeros(1))
 
     def gather_arrays(self, array: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The array of every process, in rank order, in all of them. Shapes may differ; the dtype has to be a
-        plain number type."""
+        """Returns every process's array, in rank order, to all processes. Shapes may differ; the dtype is numeric."""
         if self.world == 1:
             return (array,)
         here = json.dumps({"dtype": array.dtype.str, "shape": array.shape}).encode()
@@ -90,10 +88,10 @@ class ProcessGroup:
 def join(
     device: str = "auto", *, environment: Mapping[str, str] | None = None, timeout: float = 1800.0
 ) -> ProcessGroup:
-    """This process's group, as the launcher's environment says (``os.environ`` unless another mapping is given).
+    """Joins the group that the launcher's environment describes (``os.environ`` unless another mapping is given).
 
-    ``device``: ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` (CUDA if there is one). With several processes ``cuda``
-    means the one of this process's local rank. ``timeout``: seconds to wait for the others in any exchange.
+    ``device``: ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` (CUDA if available). With several processes ``cuda``
+    means the GPU of this process's local rank. ``timeout``: seconds to wait for the others in any exchange.
     Raises ``ExperimentError`` when there is no such device or the launcher's variables contradict each other.
     """
     rank = launched_rank(os.environ if environment is None else environment)
@@ -113,10 +111,10 @@ def join(
 
 
 def launched_rank(environment: Mapping[str, str]) -> Rank | None:
-    """What torchrun or, without it, srun put into the environment; None when neither started several processes.
+    """Reads the rank that torchrun or srun set in the environment; None if neither started several processes.
 
     Inside ``sbatch`` or ``salloc`` but without ``srun`` there is one process although SLURM_NTASKS may be larger;
-    srun alone sets SLURM_STEP_NUM_TASKS. Raises ``ExperimentError`` for a variable that is missing or no number.
+    only srun sets SLURM_STEP_NUM_TASKS. Raises ``ExperimentError`` for a variable that is missing or not a number.
     """
     if "RANK" in environment and "WORLD_SIZE" in environment:
         rank = Rank(
@@ -128,7 +126,7 @@ def launched_rank(environment: Mapping[str, str]) -> Rank | None:
         )
     elif "SLURM_PROCID" in environment and "SLURM_STEP_NUM_TASKS" in environment:
         nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST", "localhost")
-        port = 20_000 + _number(environment, "SLURM_JOB_ID") % 20_000  # two jobs on one host do not meet
+        port = 20_000 + _number(environment, "SLURM_JOB_ID") % 20_000  # keeps two jobs on one host apart
         rank = Rank(
             rank=_number(environment, "SLURM_PROCID"),
             world=_number(environment, "SLURM_STEP_NUM_TASKS"),
@@ -148,7 +146,7 @@ def launched_rank(environment: Mapping[str, str]) -> Rank | None:
 
 
 def first_host(nodes: str) -> str:
-    """First host of a SLURM node list: ``gpu[03-06,9],cpu1`` gives ``gpu03``; ``a,b`` gives ``a``."""
+    """Returns the first host of a SLURM node list: ``gpu[03-06,9],cpu1`` gives ``gpu03``; ``a,b`` gives ``a``."""
     match = re.match(r"([^\[,]+)(?:\[([^\]\-,]+)[^\]]*\]([^\[,]*))?", nodes.strip())
     if not match:
         raise ExperimentError(
@@ -169,14 +167,13 @@ def _number(environment: Mapping[str, str], name: str) -> int:
 
 
 def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address and not address.startswith("[") else address  # IPv6 beside a port
+    return f"[{address}]" if ":" in address and not address.startswith("[") else address  # IPv6 with a port
 
 
 def chosen_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device that ``name`` means on this machine: ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` (CUDA if there is one).
+    """Resolves a device name on this machine: ``cpu``, ``cuda``, ``cuda:1`` or ``auto`` (CUDA if available).
 
-    ``cuda`` alone means the one of this process's ``local_rank``. Raises ``ExperimentError`` for any other word and when there is no
-    such device.
+    ``cuda`` means the GPU of this process's ``local_rank``. Raises ``ExperimentError`` for any other name or a device that does not exist.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ExperimentError(
@@ -185,7 +182,7 @@ def chosen_device(name: str, local_rank: int = 0) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")
-    # With --gpus-per-task=1 SLURM shows every process one device, which each sees as number 0.
+    # With --gpus-per-task=1 SLURM gives every process one device, and each sees it as number 0.
     if not count:
         raise ExperimentError(
             "A CUDA device can be used where torch finds one",

@@ -1,6 +1,6 @@
 """Catches NaN and infinity in the step in which they appear, before they reach a weight or a running statistic.
 
-The decision on a step is a number on the device, so the host need not wait for a GPU (docs/reliability.md R4).
+The verdict on a step is a number on the device, so the host need not wait for a GPU.
 """
 
 import math
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from snreid.errors import DivergenceError
 
 MAX_SKIPPED = 3
-"""So many steps in a row may be skipped because of a non-finite loss or gradient; one more ends the run."""
+"""Most consecutive steps that may be skipped because of a non-finite loss or gradient; one more ends the run."""
 
 
 @dataclass
 class FiniteGuard:
-    """Decides for each step whether its update may be applied, and restores the buffers that a bad forward pass has changed.
+    """Decides for each step whether its update may be applied, and restores the buffers that a bad forward pass changed.
 
-    Batch-norm statistics are updated inside ``forward``, so one NaN pixel would corrupt them for good even if the update is skipped:
+    ``forward`` updates the batch-norm statistics, so one NaN pixel would corrupt them for good even if the update is skipped:
     ``before`` copies them and ``undo`` restores the copy. ``verdict`` and ``undo`` run on the device without synchronizing;
     ``accept`` and ``refuse`` run on the host once it has read the verdict.
     """
@@ -42,7 +42,7 @@ class FiniteGuard:
         return (~torch.isfinite(loss.detach().float() * 0 + norm.to(loss.device))).float()
 
     def undo(self, bad: Tensor) -> None:
-        """Restore the buffers copied by ``before`` if ``bad`` (a ``verdict``) is 1, with few kernels whatever their number."""
+        """Restore the buffers copied by ``before`` if ``bad`` (a ``verdict``) is 1, with few kernels for any number of buffers."""
         with torch.no_grad():
             for dtype, buffers in self._buffers().items():
                 right = torch.where(bad > 0, self._kept[dtype], _joined(buffers))
@@ -68,7 +68,7 @@ class FiniteGuard:
             raise diverged(broken or f"{self.in_a_row} steps in a row without a finite loss and gradient", names)
 
     def _buffers(self) -> dict[torch.dtype, list[Tensor]]:
-        """The buffers by type, as only tensors of one type can be joined. Not cached: a model may replace its buffers."""
+        """Buffers by dtype, because only tensors of one dtype can be joined. Not cached: a model may replace its buffers."""
         by_type: dict[torch.dtype, list[Tensor]] = {}
         for buffer in self.model.buffers():
             by_type.setdefault(buffer.dtype, []).append(buffer)
@@ -80,7 +80,7 @@ def _joined(buffers: Sequence[Tensor]) -> Tensor:
 
 
 def diverged(what: str, names: Iterable[str]) -> DivergenceError:
-    """The error of a run that met NaN or infinity, naming the images of the batch."""
+    """The error for a run that produced NaN or infinity, naming the images of the batch."""
     return DivergenceError(
         "Losses, gradients and weights must stay finite",
         found=f"{what}; the batch was: {', '.join(names)}",

@@ -1,4 +1,4 @@
-"""Every step into the log and onto the progress line: what training and adaptation tell alike."""
+"""Reports every step to the log and the progress line, in training and adaptation alike."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ from snreid.training.loop import StepReport
 
 
 def follow(log: MetricsLog, bar: ProgressLine) -> Callable[[StepReport], None]:
-    """What ``Hooks.report`` calls: shows the step on ``bar`` and writes its line to ``log``. For the first process only."""
+    """Returns a ``Hooks.report`` that shows each step on ``bar`` and writes it to ``log``. For the first process only."""
 
     def report(step: StepReport) -> None:
-        """Tell one step."""
+        """Reports one step."""
         bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts, waited=step.waited)
         values = {
             "epoch": step.epoch,

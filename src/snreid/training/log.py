@@ -1,5 +1,4 @@
-"""What a run tells: ``metrics.jsonl`` for programs, TensorBoard where it is installed, and a progress line for the
-person who waits."""
+"""Training logs: ``metrics.jsonl`` for programs, TensorBoard where it is installed, and a progress line for people."""
 
 import contextlib
 import json
@@ -26,8 +25,8 @@ Metric = SupportsFloat | str
 class MetricsLog:
     """Appends one JSON object per line to ``metrics.jsonl`` in ``folder``, each with its ``step``.
 
-    A line is handed to the operating system at once, so it outlives a killed process. NaN and infinity become
-    null: JSON has none. Numbers go to TensorBoard too (folder ``tensorboard``) when ``tensorboard`` is True and
+    Each line is flushed to the operating system at once, so it survives a killed process. NaN and infinity become
+    null, because JSON has neither. With ``tensorboard``, numbers also go to TensorBoard (folder ``tensorboard``) if
     the package is installed.
     """
 
@@ -36,9 +35,9 @@ class MetricsLog:
         self._board: Any = None
 
     def start(self, step: int = 0) -> None:
-        """Opens the log for a run that has done ``step`` steps: lines of later steps and a torn last line are dropped.
+        """Opens the log for a run that has done ``step`` steps; drops lines of later steps and a torn last line.
 
-        They were written after the checkpoint that the run resumes from, and will be written again.
+        Those were written after the checkpoint that the run resumes from, and will be written again.
         """
         kept = [line for line in read_metrics(self._folder) if line["step"] <= step]
         write_text(self._folder / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
@@ -67,14 +66,14 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # TensorBoard fails once more where its folder has gone or the disk is full; the first error is the one to tell.
+        # TensorBoard fails again here if its folder is gone or the disk is full; only the first error is worth reporting.
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self.close()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl`` in order, empty if there is no file. Lines that are no object with a step are
-    left out: the last one of a killed run may be torn."""
+    """Reads the lines of ``metrics.jsonl`` in order; empty if there is no file. Skips lines that are not an object with
+    a step: a killed run may leave its last line torn."""
     try:
         lines = (folder / METRICS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -89,7 +88,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def skipped_text(folder: Path) -> str:
-    """A sentence on the steps of a run that were not applied (``FiniteGuard``), or "" where all were."""
+    """A sentence about the steps of a run that were skipped (``FiniteGuard``); "" if there were none."""
     lines = [line for line in read_metrics(folder) if line.get("skipped")]
     if not lines:
         return ""
@@ -100,7 +99,7 @@ def skipped_text(folder: Path) -> str:
 
 
 def waited_text(folder: Path) -> str:
-    """A sentence on the share of the training time that was spent waiting for images; "" where no step says."""
+    """A sentence about the share of the training time spent waiting for images; "" if no step recorded it."""
     lines = [line for line in read_metrics(folder) if isinstance(line.get("waited"), float) and line.get("seconds")]
     seconds, waited = (sum(line[name] for line in lines) for name in ("seconds", "waited"))
     if not lines or seconds <= 0:
@@ -116,8 +115,7 @@ def _plain(value: Metric) -> float | str | None:
 
 
 def _board(folder: Path, purge_step: int) -> Any:
-    """A TensorBoard writer that hides what an earlier process wrote from ``purge_step`` on; None where it is not
-    installed."""
+    """A TensorBoard writer that hides earlier entries from ``purge_step`` on; None if TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter  # optional extra, and slow to import: only here
     except ImportError:
@@ -128,8 +126,7 @@ def _board(folder: Path, purge_step: int) -> Any:
 class ProgressLine:
     """Shows how far training is: a live bar on a terminal, one plain line every ``every`` seconds anywhere else.
 
-    Loss parts may be tensors; they are only turned into numbers when they are shown, so that the GPU is not made
-    to wait each step.
+    Loss parts may be tensors; they become numbers only when they are shown, so that not every step waits for the GPU.
     """
 
     def __init__(
@@ -170,8 +167,8 @@ class ProgressLine:
     def update(
         self, step: int, *, epoch: int, images: int, parts: Mapping[str, SupportsFloat], waited: float = 0.0
     ) -> None:
-        """Tells that ``step`` steps are done, in ``epoch`` (from 0), the last one with ``images`` images, for which it
-        ``waited`` seconds, and these loss parts."""
+        """Shows that ``step`` steps are done in ``epoch`` (from 0). ``images``, ``waited`` (seconds spent waiting for
+        images) and the loss parts are those of the last step."""
         now = self._clock()
         self._images += images
         self._waited += waited

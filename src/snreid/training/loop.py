@@ -1,11 +1,11 @@
 """The one training loop, on plain PyTorch: one process or many, CPU or GPU, float32, bfloat16 or float16.
 
-A step makes no call that waits for the device. What it decides (refuse the update where a number is not finite) is decided there, and
-the host reads that, and the losses for the log, ``lag`` steps later: one on CUDA, none on CPU, where there is nothing to wait for.
-Whatever looks at the whole state (a checkpoint, an epoch's end, a signal) first waits until everything is told.
+No call in a step waits for the device. The device decides whether to skip an update (if a number is not finite), and the host reads that
+verdict and the losses for the log ``lag`` steps later: one on CUDA, none on CPU. Whatever needs the whole state (a checkpoint, the end of
+an epoch, a signal) first waits until every step has been reported.
 
 Everything random in a step is a pure function of (seed, step): batches, augmentation and, by seeding torch before each step, whatever a
-layer draws. A resumed run therefore needs the weights, the optimizer's state and the position, and ends with the same bits.
+layer draws. A resumed run therefore needs only the weights, the optimizer state and the position, and ends with the same bits.
 """
 
 import itertools
@@ -56,27 +56,26 @@ class StepReport:
     seconds: float
     """Wall time of the step, data included."""
     waited: float
-    """Seconds of it spent waiting for images."""
+    """Seconds of the step spent waiting for images."""
     skipped: int
-    """Steps refused so far because of a non-finite loss or gradient."""
+    """Steps skipped so far because of a non-finite loss or gradient."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What happens around the steps; each may be left out."""
+    """Callbacks around the steps; all are optional."""
 
     report: Callable[[StepReport], None] = lambda report: None
-    """Called for every step, in order, after it; on CUDA one step later."""
+    """Called after every step, in order; on CUDA one step later."""
     epoch_start: Callable[[int], None] = lambda epoch: None
-    """Called with the epoch (from 0) before its first step, before its batches are asked for, and again when a run resumes inside it; what
-    it changes are buffers of the model, or which parameters train. SIGTERM or Ctrl-C interrupts it (one process), and the next start calls
-    it again."""
+    """Called with the epoch (from 0) before its batches are drawn, and again when a run resumes inside the epoch. It may change buffers of
+    the model and which parameters train. SIGTERM or Ctrl-C interrupts it (one process), and the next start calls it again."""
     epoch_end: Callable[[int, Mapping[str, Any]], Mapping[str, Any]] = lambda epoch, kept: kept
-    """Called after every epoch (validation) with what it returned last; its JSON result is kept in the checkpoint."""
+    """Called after every epoch (validation) with its previous result; its JSON result is kept in the checkpoint."""
     values: Mapping[str, Any] | None = None
     """JSON stored with each checkpoint."""
     same: Callable[[Any, Any], bool] = lambda stored, mine: bool(stored == mine)
-    """Whether the ``experiment`` that a checkpoint holds is that of ``values``: of an older version its JSON may lack a field."""
+    """Whether a checkpoint's ``experiment`` equals that of ``values``; JSON of an older version may lack a field."""
 
 
 @dataclass
@@ -87,7 +86,7 @@ class _Position:
     kept: Mapping[str, Any] | None = None
     skipped: int = 0
     pending: bool = False
-    """An epoch is through and ``epoch_end`` has not been called for it."""
+    """Whether an epoch has ended and ``epoch_end`` has not been called for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +95,33 @@ class _Batch:
 
     images: StoredImages
     draws: Draws
-    """Random numbers of its augmentation."""
+    """Random numbers of the augmentation."""
     second: ViewDraws | None
-    """Those of its second view."""
+    """Random numbers of the second view."""
     mine: NDArray[np.int64]
-    """Positions of its images in the store."""
+    """Positions of this process's images in the store."""
     whole: NDArray[np.int64]
     """Positions of the images of all processes."""
     waited: float
-    """Seconds until it was there."""
+    """Seconds spent waiting for the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Untold:
-    """A step that is through, as far as the host knows."""
+    """A finished step that the host has not reported yet."""
 
     report: StepReport
-    """Without the loss parts and the number of skipped steps."""
+    """Still without the loss parts and the number of skipped steps."""
     numbers: Later
-    """Whether it was refused, whether the loss was not finite, the loss scale, and the loss parts."""
+    """Whether the step was skipped, whether the loss was not finite, the loss scale, and the loss parts."""
     names: tuple[str, ...]
-    """Of the loss parts."""
+    """Names of the loss parts."""
     images: tuple[NDArray[np.int64], ...]
-    """Positions of its images, all processes."""
+    """Positions of the step's images in all processes."""
 
 
 class Loop:
-    """Trains a plan to its end, from wherever its checkpoints say it is."""
+    """Trains a plan to its end, starting from its last checkpoint."""
 
     def __init__(
         self,
@@ -134,8 +133,8 @@ class Loop:
         save_seconds: float = 60.0,
         lag: int | None = None,
     ) -> None:
-        """``save_seconds``: least time between two checkpoints; the last one and the one at a signal are always written. ``lag``: how many
-        steps the host may be ahead of what it was told; None: 1 on CUDA, 0 on CPU."""
+        """``save_seconds``: least time between two checkpoints; those at the end and at a signal are always written. ``lag``: how many
+        steps the host may run ahead of the results it has read; None: 1 on CUDA, 0 on CPU."""
         self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = (
             plan,
             checkpoints,
@@ -184,13 +183,13 @@ class Loop:
                     self._save(optimizer, position)
                     saved = time.monotonic()
             if agree((stop.requested, False), self.group)[0]:
-                # The signal came after the last step: what follows training would not answer it.
+                # The signal arrived after the last step, and nothing after training would handle it.
                 raise stopped(stop.received)
         return position.kept or {}
 
     def _start_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
         try:
-            if self.group.world == 1:  # of several, none leaves before all agree to
+            if self.group.world == 1:  # with several, none may leave before all agree
                 stop.interruptible()
             self.hooks.epoch_start(position.epoch)
             stop.deferring = True
@@ -199,18 +198,18 @@ class Loop:
             raise
 
     def _finish_epoch(self, position: _Position, stop: StopSignal, optimizer: torch.optim.Optimizer) -> None:
-        """Validation and what else follows an epoch; interrupted, it is done again after the resume."""
+        """Runs what follows an epoch, such as validation; if interrupted, it runs again after the resume."""
         if not position.pending:
             return
         try:
-            # Nobody leaves the others alone in an exchange on the GPU, where they would wait for the timeout. Those of a validation run
-            # over gloo, which tells at once when a process has gone.
+            # A process that left an exchange on the GPU would make the others wait for the timeout. Validation exchanges over gloo,
+            # which reports a lost process at once.
             share_buffers(self.plan.model, self.group)
             if self.plan.average is not None:
                 self.plan.average.share(self.group)
             stop.interruptible()
             kept = self.hooks.epoch_end(position.epoch, position.kept or {})
-            stop.deferring = True  # inside, so that no instant lies between the last one that raises and this one
+            stop.deferring = True  # inside the block, so that no signal slips in between
         except Interrupted:
             self._save(optimizer, position, together=False)
             raise
@@ -245,7 +244,7 @@ class Loop:
         bad = agree_there(self.guard.verdict(total), self.group)
         scale = None if self.scale is None else self.scale.factor
         apply_step(optimizer, bad, scale)
-        # Reading what lies on the CPU costs nothing, and saves putting back what is as it should be.
+        # Reading the verdict on the CPU is free, and saves restoring buffers that are fine.
         if self.lag or bool(bad):
             self.guard.undo(bad)
         if plan.average is not None:
@@ -279,7 +278,7 @@ class Loop:
     def _gradients(
         self, objective: nn.Module, number: int, batches: list[_Batch]
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Leaves the mean gradient of the ``batches``, the first of which is batch ``number`` of the training; mean loss and parts."""
+        """Computes the mean gradient over ``batches`` (the first is batch ``number`` of the training); returns mean loss and parts."""
         plan, totals, parts = self.plan, list[Tensor](), dict[str, Tensor]()
         share = 1 / len(batches)
         for turn, batch in enumerate(batches):
@@ -296,7 +295,7 @@ class Loop:
         return torch.stack(totals).sum(), parts
 
     def _pixels(self, batch: _Batch) -> Tensor:
-        """What the objective sees: first views, behind them second ones if there are any."""
+        """The input of the objective: all first views, then the second views if there are any."""
         plan, images, draws = self.plan, sent(batch.images, self.device), sent(batch.draws, self.device)
         if plan.second_view is None or batch.second is None:
             return plan.augmentation(images, draws, plan.input)
@@ -305,11 +304,11 @@ class Loop:
         )
 
     def _tell(self, position: _Position, lag: int) -> None:
-        """Counts and reports the steps that are through, but for the last ``lag``. Raises ``DivergenceError`` where one ends the run."""
+        """Counts and reports the finished steps except the last ``lag``. Raises ``DivergenceError`` if one of them ends the run."""
         while len(self._untold) > lag:
             untold = self._untold.popleft()
             refused, lost, scale, *values = untold.numbers.numbers()
-            # Under float16 a loss that is finite with gradients that are not asks for a smaller scale, not for other images.
+            # Under float16, non-finite gradients with a finite loss call for a smaller scale; the images are not to blame.
             searching = self.scale is not None and not lost and scale > 1
             if not refused:
                 self.guard.accept()
@@ -347,7 +346,7 @@ class Loop:
         )
 
     def _save(self, optimizer: torch.optim.Optimizer, position: _Position, *, together: bool = True) -> None:
-        """``together``: wait until the writing process is done; off where the others may not be waiting (a signal in validation)."""
+        """``together``: wait until the writing process is done; False if the others may not be waiting (a signal in validation)."""
         if self.group.rank == 0:
             flat = flatten_optimizer(optimizer)
             tensors = {f"model.{name}": value for name, value in self.plan.model.state_dict().items()}
@@ -371,16 +370,16 @@ class Loop:
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose name begins with the prefix, without it."""
+    """The tensors whose names begin with ``prefix``, with the prefix removed."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _in_steps(batches: Iterator[_Batch], count: int) -> Iterator[list[_Batch]]:
-    """``count`` batches each, at the end what is left."""
+    """Groups of ``count`` batches; the last group holds the rest."""
     while step := list(itertools.islice(batches, count)):
         yield step
 
 
 def _mix(seed: int, batch: int, rank: int) -> int:
-    """A torch seed for one batch of one process, counted from the start of training."""
+    """The torch seed for one process and batch (counted from the start of training)."""
     return int(np.random.SeedSequence([seed, batch, rank]).generate_state(1)[0])

@@ -1,7 +1,7 @@
-"""What training remembers of each person between batches: one embedding, for losses that ask for prototypes (``Loss.memory``).
+"""A memory of one prototype embedding per person, for losses that need prototypes (``Loss.memory``).
 
-The prototypes are a buffer beside the network. So they are saved with each checkpoint, put back with the rest when a step is
-refused, and the same in every process; the network inside stays what it was, and only it is saved as the model.
+The prototypes are a buffer beside the network. So they are saved with each checkpoint, restored when a step is skipped, and
+equal in every process. The network inside is unchanged, and only it is saved as the model.
 """
 
 from dataclasses import replace
@@ -19,8 +19,8 @@ from snreid.training.distributed import ProcessGroup
 class Remembering(nn.Module):
     """A network whose outputs carry the prototypes of the N training persons.
 
-    ``network``: images -> ``Outputs``. ``sources``: (N,) of which source each person is. ``dim``: D of the embedding.
-    ``momentum``: how much of a prototype stays at each new image. ``group``: whose embeddings are remembered.
+    ``network``: images -> ``Outputs``. ``sources``: (N,) source of each person. ``dim``: D of the embedding.
+    ``momentum``: share of a prototype that each new image keeps. ``group``: the processes whose embeddings are remembered.
     """
 
     def __init__(
@@ -40,20 +40,20 @@ class Remembering(nn.Module):
         self.sources: Tensor
 
     def forward(self, images: Images) -> Outputs:
-        """(B, 3, H, W) -> the network's outputs with the prototypes as they are now."""
+        """(B, 3, H, W) -> the network's outputs with the current prototypes."""
         outputs: Outputs = self.network(images)
-        # A copy: the gradient of the losses still needs the old ones when the new ones are written.
+        # A copy: the backward pass still needs the old prototypes when the new ones are written.
         return replace(outputs, prototypes=Prototypes(vectors=self.prototypes.clone(), sources=self.sources))
 
     @torch.no_grad()
     def remember(self, embedding: Embeddings, persons: PersonIds) -> None:
-        """Takes in the (B, D) embeddings of a batch, image after image, those of all processes in the order of the whole batch.
+        """Updates the prototypes with the (B, D) embeddings of a batch, image by image, over all processes in batch order.
 
-        c becomes momentum c + (1 - momentum) f with length 1 again, f being the L2-normalized embedding.
+        c becomes momentum c + (1 - momentum) f, L2-normalized, where f is the L2-normalized embedding.
         """
         vectors = _of_all(functional.normalize(embedding.detach().float()), self.group)
         persons = _of_all(persons, self.group)
-        # A person's images come one after the other, the first ones of all persons at once.
+        # A person's images are applied in sequence; the n-th images of all persons at once.
         same = persons[:, None] == persons[None, :]
         turn = torch.tril(same, diagonal=-1).sum(1)
         for number in range(int(turn.max()) + 1):
@@ -63,7 +63,7 @@ class Remembering(nn.Module):
 
 
 def _of_all(mine: Tensor, group: ProcessGroup) -> Tensor:
-    """Rows of all processes in rank order; every process has as many."""
+    """Rows of all processes in rank order; every process has the same number."""
     if group.world == 1:
         return mine
     parts = [torch.empty_like(mine) for _ in range(group.world)]

@@ -1,8 +1,7 @@
 """Optimizers and learning-rate schedules as values.
 
-An optimizer value owns the base learning rate; a schedule is a pure function of the epoch (a float: 2.5 is the
-middle of the third epoch) that gives the factor on it. Neither has hidden state, so that resuming needs only the
-step number.
+An optimizer value holds the base learning rate; a schedule gives the factor on it as a pure function of the epoch
+(a float: 2.5 is the middle of the third epoch). Neither has hidden state, so resuming needs only the step number.
 
 ``flatten_optimizer`` and ``restore_optimizer`` turn a torch optimizer's state into named tensors and plain JSON
 and back, bit for bit.
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from snreid.errors import CheckpointError, ExperimentError
 
 _FACTOR = "rate_factor"
-"""What a group calls its factor on the learning rate; groups without one have none."""
+"""Key of a parameter group's factor on the learning rate; groups without it have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,7 @@ class Optim(ABC):
     decay_norms: bool = True
     """False: parameters with one dimension (scales and shifts of norms, biases) get no weight decay."""
     head_lr: float = 1.0
-    """Factor > 0 on the learning rate of what does not come from the pretrained backbone (head, modules after stages, stage classifiers):
+    """Factor > 0 on the learning rate of everything outside the pretrained backbone (head, modules after stages, stage classifiers):
     parameters without ``backbone`` among the parts of their name."""
 
     def __post_init__(self) -> None:
@@ -58,14 +57,14 @@ class Optim(ABC):
 
     @abstractmethod
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """A torch optimizer over the network's parameters that require a gradient, in their order, with their names; one fused kernel.
+        """Builds a fused torch optimizer over the network's parameters that require a gradient, in order and with their names.
 
-        Build it after the network was moved to its device, CPU or CUDA. Raises ``ExperimentError`` if nothing is trainable.
+        Call it after moving the network to its device, CPU or CUDA. Raises ``ExperimentError`` if nothing is trainable.
         """
 
     def set_rate(self, optimizer: torch.optim.Optimizer, factor: float) -> float:
-        """Sets every group's learning rate to ``lr * factor``, times ``head_lr`` where it is the head's. Returns that of the backbone.
-        Call before each step."""
+        """Sets every group's learning rate to ``lr * factor`` (times ``head_lr`` for the head); call it before each step. Returns the
+        backbone's rate."""
         rate = self.lr * factor
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get(_FACTOR, 1.0)
@@ -95,7 +94,7 @@ class Optim(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Adam(Optim):
-    """Adam (arXiv 1412.6980) with L2 decay in the gradient, unlike ``AdamW``: the field's recipes are tuned for it."""
+    """Adam (arXiv 1412.6980) with L2 decay in the gradient, unlike ``AdamW``: re-identification recipes are tuned for it."""
 
     lr: float = 3.5e-4
     amsgrad: bool = False
@@ -123,7 +122,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (arXiv 1711.05101): w <- w - rate (m / (sqrt(v) + eps) + weight_decay w)."""
 
     weight_decay: float = 0.01
-    """Share of a weight that a step takes away, times the learning rate, >= 0."""
+    """Share of a weight that each step subtracts, times the learning rate, >= 0."""
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """See ``Optim.build``."""
@@ -154,17 +153,17 @@ class SGD(Optim):
             self._groups(network), lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True
         )
         if self.momentum > 0:
-            # torch makes them in the first step and fills them only if that one is not refused; a first step from 0 is the same.
+            # torch creates them in the first step and fills them only if it is not skipped; starting from 0 is equivalent.
             for parameter in itertools.chain.from_iterable(group["params"] for group in optimizer.param_groups):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
         return optimizer
 
 
 def apply_step(optimizer: torch.optim.Optimizer, bad: Tensor, scale: Tensor | None = None) -> None:
-    """One update of ``optimizer``, unless ``bad`` (() float32 on its device) is 1: then nothing changes, neither weights nor state.
+    """Updates the weights once, unless ``bad`` (() float32 on the optimizer's device) is 1: then weights and state stay as they are.
 
-    ``scale``: what the gradients were multiplied by. Both are decided inside the fused kernels, so no host waits for the device;
-    the two attributes are those by which torch's ``GradScaler`` tells its optimizers the same.
+    ``scale``: the factor on the gradients. The fused kernels handle both, so the host does not wait for the device; torch's
+    ``GradScaler`` passes them by the same two attributes.
     """
     untyped: Any = optimizer
     untyped.found_inf, untyped.grad_scale = bad, scale
@@ -176,12 +175,12 @@ def apply_step(optimizer: torch.optim.Optimizer, bad: Tensor, scale: Tensor | No
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule(ABC):
-    """Learning-rate schedule as a value: linear warm-up, then what the subclass says."""
+    """A learning-rate schedule as a value: linear warm-up, then the decay of the subclass."""
 
     warmup_epochs: float = 10.0
     """Length of the linear warm-up, in epochs, >= 0."""
     start: float = 0.01
-    """Factor at epoch 0 when there is a warm-up, between 0 (not included, the first step would be lost) and 1."""
+    """Factor at epoch 0 when there is a warm-up, above 0 (else the first step is lost) and at most 1."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a negative warm-up or a start outside (0, 1]."""
@@ -194,19 +193,19 @@ class Schedule(ABC):
         _require(0 < self.start <= 1, "The warm-up starts at a factor above 0 and at most 1", self.start, "use 0.01")
 
     def factor(self, epoch: float, epochs: float) -> float:
-        """Factor on the base learning rate at ``epoch`` >= 0 (fractions count) of a training of ``epochs``; > 0 and <= 1. Pure."""
+        """Returns the factor on the base learning rate, in (0, 1], at ``epoch`` >= 0 (may be fractional) out of ``epochs``."""
         if epoch < self.warmup_epochs:
             return self.start + (1 - self.start) * epoch / self.warmup_epochs
         return self._after_warmup(epoch, epochs)
 
     @abstractmethod
     def _after_warmup(self, epoch: float, epochs: float) -> float:
-        """Factor at an epoch that is not before the end of the warm-up."""
+        """The factor at an epoch at or after the end of the warm-up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupSteps(Schedule):
-    """Times ``drop`` at each milestone (method.md section 4, preset ``short``)."""
+    """Multiplies the rate by ``drop`` at each milestone (method.md section 4, preset ``short``)."""
 
     milestones: tuple[float, ...] = (40.0, 70.0)
     """Epochs counted from the start of training, ascending, none inside the warm-up."""
@@ -214,8 +213,7 @@ class WarmupSteps(Schedule):
     """Factor at each milestone, in (0, 1]."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for milestones that do not ascend or begin in the warm-up, or a drop outside
-        (0, 1]."""
+        """Raises ``ExperimentError`` for milestones that do not ascend or lie in the warm-up, or a drop outside (0, 1]."""
         super().__post_init__()
         marks = (self.warmup_epochs, *self.milestones)
         _require(
@@ -232,15 +230,14 @@ class WarmupSteps(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupHalving(Schedule):
-    """Half as much after every ``every`` epochs, counted from the end of the warm-up (method.md section 4, preset
-    ``paper``)."""
+    """Halves the rate every ``every`` epochs after the warm-up (method.md section 4, preset ``paper``)."""
 
     warmup_epochs: float = 20.0
     every: float = 40.0
     """Epochs between two halvings, > 0."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a distance that is not positive."""
+        """Raises ``ExperimentError`` for an interval that is not positive."""
         super().__post_init__()
         _require(self.every > 0, "The epochs between two halvings are more than 0", self.every, "use 40")
 
@@ -250,11 +247,10 @@ class WarmupHalving(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class WarmupCosine(Schedule):
-    """Half a cosine from 1 at the end of the warm-up to ``floor`` at the end of training (arXiv 1608.03983, without
-    restarts)."""
+    """Half a cosine from 1 after the warm-up to ``floor`` at the end of training (arXiv 1608.03983, without restarts)."""
 
     floor: float = 0.001
-    """Factor from there on, above 0 and at most 1."""
+    """Factor at the end of training, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a floor outside (0, 1]."""
@@ -272,22 +268,21 @@ def _require(holds: bool, rule: str, found: object, fix: str) -> None:
 
 
 _OF_THE_PROCESS = ("params", "fused", "foreach", "capturable", "differentiable")
-"""What a group says of itself now, and not as it was saved: the parameters, and by which kernels they are updated."""
+"""Keys of a group that are never restored: its parameters, and the kernels that update them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptimizerState:
-    """A torch optimizer's state in parts that can be written without pickle."""
+    """A torch optimizer's state, split into parts that need no pickle."""
 
     tensors: dict[str, Tensor]
-    """``<parameter name>/<key>`` (for example ``head.weight/exp_avg``) to the tensor itself, not a copy."""
+    """``<parameter name>/<key>`` (for example ``head.weight/exp_avg``) -> the tensor itself, not a copy."""
     values: dict[str, Any]
-    """JSON: the groups with their parameter names and settings, and the state that is no tensor."""
+    """JSON: the groups with their parameter names and settings, and the state that is not a tensor."""
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> OptimizerState:
-    """Everything ``restore_optimizer`` needs, step counters included. The optimizer has to be built from named
-    parameters."""
+    """Returns all that ``restore_optimizer`` needs, step counters included. Needs an optimizer built from named parameters."""
     state = optimizer.state_dict()
     names = _names(state)
     tensors: dict[str, Tensor] = {}
@@ -303,9 +298,9 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> OptimizerState:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -> None:
-    """Puts a flattened state back, exactly; the optimizer has to be built by the same value over the same network.
+    """Restores a flattened state exactly; the optimizer must be built by the same value over the same network.
 
-    Raises ``CheckpointError`` when the parameter names differ from those the state was saved with.
+    Raises ``CheckpointError`` if the parameter names differ from those in the state.
     """
     current = optimizer.state_dict()
     names = _names(current)
@@ -333,8 +328,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -
 
 
 def _laid_out_as(parameter: Tensor, saved: Tensor) -> Tensor:
-    """The saved tensor with the parameter's order of dimensions in memory: fused kernels refuse a channels-last weight whose moments are
-    not."""
+    """The saved tensor in the parameter's memory format: fused kernels reject a channels-last weight whose moments are not."""
     if saved.shape != parameter.shape:
         return saved  # a step counter
     return torch.empty_like(parameter, dtype=saved.dtype, device=saved.device, requires_grad=False).copy_(saved)

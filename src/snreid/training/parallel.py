@@ -1,4 +1,4 @@
-"""What the loop asks of several processes: a loss whose gradients are those of all, and one decision taken together."""
+"""Training in several processes: gradients averaged over all of them, and joint decisions."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,22 +18,22 @@ from snreid.training.precision import autocast
 
 
 class Objective(nn.Module):
-    """A network together with its losses: normalized images and persons in, the number to differentiate out.
+    """A network together with its losses: takes normalized images and persons, returns the total loss.
 
-    One module, because ``DistributedDataParallel`` waits for the gradient of every parameter that leads to what the wrapped module
-    returns. A gate that only a loss looks at leads to the outputs but, without that loss, not to the number.
+    One module, because ``DistributedDataParallel`` waits for the gradient of every parameter that contributes to the module's result.
+    A gate that only one loss uses contributes to the outputs but, without that loss, not to the total.
     """
 
     def __init__(self, network: nn.Module, losses: Sequence[Loss], *, precision: Precision = "float32") -> None:
-        """``network``: images -> ``Outputs``. ``precision``: of its forward pass; the losses are in float32."""
+        """``network``: images -> ``Outputs``. ``precision``: that of its forward pass; losses are in float32."""
         super().__init__()
         self.network, self.losses, self.precision = network, tuple(losses), precision
 
     def forward(self, images: Tensor, persons: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(B, 3, H, W) and (B,) -> the total, and the weighted, detached part of each loss by name (see ``total_loss``).
 
-        (2B, 3, H, W) where there are two views: all first ones, then all second ones. They are one batch to the network (its
-        batch norms see both), and ``Outputs.second`` to the losses. A network that remembers does so after the losses.
+        With two views, (2B, 3, H, W): all first views, then all second views. The network sees them as one batch (batch norms see
+        both), the losses get the second views as ``Outputs.second``. A network with a memory updates it after the losses.
         """
         outputs = outputs_of(self.network, images, precision=self.precision)
         if len(images) == 2 * len(persons):
@@ -46,23 +46,22 @@ class Objective(nn.Module):
 
 
 def outputs_of(network: nn.Module, images: Tensor, *, precision: Precision) -> Outputs:
-    """What a network gives for normalized images (B, 3, H, W), in float32, computed under autocast to the ``precision``."""
+    """Runs a network on normalized images (B, 3, H, W) under autocast to ``precision``; returns float32 outputs."""
     with autocast(precision, images.device.type):
         outputs: Outputs = network(images)
     return outputs if precision == "float32" else _in_float32(outputs)
 
 
 def wrap(objective: nn.Module, group: ProcessGroup) -> nn.Module:
-    """The module whose ``backward`` averages gradients over the processes; the ``objective`` itself for one process.
+    """Wraps the objective so that ``backward`` averages gradients over the processes; returns it as is for one process.
 
-    Parameters that its result does not depend on keep the gradient None, as they do in one process. On GPUs batch norms are
-    synchronized (in place), so that statistics are those of the whole batch; on CPU torch has no such kernel and each process
-    normalizes by its own share.
+    Unused parameters keep the gradient None, as in one process. On GPUs batch norms are synchronized (in place), so they use the
+    statistics of the whole batch; torch has no such kernel on CPU, where each process normalizes its own share.
     """
     if group.world == 1:
         return objective
-    # torch warns on every run that asks it to find unused parameters and has none. With one that nothing uses it is quiet; it is no
-    # parameter of the network, so neither the optimizer nor a checkpoint sees it.
+    # torch warns if it is told to find unused parameters and finds none. This extra, unused parameter silences the warning; it is not
+    # part of the network, so neither the optimizer nor a checkpoint sees it.
     objective.register_parameter("unused", nn.Parameter(torch.zeros(1, device=group.device)))
     on_cuda = group.device.type == "cuda"
     return DistributedDataParallel(
@@ -73,10 +72,10 @@ def wrap(objective: nn.Module, group: ProcessGroup) -> nn.Module:
 
 
 def share_buffers(model: nn.Module, group: ProcessGroup) -> None:
-    """Gives every process the first one's buffers (running statistics), which are those that are saved.
+    """Broadcasts the buffers (running statistics) of rank 0, which are the ones saved.
 
-    During training only the first one's count (each forward pass begins with them), but after the last step of an epoch they differ, and
-    processes that validate together have to embed with one model.
+    Each forward pass in training begins with them, but after the last step of an epoch the processes differ, and to validate together
+    they must embed with the same model.
     """
     if group.world == 1:
         return
@@ -85,7 +84,7 @@ def share_buffers(model: nn.Module, group: ProcessGroup) -> None:
 
 
 def agree(flags: tuple[bool, bool], group: ProcessGroup) -> tuple[bool, bool]:
-    """Each flag is True for all if it is True for any process: nobody stops, saves or skips alone."""
+    """Returns each flag as True if any process has it True, so that all processes stop, save or skip together."""
     if group.world == 1:
         return flags
     shared = torch.tensor([float(flag) for flag in flags], dtype=torch.float32)
@@ -95,21 +94,21 @@ def agree(flags: tuple[bool, bool], group: ProcessGroup) -> tuple[bool, bool]:
 
 
 def agree_there(bad: Tensor, group: ProcessGroup) -> Tensor:
-    """The largest ``bad`` (() of 0 or 1) of all processes, on its device: on CUDA no host waits for it."""
+    """Returns the maximum of ``bad`` (() 0 or 1) over all processes, on its device: on CUDA the host does not wait."""
     if group.world > 1:
         torch.distributed.all_reduce(bad, op=torch.distributed.ReduceOp.MAX)
     return bad
 
 
 def part_of_step(objective: nn.Module, *, last: bool) -> AbstractContextManager[None]:
-    """What one of several backward passes of a step runs in: gradients are exchanged in the ``last`` one alone."""
+    """The context for one of several backward passes of a step: only the ``last`` one exchanges gradients."""
     if isinstance(objective, DistributedDataParallel) and not last:
         return objective.no_sync()
     return nullcontext()
 
 
 def parted(outputs: Outputs, count: int) -> tuple[Outputs, Outputs]:
-    """The outputs of the first ``count`` images of a batch, and those of the rest; what is no image's stays with both."""
+    """Splits outputs into those of the first ``count`` images and of the rest; both keep what belongs to no image."""
     return _some(outputs, slice(None, count)), _some(outputs, slice(count, None))
 
 
@@ -139,7 +138,7 @@ def _some(outputs: Outputs, rows: slice) -> Outputs:
 
 
 def _in_float32(outputs: Outputs) -> Outputs:
-    """Head outputs in float32, so that losses under autocast are computed in float32 (stage vectors are already)."""
+    """Casts head outputs to float32, so that losses under autocast run in float32 (stage vectors already are)."""
     return replace(
         outputs,
         pooled=outputs.pooled.float(),

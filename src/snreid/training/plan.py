@@ -1,4 +1,4 @@
-"""What the loop trains, on what and how, as one value of built objects."""
+"""The input of the training loop: model, images, losses and settings as built objects."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from snreid.training.optim import Optim, Schedule
 
 
 class Images(Protocol):
-    """Where the loop gets pixels: a ``PixelStore``, or several of them as one."""
+    """The source of pixels: a ``PixelStore``, or several of them as one."""
 
     @property
     def split(self) -> Split:
-        """Names of the images, for messages."""
+        """The images as samples; their names appear in messages."""
         ...
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
@@ -32,14 +32,14 @@ class Images(Protocol):
 
 
 class Batches(Protocol):
-    """Which images make a batch: ``IdentityBatches``, or what an adaptation draws."""
+    """A batch sampler: ``IdentityBatches``, or that of an adaptation."""
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         ...
 
     def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
-        """All batches of an epoch, of one length; the same ones whenever it is asked, also after a resume."""
+        """Returns all batches of an epoch, of equal length; always the same ones, also after a resume."""
         ...
 
     def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
@@ -49,15 +49,15 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """What is trained, on what, how: built objects and values, no folders."""
+    """All that the loop needs, as built objects and values; no folders."""
 
     model: nn.Module
-    """Images -> ``Outputs``; on its device already. All its parameters and buffers are saved with each checkpoint."""
+    """Images -> ``Outputs``; already on its device. Each checkpoint saves all its parameters and buffers."""
     losses: tuple[Loss, ...]
     store: Images
-    """Opened; positions are those of ``persons``."""
+    """Opened; row i belongs to ``persons[i]``."""
     persons: NDArray[np.int64]
-    """(N,) what the losses are told of each image: its joint identity."""
+    """(N,) label of each image for the losses: its joint identity."""
     batches: Batches
     augmentation: Augmentation
     input: InputFormat
@@ -66,19 +66,19 @@ class TrainingPlan:
     epochs: int
     seed: int
     accumulate: int = 1
-    """Batches whose gradients are averaged for one step of the optimizer; the last step of an epoch takes what is left. Each batch is
-    mined and normalized by itself."""
+    """Batches whose gradients are averaged for one optimizer step; the last step of an epoch takes the rest. Mining and normalization
+    stay within each batch."""
     precision: Precision = "float32"
-    """bf16, fp16: forward pass under autocast; weights, losses and optimizer stay float32. fp16 scales the loss."""
+    """With bf16 or fp16 the forward pass runs under autocast; weights, losses and optimizer stay float32. fp16 scales the loss."""
     compiler: str | None = None
-    """A backend of ``torch.compile`` for the objective; None: eager."""
+    """Backend of ``torch.compile`` for the objective; None: eager."""
     second_view: SecondView | None = None
-    """What else the objective sees of each image: the views of a batch are joined, first all first ones. None: nothing."""
+    """A second view of each image; a batch is then all first views followed by all second views. None: one view."""
     average: Average | None = None
-    """Of ``model`` or of a part of it, moved after each step and kept in checkpoints; None: no such average."""
+    """Moving average of ``model`` or a part of it, updated after each step and kept in checkpoints; None: no average."""
     objective: nn.Module | None = None
     """(normalized images, persons) -> (total, weighted parts by name), as ``Objective``; None: ``losses`` of the ``model``'s outputs.
-    It trains the parameters of ``model``, and what it remembers from step to step are buffers of ``model``."""
+    It trains the parameters of ``model`` and keeps its state in buffers of ``model``."""
 
     @property
     def steps(self) -> int:
@@ -86,6 +86,6 @@ class TrainingPlan:
         return -(-len(self.batches) // self.accumulate)
 
     def first_images(self, batches: int, device: torch.device) -> list[Tensor]:
-        """The images of the first batches of the first epoch, whole, normalized and not augmented: (B, 3, H, W) each, on the device."""
+        """The first ``batches`` batches of epoch 0, normalized but not augmented: (B, 3, H, W) each, on the device."""
         stored = self.store.batches(self.batches.epoch(0)[:batches])
         return [self.input.normalize(images.to(device)) for images in stored]

@@ -1,7 +1,7 @@
 """Which images make a batch: P identities with K images each, balanced over domains, as a pure function of (seed, epoch).
 
-Because a batch depends on nothing else, a resumed run continues inside an epoch, every rank computes the same global batch and takes its
-share of it, and the batches of one process are those of many (reliability.md R6).
+Because a batch depends on nothing else, a run can resume inside an epoch, every rank computes the same global batch and takes its share,
+and the batches do not depend on the number of processes.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Sampling:
     images: int = 4
     """K: images of each identity in a batch."""
     domains: Literal["source", "camera"] = "source"
-    """What a domain label is: the data set an image comes from, or its camera (for training on one data set)."""
+    """Domain label of an image: its data set, or its camera (for training on one data set)."""
     balance: bool = True
-    """Every domain gives the same number of identities to a batch (``source``), or the K images of an identity are spread
+    """Every domain gives a batch the same number of identities (``source``), or the K images of an identity are spread
     over its cameras (``camera``). False: identities are drawn from all sources alike."""
 
     def __post_init__(self) -> None:
@@ -67,12 +67,12 @@ class IdentityBatches:
         return self.length if self.length is not None else max(1, len(self.persons) // self.sampling.batch)
 
     def epoch(self, epoch: int) -> list[Indices]:
-        """All batches of an epoch: ``len(self)`` arrays of P * K image indices, the K of an identity side by side.
+        """Returns all batches of an epoch: ``len(self)`` arrays of P * K image indices, the K of an identity side by side.
 
-        Identities come in shuffled rounds: each appears once before any appears again, so every identity is seen within
+        Identities are drawn in shuffled rounds: each appears once before any repeats, so every identity is seen within
         ceil(identities / P) batches (counted within its domain, and with the domain's share of P, when balanced). The same
-        holds for the images of an identity, across the rounds of this epoch; where they run out within a draw, they start
-        over, and one may appear twice.
+        holds for the images of an identity within this epoch; if they run out within a draw, a new round starts and an
+        image may appear twice.
         """
         random = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], dtype=np.uint64)))
         groups = self._identity_groups()
@@ -120,11 +120,11 @@ class IdentityBatches:
 
 
 def _shares(persons: int, available: list[int], epoch: int) -> list[int]:
-    """How many identities each domain gives to a batch: equal parts, what is left over rotating with the epoch, small domains all
-    they have."""
+    """Identities that each domain gives to a batch: equal parts; small domains give all they have, and the remainder rotates with the
+    epoch."""
     shares = [0] * len(available)
     left, open_domains = persons, list(range(len(available)))
-    # Those that are open have all given the same so far; what is left over is shared out last, or one of them could get it twice.
+    # All open domains have given the same so far; the remainder comes last, or one domain could get it twice.
     while open_domains and left >= len(open_domains):
         each = left // len(open_domains)
         for domain in open_domains:
@@ -138,13 +138,13 @@ def _shares(persons: int, available: list[int], epoch: int) -> list[int]:
 
 
 class Rounds:
-    """Different numbers drawn in shuffled rounds: each once before any comes again, none twice in a draw."""
+    """Draws numbers in shuffled rounds: each appears once before any repeats, and never twice in a draw."""
 
     def __init__(self, numbers: Indices, random: np.random.Generator) -> None:
         self.numbers, self.random, self.queue = numbers, random, list[int]()
 
     def draw(self, count: int) -> list[int]:
-        """The next ``count`` numbers, at most as many as there are."""
+        """Returns the next ``count`` numbers; ``count`` must not exceed their total."""
         chosen = self.queue[:count]
         self.queue = self.queue[count:]
         if len(chosen) < count:
@@ -159,13 +159,13 @@ class Rounds:
 
 
 class _Deck:
-    """The images of one identity, drawn without return until all are used, spread over its strata (cameras)."""
+    """Draws the images of one identity without replacement until all are used, spread over its strata (cameras)."""
 
     def __init__(self, images: Indices, strata: Indices, random: np.random.Generator) -> None:
         self.images, self.strata, self.random, self.queue = images, strata, random, list[int]()
 
     def draw(self, count: int) -> list[int]:
-        """Positions of the next ``count`` images."""
+        """Returns the positions of the next ``count`` images."""
         while len(self.queue) < count:
             self.queue += self._shuffled()
         chosen, self.queue = self.queue[:count], self.queue[count:]

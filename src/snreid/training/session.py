@@ -1,4 +1,4 @@
-"""What the steps of a program share: machine settings, processes, console, decoded images."""
+"""The shared context of a program: machine settings, processes, console, decoded images."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +12,7 @@ from snreid.training.distributed import ProcessGroup, join
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One value for everything that a computation needs besides its subject.
+    """The context that every computation runs in.
 
     Example:
         >>> from snreid.system.machine import Machine
@@ -23,7 +23,7 @@ class Session:
 
     machine: Machine
     group: ProcessGroup
-    """The processes that work together; ``group.device`` is where this one computes."""
+    """The processes that work together; ``group.device`` is this process's device."""
     console: Console
     """For progress and remarks; silent in all processes but the first."""
     pixels: PixelCache
@@ -56,7 +56,7 @@ class Session:
 
     @property
     def device(self) -> str:
-        """Where this process computes, as torch names it."""
+        """Torch's name of this process's device."""
         return str(self.group.device)
 
     @property

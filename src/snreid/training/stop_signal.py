@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a training run after the current step (docs/reliability.md R3)."""
+"""SIGTERM and Ctrl-C end a training run after the current step."""
 
 import os
 import signal
@@ -10,13 +10,13 @@ from snreid.errors import Interrupted, UserInterrupted
 
 
 class StopSignal:
-    """A context that turns SIGTERM and Ctrl-C (SIGINT) into a request, which the loop answers after the current step.
+    """A context that turns SIGTERM and Ctrl-C (SIGINT) into a stop request, which the loop handles after the current step.
 
-    A second signal of the same kind ends the process at once. Ctrl-C is left alone where its handler is not Python's own.
+    A second signal of the same kind ends the process at once. Ctrl-C is left alone if its handler is not Python's own.
 
-    While ``deferring`` is off (nothing is half done, as in validation), a signal raises ``Interrupted`` at once. A request that is still
-    unanswered when the block ends without an error raises it there. So no signal is lost, not even one that arrives after the loop's
-    last check, or one whose ``Interrupted`` Python swallowed inside ``__del__``.
+    While ``deferring`` is off (nothing is half done, as in validation), a signal raises ``Interrupted`` at once. A request still pending
+    when the block ends without an error raises it there. So no signal is lost, not even one that arrives after the loop's last check, or
+    one whose ``Interrupted`` Python swallowed inside ``__del__``.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class StopSignal:
         return self.received is not None
 
     def __enter__(self) -> "StopSignal":
-        # Only the main thread may set handlers; a loop in another thread is stopped by the owner of the process.
+        # Only the main thread may set handlers; the owner of the process stops a loop in another thread.
         if threading.current_thread() is threading.main_thread():
             self._take(signal.SIGTERM)
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -47,7 +47,7 @@ class StopSignal:
             raise stopped(self.received)
 
     def interruptible(self) -> None:
-        """From here on a signal raises ``Interrupted`` at once, and so does one received before."""
+        """Makes a signal raise ``Interrupted`` at once from now on, including one already received."""
         self.deferring = False
         if self.requested:
             raise stopped(self.received)
@@ -59,7 +59,7 @@ class StopSignal:
         first, self.received = self.received is None, self.received or number
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         if not first:
-            return  # SIGTERM after Ctrl-C, as the parent of ``--jobs`` sends it, must not disturb the saving that the first one caused
+            return  # SIGTERM after Ctrl-C, as the parent of ``--jobs`` sends it, must not disturb the save in progress
         if not self.deferring:
             raise stopped(number)
         if number == signal.SIGINT:
@@ -68,7 +68,7 @@ class StopSignal:
 
 
 def stopped(number: int | None = None) -> Interrupted:
-    """The error that ends a run after the signal ``number``; None: another process of the job received one."""
+    """The error that ends a run after signal ``number``; None: another process of the job received one."""
     by_hand = number == signal.SIGINT
     name = "Ctrl-C" if by_hand else "SIGTERM"
     return (UserInterrupted if by_hand else Interrupted)(

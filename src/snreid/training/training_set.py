@@ -1,4 +1,4 @@
-"""Several sources as one training set: one joint identity space, a domain label for every image, and held-out identities to validate on."""
+"""Joins sources into one training set: a joint identity space, a domain label per image, and held-out identities for validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Choosing a checkpoint on held-out *source* identities; a target's labels never choose anything."""
+    """Selects a checkpoint on held-out *source* identities; target labels never select anything."""
 
     fraction: float = 0.0
-    """Share of each source's training identities that is held out; 0 trains on all of them and the last checkpoint counts."""
+    """Share of each source's training identities that is held out; 0 trains on all of them and keeps the last checkpoint."""
     every: int = 10
     """Epochs between two validations."""
 
@@ -44,7 +44,7 @@ class TrainingSet:
     names: tuple[str, ...]
     """Names of the sources."""
     remarks: tuple[str, ...] = ()
-    """What their readers noticed, each sentence once."""
+    """Remarks of the sources' readers, each sentence once."""
 
     @property
     def identities(self) -> int:
@@ -53,19 +53,19 @@ class TrainingSet:
 
     @property
     def sources_of_persons(self) -> Labels:
-        """(identities,) of which source each identity is."""
+        """(identities,) source of each identity."""
         sources = np.zeros(self.identities, dtype=np.int64)
         sources[self.persons] = self.sources
         return sources
 
     @property
     def fingerprint(self) -> str:
-        """A digest of the images' names (below their source's folder), persons and cameras, wherever the sources are."""
+        """A digest of the images' names, persons and cameras; it does not depend on where the sources are stored."""
         parts = (np.flatnonzero(self.sources == source) for source in range(len(self.names)))
         return fingerprint(*(Split(tuple(self.split.samples[i] for i in part)) for part in parts), anywhere=True)
 
     def only(self, keep: Labels) -> "TrainingSet":
-        """The images at positions ``keep``, with identities renumbered. Raises ``DataError`` when none is left."""
+        """Returns the images at positions ``keep``, with identities renumbered. Raises ``DataError`` if none is left."""
         if not len(keep):
             raise DataError("A training set needs images", found="none that can be used", fix="restore the image files")
         _, persons = np.unique(self.persons[keep], return_inverse=True)
@@ -76,10 +76,9 @@ class TrainingSet:
 
 
 def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
-    """All training images of ``sources`` in one identity space; distractors and junk (person <= 0) are left out.
+    """Joins the training images of ``sources`` in one identity space, without distractors and junk (person <= 0).
 
-    ``domains`` is ``"source"`` or ``"camera"``. Raises ``DataError`` for an empty source, one named twice, or cameras that are wanted and
-    not known.
+    ``domains`` is ``"source"`` or ``"camera"``. Raises ``DataError`` for an empty source, a repeated name, or missing camera labels.
     """
     names = tuple(s.name for s in sources)
     if len(set(names)) != len(names) or not names:
@@ -117,7 +116,7 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
 
 
 def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[Labels, Labels]:
-    """Splits off ``fraction`` of each source's identities: positions of (what to train on, what to validate on), ascending.
+    """Splits off ``fraction`` of each source's identities; returns the positions of (training, validation) images, ascending.
 
     Raises ``DataError`` when a source has too few identities to hold out two of them.
     """
@@ -138,11 +137,11 @@ def hold_out(training: TrainingSet, fraction: float, seed: int) -> tuple[Labels,
 
 
 def validation_split(held_out: TrainingSet) -> tuple[Labels, Labels]:
-    """Positions of (query, gallery) among held-out images: the first image of each person on each camera asks, the others answer.
+    """Splits held-out images into (query, gallery) positions: each person's first image per camera is a query, the rest are gallery.
 
-    A person's only image on a camera does both; the same-camera rule keeps it from matching itself. A person seen by one camera
-    only cannot ask, because that rule would leave nothing. Without cameras the first image of each person asks. Raises
-    ``DataError`` when nobody can ask.
+    A person's only image on a camera is both; the same-camera rule keeps it from matching itself. A person seen by only one camera
+    gets no query, because that rule would leave no match. Without cameras the first image of each person is the query. Raises
+    ``DataError`` if there is no query.
     """
     places: dict[tuple[int, int], list[int]] = {}
     cameras: dict[int, set[int]] = {}

@@ -1,5 +1,5 @@
-"""The SNR lens: what normalization removed from images, what was given back, and how far cameras stay apart (docs/lens.md).
+"""The SNR lens: what normalization removes from images, what is restored, and how far apart cameras remain (docs/lens.md).
 
-``capture`` looks into the model, ``style`` compares cameras, ``neighbours`` looks at embeddings, ``choose`` takes images,
-``look`` puts it all together as the record that ``snreid.figures.lens_page`` renders.
+``capture`` records feature maps, ``style`` compares cameras, ``neighbours`` analyses embeddings, ``choose`` selects images,
+``look`` combines everything into the record that ``snreid.figures.lens_page`` renders.
 """

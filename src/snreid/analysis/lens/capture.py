@@ -1,4 +1,4 @@
-"""Looking into a model: what every stage gives, and what the module after it makes of that (method.md section 1)."""
+"""Captures the output of every stage of a model, and of the module after it (method.md section 1)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,22 +24,22 @@ class StageLook:
     stage: int
     """Counted from 1."""
     maps: Maps
-    """F, (B, C, H, W), float32: what the backbone's stage gives."""
+    """F, (B, C, H, W), float32: output of the backbone stage."""
     normalized: Maps | None
-    """F~, where the scheme normalizes after this stage."""
+    """F~, if the scheme normalizes after this stage."""
     parts: SNRParts | None
-    """Everything else, where an SNR module follows the stage."""
+    """All other maps, if an SNR module follows the stage."""
     passed: Maps
-    """What the model passes on to its next stage: F~+ of SNR, F~ of Baseline-IN, F where nothing follows the stage."""
+    """Input of the next stage: F~+ for SNR, F~ for Baseline-IN, F if no module follows the stage."""
     other: str = ""
-    """Name of the module that follows the stage where it is neither of these two; then only F and ``passed`` are known."""
+    """Name of any other module that follows the stage; then only F and ``passed`` are known."""
 
 
 def dissect(embedder: Embedder, images: StoredImages) -> tuple[tuple[StageLook, ...], Embeddings]:
-    """One ordinary forward pass of ``images``, uint8 (B, 3, H, W) of the model's size, in evaluation mode, without gradient.
+    """Runs a normal forward pass on ``images``, uint8 (B, 3, H, W) of the model's size, in eval mode and without gradient.
 
-    Returns what was seen after each stage, in stage order, and the embeddings (B, D) after the neck, all on the CPU and in
-    float32. The parts of an SNR module are computed by the module from the F that it was given in this pass.
+    Returns the maps of each stage, in stage order, and the embeddings (B, D) after the neck, all on the CPU and in float32. An
+    SNR module computes its parts from its input F in this pass.
     """
     model = embedder.model
     after = {int(number): module for number, module in model.after.items()}
@@ -58,12 +58,12 @@ def dissect(embedder: Embedder, images: StoredImages) -> tuple[tuple[StageLook, 
 
 @contextmanager
 def _watched(embedder: Embedder) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
-    """Stage number -> (F, what is passed on), filled by the forward pass inside the block."""
+    """Stage number -> (F, input of the next stage), filled by the forward pass inside the block."""
     model = embedder.model
     seen: dict[int, tuple[Tensor, Tensor]] = {}
 
     def keep(number: int, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        """A hook; around the module behind a stage it sees both sides, behind a bare stage there is one."""
+        """Forward hook: on the module after a stage it sees input and output, on a bare stage only the output."""
         seen[number] = (inputs[0] if str(number) in model.after else output, output)
 
     handles = []
@@ -79,7 +79,7 @@ def _watched(embedder: Embedder) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
 
 
 def _look(stage: Stage, module: nn.Module | None, given: Tensor, passed: Tensor, size: tuple[int, int]) -> StageLook:
-    """The record of one stage, with maps that have a height and a width."""
+    """Builds the record of one stage, with maps of shape (B, C, H, W)."""
 
     def view(maps: Tensor) -> Maps:
         """(B, C, H, W), float32, on the CPU."""
@@ -106,7 +106,7 @@ def _each(parts: SNRParts, change: Callable[[Tensor], Tensor]) -> SNRParts:
 
 
 def _grid(maps: Maps, stride: int, size: tuple[int, int]) -> Maps:
-    """Tokens back in the rows and columns of the image, where their number says how; everything else as it is."""
+    """Arranges tokens in rows and columns, if their number implies the grid; returns other maps unchanged."""
     rows, columns = size[0] // stride, size[1] // stride
     if maps.shape[3] == 1 and maps.shape[2] == rows * columns:
         return maps.squeeze(-1).reshape(*maps.shape[:2], rows, columns)

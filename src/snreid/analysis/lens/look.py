@@ -1,4 +1,4 @@
-"""All of the lens: images and data sets through a trained model, as the record of the page."""
+"""Runs the lens: passes images and data sets through a trained model and builds the record of the page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,18 +36,18 @@ from snreid.tensors import Maps
 _BATCH = 32
 _SHOWN_BAD = 20
 _WORTH_WORKERS = 1000
-"""Below so many images starting processes takes longer than decoding."""
+"""Below this number of images, starting processes takes longer than decoding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How images are read; no number depends on it."""
+    """How to read images; it affects no result."""
 
     console: Console
     workers: int = 0
     memory_gb: float = 4.0
     skip_bad: bool = False
-    """Go on without images that cannot be read; they are named in the notes."""
+    """Continue without unreadable images; the notes name them."""
 
 
 def look(
@@ -61,12 +61,11 @@ def look(
     scheme: str,
     trained_on: str,
 ) -> Lens:
-    """The lens on a trained model.
+    """Applies the lens to a trained model.
 
-    ``shown``: images whose maps are shown, each with its title. ``chosen``: images of data sets for what takes many of them: style
-    distances, gates by camera, neighbours, the t-SNE picture; may be empty. The labels of these images order and colour what is
-    shown; nothing is chosen by them. Raises ``DataError`` for images that cannot be read, ``DivergenceError`` for a model that
-    does not embed them as finite numbers.
+    ``shown``: images whose maps are shown, each with its title. ``chosen``: images of data sets for style distances, gates by camera,
+    neighbours and the t-SNE plot; may be empty. Their labels order and colour the results but select nothing. Raises ``DataError``
+    for unreadable images, ``DivergenceError`` for a model that does not embed them as finite numbers.
     """
     notes: list[str] = []
     store = _read(Split(tuple(sample for _, sample in shown)), "the images to be shown", embedder, reading, notes)
@@ -87,27 +86,27 @@ def look(
 
 
 def activation(maps: Maps) -> NDArray[np.float32]:
-    """A(X) = mean over channels of |X|: (B, C, H, W) to (B, H, W).
+    """Returns A(X) = mean over channels of |X|: (B, C, H, W) to (B, H, W).
 
-    The paper's figure of such maps summarizes over channels too. Absolute values, because R, R- and R+ have both signs and a plain
-    sum would let a strong response of one channel hide that of another.
+    The paper's figure also sums over channels. Absolute values, because R, R- and R+ have both signs, so that in a plain sum one
+    channel's strong response could cancel another's.
     """
     return np.asarray(maps.abs().mean(1).numpy(), dtype=np.float32)
 
 
 def named_maps(seen: StageLook) -> dict[str, Maps]:
-    """The maps of a stage by the names of the page: F; with a normalization F~; with an SNR module all six."""
-    found = {"F": seen.maps}
+    """Returns the maps of a stage by their names on the page: F; with normalization also F~; with an SNR module all six."""
+    maps = {"F": seen.maps}
     if seen.normalized is not None:
-        found["F~"] = seen.normalized
+        maps["F~"] = seen.normalized
     if seen.parts is not None:
         parts = seen.parts
-        found |= {"R+": parts.relevant, "R-": parts.irrelevant, "F~+": parts.restored, "F~-": parts.contaminated}
-    return found
+        maps |= {"R+": parts.relevant, "R-": parts.irrelevant, "F~+": parts.restored, "F~-": parts.contaminated}
+    return maps
 
 
 def histogram(gate: Tensor) -> NDArray[np.float64]:
-    """(B, ...) values from 0 to 1 to (B, ``BINS``): the share of each image's values in each bin; 1 belongs to the last."""
+    """Returns the share of each image's values, (B, ...) in [0, 1], per bin: (B, ``BINS``); 1 belongs to the last bin."""
     places = (gate.flatten(1).double() * BINS).floor().clamp(0, BINS - 1).long()
     counts = torch.zeros(len(places), BINS, dtype=torch.float64).scatter_add_(
         1, places, torch.ones_like(places, dtype=torch.float64)
@@ -116,7 +115,7 @@ def histogram(gate: Tensor) -> NDArray[np.float64]:
 
 
 def _read(split: Split, what: str, embedder: Embedder, reading: Reading, notes: list[str]) -> PixelStore:
-    """The opened store of the images. Raises ``DataError`` naming the bad ones, or notes them."""
+    """Opens the images. Raises ``DataError`` naming the unreadable ones, or notes them with ``skip_bad``."""
     workers = reading.workers if len(split) >= _WORTH_WORKERS else 0
     size = embedder.input.height, embedder.input.width
     store = PixelStore(split, *size, workers=workers, memory_gb=reading.memory_gb)
@@ -143,24 +142,26 @@ def _blocks(count: int) -> list[NDArray[np.int64]]:
 def _images(
     embedder: Embedder, store: PixelStore, titles: Sequence[str]
 ) -> tuple[tuple[SeenImage, ...], tuple[GateValues, ...], tuple[StageLook, ...]]:
-    """The maps and gates of each image, and what was seen of the last batch (for the words about the model)."""
+    """The maps and gates of each image, and the stages of the last batch (for the notes on the model)."""
     images: list[SeenImage] = []
     gates: list[GateValues] = []
     blocks = _blocks(len(store.split))
     for places, pixels in zip(blocks, store.batches(blocks), strict=True):
         seen, embedding = dissect(embedder, pixels)
         require_finite(np.asarray(embedding.numpy()), where="the images that are shown")
-        modules = [one for one in seen if one.normalized is not None] or list(seen)
-        maps = {one.stage: {name: activation(value) for name, value in named_maps(one).items()} for one in modules}
-        back = {one.stage: _given_back(one) for one in modules}
+        entries = [entry for entry in seen if entry.normalized is not None] or list(seen)
+        maps = {
+            entry.stage: {name: activation(value) for name, value in named_maps(entry).items()} for entry in entries
+        }
+        back = {entry.stage: _given_back(entry) for entry in entries}
         for row, place in enumerate(places.tolist()):
             stages = tuple(
                 StageMaps(
                     stage=stage,
-                    maps={name: value[row] for name, value in found.items()},
+                    maps={name: value[row] for name, value in named.items()},
                     given_back=None if (share := back[stage]) is None else float(share[row]),
                 )
-                for stage, found in maps.items()
+                for stage, named in maps.items()
             )
             images.append(SeenImage(sample=store.split.samples[place], title=titles[place], stages=stages))
         gates += _image_gates(seen, [titles[place] for place in places])
@@ -177,18 +178,18 @@ def _given_back(seen: StageLook) -> NDArray[np.float64] | None:
 
 
 def _image_gates(seen: Sequence[StageLook], titles: Sequence[str]) -> list[GateValues]:
-    found = []
-    for one in seen:
-        if one.parts is not None and (gate := one.parts.gate) is not None:
+    values = []
+    for entry in seen:
+        if entry.parts is not None and (gate := entry.parts.gate) is not None:
             means = gate.flatten(1).double().mean(1).tolist()
             for title, mean, shares in zip(titles, means, histogram(gate), strict=True):
-                found.append(GateValues(stage=one.stage, label=title, camera=False, mean=mean, histogram=shares))
-    return found
+                values.append(GateValues(stage=entry.stage, label=title, camera=False, mean=mean, histogram=shares))
+    return values
 
 
 def _each(seen: Sequence[StageLook]) -> str:
-    """What a value of the gate belongs to, in words."""
-    gate = next((one.parts.gate for one in seen if one.parts is not None and one.parts.gate is not None), None)
+    """Describes what one gate value applies to."""
+    gate = next((entry.parts.gate for entry in seen if entry.parts is not None and entry.parts.gate is not None), None)
     if gate is None:
         return ""
     channels, positions = gate.shape[1] > 1, gate.shape[2] * gate.shape[3] > 1
@@ -199,11 +200,11 @@ def _each(seen: Sequence[StageLook]) -> str:
 
 def _module_notes(embedder: Embedder, seen: Sequence[StageLook]) -> list[str]:
     notes = []
-    if all(one.normalized is None and not one.other for one in seen):
+    if all(entry.normalized is None and not entry.other for entry in seen):
         notes.append(
             "This model has no module after any stage: there is F alone, and nothing was removed or given back."
         )
-    elif all(one.parts is None and not one.other for one in seen):
+    elif all(entry.parts is None and not entry.other for entry in seen):
         notes.append(
             "This model normalizes and gives nothing back: there are F and F~ (what it passes on), no R+ and R-, no gate."
         )
@@ -214,16 +215,16 @@ def _module_notes(embedder: Embedder, seen: Sequence[StageLook]) -> list[str]:
         )
     if "two_gates" in kinds:
         notes.append("R- has a gate of its own here (the one shown is that of R+), so R+ and R- do not add up to R.")
-    for one in seen:
-        if one.other:
-            does = "passes F on unchanged" if torch.equal(one.passed, one.maps) else "the lens cannot open"
-            notes.append(f"Stage {one.stage} is followed by {one.other}, which {does}: only F is shown.")
+    for entry in seen:
+        if entry.other:
+            does = "passes F on unchanged" if torch.equal(entry.passed, entry.maps) else "the lens cannot open"
+            notes.append(f"Stage {entry.stage} is followed by {entry.other}, which {does}: only F is shown.")
     return notes
 
 
 @dataclass
 class _Gathered:
-    """What is kept of the images of data sets, image by image."""
+    """Per-image results of the data sets."""
 
     moments: dict[tuple[int, str], list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = field(default_factory=dict)
     gates: dict[int, list[NDArray[np.float64]]] = field(default_factory=dict)
@@ -231,28 +232,28 @@ class _Gathered:
     embeddings: list[NDArray[np.float32]] = field(default_factory=list)
 
     def add(self, seen: Sequence[StageLook], embedding: NDArray[np.float32]) -> None:
-        """One batch."""
+        """Adds one batch."""
         self.embeddings.append(embedding)
-        for one in seen:
-            for name, maps in named_maps(one).items():
+        for entry in seen:
+            for name, maps in named_maps(entry).items():
                 if name in ("F", "F~", "F~+"):
                     variance, mean = torch.var_mean(maps.double(), (2, 3), correction=0)
-                    self.moments.setdefault((one.stage, name), []).append((mean.numpy(), variance.numpy()))
-            if one.parts is not None and (gate := one.parts.gate) is not None:
+                    self.moments.setdefault((entry.stage, name), []).append((mean.numpy(), variance.numpy()))
+            if entry.parts is not None and (gate := entry.parts.gate) is not None:
                 means = gate.flatten(1).double().mean(1, keepdim=True).numpy()
-                self.gates.setdefault(one.stage, []).append(np.concatenate([means, histogram(gate)], 1))
+                self.gates.setdefault(entry.stage, []).append(np.concatenate([means, histogram(gate)], 1))
 
     def statistics(self) -> dict[int, dict[str, ChannelStatistics]]:
-        """Of every stage and map, all images."""
-        found: dict[int, dict[str, ChannelStatistics]] = {}
+        """Returns the statistics of all images by stage and map."""
+        statistics: dict[int, dict[str, ChannelStatistics]] = {}
         for (stage, name), parts in sorted(self.moments.items(), key=lambda item: item[0][0]):
             joined = ChannelStatistics(*(np.concatenate([part[side] for part in parts]) for side in (0, 1)))
-            found.setdefault(stage, {})[name] = joined
-        return found
+            statistics.setdefault(stage, {})[name] = joined
+        return statistics
 
 
 def _with_data(lens: Lens, embedder: Embedder, chosen: Sequence[Chosen], reading: Reading, notes: list[str]) -> Lens:
-    """The lens with all that takes data sets."""
+    """Returns the lens with the parts that need data sets."""
     gathered, used = _Gathered(), []
     for data in chosen:
         store = _read(data.split, f"the images of {data.name}", embedder, reading, notes)
@@ -282,14 +283,14 @@ def _with_data(lens: Lens, embedder: Embedder, chosen: Sequence[Chosen], reading
         gates=(*lens.gates, *_camera_gates(gathered.gates, sets)),
         data=_counted(used),
         sets=sets.names,
-        styles=tuple(_style(stage, found, sets) for stage, found in statistics.items()),
+        styles=tuple(_style(stage, by_map, sets) for stage, by_map in statistics.items()),
         mixed=_mixed(statistics, embeddings, everyone, names),
         cloud=cloud,
     )
 
 
 def _style(stage: int, statistics: Mapping[str, ChannelStatistics], sets: Sets) -> StyleTable:
-    matrices = {name: style_matrix(found, sets.images) for name, found in statistics.items()}
+    matrices = {name: style_matrix(moments, sets.images) for name, moments in statistics.items()}
     return StyleTable(
         stage=stage,
         matrices=matrices,
@@ -298,13 +299,13 @@ def _style(stage: int, statistics: Mapping[str, ChannelStatistics], sets: Sets) 
 
 
 def _camera_gates(gates: Mapping[int, Sequence[NDArray[np.float64]]], sets: Sets) -> list[GateValues]:
-    found = []
+    values = []
     for stage, parts in gates.items():
         every = np.concatenate(list(parts))
         for name, images in zip(sets.names, sets.images, strict=True):
             mean, shares = float(every[images, 0].mean()), every[images, 1:].mean(0)
-            found.append(GateValues(stage=stage, label=name, camera=True, mean=mean, histogram=shares))
-    return found
+            values.append(GateValues(stage=stage, label=name, camera=True, mean=mean, histogram=shares))
+    return values
 
 
 def _mixed(
@@ -315,25 +316,25 @@ def _mixed(
 ) -> tuple[Mixed, ...]:
     """Neighbours by the style of each stage before and after its module, and by the embedding.
 
-    F~ is left out: normalization gives every image the same style, so that neighbours in it are rounding.
+    F~ is left out: normalization gives every image the same style, so its neighbours would be rounding noise.
     """
     order = {name: number for number, name in enumerate(dict.fromkeys(names))}
     domains = np.array([order[name] for name in names], dtype=np.int64)
-    # Every distractor is a person of its own.
+    # Every distractor counts as a different person.
     keys = [
-        (name, one.person) if one.person > 0 else (name, -place)
-        for place, (name, one) in enumerate(zip(names, everyone.samples, strict=True))
+        (name, sample.person) if sample.person > 0 else (name, -place)
+        for place, (name, sample) in enumerate(zip(names, everyone.samples, strict=True))
     ]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     persons = np.array([numbers[key] for key in keys], dtype=np.int64)
     known = everyone.cameras >= 0
-    # Images without a camera are in a group of their own and never asked.
+    # Each image without a camera forms its own group, so it has no neighbours.
     among = np.where(known, domains, len(order) + np.arange(len(domains)))
     described = [
-        (f"stage {stage}, {name}", standardized(found[name].vectors))
-        for stage, found in statistics.items()
+        (f"stage {stage}, {name}", standardized(by_map[name].vectors))
+        for stage, by_map in statistics.items()
         for name in ("F", "F~+")
-        if name in found
+        if name in by_map
     ]
     rows = []
     for what, vectors in (*described, ("embedding", unit(embeddings))):
@@ -344,13 +345,13 @@ def _mixed(
     return tuple(rows)
 
 
-def _share(found: Mixing | None) -> NeighbourShare | None:
-    return None if found is None else NeighbourShare(found.share, found.chance)
+def _share(mixed: Mixing | None) -> NeighbourShare | None:
+    return None if mixed is None else NeighbourShare(mixed.share, mixed.chance)
 
 
 def _counted(used: Sequence[Chosen]) -> str:
-    """Such as ``noon (6 cameras), shop (cameras not known)``."""
-    counts = [(data.name, len({one.camera for one in data.split.samples if one.camera >= 0})) for data in used]
+    """For example ``noon (6 cameras), shop (cameras not known)``."""
+    counts = [(data.name, len({sample.camera for sample in data.split.samples if sample.camera >= 0})) for data in used]
     words = {0: "cameras not known", 1: "1 camera"}
     return ", ".join(f"{name} ({words.get(count, f'{count} cameras')})" for name, count in counts)
 

@@ -1,4 +1,4 @@
-"""Embeddings as a picture (t-SNE), and what can be said of them without one. The only file that imports scikit-learn's manifold."""
+"""Nearest-neighbour statistics and a t-SNE plot of embeddings. The only file that imports scikit-learn's manifold."""
 
 import warnings
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 5
-"""Images that a picture needs."""
+"""Fewest images for a plot."""
 _PERPLEXITY = 30.0
 _BLOCK = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """How often an image's nearest neighbour bears its own label, and how often a neighbour drawn by lot would."""
+    """How often an image's nearest neighbour has the same label, and how often a random neighbour would."""
 
     share: float
     """Between 0 and 1."""
     chance: float
-    """The same for a neighbour drawn by lot among those that were allowed: what perfectly mixed labels come to."""
+    """The same for a random allowed neighbour: the value for perfectly mixed labels."""
     images: int
-    """Images that had an allowed neighbour of their own label and one of another; the rest can say nothing."""
+    """Number of images with allowed neighbours of both the same and another label; only these count."""
 
 
 def mixing(
@@ -30,11 +30,11 @@ def mixing(
     persons: NDArray[np.int64],
     among: NDArray[np.int64] | None = None,
 ) -> Mixing | None:
-    """Share of images whose nearest neighbour (Euclidean) has their label, neighbours of the same person left out.
+    """Returns the share of images whose nearest neighbour (Euclidean) has their label, ignoring neighbours of the same person.
 
-    ``vectors``: (N, D). ``labels``, ``persons``: (N,). ``among``: (N,), an image's neighbours are those of equal value only.
-    The same person is left out because one camera sees a person more than once: that its images are alike says nothing of the
-    camera. Of two neighbours that are equally near the earlier one counts. None where no image has a choice.
+    ``vectors``: (N, D). ``labels``, ``persons``: (N,). ``among``: (N,); only images of equal value are neighbours. The same person
+    is ignored because a camera sees a person more than once, and that these images are similar says nothing about the camera. Ties
+    go to the earlier neighbour. None if no image has neighbours of both kinds.
     """
     square = (vectors**2).sum(1)
     hits, chances = [], []
@@ -54,24 +54,23 @@ def mixing(
 
 
 def standardized(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, D) with mean 0 and deviation 1 in every coordinate, so that loud channels do not drown the others; coordinates
-    without spread are left out."""
+    """Standardizes every coordinate of (N, D), so that no channel dominates; drops constant coordinates."""
     spread = vectors.std(0)
     kept = spread > 1e-6 * np.maximum(np.abs(vectors).max(0, initial=0.0), 1e-30)
     return np.asarray((vectors[:, kept] - vectors[:, kept].mean(0)) / spread[kept], dtype=np.float64)
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N, D) float64, each row of length 1 (a zero row stays zero): Euclidean neighbours are then those by cosine."""
+    """L2-normalizes the rows of (N, D) to float64 (zero rows stay zero): Euclidean neighbours then equal cosine neighbours."""
     wide = vectors.astype(np.float64)
     return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
 
 
 def plane(vectors: NDArray[np.float64], *, seed: int = 0) -> NDArray[np.float64] | None:
-    """t-SNE (van der Maaten and Hinton, 2008): (N, D) to (N, 2), the same picture for the same numbers and seed.
+    """t-SNE (van der Maaten and Hinton, 2008): (N, D) to (N, 2), deterministic for the same values and seed.
 
-    Started from the two principal components; perplexity 30, or a third of the images where there are few. Distances between far
-    points and sizes of clusters in such a picture mean nothing. None for fewer than ``FEWEST`` images, or when they are all alike.
+    Initialized with the first two principal components; perplexity 30, or a third of the images if there are few. Distances between
+    far points and sizes of clusters mean nothing in such a plot. None for fewer than ``FEWEST`` images, or if all are equal.
     """
     from sklearn.manifold import TSNE
 
@@ -79,7 +78,7 @@ def plane(vectors: NDArray[np.float64], *, seed: int = 0) -> NDArray[np.float64]
         return None
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it speaks of threads and of its own future defaults
-        found = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
-    points = np.asarray(found, dtype=np.float64)
+        warnings.simplefilter("ignore")  # about threads and future defaults
+        embedded = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+    points = np.asarray(embedded, dtype=np.float64)
     return points if np.isfinite(points).all() else None

@@ -1,17 +1,17 @@
-"""How far apart the styles of two cameras are, by the channels of a stage. NumPy only.
+"""The distance between the styles of two cameras, by the channels of a stage. NumPy only.
 
-The style of a set of images at one stage is the mean m and variance v = s^2 of every channel over all images and positions: what batch
-normalization would measure there (AdaBN, Li et al., arXiv 1603.04779), and what AdaIN calls style (Huang and Belongie, arXiv 1703.06868).
-Two sets A and B are compared channel by channel as Gaussians, by the squared Frechet (2-Wasserstein) distance relative to their mean
-variance, averaged over the C channels:
+The style of a set of images at one stage is the mean m and variance v = s^2 of every channel over all images and positions: the statistics
+of batch normalization there (AdaBN, Li et al., arXiv 1603.04779), and the style of AdaIN (Huang and Belongie, arXiv 1703.06868). Two sets
+A and B are compared channel by channel as Gaussians, by the squared Frechet (2-Wasserstein) distance relative to their mean variance,
+averaged over the C channels:
 
     D(A, B) = 1/C sum_c [ (m_A - m_B)^2 + (s_A - s_B)^2 ] / [ (v_A + v_B) / 2 ]
 
-It is 0 for equal sets and does not change when a channel is scaled or shifted, so F, F~ and F~+ can be compared with each other. For small
-differences it is the symmetric Kullback-Leibler divergence of the feature divergence of Pan et al. (IBN-Net, arXiv 1807.09441) with half
-the weight on s. That divergence itself is not taken: a channel that is silent in one set makes it infinite, after a ReLU there always are
-some, and they would decide the number (docs/decisions.md). Nor are, as there, the images' channel means the sample: after instance
-normalization they are the same number for every image (method.md 1.2).
+It is 0 for equal sets and invariant to scaling or shifting a channel, so F, F~ and F~+ can be compared with each other. For small
+differences it equals the symmetric Kullback-Leibler divergence of Pan et al. (IBN-Net, arXiv 1807.09441) with half the weight on s. That
+divergence itself is not used: a channel that is constant in one set makes it infinite, and after a ReLU such channels always exist and
+would dominate (docs/decisions.md). Nor is it computed, as there, from the images' channel means: after instance normalization they are
+equal for every image (method.md 1.2).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,19 +29,19 @@ Matrix = NDArray[np.float64]
 """(G, G): one value for each pair of sets."""
 
 FLOOR = 0.01
-"""The mean variance of two sets counts as at least this share of the channel's variance over all sets, so that a channel that is constant
-in both, with two values, counts as very different and not as infinitely different."""
+"""Lower bound on the mean variance of two sets, as a share of the channel's variance over all sets: a channel that is constant in both
+sets, with different values, counts as very different but not as infinitely different."""
 _SILENT = 1e-12
-"""A channel whose variance over all sets is below this (relative to its squared mean, or absolutely) says nothing and counts 0."""
+"""A channel whose variance over all sets is below this (relative to its squared mean, or absolutely) counts as 0."""
 SPLITS = 10
-"""So many ways of halving a set give the yardstick of ``style_matrix``."""
+"""Number of random halvings of a set for the diagonal of ``style_matrix``."""
 FEWEST = 4
-"""Images that a set needs to be halved."""
+"""Fewest images of a set that is halved."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """Mean and biased variance over the positions of a map, of every image and channel."""
+    """Mean and biased variance over the positions of a map, for every image and channel."""
 
     mean: Vectors
     variance: Vectors
@@ -54,7 +54,7 @@ class ChannelStatistics:
             )
 
     def of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(C,) mean and (C,) biased variance of every channel over all positions of these images (maps of one size)."""
+        """Returns mean and biased variance, (C,) each, of every channel over all positions of these images (maps of one size)."""
         means = self.mean[images]
         return means.mean(0), self.variance[images].mean(0) + means.var(0)
 
@@ -69,7 +69,7 @@ def style_distance(
     second: tuple[NDArray[np.float64], NDArray[np.float64]],
     whole: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> float:
-    """D of two sets given as (mean, variance), (C,) each, >= 0. ``whole``: of all images that are compared, for the floors."""
+    """Returns D >= 0 of two sets given as (mean, variance), (C,) each. ``whole``: those of all compared images, for the floors."""
     (m_a, v_a), (m_b, v_b), (mean, variance) = first, second, whole
     heard = variance > _SILENT * np.maximum(1, mean**2)
     if not heard.any():
@@ -80,11 +80,11 @@ def style_distance(
 
 
 def style_matrix(statistics: ChannelStatistics, sets: Sequence[NDArray[np.int64]], *, seed: int = 0) -> Matrix:
-    """D of every pair of ``sets`` (positions of their images), (G, G), symmetric.
+    """Returns D of every pair of ``sets`` (positions of their images), (G, G), symmetric.
 
-    On the diagonal stands the yardstick: D between two halves of the same set, the mean over ``SPLITS`` random halvings; NaN for
-    sets of fewer than ``FEWEST`` images. Two sets that differ by the luck of the draw alone lie about half of that apart, since
-    each of them has twice as many images.
+    The diagonal holds a reference: D between two halves of the same set, averaged over ``SPLITS`` random halvings; NaN for sets of
+    fewer than ``FEWEST`` images. Two sets that differ only by chance are about half as far apart, since each has twice as many
+    images.
     """
     whole = statistics.of(np.concatenate(list(sets))) if sets else (np.zeros(0), np.zeros(0))
     moments = [statistics.of(images) for images in sets]
@@ -103,16 +103,16 @@ def _halves(
     whole: tuple[NDArray[np.float64], NDArray[np.float64]],
     draw: np.random.Generator,
 ) -> float:
-    found = []
+    distances = []
     for _ in range(SPLITS):
         mixed = draw.permutation(images)
         half = len(mixed) // 2
-        found.append(style_distance(statistics.of(mixed[:half]), statistics.of(mixed[half:]), whole))
-    return float(np.mean(found))
+        distances.append(style_distance(statistics.of(mixed[:half]), statistics.of(mixed[half:]), whole))
+    return float(np.mean(distances))
 
 
 def summarize(matrix: Matrix, domains: Sequence[str]) -> Mapping[str, float]:
-    """Means of a ``style_matrix``, NaN where there is no such pair. ``domains``: (G,) the data set of each set.
+    """Returns means of a ``style_matrix``, NaN if there is no such pair. ``domains``: (G,) the data set of each set.
 
     ``within``: pairs of cameras of one data set. ``across``: pairs of cameras of two data sets. ``halves``: the diagonal.
     """
@@ -120,6 +120,6 @@ def summarize(matrix: Matrix, domains: Sequence[str]) -> Mapping[str, float]:
     groups = {
         "within": [matrix[a, b] for a, b in pairs if domains[a] == domains[b]],
         "across": [matrix[a, b] for a, b in pairs if domains[a] != domains[b]],
-        "halves": [one for one in matrix.diagonal() if not np.isnan(one)],
+        "halves": [value for value in matrix.diagonal() if not np.isnan(value)],
     }
     return {name: float(np.mean(values)) if values else float("nan") for name, values in groups.items()}
