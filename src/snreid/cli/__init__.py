@@ -45,7 +45,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "reproduce": "fill the tables of the paper: published, ours, difference",
     },
 }
-"""The commands by what people want to do, each with its line of help."""
+"""The commands by purpose, each with its line of help."""
 
 COMMANDS = tuple(name for commands in GROUPS.values() for name in commands)
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done = _run(words, own=arguments is None)
         sys.stdout.flush()  # now: at exit, Python would report a closed pipe as a failure
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone, which is no failure.
+        # The reader of our output (head, less) has closed it, which is no failure.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -171,8 +171,8 @@ def _command(name: str, words: list[str], *, own: bool) -> int:
             _check_values(words)
             done: int = module(name).main(words)
     except Interrupted as stop:
-        told = f"stopped by {stop.found}; {_next_step(stop)}." if hasattr(stop, "__notes__") else str(stop)
-        print(f"snreid: {told}", file=sys.stderr)
+        message = f"stopped by {stop.found}; {_next_step(stop)}." if hasattr(stop, "__notes__") else str(stop)
+        print(f"snreid: {message}", file=sys.stderr)
         return stop.exit_code
     except SnreidError as error:
         print(f"snreid: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``snreid adapt``: a finished run, changed by a target's images without their labels."""
+"""``snreid adapt``: a finished run, adapted to a target's images without their labels."""
 
 import contextlib
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Adapts, resumes what is there, and scores when asked to."""
+    """Adapt or resume, and score if requested."""
     if HELP_ALL in arguments:
         return _help_all(arguments)
     request, rest = parse_known(Request, arguments, "snreid adapt")
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def chosen(name: str, experiment: "Experiment", words: list[str]) -> "Adaptation":
-    """The method of this name as it starts for ``experiment``, with the settings that ``words`` give as flags. An unknown flag ends the
+    """The method of this name with its defaults for ``experiment`` and the settings in ``words``. An unknown flag ends the
     command with help; an unknown name raises ``ExperimentError``."""
     from snreid.adaptation import methods
 
@@ -101,7 +101,7 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     else:
         target = dataset_named(request.target or "", request.machine.root)
         _require_unseen_tests(target)
-        # Read once. Labels leave ``data`` only in the evaluation; the adaptation is given the images alone.
+        # Read once. Labels leave ``data`` only in the evaluation; the adaptation receives only the images.
         data = (
             read_targets([target], request.machine.root, trained_on=run.experiment.sources)[0]
             if request.evaluate
@@ -134,7 +134,7 @@ def _require_unseen_tests(target: "DataSet") -> None:
 
 
 def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", session: "Session") -> None:
-    """Prints the scores of both runs on the target, and what lies between them."""
+    """Print the scores of both runs on the target, and their difference."""
     from snreid.cli.compare import text
     from snreid.cli.evaluate import table
     from snreid.evaluation import compare

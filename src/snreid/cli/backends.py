@@ -1,4 +1,4 @@
-"""What computes a network on the command line: torch, or another runtime on the CPU (``--backend``, ``--batch``)."""
+"""The runtime of a network on the command line: torch, or another one on the CPU (``--backend``, ``--batch``)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -30,7 +30,7 @@ def chosen_backend(
     precision: str,
     device: str | None = None,
 ) -> Backend:
-    """What computes the network.
+    """Choose the runtime of the network.
 
     Args:
         model: The folder of a run, or a file.
@@ -38,7 +38,7 @@ def chosen_backend(
         own: The runtime of ``model``, None for the folder of a run.
         batch: The flag ``--batch``.
         precision: The flag ``--precision``.
-        device: Where the network is to compute; None if it is not said.
+        device: Device for the network; None if not given.
 
     Raises:
         ExperimentError: The flags contradict each other or the file, or several processes would each export the run.
@@ -60,30 +60,30 @@ def chosen_backend(
         if located(model).is_dir():
             _require_alone(model, backend)
     elif device is not None:
-        chosen_device(device)  # raises for one that is not there
+        chosen_device(device)  # raises for a missing device
     return backend
 
 
 def _require_usual(backend: Backend, precision: str, device: str | None) -> None:
-    """Raises ``ExperimentError`` if another runtime than torch is to compute in another precision than float32 or not on the CPU, which
-    ``auto`` means for it even where there is a GPU."""
+    """Raises ``ExperimentError`` if another runtime than torch is to compute in another precision than float32 or not on the CPU; for
+    such a runtime ``auto`` means the CPU even if there is a GPU."""
     from snreid.errors import ExperimentError
     from snreid.training.distributed import chosen_device
 
     elsewhere = device is not None and device.startswith("cuda")
     if device is not None and not elsewhere:
-        chosen_device(device)  # raises for what is no device
-    came = [f"--device {device}"] * elsewhere + [f"--precision {precision}"] * (precision != "float32")
-    if came:
+        chosen_device(device)  # raises for an invalid device
+    unsupported = [f"--device {device}"] * elsewhere + [f"--precision {precision}"] * (precision != "float32")
+    if unsupported:
         raise ExperimentError(
             f"{backend} computes on the CPU in the precision of its file",
-            found=" ".join(came),
-            fix=f"leave {'both' if len(came) > 1 else 'it'} out, or take --backend torch",
+            found=" ".join(unsupported),
+            fix=f"leave {'both' if len(unsupported) > 1 else 'it'} out, or take --backend torch",
         )
 
 
 def _require_alone(run: Path, backend: Backend) -> None:
-    """Raises ``ExperimentError`` if several processes would each export the run for themselves and hold two networks meanwhile."""
+    """Raises ``ExperimentError`` if several processes would each export the run and hold two networks meanwhile."""
     import os
 
     from snreid.errors import ExperimentError
@@ -100,7 +100,7 @@ def _require_alone(run: Path, backend: Backend) -> None:
 
 
 def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
-    """The embedder of another runtime than torch: of a file, or of a run that is exported for this once."""
+    """The embedder of another runtime than torch: from a file, or from a run exported temporarily."""
     import tempfile
 
     from snreid.experiments.runs import load

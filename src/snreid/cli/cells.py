@@ -39,8 +39,8 @@ def fill_and_show(
     *,
     only_show: bool = False,
 ) -> int:
-    """Fills what is missing of the chosen tables below ``out`` (not with ``only_show``), prints them and returns the exit code: 1 when a
-    training or an adaptation failed, whose reason the table gives.
+    """Fills the missing cells of the chosen tables below ``out`` (not with ``only_show``), prints them and returns the exit code: 1 when
+    a training or an adaptation failed; the table gives the reason.
 
     ``arguments`` are those of ``command``, for the processes that ``--jobs`` starts.
     """
@@ -69,8 +69,8 @@ def fill_and_show(
 
 
 def _show(filled: "Sequence[tuple[PaperTable, Sequence[CaseResult]]]", flags: CellFlags, seconds: float) -> bool:
-    """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns whether
-    a cell has failed."""
+    """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns
+    whether a cell has failed."""
     from snreid.studies.published_table import case_record, comparison_text
     from snreid.system.atomic_files import write_json
 

@@ -37,7 +37,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Scores what is not scored yet, then compares."""
+    """Score what is missing, then compare."""
     request = parse(Request, arguments, "snreid compare")
     from snreid.cli.names import dataset_named
     from snreid.cli.session import open_session

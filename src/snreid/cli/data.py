@@ -34,7 +34,7 @@ Check data sets on disk, list their names, and make synthetic ones.
   snreid data VERB --help      what a verb does, with examples"""
 
 _SHEET_ROWS, _SHEET_COLUMNS = 16, 8
-"""People and pictures of each on a contact sheet of rendered people, at most."""
+"""Most people, and pictures of each, on a contact sheet of rendered people."""
 _Seed: TypeAlias = Annotated[int, flag("random seed of people, cameras and moments", "N")]
 
 
@@ -121,7 +121,7 @@ class CropSysu:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one of the verbs."""
+    """Run one of the subcommands."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_HELP)
         return 0
@@ -159,7 +159,7 @@ def _make(request: Make) -> int:
         try:
             with counting(Console(stderr=True), f"drawing {name}") as progress:
                 write_market_format(data, folder, progress)
-        except (KeyboardInterrupt, Terminated) as stop:  # the same command would refuse the folders that are done
+        except (KeyboardInterrupt, Terminated) as stop:  # the same command would refuse the finished folders
             rest = " ".join(name for name, _, _ in _sets(request)[number:])
             stop.add_note(f"start it again with --domain {rest} to draw the rest" if number else "nothing was written")
             raise
@@ -168,7 +168,7 @@ def _make(request: Make) -> int:
 
 
 def _sets(request: Make) -> "list[tuple[str, DataSet, Path]]":
-    """The data sets to make: their names, what draws them, and their folders."""
+    """The data sets to make: their names, sources and folders."""
     from snreid.datasets import DrawnPedestrians
     from snreid.synthetic.pedestrians import DOMAINS
 
@@ -223,7 +223,7 @@ def _sheet_of(name: str) -> "NDArray[np.uint8]":
 
 
 def _people_named(name: str) -> "RenderedPeople":
-    """The rendered people that a name stands for. Reads their body model first, with a progress bar where it has to be made."""
+    """The rendered people of a name. Reads their body model first, with a progress bar if it must be built."""
     from snreid.cli.names import dataset_named
     from snreid.datasets import RenderedPeople
     from snreid.errors import ExperimentError
@@ -269,4 +269,4 @@ VERBS: dict[str, tuple[type, Callable[[Any], int]]] = {
     "crop-sysu": (CropSysu, _crop_sysu),
 }
 Request: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(verb)] for verb, (kind, _) in VERBS.items())]  # noqa: UP007
-"""One of the verbs, for ``snreid completion``."""
+"""One of the subcommands, for ``snreid completion``."""

@@ -43,7 +43,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Trains, tests, prints the table, writes the report."""
+    """Train, test, print the table, write the report."""
     request = parse(Request, arguments, "snreid demo")
     from snreid.cli.study import Page, run
     from snreid.datasets import DrawnPedestrians

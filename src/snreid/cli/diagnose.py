@@ -1,4 +1,4 @@
-"""``snreid diagnose``: where a run, or anybody's embeddings, fail on a target."""
+"""``snreid diagnose``: where a run, or any embeddings, fail on a target."""
 
 import json
 from collections.abc import Sequence
@@ -56,15 +56,15 @@ def main(arguments: Sequence[str]) -> int:
     """Diagnoses, prints, writes."""
     request = parse(Request, arguments, "snreid diagnose")
     _check(request)
-    found = _from_features(request) if request.features else _from_run(request)
-    if request.json and found:
-        objects = [one.to_json() for one in found]
+    diagnoses = _from_features(request) if request.features else _from_run(request)
+    if request.json and diagnoses:
+        objects = [diagnosis.to_json() for diagnosis in diagnoses]
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
-    elif found:
+    elif diagnoses:
         console = Console()
-        wide = Console(width=max(console.width, 120))  # narrower, and numbers would be cut off
-        for one in found:
-            _show(one, wide)
+        wide = Console(width=max(console.width, 120))  # narrower tables would truncate numbers
+        for diagnosis in diagnoses:
+            _show(diagnosis, wide)
     return 0
 
 
@@ -112,7 +112,7 @@ def _from_features(request: Request) -> list["Diagnosis"]:
         if data is not None:
             require_rows(query, gallery, data)
         name = request.features.stem if data is None else data.name
-        found = diagnose(
+        result = diagnose(
             query,
             gallery,
             session=session,
@@ -123,13 +123,13 @@ def _from_features(request: Request) -> list["Diagnosis"]:
             notes=_notes(data),
         )
         page = DiagnosisPage(
-            diagnosis=found,
+            diagnosis=result,
             model=f"embeddings in {request.features.name}",
-            worst=_worst(request, found, query, gallery, data),
+            worst=_worst(request, result, query, gallery, data),
             made=_made(),
         )
         _write(page, out, session)
-    return [found]
+    return [result]
 
 
 def _from_run(request: Request) -> list["Diagnosis"]:
@@ -155,7 +155,7 @@ def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tup
 def _of_run(
     request: Request, run: "Run", target: "DataSet", data: "ReIDData", out: Path, session: "Session"
 ) -> list["Diagnosis"]:
-    """The diagnosis of one target, written; nothing in all processes but the first."""
+    """Write the diagnosis of one target; nothing in all processes but the first."""
     from snreid.analysis.diagnosis import corruption_effects, diagnose
     from snreid.experiments.scoring import score
     from snreid.experiments.targets import embed_target
@@ -180,7 +180,7 @@ def _of_run(
     )
     if not session.first:
         return []
-    found = diagnose(
+    result = diagnose(
         embedded.query,
         embedded.gallery,
         session=session,
@@ -193,16 +193,16 @@ def _of_run(
         notes=_notes(data, embedded.left_out),
     )
     page = DiagnosisPage(
-        diagnosis=found,
+        diagnosis=result,
         model=run.name,
         trained_on=", ".join(source.name for source in run.experiment.sources),
         seen=target.collection in {source.collection for source in run.experiment.sources},
         made=_made(),
-        corrupted=_looks(request, found, target, embedded.used),
-        worst=_worst(request, found, embedded.query, embedded.gallery, embedded.used),
+        corrupted=_looks(request, result, target, embedded.used),
+        worst=_worst(request, result, embedded.query, embedded.gallery, embedded.used),
     )
     _write(page, out, session)
-    return [found]
+    return [result]
 
 
 def _wanted(request: Request) -> list[tuple[_Kind, int]]:
@@ -236,7 +236,7 @@ def _worst(
 def _looks(
     request: Request, found: "Diagnosis", target: "DataSet", data: "ReIDData"
 ) -> tuple[tuple[str, tuple[tuple[str, "Sample"], ...]], ...]:
-    """What each corruption looks like, on the first query that has a match."""
+    """A preview of each corruption, on the first query that has a match."""
     from snreid.analysis.diagnosis import looks
 
     if not request.images:
@@ -259,29 +259,29 @@ def _write(page: "DiagnosisPage", out: Path, session: "Session") -> None:
     session.say(f"Page: {out / f'{target}.html'}")
 
 
-def _show(found: "Diagnosis", console: Console) -> None:
-    """The same numbers as text."""
+def _show(result: "Diagnosis", console: Console) -> None:
+    """Print the same numbers as text."""
     from snreid.figures.diagnosis_page import diagnosis_findings
 
-    console.out(f"{found.target}", highlight=False)
-    for head, rest in diagnosis_findings(found):
+    console.out(f"{result.target}", highlight=False)
+    for head, rest in diagnosis_findings(result):
         console.print(f"  {head}{rest}", highlight=False, markup=False, soft_wrap=True)
-    for note in found.notes:
+    for note in result.notes:
         console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
-    for table in (_pairs_table(found), _properties_table(found), _corruptions_table(found)):
+    for table in (_pairs_table(result), _properties_table(result), _corruptions_table(result)):
         if table is not None:
             console.print(table)
 
 
-def _pairs_table(found: "Diagnosis") -> Table | None:
-    if not found.pairs.scored:
+def _pairs_table(result: "Diagnosis") -> Table | None:
+    if not result.pairs.scored:
         return None
-    there = list(dict.fromkeys(pair.gallery_camera for pair in found.pairs.pairs))
+    there = list(dict.fromkeys(pair.gallery_camera for pair in result.pairs.pairs))
     table = _table(
         "mAP of query camera (row) in gallery camera (column), queries with a match", "camera", *map(str, there)
     )
-    for start in range(0, len(found.pairs.pairs), len(there)):
-        line = found.pairs.pairs[start : start + len(there)]
+    for start in range(0, len(result.pairs.pairs), len(there)):
+        line = result.pairs.pairs[start : start + len(there)]
         cells = [
             "" if p.estimates is None else f"{100 * p.estimates.mean_ap.value:.1f} ({p.estimates.queries})"
             for p in line
@@ -290,9 +290,9 @@ def _pairs_table(found: "Diagnosis") -> Table | None:
     return table
 
 
-def _properties_table(found: "Diagnosis") -> Table | None:
+def _properties_table(result: "Diagnosis") -> Table | None:
     table = _table("by quarters of what the query image is like", "property", "from", "to", "queries", "mAP", "rank-1")
-    for one in found.properties:
+    for one in result.properties:
         for bucket in one.buckets:
             estimates = bucket.estimates
             bounds = f"{bucket.low:,.1f}", f"{bucket.high:,.1f}"
@@ -300,11 +300,11 @@ def _properties_table(found: "Diagnosis") -> Table | None:
     return table if table.row_count else None
 
 
-def _corruptions_table(found: "Diagnosis") -> Table | None:
-    if not found.effects:
+def _corruptions_table(result: "Diagnosis") -> Table | None:
+    if not result.effects:
         return None
     table = _table("corrupted queries against clean ones", "corruption", "severity", "mAP", "difference", "rank-1")
-    for effect in found.effects:
+    for effect in result.effects:
         change = effect.comparison.mean_ap
         low, high = 100 * change.interval.low, 100 * change.interval.high
         words = rf"{100 * change.difference:+.1f} \[{low:+.1f}, {high:+.1f}]"

@@ -1,4 +1,4 @@
-"""``snreid evaluate``: a run, an ONNX file or anybody's embeddings, scored on targets."""
+"""``snreid evaluate``: a run, an ONNX file or any embeddings, scored on targets."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _AS_A_SET = (
     "compare with other re-ranked scores only."
 )
 _BATCH = 128
-"""Said here and not read from ``embedding``, which would import torch for the help. Fixed, so that no measured time changes a score."""
+"""Repeated here because ``embedding`` would import torch for the help. Fixed, so that no measured time changes a score."""
 
 
 _RGB: TypeAlias = tuple[float, float, float] | None
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _place(request: Request, *, own_metric: bool = True) -> Path | None:
-    """The folder that keeps the scores. A run keeps those in its own metric only; None: they are kept nowhere."""
+    """The folder for the scores. A run keeps only those in its own metric; None: they are not kept."""
     return request.out or (beside(request.run) if request.run is not None and own_metric else None)
 
 
@@ -138,14 +138,14 @@ def _model(request: Request) -> Path:
 
 
 def _backend(request: Request) -> Backend:
-    """What embeds; with another runtime than torch --device is where scores are counted. Raises ``ExperimentError`` for what does not
-    go together."""
+    """The runtime of the network; with another one than torch, --device only counts scores. Raises ``ExperimentError`` for
+    incompatible flags."""
     from snreid.errors import ExperimentError
 
     model = _model(request)
-    own = own_backend(model) or (None if request.onnx is None else "onnxruntime")
+    native = own_backend(model) or (None if request.onnx is None else "onnxruntime")
     precision = request.machine.precision
-    backend = chosen_backend(model, request.backend, own=own, batch=request.batch, precision=precision)
+    backend = chosen_backend(model, request.backend, own=native, batch=request.batch, precision=precision)
     asked = [name for name in ("height", "width", "mean", "std") if getattr(request, name) is not None]
     if asked and (request.onnx is None or backend != "onnxruntime"):
         raise ExperimentError(
@@ -157,7 +157,7 @@ def _backend(request: Request) -> Backend:
 
 
 def _reranking(request: Request) -> "ReRanking | None":
-    """What --rerank asks for; ``ExperimentError`` for its settings out of range or without it."""
+    """The settings of --rerank; ``ExperimentError`` for settings out of range or without --rerank."""
     from snreid.errors import ExperimentError
     from snreid.evaluation import ReRanking
 
@@ -223,7 +223,7 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
 
 
 def _embedder(request: Request, backend: Backend, device: str) -> tuple["EmbedBatch", tuple[int, int], str]:
-    """What embeds, the size of its images, and the metric it is for."""
+    """The function that embeds, the size of its images, and its metric."""
     from snreid.experiments.runs import open_run
     from snreid.inference.onnx_embedder import OnnxEmbedder
 
@@ -247,7 +247,7 @@ def _show(results: list["Result"], request: Request) -> None:
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
         return
     console = Console()
-    # Narrower, and numbers would be cut off; a terminal can be widened, a file cannot.
+    # Narrower tables would truncate numbers; a terminal can be widened, a file cannot.
     rows = [row for one in objects for row in (one, *_reranked_rows(one))]
     Console(width=max(console.width, 120)).print(table(rows))
     if again := [one["reranked"]["how"] for one in objects if "reranked" in one]:
@@ -255,13 +255,13 @@ def _show(results: list["Result"], request: Request) -> None:
 
 
 def _reranked_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The row of the table that stands below a target's own, where it was re-ranked."""
+    """The table row below a target's own, if it was re-ranked."""
     again: dict[str, Any] | None = row.get("reranked")
     return [{**again, "target": f"{row['target']}, re-ranked"}] if again else []
 
 
 def table(objects: list[dict[str, Any]]) -> Table:
-    """Scores in percent, one row a target, intervals in brackets."""
+    """Scores in percent, one row per target, intervals in brackets."""
     shown = Table(title=None, header_style="bold")
     for name in ("target", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP", "queries", "without match"):
         shown.add_column(name, justify="left" if name == "target" else "right", no_wrap=name != "target")

@@ -1,4 +1,4 @@
-"""An experiment that a person has written as JSON or YAML, with errors that name the line."""
+"""An experiment file written by hand as JSON or YAML, with errors that name the line."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def _place(error: Exception) -> str:
-    """What is wrong with a file and, if the parser says so, in which line."""
+    """The error in a file and, if the parser reports it, its line."""
     if isinstance(error, json.JSONDecodeError):
         return f", line {error.lineno}: {error.msg}"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
@@ -72,7 +72,7 @@ def _place(error: Exception) -> str:
 
 
 def _line(text: str, error: ExperimentError, *, nested: bool) -> str:
-    """The line of the setting that ``error`` names by its path, as ", line 7"; nothing where it cannot be told."""
+    """The line of the setting that ``error`` names by its path, as ", line 7"; empty if unknown."""
     try:
         node: Any = yaml.compose(text, _Loader)
     except yaml.YAMLError:  # JSON that is not YAML, for example with tabs

@@ -46,11 +46,11 @@ class Request:
 
 
 _MOST = 512
-"""Calibration images that are used, evenly over those that are named."""
+"""Most calibration images used, spaced evenly over the given ones."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exports and prints."""
+    """Export and print."""
     request = parse(Request, arguments, "snreid export")
     from snreid.errors import ExperimentError
     from snreid.experiments.runs import load
@@ -89,8 +89,8 @@ def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any
             source = Path(place) / "int8.onnx"
             quantize(exported.path, source, images)
         if request.to == "openvino":
-            found = write_openvino(None if request.int8 else embedder, source, out)
-            exported = exported if request.int8 else found
+            converted = write_openvino(None if request.int8 else embedder, source, out)
+            exported = exported if request.int8 else converted
         else:
             from snreid.system.atomic_files import write_bytes
 
@@ -123,7 +123,7 @@ def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uin
 def _cost(
     request: Request, embedder: "Embedder", opened: "OpenedOnnx", images: list["NDArray[np.uint8]"]
 ) -> dict[str, Any]:
-    """What 8 bits change."""
+    """The cost of 8 bits."""
     import numpy as np
     import torch
 
@@ -131,9 +131,9 @@ def _cost(
     exact = embedder(torch.from_numpy(stacked.transpose(0, 3, 1, 2).copy()))
     rough = np.concatenate([opened(stacked[i : i + 16]) for i in range(0, len(stacked), 16)])
     cosine = (exact * rough).sum(1) / (np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1))
-    found = {"calibration_images": len(images), "cosine_mean": float(cosine.mean()), "cosine_min": float(cosine.min())}
+    costs = {"calibration_images": len(images), "cosine_mean": float(cosine.mean()), "cosine_min": float(cosine.min())}
     if request.score is None:
-        return found
+        return costs
     from snreid.cli.names import dataset_named
     from snreid.cli.session import open_session
     from snreid.experiments.scoring import read_targets, score
@@ -144,8 +144,8 @@ def _cost(
     with open_session(Machine(root=request.root, device="cpu", workers=0)) as session:
         for name, embed in (("float32", embedder), ("int8", embed_batch(opened))):
             embedded = embed_target(embed, size, data, session, beside(request.run))
-            found[f"mAP_{name}"] = float(score(embedded, "cosine").scores.mean_ap)
-    return found | {"target": data.name}
+            costs[f"mAP_{name}"] = float(score(embedded, "cosine").scores.mean_ap)
+    return costs | {"target": data.name}
 
 
 def _sentences(done: dict[str, Any]) -> list[str]:

@@ -55,7 +55,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Embeds and writes; of several processes each embeds a part, and the first one writes."""
+    """Embed and write; of several processes each embeds a part, and the first one writes."""
     request = parse(Request, arguments, "snreid extract")
     from snreid.cli.session import open_session
     from snreid.errors import ExperimentError
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     paths = images_of(request.images)
     batch = [request.batch] if request.batch else []
     bad: dict[int, BadImage] = {}
-    # Another runtime computes on the CPU, also where there is a GPU.
+    # Another runtime computes on the CPU, even if there is a GPU.
     device = request.device if backend == "torch" else "cpu"
     with open_session(Machine(device=device, precision=request.precision)) as session:
         vectors = _embed(request, backend, session.device)(
@@ -107,7 +107,7 @@ def _write(request: Request, paths: Sequence[Path], vectors: "NDArray[Any]") -> 
 
 
 def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], batch: Sequence[int]) -> None:
-    """What was written; ``batch``: images at a time, as asked for or as measured, nothing where there were too few to measure."""
+    """Report the written file; ``batch``: images at a time, as requested or measured; empty if there were too few to measure."""
     from snreid.images.reading import listed
     from snreid.inference.embedder import SHOWN_BAD
 
@@ -128,7 +128,7 @@ def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], b
 
 
 def images_of(places: Sequence[Path]) -> list[Path]:
-    """The image files that are named or lie in a folder that is. Raises ``DataError`` when there are none."""
+    """The named image files and those in the named folders. Raises ``DataError`` when there are none."""
     from snreid.errors import DataError
     from snreid.images.files import image_paths
 
@@ -143,7 +143,7 @@ def images_of(places: Sequence[Path]) -> list[Path]:
 
 
 def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any]:
-    """What extracts files: ``(paths, batch, tell, leave_out, group)``."""
+    """The function that embeds files: ``(paths, batch, tell, leave_out, group)``."""
     from functools import partial
 
     from snreid.experiments.runs import open_run

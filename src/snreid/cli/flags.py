@@ -1,4 +1,4 @@
-"""How a command reads its arguments: the fields of a dataclass are its flags, the docstring of the dataclass heads its ``--help``."""
+"""Command-line parsing: the fields of a dataclass are a command's flags, its docstring heads the ``--help``."""
 
 import difflib
 import inspect
@@ -23,14 +23,14 @@ HELP_ALL = "--help-all"
 def flag(
     text: str, metavar: str | None = None, short: str | None = None, *, name: str | None = None, default: str = ""
 ) -> object:
-    """What ``--help`` says about a flag.
+    """The ``--help`` entry of a flag.
 
     Args:
         text: What the flag does.
         metavar: Name of its value, such as ``FILE``; its type if left out.
         short: A second, short name such as ``-t``.
-        name: Name of the flag where it is not that of the field.
-        default: What happens without the flag, where the default value does not say it.
+        name: Name of the flag if it differs from the field's.
+        default: What happens without the flag, if the default value does not show it.
     """
     hint = f"(default: {default})" if default else _default
     aliases = None if short is None else [short]
@@ -38,7 +38,7 @@ def flag(
 
 
 def _default(value: str) -> str:
-    """Says nothing of a flag that is just absent by default."""
+    """The default in the help; empty for a flag that is simply absent by default."""
     return "" if value in ("", "''", "None", "False", "True") else f"(default: {value})"
 
 
@@ -68,7 +68,7 @@ def parse(kind: type[T], words: Sequence[str], command: str) -> T:
 
 
 def parse_known(kind: type[T], words: Sequence[str], command: str) -> tuple[T, list[str]]:
-    """The same for a command that takes settings of an experiment too: returns these as they were given."""
+    """``parse`` for a command that also takes settings of an experiment: returns these unparsed."""
     return tyro.cli(kind, return_unknown_args=True, **_options(kind, words, command))
 
 
@@ -92,13 +92,13 @@ def _options(kind: type, words: Sequence[str], command: str) -> dict[str, Any]:
 
 
 def pick(known: Mapping[str, V], word: str, what: str, otherwise: str) -> V:
-    """The value that a name stands for.
+    """The value for a name.
 
     Args:
         known: All names.
-        word: The name that was given.
+        word: The given name.
         what: What it names, such as "A recipe".
-        otherwise: The fix where no known name is close.
+        otherwise: The fix if no known name is close.
 
     Raises:
         ExperimentError: The name is unknown; offers the closest one.

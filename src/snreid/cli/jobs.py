@@ -1,4 +1,4 @@
-"""Cells of a table filled by several processes side by side: on few cores two trainings of one thread each do more than one of two."""
+"""Fill the cells of a table with several processes: on few cores two single-threaded trainings do more work than one with two threads."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
-"""A process that was asked to stop saves its state first."""
+"""A process asked to stop saves its state first."""
 
 
 def shard_named(text: str) -> "Shard":
@@ -32,7 +32,7 @@ def shard_named(text: str) -> "Shard":
 
 
 def check_jobs(jobs: int, world: int = 1, shard: str = "") -> None:
-    """Raise ``ExperimentError`` for a number of processes that cannot be."""
+    """Raise ``ExperimentError`` for an invalid number of processes."""
     if jobs < 1 or (jobs > 1 and (world > 1 or shard)):
         raise ExperimentError(
             "Cells are filled by one process or more; several of them are no torchrun job and share all cells among themselves",
@@ -44,10 +44,10 @@ def check_jobs(jobs: int, world: int = 1, shard: str = "") -> None:
 
 
 def fill_in_jobs(words: Sequence[str], jobs: int, todo: "Sequence[Training]", out: Path, session: "Session") -> None:
-    """Starts the same command ``jobs`` times, each with its share of the cells, and waits; what they say goes to ``job-K.log`` in the
-    output folder. SIGTERM or Ctrl-C here stops them all, each with its state saved.
+    """Starts the same command ``jobs`` times, each with its share of the cells, and waits; their output goes to ``job-K.log`` in the
+    output folder. SIGTERM or Ctrl-C stops all of them, each with its state saved.
 
-    Raises ``SnreidError`` with the last words of one that failed.
+    Raises ``SnreidError`` with the last output of a process that failed.
     """
     places = [
         folder

@@ -1,4 +1,4 @@
-"""``snreid lens``: what normalization removed from images and what was given back, as a page."""
+"""``snreid lens``: what normalization removes from images and what SNR restores, as a page."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from snreid.records import Sample
 
 MOST_SHOWN = 24
-"""Images of a folder whose maps are shown."""
+"""Most images of a folder whose maps are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Looks and writes the page."""
+    """Analyse and write the page."""
     request = parse(Request, arguments, "snreid lens")
     _check(request)
     from snreid.analysis.lens.look import Reading, look
@@ -135,18 +135,18 @@ def _title(name: str, sample: "Sample") -> str:
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
-    """The files; of a folder the images below it, evenly taken where they are many. Raises ``DataError`` for a folder without."""
+    """The files; for a folder the images below it, evenly sampled if there are many. Raises ``DataError`` for a folder without images."""
     from snreid.errors import DataError
     from snreid.images.files import image_paths
 
-    found: list[Path] = []
+    kept: list[Path] = []
     for path in paths:
         inside = image_paths(path) if path.is_dir() else [path]
         if not inside:
             raise DataError("A folder that is looked at has images", found=f"none in {path}", fix="give image files")
         step = max(1, -(-len(inside) // MOST_SHOWN)) if path.is_dir() else 1
-        found += inside[::step]
-    return list(dict.fromkeys(found))
+        kept += inside[::step]
+    return list(dict.fromkeys(kept))
 
 
 def _words(run: "Run") -> dict[str, str]:
@@ -161,7 +161,7 @@ def _words(run: "Run") -> dict[str, str]:
 
 
 def _described(lens: "Lens", request: Request) -> "Lens":
-    """With the notes of what the request left open."""
+    """The lens with notes on what the request left open."""
     from dataclasses import replace
 
     from snreid import __version__
@@ -195,7 +195,7 @@ def _tell(lens: "Lens", request: Request) -> None:
 
 
 def to_json(lens: "Lens", out: Path) -> dict[str, Any]:
-    """The numbers of the page as JSON has them; a number that cannot be is null."""
+    """The numbers of the page for JSON; undefined numbers are null."""
     stages = sorted(
         {one.stage for image in lens.images for one in image.stages} | {table.stage for table in lens.styles}
     )

@@ -10,17 +10,17 @@ from snreid.cli.flags import flag
 from snreid.system.machine import Machine, Precision
 
 DataFolder: TypeAlias = Annotated[Path, flag("data folder, or set SNREID_DATA", "DIR")]
-"""The flag ``--root``, also of commands that take no other setting of the machine."""
+"""The flag ``--root``, also of commands without other machine settings."""
 
 
 def out_folder(default: str) -> object:
-    """The flag ``--out``: a folder to write to. ``default`` says which one it is without the flag."""
+    """The flag ``--out``: a folder to write to. ``default`` names the folder used without the flag."""
     return flag("folder to write to", "DIR", default=default)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Machine):
-    """The machine settings, with what ``--help`` says about them."""
+    """The machine settings, with their ``--help`` texts."""
 
     root: DataFolder = field(default_factory=lambda: Machine().root)
     device: Annotated[str, flag("auto, cpu, cuda or cuda:N", "NAME")] = Machine.device

@@ -1,4 +1,4 @@
-"""``snreid machine-check``: does everything compute here as it did where it was made?"""
+"""``snreid machine-check``: do the packaged models compute here what they computed where they were made?"""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from snreid.cli.flags import Json, parse
 
 _SAME = 0.999
-"""Cosine from which on an embedding is the stored one but for rounding; 8-bit models differ more, other weights far more."""
+"""Cosine from which an embedding equals the stored one up to rounding; 8-bit models differ more, other weights far more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +26,15 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints what was found; 1 when an embedding differs."""
+    """Print the results; exit code 1 when an embedding differs."""
     request = parse(Request, arguments, "snreid machine-check")
-    found = checked()
+    checks = checked()
     if request.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(checks, indent=1))
     else:
-        for name, value in found.items():
+        for name, value in checks.items():
             print(f"{name:<20} {value}")
-    return int(any(isinstance(value, float) and not value >= _SAME for value in found.values()))
+    return int(any(isinstance(value, float) and not value >= _SAME for value in checks.values()))
 
 
 def checked() -> dict[str, Any]:
@@ -49,7 +49,7 @@ def checked() -> dict[str, Any]:
     from snreid.system.provenance import provenance
 
     made = provenance()
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "snreid": made["versions"]["snreid"],
         "python": made["python"],
         "torch": made["versions"]["torch"],
@@ -60,7 +60,7 @@ def checked() -> dict[str, Any]:
     for name in NAMES:
         try:
             run = open_run(Path(name))
-            found[f"model {name}"] = self_test(run.folder, run.embedder())
+            results[f"model {name}"] = self_test(run.folder, run.embedder())
         except CheckpointError as error:
-            found[f"model {name}"] = str(error)
-    return found
+            results[f"model {name}"] = str(error)
+    return results

@@ -1,4 +1,4 @@
-"""Names that people type, turned into data sets. The only place where a word becomes an object."""
+"""Names that users type, turned into data sets. The only place where a word becomes an object."""
 
 import difflib
 import json
@@ -41,12 +41,12 @@ and behind all of that, an @ and what is done with it:
                                                  low-resolution, jpeg or colour-cast, severity 1 to 5"""
 
 _FOLDERS = ("bounding_box_train", "query")
-"""Either makes a folder one in Market-1501's format; reading says which others are missing."""
+"""Either identifies a folder in Market-1501's format; reading reports which others are missing."""
 
 
 def dataset_named(text: str, root: Path = Path()) -> DataSet:
-    """The data set a person means by ``text`` (see ``HELP``). ``root``: the data folder, where tables and folders that are not here are
-    looked for. Raises ``ExperimentError`` with the closest name, or for a path with what is there instead.
+    """The data set for ``text`` (see ``HELP``). ``root``: the data folder, searched for tables and folders that are not in the
+    current one. Raises ``ExperimentError`` with the closest name, or for a path with the folder's contents.
     """
     inner, _, word = text.rpartition("@")
     if inner and word in (wrappers := _wrappers()) and _by_path(text, root) is None:
@@ -61,7 +61,7 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
 
 
 def _known() -> dict[str, DataSet]:
-    """Every data set that the family exports and that is read by its name alone, its other boxes and releases, and the drawn domains."""
+    """Every data set of the family that is read by its name alone, its other boxes and releases, and the drawn domains."""
     import snreid.datasets as family
     from snreid.synthetic.pedestrians import DOMAINS
 
@@ -83,15 +83,15 @@ def _is_required(field: "Field[Any]") -> bool:
 
 
 def _wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
-    """What may stand behind an ``@``, and what it makes of the data set before it."""
+    """The words allowed after an ``@``, and what each makes of the data set before it."""
     from snreid.datasets import KINDS, SEVERITIES, AllImages
 
-    found: dict[str, Callable[[DataSet], DataSet]] = {"all": lambda inner: AllImages(of=inner)}
+    wrappers: dict[str, Callable[[DataSet], DataSet]] = {"all": lambda inner: AllImages(of=inner)}
     for kind, severity in product(KINDS, SEVERITIES):
-        found[f"{kind}-{severity}"] = partial(_worse, kind, severity, "query")
-        found[f"{kind}-{severity}-gallery"] = partial(_worse, kind, severity, "gallery")
-        found[f"{kind}-{severity}-both"] = partial(_worse, kind, severity, "both")
-    return found
+        wrappers[f"{kind}-{severity}"] = partial(_worse, kind, severity, "query")
+        wrappers[f"{kind}-{severity}-gallery"] = partial(_worse, kind, severity, "gallery")
+        wrappers[f"{kind}-{severity}-both"] = partial(_worse, kind, severity, "both")
+    return wrappers
 
 
 def _worse(kind: "Kind", severity: int, side: "Side", inner: DataSet) -> DataSet:
@@ -101,12 +101,12 @@ def _worse(kind: "Kind", severity: int, side: "Side", inner: DataSet) -> DataSet
 
 
 def known_wrappers() -> tuple[str, ...]:
-    """Every word that may stand behind an ``@``."""
+    """Every word allowed after an ``@``."""
     return tuple(_wrappers())
 
 
 def wrapper_forms() -> str:
-    """The same in a few words: corruptions by their form."""
+    """The allowed words in short: corruptions by their form."""
     from snreid.datasets import KINDS
 
     plain = [word for word in _wrappers() if not word.startswith(KINDS)]
@@ -114,7 +114,7 @@ def wrapper_forms() -> str:
 
 
 def known_names() -> tuple[str, ...]:
-    """Every name that stands for a data set by itself."""
+    """Every name of a data set."""
     return tuple(_known())
 
 
@@ -130,14 +130,14 @@ def _by_path(name: str, root: Path) -> DataSet | None:
 def _market_format(path: Path, root: Path) -> "MarketFormat | None":
     from snreid.datasets import MarketFormat
 
-    # Absolute where it is here, so that a run folder says the same from everywhere; below the data folder this stays the name.
+    # Absolute if it is here, so that a run folder is valid from everywhere; below the data folder the name stays.
     places = ((path, str(path.absolute())), (root / path, str(path)))
-    found = (said for place, said in places if any((place / one).is_dir() for one in _FOLDERS))
-    return next((MarketFormat(folder=said) for said in found), None)
+    matching = (name for place, name in places if any((place / folder).is_dir() for folder in _FOLDERS))
+    return next((MarketFormat(folder=name) for name in matching), None)
 
 
 def _is_path(name: str, root: Path) -> bool:
-    """Whether a folder was meant and not a word: a drawn domain must not be offered for it."""
+    """Whether a folder was meant and not a word: then no drawn domain is suggested."""
     return "/" in name or "\\" in name or (bool(name) and any((place / name).exists() for place in (Path(), root)))
 
 
@@ -210,7 +210,7 @@ def _present(start: DataSet) -> dict[str, Any]:
 
 
 def _nested(kind: type, options: str, text: str) -> dict[str, Any]:
-    """The options as ``from_json`` takes them: ``labels.role=test`` is a field of a field. What is left out there has its default."""
+    """The options in the form of ``from_json``: ``labels.role=test`` is a nested field. Missing options keep their defaults."""
     hints = typing.get_type_hints(kind)
     groups = {name: typing.get_type_hints(hint) for name, hint in hints.items() if is_dataclass(hint)}
     values: dict[str, Any] = {}
@@ -232,10 +232,10 @@ def _nested(kind: type, options: str, text: str) -> dict[str, Any]:
 
 
 def _typed(hint: Any, value: str) -> Any:
-    """A value in the form that JSON has for the type of its field."""
-    if hint is str:  # where a word is wanted, 7 is a word
+    """A value in the JSON form of its field's type."""
+    if hint is str:  # a field of text keeps 7 as text
         return value
-    if hint is bool and value.lower() in ("true", "false"):  # as Python writes them too
+    if hint is bool and value.lower() in ("true", "false"):  # Python's spelling too
         return value.lower() == "true"
     if typing.get_origin(hint) is tuple:
         return value.split("+")

@@ -41,7 +41,7 @@ class Request(CellFlags):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Trains, scores, prints."""
+    """Train, score, print."""
     request, rest = parse_known(Request, arguments, "snreid protocol")
     if HELP_ALL in rest:
         return help_all(Request, "snreid protocol", row_experiment(request.recipe[0], request.preset, (), []))
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _protocol(request: Request) -> "Protocol":
-    """The protocol of that name, or the single-source one that A-to-B says."""
+    """The protocol of that name, or the single-source protocol for ``A-to-B``."""
     from snreid.cli.names import dataset_named
     from snreid.studies.protocols import SingleSource, protocols
 
@@ -85,7 +85,7 @@ def _protocol(request: Request) -> "Protocol":
 
 
 def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
-    """The rows as they are typed. Raises ``ExperimentError`` for none, or two that would be one in folders or in the table."""
+    """The rows as typed. Raises ``ExperimentError`` for none, or for two with the same folder or table name."""
     from snreid.cli.study import row_experiment
     from snreid.errors import ExperimentError
     from snreid.studies.plan import Row
@@ -102,12 +102,12 @@ def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
 
 
 def _says_how_long(words: Sequence[str]) -> bool:
-    """Whether the length of training is given by flags, so that the case's own for preset small does not count."""
+    """Whether flags set the length of training, so that the case's own for preset small does not apply."""
     return any(re.search(r"--(epochs|batches[-_]per[-_]epoch)\b", word) for word in words)
 
 
 def _require_some(plan: "Plan", root: Path) -> None:
-    """Raise ``DataError`` when no case of the protocol can be run, saying what is missing."""
+    """Raise ``DataError``, naming what is missing, when no case of the protocol can run."""
     from snreid.errors import DataError
     from snreid.studies.plan import availability
 

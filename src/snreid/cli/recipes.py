@@ -1,4 +1,4 @@
-"""``snreid recipes``: what can be trained."""
+"""``snreid recipes``: the recipes for training."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""``snreid report``: the HTML report of runs that are there already."""
+"""``snreid report``: the HTML report of existing runs."""
 
 import hashlib
 import time
@@ -37,7 +37,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Scores and writes the page."""
+    """Score the runs and write the page."""
     request = parse(Request, arguments, "snreid report")
     from snreid.cli.names import dataset_named
     from snreid.cli.session import open_session
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.studies.run import score_runs
 
     runs = [open_run(folder) for folder in request.run]
-    # Several seeds of a recipe are one row.
+    # Several seeds of a recipe form one row.
     first = {run.experiment.recipe: replace(run.experiment, seed=0) for run in reversed(runs)}
     experiments = [first[name] for name in dict.fromkeys(run.experiment.recipe for run in runs)]
     targets = [dataset_named(name, request.machine.root) for name in request.target]
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _name(runs: Sequence[str], targets: Sequence[str]) -> str:
-    """Of the folder: other runs or other targets are another page."""
+    """Name of the folder: other runs or other targets make another page."""
     name = f"report-{'+'.join(dict.fromkeys(runs))}-on-{'+'.join(targets)}"
     if len(name.encode()) <= _LONGEST_NAME:
         return name

@@ -1,4 +1,4 @@
-"""``snreid reproduce``: the tables of the paper, filled on this machine as far as its data go."""
+"""``snreid reproduce``: the tables of the paper, filled on this machine as far as its data allow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Request(CellFlags):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Fills and prints."""
+    """Fill and print."""
     request = parse(Request, arguments, "snreid reproduce")
     if request.list:
         _list(request)
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _chosen(request: Request) -> "list[tuple[PaperTable, Plan]]":
-    """Tables and what is to be filled of them. Raises ``ExperimentError`` for a name that is none."""
+    """The tables and their plans. Raises ``ExperimentError`` for an unknown name."""
     from snreid.errors import ExperimentError
     from snreid.studies.paper_tables import tables
 
@@ -78,7 +78,7 @@ def _cases(table: "PaperTable", request: Request) -> "tuple[Case, ...]":
 
 
 def _opted(protocol: "Protocol", request: Request) -> "tuple[Case, ...]":
-    """The protocol's cases, with withdrawn data where the request says so."""
+    """The protocol's cases, with withdrawn data if requested."""
     from snreid.studies.protocols import with_withdrawn
 
     return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
@@ -110,7 +110,7 @@ def _plan(request: Request, table: "PaperTable", cases: "tuple[Case, ...]") -> "
 
 
 def _list(request: Request) -> None:
-    """What there is, and what of it the data on this machine allow."""
+    """List the tables, and the cells that the data on this machine allow."""
     from snreid.studies.paper_tables import tables
     from snreid.studies.plan import availability
 

@@ -1,4 +1,4 @@
-"""What every computing command opens: a session, and what it reports when it is stopped."""
+"""The session that every computing command opens, and its report when stopped."""
 
 import os
 import re
@@ -67,7 +67,7 @@ def keep_to_quota() -> None:
 
 @contextmanager
 def resumable(out: Path) -> Iterator[None]:
-    """Adds to the message of a stopped command what the folder ``out`` holds by then."""
+    """Adds the current contents of the folder ``out`` to the message of a stopped command."""
     from snreid.cli import Terminated
     from snreid.errors import CheckpointError, Interrupted
 
@@ -80,7 +80,7 @@ def resumable(out: Path) -> Iterator[None]:
 
 
 def saved_text(out: Path) -> str:
-    """In words, how far the runs in ``out`` and below are, and what the same command will do with them.
+    """The progress of the runs in ``out`` and below, and what the same command will do with them.
 
     Raises:
         CheckpointError: A run's last state is damaged.

@@ -53,7 +53,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the study, prints its table, writes report.html and, if asked, the record."""
+    """Run the study, print its table, write report.html and, if requested, the record."""
     request, rest = parse_known(Request, arguments, "snreid study")
     if HELP_ALL in rest:
         return help_all(Request, "snreid study", row_experiment(request.recipe[0], request.preset, (), []))
@@ -73,14 +73,14 @@ def main(arguments: Sequence[str]) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What is written of a study besides its numbers."""
+    """The output of a study besides its numbers."""
 
     title: str
     descriptions: Mapping[str, str] = field(default_factory=dict)
     """A sentence on each target by name."""
     notes: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
-    """Targets whose rank lists are shown."""
+    """Targets with rank lists in the report."""
     record: Path | None = None
     """File for all numbers as JSON."""
 
@@ -103,7 +103,7 @@ def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
 
 
 def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> None:
-    """Prints the table, writes the report page and, if asked, the record."""
+    """Prints the table, writes the report page and, if requested, the record."""
     from snreid.figures import text_table, write_report
     from snreid.studies.records import record, report
     from snreid.system.atomic_files import write_json
@@ -125,7 +125,7 @@ def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> No
 
 
 def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words: list[str]) -> "Experiment":
-    """The experiment of a row as it is typed: ``RECIPE``, or ``NAME: RECIPE FLAGS``; ``words`` are flags that hold for every row.
+    """The experiment of a row as typed: ``RECIPE``, or ``NAME: RECIPE FLAGS``; ``words`` are flags for every row.
 
     Raises ``ExperimentError`` for an unknown recipe or a seed; an unknown flag ends the command with help.
     """

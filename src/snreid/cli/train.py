@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".json", ".yaml", ".yml")
 """Of experiment files."""
 _AS_RECIPE = (tyro.conf.AvoidSubcommands,)
-"""Whether there is a second view is part of the recipe; if there is one, its settings are flags too."""
+"""Whether there is a second view is part of the recipe; if so, its settings are flags too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Request:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Trains, or continues what is there, and scores the targets."""
+    """Train or resume, then score the targets."""
     words = ["snr", *arguments] if arguments[:1] == [HELP_ALL] else arguments
     request, rest = parse_known(Request, words, "snreid train")
     experiment = _start(request)
@@ -112,14 +112,14 @@ def _train(request: Request, experiment: "Experiment") -> int:
     from snreid.experiments.job import train
     from snreid.experiments.scoring import read_targets, score_run
 
-    # A recipe with sources of its own has the name of the recipe: seven domains would make a long one.
+    # A recipe with sources of its own is named after the recipe: seven domains would make a long name.
     experiment_file = Path(request.recipe).suffix in SUFFIXES
     names = [source.name for source in experiment.sources] if request.source or experiment_file else []
     folder = "-".join(part for part in (experiment.recipe, "+".join(names), str(experiment.seed)) if part)
     out, root = request.out or Path("runs") / folder, request.machine.root
     targets = [dataset_named(name, root) for name in request.target]
     with open_session(request.machine, out) as session, resumable(out):
-        # Targets are read before training and their images opened, so that a wrong path or a bad file does not cost a day.
+        # Targets are read and their images opened before training, so that a wrong path or a bad file does not cost a day.
         data = read_targets(targets, root, trained_on=experiment.sources)
         run = train(experiment, out, session, targets=data, compile_step=request.compile)
         score_run(run, data, session)

@@ -1,6 +1,6 @@
 """Scores of a model: exact ranks, CMC, mAP and mINP with their uncertainty, from embeddings and labels alone.
 
-Knows no model class: features come from this project's networks, from an ONNX file, or from anybody's ``.npz``.
+Independent of any model class: features come from this project's networks, from an ONNX file, or from any ``.npz`` file.
 """
 
 from snreid.evaluation.camera_pairs import CameraPair, CameraPairs, camera_pairs

@@ -1,17 +1,17 @@
-"""Which camera fails to find whom on which: scores for each pair of a query camera and a gallery camera.
+"""Which pairs of cameras fail: scores for each pair of a query camera and a gallery camera.
 
-For the pair (a, b) the queries of camera a ask a gallery of which only the images of camera b are left; those of all other
-cameras are removed *before* ranking. Within it the rules of `relevance.py` hold unchanged: junk and an entry with the
+For the pair (a, b) the queries of camera a search a gallery that holds only the images of camera b; those of all other
+cameras are removed *before* ranking. The rules of `relevance.py` apply unchanged: junk and an entry with the
 query's own name are ignored, distractors of camera b stay and match nobody. So
 
-* a pair of a camera with itself is empty by the rule, since every image of the query's person in it is ignored;
-* a query whose person was not seen by camera b has no match in the pair: it is counted there, and in no mean;
-* images whose camera is not known are in no pair; how many is said;
-* a pair's gallery is smaller than the whole one and has fewer matches, so its mAP is no part of the overall mAP and may lie
-  above or below it. Pairs are compared with one another, best those with galleries of like size.
+* a pair of a camera with itself is empty, since every image of the query's person in it is ignored;
+* a query whose person does not appear on camera b has no match in the pair: it is counted, but enters no mean;
+* images of unknown camera are in no pair; their number is reported;
+* a pair's gallery is smaller than the whole one and has fewer matches, so its mAP is no part of the overall mAP and may be
+  above or below it. Compare pairs with one another, preferably with galleries of similar size.
 
-Exact, by the ranking of `ranking.py`: block by block, one gallery camera after the other. Of the gallery the rows of one
-camera are copied at a time; no query x gallery matrix is kept.
+Exact, by `ranking.py`: block by block, one gallery camera after the other. The gallery rows of one camera are copied at a
+time; no query x gallery matrix is kept.
 """
 
 from dataclasses import dataclass
@@ -36,13 +36,13 @@ class CameraPair:
     gallery: int
     """Images of the gallery camera, junk left out."""
     scores: Scores
-    """``queries``: all of the query camera; ``query_index``: positions in the whole query split. Of a pair of one camera
-    with itself, and where no person was seen by both, the scores of none."""
+    """``queries``: all of the query camera; ``query_index``: positions in the whole query split. Empty scores for a pair of a
+    camera with itself, and if no person appears on both."""
     estimates: SubsetScores | None
     """With intervals over persons; None where no query has a match."""
 
     def to_json(self) -> dict[str, Any]:
-        """Cameras and counts; mAP and rank-1 where there are any."""
+        """Cameras and counts; mAP and rank-1 if the pair has any."""
         counts = {
             "query_camera": self.query_camera,
             "gallery_camera": self.gallery_camera,
@@ -55,14 +55,14 @@ class CameraPair:
 
 @dataclass(frozen=True)
 class CameraPairs:
-    """All pairs of cameras, and what is in none."""
+    """All pairs of cameras, and the images in no pair."""
 
     pairs: tuple[CameraPair, ...]
     """Query camera by query camera, cameras ascending; pairs of one camera with itself included. Empty without cameras."""
     unknown_queries: int
-    """Queries whose camera is not known."""
+    """Queries of unknown camera."""
     unknown_gallery: int
-    """Gallery images whose camera is not known, junk left out."""
+    """Gallery images of unknown camera, junk left out."""
 
     @property
     def scored(self) -> tuple[CameraPair, ...]:
@@ -99,7 +99,7 @@ def camera_pairs(
             ranks = dict(zip(askers.tolist(), ranked, strict=True))
         for here in asking:
             mine = np.flatnonzero(query.cameras == here)
-            # Of the query's own camera nothing can match, so nothing was ranked.
+            # Nothing can match on the query's own camera, so nothing was ranked.
             part = score_ranks([ranks.get(index, np.empty(0, np.int64)) for index in mine.tolist()])
             scores = Scores(
                 part.average_precision,

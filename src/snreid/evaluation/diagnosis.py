@@ -1,4 +1,4 @@
-"""Where a model fails on a target: everything that was looked at, as one value."""
+"""Where a model fails on a target: all results as one value."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from snreid.records import Scores
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """Scores of a model on a target, and on its parts."""
+    """Scores of a model on a target and on its parts."""
 
     target: str
     metric: str
@@ -23,13 +23,13 @@ class Diagnosis:
     """The same, with intervals over persons."""
     pairs: CameraPairs
     properties: tuple[PropertyBuckets, ...] = ()
-    """Empty where there were no images to look at."""
+    """Empty if there were no images."""
     effects: tuple[CorruptionEffect, ...] = ()
-    """Kind by kind, severities ascending; empty where none was asked for."""
+    """Kind by kind, severities ascending; empty if no corruption was requested."""
     drop: Estimate | None = None
     """Mean corruption drop: mAP lost on average over ``effects``."""
     notes: tuple[str, ...] = ()
-    """What could not be looked at and why, in sentences for the user."""
+    """What was not analysed and why, in sentences for the user."""
 
     def to_json(self) -> dict[str, Any]:
         """One object; shares between 0 and 1, intervals of level 0.95 as [low, high]."""

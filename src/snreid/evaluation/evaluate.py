@@ -16,14 +16,14 @@ def evaluate(
 ) -> Scores:
     """Rank the gallery for every query and score the ranks of the matches.
 
-    ``exact/relevance.py`` has the rules for same-camera, junk, distractor and own-name entries, ``exact/ranking.py`` the one for ties.
+    ``exact/relevance.py`` has the rules for same-camera, junk, distractor and own-name entries, ``exact/ranking.py`` the tie rule.
 
     Args:
         query: Embeddings (Q, D) with persons and cameras.
         gallery: Embeddings (G, D) with persons and cameras.
         metric: ``"cosine"`` (embeddings are L2-normalized first) or ``"euclidean"`` (they are not).
-        block: How much is compared at once. It changes memory and time, but no result.
-        device: A torch device such as ``"cuda"``. It changes no result either.
+        block: Size of the blocks compared at once. It affects memory and time, but no result.
+        device: A torch device such as ``"cuda"``. It affects no result either.
 
     Raises:
         DataError: Labels and embeddings do not fit together, a value is not finite, or no query has a valid match.

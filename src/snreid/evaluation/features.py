@@ -1,16 +1,16 @@
-"""Embeddings with labels: checks that they fit together, and the ``.npz`` file that brings in anybody's embeddings.
+"""Embeddings with labels: consistency checks, and the ``.npz`` file for embeddings from any source.
 
 A features file holds these arrays, written by ``write_features`` or by ``numpy.savez``; nothing in it is ever unpickled:
 
 ============================================ ==================== =====================================================
 ``query``, ``gallery``                       (N, D) float16/32/64 embeddings, need not be normalized
 ``query_person``, ``gallery_person``         (N,) integers        >= 1 a person, 0 a distractor, -1 junk
-``query_camera``, ``gallery_camera``         (N,) integers        both or none; -1 means unknown; none: no cameras
+``query_camera``, ``gallery_camera``         (N,) integers        both or neither; -1 means unknown; neither: no cameras
 ``query_name``, ``gallery_name``             (N,) text            optional; an entry with the query's name is ignored
 ============================================ ==================== =====================================================
 
 float16 stays float16 in memory (``--half`` of ``snreid extract``, ``half=True`` of ``write_features``): half the file and half the
-memory. It is evaluated exactly as the float32 numbers that it stands for, which are made block by block.
+memory. It is evaluated exactly as the float32 numbers it represents, converted block by block.
 """
 
 from pathlib import Path
@@ -27,11 +27,11 @@ from snreid.system.atomic_files import atomic_write
 _SIDES = ("query", "gallery")
 _LARGEST = float(np.finfo(np.float16).max)
 _ROWS = 8192
-"""Rows looked at in one go: bounds memory at any gallery size."""
+"""Rows checked at once: bounds memory at any gallery size."""
 
 
 def check_pair(query: Features, gallery: Features) -> None:
-    """Raise ``DataError`` unless labels and embeddings of both sides fit together (values: see ``check_lengths``)."""
+    """Raise ``DataError`` unless labels and embeddings of both sides are consistent (values: see ``check_lengths``)."""
     for features, side in ((query, "query"), (gallery, "gallery")):
         check_features(features, side)
     dimensions = query.embeddings.shape[1], gallery.embeddings.shape[1]
@@ -44,7 +44,7 @@ def check_pair(query: Features, gallery: Features) -> None:
 
 
 def check_features(features: Features, side: str) -> None:
-    """Raise ``DataError`` unless shapes, types and label ranges are right; ``side`` (``"query"``...) goes into the message."""
+    """Raise ``DataError`` unless shapes, types and label ranges are right; ``side`` (``"query"``, ...) appears in the message."""
     embeddings = features.embeddings
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise DataError(
@@ -69,7 +69,7 @@ def check_features(features: Features, side: str) -> None:
 
 
 def check_lengths(features: Features, part: slice, squared: NDArray[np.float64], side: str) -> NDArray[np.float64]:
-    """Pass on the squared lengths (N,) of the rows in ``part``, or raise ``DataError`` naming the first that cannot be used."""
+    """Return the squared lengths (N,) of the rows in ``part``, or raise ``DataError`` naming the first unusable row."""
     with np.errstate(invalid="ignore"):
         good = (squared == 0) | ((squared >= SHORTEST**2) & (squared <= LONGEST**2))
     if good.all():
@@ -93,7 +93,7 @@ def check_lengths(features: Features, part: slice, squared: NDArray[np.float64],
 
 
 def check_values(query: Features, gallery: Features) -> None:
-    """Raise ``DataError`` unless labels and embeddings fit together (``check_pair``) and all can be used (``check_lengths``)."""
+    """Raise ``DataError`` unless labels and embeddings are consistent (``check_pair``) and usable (``check_lengths``)."""
     check_pair(query, gallery)
     for features, side in ((query, "query"), (gallery, "gallery")):
         for start in range(0, len(features.embeddings), _ROWS):
@@ -120,8 +120,8 @@ def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: in
 def read_features(path: Path) -> tuple[Features, Features]:
     """Query and gallery features from an ``.npz`` file (arrays: top of this module).
 
-    Embeddings come back as float32 (float64 rounded) or as float16 where the file has that, labels as int64. Every way in which the
-    file can be wrong raises ``DataError`` with its name: missing, truncated, no ``.npz``, missing or unknown arrays, wrong shapes or
+    Embeddings are returned as float32 (float64 is rounded) or as float16 if the file has it, labels as int64. Raises ``DataError``
+    with the file's name whenever the file is unusable: missing, truncated, no ``.npz``, missing or unknown arrays, wrong shapes or
     types, pickled objects, values that are not finite.
     """
     path = Path(path)
@@ -135,9 +135,9 @@ def read_features(path: Path) -> tuple[Features, Features]:
 
 
 def write_features(path: Path, query: Features, gallery: Features, *, half: bool = False) -> None:
-    """Write an ``.npz`` file that ``read_features`` gives back unchanged, whole or not at all.
+    """Write an ``.npz`` file that ``read_features`` reads back unchanged, completely or not at all.
 
-    Cameras are left out when none is known, names when there are none. ``half``: store the embeddings in float16. Raises
+    Cameras are left out if none is known, names if there are none. ``half``: store the embeddings in float16. Raises
     ``DataError`` as ``read_features`` and ``in_half`` do.
     """
     path = Path(path)
@@ -158,8 +158,8 @@ def write_features(path: Path, query: Features, gallery: Features, *, half: bool
 def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) -> NDArray[np.float16]:
     """(N, D) rounded to float16, which has 11 significant bits: relative errors of up to 2^-11.
 
-    Raises ``DataError`` for a number beyond float16's largest, and for an embedding of which rounding would leave nothing;
-    ``side`` (``"query"``...) goes into the message.
+    Raises ``DataError`` for a number beyond float16's range, and for an embedding that rounds to zero;
+    ``side`` (``"query"``, ...) appears in the message.
     """
     half = np.empty(embeddings.shape, np.float16)
     for start in range(0, len(half), _ROWS):
@@ -181,7 +181,7 @@ def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) ->
 
 
 def remarks(query: Features) -> tuple[str, ...]:
-    """Sentences for the user about labels that are allowed but often a slip."""
+    """Sentences for the user about labels that are allowed but often a mistake."""
     strangers = int((query.persons <= 0).sum())
     if not strangers:
         return ()
@@ -192,12 +192,12 @@ def remarks(query: Features) -> tuple[str, ...]:
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
-    """All arrays we know from the file."""
+    """All known arrays of the file."""
     if not path.is_file():
         raise DataError("a features file exists", found=str(path), fix="check the path")
     try:
-        with path.open("rb") as stream:  # numpy leaves a file open that it cannot read.
-            # Of any other file numpy says that it may be loaded unsafely.
+        with path.open("rb") as stream:  # numpy leaves a file open if it cannot read it.
+            # For any other file numpy's message suggests unsafe loading.
             if not stream.read(6).startswith((b"PK", b"\x93NUMPY")):
                 raise DataError(
                     "a features file is an .npz with several named arrays",
@@ -225,7 +225,7 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _named(file: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.generic]]:
-    """Known arrays of an open file; ``DataError`` for names that are missing, halved or nearly right."""
+    """Known arrays of an open file; ``DataError`` for names that are missing, unpaired or nearly right."""
     labels = {f"{side}_{what}" for side in _SIDES for what in ("person", "camera", "name")}
     names = set(file.files)
     missing = [name for name in (*_SIDES, "query_person", "gallery_person") if name not in names]
@@ -246,7 +246,7 @@ def _named(file: np.lib.npyio.NpzFile, path: Path) -> dict[str, NDArray[np.gener
 
 
 def _features(arrays: dict[str, NDArray[np.generic]], side: str) -> Features:
-    """One side's arrays as features; shapes are checked by ``check_features``."""
+    """The arrays of one side as features; ``check_features`` checks shapes."""
     embeddings = arrays[side]
     if embeddings.dtype.kind != "f" or embeddings.dtype.itemsize > 8:
         raise DataError(
@@ -266,13 +266,13 @@ def _features(arrays: dict[str, NDArray[np.generic]], side: str) -> Features:
         )
     if embeddings.dtype == np.float16:
         return Features(embeddings.astype(np.float16, copy=False), persons, cameras, tuple(str(n) for n in name))
-    with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinite and is named by check_lengths.
+    with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinite and check_lengths names it.
         narrow = embeddings.astype(np.float32, copy=False)
     return Features(narrow, persons, cameras, tuple(str(n) for n in name))
 
 
 def _integers(array: NDArray[np.generic], name: str) -> NDArray[np.int64]:
-    """Labels as int64; ``DataError`` where they are not integers."""
+    """Labels as int64; ``DataError`` if they are not integers."""
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise DataError(
             f"the array {name} holds one integer per row",

@@ -1,29 +1,28 @@
 """k-reciprocal encoding and the Jaccard distance (Zhong et al., CVPR 2017, arXiv 1701.08398), sparse and exact.
 
-Two images are alike when they have the same neighbours. With d the squared Euclidean distance of L2-normalized embeddings
-(2 - 2 cos) and an image its own nearest neighbour:
+Two images are similar when they have the same neighbours. With d the squared Euclidean distance of L2-normalized embeddings
+(2 - 2 cos) and each image its own nearest neighbour:
 
 * N(i, k): the image i itself and every image j that has at most k images (i counted) strictly nearer to i;
 * R(i, k): the j of N(i, k) with i in N(j, k), the k-reciprocal neighbours;
 * R*(i): R(i, k1), and all of R(q, k1 / 2) for each q of R(i, k1) with |R(i, k1) and R(q, k1 / 2)| >= 2/3 |R(q, k1 / 2)|;
-* V_ij = exp(-d_ij) for j in R*(i), else 0, divided by the sum of its row; then V_i becomes the mean of the V_j of the k2
-  nearest j of i, i counted (local query expansion);
+* V_ij = exp(-d_ij) for j in R*(i), else 0, with each row divided by its sum; local query expansion then replaces V_i by the mean of
+  the V_j of the k2 nearest images j of i, i included;
 * J_ij = 1 - sum_l min(V_il, V_jl) / sum_l max(V_il, V_jl) = 1 - s / (2 - s) with s = sum_l min(V_il, V_jl), as rows sum to 1;
-  given to 12 digits, so that equal ones are equal.
+    rounded to 12 digits, so that distances equal by definition are equal.
 
-**The rule for ties.** An image counts as near as its tie allows: all that are as near as the last neighbour are neighbours,
-so the order of the images decides nothing. "As near" means equal float64 keys (``similarity.py``). Equal embeddings are one
-row with a multiplicity, so that a thousand copies of one image cost no more than one, and the rows stand in an order that
-depends alone on the embeddings and on which array holds them: the same sets of images give the same bits in any order, block or
-number of threads.
+**Ties.** Every image exactly as near as the last neighbour is a neighbour too, so the order of the images has no effect. "As near"
+means equal float64 keys (``similarity.py``). Equal embeddings share one row with a multiplicity, so a thousand copies of an image
+cost no more than one. The order of the rows depends only on the embeddings and on which array holds them: the same sets of images
+give identical bits in any order, block size or number of threads.
 
-**Memory.** Nothing has N x N entries. Neighbours are found tile by tile (``neighbours.py``) in one copy of the embeddings; N(., k1) has
+**Memory.** No array has N x N entries. Neighbours are found tile by tile (``neighbours.py``) in one copy of the embeddings; N(., k1) has
 N (k1 + 1) entries, V at most (k1 + 1) (k1 / 2 + 2) in a row and in a column, k2 times as many after the expansion (tens in
-practice), 12 bytes each. Distances are kept up to ``limit`` only, and are at most as many as pairs that share a neighbour.
+practice), 12 bytes each. Distances are stored only up to ``limit``, and only for pairs that share a neighbour.
 
-Departures: k1 counts the neighbours beside the image itself, as in the authors' code (the code of Cluster Contrast counts the
-image); that code asks for more than 2/3, the paper and this module for at least 2/3. That code also divides the distances of an
-image by that to its farthest image. ``encoded(released=True)`` does both, for re-ranking (``reranking.py``).
+Departures: k1 excludes the image itself, as in the authors' code (Cluster Contrast's code includes it). The authors' code requires an
+overlap above 2/3; the paper and this module require at least 2/3. Their code also divides an image's distances by the distance to its
+farthest image. ``encoded(released=True)`` does both, for re-ranking (``reranking.py``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +44,7 @@ Sparse = Any
 _ROWS = 1 << 10
 """Rows of one sparse product."""
 _VALUES = 1 << 20
-"""Numbers of the embeddings that are copied at once."""
+"""Embedding values copied at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +52,24 @@ class Encodings:
     """The k-reciprocal encodings of N images with U distinct embeddings."""
 
     rows: Sparse
-    """(U, U) float64, one row per distinct embedding; every row sums to 1, and a column stands for all its copies."""
+    """(U, U) float64, one row per distinct embedding; every row sums to 1, and a column represents all its copies."""
     row: NDArray[np.int64]
-    """(N,) which row is an image's."""
+    """(N,) row of each image."""
     copies: NDArray[np.int64]
-    """(U,) how many images have this embedding."""
+    """(U,) number of images with this embedding."""
     farthest: NDArray[np.float64] | None = None
-    """(U,) the squared distance of the farthest image, where distances were divided by it."""
+    """(U,) squared distance of the farthest image, if distances were divided by it."""
     kept: Kept | None = None
-    """Scores of the rows of the first array against those of the last one, where they were to be kept."""
+    """Scores of the rows of the first array against those of the last one, if they were kept."""
     errors: NDArray[np.float32] | None = None
-    """(U,) how far a kept score of this row can be from the exact one."""
+    """(U,) largest possible error of a kept score of this row."""
 
 
 def k_reciprocal(embeddings: NDArray[np.float32], *, k1: int = 30, k2: int = 6) -> Encodings:
     """Encodings of embeddings (N, D), compared by cosine.
 
-    ``k1`` >= 1: neighbours of an image beside itself; ``k2`` >= 1: images averaged in the local query expansion, the image
-    itself counted (1: none). Both may exceed N. Raises ``ExperimentError`` for other values and ``DataError`` for
+    ``k1`` >= 1: neighbours of an image besides itself; ``k2`` >= 1: images averaged in the local query expansion, the image
+    itself included (1: none). Both may exceed N. Raises ``ExperimentError`` for other values and ``DataError`` for
     embeddings that are not finite.
     """
     return encoded([embeddings], Cosine(), k1=k1, k2=k2, released=False)
@@ -79,11 +78,11 @@ def k_reciprocal(embeddings: NDArray[np.float32], *, k1: int = 30, k2: int = 6) 
 def encoded(
     parts: Sequence[NDArray[np.float32]], compare: Similarity, *, k1: int, k2: int, released: bool, keep: int = 0
 ) -> Encodings:
-    """``k_reciprocal`` of the rows of several arrays (N1, D), (N2, D).. as one set of N images, without joining them.
+    """``k_reciprocal`` of the rows of several arrays (N1, D), (N2, D), ... as one set of N images, without concatenating them.
 
-    ``released``: as in the authors' code, distances are divided by the image's largest one, and neighbours of a neighbour
-    are taken in when more than 2/3 of them are common (top of this module). ``keep``: all scores of the first array against the
-    last one are kept if they are no more than this.
+    ``released``: as in the authors' code, divide distances by the image's largest one, and add the neighbours of a neighbour
+    only if more than 2/3 of them are shared (top of this module). ``keep``: keep all scores of the first array against the
+    last one if there are at most this many.
     """
     if k1 < 1 or k2 < 1:
         raise ExperimentError(
@@ -106,7 +105,7 @@ def encoded(
 
 
 def _room(first: NDArray[np.int64], last: NDArray[np.int64], most: int) -> Kept | None:
-    """Room for the scores of the rows of the ``first`` array, which come before all others, against those of the ``last`` one."""
+    """Room for the scores of the rows of the ``first`` array, which precede all others, against those of the ``last`` one."""
     begin, count = int(last.min()), int(last.max()) + 1
     size = int(first.max()) + 1, count - begin
     return Kept(np.empty(size, np.float32), begin) if size[0] * size[1] <= most else None
@@ -115,13 +114,13 @@ def _room(first: NDArray[np.int64], last: NDArray[np.int64], most: int) -> Kept 
 def jaccard_distances(left: Sparse, right: Sparse, *, limit: float = 1.0) -> Sparse:
     """Jaccard distances (A, B), 0 to 1, of encodings (A, U) and (B, U) whose rows sum to 1.
 
-    Stored are the distances of pairs that share a neighbour and are at most ``limit`` apart (a distance of 0 too); all others
-    are larger, and exactly 1 where ``limit`` is 1. Every row is sorted by column. Takes one row of B numbers at a time.
+    Stores only the distances of pairs that share a neighbour and are at most ``limit`` apart (a distance of 0 too); all others
+    are larger, and exactly 1 if ``limit`` is 1. Every row is sorted by column. Works on one row of B values at a time.
     """
     columns: list[NDArray[np.int32]] = []
     distances: list[NDArray[np.float64]] = []
     for shared in common_weights(left, right.tocsc()):
-        sharing = np.flatnonzero(shared > 0)  # numpy finds what is not 0 eight times as fast among bools
+        sharing = np.flatnonzero(shared > 0)  # numpy finds nonzero entries eight times as fast in a boolean array
         apart = jaccard_of(shared[sharing])
         kept = apart <= limit
         columns.append(sharing[kept].astype(np.int32))
@@ -143,7 +142,7 @@ def common_weights(left: Sparse, right: Sparse) -> Iterator[NDArray[np.float64]]
         places = np.arange(counts.sum()) + np.repeat(starts[used] - (np.cumsum(counts) - counts), counts)
         least = np.minimum(np.repeat(left.data[first:last], counts), values[places])
         shared = np.bincount(holders[places], least, minlength=right.shape[0])
-        yield shared.astype(np.float64, copy=False)  # where nothing is shared numpy counts in whole numbers
+        yield shared.astype(np.float64, copy=False)  # numpy counts in integers if nothing is shared
 
 
 def jaccard_of(shared: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -154,15 +153,15 @@ def jaccard_of(shared: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 DIGITS = 12
-"""What is equal by definition is so to some 1e-15, by the rounding of sums whose order means nothing; of ties that would make a lottery."""
+"""Values equal by definition differ by about 1e-15 after rounding, which would break ties at random."""
 
 
 def _distinct(
     parts: Sequence[NDArray[np.float32]],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """The distinct embeddings (U, D), each image's row (N,), and copies (U,).
+    """The distinct embeddings (U, D), the row of each image (N,), and the number of copies (U,).
 
-    They stand in the order of the first and the last array that holds them, and of their bytes.
+    Ordered by the first and the last array that holds them, then by their bytes.
     """
     for embeddings in parts:
         if embeddings.ndim != 2 or not embeddings.size:
@@ -183,8 +182,8 @@ def _distinct(
 
 
 def _places(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
-    """(N,) numbers that order the rows of several arrays by their bytes, equal for equal rows. Looks at four columns at a time, and only
-    at rows that are still equal, so that nothing is copied whole."""
+    """(N,) numbers that order the rows of several arrays by their bytes, equal for equal rows. Compares four columns at a time, and only
+    rows still equal, so that nothing is copied whole."""
     count, dimension = sum(map(len, parts)), parts[0].shape[1]
     places = np.zeros(count, np.int64)  # where a row's group of still equal rows begins in the order
     equal = np.arange(count)
@@ -204,7 +203,7 @@ def _places(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
 
 
 def _picked(parts: Sequence[NDArray[np.float32]], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """These rows (K,) of several arrays taken as one: (K, D), -0 as 0."""
+    """These rows (K,) of several arrays, indexed as if concatenated: (K, D), -0 as 0."""
     picked = np.empty((len(rows), parts[0].shape[1]), np.float32)
     start = 0
     for part in parts:
@@ -225,32 +224,32 @@ def _within(nearest: Nearest, k: int) -> Sparse:
 
 
 def _reciprocal(neighbours: Sparse) -> Sparse:
-    """R: ones where both are neighbours of each other."""
+    """R: ones where each is a neighbour of the other."""
     return neighbours.multiply(neighbours.T.tocsr()).tocsr()
 
 
 def _by_copies(matrix: Sparse, copies: NDArray[np.int64]) -> Sparse:
-    """Every column times the number of images it stands for."""
+    """Every column times the number of images it represents."""
     scaled = matrix.copy()
     scaled.data = matrix.data * copies[matrix.indices]
     return scaled
 
 
 def _divided(matrix: Sparse, sums: NDArray[np.float64]) -> Sparse:
-    """Every row divided by its number."""
+    """Every row divided by its value in ``sums``."""
     divided = matrix.copy()
     divided.data = matrix.data / np.repeat(sums, np.diff(matrix.indptr))
     return divided
 
 
 def _expanded(reciprocal: Sparse, half: Sparse, copies: NDArray[np.int64], *, more: bool) -> Sparse:
-    """R*: what is stored is a member, its value means nothing. ``more``: than 2/3 in common, instead of 2/3 or more."""
+    """R*: stored entries are members, their values mean nothing. ``more``: requires more than 2/3 in common instead of at least 2/3."""
     counted, sizes = _by_copies(half, copies).T.tocsr(), half @ copies
     parts = []
     for part in _parts(reciprocal.shape[0]):
         members = reciprocal[part]
         common = (members @ counted).multiply(members).tocsr()  # |R(i, k1) and R(q, k1 / 2)| for q in R(i, k1)
-        enough = 2 * sizes[common.indices] + more  # both sides are whole numbers
+        enough = 2 * sizes[common.indices] + more  # both sides are integers
         common.data = (3 * common.data >= enough).astype(np.float64)
         common.eliminate_zeros()
         parts.append(members + common @ half)
@@ -269,7 +268,7 @@ def _gaussian(
     if largest is not None:
         apart /= np.where(largest > 0, largest, 1.0)[row]
     members.data = np.exp(-apart) * copies[members.indices]
-    # Every row holds its image.
+    # Every row contains its own image.
     return _divided(members, np.add.reduceat(members.data, members.indptr[:-1]))
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 def average_precision(ranks: NDArray[np.int64]) -> float:
     """AP, 0 < AP <= 1: the mean of the precision at the hits, (1/M) sum_k k / rank_k (method.md 6).
 
-    This is not the trapezoid of the precision-recall curve. Ties are already in the ranks (``exact/ranking.py``).
+    This is not the trapezoidal area under the precision-recall curve. The ranks already resolve ties (``exact/ranking.py``).
     """
     hits = np.arange(1, len(ranks) + 1)
-    return float(np.add.reduce(hits / ranks)) / len(ranks)  # .mean() takes six times as long for a few ranks
+    return float(np.add.reduce(hits / ranks)) / len(ranks)  # .mean() takes six times as long on short arrays
 
 
 def inverse_negative_penalty(ranks: NDArray[np.int64]) -> float:

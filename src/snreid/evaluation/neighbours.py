@@ -1,13 +1,13 @@
-"""The nearest images of every image of one set: exact, in bounded memory, at half the price of all scores.
+"""The nearest images of every image of one set: exact, in bounded memory, at half the cost of all scores.
 
-Scores are symmetric, so of the table of all pairs only the tiles on and above the diagonal are multiplied, and each is looked at
-twice: by row for the images on its left, by column for those above it. What can be among an image's nearest is what reaches a floor that
-rises as better ones are found; few do, and nothing else is kept.
+Scores are symmetric, so only the tiles on and above the diagonal of the score matrix are multiplied. Each tile is read
+twice: by row for its row images, by column for its column images. A candidate for an image's nearest must reach a floor that
+rises as nearer images are found; few do, and only those are kept.
 
-float32 scores decide what they can decide for certain. Where they leave open who is among the nearest, float64 keys decide
-(``similarity.py``), which depend on the two embeddings alone. So do distances and the choice of the farthest image.
+float32 scores decide whatever they can decide with certainty. Where they leave open who is among the nearest, float64 keys decide
+(``similarity.py``), which depend on the two embeddings alone. The keys also give the distances and choose the farthest image.
 
-Memory: a tile of ``_TILE`` x ``_TILE`` scores, and about twice as many candidates as are asked for (more where embeddings tie).
+Memory: a tile of ``_TILE`` x ``_TILE`` scores, and about twice as many candidates as requested (more where embeddings tie).
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,13 @@ from snreid.evaluation.exact.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, 
 from snreid.evaluation.exact.threads import MOST_AHEAD, in_order, products_alone, threads
 
 _TILE = 1 << 10
-"""Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower for each score (measured)."""
+"""Rows and columns of one product. Larger ones waste more on the diagonal, smaller ones are slower per score (measured)."""
 _PAIRS = 1 << 16
-"""Numbers of the pairs that are compared in float64 at once, on either side: they stay in the cache."""
+"""Values per side of the pairs compared in float64 at once: they stay in the cache."""
 _TOGETHER = 1 << 12
-"""Dimensions that ``einsum`` adds at once. Of more than 8,192, its buffer, it adds a lone pair in another order than several."""
+"""Dimensions that ``einsum`` adds at once. Beyond 8,192, its buffer size, it sums a single pair in another order than several."""
 _STEPS = 128
-"""Parts of ``_PAIRS`` numbers that a thread compares in one go."""
+"""Parts of ``_PAIRS`` values that a thread compares in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Embeddings:
         return cls(rows, compare, squared_lengths(rows))
 
     def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(P,) float64: what ranks the images ``right`` (P,) among the neighbours of the images ``left`` (P,)."""
+        """(P,) float64: the keys that rank the images ``right`` (P,) among the neighbours of the images ``left`` (P,)."""
         keys = np.empty(len(left))
         for part in _stretches(len(left), _PAIRS // self.rows.shape[1]):
             first, second = (self.rows[side[part]].astype(np.float64) for side in (left, right))
@@ -53,7 +53,7 @@ class Embeddings:
         return keys
 
     def distances(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(P,) distances of pairs, the same in both directions; exactly 0 of an image to itself."""
+        """(P,) distances of pairs, the same in both directions; exactly 0 between an image and itself."""
         low, high = np.minimum(left, right), np.maximum(left, right)
         pairs, place = np.unique(low * len(self.rows) + high, return_inverse=True)
         first, second = np.divmod(pairs, len(self.rows))
@@ -73,7 +73,7 @@ class Embeddings:
         return np.asarray(apart[place.reshape(-1)])
 
     def _apart(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(P,) distances of a few pairs, of which many in a row have the same left image; the same of a pair in any company."""
+        """(P,) distances of a few pairs with long runs of the same left image; a pair's distance does not depend on the other pairs."""
         runs = np.concatenate([[True], left[1:] != left[:-1]])
         first = self.rows[left[runs]].astype(np.float64)[np.cumsum(runs) - 1]
         second = self.rows[right].astype(np.float64)
@@ -93,7 +93,7 @@ class Embeddings:
         return scores
 
     def errors(self) -> NDArray[np.float32]:
-        """(U,) bound of |score - exact score| of an image with any other one (Higham, section 3.1: any order of summation)."""
+        """(U,) bound of |score - exact score| between an image and any other one (Higham, section 3.1: any order of summation)."""
         operations = (self.rows.shape[1] + 32) * UNIT_ROUNDOFF
         gamma = operations / (1 - operations)
         if isinstance(self.compare, Cosine):
@@ -116,7 +116,7 @@ def squared_distances(
 
 
 def _inner(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P,) inner products of the rows of (P, D) and (P, D) in one pass, where a product and its sum take two."""
+    """(P,) inner products of the rows of (P, D) and (P, D) in one pass; a product and a sum would take two."""
     total = np.zeros(len(left))
     for start in range(0, left.shape[1], _TOGETHER):
         part = slice(start, start + _TOGETHER)
@@ -125,34 +125,34 @@ def _inner(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
 
 
 def _stretches(count: int, step: int) -> Iterator[slice]:
-    """Slices of ``count`` things, ``step`` (at least 1) at a time."""
+    """Slices of ``count`` items, ``step`` (at least 1) at a time."""
     step = max(1, step)
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """(U, U) in CSR form: each image's nearest ones, sorted by column."""
+    """(U, U) in CSR form: the nearest images of each image, sorted by column."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     nearer: NDArray[np.int32]
-    """How many images are strictly nearer than this one, 0 for the image itself. Held against any of the counts that were asked
-    for it decides exactly; between two of them it may be off by what float32 leaves open."""
+    """How many images are strictly nearer than this one, 0 for the image itself. Comparing it with any of the requested counts
+    gives an exact answer; between two of them it may be off by the float32 rounding error."""
     farthest: NDArray[np.float64] | None
-    """(U,) the distance of the farthest image, where it was asked for."""
+    """(U,) the distance of the farthest image, if requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Scores of the first images against the last ones, kept as the tiles pass, so that nobody has to multiply them again."""
+    """Scores of the first images against the last ones, kept as the tiles pass, to avoid multiplying them again."""
 
     scores: NDArray[np.float32]
     """(A, B) as ``Embeddings.scores`` gives them; row i is image i, column j is image ``first`` + j."""
     first: int
 
     def take(self, tile: NDArray[np.float32], rows: slice, columns: slice) -> None:
-        """Keep what belongs here of a tile, which says the same of its columns and its rows."""
+        """Keep the part of a tile that belongs here; the tile is symmetric."""
         self._put(tile, rows.start, columns.start)
         self._put(tile.T, columns.start, rows.start)
 
@@ -170,9 +170,9 @@ def nearest(
     farthest: bool = False,
     kept: Kept | None = None,
 ) -> Nearest:
-    """All images that have at most ``max(counts)`` images strictly nearer; ``copies`` (U,) is how many images a row stands for.
+    """All images that have at most ``max(counts)`` images strictly nearer; ``copies`` (U,): number of images each row represents.
 
-    ``kept`` is filled on the way.
+    Fills ``kept`` in the same pass.
     """
     errors = images.errors()
     blocks = [slice(s, min(s + _TILE, len(images.rows))) for s in range(0, len(images.rows), _TILE)]
@@ -202,7 +202,7 @@ def nearest(
 
 
 def _tiles(images: Embeddings, blocks: Sequence[slice]) -> Iterator[tuple[NDArray[np.float32], slice, slice]]:
-    """The tiles on and above the diagonal, row by row, as ``Embeddings.scores`` wants them."""
+    """The tiles on and above the diagonal, row by row, as arguments for ``Embeddings.scores``."""
     for i, block in enumerate(blocks):
         left = images.compare.prepared(images.rows[block], images.squared[block])
         for other in blocks[i:]:
@@ -215,19 +215,19 @@ class _Leaders:
 
     count: int
     errors: NDArray[np.float32]
-    """(R,) how far a score can be from the exact one."""
+    """(R,) largest possible error of a score."""
     sign: int = 1
     floor: NDArray[np.float32] | None = None
-    """(R,) scores times ``sign`` below it are surely not among them; None before anything was seen."""
+    """(R,) scores times ``sign`` below it are certainly not among them; None before the first tile."""
     rows: list[NDArray[np.int64]] = field(default_factory=list)
     columns: list[NDArray[np.int64]] = field(default_factory=list)
     scores: list[NDArray[np.float32]] = field(default_factory=list)
     held: int = 0
     ordered: int = 0
-    """How many were left when they were last put in order."""
+    """Number of candidates left after the last sort."""
 
     def look(self, tile: NDArray[np.float32], start: int, *, transposed: bool = False) -> None:
-        """Take in a tile (R, C), or (C, R) if ``transposed``, whose columns begin at ``start``."""
+        """Add a tile (R, C), or (C, R) if ``transposed``, whose columns begin at ``start``."""
         if self.floor is None:
             self.floor = self._seed(tile.T if transposed else tile)
         border = self.floor * np.float32(self.sign)
@@ -242,7 +242,7 @@ class _Leaders:
             self.in_order()
 
     def in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Rows, columns and scores of the candidates (K,), best first within each row; raises the floor and drops what is below."""
+        """Rows, columns and scores of the candidates (K,), best first within each row; raises the floor and drops candidates below it."""
         row, column, score = np.concatenate(self.rows), np.concatenate(self.columns), np.concatenate(self.scores)
         order = np.argsort(row * (1 << 32) + _descending(score * np.float32(self.sign)))
         row, column, score = row[order], column[order], score[order]
@@ -274,13 +274,13 @@ class _Leaders:
 
 
 def _lowered(scores: NDArray[np.float32], errors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What surely lies below every exact score that is as large as the exact one of ``scores``."""
+    """A bound certainly below every exact score that reaches the exact score of ``scores``."""
     below = scores.astype(np.float64) - 2 * errors.astype(np.float64)
     return np.nextafter(below.astype(np.float32), np.float32(-np.inf))
 
 
 def _descending(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(K,) integers 0 to 2^32 - 1 in the opposite order of finite float32 scores."""
+    """(K,) integers 0 to 2^32 - 1 in descending order of finite float32 scores."""
     bits = (scores + np.float32(0)).view(np.int32).astype(np.int64)
     return np.asarray(np.where(bits < 0, bits + (1 << 32), (1 << 31) - 1 - bits))
 
@@ -288,9 +288,9 @@ def _descending(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 def _members(
     images: Embeddings, copies: NDArray[np.int64], leaders: _Leaders, start: int, counts: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of a stretch of rows: how many neighbours each has (R,), their columns and how many are nearer (K,), by row and column."""
+    """For a stretch of rows: the number of neighbours of each (R,), their columns and how many are nearer (K,), by row and column."""
     row, column, score = leaders.in_order()
-    # The image is its own nearest, whatever rounding or a zero vector says.
+    # The image is its own nearest, whatever rounding or a zero vector gives.
     itself = column == row + start
     order = np.argsort(2 * row + ~itself, kind="stable")
     row, column, score, itself = row[order], column[order], score[order], itself[order]

@@ -1,6 +1,6 @@
-"""How bright, how large, how sharp: what is measured on an image, and whether it goes along with being found.
+"""Brightness, size and sharpness of images, and their association with average precision.
 
-Properties of one image, an array (H, W, 3) uint8, as it lies on disk, before any resize:
+Properties of one image, an array (H, W, 3) uint8, as stored on disk, before any resize:
 
 * **brightness**: mean luma, 0 to 255; luma = 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), on the stored (gamma-coded) values;
 * **size**: number of pixels, H x W;
@@ -8,11 +8,11 @@ Properties of one image, an array (H, W, 3) uint8, as it lies on disk, before an
   2000) after a resize to ``SHARPNESS_SIZE``, so that images of different sizes can be compared. Kernel 0 1 0 / 1 -4 1 / 0 1 0 at
   positions with four neighbours. It grows with contrast and texture too: a dark image counts as less sharp.
 
-Queries are split into quartiles of a property. Whether average precision rises or falls along it is told by Spearman's rank
-correlation rho and tested without taking the queries of one person for independent: under "no association" each person's
-sum of centred rank products is as likely positive as negative, so its sign is flipped at random (Hemerik, Goeman and Finos,
+Queries are split into quartiles of a property. Spearman's rank correlation rho measures whether average precision rises or
+falls with it. The test does not treat the queries of one person as independent: under "no association" each person's
+sum of centred rank products is equally likely positive or negative, so its sign is flipped at random (Hemerik, Goeman and Finos,
 Robust testing in generalized linear models by sign flipping score contributions, JRSS-B 82, 2020; here the score of a
-regression of ranks on ranks). An association is no cause: dark images may be those of one bad camera.
+regression of ranks on ranks). An association is not a cause: dark images may come from one bad camera.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class ImageProperties:
-    """What is measured on one image."""
+    """Measurements of one image."""
 
     brightness: float
     """Mean luma, 0 to 255."""
@@ -52,7 +52,7 @@ def luma(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def measure(pixels: NDArray[np.uint8]) -> ImageProperties:
-    """The properties of an image (H, W, 3). Raises ``DataError`` for an array that is no image."""
+    """The properties of an image (H, W, 3). Raises ``DataError`` for an array that is not an image."""
     grey = luma(resize(pixels, *SHARPNESS_SIZE))
     edges = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
     height, width = pixels.shape[:2]
@@ -73,14 +73,14 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How a property goes along with average precision, query by query."""
+    """Association of a property with average precision, over queries."""
 
     rho: float
     """Spearman's rank correlation, -1 to 1; ties have the mean of their ranks."""
     interval: Interval
     """Bootstrap over persons; ranks are those of all queries."""
     p_value: float
-    """Two-sided, of "no association": signs flipped person by person; 0 < p <= 1."""
+    """Two-sided, for "no association": signs flipped person by person; 0 < p <= 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +90,11 @@ class PropertyBuckets:
     name: str
     """Such as ``brightness``."""
     unit: str
-    """What its numbers mean, in words."""
+    """What its values mean, in words."""
     buckets: tuple[Bucket, ...] = ()
-    """Up to four, ascending: equal values are never parted. Empty where nothing can be split; ``remark`` says why."""
+    """Up to four, ascending: equal values are never split. Empty if nothing can be split; ``remark`` says why."""
     trend: Trend | None = None
-    """None where the property or the average precision does not vary."""
+    """None if the property or the average precision does not vary."""
     remark: str = ""
     """Why there are no buckets, in a sentence; else empty."""
 
@@ -111,10 +111,10 @@ class PropertyBuckets:
 def by_property(
     name: str, unit: str, values: NDArray[np.float64], scores: Scores, persons: NDArray[np.int64]
 ) -> PropertyBuckets:
-    """Scores by quartiles of ``values`` (V,), one per valid query of ``scores``; ``persons`` (V,) whom they show.
+    """Scores by quartiles of ``values`` (V,), one per valid query of ``scores``; ``persons`` (V,): the person of each.
 
-    NaN: not known; such a query is left out. A query that lies on an edge belongs to the lower quartile. A property without two
-    values, and fewer than four queries, come back without buckets and with a remark.
+    NaN means unknown; such a query is left out. A query on an edge belongs to the lower quartile. A property with fewer than two
+    distinct values, or fewer than four queries, gives no buckets and a remark.
     """
     known = ~np.isnan(values)
     sure = values[known]
@@ -144,7 +144,7 @@ def trend(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Trend | None:
-    """Spearman's rho of two numbers per query (V,), with interval and p-value over ``persons`` (V,); None where one is constant."""
+    """Spearman's rho of two values per query (V,), with interval and p-value over ``persons`` (V,); None if one is constant."""
     x, y = (_ranks(numbers) - (len(values) + 1) / 2 for numbers in (values, precisions))
     if not x.any() or not y.any():
         return None
@@ -153,7 +153,7 @@ def trend(
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(V,) ranks from 1; equal values share the mean of theirs."""
+    """(V,) ranks from 1; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[place])
@@ -167,7 +167,7 @@ def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 def _rho_interval(
     x: NDArray[np.float64], y: NDArray[np.float64], persons: NDArray[np.int64], resamples: int, seed: int
 ) -> Interval:
-    """Percentile bootstrap of the correlation of ranks: whole persons are drawn, from sums kept per person."""
+    """Percentile bootstrap of the correlation of ranks: resamples whole persons, from sums kept per person."""
     _, label = np.unique(persons, return_inverse=True)
     columns = (np.ones(len(x)), x, y, x * x, y * y, x * y)
     sums = np.stack([np.bincount(label, weights=column) for column in columns], axis=1)

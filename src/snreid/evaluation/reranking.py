@@ -1,22 +1,21 @@
-"""k-reciprocal re-ranking (Zhong et al., CVPR 2017, arXiv 1701.08398): an image whose neighbours are the query's moves up.
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017, arXiv 1701.08398): an image that shares the query's neighbours moves up.
 
-The final distance of query q and gallery image g is their paper's equation 12,
+The final distance of query q and gallery image g is equation 12 of the paper,
 
     d*(q, g) = (1 - lambda) J(q, g) + lambda d(q, g) / max_i d(q, i)
 
-with J the Jaccard distance of their k-reciprocal encodings (``jaccard.py``) and d the squared Euclidean distance, of L2-normalized
-embeddings under the metric ``"cosine"`` and of the embeddings as they are under ``"euclidean"``. The paper leaves open how d is brought to
-the scale of J; as in the authors' code, d is divided by the distance to the image that is farthest from q, also inside the encodings'
-exp(-d). Neighbours, and the farthest image, are looked for among **all queries and all gallery images together**: a rank
-depends on the other queries, which a system that answers one query at a time does not have. That is why re-ranked numbers
-are not comparable with plain ones.
+with J the Jaccard distance of their k-reciprocal encodings (``jaccard.py``) and d the squared Euclidean distance: of L2-normalized
+embeddings for the metric ``"cosine"``, of the raw embeddings for ``"euclidean"``. The paper does not say how d is scaled to J; as in
+the authors' code, d is divided by the distance to the image farthest from q, also inside the encodings' exp(-d). Neighbours and the
+farthest image are searched among **all queries and all gallery images together**: a rank depends on the other queries, which a
+system that answers one query at a time does not have. Re-ranked scores are therefore not comparable with plain ones.
 
-Ranks, rules and ties are those of ``evaluate``: by float64 numbers that depend on the set of embeddings alone, and a wrong image that
-is exactly as near as a match comes before it.
+Ranks, rules and ties are those of ``evaluate``: they use float64 numbers that depend only on the set of embeddings, and a wrong
+image exactly as near as a match comes before it.
 
-**How no Q x G matrix is needed.** J is exactly 1 but for the pairs that share a neighbour, and those are kept sparse, for some queries at
-a time. Among all others d decides, so behind a match come before it those nearer than t = (d* - (1 - lambda)) max d / lambda: counted
-behind the matrix product, a block at a time, as in ``ranking.py``.
+**No Q x G matrix.** J is exactly 1 except for pairs that share a neighbour; those are kept sparse, for some queries at a time.
+For all other pairs d decides: an image comes before a match if it is nearer than t = (d* - (1 - lambda)) max d / lambda. These
+are counted after the matrix product, a block at a time, as in ``ranking.py``.
 """
 
 from collections.abc import Sequence
@@ -38,23 +37,23 @@ from snreid.records import JUNK, Features, Scores
 
 _BLOCK = Block(queries=256, gallery=8192)
 MOST_NEIGHBOURS = 200
-"""Ten times as many as the paper's. Time and memory grow with their square."""
+"""Ten times the paper's value. Time and memory grow with its square."""
 _KEPT = 1 << 26
-"""Scores of queries against gallery that are kept for the count, at most: 256 MB. Market-1501 has 54 million."""
+"""Most query x gallery scores kept for the count: 256 MB. Market-1501 has 54 million."""
 _ROUNDING = 1e-15
-"""More than the roundings of a final distance in float64, which is at most 1."""
+"""Exceeds the rounding errors of a final distance in float64, which is at most 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReRanking:
-    """How a ranking is made anew. The defaults are those of the paper."""
+    """Settings of the re-ranking. The defaults are those of the paper."""
 
     k1: int = 20
-    """Nearest neighbours of an image beside itself that may be k-reciprocal ones, 1 to ``MOST_NEIGHBOURS``."""
+    """Nearest neighbours of an image, besides itself, that may be k-reciprocal, 1 to ``MOST_NEIGHBOURS``."""
     k2: int = 6
-    """Images averaged in the local query expansion, the image itself counted; 1: none. At most ``k1``."""
+    """Images averaged in the local query expansion, the image itself included; 1: none. At most ``k1``."""
     weight: float = 0.3
-    """lambda, 0 to 1: the share of the original distance. 1 ranks by it alone."""
+    """lambda, 0 to 1: the weight of the original distance. 1 ranks by it alone."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a value out of range."""
@@ -77,21 +76,21 @@ class ReRanking:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """The scores of all queries and gallery entries that the search for neighbours computed: cosines, or -|x - y|^2 / 2."""
+    """The scores of all queries and gallery entries from the neighbour search: cosines, or -|x - y|^2 / 2."""
 
     scores: NDArray[np.float32]
     """(A, B) of distinct embeddings."""
     errors: NDArray[np.float32]
-    """(Q,) how far a query's scores can be from the exact ones."""
+    """(Q,) largest possible error of a query's scores."""
     rows: NDArray[np.int64]
-    """(Q,) where a query's scores are."""
+    """(Q,) row of each query's scores."""
     columns: NDArray[np.int64]
-    """(G,) where a gallery entry's are."""
+    """(G,) column of each gallery entry's scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One query on its way through the gallery; a value is minus a final distance, so that larger is better."""
+    """Counts of one query while the gallery is scanned; a value is minus a final distance, so larger is better."""
 
     query: int
     farthest: float
@@ -99,7 +98,7 @@ class _Target:
     marked: NDArray[np.int64]
     """Gallery positions that are not wrong, ascending."""
     sharing: NDArray[np.int64]
-    """(S,) gallery positions that share a neighbour with it, are wrong and may come before its worst match, ascending."""
+    """(S,) wrong gallery positions that share a neighbour with it and may come before its worst match, ascending."""
     jaccard: NDArray[np.float64]
     """(S,) their Jaccard distances."""
     values: NDArray[np.float64]
@@ -118,8 +117,8 @@ def evaluate_reranked(
 ) -> Scores:
     """``evaluate`` after k-reciprocal re-ranking of queries and gallery as one set. Not comparable with plain scores.
 
-    Extra memory: one copy of the embeddings, some hundred bytes per image and neighbour, and all scores of queries and gallery if these
-    take at most 256 MB, else two blocks of them.
+    Extra memory: one copy of the embeddings, some hundred bytes per image and neighbour, and all query x gallery scores if they
+    fit in 256 MB, else two blocks of them.
 
     Args:
         query: Embeddings (Q, D) with persons and cameras.
@@ -151,7 +150,7 @@ def reranked_match_ranks(
 
 
 class _ReRanked:
-    """Everything about a set that ranks are made of."""
+    """The data of a set from which ranks are computed."""
 
     def __init__(self, query: Features, gallery: Features, options: ReRanking, compare: Similarity) -> None:
         check_values(query, gallery)
@@ -203,14 +202,14 @@ class _ReRanked:
         return targets
 
     def _least(self, worst: float) -> float:
-        """What shares less than this much surely comes behind the worst match, of value ``worst``, even if it is as near as can be."""
+        """An entry that shares less than this certainly comes after the worst match, of value ``worst``, however near it is."""
         if self.options.weight == 1:
             return 0.0
         most = (_ROUNDING - worst) / (1 - self.options.weight)  # of the Jaccard distance
         return max(0.0, (2 - 2 * most) / (2 - most) - 10.0 ** (1 - DIGITS)) if most < 1 else 0.0
 
     def _values(self, query: int, positions: NDArray[np.int64], jaccard: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(K,) minus the final distances of gallery entries, exactly: they depend on nothing but the set of embeddings."""
+        """(K,) minus the exact final distances of gallery entries: they depend only on the set of embeddings."""
         if not self.options.weight:
             return -jaccard
         keys = self.compare.keys(self.query[query], self.gallery, positions, self.squared[1][positions])
@@ -221,7 +220,7 @@ class _ReRanked:
         return -((1 - share) * jaccard + share * (apart / (self.farthest[query] or 1.0)))
 
     def _multiply(self, targets: Sequence[_Target], most: int) -> None:
-        """Count for these queries behind products with ``most`` gallery entries at a time."""
+        """Count for these queries from products with ``most`` gallery entries at a time."""
         rows = np.array([target.query for target in targets])
         lengths = self.squared[0][rows]
         prepared = self.compare.prepared(self.query[rows], lengths)
@@ -239,7 +238,7 @@ class _ReRanked:
                 self._count(target, scores[row], float(errors[row]), base, part)
 
     def _look_up(self, targets: Sequence[_Target], kept: _Kept) -> None:
-        """Count for these queries in the scores that were kept."""
+        """Count for these queries from the kept scores."""
         base = 2.0 if isinstance(self.compare, Cosine) else 0.0
         for target in targets:
             scores = kept.scores[kept.rows[target.query]][kept.columns]
@@ -248,14 +247,14 @@ class _ReRanked:
     def _count(self, target: _Target, scores: NDArray[np.float32], error: float, base: float, part: slice) -> None:
         """Count the wrong entries before each match of one query in a stretch of the gallery.
 
-        ``scores`` (N,), which are overwritten, lie up to ``error`` from the exact ones; the squared distance is ``base`` - 2 score.
+        ``scores`` (N,), which are overwritten, are within ``error`` of the exact ones; the squared distance is ``base`` - 2 score.
         """
         unit = self.options.weight / (target.farthest or 1.0)
         margin = 2 * error * unit + _ROUNDING
         here = _within(target.sharing, part)
         positions, jaccard = target.sharing[here], target.jaccard[here]
         cosines = scores[positions - part.start].astype(np.float64)
-        # Among those that share no neighbour one can come before the worst match only if that is as far as they can be near.
+        # An entry that shares no neighbour can come before the worst match only if that match is farther than the nearest such entry.
         if target.values[0] <= self.options.weight - 1 + margin:
             scores[self.junk[part]] = -np.inf
             scores[target.marked[_within(target.marked, part)] - part.start] = -np.inf
@@ -265,9 +264,9 @@ class _ReRanked:
             jaccard = np.concatenate([jaccard, np.ones(len(alike))])
             cosines = np.concatenate([cosines, scores[alike]])
         values = self._combined(jaccard, base - 2 * cosines, target.query)
-        near = np.flatnonzero(values >= target.values[0] - margin)  # all others surely come behind every match
+        near = np.flatnonzero(values >= target.values[0] - margin)  # all others certainly come after every match
         positions, jaccard, values = positions[near], jaccard[near], values[near]
-        # An entry surely comes before the `before` worst matches; it may come before `possible`.
+        # An entry certainly comes before the `before` worst matches; it may come before `possible`.
         before = (target.values + margin).searchsorted(values, side="left")
         possible = (target.values - margin).searchsorted(values, side="right")
         open_ = np.flatnonzero(possible > before)
@@ -276,7 +275,7 @@ class _ReRanked:
         target.wrong[:] += len(before) - np.cumsum(np.bincount(before, minlength=len(target.wrong) + 1))[:-1]
 
     def _border(self, target: _Target, error: float, base: float, unit: float) -> np.float32:
-        """Scores up to it are surely behind the worst match, of images that share no neighbour with the query."""
+        """Images without a shared neighbour and with scores up to this bound certainly come after the worst match."""
         if not unit:
             return np.float32(-np.inf)
         with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""What a corruption costs: the same queries with clean and with corrupted images, compared query by query."""
+"""The cost of a corruption: the same queries with clean and with corrupted images, compared query by query."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,20 +38,20 @@ class CorruptionEffect:
 def corruption_effect(
     kind: str, severity: int, clean: Scores, corrupted: Scores, persons: NDArray[np.int64]
 ) -> CorruptionEffect:
-    """Corrupted against clean images; ``persons`` (V,): whom each valid query shows, drawn as wholes.
+    """Corrupted against clean images; ``persons`` (V,): the person of each valid query; whole persons are resampled.
 
     Raises ``ExperimentError`` unless both were scored on the same queries (`uncertainty.py: compare`), at least one of them valid.
     """
     paired = compare(corrupted, clean, groups=persons, resamples=RESAMPLES)
     estimates = subset_scores(corrupted, persons)
-    assert estimates is not None  # or compare would have refused
+    assert estimates is not None  # or compare would have raised
     return CorruptionEffect(kind, severity, corrupted, estimates, paired)
 
 
 def mean_drop(clean: Scores, effects: Sequence[CorruptionEffect], persons: NDArray[np.int64]) -> Estimate | None:
-    """The mean corruption drop: what mAP loses on average over ``effects``, each counted once; positive is a loss.
+    """The mean corruption drop: the average loss of mAP over ``effects``, each counted once; a loss is positive.
 
-    The drops of one query under all corruptions are averaged first, so the interval holds the queries of a person, and all
+    The drops of one query under all corruptions are averaged first, so the bootstrap keeps the queries of a person, and all
     corruptions of a query, together. None without effects. (Hendrycks and Dietterich's mean corruption error, arXiv 1903.12261,
     divides by a reference model's errors; there is none here.)
     """

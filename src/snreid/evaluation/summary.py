@@ -1,4 +1,4 @@
-"""Scores as one flat object for machines: what ``snreid evaluate --json`` prints."""
+"""Scores as one flat, machine-readable object: the output of ``snreid evaluate --json``."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ SHOWN_RANKS = (1, 5, 10, 20)
 def summary(scores: Scores) -> dict[str, float | int]:
     """mAP, mINP and rank1, rank5, rank10, rank20 as shares (0 to 1).
 
-    ``queries`` counts all queries, ``skipped_queries`` those without a valid match, which are in no mean.
+    ``queries`` counts all queries, ``skipped_queries`` those without a valid match, which enter no mean.
     """
     shares: dict[str, float | int] = {"mAP": scores.mean_ap, "mINP": scores.mean_inp}
     shares |= {f"rank{k}": scores.rank(k) for k in SHOWN_RANKS}

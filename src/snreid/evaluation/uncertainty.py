@@ -3,7 +3,7 @@
 Percentile bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13. Sign-flip permutation test with the
 p-value (1 + hits) / (1 + resamples): Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010).
 
-Queries of one person are not independent: with ``groups`` (one label per value, usually the person) whole groups are resampled instead of
+Queries of one person are not independent: ``groups`` (one label per value, usually the person) resamples whole groups instead of
 queries, which gives a wider, more honest interval if persons have many queries. Neither interval covers the training seed.
 """
 
@@ -22,7 +22,7 @@ _DRAWS_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """One number of run a minus the same number of run b, on the same queries."""
+    """A score of run a minus the same score of run b, on the same queries."""
 
     difference: float
     """a - b, a share between -1 and 1."""
@@ -41,7 +41,7 @@ class PairedComparison:
     rank1: PairedDifference
     """Difference of rank-1."""
     queries: int
-    """Queries with a valid match, which both runs share."""
+    """Queries with a valid match, the same in both runs."""
 
 
 def bootstrap_interval(
@@ -90,7 +90,7 @@ def sign_flip_p_value(
     hits = 0
     for part in _parts(resamples, len(sums)):
         signs = generator.integers(0, 2, size=(part.stop - part.start, len(sums)), dtype=np.int8) * 2 - 1
-        # A sum that equals the observed one up to rounding is a hit: without the margin, order of summation would decide.
+        # A sum equal to the observed one up to rounding is a hit: without the margin, the order of summation would decide.
         hits += int((np.abs((signs * sums).sum(axis=1)) >= observed - 1e-12 * len(differences)).sum())
     return (1 + hits) / (1 + resamples)
 
@@ -115,7 +115,7 @@ def compare(
         groups: (V,) one label per valid query, in the order of ``Scores.query_index``; groups are resampled as a whole.
 
     Raises:
-        ExperimentError: The runs were not scored on the same queries with the same valid ones.
+        ExperimentError: The runs have different queries or different valid queries.
     """
     if a.queries != b.queries or not np.array_equal(a.query_index, b.query_index):
         raise ExperimentError(
@@ -126,7 +126,7 @@ def compare(
         )
 
     def paired(differences: NDArray[np.float64]) -> PairedDifference:
-        """Interval and p-value of one difference (V,), from the same samples for every number."""
+        """Interval and p-value of one difference (V,), from the same samples at every call."""
         interval = bootstrap_interval(differences, level=level, resamples=resamples, seed=seed, groups=groups)
         p_value = sign_flip_p_value(differences, resamples=resamples, seed=seed, groups=groups)
         return PairedDifference(float(differences.mean()), interval, p_value)
@@ -140,7 +140,7 @@ def compare(
 def _grouped(
     values: NDArray[np.float64], groups: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum and number of values of each group; every value is its own group without groups."""
+    """Sum and number of values of each group; without groups every value is a group of its own."""
     if groups is None:
         return values, np.ones(len(values))
     _, label = np.unique(groups, return_inverse=True)

@@ -1,7 +1,7 @@
 """Decode image sources to pixels at the size the network sees: blocks of images, in this process or in worker processes.
 
 Each block sent to a worker names its images, and the worker knows no others, so its memory does not grow with the data set. A bad image
-never raises: it is returned with a reason, so that all bad images can be listed together (reliability.md R8).
+never raises: it is returned with a reason, so that all bad images can be listed together.
 """
 
 import atexit
@@ -230,7 +230,7 @@ def _start_server() -> None:
 def _wait_for_server() -> None:
     """Wait until the server has imported torch, which takes seconds, and answer Ctrl-C at once meanwhile.
 
-    The server is asked for a process that does nothing and has no queues. A thread asks, because no signal can interrupt a thread in the
+    Asks the server for a process that does nothing and has no queues. A thread asks, because no signal can interrupt a thread in the
     middle of its message.
     """
     context = _processes()

@@ -5,7 +5,7 @@ trained on. Nothing else in ``src`` decodes an image file.
 
 * JPEG is decoded by simplejpeg (2 to 5 times as fast as Pillow, equal pixels), other formats by Pillow's plugin for that format, chosen by
   the first bytes of the file and never by its name.
-* The size in the header is checked before anything is decoded, so a decompression bomb costs only its header (reliability.md R9).
+* The size in the header is checked before anything is decoded, so a decompression bomb costs only its header.
 * torchvision's decoder is not used, because it crashes (SIGSEGV) on damaged PNG files.
 * EXIF orientation is ignored, as in every published re-identification pipeline.
 """

@@ -2,7 +2,7 @@
 section 4, both on whole batches.
 
 Every random number is a function of (seed, epoch, batch) for the *global* batch, so the number of loader workers or processes and a
-resume change no pixel (reliability.md R5).
+resume change no pixel.
 """
 
 import math

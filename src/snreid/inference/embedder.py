@@ -1,4 +1,4 @@
-"""Images in, embeddings out: what evaluation, the command line and a user's own code call."""
+"""Images in, embeddings out: the interface for evaluation, the command line and user code."""
 
 import json
 import time
@@ -23,20 +23,20 @@ from snreid.training.parallel import agree
 EmbedBatch = Callable[[StoredImages], NDArray[np.float32]]
 """uint8 images (B, 3, H, W) to embeddings (B, D)."""
 Batch = int | Literal["measured"]
-"""Images per call of the network: a number, or what embeds fastest here (``Fastest``)."""
+"""Images per call of the network: a number, or the size that is fastest here (``Fastest``)."""
 LeaveOut = Callable[[Mapping[int, BadImage]], None]
-"""Told which images are left out: their places in the list of images, ascending, and the reasons."""
+"""Called with the images left out: their positions in the list of images, ascending, and the reasons."""
 SHOWN_BAD = 5
-"""So many of them are named in a message."""
+"""Most images named in a message."""
 _SIZES = {"cpu": (4, 8, 16, 32), "cuda": (64, 128, 256, 512)}
 _AT_ONCE = 32
-"""A folded network on a CPU never sees more images at once."""
+"""Most images that a folded network on a CPU processes at once."""
 USUAL_BATCH = 128
-"""Images that are read together, and embedded together where nothing else is said."""
+"""Images read together, and by default embedded together."""
 _TRIALS = 3
-"""How often each size is tried; the first time is warm-up."""
+"""How often each size is tried; the first trial is warm-up."""
 _TRIED = 64
-"""Images that a trained model has to embed before it counts as one."""
+"""Images that a working model must embed in the check."""
 
 
 class Embedder:
@@ -64,9 +64,9 @@ class Embedder:
         Args:
             model: A trained model.
             input: The input format that it was trained on.
-            device: Where images are sent; the model must be there.
-            bf16: Whether to compute under bfloat16 autocast; embeddings are float32 all the same.
-            fold: Whether to embed with the folded form of the model (``folding.py``), made at the first call and again if a weight changes.
+            device: Device for the images; the model must be there.
+            bf16: Whether to compute under bfloat16 autocast; embeddings are float32 in any case.
+            fold: Whether to use the folded form of the model (``folding.py``), made at the first call and again if a weight changes.
             fuse: With ``fold`` on a CPU: whether to use oneDNN's fused convolutions, which are private operators of torch.
         """
         self.model, self.input, self.device, self.bf16 = model, input, torch.device(device), bf16
@@ -76,15 +76,15 @@ class Embedder:
 
     def __call__(self, images: StoredImages) -> NDArray[np.float32]:
         """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
-        if not len(images):  # of no image there are no statistics; any image says how long an embedding is
+        if not len(images):  # no statistics without images; any image gives the embedding's length
             return self(images.new_zeros(1, 3, self.input.height, self.input.width))[:0]
         images = images.to(self.device)
         was_training = self.model.training
         self.model.eval()
         network = self._network() if self.fold else self.model.embed
-        # Of many images at once the maps of the first layers fit in no cache, and each is fetched anew from the system.
+        # With many images at once the maps of the first layers fit in no cache, and each is allocated from the system again.
         step = _AT_ONCE if self.fold and self.device.type == "cpu" else len(images)
-        kind = next(self.model.parameters()).dtype  # other than float32 where the user has cast the model
+        kind = next(self.model.parameters()).dtype  # not float32 if the user has cast the model
         with torch.inference_mode(), self.autocast():
             parts = [
                 network(self.input.normalize(part).to(kind).contiguous(memory_format=torch.channels_last))
@@ -95,8 +95,8 @@ class Embedder:
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
     def _network(self) -> Folded:
-        """The folded form of the model as it is now."""
-        # A tensor counts its changes; what has been folded before one of them is out of date.
+        """The folded form of the model in its current state."""
+        # A tensor counts its changes; a form folded before one of them is out of date.
         now = tuple((id(t), t._version) for t in (*self.model.parameters(), *self.model.buffers()))
         if self._folded is None or now != self._folded_from:
             size = self.input.height, self.input.width
@@ -108,7 +108,7 @@ class Embedder:
         return self._folded
 
     def autocast(self) -> torch.autocast:
-        """The precision that this embedder computes in, as a context; a model that was cast as a whole has its own."""
+        """The precision of this embedder, as a context; a model cast as a whole has its own."""
         kind = next(self.model.parameters()).dtype
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and kind != torch.float16)
 
@@ -130,9 +130,9 @@ class Embedder:
                 details).
             boxes: (N, 4) rows (left, top, right, bottom) in pixels to cut out of one image, a frame with its detections.
             batch: Images at a time.
-            tell: Called with the batch size that turned out fastest, once it is known.
+            tell: Called with the fastest batch size, once it is known.
             leave_out: Called with the images that cannot be read, which then have no row.
-            group: Processes that read and embed a contiguous part each; all get the whole.
+            group: Processes that read and embed a contiguous part each; all receive the whole result.
 
         Returns:
             (N, D) float32, L2-normalized: dot products are cosine similarities.
@@ -196,13 +196,13 @@ def extract(
 
 
 def _share(count: int, group: ProcessGroup | None) -> range:
-    """Which of ``count`` images are this process's."""
+    """The part of ``count`` images that this process embeds."""
     rank, world = (group.rank, group.world) if group is not None else (0, 1)
     return range(rank * count // world, (rank + 1) * count // world)
 
 
 def _known_to_all(bad: dict[int, BadImage], group: ProcessGroup | None) -> dict[int, BadImage]:
-    """The bad images that any process found, by their place in the whole list, ascending."""
+    """The bad images of all processes, by position in the whole list, ascending."""
     if group is None:
         return bad
     text = json.dumps([[place, image.name, image.reason] for place, image in bad.items()]).encode()
@@ -211,18 +211,18 @@ def _known_to_all(bad: dict[int, BadImage], group: ProcessGroup | None) -> dict[
 
 
 def _joined(vectors: NDArray[np.float32], group: ProcessGroup | None) -> NDArray[np.float32]:
-    """The embeddings of all processes, in rank order; one that had no image does not know how long they are."""
+    """The embeddings of all processes, in rank order; a process without images does not know their dimension."""
     if group is None:
         return vectors
     return np.concatenate([part for part in group.gather_arrays(vectors) if part.size])
 
 
 class Fastest:
-    """An embedder that splits what it is given into batches of the size that turns out fastest.
+    """An embedder that splits its input into batches of the size it measures as fastest.
 
-    The first images are embedded in batches of each of ``sizes`` in turn, ``_TRIALS`` times; these embeddings count like all others, so
-    measuring costs nothing but the slower sizes. Embeddings do not depend on the size beyond rounding. Until all have been tried, and for
-    sets too small for that, the second size serves.
+    Embeds the first images in batches of each of ``sizes`` in turn, ``_TRIALS`` times; these embeddings count like all others, so
+    measuring costs only the time lost on slower sizes. Embeddings depend on the size only by rounding. Until all have been tried, and
+    for sets too small for that, the second size is used.
     """
 
     def __init__(
@@ -232,10 +232,10 @@ class Fastest:
         self._plan = [size for _ in range(_TRIALS) for size in sizes]
         self._seconds: dict[int, list[float]] = {size: [] for size in sizes}
         self.chosen: int | None = None
-        """The size that won; None before."""
+        """The fastest size; None until it is known."""
 
     def __call__(self, images: StoredImages) -> NDArray[np.float32]:
-        """As the embedder that it was given."""
+        """As the wrapped embedder."""
         parts, at = [], 0
         while at < len(images):
             size = self.chosen or next((s for s in self._plan if s <= len(images) - at), self.sizes[1])
@@ -248,7 +248,7 @@ class Fastest:
         return np.concatenate(parts)
 
     def _note(self, size: int, seconds: float) -> None:
-        """``seconds`` per image."""
+        """Records ``seconds`` per image."""
         self._plan.remove(size)
         self._seconds[size].append(seconds)
         if not self._plan:
@@ -263,7 +263,7 @@ def features(
     group: ProcessGroup | None = None,
     progress: Progress | None = None,
 ) -> Features:
-    """Features of all images of an opened ``store``. Under several processes each embeds a contiguous part; all get the whole."""
+    """Features of all images of an opened ``store``. With several processes each embeds a contiguous part; all receive the whole."""
     mine = np.asarray(_share(len(store.split), group), dtype=np.int64)
     parts = []
     batches = [mine[i : i + batch] for i in range(0, len(mine), batch)]
@@ -277,20 +277,20 @@ def features(
 
 
 def require_finite(vectors: NDArray[np.float32] | NDArray[np.float16], *, where: str) -> None:
-    """Raises ``DivergenceError`` unless every number of the embeddings (N, D), and their length in float32, is finite. ``where``: whose
-    they are, for the message."""
+    """Raises ``DivergenceError`` unless every value of the embeddings (N, D), and their length in float32, is finite. ``where``: their
+    origin, for the message."""
     if not _finite(vectors):
         raise _not_finite(where)
 
 
 def require_working(embed: EmbedBatch, store: PixelStore, group: ProcessGroup) -> None:
     """Raises ``DivergenceError`` in every process when the first one does not embed a few images of an opened ``store`` as finite
-    numbers: losses may stay finite while running statistics, which count only now, do not. Draws nothing and changes nothing.
+    numbers: losses may be finite while running statistics, used only in evaluation, are not. Changes no random state.
     """
     vectors = np.zeros((0, 0), np.float32)
     if group.first:
         some = np.unique(np.linspace(0, len(store.split) - 1, _TRIED).astype(np.int64))
-        with torch.random.fork_rng(devices=[]):  # torch seeds loader workers from the state that all share
+        with torch.random.fork_rng(devices=[]):  # torch seeds loader workers from the shared generator
             (images,) = store.batches([some])
             vectors = embed(images)
     broken = not _finite(vectors)
@@ -299,7 +299,7 @@ def require_working(embed: EmbedBatch, store: PixelStore, group: ProcessGroup) -
 
 
 def _finite(vectors: NDArray[np.float32] | NDArray[np.float16]) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):  # that is what is looked for
+    with np.errstate(over="ignore", invalid="ignore"):  # this is what the check detects
         return bool(np.isfinite(np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)).all())
 
 

@@ -1,12 +1,12 @@
-"""A trained model for inference alone: batch norms folded into the convolutions before them.
+"""A trained model for inference only: batch norms folded into the convolutions before them.
 
 In evaluation a batch norm is an affine map per channel with fixed numbers, so a convolution followed by a batch norm is one convolution
-(``torch.nn.utils.fuse_conv_bn_eval``), exact up to rounding. Only a batch norm that is the one reader of a convolution is folded. All else
-(IN, IBN's half, BIN, SN, SNR, the head) stays as it is.
+(``torch.nn.utils.fuse_conv_bn_eval``), exact up to rounding. A batch norm is folded only if it alone reads the convolution. Other layers
+(IN, IBN's half, BIN, SN, SNR, the head) stay unchanged.
 
-``fused`` goes one step further on a CPU: conv + ReLU(6) and conv + addition + ReLU become one call of oneDNN with prepacked weights. These
-are private operators of torch, which its compiler uses, so this is off unless asked for (``fuse``). Both functions give a new module; the
-model that they are given does not change.
+``fused`` goes further on a CPU: conv + ReLU(6) and conv + addition + ReLU become one call of oneDNN with prepacked weights. These are
+private operators of torch, used by its compiler, so this is off by default (``fuse``). Both functions return a new module and leave
+their argument unchanged.
 """
 
 import operator
@@ -27,7 +27,7 @@ from snreid.models.snr import SNR
 from snreid.tensors import Embeddings, Images
 
 _TOLERANCE = {"cpu": 1e-3}
-"""Of the largest value, by device: a network whose embedding of a random image differs more was traced wrongly. Rounding gives 1e-6."""
+"""Relative to the largest value, by device: a larger difference on a random image means wrong tracing. Rounding gives 1e-6."""
 _COARSE = 0.1
 """The same if one of the two computes in bfloat16 or TF32."""
 _ADDITIONS = (operator.add, operator.iadd, torch.add)
@@ -47,7 +47,7 @@ class Folded(nn.Module):
         *,
         bf16: bool = False,
     ) -> None:
-        """``features`` computes the input of ``last`` and the head; None: ``whole``, in eval mode, does all of it."""
+        """``features`` computes the input of ``last`` and the head; None: ``whole``, in eval mode, computes everything."""
         super().__init__()
         self.head, self.last, self.features, self.whole, self.bf16 = head, last, features, whole, bf16
 
@@ -60,15 +60,15 @@ class Folded(nn.Module):
 
 
 def folded(model: ReIDModel, size: Size) -> Folded:
-    """A copy of the model with its batch norms folded, made of plain torch modules: it can be exported and runs on any device.
+    """A copy of the model with its batch norms folded, made of plain torch modules: exportable, runs on any device.
 
     Args:
         model: The trained model, which does not change.
         size: Height and width of the images, in pixels.
 
     Returns:
-        The folded copy. If the network cannot be traced (control flow that depends on the image) or has nothing to fold, the copy is the
-        model as it is, in evaluation mode.
+        The folded copy. If the network cannot be traced (control flow that depends on the image) or has nothing to fold, a copy of
+        the unchanged model in evaluation mode.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
     plain = Folded(copy.head, None, None, copy)
@@ -86,9 +86,9 @@ def fused(model: Folded, size: Size, *, bf16: bool = False) -> Folded:
     """The folded model with oneDNN's fused convolutions, for channels-last images on a CPU.
 
     Args:
-        model: A model that ``folded`` made.
+        model: A result of ``folded``.
         size: Height and width of the images, in pixels.
-        bf16: Whether convolutions use bfloat16 weights and maps; far slower on processors without units for it.
+        bf16: Whether convolutions use bfloat16 weights and maps; far slower on processors without bfloat16 units.
 
     Returns:
         The fused model; ``model`` itself if there is nothing to fuse, torch lacks the operators, or the results differ.
@@ -103,12 +103,12 @@ def fused(model: Folded, size: Size, *, bf16: bool = False) -> Folded:
 
 
 class FusedConv(nn.Module):
-    """One convolution of oneDNN with its bias, optionally followed by an addition and a ReLU. CPU, no gradients."""
+    """One oneDNN convolution with bias, optionally followed by an addition and a ReLU. CPU, no gradients."""
 
     def __init__(
         self, conv: nn.Conv2d, *, activation: str = "none", overwrite: bool = False, bf16: bool = False
     ) -> None:
-        """``activation``: none, relu or relu6. ``overwrite``: the sum may overwrite its other summand, which has no other reader."""
+        """``activation``: none, relu or relu6. ``overwrite``: the sum may overwrite its other summand, which nothing else reads."""
         super().__init__()
         self.kind = torch.bfloat16 if bf16 else torch.float32
         self.activation, self.overwrite = activation, overwrite
@@ -119,9 +119,9 @@ class FusedConv(nn.Module):
         self._packed, self._packed_for = self._weight, torch.Size()
 
     def forward(self, maps: Tensor, other: Tensor | None = None) -> Tensor:
-        """conv(maps), plus ``other`` where there is one, through the activation; channels-last comes out channels-last."""
+        """conv(maps), plus ``other`` if given, through the activation; keeps channels-last."""
         maps = maps.to(self.kind)
-        # The best order of the weights depends on the batch size too: the order for one image makes a batch of eight five times slower
+        # The best weight layout depends on the batch size too: the layout for one image makes a batch of eight five times slower
         # (2,048 channels to 512).
         if maps.shape != self._packed_for:
             self._packed = _OPERATORS._reorder_convolution_weight(self._weight, *self.geometry, list(maps.shape))
@@ -141,7 +141,7 @@ class FusedConv(nn.Module):
 
 
 class _Features(nn.Module):
-    """The traced part: the backbone with the modules that follow its stages."""
+    """The traced part: the backbone with the modules after its stages."""
 
     def __init__(self, model: ReIDModel) -> None:
         super().__init__()
@@ -152,18 +152,18 @@ class _Features(nn.Module):
                 hooks = place._forward_hooks
                 for key in [key for key, hook in hooks.items() if getattr(hook, "func", None) == model._follow]:
                     del hooks[key]
-                # The same without collecting vectors, which a placeholder does not have.
+                # The same without collecting vectors, which a proxy does not have.
                 place.register_forward_hook(
                     lambda _stage, _inputs, maps, then=model.after[str(stage.number)]: then(maps)
                 )
 
     def forward(self, images: Any) -> Any:
-        """(B, 3, H, W) -> final maps or tokens; of a placeholder, a placeholder."""
+        """(B, 3, H, W) -> final maps or tokens; for a proxy, a proxy."""
         return self.backbone.forward_features(images)  # type: ignore[operator]
 
 
 class _Tracer(fx.Tracer):
-    """Traces into the blocks of timm and of OSNet; layers of torch and of snreid, and all batch norms, are leaves."""
+    """Traces into the blocks of timm and OSNet; layers of torch and snreid, and all batch norms, are leaves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is one node of the graph."""
@@ -175,7 +175,7 @@ def _traced(model: ReIDModel) -> fx.GraphModule | None:
     root = _Features(deepcopy(model))
     try:
         return fx.GraphModule(root, _Tracer().trace(root))
-    except Exception:  # a network may do anything with a placeholder; then it is not traceable
+    except Exception:  # a network may do anything with a proxy; then it is not traceable
         return None
 
 
@@ -189,7 +189,7 @@ def _drop_identities(traced: fx.GraphModule) -> None:
 
 
 def _fold_pair(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Folds the batch norm at ``node`` into the convolution whose only reader it is. Returns whether it did."""
+    """Folds the batch norm at ``node`` into the preceding convolution if nothing else reads it. Returns whether it did."""
     norm = _module(traced, node)
     before = node.args[0] if node.args else None
     if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None or not isinstance(before, fx.Node):
@@ -200,7 +200,7 @@ def _fold_pair(traced: fx.GraphModule, node: fx.Node) -> bool:
         return False
     assert isinstance(conv, nn.Conv2d)
     traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
-    # timm merges activations into some of its batch norms; they stay, without their wrapping.
+    # timm merges activations into some of its batch norms; they stay, without the norm around them.
     rest = [m for m in activation_of(norm).modules() if not list(m.children()) and not isinstance(m, nn.Identity)]
     if rest:
         traced.set_submodule(str(node.target), rest[0] if len(rest) == 1 else nn.Sequential(*rest))
@@ -212,7 +212,7 @@ def _fold_pair(traced: fx.GraphModule, node: fx.Node) -> bool:
 
 @dataclass(frozen=True)
 class _Chain:
-    """Nodes that follow a convolution and are computed with it, in order; ``other`` is the summand."""
+    """Nodes after a convolution that are computed with it, in order; ``other`` is the summand."""
 
     nodes: tuple[fx.Node, ...] = ()
     other: fx.Node | None = None
@@ -220,7 +220,7 @@ class _Chain:
 
 
 def _fuse_conv(traced: fx.GraphModule, node: fx.Node, bf16: bool) -> bool:
-    """Fuses the convolution at ``node`` with an addition and a ReLU that follow it. Returns whether it did."""
+    """Fuses the convolution at ``node`` with a following addition and ReLU. Returns whether it did."""
     conv = _module(traced, node)
     if not _is_conv(conv) or _shared(traced, node):
         return False
@@ -256,7 +256,7 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
     if following.target not in _ADDITIONS or following.kwargs or len(following.args) != 2:
         return _Chain()
     others = [argument for argument in following.args if argument is not node]
-    # Of two convolutions that are added (the first block of a stage) the one that comes last takes the addition.
+    # If two convolutions are added (the first block of a stage), the later one takes the addition.
     if len(others) != 1 or not isinstance(others[0], fx.Node) or _is_conv(_module(traced, others[0])):
         return _Chain()
     after = _reader(following)
@@ -266,7 +266,7 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
 
 
 def _overwritable(traced: fx.GraphModule, chain: _Chain) -> bool:
-    """Whether the other summand belongs to this graph alone and has no reader after the addition."""
+    """Whether the other summand belongs to this graph alone and is not read after the addition."""
     if chain.other is None or not isinstance(_module(traced, chain.other), FusedConv | SNR):
         return False
     order = {node: at for at, node in enumerate(traced.graph.nodes)}
@@ -281,7 +281,7 @@ def _fusing_works() -> bool:
 
 
 def _reader(node: fx.Node) -> fx.Node | None:
-    """The one node that reads this one, None where none or several do."""
+    """The only node that reads this one; None if there are none or several."""
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
@@ -290,7 +290,7 @@ def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 def _is_conv(module: nn.Module | None) -> bool:
-    # A mobile convolution differs in its gradient and its padding.
+    # A mobile convolution differs only in its gradient and its padding.
     return exactly(module, nn.Conv2d) or exactly(module, MobileConv2d)
 
 

@@ -1,4 +1,4 @@
-"""What a user calls an image: a path, a folder, an array, a PIL image, a tensor, or a list of them, whole or cut into boxes."""
+"""Forms of image input: a path, a folder, an array, a PIL image, a tensor, or a list of them, whole or cropped to boxes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _ONE = (str, Path, np.ndarray, Image.Image, torch.Tensor)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayImage:
-    """An image that is in memory already (an ``ImageSource``)."""
+    """An image in memory (an ``ImageSource``)."""
 
     pixels: NDArray[np.uint8]
     """(H, W, 3), RGB."""
     name: str
-    """What messages call it: its place in what was given."""
+    """Its name in messages: its position in the input."""
 
     def read(self) -> NDArray[np.uint8]:
         """The pixels."""
@@ -34,20 +34,20 @@ class ArrayImage:
 
 
 def image_sources(images: ImageInput | Sequence[ImageInput], boxes: ArrayLike | None = None) -> list[ImageSource]:
-    """The images in what a user gave, one after the other.
+    """The images of a user's input, in order.
 
     Args:
         images: One of these, or a list of them. An image in memory may have any size; it is resized like a file.
 
             * a path of an image file, or of a folder: all images in it and its sub-folders, sorted by path;
-            * a NumPy array, uint8, RGB, (H, W, 3) or (N, H, W, 3). OpenCV reads BGR: turn it with ``frame[..., ::-1]``;
+            * a NumPy array, uint8, RGB, (H, W, 3) or (N, H, W, 3). OpenCV reads BGR: convert with ``frame[..., ::-1]``;
             * a PIL image of any mode;
             * a tensor, RGB, (3, H, W) or (N, 3, H, W), uint8, or floats between 0 and 1.
-        boxes: Cut these rows ``(left, top, right, bottom)``, in pixels, out of one image: (N, 4). They are rounded to
+        boxes: Crops of one image, rows ``(left, top, right, bottom)`` in pixels: (N, 4). They are rounded to
             whole pixels and clipped to the image.
 
     Raises:
-        DataError: Something else was given, or a box without a pixel inside the image.
+        DataError: The input is of another type, or a box has no pixel inside the image.
 
     Example:
         >>> import numpy as np
@@ -68,7 +68,7 @@ def image_sources(images: ImageInput | Sequence[ImageInput], boxes: ArrayLike | 
 
 
 def _sources(item: ImageInput, name: str) -> Sequence[ImageSource]:
-    """The images in one of the things that a user may give."""
+    """The images of one item of the input."""
     if isinstance(item, str | Path):
         path = Path(item)
         return [FileImage(str(inside)) for inside in (image_paths(path) if path.is_dir() else [path])]

@@ -1,7 +1,7 @@
 """An ONNX file in 8 bits: static quantization from calibration images (onnxruntime.quantization), one scale per output channel.
 
-Weights become int8, maps uint8, with the range that calibration images show; nothing is learned and no label is looked at. SNR's and the
-head's arithmetic is left in float32: the gate lives on small differences of means.
+Weights become int8, maps uint8, with the range that calibration images show; nothing is learned and no label is used. The arithmetic
+of SNR and the head stays in float32: the gate depends on small differences of means.
 """
 
 import logging
@@ -25,7 +25,7 @@ _FEWEST = 8
 def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) -> None:
     """Writes ``target``, the ONNX file ``source`` with its convolutions in 8 bits.
 
-    ``images``: uint8 (H, W, 3) of the network's size; a few hundred of the kind that will be embedded. Raises ``DataError`` for fewer
+    ``images``: uint8 (H, W, 3) of the network's size; a few hundred similar to those to embed. Raises ``DataError`` for fewer
     than 8, ``ExperimentError`` without the packages.
     """
     if len(images) < _FEWEST:
@@ -61,7 +61,7 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantizer warns of each bias on the root logger, where nobody can do anything about it."""
+    """Silence the quantizer's warning about each bias on the root logger, which nobody can act on."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -71,9 +71,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _delicate(onnx: Any, source: Path) -> list[str]:
-    """Nodes of the modules that follow stages (SNR, instance norms): 8 bits of a map are fine, 8 bits of its statistics are not.
+    """Nodes of the modules after stages (SNR, instance norms): maps tolerate 8 bits, their statistics do not.
 
-    What follows the last stage is named ``/last`` or, where it needs no maps (``SNR.means``), after no module at all.
+    The nodes after the last stage are named ``/last`` or, without maps (``SNR.means``), after no module at all.
     """
     graph = onnx.load(str(source), load_external_data=False).graph
     names = [node.name for node in graph.node]
@@ -81,7 +81,7 @@ def _delicate(onnx: Any, source: Path) -> list[str]:
 
 
 def _reader(tools: Any, name: str, batches: Sequence[NDArray[Any]]) -> Any:
-    """Calibration batches in the form onnxruntime asks for them: a class of its own with one method."""
+    """Calibration batches in onnxruntime's form: a class with one method."""
 
     class Reader(tools.CalibrationDataReader):
         """One batch after the other, then None."""

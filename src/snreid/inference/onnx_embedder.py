@@ -1,18 +1,18 @@
-"""Anybody's ONNX file as the embedder, so that other people's models are compared on equal footing.
+"""Any ONNX file as the embedder, to compare other models on equal terms.
 
 The only module that imports onnxruntime (``pip install "snreid[onnx]"``), and only when a file is opened.
 
-What the network wants to see comes, value by value, from the first of these that knows it:
+Each property of the expected input comes from the first of these that defines it:
 
 1. the fields of ``OnnxEmbedder``;
 2. the graph: a fixed height and width of its input;
 3. the file's metadata: ``snreid.height``, ``snreid.width`` (pixels), ``snreid.mean``, ``snreid.std`` (three numbers with
-   commas between them, for values from 0 to 1);
+      separated by commas, for values from 0 to 1);
 4. BoxMOT's side-car ``FILE.onnx.metadata.json``: ``img_size`` ([height, width]) and ``preprocess``;
 5. for the normalization only: ImageNet's mean and standard deviation, which is BoxMOT's contract.
 
 Contract of the graph: its first input is RGB, NCHW, 3 channels, float32 or float16, with a dynamic or a fixed batch; its
-first output is (B, D) or (B, D, 1, 1). Where the graph's fixed size and the fields disagree, the file cannot be run.
+first output is (B, D) or (B, D, 1, 1). If the graph's fixed size contradicts the fields, the file cannot be run.
 """
 
 import importlib
@@ -38,7 +38,7 @@ _TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tenso
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxEmbedder:
-    """An ONNX file and how its images are prepared. Nothing is read before ``open``."""
+    """An ONNX file and the preparation of its images. ``open`` reads the file."""
 
     path: Path
     """The ``.onnx`` file."""
@@ -51,7 +51,7 @@ class OnnxEmbedder:
     std: Triple | None = None
     """Divided by afterwards, > 0; None: read from the file, else ImageNet's."""
     threads: int = 0
-    """CPU threads of the runtime; 0: its own choice, or the quota of a container."""
+    """CPU threads of the runtime; 0: the runtime's choice, or the quota of a container."""
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for sizes below 1, a mean or std of other than 3 numbers, a std that is not positive."""
@@ -66,8 +66,8 @@ class OnnxEmbedder:
             raise ExperimentError("threads are 0 (automatic) or more", found=str(self.threads), fix="use 0")
 
     def open(self) -> "OpenedOnnx":
-        """Load the file. Raises ``CheckpointError`` when it is missing, damaged or no embedder, ``ExperimentError`` when
-        onnxruntime is not installed or the input size cannot be found."""
+        """Load the file. Raises ``CheckpointError`` when it is missing, damaged or not an embedder, ``ExperimentError`` when
+        onnxruntime is not installed or the input size is unknown."""
         session = self._session()
         tensor, output = _single_input(session, self.path), session.get_outputs()[0].name
         notes = {str(k): str(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
@@ -117,7 +117,7 @@ class OnnxEmbedder:
             raise CheckpointError("the ONNX file exists", found=str(self.path), fix="check the path")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self.threads or core_quota() or 0
-        options.log_severity_level = 4  # What goes wrong is raised and told once, in our words.
+        options.log_severity_level = 4  # errors are raised and reported once, in our words.
         try:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # The runtime has a class of exceptions per failure, none of them public.
@@ -137,7 +137,7 @@ class OpenedOnnx:
     input_name: str
     output_name: str
     dtype: type[np.floating[Any]]
-    """What the graph computes its input in: float32 or float16."""
+    """Input type of the graph: float32 or float16."""
     height: int
     """Input height in pixels."""
     width: int
@@ -145,11 +145,11 @@ class OpenedOnnx:
     mean: Triple
     std: Triple
     batch: int | None
-    """The batch that the graph fixes, or None where it takes any."""
+    """The fixed batch of the graph, or None if any is allowed."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Embeddings (B, D), float32, of uint8 RGB images (B, height, width, 3), or of floats (B, 3, height, width) that
-        are normalized already. Raises ``DataError`` for another shape or type."""
+        """Embeddings (B, D), float32, of uint8 RGB images (B, height, width, 3), or of already normalized floats
+        (B, 3, height, width). Raises ``DataError`` for another shape or type."""
         values = self._prepared(images)
         if self.batch is None:
             return self._run(values)
@@ -161,7 +161,7 @@ class OpenedOnnx:
         return np.concatenate(parts)
 
     def _prepared(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Normalized (B, 3, H, W) in the graph's type."""
+        """Normalized (B, 3, H, W) in the graph's input type."""
         size = (self.height, self.width)
         if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1:] == (*size, 3) and len(images):
             scale = (1 / (255 * np.array(self.std))).astype(np.float32)
@@ -211,7 +211,7 @@ def _single_input(session: Any, path: Path) -> Any:
 
 
 def _sidecar(path: Path) -> dict[str, int]:
-    """Height and width from BoxMOT's side-car, or nothing where there is none."""
+    """Height and width from BoxMOT's side-car, or nothing if there is none."""
     file = path.with_name(path.name + ".metadata.json")
     if not file.is_file():
         return {}
@@ -270,7 +270,7 @@ def _noted_triple(notes: Mapping[str, str], name: str, path: Path) -> Triple | N
 
 
 def _check_triple(name: str, values: Triple | None, *, positive: bool) -> None:
-    """``ExperimentError`` unless there are three finite numbers, > 0 where ``positive``."""
+    """``ExperimentError`` unless there are three finite numbers, > 0 if ``positive``."""
     if values is None:
         return
     if len(values) != 3 or not np.isfinite(values).all() or (positive and min(values) <= 0):

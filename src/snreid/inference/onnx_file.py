@@ -1,6 +1,6 @@
-"""A model as an ONNX file: batch norms folded, any batch, size and normalization in its metadata, compared with torch when written.
+"""A model as an ONNX file: folded batch norms, any batch, size and normalization in its metadata, compared with torch after writing.
 
-The contract is that of ``inference/onnx_embedder.py``, which reads it back: one input ``images``, normalized RGB (B, 3, H, W) float32,
+The contract is that of ``inference/onnx_embedder.py``, which reads the file: one input ``images``, normalized RGB (B, 3, H, W) float32,
 one output ``embeddings`` (B, D), not L2-normalized; ``snreid.height``, ``snreid.width``, ``snreid.mean``, ``snreid.std``.
 """
 
@@ -24,25 +24,25 @@ from snreid.system.atomic_files import atomic_write
 
 _OPSET = 17
 _ALLOWED = 1e-3
-"""Largest difference to torch, of the largest value; above it the file is not kept."""
+"""Largest allowed difference to torch, relative to the largest value; a file above it is deleted."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written, and how far its embeddings are from torch's."""
+    """A written file and the difference of its embeddings to torch's."""
 
     path: Path
     difference: float
-    """Largest absolute difference on drawn images."""
+    """Largest absolute difference on noise images."""
     largest: float
-    """Largest absolute value of torch's embeddings of them."""
+    """Largest absolute value of torch's embeddings."""
 
 
 def write_onnx(embedder: Embedder, path: Path) -> Exported:
     """Writes the model of ``embedder`` (on the CPU) to ``path``.
 
     Raises ``ExperimentError`` without the packages onnx and onnxruntime, ``CheckpointError`` when the network has no ONNX form or its
-    ONNX form computes something else; nothing is left at ``path`` then that was not there.
+    ONNX form gives other results; then no new file is left at ``path``.
     """
     onnx = package("onnx", 'pip install "snreid[onnx]"')
     size = embedder.input.height, embedder.input.width
@@ -50,9 +50,7 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
     stored = BytesIO()
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of torch's exporters this one needs no further package; it says it is the older
+            warnings.simplefilter("ignore")  # the one torch exporter without further packages; it warns of its age
             torch.onnx.export(
                 network,
                 (torch.zeros(2, 3, *size),),
@@ -63,7 +61,7 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
                 output_names=["embeddings"],
                 dynamic_axes={"images": {0: "batch"}, "embeddings": {0: "batch"}},
             )
-    except Exception as error:  # an exporter has a class of errors for each operator that it does not know
+    except Exception as error:  # an exporter raises its own class of error for each unsupported operator
         raise CheckpointError(
             "A model is exported when each of its operators has an ONNX form",
             found=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
@@ -79,10 +77,10 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
 
 
 def _read_constants_directly(graph: Any) -> None:
-    """Takes out the identities through which parts of a network read one constant, in place.
+    """Removes in place the identities through which parts of a network read a shared constant.
 
-    torch's exporter stores equal weights once (the gamma and beta of two SNR modules that have not been trained, say) and gives each
-    further reader an Identity of its own. ONNX Runtime 1.32 loses its way among several of them: it refuses the file with "Node input
+    torch's exporter stores equal weights once (the gamma and beta of two untrained SNR modules, say) and gives each further
+    reader its own Identity. ONNX Runtime 1.32 fails with several of them: it refuses the file with "Node input
     is not a graph input, initializer, or output of a previous node".
     """
     stored = {constant.name for constant in graph.initializer}
@@ -95,7 +93,7 @@ def _read_constants_directly(graph: Any) -> None:
 
 
 def notes(input: InputFormat) -> dict[str, str]:
-    """What a file says of its input, by name."""
+    """The metadata of a file for its input format."""
     return {
         "height": str(input.height),
         "width": str(input.width),
@@ -105,7 +103,7 @@ def notes(input: InputFormat) -> dict[str, str]:
 
 
 def drawn_images(input: InputFormat, count: int) -> NDArray[np.uint8]:
-    """(count, H, W, 3) of noise, always the same."""
+    """(count, H, W, 3) of noise, the same at every call."""
     return np.random.default_rng(0).integers(0, 256, (count, input.height, input.width, 3), dtype=np.uint8)
 
 
@@ -122,9 +120,9 @@ def package(name: str, install: str) -> Any:
 
 
 def difference_to(embedder: Embedder, other: Any, where: str) -> tuple[float, float]:
-    """Largest difference between two embedders of drawn images, in batches of another size than was exported, and the largest value.
+    """Largest difference between two embedders on noise images, in batches of another size than exported, and the largest value.
 
-    ``other`` takes uint8 (B, H, W, 3). Raises ``CheckpointError`` when they are no longer the same network.
+    ``other`` takes uint8 (B, H, W, 3). Raises ``CheckpointError`` when they no longer agree.
     """
     images = drawn_images(embedder.input, 4)
     expected = embedder(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))

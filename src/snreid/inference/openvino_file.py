@@ -1,6 +1,6 @@
-"""OpenVINO: a model in its own format (``.xml`` beside ``.bin``), written from the ONNX file, and the embedder that reads it back.
+"""OpenVINO: a model in its own format (``.xml`` beside ``.bin``), converted from the ONNX file, and the embedder that reads it.
 
-The only module that imports openvino (``pip install "snreid[openvino]"``), and only when it is asked for.
+The only module that imports openvino (``pip install "snreid[openvino]"``), and only when needed.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ _INSTALL = 'pip install "snreid[openvino]"'
 
 @dataclass(frozen=True, kw_only=True)
 class OpenVinoEmbedder:
-    """A network in OpenVINO's format, as written by ``write_openvino``. Nothing is read before ``open``."""
+    """A network in OpenVINO's format, as written by ``write_openvino``. ``open`` reads it."""
 
     path: Path
-    """The ``.xml`` file; its ``.bin`` lies beside it."""
+    """The ``.xml`` file; its ``.bin`` is beside it."""
     threads: int = 0
-    """CPU threads; 0: its own choice, or the quota of a container."""
+    """CPU threads; 0: OpenVINO's choice, or the quota of a container."""
     precision: Literal["f32", "bf16"] = "f32"
-    """What float layers compute in. OpenVINO's own choice would be bf16 where a processor has units for it, 3 digits."""
+    """Precision of float layers. OpenVINO's default is bf16 (3 digits) on processors with bfloat16 units."""
 
     def open(self) -> OpenedOnnx:
-        """Load and compile it. Raises ``CheckpointError`` when the file is missing, damaged or not one of ours, ``ExperimentError``
+        """Load and compile it. Raises ``CheckpointError`` when the file is missing, damaged or not written by snreid, ``ExperimentError``
         when openvino is not installed."""
         openvino = package("openvino", _INSTALL)
         if not self.path.is_file():
@@ -48,7 +48,7 @@ class OpenVinoEmbedder:
             compiled = core.compile_model(model, "CPU", options)
             mean, std = (_triple(notes[name]) for name in ("mean", "std"))
             height, width = int(notes["height"]), int(notes["width"])
-        except Exception as error:  # RuntimeErrors of a C++ library for everything that can be wrong with a file
+        except Exception as error:  # the C++ library raises RuntimeError for every defect of a file
             raise CheckpointError(
                 "an OpenVINO file is one that snreid export wrote, with its .bin file beside it",
                 found=f"{self.path}: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
@@ -74,19 +74,19 @@ def _triple(text: str) -> Triple:
 
 @dataclass(frozen=True)
 class _Session:
-    """A compiled network with the one method of a session of ONNX Runtime that is called."""
+    """A compiled network with the only method of an ONNX Runtime session that is called."""
 
     compiled: Any
 
     def run(self, outputs: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """The first output for the one input."""
         (images,) = inputs.values()
-        return [np.array(self.compiled(images)[0])]  # a copy: the memory is the network's, which uses it again
+        return [np.array(self.compiled(images)[0])]  # a copy: the network reuses its memory
 
 
 def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Exported:
-    """Writes ``path`` (``.xml``, and ``.bin`` beside it) from an ONNX file of ours and compares it with ``embedder``; None: with
-    nothing (8 bits differ). Raises as ``write_onnx``."""
+    """Converts an ONNX file of snreid to ``path`` (``.xml``, and ``.bin`` beside it) and compares it with ``embedder``; None skips
+    the comparison (8 bits differ). Raises as ``write_onnx``."""
     openvino = package("openvino", _INSTALL)
     if path.suffix != ".xml":
         raise ExperimentError("an OpenVINO file is called .xml", found=path.name, fix=f"name it {path.stem}.xml")

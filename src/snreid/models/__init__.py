@@ -1,4 +1,4 @@
-"""Networks: backbones with stages, SNR, the schemes it is compared with, the ReID head.
+"""Networks: backbones with stages, SNR, the schemes to compare it with, and the ReID head.
 
 Public: ``SNR``, ``ModelConfig``, ``ReIDModel``, ``Backbone``, ``Head`` and the schemes.
 """

@@ -1,10 +1,10 @@
 """Any timm backbone that exposes stages, as a trunk with ``Stage`` records. The only file that imports timm.
 
-Beside timm's architectures there are two that re-identification uses and timm has not: OSNet (``osnet``), and ResNets with IBN-a, which are
-timm's with other norms.
+Two architectures used in re-identification are not in timm: OSNet (``osnet``), and ResNets with IBN-a, which are timm's with other
+norms.
 
-Departures from timm, on purpose: ResNets keep the resolution of their last stage (last stride 1, as the whole field does;
-timm's ``output_stride`` would dilate instead), and weights never come from a network unless they are asked for by name.
+Deliberate differences from timm: ResNets keep the resolution of their last stage (last stride 1, standard in the field;
+timm's ``output_stride`` would dilate instead), and weights are never downloaded unless named explicitly.
 """
 
 import re
@@ -58,9 +58,9 @@ class Backbone:
     layers: tuple[int, ...] | None = None
     """Blocks in each of a ResNet's four stages."""
     fc: bool = False
-    """OSNet's last layer: fc (512), batch norm and ReLU of the pooled maps, as in the paper and in torchreid."""
+    """OSNet's last layer: fc (512), batch norm and ReLU on the pooled maps, as in the paper and in torchreid."""
     ceil_pool: bool = False
-    """A ResNet's max pool without padding, rounding up. fast-reid's ResNets have it, and their weights embed as there only with it."""
+    """A ResNet's max pool without padding, rounding up, as in fast-reid; its weights give the same embeddings only with it."""
 
     def __post_init__(self) -> None:
         if "." in self.name:
@@ -81,16 +81,16 @@ class Backbone:
 
     @property
     def weights_digest(self) -> str | None:
-        """SHA-256 of the weight file, a local one or an installed package's; None for ``random`` and weights of the hub.
+        """SHA-256 of the weight file, a local one or an installed package's; None for ``random`` and weights from the hub.
 
         Raises:
-            CheckpointError: The file is missing, or the file of a package is not the expected one.
+            CheckpointError: The file is missing, or a package's file is not the expected one.
         """
         packaged = self._packaged()
         return Weights(self.weights if packaged is None else str(packaged)).digest
 
     def build(self) -> Trunk:
-        """Make the network, load its weights, find its stages. Draws random weights from torch's global generator."""
+        """Build the network, load its weights, find its stages. Draws random weights from torch's global generator."""
         network = self._create()
         self._load(network)
         stride = self.last_stride
@@ -178,7 +178,7 @@ class Backbone:
             raise CheckpointError(error.rule, found=f"{error.found}; they fit {fitting}", fix=error.fix) from error
 
     def _packaged(self) -> Path | None:
-        """The weight file of an installed package, if weights are asked for that come so."""
+        """The weight file of an installed package, if the requested weights come in one."""
         package = PACKAGES.get(self.name) if self.weights == "imagenet" else None
         return package.path() if package is not None else None
 
@@ -204,10 +204,10 @@ def timm_tags(name: str) -> list[str]:
 
 
 def synchronized(network: nn.Module) -> nn.Module:
-    """The network with every batch norm taking its statistics over all processes; its parts are replaced in place.
+    """The network with every batch norm computing its statistics over all processes; its parts are replaced in place.
 
-    Parameters and buffers are the same tensors as before. By timm's conversion, not torch's: timm folds activations into some of
-    its batch norms (MobileNet, EfficientNet), and torch's would drop them without a word.
+    Parameters and buffers remain the same tensors. Uses timm's conversion, not torch's: timm folds activations into some of
+    its batch norms (MobileNet, EfficientNet), and torch's would silently drop them.
     """
     from timm.layers.norm_act import convert_sync_batchnorm
 
@@ -226,21 +226,21 @@ def _named_file(name: str, tag: str, *, default: bool) -> Path:
             found=f"timm lists none for {full}",
             fix="get the file yourself and give its path as weights, or say weights='random'",
         )
-    # "timm/" alone means: the repository is named like the weights.
+    # "timm/" alone means that the repository has the name of the weights.
     hub_id = f"timm/{full}" if settings.hf_hub_id == "timm/" else str(settings.hf_hub_id)
     package = PACKAGES.get(name) if default else None
     return hub_file(hub_id, asked=full, filename=settings.hf_hub_filename, package=package)
 
 
 def _architecture_of(state: dict[str, Tensor], network: nn.Module, name: str) -> str | None:
-    """The timm architecture that weights fit, sought among those of the network's timm module with names most like its own.
+    """The timm architecture that weights fit, searched among those of the network's timm module with the most similar names.
 
     Networks and weights are on the meta device: shapes without numbers.
     """
     import timm
 
     def likeness(other: str) -> tuple[bool, float]:
-        """Names that are alike up to their first digit come before all others."""
+        """Names that match up to their first digit rank before all others."""
         stem, theirs = (re.sub(r"\d.*", "", text) for text in (name, other))
         return stem == theirs, SequenceMatcher(None, name, other).ratio()
 
@@ -250,7 +250,7 @@ def _architecture_of(state: dict[str, Tensor], network: nn.Module, name: str) ->
         try:
             with torch.device("meta"):
                 fit_weights(timm.create_model(other, pretrained=False, num_classes=0), dict(shapes), source=other)
-        except Exception:  # most do not fit, and some architectures cannot be built without numbers
+        except Exception:  # most do not fit, and some architectures cannot be built on the meta device
             continue
         return other
     return None
@@ -263,7 +263,7 @@ def _is_resnet(network: nn.Module) -> bool:
 
 
 def _to_ibn_a(network: nn.Module) -> None:
-    """A timm ResNet with the first norm of each block of its first three stages made half an instance norm, in place.
+    """Replace in place the first norm of each block in the first three stages of a timm ResNet by IBN-a.
 
     As published: instance norm on the first half of the channels (Pan et al., arXiv 1807.09441).
     """
@@ -274,7 +274,7 @@ def _to_ibn_a(network: nn.Module) -> None:
 
 
 def _pool_rounding_up(network: nn.Module, name: str) -> None:
-    """Windows of 3 with stride 2 that begin at the first pixel, instead of one before it."""
+    """Max-pool windows of 3 with stride 2 that begin at the first pixel instead of one before it."""
     pool = getattr(network, "maxpool", None)
     if not _is_resnet(network) or not isinstance(pool, nn.MaxPool2d):
         raise ExperimentError(

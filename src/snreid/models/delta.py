@@ -1,8 +1,8 @@
-"""Weights of a run folder: whole, or as a small delta beside the model that it changes.
+"""Weights of a run folder: complete, or a small delta against the model it changes.
 
-A delta file holds only the tensors that differ, and in its header where the base model lies (a path relative to the delta's folder)
-and the base's hash. Reading holds the hash against the base, so that a delta is never put on another model. Taking a delta back is
-deleting its folder: the base was never touched.
+A delta file holds only the tensors that differ; its header holds the path of the base model (relative to the delta's folder)
+and its hash. Reading verifies the hash, so that a delta is never applied to another model. To undo a delta, delete its folder:
+the base is never changed.
 """
 
 import os
@@ -19,14 +19,14 @@ DELTA = "delta.safetensors"
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a run folder has weights of either kind."""
+    """Whether a run folder has weights, complete or as a delta."""
     return (folder / WHOLE).is_file() or (folder / DELTA).is_file()
 
 
 def read_weights(folder: Path) -> SavedModel:
-    """The weights of a run folder; a delta is put on its base first. ``sha256`` is that of the file in ``folder``.
+    """The weights of a run folder; a delta is applied to its base first. ``sha256`` is that of the file in ``folder``.
 
-    Raises ``CheckpointError`` when a file is missing or damaged, or the base is not the model that the delta was made of.
+    Raises ``CheckpointError`` when a file is missing or damaged, or the base is not the model the delta was computed from.
     """
     if (folder / WHOLE).is_file() or not (folder / DELTA).is_file():
         return load_model(folder / WHOLE)
@@ -55,9 +55,9 @@ def read_weights(folder: Path) -> SavedModel:
 
 
 def save_delta(folder: Path, model: nn.Module, base: Path) -> int:
-    """Writes ``delta.safetensors`` in ``folder``: what of ``model`` differs from the weights of the run in ``base``. Returns its bytes.
+    """Writes ``delta.safetensors`` in ``folder``: the tensors of ``model`` that differ from the run in ``base``. Returns its bytes.
 
-    ``base``: folder of a run; where that is a delta itself, the one it stands on is named, so deltas never pile up. Raises
+    ``base``: folder of a run; if that is itself a delta, the header names its base, so deltas never chain. Raises
     ``CheckpointError``.
     """
     root = base

@@ -1,10 +1,10 @@
 """Which parts of a backbone keep their weights while the rest trains.
 
-What rests has no gradient and is in evaluation mode, so its running statistics stay, and autograd builds nothing where no parameter before
-needs a gradient. Modules after stages (SNR, instance norm) are no part of the backbone and train. Of the norms that a scheme puts into the
-backbone those that took over the scale and shift of a batch norm and learn nothing else rest with their surroundings (all of Baseline-A-IN,
-IBN-a's halves, the stem's of IBN-b). Those with something new to learn (``layers.learns_anew``: switchable and batch-instance norm, the
-norms IBN-b adds) train wherever they are; from the first one on there is a graph, and no time is saved.
+Frozen parts have no gradient and are in evaluation mode, so their running statistics stay, and autograd builds no graph before the first
+trained parameter. Modules after stages (SNR, instance norm) do not belong to the backbone and train. Of the norms that a scheme puts into
+the backbone, those that only inherit the scale and shift of a batch norm freeze with the layers around them (all of Baseline-A-IN,
+IBN-a's halves, IBN-b's stem). Those with new parameters (``norm_layers.learns_anew``: switchable and batch-instance norm, the
+norms IBN-b adds) train wherever they are; from the first of them on there is a graph, and no time is saved.
 """
 
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from snreid.models.norm_layers import learns_anew
 
 
 class Freezing:
-    """What of one backbone rests now."""
+    """The frozen parts of one backbone."""
 
     def __init__(self) -> None:
         self._parts: tuple[str, ...] = ()
-        """Modules at rest, none inside another."""
+        """Frozen modules, none inside another."""
         self._held: frozenset[str] = frozenset()
-        """Parameters that would have a gradient otherwise."""
+        """Parameters that would otherwise have a gradient."""
 
     def change(self, backbone: nn.Module, until: str | None) -> None:
-        """From now on what runs ``until`` this module is through rests (``""``: all of it; None: nothing), and the rest trains."""
+        """Freezes what runs up to and including the module ``until`` (``""``: everything; None: nothing), and unfreezes the rest."""
         self._parts = () if until is None else tuple(parts_until(backbone, until))
         wanted = set() if until is None else _resting_parameters(backbone, self._parts, until)
         for name, parameter in backbone.named_parameters():
@@ -36,7 +36,7 @@ class Freezing:
                 parameter.requires_grad_(False)
 
     def keep(self, backbone: nn.Module) -> None:
-        """In a backbone in training mode, puts what rests into evaluation mode. By name, as a module may be replaced (``synchronized``)."""
+        """Puts the frozen parts of a training backbone into evaluation mode. By name, as a module may be replaced (``synchronized``)."""
         for part in self._parts:
             module = backbone.get_submodule(part)
             module.eval()
@@ -45,7 +45,7 @@ class Freezing:
 
 
 def parts_until(network: nn.Module, place: str) -> list[str]:
-    """Names of the modules that ``network`` runs until ``place``, one of them, is through; none lies inside another. ``""``: its end.
+    """Names of the modules that ``network`` runs up to and including ``place``; none lies inside another. ``""``: all.
 
     timm's networks register their modules in the order in which they run.
     """
@@ -59,7 +59,7 @@ def parts_until(network: nn.Module, place: str) -> list[str]:
 
 
 def _resting_parameters(network: nn.Module, parts: tuple[str, ...], until: str) -> set[str]:
-    """Names of the parameters in ``parts`` and of those beside them (a class token, position embeddings), but for norms that learn anew."""
+    """Names of the parameters in ``parts`` and beside them (a class token, position embeddings), except norms with new parameters."""
     names: set[str] = set()
     steps = until.split(".")[:-1]
     for holder in [".".join(steps[:depth]) for depth in range(len(steps) + 1)]:

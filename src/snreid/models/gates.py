@@ -1,7 +1,7 @@
 """How an SNR module splits what normalization removed (method.md sections 1 and 2; arXiv 2005.11037, tables of ablations).
 
-Every gate answers one question: which part of the residual R belongs to the person? The channel gates answer with one
-value per image and channel, so that the closed form of method.md 1.1 holds; the others need R itself, as a map.
+Every gate decides which part of the residual R belongs to the person. The channel gates give one value per image and
+channel, so that the closed form of method.md 1.1 holds; the others need R itself, as a map.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ class ChannelGate(nn.Module):
     """a = sigmoid(W2 relu(W1 pool(R) + b1) + b2), one value in (0, 1) per image and channel (method.md section 1, step 3).
 
     ``channels``: C. ``hidden``: width between the two layers, C/16 in the paper. ``bias``: b2 at the start, 0 in the paper; sigmoid(3)
-    = 0.95, so with 3 nearly all of R is given back at first and pretrained layers behind the module see the maps they know.
+    = 0.95, so with 3 nearly all of R is restored at first and pretrained layers behind the module see familiar maps.
     """
 
     def __init__(self, channels: int, hidden: int, *, bias: float = 0.0) -> None:
@@ -32,7 +32,7 @@ class ChannelGate(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Back to the start of training."""
+        """Reset to the initial values."""
         _start(self.reduce)
         _start(self.expand)
         nn.init.constant_(self.expand.bias, self.bias)
@@ -49,7 +49,7 @@ class ChannelGate(nn.Module):
 def channel_gate(pooled: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """The formula of ``ChannelGate`` as a function: (B, C), (h, C), (h), (C, h), (C) -> (B, C), in the dtype of ``pooled``.
 
-    The weights are brought to that dtype, so a bfloat16 module still computes its gate in float32.
+    The weights are cast to that dtype, so a bfloat16 module still computes its gate in float32.
     """
     kind = pooled.dtype
     hidden = torch.relu(nn.functional.linear(pooled, w1.to(kind), b1.to(kind)))
@@ -66,7 +66,7 @@ class SpatialGate(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Back to the start of training."""
+        """Reset to the initial values."""
         _start(self.conv)
         self.norm.reset_parameters()
 
@@ -86,7 +86,7 @@ class ConvBranch(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Back to the start of training."""
+        """Reset to the initial values."""
         _start(self.conv)
         self.norm.reset_parameters()
 

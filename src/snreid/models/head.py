@@ -1,6 +1,6 @@
 """The ReID head of every scheme: pool, BN neck, bias-free classifier (method.md section 3; Luo et al., arXiv 1903.07071).
 
-The classifier is linear, or scores by cosine (NormFace, arXiv 1704.06369; CosFace, arXiv 1801.09414).
+The classifier is linear, or uses cosine scores (NormFace, arXiv 1704.06369; CosFace, arXiv 1801.09414).
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from snreid.models.snr import Layout
 from snreid.tensors import Embeddings, Logits
 
 TokenPool = Literal["mean", "class"]
-"""What a sequence of tokens is pooled to: the mean of its patch tokens, or its class token."""
+"""How a sequence of tokens is pooled: the mean of its patch tokens, or its class token."""
 
 Classifier = Literal["linear", "cosine"]
-"""How an embedding is scored against the weight of each identity: by their product, or by the cosine between them."""
+"""How an embedding is scored against the weight of each identity: by inner product or by cosine."""
 
 _STD: dict[Classifier, float] = {"linear": 0.001, "cosine": 0.01}
-"""Of the weights at the start. Only their direction counts for a cosine; their length is far above ``distances.NORM_FLOOR``."""
+"""Of the initial weights. For a cosine only their direction counts; their length is far above ``distances.NORM_FLOOR``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,11 @@ class Head:
     """How final maps become an embedding and scores. Raises ``ExperimentError`` for an unknown choice."""
 
     token_pool: TokenPool = "mean"
-    """For backbones that give tokens; maps are always averaged."""
+    """For backbones with tokens; maps are always averaged."""
     stage_classifiers: bool = False
-    """One linear classifier per SNR stage, shared by f~, f~+ and f~-: what the journal's entropy form of the loss needs."""
+    """One linear classifier per SNR stage, shared by f~, f~+ and f~-, for the journal's entropy form of the loss."""
     classifier: Classifier = "linear"
-    """``linear``: scores are products with the identities' weights, as published. ``cosine``: they are cosines between -1 and 1; the
+    """``linear``: scores are inner products with the identities' weights, as published. ``cosine``: cosines between -1 and 1; the
     cross-entropy then needs a ``scale``. Stage classifiers are always linear."""
 
     def __post_init__(self) -> None:
@@ -105,9 +105,9 @@ class NeckClassifier(nn.Module):
 
 
 def as_weights(vectors: Tensor, layer: nn.BatchNorm1d | nn.Linear) -> Tensor:
-    """``vectors`` in the type of the layer's weight: a model that was cast as a whole (``model.bfloat16()``) still pools in float32.
+    """``vectors`` in the dtype of the layer's weight: a model cast as a whole (``model.bfloat16()``) still pools in float32.
 
-    In a model that was not they come back as they are, without an operator in a traced graph.
+    In any other model they are returned unchanged, without an operator in a traced graph.
     """
     return vectors if vectors.dtype == layer.weight.dtype else vectors.to(layer.weight.dtype)
 

@@ -68,7 +68,7 @@ class _InstanceAffine(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
         """dF = slope D + (dmu + 2 ds2 (F - mu)) / N, with D the gradient of the result and dmu, ds2 those of the moments."""
         maps, mean, variance, *weights = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph: this gradient is to be differentiated
+        if torch.is_grad_enabled():  # create_graph: this gradient will be differentiated
             return _differentiable(ctx, maps, weights, slopes)
         d_maps, d_mean, d_variance, *d_more = slopes
         kernels = ctx.kernels

@@ -1,9 +1,9 @@
 """The four passes over maps that a normalization per image and channel needs, each one or two reads, in the layout of the maps.
 
-Seen as one image of B * C channels, contiguous maps go through torch's batch-norm kernels: an affine map per image and channel is a
+Viewed as one image of B * C channels, contiguous maps go through torch's batch-norm kernels: an affine map per image and channel is a
 batch norm in evaluation mode with mean 0 and variance 1, and its backward gives both sums of the gradient in one read. Channels-last maps
 have no such view; there each image is a batch of its own. Maps too small for one kernel per image, and maps on a GPU, use ordinary
-operators. ``SNREID_TRITON=1`` replaces these on a GPU by the experimental kernels of ``triton_kernels``. Nothing here is differentiable:
+operators. ``SNREID_TRITON=1`` replaces these on a GPU by the experimental kernels of ``triton_kernels``. Nothing here is differentiable;
 ``instance_affine`` is.
 """
 
@@ -23,12 +23,12 @@ from snreid.errors import ExperimentError
 from snreid.tensors import ChannelVectors, Maps
 
 _LOOP_FROM = 12_288
-"""Values in one image from which one kernel per image is faster than operators on the batch: 9 microseconds a call against two or three
-more passes. Measured on one core: statistics of 64 images of 128 x 12 x 6 (9,216 values) 0.59 ms in a loop and 0.50 at once, of
+"""Values per image from which one kernel per image is faster than operators on the batch: 9 microseconds a call against two or three
+more passes. Measured on one core: statistics of 64 images of 128 x 12 x 6 (9,216 values) take 0.59 ms in a loop and 0.50 at once, of
 64 x 24 x 12 (18,432) 0.79 and 1.05, of 64 x 48 x 24 2.0 and 4.4."""
 _LANES = 2048
-"""Running sums of the channels-last kernels. More of them are shorter, hence more exact (one sum over 2048 positions gives a mean that is
-off by 2e-6, 16 partial sums by 2e-7); twice as many take a fifth to a third longer."""
+"""Running sums of the channels-last kernels. More sums are shorter, hence more exact (one sum over 2048 positions gives a mean with an
+error of 2e-6, 16 partial sums 2e-7); twice as many take 20 to 33 % longer."""
 _TERMS = 64
 """Least number of terms of a running sum."""
 _HALVES = (torch.bfloat16, torch.float16)
@@ -53,7 +53,7 @@ class Kernels:
 def kernels_for(maps: Maps) -> Kernels | None:
     """The fastest implementation for ``maps``.
 
-    None if only differentiable operators will do: under a tracer or a transform (``torch.func``, forward-mode derivatives), for tensor
+    None if only differentiable operators work: under a tracer or a transform (``torch.func``, forward-mode derivatives), for tensor
     subclasses and for empty tensors.
     """
     traced = (
@@ -93,7 +93,7 @@ def without_autocast(maps: Tensor) -> contextlib.AbstractContextManager[object]:
 
 @cache
 def _triton_kernels() -> Callable[[bool], Kernels] | None:
-    """Maker of the Triton kernels for contiguous (True) or channels-last maps; None unless ``SNREID_TRITON=1`` asks for them."""
+    """Maker of the Triton kernels for contiguous (True) or channels-last maps; None unless ``SNREID_TRITON=1``."""
     if os.environ.get("SNREID_TRITON") != "1":
         return None
     maker: Callable[[bool], Kernels] = import_module("snreid.models.triton_kernels").triton_kernels
@@ -101,7 +101,7 @@ def _triton_kernels() -> Callable[[bool], Kernels] | None:
 
 
 def has_pixels(maps: Maps) -> bool:
-    """Whether the channels of a position are adjacent in memory, and the positions of an image too: channels-last, or tokens."""
+    """Whether the channels of a position are adjacent in memory, and so are the positions of an image: channels-last, or tokens."""
     return maps[:1].is_contiguous(memory_format=torch.channels_last)
 
 
@@ -214,7 +214,7 @@ def _batch_combine(maps: Maps, d_maps: Maps, steep: Tensor, slope: Tensor, offse
 
 def _norm_moments(several: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Mean and biased variance per channel of each, in two reads, in the working dtype."""
-    # For half precision the kernel gets running statistics: their dtype makes it answer in float32.
+    # For half precision the kernel gets running statistics: their dtype makes it return float32.
     zeros, ones = _zero_one(several[0]) if several[0].dtype in _HALVES else (None, None)
     return [torch.batch_norm_update_stats(maps, zeros, ones, 0.0) for maps in several]
 
@@ -223,7 +223,7 @@ def _norm_affine(
     several: Sequence[Tensor], results: Sequence[Tensor], slopes: Sequence[Tensor], offsets: Sequence[Tensor]
 ) -> None:
     """slope F + offset per channel of each, written into ``results``: a view of a kernel's own result could not be changed in place, as
-    the activation behind a norm does."""
+    the activation after a norm does."""
     zeros, ones = _zero_one(several[0])
     unused = zeros[:0]
     for read, written, scale, shift in zip(several, results, slopes, offsets, strict=True):

@@ -1,9 +1,9 @@
-"""A start that a pretrained network knows: instance norms behind its stages begin with the scale and shift that their maps usually have.
+"""An initialization that suits a pretrained network: instance norms after its stages start with the usual scale and shift of their maps.
 
 As published, gamma = 1 and beta = 0: every channel of F~ then has the same mean and deviation, while the layers behind were trained on
 channels that differ in both by factors. Here gamma starts as the mean over training images of each channel's own deviation
-sqrt(s2 + eps), and beta as the mean of its mean mu. F~ is then the image in the usual style instead of in none, and R = F - F~ what is
-unusual about this image's style. Not of the paper; what it is worth: docs/decisions.md.
+sqrt(s2 + eps), and beta as the mean of its mean mu. F~ is then the image in the usual style instead of none, and R = F - F~ the
+unusual part of this image's style. Not in the paper; its effect: docs/decisions.md.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from snreid.models.snr import SNR, channels_first
 
 
 def match_statistics(model: ReIDModel, batches: Sequence[Tensor]) -> None:
-    """Sets gamma and beta of every instance norm behind a stage, in the order of the stages, so that each sees what those before it
-    give. ``batches``: normalized training images (B, 3, H, W) on the model's device. Draws no random number, moves no statistic.
+    """Sets gamma and beta of every instance norm after a stage, in the order of the stages, so that each sees the output of the matched
+    ones before it. ``batches``: normalized training images (B, 3, H, W) on the model's device. Changes no random state and no statistic.
     """
     was_training = model.training
     model.eval()
@@ -34,7 +34,7 @@ def match_statistics(model: ReIDModel, batches: Sequence[Tensor]) -> None:
 
 
 def _instance_norm(module: nn.Module) -> tuple[Tensor, Tensor, float] | None:
-    """gamma, beta and eps of the instance norm in a module that follows a stage; None where it has none."""
+    """gamma, beta and eps of the instance norm in a module after a stage; None if it has none."""
     if isinstance(module, SNR):
         return module.gamma, module.beta, module.eps
     if isinstance(module, StageInstanceNorm):
@@ -43,13 +43,13 @@ def _instance_norm(module: nn.Module) -> tuple[Tensor, Tensor, float] | None:
 
 
 def _mean_moments(model: ReIDModel, module: nn.Module, batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Means over all images of sqrt(s2 + eps) and mu of what goes into ``module``, (C,) each, in float64."""
+    """Means over all images of sqrt(s2 + eps) and mu of the input of ``module``, (C,) each, in float64."""
     weights = _instance_norm(module)
     assert weights is not None
     statistics: list[tuple[Tensor, Tensor]] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """A hook in front of the module."""
+        """A forward pre-hook of the module."""
         assert isinstance(module, SNR | StageInstanceNorm)
         maps = channels_first(inputs[0], module.layout, module.prefix_tokens).double()
         variance, mean = torch.var_mean(maps, (2, 3), correction=0)

@@ -1,11 +1,11 @@
 """Schemes that mix the style of two images of a batch while training: MixStyle and EFDMix (method.md section 5.1).
 
-Both follow a stage, have no parameters, and do nothing in evaluation. Every pass of a stage in training mode is mixed with
-probability p. Then each image gets a partner (a random permutation of the batch) and a share lambda ~ Beta(alpha, alpha), and
+Both follow a stage, have no parameters, and do nothing in evaluation. In training mode every pass of a stage is mixed with
+probability p: each image gets a partner (a random permutation of the batch) and a share lambda ~ Beta(alpha, alpha), and
 keeps lambda of its own style.
 
 The partner is any image of the batch. Both papers also try partners of another domain only; a module after a stage does not
-know the domains of its batch, and their models for re-identification are published in the random form too.
+know the domains of its batch, and the papers' re-identification models are published in the random form too.
 
 Random numbers come from torch's global generator on the CPU, which the training loop seeds for every step: a resumed run
 repeats them.
@@ -29,26 +29,26 @@ from snreid.models.trunk import Trunk
 Positions = Float[Tensor, "batch channels positions"]
 """Maps with their positions in one dimension."""
 Share = Float[Tensor, "batch"]
-"""How much of its own style an image keeps, 0 to 1."""
+"""Share of its own style that an image keeps, 0 to 1."""
 Partner = Int64[Tensor, "batch"]
-"""Position in the batch of the image that gives the rest."""
+"""Position in the batch of each image's partner."""
 
 _EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Mixed(Scheme):
-    """What MixStyle and EFDMix have in common."""
+    """Common base of MixStyle and EFDMix."""
 
     stages: tuple[int, ...] = (1, 2)
-    """After which stages, counted from 1. Both papers mix after the early ones: later maps hold the person."""
+    """Stages to mix after, counted from 1. Both papers mix after the early ones: later maps encode the person."""
     probability: float = 0.5
-    """p: how often a pass is mixed, for all images of it or none."""
+    """p: how often a pass is mixed; all its images are mixed or none."""
     alpha: float = 0.1
-    """Of Beta(alpha, alpha): below 1 one of the two styles prevails."""
+    """Of Beta(alpha, alpha): below 1 one of the two styles dominates."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for stages that cannot be, a probability outside [0, 1] or an alpha that is not positive."""
+        """Raises ``ExperimentError`` for invalid stages, a probability outside [0, 1] or an alpha that is not positive."""
         check_stages(self.stages)
         if not 0 <= self.probability <= 1 or not (math.isfinite(self.alpha) and self.alpha > 0):
             raise ExperimentError(
@@ -60,7 +60,7 @@ class _Mixed(Scheme):
     @property
     @abstractmethod
     def _style(self) -> Literal["moments", "distribution"]:
-        """What is mixed."""
+        """What the module mixes."""
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage."""
@@ -74,7 +74,7 @@ class _Mixed(Scheme):
 
 @dataclass(frozen=True, kw_only=True)
 class MixStyle(_Mixed):
-    """MixStyle: means and standard deviations of two images are mixed (Zhou et al., ICLR 2021, arXiv 2104.02008)."""
+    """MixStyle: mixes the means and standard deviations of two images (Zhou et al., ICLR 2021, arXiv 2104.02008)."""
 
     @property
     def label(self) -> str:
@@ -88,7 +88,7 @@ class MixStyle(_Mixed):
 
 @dataclass(frozen=True, kw_only=True)
 class EFDMix(_Mixed):
-    """EFDMix: the whole distributions of two images are mixed, value by value (Zhang et al., CVPR 2022, arXiv 2203.07740)."""
+    """EFDMix: mixes the whole distributions of two images, value by value (Zhang et al., CVPR 2022, arXiv 2203.07740)."""
 
     @property
     def label(self) -> str:
@@ -118,7 +118,7 @@ class StageMixing(nn.Module):
         self.layout, self.prefix_tokens = layout, prefix_tokens
 
     def forward(self, maps: Tensor) -> Tensor:
-        """The same shape, layout and dtype as came in; in evaluation the maps themselves."""
+        """Keeps shape, layout and dtype; in evaluation returns the maps themselves."""
         if not self.training or not float(torch.rand(())) < self.probability:
             return maps
         count = maps.shape[0]
@@ -141,7 +141,7 @@ class StageMixing(nn.Module):
 def mix_moments(maps: Positions, partner: Partner, share: Share) -> Positions:
     """s' (F - mu) / s + mu' with mu' = lambda mu + (1 - lambda) mu_partner and s' likewise (arXiv 2104.02008, section 3).
 
-    mu and s = sqrt(variance + 1e-6) are those of each image and channel, the variance unbiased as in the published code. No gradient goes
+    mu and s = sqrt(variance + 1e-6) are per image and channel, the variance unbiased as in the published code. No gradient flows
     into them: a step cannot undo the mixing.
     """
     with torch.no_grad():
@@ -156,9 +156,9 @@ def mix_moments(maps: Positions, partner: Partner, share: Share) -> Positions:
 def mix_distributions(maps: Positions, partner: Partner, share: Share) -> Positions:
     """F + (1 - lambda) (M - F) with M the partner's values in the order of F's (arXiv 2203.07740, section 3).
 
-    The k-th smallest value of M stands where the k-th smallest of F does, per image and channel; equal values (many are 0
-    after a ReLU) rank in the order of their positions. The F that is taken away is without gradient, so that F's own
-    gradient passes whole, and the partner's values get theirs.
+    The k-th smallest value of M takes the position of the k-th smallest of F, per image and channel; equal values (many are 0
+    after a ReLU) rank by position. The subtracted F is detached, so that F's own gradient passes
+    unchanged, and the partner's values get theirs.
     """
     ordered, order = maps.sort(dim=2, stable=True)
     ranks = order.argsort(dim=2)

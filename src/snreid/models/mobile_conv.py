@@ -1,11 +1,11 @@
-"""Convolutions of mobile networks (depthwise ones, TensorFlow's padding) that train several times faster on a CPU, with the same values.
+"""Convolutions of mobile networks (depthwise, TensorFlow's padding) that train several times faster on a CPU, with equal values.
 
-Two things make oneDNN slow there. In bfloat16 the gradients of a depthwise convolution take five to ten times as long as in float32,
-while those of dense 1 x 1 convolutions take half; so under autocast a depthwise convolution that is trained stays in float32. And the
-weight gradient of a 5 x 5 depthwise convolution has no fast kernel: on narrow maps it is computed here as 25 sums of products of
-shifted maps, the inner 3 x 3 of which oneDNN has a fast kernel for. Measured: docs/decisions.md.
+oneDNN is slow there for two reasons. In bfloat16 the gradients of a depthwise convolution take five to ten times as long as in
+float32, while those of dense 1 x 1 convolutions take half; so under autocast a trained depthwise convolution stays in float32. And
+the weight gradient of a 5 x 5 depthwise convolution has no fast kernel: on narrow maps it is computed here as 25 sums of products of
+shifted maps, except the inner 3 x 3, for which oneDNN has a fast kernel. Measured: docs/decisions.md.
 
-TensorFlow pads a convolution of stride 2 on one side more than on the other. timm does that with arithmetic on the size of the maps,
+TensorFlow pads a convolution of stride 2 more on one side than on the other. timm computes that from the size of the maps,
 which no graph tracer can follow; here it is a layer of its own, so that batch norms of these networks can be folded.
 """
 
@@ -16,23 +16,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _WIDEST = 8
-"""Columns of the maps up to which the sums win over oneDNN's weight gradient."""
+"""Width of the maps up to which the sums beat oneDNN's weight gradient."""
 _AT_ONCE = 1 << 20
-"""Numbers of the maps that are multiplied at once, so that products stay in the cache of a core."""
+"""Values multiplied at once, so that products stay in a core's cache."""
 
 
 class MobileConv2d(nn.Conv2d):
     """A convolution with the parameters, names and values of ``nn.Conv2d``, or of timm's ``Conv2dSame`` with ``same``."""
 
     same = False
-    """Zeros around the maps so that the output has size / stride positions, rounded up; one that is left over comes last (TensorFlow)."""
+    """Zero padding for an output of size / stride positions, rounded up; an odd zero goes last (TensorFlow)."""
 
     @classmethod
     def like(cls, conv: nn.Conv2d, *, same: bool) -> Self:
-        """With the settings and the very parameters of ``conv``. Draws no random number."""
+        """With the settings and the same parameter objects as ``conv``. Draws no random number."""
         padding = conv.padding
         if same and set(conv.stride) == {1} and all(size % 2 for size in conv.kernel_size):
-            # Of stride 1 both sides are padded alike: an ordinary convolution, which has quick gradients.
+            # With stride 1 both sides are padded equally: an ordinary convolution, which has fast gradients.
             same, padding = False, tuple(d * (k - 1) // 2 for d, k in zip(conv.dilation, conv.kernel_size, strict=True))
         made = cls(
             conv.in_channels,
@@ -51,7 +51,7 @@ class MobileConv2d(nn.Conv2d):
 
     @property
     def depthwise(self) -> bool:
-        """One filter a channel."""
+        """One filter per channel."""
         return self.groups == self.in_channels == self.out_channels > 1
 
     def forward(self, input: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class MobileConv2d(nn.Conv2d):
 
 
 def quick_mobile(network: nn.Module) -> nn.Module:
-    """The network with its depthwise and its "same" convolutions made ``MobileConv2d``, in place; parameters and their names stay."""
+    """Turn depthwise and "same" convolutions of the network into ``MobileConv2d``, in place; parameters and their names stay."""
     for name, module in list(network.named_modules()):
         if not isinstance(module, nn.Conv2d):
             continue
@@ -96,7 +96,7 @@ def quick_mobile(network: nn.Module) -> nn.Module:
 
 
 def _padded(maps: Tensor, conv: MobileConv2d) -> Tensor:
-    """The maps with TensorFlow's zeros around them."""
+    """The maps with TensorFlow's zero padding."""
     sides: list[int] = []
     for axis in (1, 0):  # functional.pad begins with the last dimension
         size, stride = int(maps.shape[2 + axis]), conv.stride[axis]
@@ -107,7 +107,7 @@ def _padded(maps: Tensor, conv: MobileConv2d) -> Tensor:
 
 
 class _Depthwise(torch.autograd.Function):
-    """torch's depthwise 5 x 5 convolution and input gradient, the weight gradient by sums of products."""
+    """torch's depthwise 5 x 5 convolution and input gradient, with the weight gradient by sums of products."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ def depthwise_gradient(maps: Tensor, d_maps: Tensor) -> Tensor:
     for start in range(0, images, some):
         part, slope = inputs[start : start + some], slopes[start : start + some]
         for y, x in outer:
-            if abs(y) < height and abs(x) < width:  # else the tap only ever sees padding
+            if abs(y) < height and abs(x) < width:  # else the tap reads only padding
                 seen = part[:, max(0, y) : height + min(0, y), max(0, x) : width + min(0, x)]
                 answer = slope[:, max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)]
                 gradient[y + 2, x + 2] += (seen * answer).sum((0, 1, 2))

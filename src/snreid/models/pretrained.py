@@ -1,7 +1,7 @@
-"""Pretrained weights: what the ``weights`` field of a backbone means, where files are looked for, how they are read.
+"""Pretrained weights: the meaning of a backbone's ``weights`` field, where files are searched and how they are read.
 
-No network is touched unless weights are asked for by name and are neither in an installed package nor in the local cache;
-then one attempt is made and its failure is told at once. Nothing here unpickles: safetensors, or PyTorch files read with
+The network is used only for weights requested by name that are neither in an installed package nor in the local cache;
+then one attempt is made and a failure is reported at once. Nothing here unpickles: safetensors, or PyTorch files read with
 ``weights_only=True``.
 """
 
@@ -29,7 +29,7 @@ _EXPLICIT = "give a local .safetensors or .pth file as weights, or say weights='
 
 @dataclass(frozen=True)
 class Weights:
-    """The text of a ``weights`` field, understood. Raises ``ExperimentError`` when it is empty."""
+    """A parsed ``weights`` field. Raises ``ExperimentError`` when it is empty."""
 
     text: str
 
@@ -45,7 +45,7 @@ class Weights:
     @property
     def file(self) -> Path | None:
         """The local file, or None for a name."""
-        # torchreid puts the epoch behind the ending: model.pth.tar-60
+        # torchreid appends the epoch to the suffix: model.pth.tar-60
         is_file = self.text.endswith(_FILE_ENDINGS) or any(part in self.text for part in ("/", "\\", ".pth."))
         return Path(self.text).expanduser() if is_file else None
 
@@ -59,15 +59,15 @@ class Weights:
 
     @property
     def tag(self) -> str:
-        """timm's tag; empty for its default one."""
+        """timm's tag; empty for the default one."""
         return "" if self.text == "imagenet" else self.text
 
 
 def hub_file(hub_id: str, *, asked: str, filename: str | None = None, package: WeightPackage | None = None) -> Path:
-    """The local path of a hub repository's weights: from the cache, or downloaded after one quick check that the hub answers.
+    """The local path of a hub repository's weights: from the cache, or downloaded after one quick check that the hub responds.
 
-    ``hub_id``: repository, with ``@revision`` if any. ``asked``: what the user asked for, for the message. ``filename``:
-    the file in the repository where it has a name of its own. ``package``: the one that holds such weights and is not
+    ``hub_id``: repository, with ``@revision`` if any. ``asked``: the user's request, for the message. ``filename``:
+    the file in the repository if it has a name of its own. ``package``: the package with such weights, if it is not
     installed, for the message. Raises ``CheckpointError``.
     """
     import huggingface_hub as hub
@@ -84,7 +84,7 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None, package: W
     if not constants.HF_HUB_OFFLINE:
         for name in names:
             try:
-                # One attempt without retries; the downloader alone would try for half a minute or more.
+                # One attempt without retries; the downloader's own would take half a minute or more.
                 hub.get_hf_file_metadata(hub.hf_hub_url(repository, name, revision=revision or None), timeout=_SECONDS)
                 return Path(hub.hf_hub_download(repository, name, revision=revision or None, etag_timeout=_SECONDS))
             except EntryNotFoundError as error:
@@ -104,8 +104,8 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None, package: W
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of a weight file, or of the run in a folder, on the CPU. Wrappers (``state_dict``, ``model``, ``module.``) are
-    taken off.
+    """Names and tensors of a weight file, or of the run in a folder, on the CPU. Removes wrappers (``state_dict``, ``model``,
+    ``module.``).
 
     Raises ``CheckpointError`` when the file is missing, damaged, or holds anything but tensors and plain values.
     """
@@ -138,7 +138,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a file, in one line. Where torch refuses to unpickle, it says how to load the file unsafely: not here."""
+    """The defect of a file, in one line. torch's message on refusing to unpickle explains unsafe loading: not repeated here."""
     message = " ".join(str(error).split())
     if type(error).__name__ == "UnpicklingError":
         forbidden = re.search(r"GLOBAL (\S+)", message)
@@ -147,7 +147,7 @@ def _reason(error: Exception) -> str:
 
 
 def _numpy_numbers() -> list[Any]:
-    """What a number of numpy beside the tensors (torchreid's rank1) is made of; it runs nothing. One part has a new name in numpy 2."""
+    """The types behind a numpy number beside the tensors (torchreid's rank1); they run no code. One has a new name in numpy 2."""
     made_by = np.float64().__reduce__()[0]
     kinds = [np.dtype, *(type(np.dtype(kind)) for kind in (np.float32, np.float64))]
     return [*((made_by, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")), *kinds]
@@ -162,10 +162,10 @@ def _existing(path: Path) -> Path:
 
 
 def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) -> None:
-    """Load a classification network's weights into a timm network without classifier.
+    """Load a classification network's weights into a timm network without a classifier.
 
-    timm's own conversion of foreign or resized weights is applied where the network's module has one, and the naming of the
-    weights that come by pip is understood; classifier weights are left out. Raises ``CheckpointError`` naming what is missing,
+    Applies timm's own conversion of foreign or resized weights if the network's module has one, and knows the tensor names of
+    the weights packaged for pip; classifier weights are dropped. Raises ``CheckpointError`` naming tensors that are missing,
     left over or of another shape.
     """
     convert: Callable[..., dict[str, Tensor]] | None = getattr(
@@ -177,7 +177,7 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
     state = {_own_name(key, wanted): value for key, value in timm_names(state, wanted).items()}
     classifiers = _classifiers(network)
     state = {key: value for key, value in state.items() if key in wanted or not key.startswith(classifiers)}
-    # Counters of batches are in no old checkpoint and nothing depends on them.
+    # Old checkpoints have no batch counters and nothing depends on them.
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in wanted]
     shapes = [
@@ -200,7 +200,7 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
 
 
 def _own_name(name: str, wanted: Mapping[str, Tensor]) -> str:
-    """The two halves of IBN-a are called IN and BN in every public checkpoint."""
+    """The two halves of IBN-a are called IN and BN in all public checkpoints."""
     renamed = name.replace(".IN.", ".instance.").replace(".BN.", ".batch.")
     return renamed if renamed in wanted else name
 

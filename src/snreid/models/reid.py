@@ -1,12 +1,12 @@
-"""The whole model: images -> ``Outputs``; ``embed`` is what a user calls.
+"""The whole model: images -> ``Outputs``; users call ``embed``.
 
-The backbone stays a plain timm network (``backbone.*`` are timm's keys, a timm checkpoint fits). What a scheme puts after
-a stage sits under ``after.<stage>`` and is reached by a forward hook that is bound to the model's own method, so that a
+The backbone stays a plain timm network (``backbone.*`` are timm's keys, so timm checkpoints fit). The modules that a scheme adds
+after a stage are under ``after.<stage>`` and run in a forward hook bound to the model's own method, so that a
 deep copy (a mean teacher) runs its own modules and not the original's.
 
-The head pools what timm's ``forward_features`` gives. Where a network has layers after its last stage (EfficientNet's convolution,
-a ViT's norm) that is what these make of the last F~+. Where it ends with the stage (ResNet, ConvNeXt, MobileNet) the model itself calls
-the module behind it: the mean of F~+ needs no F~+ (``SNR.means``), so that SNR after the last stage costs next to nothing.
+The head pools the output of timm's ``forward_features``. Some networks have layers after the last stage (EfficientNet's convolution,
+a ViT's norm), which then process the last F~+. If the network ends with the stage (ResNet, ConvNeXt, MobileNet), the model itself calls
+the module behind it: the mean of F~+ needs no F~+ (``SNR.means``), so SNR after the last stage costs next to nothing.
 """
 
 from dataclasses import dataclass, field, replace
@@ -29,16 +29,16 @@ from snreid.outputs import Outputs, StageLogits, StageVectors
 from snreid.tensors import Embeddings, Images
 
 CLASSIFIERS = ("head.classifier.", "stage_classifiers.")
-"""Prefixes of the parameters that depend on the persons of the training."""
+"""Prefixes of the parameters that depend on the training identities."""
 
-# torch.export and DistributedDataParallel look into outputs only through types they know.
+# torch.export and DistributedDataParallel inspect outputs only of types they know.
 for _record in (Outputs, StageVectors, StageLogits):
     torch.export.register_dataclass(_record)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A model as a value: backbone, scheme, head."""
+    """Configuration of a model: backbone, scheme, head."""
 
     backbone: Backbone = field(default_factory=Backbone)
     scheme: Scheme = field(default_factory=Plain)
@@ -48,7 +48,7 @@ class ModelConfig:
         """The model for ``persons`` training identities, in training mode on the CPU.
 
         Random weights come from torch's global generator: seed it first. Raises ``ExperimentError`` when scheme and
-        backbone do not fit, ``CheckpointError`` when pretrained weights cannot be had.
+        backbone are incompatible, ``CheckpointError`` when pretrained weights are unavailable.
         """
         trunk = self.backbone.build()
         after = self.scheme.apply(trunk)
@@ -61,7 +61,7 @@ class ReIDModel(nn.Module):
     """A backbone, the modules after its stages, and a head.
 
     Cast as a whole (``model.bfloat16()``, ``model.half()``) it embeds images of that type, with statistics and gates in float32. To train
-    in 16 bits keep the model in float32 and run it under ``torch.autocast`` (``--precision``): bfloat16 weights lose small steps.
+    in 16 bits, keep the model in float32 and run it under ``torch.autocast`` (``--precision``): bfloat16 weights lose small steps.
     ``del model.after["2"]`` removes the module after stage 2.
 
     Args:
@@ -98,7 +98,7 @@ class ReIDModel(nn.Module):
         """Freezes the weights and running statistics of the first stages (``models/freezing.py``).
 
         Args:
-            stages: Number of stages that are frozen, with everything before them; 0 to train all of them.
+            stages: Number of stages to freeze, with everything before them; 0 trains all of them.
             backbone: Whether to freeze the whole backbone instead.
 
         Raises:
@@ -115,7 +115,7 @@ class ReIDModel(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """As in any module, but frozen parts stay in evaluation mode."""
+        """As in any module, except that frozen parts stay in evaluation mode."""
         super().train(mode)
         if mode:
             self._freezing.keep(self.backbone)
@@ -123,7 +123,7 @@ class ReIDModel(nn.Module):
 
     @property
     def last(self) -> nn.Module | None:
-        """The module that follows the backbone's final maps if they are those of a stage, whose number is ``final``."""
+        """The module after the backbone's final maps, if these are the output of a stage, whose number is ``final``."""
         return None if self.final is None else self._module_after(self.final)
 
     def _module_after(self, number: int) -> nn.Module | None:
@@ -145,7 +145,7 @@ class ReIDModel(nn.Module):
         return split.maps
 
     def forward(self, images: Images) -> Outputs:
-        """(B, 3, H, W) normalized images -> everything that a loss may see, the same record in training and evaluation."""
+        """(B, 3, H, W) normalized images -> all inputs of the losses, the same record in training and evaluation."""
         splits: dict[int, SNRSplit | SNRMeans] = {}
         self._splits = splits
         try:
@@ -232,7 +232,7 @@ def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, sourc
     Raises:
         CheckpointError: The architectures differ.
     """
-    # The classifiers of stages are there only where the journal's form of the loss is.
+    # Stage classifiers exist only with the journal's form of the loss.
     stages = bool(model.stage_classifiers) and any(name.startswith(CLASSIFIERS[1]) for name in saved.tensors)
     restore(
         model,

@@ -13,7 +13,7 @@ from snreid.tensors import ChannelVectors, Maps
 
 @dataclass(frozen=True, slots=True)
 class Restituted:
-    """F~+ and the statistics it was made from."""
+    """F~+ and the statistics it was computed from."""
 
     maps: Maps
     """F~+, (B, C, H, W), in the dtype and layout of F."""
@@ -29,7 +29,7 @@ def restitute(maps: Maps, gamma: Tensor, beta: Tensor, gate: tuple[Tensor, ...],
     """F~+ = [(1 - a) s + a] F + (1 - a) t with s = gamma / sqrt(s2 + eps), t = beta - s mu, a = gate(mu - beta).
 
     ``maps``: F. ``gamma``, ``beta``: (C). ``gate``: W1, b1, W2, b2 of the channel gate. ``eps`` > 0.
-    Call it with autocast off. Differentiable as often as torch allows.
+    Call it with autocast off. Differentiable to any order.
     """
     kind = working_dtype(maps)
 

@@ -32,20 +32,20 @@ class Scheme(ABC):
 
     @property
     def matched(self) -> bool:
-        """Whether the norms behind stages start from training images (``models/matching.py``)."""
+        """Whether the norms after stages are initialized from training images (``models/matching.py``)."""
         return False
 
     @abstractmethod
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """Edit ``trunk.network`` in place; return the modules that follow its stages, by stage number.
+        """Edit ``trunk.network`` in place; return the modules to add after its stages, by stage number.
 
-        Raises ``ExperimentError`` when the scheme does not fit the backbone; the network is then untouched.
+        Raises ``ExperimentError`` when the scheme does not fit the backbone; the network then stays unchanged.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plain(Scheme):
-    """Baseline: the backbone as it is."""
+    """Baseline: the unchanged backbone."""
 
     @property
     def label(self) -> str:
@@ -53,7 +53,7 @@ class Plain(Scheme):
         return "Baseline"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """Changes nothing."""
+        """Change nothing."""
         return {}
 
 
@@ -75,10 +75,10 @@ class AllInstance(Scheme):
 
 @dataclass(frozen=True, kw_only=True)
 class IBN(Scheme):
-    """Baseline-IBN: IBN-a, half of the channels of the first norm of each block of stages 1 to 3 get instance norm.
+    """Baseline-IBN: IBN-a, instance norm on half of the channels of the first norm of each block of stages 1 to 3.
 
-    Of ResNets, as published (arXiv 1807.09441), and of networks of inverted residuals (MobileNet, EfficientNet): there it is the norm
-    behind the convolution that widens the block, which takes the same place. A stem, and blocks before stage 1, stay as they are.
+    For ResNets, as published (arXiv 1807.09441), and for networks of inverted residuals (MobileNet, EfficientNet), at the norm
+    after the convolution that expands the block, its counterpart. The stem and blocks before stage 1 stay unchanged.
     """
 
     @property
@@ -87,10 +87,10 @@ class IBN(Scheme):
         return "Baseline-IBN"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for a timm network of other blocks."""
+        """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for a timm network with other blocks."""
         norms: dict[str, nn.BatchNorm2d] = {}
         for stage in trunk.stages[:_IBN_STAGES]:
-            # A stage without blocks (a plain chain of layers, as in VGG) is refused like one with other blocks.
+            # A stage without blocks (a plain chain of layers, as in VGG) raises like one with other blocks.
             for name, block in _blocks(trunk, stage) or [(stage.name, trunk.network.get_submodule(stage.name))]:
                 norm = getattr(block, "bn1", None)
                 first = next((key for key, _ in block.named_children()), "")
@@ -124,9 +124,9 @@ class AllSwitchable(Scheme):
 
 @dataclass(frozen=True, kw_only=True)
 class IBNb(Scheme):
-    """Baseline-IBN-b: the stem's norm becomes an instance norm, and one more follows the addition that ends stages 1 and 2.
+    """Baseline-IBN-b: the stem's norm becomes an instance norm, and another follows the addition that ends stages 1 and 2.
 
-    In the last block of the stage, before its activation (Pan et al., arXiv 1807.09441, and their code). All of them are affine.
+    In the last block of the stage, before its activation (Pan et al., arXiv 1807.09441, and their code). All are affine.
     """
 
     @property
@@ -153,7 +153,7 @@ class IBNb(Scheme):
 
 @dataclass(frozen=True, kw_only=True)
 class AllBatchInstance(Scheme):
-    """Baseline-BIN: every batch norm becomes a learned mix, channel by channel, of batch and instance norm."""
+    """Baseline-BIN: every batch norm becomes a learned per-channel mix of batch and instance norm."""
 
     @property
     def label(self) -> str:
@@ -169,12 +169,12 @@ class AllBatchInstance(Scheme):
 
 @dataclass(frozen=True, kw_only=True)
 class StageInstance(Scheme):
-    """Baseline-IN: one affine instance norm after each stage, nothing restituted."""
+    """Baseline-IN: one affine instance norm after each stage, without restitution."""
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
-    """After which stages, counted from 1."""
+    """Stages it follows, counted from 1."""
     start: Start = "published"
-    """Scale and shift at the start: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
+    """Initial scale and shift: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
@@ -203,7 +203,7 @@ class StageSNR(Scheme):
     """SNR after each chosen stage; with the loss it is the paper's SNR, without it "SNR w/o L_SNR"."""
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
-    """After which stages, counted from 1."""
+    """Stages it follows, counted from 1."""
     gate: Gate = "channel"
     """How R is split."""
     pool: Pool = "mean"
@@ -213,12 +213,12 @@ class StageSNR(Scheme):
     min_hidden: int = 1
     """Least hidden width of the gate, for stages with few channels (a mobile network's first one has 24)."""
     gate_bias: float = 0.0
-    """The gate's last bias at the start. 0, as published, gives back half of what normalization removed; 3 gives back 95 % of it, so that a
-    pretrained network starts almost as it was."""
+    """The gate's initial last bias. 0, as published, restores half of what normalization removed; 3 restores 95 % of it, so that a
+    pretrained network starts almost unchanged."""
     start: Start = "published"
-    """gamma and beta at the start: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
+    """Initial gamma and beta: 1 and 0, or ``matched`` to the maps of training images (``models/matching.py``)."""
     ibn: bool = False
-    """IBN-a inside stages 1 to 3 as well (``IBN``). Not of the paper."""
+    """IBN-a inside stages 1 to 3 as well (``IBN``). Not in the paper."""
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
@@ -270,7 +270,7 @@ def check_start(start: str) -> None:
 
 
 def check_stages(stages: tuple[int, ...]) -> None:
-    """Raises ``ExperimentError`` unless ``stages`` are rising numbers from 1."""
+    """Raises ``ExperimentError`` unless ``stages`` are ascending numbers from 1."""
     if not stages or min(stages) < 1 or list(stages) != sorted(set(stages)):
         raise ExperimentError(
             "Stages must be rising numbers from 1, each once", found=f"{stages}", fix="write for example (1, 2, 3, 4)"
@@ -278,7 +278,7 @@ def check_stages(stages: tuple[int, ...]) -> None:
 
 
 def chosen_stages(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
-    """The stages of the trunk with these numbers. Raises ``ExperimentError`` for one that it has not."""
+    """The stages of the trunk with these numbers. Raises ``ExperimentError`` for a number the trunk lacks."""
     if max(stages) > len(trunk.stages):
         raise ExperimentError(
             "A scheme can only follow stages that the backbone has",
@@ -289,9 +289,9 @@ def chosen_stages(trunk: Trunk, stages: tuple[int, ...]) -> list[Stage]:
 
 
 def _blocks(trunk: Trunk, stage: Stage) -> list[tuple[str, nn.Module]]:
-    """Names and modules of the blocks of a stage; none where its name ends in no number, as then it is no container of blocks.
+    """Names and modules of the blocks of a stage; none if its name does not end in a number, because it then contains no blocks.
 
-    A stage has all containers with the name of its own, but for the number, from the one behind the stage before it on: stage 3 of
+    A stage includes all containers that share its name up to the number, from the one after the previous stage on: stage 3 of
     EfficientNet is ``blocks.3`` and ``blocks.4``.
     """
     name = stage.name.rstrip("0123456789")
@@ -320,7 +320,7 @@ def required_batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
 
 
 def _last_activation(trunk: Trunk, stage: Stage) -> str:
-    """Name of the activation after the addition of the stage's last block; empty where the stage is not a ResNet's."""
+    """Name of the activation after the addition of the stage's last block; empty if the stage is not a ResNet's."""
     if stage.name != f"layer{stage.number}":
         return ""
     number, block = list(trunk.network.get_submodule(stage.name).named_children())[-1]

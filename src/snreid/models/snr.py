@@ -35,7 +35,7 @@ _GEM_FLOOR = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class SNRSplit:
-    """What one SNR module makes of its input, the same record for every gate and pool."""
+    """Output of one SNR module; the same record for every gate and pool."""
 
     maps: Tensor
     """F~+, in the shape, layout and dtype of the input."""
@@ -49,14 +49,14 @@ class SNRSplit:
 
 @dataclass(frozen=True, slots=True)
 class SNRMeans:
-    """The spatial means of what one SNR module makes of its input, (B, C) each, float32 (float64 for float64 input)."""
+    """Spatial means of the maps of one SNR module, (B, C) each, float32 (float64 for float64 input)."""
 
     normalized: ChannelVectors
-    """Mean of F~: beta, whatever the input is (method.md 1.2)."""
+    """Mean of F~: beta, for any input (method.md 1.2)."""
     restored: ChannelVectors
     """Mean of F~+ = beta + a (mu - beta)."""
     contaminated: ChannelVectors
-    """Mean of F~- = beta + (1 - a) (mu - beta); with two gates the second one stands for 1 - a."""
+    """Mean of F~- = beta + (1 - a) (mu - beta); with two gates the second one replaces 1 - a."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +64,25 @@ class SNRParts:
     """Every map of one SNR module, for inspection: (B, C, H, W), float32 (float64 for float64 input)."""
 
     maps: Maps
-    """F, what came in."""
+    """F, the input."""
     normalized: Maps
     """F~ = IN(F)."""
     relevant: Maps
-    """R+, the part of R = F - F~ that is given back."""
+    """R+, the restored part of R = F - F~."""
     irrelevant: Maps
-    """R-, the part that is not."""
+    """R-, the discarded part."""
     gate: Tensor | None
     """The mask of R+, each value between 0 and 1: (B, C, 1, 1), (B, 1, H, W) or (B, C, H, W) as the gate decides. None for
     ``conv``, whose branches are no masks."""
 
     @property
     def residual(self) -> Maps:
-        """R = F - F~, what normalization removed."""
+        """R = F - F~, removed by normalization."""
         return self.maps - self.normalized
 
     @property
     def restored(self) -> Maps:
-        """F~+ = F~ + R+, what goes on to the next stage."""
+        """F~+ = F~ + R+, the input of the next stage."""
         return self.normalized + self.relevant
 
     @property
@@ -228,7 +228,7 @@ class SNR(nn.Module):
         return channels_first(maps, self.layout, self.prefix_tokens)
 
     def _check(self, maps: Tensor) -> None:
-        working_dtype(maps)  # refuses whole numbers
+        working_dtype(maps)  # raises for integers
         wanted = {
             "nchw": ("images", self.channels, "height", "width"),
             "nhwc": ("images", "height", "width", self.channels),
@@ -249,7 +249,7 @@ class SNR(nn.Module):
             )
 
     def _join(self, maps: Tensor, restored: Maps) -> Tensor:
-        """The way back from (B, C, H, W) to the module's layout, prefix tokens in front."""
+        """The inverse of ``channels_first``: (B, C, H, W) to the module's layout, prefix tokens first."""
         if self.layout == "nchw":
             return restored
         if self.layout == "nhwc":
@@ -261,7 +261,7 @@ class SNR(nn.Module):
         return restitute(maps, self.gamma, self.beta, self.gate.parts(), self.eps)
 
     def _restored(self, maps: Maps) -> Maps:
-        """F~+ alone: what inference needs."""
+        """F~+ alone, for inference."""
         if self.has_closed_form:
             return self._closed(maps).maps
         normalized, residual = self._residual(maps)
@@ -354,7 +354,7 @@ class SNR(nn.Module):
 
 
 def channels_first(maps: Tensor, layout: Layout, prefix_tokens: int = 0) -> Maps:
-    """A (B, C, H, W) view of the positions of the image: of maps in ``layout``; tokens give (B, C, N, 1) without the prefix."""
+    """A (B, C, H, W) view of the image positions of maps in ``layout``; tokens give (B, C, N, 1) without the prefix."""
     if layout == "nchw":
         return maps
     if layout == "nhwc":
@@ -365,7 +365,7 @@ def channels_first(maps: Tensor, layout: Layout, prefix_tokens: int = 0) -> Maps
 def check_options(
     *, gate: str, pool: str, reduction: int, layout: str = "nchw", min_hidden: int = 1, gate_bias: float = 0.0
 ) -> None:
-    """Raise ``ExperimentError`` unless these are settings an SNR module knows and that go together."""
+    """Raise ``ExperimentError`` unless these settings are valid for an SNR module and consistent."""
     for rule, value, allowed in (
         ("SNR's gate must be a known one", gate, get_args(Gate)),
         ("SNR's pool must be a known one", pool, get_args(Pool)),

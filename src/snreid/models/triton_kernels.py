@@ -1,11 +1,11 @@
 """EXPERIMENTAL: the passes of ``kernels`` on a GPU as four Triton kernels. Off unless the environment has ``SNREID_TRITON=1``.
 
-They have never run on a GPU: their numbers and gradients were checked in Triton's interpreter, and they compile for compute capability 9.0,
-nobody has timed them. By default maps on a GPU go through torch's operators. ``SNREID_TRITON=1 make gpu`` checks and times them.
+They have never run on a GPU: their values and gradients were checked in Triton's interpreter, and they compile for compute capability
+9.0, but were never timed. By default maps on a GPU go through torch's operators. ``SNREID_TRITON=1 make gpu`` checks and times them.
 
-Each kernel reads its maps once. A program of a reduction owns some channels of one image and walks over the positions in tiles; the mean
-and the sum of squares of each tile are joined with those of the tiles before it (Chan, Golub and LeVeque 1983), so nothing cancels if the
-mean is far above the deviation. Both memory layouts share the code: only strides and the shape of a tile differ. Computed in float32.
+Each kernel reads its maps once. A program of a reduction handles some channels of one image and scans the positions in tiles; the mean
+and the sum of squares of each tile are merged with those of the tiles before it (Chan, Golub and LeVeque 1983), so nothing cancels if the
+mean is far above the deviation. Both memory layouts share the code: only strides and the tile shape differ. Computed in float32.
 
 The tests import this module under ``TRITON_INTERPRET=1``, which needs no GPU.
 """
@@ -96,7 +96,7 @@ def _like(flat: bool, maps: Maps) -> Maps:
 
 
 def _device(maps: Maps) -> contextlib.AbstractContextManager[object]:
-    """Triton launches on the current GPU, which need not be that of the maps."""
+    """Triton launches on the current GPU, which may differ from that of the maps."""
     return torch.cuda.device(maps.device) if maps.is_cuda else contextlib.nullcontext()
 
 
@@ -127,7 +127,7 @@ def _moments_kernel(
         count = tl.minimum(positions - first, POSITIONS)
         tile_mean = tl.sum(read, 1) / count
         centred = tl.where(valid, read - tile_mean[:, None], 0.0)
-        # Joined with the ``first`` positions before it.
+        # Merged with the ``first`` positions before it.
         apart = tile_mean - mean
         share = count / (first + count)
         mean += apart * share

@@ -1,4 +1,4 @@
-"""A built backbone as a trunk: where its stages end, and what their maps look like. Found out by running one blank image."""
+"""A built backbone as a trunk: where its stages end, and the layout of their maps, determined by running one blank image."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ STAGES = 4
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One place of a backbone where a module may follow."""
+    """A point of a backbone after which a module may follow."""
 
     number: int
     """Counted from 1, in the order of computation."""
@@ -24,12 +24,12 @@ class Stage:
     """Pixels of the input per position of the map."""
     layout: Layout
     prefix_tokens: int
-    """Leading tokens that are no position of the image (class token, registers); 0 for maps."""
+    """Leading tokens that are not image positions (class token, registers); 0 for maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A built backbone: the timm network and what has to be known of it."""
+    """A built backbone: the timm network and its properties."""
 
     name: str
     network: nn.Module
@@ -41,7 +41,7 @@ class Trunk:
     """Layout of the final maps."""
     prefix_tokens: int
     ends_in_stage: bool
-    """Whether the final maps are what the last stage gives, with nothing behind it."""
+    """Whether the final maps are the last stage's output, with nothing behind it."""
 
 
 def stage_names(network: nn.Module, name: str) -> list[tuple[str, int]]:
@@ -63,10 +63,10 @@ def stage_names(network: nn.Module, name: str) -> list[tuple[str, int]]:
 
 
 def probe(network: nn.Module, name: str, stages: list[tuple[str, int]], size: tuple[int, int]) -> Trunk:
-    """Run one blank image to see layouts and strides, and freeze parameters that the trunk does not use.
+    """Run one blank image to determine layouts and strides, and freeze parameters that the trunk does not use.
 
     Unused parameters (timm's own heads) would otherwise stop DistributedDataParallel and be decayed by the optimizer.
-    Evaluation mode, no random number, no running statistic touched.
+    Runs in evaluation mode; draws no random number and changes no running statistic.
     """
     given: dict[str, Tensor] = {}
     handles = [

@@ -1,7 +1,7 @@
 """Weights on disk: safetensors with a JSON header, written atomically, never pickled.
 
-A reader sees either the old file or the new one, whatever happens while it is written. The header holds the sha256 of the rest, so a
-changed byte is found; files of earlier versions have none and are taken as they are.
+A reader sees either the old file or the new one, even if writing is interrupted. The header holds the SHA-256 of the rest, which
+detects a changed byte; files of earlier versions have no hash and are not checked.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ from snreid.system.atomic_files import write_bytes
 
 _HEADER, _HASH = "snreid", "sha256"
 HALF = {"stored": "float16"}
-"""In the metadata of a file whose float32 tensors were stored in 16 bits; ``load_model`` widens them."""
+"""In the metadata of a file with float32 tensors stored in 16 bits; ``load_model`` widens them."""
 _SHOWN = 4
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What a weight file holds."""
+    """The contents of a weight file."""
 
     tensors: dict[str, Tensor]
     """Parameters and buffers by name, on the CPU."""
     metadata: dict[str, Any]
-    """What was given to ``save_model``: anything JSON can say."""
+    """The metadata given to ``save_model``: any JSON value."""
     sha256: str
-    """Of everything in the file that has a meaning: two files of the same hash are the same model with the same metadata."""
+    """Hash of all meaningful content: files with equal hashes are the same model with the same metadata."""
 
 
 def save_model(path: Path, model: nn.Module, metadata: Mapping[str, Any]) -> None:
@@ -46,7 +46,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """Write named tensors with JSON metadata, atomically: a temporary file beside ``path``, flushed, then renamed.
 
     Tensors that share memory are written once each. Equal content gives equal files, byte by byte.
-    Raises ``CheckpointError`` when the metadata is no JSON or the file cannot be written; ``path`` is then what it was before.
+    Raises ``CheckpointError`` when the metadata is not JSON or the file cannot be written; ``path`` then stays unchanged.
     """
     try:
         text = json.dumps(metadata, sort_keys=True, allow_nan=False)
@@ -65,7 +65,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 
 def load_model(path: Path) -> SavedModel:
-    """Read what ``save_model`` wrote. Raises ``CheckpointError`` when the file is missing, damaged or not ours."""
+    """Read a file of ``save_model``. Raises ``CheckpointError`` when it is missing, damaged or of another origin."""
     if not path.is_file():
         raise CheckpointError("A weight file must exist", found=f"no file {path}", fix="check the path of the run")
     try:
@@ -75,7 +75,7 @@ def load_model(path: Path) -> SavedModel:
         digest = _digest(content)
         if header.get(_HASH, digest) != digest:
             raise ValueError(f"sha256 {digest[:12]}... instead of {header[_HASH][:12]}...")
-        # Files of the first days have no hash; one whose very name is damaged must not pass for one of them.
+        # The earliest files have no hash; a file whose hash key is damaged must not pass for one of them.
         if _HEADER in header and (strange := sorted(set(header) - {_HEADER, _HASH})):
             raise ValueError(f"{strange[0]!r} in the header")
     except (SafetensorError, OSError, ValueError, RuntimeError, RecursionError) as error:
@@ -105,14 +105,14 @@ def _split(content: bytes) -> tuple[dict[str, Any], memoryview]:
 
 
 def _joined(header: Mapping[str, Any], tensors: memoryview) -> bytes:
-    """The way back from ``_split``, with the header in one order; safetensors' own writer shuffles its metadata."""
+    """The inverse of ``_split``, with a sorted header; safetensors' own writer shuffles its metadata."""
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
     return b"".join((len(text).to_bytes(8, "little"), text, tensors))
 
 
 def _digest(content: bytes) -> str:
-    """sha256 of everything in the file that has a meaning, less the hash itself; the order inside the header has none."""
+    """SHA-256 of all meaningful content except the hash itself; the order inside the header has no effect."""
     header, tensors = _split(content)
     header.get("__metadata__", {}).pop(_HASH, None)
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
@@ -128,11 +128,11 @@ def restore(
     spare: tuple[str, ...] = (),
     fix: str = "build the model from the file's own metadata",
 ) -> None:
-    """Put saved tensors into a model of the same structure. ``source``: what to call the file in a message. ``spare``: tensors whose
-    name begins with one of these stay as they are in the model. ``fix``: what to do where they do not fit.
+    """Load saved tensors into a model of the same structure. ``source``: name of the file in messages. ``spare``: tensors with one of
+    these prefixes keep the model's values. ``fix``: advice if they do not fit.
 
-    Raises ``CheckpointError`` naming tensors that are missing, left over, of another shape or of another dtype; the model is
-    then untouched.
+    Raises ``CheckpointError`` naming tensors that are missing, left over, of another shape or of another dtype; the model then
+    stays unchanged.
     """
     state = model.state_dict()
     wanted = {name: tensor for name, tensor in state.items() if not name.startswith(spare)}

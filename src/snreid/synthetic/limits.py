@@ -1,4 +1,4 @@
-"""What a value of a drawn picture may be: the refusals that all its parts share."""
+"""Range checks shared by all parts of a drawn picture."""
 
 from snreid.errors import ExperimentError
 
@@ -18,7 +18,7 @@ def check_word(what: str, value: str, options: tuple[str, ...]) -> None:
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Raise ``ExperimentError`` for a height and width in pixels that cannot be drawn."""
+    """Raise ``ExperimentError`` for an unsupported height and width in pixels."""
     if any(side % 16 or not 32 <= side <= 512 for side in size):
         raise ExperimentError(
             "Height and width are multiples of 16 between 32 and 512", found=str(size), fix="take (128, 64)"

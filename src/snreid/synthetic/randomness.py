@@ -1,8 +1,8 @@
 """Random numbers that are the same on every machine and in every version of every library.
 
 A draw is the SplitMix64 finalizer (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014) of a key:
-the numbers and words that say what is drawn, as in ``Draws(seed, "person", 7).uniform("girth", 0.8, 1.3)``. There is no
-stream and no position in it, so adding, leaving out or reordering draws changes no other draw. Only integer operations
+the numbers and words that name the draw, as in ``Draws(seed, "person", 7).uniform("girth", 0.8, 1.3)``. Draws have no
+stream and no position, so adding, removing or reordering draws changes no other draw. Only integer operations
 and one exact division by a power of two are used; nothing depends on NumPy's distribution methods.
 """
 
@@ -56,7 +56,7 @@ class Draws:
 
     @classmethod
     def of(cls, *keys: int | str) -> "Draws":
-        """The draws of what these numbers and words name."""
+        """The draws under these numbers and words."""
         return cls(key_of(*keys))
 
     def bits(self, name: int | str) -> int:
@@ -72,7 +72,7 @@ class Draws:
         return low + (high - low) * ((self.bits(name) >> 11) / 9007199254740992.0)
 
     def bell(self, name: int | str, mean: float = 0.0, spread: float = 1.0) -> float:
-        """Roughly normal with this standard deviation, never beyond 3.5 of them: four 16-bit uniforms summed."""
+        """Roughly normal with this standard deviation, never beyond 3.5 of it: four 16-bit uniforms summed."""
         bits = self.bits(name)
         total = (bits & 0xFFFF) + (bits >> 16 & 0xFFFF) + (bits >> 32 & 0xFFFF) + (bits >> 48)
         return mean + spread * (total - 131070) / 65536.0 * 1.7320508075688772
@@ -85,7 +85,7 @@ class Draws:
         """One of the options, with probabilities proportional to ``weights`` (all equal when left out)."""
         if weights is None:
             return options[int(self.uniform(name) * len(options))]
-        # Added up one by one: from Python 3.12 on, sum() rounds otherwise.
+        # Added one by one: from Python 3.12 on, sum() rounds differently.
         total = 0.0
         for weight in weights:
             total += weight

@@ -13,11 +13,11 @@ from snreid.evaluation.exact.relevance import Pairs, Relevance
 from snreid.evaluation.exact.similarity import RUN, Similarity, widened
 
 _PAIRS_AT_ONCE = 1 << 18
-"""Pairs of a match and an entry close to it that are looked at in one go."""
+"""Pairs of a match and an entry close to it that are compared at once."""
 _ENTRIES = 256
 """Gallery entries of a person in float64 at once."""
 _WORTH_A_LOOK = 4 * RUN
-"""From this dimension on a second look is so much sharper than the first that it saves more keys than it costs."""
+"""From this dimension on the second look narrows the margin enough to save more time on keys than it costs."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Matches:
     row: NDArray[np.int64]
     """(M,)"""
     starts: NDArray[np.int64]
-    """(B,) first match of each row; no row is without."""
+    """(B,) first match of each row; every row has one."""
     position: NDArray[np.int64]
     """(M,) gallery positions."""
     score: NDArray[np.float64]
     """(M,) scores, from float64 products."""
     low: NDArray[np.float32]
-    """(M,) what scores less comes after the match for certain..."""
+    """(M,) an entry with a lower score certainly comes after the match..."""
     high: NDArray[np.float32]
-    """(M,) ... and what scores more before it."""
+    """(M,) ... and one with a higher score before it."""
     margin: NDArray[np.float64]
-    """(M,) the same for the second look: further away than this is certain."""
+    """(M,) the same for the second look: a larger difference is certain."""
     wrong: NDArray[np.int64]
     """(M,) how many wrong entries came before each match so far; counted up in place."""
 
@@ -84,14 +84,14 @@ class Matches:
         )
 
     def ranks(self) -> list[NDArray[np.int64]]:
-        """For each row the ascending ranks of its matches from 1, once the whole gallery was counted."""
-        # Matches whose scores differ by rounding alone may stand in the wrong order, their counts never do.
+        """For each row the ascending ranks of its matches from 1, after the whole gallery was counted."""
+        # Matches whose scores differ only by rounding may be in the wrong order; their counts never are.
         order = np.lexsort((self.wrong, self.row))
         inside = np.arange(len(self.row)) - self.starts[self.row]
         return np.split(self.wrong[order] + inside + 1, self.starts[1:])
 
     def count(self, counter: Counter, near: Sequence[Any]) -> None:
-        """Add what ``counter.near`` found to the counts."""
+        """Add the entries from ``counter.near`` to the counts."""
         bits = position_bits(len(self.labels.gallery.embeddings))
         low = packed(self.row, bits_of(self.low), 0, bits)
         high = packed(self.row, bits_of(self.high), (1 << bits) - 1, bits)
@@ -118,7 +118,7 @@ class Matches:
             self._add(match[keys[entry] >= of_match[place]])
 
     def _second_look(self, row: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.float64] | None:
-        """(K,) scores of pairs within the margin; None where they are not worth the time."""
+        """(K,) scores of pairs within the margin; None if the second look is not worth its time."""
         if self.prepared.shape[1] < _WORTH_A_LOOK:
             return None
         columns = self.compare.columns(self.squared[position])
@@ -130,7 +130,7 @@ class Matches:
         )
 
     def _add(self, before: NDArray[np.int64]) -> None:
-        """One wrong entry more for each match named."""
+        """Add one wrong entry to each match listed."""
         self.wrong[:] += np.bincount(before, minlength=len(self.wrong))
 
 
@@ -154,7 +154,7 @@ def _scores(
         for start in range(0, len(entries), _ENTRIES):
             some = slice(start, start + _ENTRIES)
             right = labels.gallery.embeddings[entries[some]].astype(np.float64)
-            # Whether queries are divided by their lengths or their products are is the same, and the products are fewer.
+            # Dividing the products by the query lengths equals dividing the queries, and there are fewer products.
             part = compare.prepared(rows @ right.T, np.einsum("nd,nd->n", rows, rows))
             compare.finish(part, compare.columns(np.einsum("nd,nd->n", right, right)))
             products[:, some] = part
@@ -166,7 +166,7 @@ def _scores(
 def _expanded(
     match: NDArray[np.int64], first: NDArray[np.int64], count: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """The pairs of each match with the ``count`` (K,) entries from ``first`` (K,) on, so many at a time that memory stays bounded."""
+    """The pairs of each match with the ``count`` (K,) entries from ``first`` (K,) on, in batches that bound memory."""
     sums = np.cumsum(count)
     start = 0
     while start < len(match):

@@ -1,10 +1,10 @@
-"""Which gallery entries come near a block of queries, stretch by stretch of the gallery, and where they stand among intervals.
+"""Gallery entries near a block of queries, stretch by stretch of the gallery, and their positions relative to intervals.
 
 One matrix product gives the scores of a block of queries against a stretch of the gallery. An entry is *near* a query when its score
-reaches the query's lowest bound. Of a near entry one int64 is kept that holds row, score and gallery position, so that sorting
-plain integers sorts by row, then by score, and no index has to travel along; a binary search then counts what lies above a bound.
+reaches the query's lowest bound. A near entry is kept as one int64 that packs row, score and gallery position, so sorting
+plain integers sorts by row, then by score, without a separate index; a binary search then counts the entries above a bound.
 
-Everything is counted in bulk, never query by query: per score the processor spends a comparison and a look at a flag.
+Everything is counted in bulk, never query by query: each score costs one comparison and one read of a flag.
 """
 
 import queue
@@ -20,14 +20,14 @@ from snreid.evaluation.exact.similarity import Similarity, widened_into
 
 SCORE_BITS = 32
 ROW_AND_POSITION_BITS = 31
-"""What an int64 has left, its sign apart."""
+"""The bits of an int64 without its sign."""
 _LOOKED_AT = 1 << 18
-"""Scores that are looked at in one go: 1 MB, which stays in the processor's second cache from one pass to the next."""
+"""Scores scanned at once: 1 MB, which stays in the L2 cache from one pass to the next."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A stretch of the gallery, and who does not count in it for whom."""
+    """A stretch of the gallery, and the pairs in it that do not count."""
 
     start: int
     """Gallery position of the first entry."""
@@ -49,12 +49,12 @@ def position_bits(gallery: int) -> int:
 
 
 def packed(row: Any, score_bits: Any, position: Any, bits: int) -> Any:
-    """int64 keys that are ordered by row (K,), score, and gallery position (K,); arrays or tensors of one kind.
+    """int64 keys ordered by row (K,), score, and gallery position (K,); arrays or tensors of one kind.
 
-    ``score_bits`` (K,): the bits of float32 scores as signed integers, widened to int64; they are overwritten. Of two zeros the
-    negative one stands first. ``bits`` hold a position.
+    ``score_bits`` (K,): the bits of float32 scores as signed integers, widened to int64; they are overwritten. Negative zero
+    sorts before positive zero. ``bits``: number of bits that hold a position.
     """
-    # Integers order positive floats as the floats are ordered, and negative ones the other way around.
+    # As integers, positive floats keep their order and negative ones reverse it.
     score_bits ^= (score_bits >> 31) & 0x7FFFFFFF
     score_bits += 1 << 31
     score_bits <<= bits
@@ -70,12 +70,12 @@ def bits_of(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Standing:
-    """How the kept entries stand to the intervals; entries are numbered in the order of their keys."""
+    """Positions of the kept entries relative to the intervals; entries are numbered in the order of their keys."""
 
     first: NDArray[np.int64]
-    """(M,) first entry that is not before the interval."""
+    """(M,) first entry not before the interval."""
     last: NDArray[np.int64]
-    """(M,) first entry that is behind it."""
+    """(M,) first entry after it."""
     end: NDArray[np.int64]
     """(B,) first entry of the next row."""
     inside: NDArray[np.int64]
@@ -83,7 +83,7 @@ class Standing:
 
 
 class Counter(ABC):
-    """The arithmetic on all scores of a block of queries. One per block; ``near`` may be called from several threads."""
+    """The computation on all scores of a block of queries. One per block; ``near`` may be called from several threads."""
 
     @abstractmethod
     def near(self, tile: Tile) -> Any:
@@ -91,7 +91,7 @@ class Counter(ABC):
 
     @abstractmethod
     def standing(self, keys: Sequence[Any], low: NDArray[np.int64], high: NDArray[np.int64], rows: int) -> Standing:
-        """Where the entries that ``near`` found stand to intervals from ``low`` (M,) to ``high`` (M,), both ends included.
+        """Positions of the entries from ``near`` relative to intervals from ``low`` (M,) to ``high`` (M,), both ends included.
 
         ``low``, ``high``: as keys, ascending. ``rows``: how many queries the block has, B.
         """
@@ -103,7 +103,7 @@ class NumpyCounter(Counter):
     def __init__(self, compare: Similarity, queries: NDArray[np.float32], low: NDArray[np.float32], bits: int) -> None:
         """``queries`` (B, D): prepared for the product; ``low`` (B,): a near entry reaches it; ``bits`` hold a position."""
         self._compare, self._queries, self._low, self._bits = compare, queries, low[:, None], bits
-        # Memory for one stretch is used again for the next: fresh pages cost as much as all comparisons.
+        # Memory of one stretch is reused for the next: fresh pages cost as much as all comparisons.
         self._free: queue.SimpleQueue[_Memory] = queue.SimpleQueue()
 
     def near(self, tile: Tile) -> NDArray[np.int64]:
@@ -131,7 +131,7 @@ class NumpyCounter(Counter):
         dropped: tuple[NDArray[np.int64], NDArray[np.int64]],
         flags: NDArray[np.bool_],
     ) -> NDArray[np.int64]:
-        """Keys of the near entries of the queries from row ``start`` on; ``scores`` (K, N) are overwritten."""
+        """Keys of the near entries for the queries from row ``start`` on; ``scores`` (K, N) are overwritten."""
         self._compare.finish(scores, tile.columns)
         if len(tile.junk):
             scores[:, tile.junk] = -np.inf
@@ -157,7 +157,7 @@ class NumpyCounter(Counter):
         return Standing(first, last, end, ordered[_covered(first[some], last[some], len(ordered))])
 
     def _memory(self, columns: int) -> "_Memory":
-        """Room for a stretch of so many entries that no other thread uses."""
+        """Buffers for a stretch of this many entries that no other thread uses."""
         try:
             memory = self._free.get_nowait()
         except queue.Empty:
@@ -169,18 +169,18 @@ class NumpyCounter(Counter):
 
 @dataclass(frozen=True)
 class _Memory:
-    """What one stretch of N entries needs."""
+    """Buffers for one stretch of N entries."""
 
     scores: NDArray[np.float32]
     """(B x N,)"""
     flags: NDArray[np.bool_]
-    """One for each score that is looked at in one go."""
+    """One for each score scanned at once."""
     wide: NDArray[np.float32]
-    """(N, D) float16 embeddings in float32; untouched, and so no memory, where they are float32 already."""
+    """(N, D) float16 embeddings in float32; untouched, hence no memory, if they are float32 already."""
 
     @classmethod
     def of(cls, queries: int, dimension: int, columns: int) -> "_Memory":
-        """For so many entries."""
+        """Buffers for this many entries."""
         flags = np.empty(max(_LOOKED_AT, columns), np.bool_)
         return cls(np.empty(queries * columns, np.float32), flags, np.empty((columns, dimension), np.float32))
 

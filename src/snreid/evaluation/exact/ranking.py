@@ -1,18 +1,18 @@
-"""Exact ranks of every query's matches, block by block: no query x gallery matrix, no order of files, nothing sorted but what
-comes before a match.
+"""Exact ranks of every query's matches, block by block: no query x gallery matrix, independent of file order, sorting only
+entries that come before a match.
 
-The rank of a match is 1 + the number of valid gallery entries before it, counted behind a matrix product. Valid is what is
+The rank of a match is 1 + the number of valid gallery entries before it, counted after a matrix product. Valid entries are
 neither junk nor ignored for the query (`relevance.py`).
 
-**The rule for ties.** A wrong entry that is exactly as similar as a match comes before it. So nothing depends on the order
-of the files, a model gains nothing by giving many images one score, and the reported numbers are a lower bound over all
+**Ties.** A wrong entry exactly as similar as a match comes before it. So the order of the files has no effect, a model
+gains nothing by giving many images one score, and the reported numbers are a lower bound over all
 ways to break ties. Equally similar matches take consecutive ranks. "Exactly as similar" means equal float64 keys
 (`similarity.py`), which depend on the two embeddings alone: the ranks are the same for any order of the gallery, any
 block size, any number of threads, any device, and any matrix library.
 
-**How it is decided.** The score of a match is computed in float64. A wrong entry whose float32 score lies further from it than
-the product can be wrong is counted by that score (`counting.py`); of the few others the score is computed again, more tightly
-bounded; and who is still too close is decided by keys (`undecided.py`).
+**Method.** The score of a match is computed in float64. A wrong entry whose float32 score differs from it by more than the
+product's rounding bound is counted by that score (`counting.py`). The scores of the few others are recomputed with a tighter
+bound; pairs still too close are decided by keys (`close_calls.py`).
 
 Extra memory: a block of queries in float32; for each thread a block of scores (``_SCORES_AT_ONCE`` of all together), 24 bytes per near
 entry in it and, of float16 embeddings, its stretch of the gallery in float32; up to ``_NEAR_AT_ONCE`` near entries and a block's (8
@@ -37,23 +37,23 @@ from snreid.evaluation.features import check_lengths, check_pair
 from snreid.records import JUNK, Features, RankList
 
 _MATCHES_AT_ONCE = 1 << 19
-"""A block of queries has at most so many entries of their persons."""
+"""Most gallery entries of their persons that a block of queries has."""
 _NEAR_AT_ONCE = 1 << 20
-"""Near entries are counted when so many have come together."""
+"""Near entries are counted once this many have accumulated."""
 _SCORES_AT_ONCE = 1 << 24
 """Scores of all threads together: 64 MiB."""
 _SHOWN_FROM = 8192
-"""Gallery entries that rank lists look at in one go."""
+"""Gallery entries that rank lists score at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """How much is compared at once: memory against speed. No result depends on it."""
+    """Block size: memory against speed. No result depends on it."""
 
     queries: int = 2048
-    """Rows of one matrix product at most, >= 1: the queries are divided evenly."""
+    """Most rows of one matrix product, >= 1: the queries are divided evenly."""
     gallery: int = 2048
-    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, 16 MiB by default at most."""
+    """Columns of one matrix product, >= 1. A block of scores takes 4 bytes x queries x gallery, by default at most 16 MiB."""
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.gallery < 1:
@@ -65,7 +65,7 @@ class Block:
 
 
 _DEVICE_BLOCK = Block(queries=8192, gallery=8192)
-"""On a GPU: the gallery travels there once for each block of queries."""
+"""On a GPU: the gallery is copied there once for each block of queries."""
 
 
 def match_ranks(
@@ -77,7 +77,7 @@ def match_ranks(
         query: Embeddings (Q, D) with persons and cameras.
         gallery: Embeddings (G, D) with persons and cameras.
         metric: ``"cosine"`` or ``"euclidean"``.
-        block: How much is compared at once; no result depends on it.
+        block: Size of the blocks compared at once; no result depends on it.
         device: A torch device such as ``"cuda"``; no result depends on it.
 
     Returns:
@@ -146,7 +146,7 @@ def rank_lists(
 
 
 class _Walk:
-    """Walks along the gallery, one for each block of queries."""
+    """Scans the gallery, once for each block of queries."""
 
     def __init__(
         self, query: Features, gallery: Features, compare: Similarity, block: Block | None, device: str
@@ -163,7 +163,7 @@ class _Walk:
         self.labels = relevance(query, gallery)
 
     def ranks(self, queries: NDArray[np.int64], pairs: Pairs) -> list[NDArray[np.int64]]:
-        """The ranks of the matches of each of these queries, who all have some."""
+        """The ranks of the matches of each of these queries, all of which have matches."""
         matches = Matches.of(queries, pairs, self.labels, self.compare, self.squared_query, self.squared)
         counter = self._counter(matches)
         order = np.argsort(pairs.position, kind="stable")
@@ -204,16 +204,16 @@ class _Walk:
 
 
 def _block_for(threads: int) -> Block:
-    """Blocks of which all threads together hold no more than ``_SCORES_AT_ONCE``."""
+    """Blocks with which all threads together hold at most ``_SCORES_AT_ONCE`` scores."""
     whole = Block()
     return Block(gallery=max(256, min(whole.gallery, _SCORES_AT_ONCE // (whole.queries * threads))))
 
 
 def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], Pairs]]:
-    """Queries that have a match, person by person, with their pairs: at most ``size``, and as few as memory wants."""
+    """Queries that have a match, person by person, with their pairs: at most ``size``, fewer to bound memory."""
     order = np.argsort(labels.query.persons, kind="stable")
     held = np.cumsum(labels.count[order])
-    size = -(-len(order) // -(-len(order) // size))  # even blocks: a small last one would cost the product its speed
+    size = -(-len(order) // -(-len(order) // size))  # even blocks: a small last one would slow the product
     start = 0
     while start < len(order):
         before = held[start - 1] if start else 0
@@ -230,7 +230,7 @@ def _blocks(labels: Relevance, size: int) -> Iterator[tuple[NDArray[np.int64], P
 
 
 def _check_device(device: str) -> None:
-    """``ExperimentError`` for a device that this machine has not."""
+    """``ExperimentError`` for a device that this machine lacks."""
     if device == "cpu":
         return
     import torch
@@ -246,7 +246,7 @@ def _check_device(device: str) -> None:
 
 
 def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray[np.int64]:
-    """Columns that can be among the first ``length`` by their keys: those not surely behind that many others."""
+    """Columns that can be among the first ``length`` by their keys: those not certainly behind that many others."""
     if len(scores) <= length:
         return np.arange(len(scores))
     last = float(np.partition(scores, -length)[-length])
@@ -254,12 +254,12 @@ def _may_lead(scores: NDArray[np.float32], length: int, error: float) -> NDArray
 
 
 def _tie_order(verdicts: tuple[str, ...]) -> NDArray[np.int64]:
-    """Equally similar entries are shown in this order."""
+    """Display order of equally similar entries."""
     return np.array([("wrong", "ignored", "right").index(verdict) for verdict in verdicts], dtype=np.int64)
 
 
 def _check_request(query: Features, queries: Sequence[int], length: int) -> None:
-    """``ExperimentError`` for positions that are no queries and for lists without entries."""
+    """``ExperimentError`` for positions outside the queries and for lists without entries."""
     count = len(query.embeddings)
     strange = [int(index) for index in queries if not 0 <= index < count]
     if strange:

@@ -1,9 +1,9 @@
-"""Who counts for a query: which gallery entries are matches, wrong, or ignored (method.md 6).
+"""Relevance for a query: which gallery entries are matches, wrong, or ignored (method.md 6).
 
 For one query, a gallery entry is
 
 * **ignored** when it is junk (person ``JUNK``), when it shows the query's person on the query's camera (unless that camera
-  is ``NO_CAMERA``), or when names are known and it bears the query's own name;
+    is ``NO_CAMERA``), or when names are known and it has the query's own name;
 * a **match** when it is not ignored and shows the query's person, who is a person (id >= 1: distractors match nobody);
 * **wrong** otherwise.
 """
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from snreid.records import JUNK, NO_CAMERA, Features
 
 _BLOCK = 1 << 16
-"""Gallery labels looked at in one go: bounds memory at any gallery size."""
+"""Gallery labels scanned at once: bounds memory at any gallery size."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Query and gallery entry of each pair that is not simply wrong, junk aside; row by row."""
+    """Query and gallery entry of each pair that is not simply wrong, junk left out; row by row."""
 
     row: NDArray[np.int64]
-    """(K,) ascending: place of the query in the list that was asked for."""
+    """(K,) ascending: position of the query in the requested list."""
     position: NDArray[np.int64]
     """(K,) gallery positions, ascending inside a row."""
     match: NDArray[np.bool_]
@@ -40,11 +40,11 @@ class Relevance:
     positions: NDArray[np.int64]
     """Of all entries that show a query's person, person by person."""
     first: NDArray[np.int64]
-    """(Q,) where in ``positions`` the entries of each query's person begin."""
+    """(Q,) index in ``positions`` where the entries of each query's person begin."""
     count: NDArray[np.int64]
-    """(Q,) how many they are."""
+    """(Q,) number of these entries."""
     by_name: dict[int, NDArray[np.int64]]
-    """Positions that bear the same name as the query at this position; only for queries that have any."""
+    """Positions with the same name as the query at this position; only for queries that have any."""
 
     def matches(self, query: int) -> NDArray[np.int64]:
         """(M,) positions of the matches of the query at this position."""
@@ -52,7 +52,7 @@ class Relevance:
         return pairs.position[pairs.match]
 
     def marked(self, query: int) -> NDArray[np.int64]:
-        """Positions that are a match or ignored (junk aside): all that is not wrong for this query."""
+        """Positions that are a match or ignored (junk left out): all that are not wrong for this query."""
         return self.pairs(np.array([query])).position
 
     def entries(self, query: int) -> NDArray[np.int64]:
@@ -60,10 +60,10 @@ class Relevance:
         return self.positions[self.first[query] : self.first[query] + self.count[query]]
 
     def pairs(self, queries: NDArray[np.int64]) -> Pairs:
-        """All pairs of the queries at these positions, whose rows are their places in ``queries``."""
+        """All pairs of the queries at these positions, whose rows are their positions in ``queries``."""
         count = self.count[queries]
         row = np.repeat(np.arange(len(queries)), count)
-        # Number of a pair inside its row, added to where the row's entries begin.
+        # Number of a pair inside its row, added to the start of the row's entries.
         inside = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
         position = self.positions[self.first[queries][row] + inside]
         camera = self.query.cameras[queries][row]
@@ -78,12 +78,12 @@ class Relevance:
         return tuple("right" if r else "ignored" if i else "wrong" for r, i in zip(right, ignored, strict=True))
 
     def _with_twins(self, queries: NDArray[np.int64], pairs: Pairs) -> Pairs:
-        """The pairs and those of one name, which are ignored whoever they show."""
+        """The pairs plus those with equal names, which are ignored whoever they show."""
         twins = [self.by_name.get(query, np.empty(0, np.int64)) for query in queries.tolist()]
         row = np.concatenate([pairs.row, np.repeat(np.arange(len(queries)), [len(some) for some in twins])])
         position = np.concatenate([pairs.position, *twins])
         match = np.concatenate([pairs.match, np.zeros(len(row) - len(pairs.row), np.bool_)])
-        order = np.lexsort((match, position, row))  # of a pair that is listed twice the ignored one comes first
+        order = np.lexsort((match, position, row))  # of a pair listed twice the ignored one comes first
         row, position, match = row[order], position[order], match[order]
         once = np.ones(len(row), np.bool_)
         once[1:] = (row[1:] != row[:-1]) | (position[1:] != position[:-1])
@@ -109,7 +109,7 @@ def relevance(query: Features, gallery: Features) -> Relevance:
 
 
 def _same_name(query: Features, gallery: Features) -> dict[int, NDArray[np.int64]]:
-    """For each query, the gallery positions that bear its name."""
+    """For each query, the gallery positions with its name."""
     if not query.names or not gallery.names:
         return {}
     wanted: dict[str, list[int]] = {}

@@ -1,21 +1,21 @@
-"""How alike two embeddings are: cosine or Euclidean, fast and rounded over blocks, or slow and reproducible for one pair.
+"""Similarity of two embeddings: cosine or Euclidean, fast and rounded over blocks, or slow and reproducible for one pair.
 
-A matrix product in float32 is fast, but its last bits depend on the library, the number of threads and on where a pair
-lies in the product. Two equal gallery images could then get two scores, and the order of the files would decide a rank.
-So every comparison here has two faces:
+A matrix product in float32 is fast, but its last bits depend on the library, the number of threads and the pair's position
+in the product. Two equal gallery images could then get different scores, and the order of the files would decide a rank.
+So every similarity has two forms:
 
 * ``product`` gives float32 scores of a block of queries against a block of the gallery, from one matrix product;
-* ``keys`` gives, for one query and some gallery rows, float64 numbers that depend on nothing but the two vectors:
+* ``keys`` gives, for one query and some gallery rows, float64 numbers that depend only on the two vectors:
   elementwise products of exactly converted float32 values, added in an order that depends on the dimension only.
   **The keys define the ranking.** They are equal for equal vectors, on any machine.
 
-``error`` bounds how far ``product`` can be from the score that belongs to a key, so a ranking needs keys only for pairs
-that lie closer to a match than that. The bound is the classical one for inner products in any order of summation
+``error`` bounds the difference between ``product`` and the score that belongs to a key, so a ranking needs keys only for pairs
+closer to a match than that. The bound is the classical one for inner products in any order of summation
 (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1): |error| <= gamma_n |x| |y|,
-gamma_n = n u / (1 - n u), u = 2^-24. Where the product is cut into slices of dimensions that are added up, n is the width
-of a slice + the number of slices instead of the whole dimension: fewer keys, a slower product.
+gamma_n = n u / (1 - n u), u = 2^-24. If the product is a sum over slices of dimensions, n is the width of a slice + the
+number of slices instead of the whole dimension: fewer keys, a slower product.
 
-Accumulating in float64 is therefore not needed: float32 decides what it can decide for certain, keys decide the rest.
+Accumulating in float64 is therefore unnecessary: float32 decides whatever it can decide with certainty, keys decide the rest.
 """
 
 from abc import ABC, abstractmethod
@@ -35,22 +35,22 @@ RUN = 128
 UNIT_ROUNDOFF = 2.0**-24
 """Largest relative error of one float32 operation."""
 SMALLEST = float(np.finfo(np.float32).tiny)
-"""What one product may lose where the processor flushes tiny numbers to zero."""
+"""Largest loss of one product if the processor flushes tiny numbers to zero."""
 _ROWS = 2048
 """Rows that are widened at once: bounds memory."""
 _TORCH_ALONE = (1 << 15) - 1
-"""Numbers that torch copies without calling other threads."""
+"""Numbers that torch copies on the calling thread alone."""
 _SAFE = (1e-25, 1e29)
-"""Squared lengths that float32 gets right: squares of smaller elements may vanish, of larger ones overflow."""
+"""Range of squared lengths that float32 computes correctly: squares of smaller elements may vanish, of larger ones overflow."""
 Numbers = NDArray[np.floating[Any]]
-"""float16, float32 or float64: where a computation begins by widening them, exactly."""
+"""float16, float32 or float64: types that a computation first widens, exactly."""
 SHORTEST, LONGEST = 1e-15, 1e15
-"""Allowed Euclidean length of a non-zero embedding: inside, float32 neither overflows nor loses more than
+"""Allowed Euclidean length of a non-zero embedding: within it, float32 neither overflows nor loses more than
 ``error`` allows."""
 
 
 def squared_lengths(rows: Numbers) -> NDArray[np.float64]:
-    """Squared Euclidean length of each row of (N, D): (N,) float64, the same for the same row wherever it stands.
+    """Squared Euclidean length of each row of (N, D): (N,) float64, independent of the row's position.
 
     Not finite where the row is not: squares of finite float32 values cannot overflow float64.
     """
@@ -67,7 +67,7 @@ def quick_squared_lengths(rows: NDArray[np.float32] | NDArray[np.float16]) -> ND
     """Squared Euclidean length of each row of (N, D) up to a relative error of ``RUN`` float32 roundings: (N,) float64, six times
     as fast as ``squared_lengths``.
 
-    Exact (and slow) where float32 could overflow or lose much, so that a row that is not finite or too long shows here too.
+    Exact (and slow) where float32 could overflow or lose much, so that a row that is not finite or too long is detected here too.
     """
     squared = np.empty(len(rows))
     wide = np.empty((min(_ROWS, len(rows)), rows.shape[1]), np.float32)
@@ -81,38 +81,38 @@ def quick_squared_lengths(rows: NDArray[np.float32] | NDArray[np.float16]) -> ND
 
 
 def widened(rows: NDArray[np.float32] | NDArray[np.float16]) -> NDArray[np.float32]:
-    """The same numbers in float32; a copy only of float16."""
+    """The same numbers in float32; copies only float16."""
     if rows.dtype == np.float32:
         return np.asarray(rows, np.float32)
     return widened_into(rows, np.empty(rows.shape, np.float32))
 
 
 def widened_into(rows: NDArray[np.float32] | NDArray[np.float16], wide: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As ``widened``, into the first rows of ``wide`` (at least N, D), where there is something to widen: fresh memory costs seven
-    times what the numbers do."""
+    """As ``widened``, into the first rows of ``wide`` (at least N, D) if conversion is needed: allocating memory costs seven
+    times as much as converting."""
     if rows.dtype == np.float32:
         return np.asarray(rows, np.float32)
     import torch  # Several times as fast as numpy; not at the top, because evaluation needs no torch otherwise.
 
-    # So few at a time that torch stays on this thread: others are at work beside it.
+    # In small parts, so that torch stays on this thread: others run beside it.
     step = max(1, _TORCH_ALONE // max(1, rows.shape[1]))
     for start in range(0, len(rows), step):
         some = np.ascontiguousarray(rows[start : start + step])
-        # Of memory that must not be written (a mapped file) torch would warn.
+        # torch would warn about read-only memory (a mapped file).
         here = torch.from_numpy(some if some.flags.writeable else some.copy())
         torch.from_numpy(wide[start : start + len(some)]).copy_(here)
     return wide[: len(rows)]
 
 
 class Similarity(ABC):
-    """A way to compare; larger is more alike. Stateless."""
+    """A measure of similarity; larger is more similar. Stateless."""
 
     @abstractmethod
     def key_rows(
         self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         """(N,) float64 keys of C-contiguous rows (N, D), which are overwritten, for one query (D,); ``squared`` (N,) are the
-        rows' squared lengths as ``squared_lengths`` gives them, where they are known already."""
+        rows' squared lengths from ``squared_lengths``, if known already."""
 
     def keys(
         self,
@@ -121,9 +121,9 @@ class Similarity(ABC):
         positions: NDArray[np.int64],
         squared: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """(K,) float64: what ranks the gallery entries at ``positions`` (K,) for one query (D,). Equal keys are ties.
+        """(K,) float64 keys that rank the gallery entries at ``positions`` (K,) for one query (D,). Equal keys are ties.
 
-        ``squared`` (K,): the entries' squared lengths, where they are known already.
+        ``squared`` (K,): the entries' squared lengths, if known already.
         """
         wide_query = query.astype(np.float64)
         keys = np.empty(len(positions))
@@ -154,7 +154,7 @@ class Similarity(ABC):
         positions: NDArray[np.int64],
         columns: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """(K,) scores of pairs as for ``pair_keys``, of prepared queries, that lie within ``error(..., width=RUN)`` of those of their
+        """(K,) scores of pairs as for ``pair_keys``, of prepared queries, within ``error(..., width=RUN)`` of the scores of their
         keys: several times as fast as keys. ``columns`` (K,): ``columns`` of the entries' squared lengths, in float64."""
         scores = np.empty(len(positions))
         for part in _parts(len(positions), gallery.shape[1]):
@@ -168,7 +168,7 @@ class Similarity(ABC):
 
     @abstractmethod
     def shown(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float32]:
-        """The number a person reads for each key: cosine, or minus the Euclidean distance."""
+        """The number shown to the user for each key: cosine, or minus the Euclidean distance."""
 
     @abstractmethod
     def prepared(self, queries: Numbers, squared: NDArray[np.float64]) -> Any:
@@ -176,7 +176,7 @@ class Similarity(ABC):
 
     @abstractmethod
     def columns(self, squared: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N,) what ``finish`` needs of the gallery, from its squared lengths (N,)."""
+        """(N,) gallery values for ``finish``, from its squared lengths (N,)."""
 
     @abstractmethod
     def finish(self, products: Any, columns: Any) -> None:
@@ -191,8 +191,8 @@ class Similarity(ABC):
         *,
         width: int = SLICE,
     ) -> NDArray[np.float64]:
-        """(B,) bound of |score - key's score| for each query against this block of the gallery, where the inner products are added
-        from partial ones of ``width`` dimensions each, in any order of summation. ``product`` has slices of ``SLICE``."""
+        """(B,) bound of |score - key's score| for each query against this block of the gallery, where the inner products are sums
+        of partial ones of ``width`` dimensions each, in any order of summation. ``product`` has slices of ``SLICE``."""
 
     def product(
         self,
@@ -214,7 +214,7 @@ class Similarity(ABC):
 class Cosine(Similarity):
     """Cosine of the angle (method.md 3). A zero vector has cosine 0 with everything.
 
-    The key is ``x |x| / |g|^2`` with x = q . g: strictly increasing in the cosine and free of square roots, so that
+    The key is ``x |x| / |g|^2`` with x = q . g: strictly increasing in the cosine and without square roots, so that
     equal angles between short integer vectors are recognized as equal.
     """
 
@@ -282,7 +282,7 @@ class Euclidean(Similarity):
         return (0.0 - np.sqrt(-keys)).astype(np.float32)
 
     def prepared(self, queries: Numbers, squared: NDArray[np.float64]) -> Any:
-        """The queries as they are."""
+        """The queries unchanged."""
         return queries
 
     def columns(self, squared: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -310,7 +310,7 @@ class Euclidean(Similarity):
 
 
 def similarity(metric: str) -> Similarity:
-    """The comparison called ``metric`` (``"cosine"`` or ``"euclidean"``); ``ExperimentError`` for any other name."""
+    """The similarity called ``metric`` (``"cosine"`` or ``"euclidean"``); ``ExperimentError`` for any other name."""
     if metric == "cosine":
         return Cosine()
     if metric == "euclidean":
@@ -321,7 +321,7 @@ def similarity(metric: str) -> Similarity:
 
 
 def _parts(count: int, dimension: int) -> Iterator[slice]:
-    """Slices of ``count`` rows small enough that a float64 copy takes 1 MB: bounded memory, and it stays in the cache."""
+    """Slices of ``count`` rows whose float64 copy takes 1 MB: it bounds memory and stays in the cache."""
     step = max(1, (1 << 17) // dimension)
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
@@ -336,7 +336,7 @@ def _in_runs(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
 
 
 def _gamma(dimension: int, width: int) -> float:
-    """gamma_n of a product in slices, with room for the roundings before and after it and for a quick length."""
+    """gamma_n of a product in slices, with a margin for the roundings before and after it and for a quick length."""
     slices = -(-dimension // width)
     operations = min(dimension, width) + slices + min(dimension, RUN) + 16
     return operations * UNIT_ROUNDOFF / (1 - operations * UNIT_ROUNDOFF)

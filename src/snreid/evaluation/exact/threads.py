@@ -1,7 +1,7 @@
-"""Who is at work on the processor: several threads of ours with a matrix product of one thread each.
+"""Use of the processor: several threads of our own, each with single-threaded matrix products.
 
-The other way around, a product with all threads at a time, leaves the matrix library's threads waiting between products, and they wait
-by turning in a loop: that time is lost (docs/decisions.md, "Speed, second look").
+With one multi-threaded product at a time instead, the matrix library's threads would spin between products, which wastes time
+(docs/decisions.md, "Speed, second look").
 """
 
 import os
@@ -19,27 +19,27 @@ from snreid.system.cores import usable_cores
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _SAID = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-"""A library's own variable counts before the one for all of them."""
+"""A library's own variable takes precedence over the common one."""
 _MOST = 16
-"""More threads than these wait for what is done in order behind them."""
+"""More threads than these wait for the sequential part."""
 MOST_AHEAD = 4
-"""For work whose results are looked at one after the other, and take memory while they wait."""
+"""For work whose results are consumed one after the other, and take memory while they wait."""
 _lock = threading.Lock()
 _holders = 0
 _limits: threadpool_limits | None = None
 
 
 def threads() -> int:
-    """As many as the matrix library may use by the environment, else the cores that may be used, and no more than pay."""
+    """The matrix library's limit from the environment, else the available cores; at most the number that still helps."""
     setting = next((os.environ[name] for name in _SAID if os.environ.get(name)), "").partition(",")[0]  # "4,2": nested
     return max(1, min(_MOST, int(setting) if setting.isdecimal() else usable_cores()))
 
 
 @contextmanager
 def products_alone() -> Iterator[None]:
-    """Matrix products of numpy take one thread each while this is held by anybody in the process; afterwards as many as before."""
+    """Limit numpy's matrix products to one thread while any caller in the process holds this; restore the limit afterwards."""
     global _holders, _limits
-    # Counted, because the limit belongs to the process: of two that begin and end in turn the last one restores what the first one found.
+    # Counted, because the limit belongs to the process: when two uses overlap, the last to end restores what the first one saw.
     with _lock:
         if not _holders:
             _limits = threadpool_limits(1, user_api="blas")
@@ -55,7 +55,7 @@ def products_alone() -> Iterator[None]:
 
 
 def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
-    """What ``work`` makes of each item, in order, up to ``threads`` + 1 of them ahead; one thread: here, one after the other."""
+    """Yield ``work`` of each item, in order, computed up to ``threads`` + 1 items ahead; one thread: here, one after the other."""
     if threads == 1:
         yield from map(work, items)
         return

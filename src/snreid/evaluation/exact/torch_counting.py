@@ -1,4 +1,4 @@
-"""The counting of ``counting.py`` on a torch device: product, comparison, sort and search stay there until few numbers are left."""
+"""The counting of ``counting.py`` on a torch device: product, comparison, sort and search stay there; few numbers come back."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from snreid.evaluation.exact.similarity import Similarity
 
 
 class TorchCounter(Counter):
-    """On ``device``; the ranks are those of ``NumpyCounter``, since keys decide what rounding could."""
+    """On ``device``; the ranks are those of ``NumpyCounter``, since keys decide all pairs that rounding could swap."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class TorchCounter(Counter):
 
 @contextmanager
 def _float32() -> Iterator[None]:
-    """All 24 bits of float32 in products, whatever was chosen for training: the bound on rounding holds for no fewer."""
+    """Full float32 precision in products, whatever training chose: the rounding bound requires it."""
     chosen = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

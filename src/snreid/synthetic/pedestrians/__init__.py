@@ -1,4 +1,4 @@
-"""FAMILY: pedestrians drawn by a program. Who (``identity``), how (``style``), when (``moment``), drawn by ``render``.
+"""FAMILY: pedestrians drawn by a program, from a person (``identity``), a ``style`` and a ``moment``, by ``render``.
 
 Free of any licence and of any real person. ``domains`` holds the named distributions over styles and scenes.
 """

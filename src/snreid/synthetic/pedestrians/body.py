@@ -25,7 +25,7 @@ class _Skeleton:
     elbows: tuple[Point, Point]
     hands: tuple[Point, Point]
     tilt: tuple[float, float]
-    """How far each foot is turned down, as the sine of an angle."""
+    """Downward tilt of each foot, as the sine of an angle."""
 
 
 def pose(identity: Pedestrian, moment: PedestrianMoment) -> _Skeleton:
@@ -124,7 +124,7 @@ def _drape(identity: Pedestrian, bones: _Skeleton, hem: float, flare: float, clo
     depth = max(0.72, reach / low)
     return [
         upright(hem * tall, 0.47 * tall, low, hips, depth, cloth),
-        # Closes the wide cone, or one could look down into it.
+        # Closes the wide cone; otherwise the view from above would show its inside.
         ellipsoid((0.0, 0.47 * tall, 0.0), (hips, hips * depth, 0.065 * tall), cloth, origin=(0.0, 0.47 * tall)),
     ]
 
@@ -153,7 +153,7 @@ def _front(garment: PedestrianGarment, tall: float, trim: bool) -> tuple[Decal, 
 
 
 def _opening(identity: Pedestrian) -> tuple[Decal, ...]:
-    """What an open or zipped jacket shows on its front, and its back print."""
+    """The front of an open or zipped jacket, and its back print."""
     jacket, top, tall = identity.jacket, identity.top, identity.build.height
     decals: list[Decal] = []
     if jacket.kind == "open":
@@ -271,7 +271,7 @@ def _hair(head: PedestrianHead, middle: float, scale: float) -> list[Solid]:
     hair = Surface(head.hair)
 
     def lock(x: float, up: float, forward: float, wide: float, deep: float, high: float) -> Solid:
-        """An ellipsoid of hair: where it is from the middle of the head, and its radii."""
+        """An ellipsoid of hair: its offset from the middle of the head, and its radii."""
         at = (x * scale, middle + up * scale, forward * scale)
         return ellipsoid(at, (wide * scale, deep * scale, high * scale), hair)
 

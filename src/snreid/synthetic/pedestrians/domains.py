@@ -1,7 +1,7 @@
-"""Domains: distributions over styles and scenes. Each camera has its own mild style, each image a little more of one.
+"""Domains: distributions over styles and scenes. Each camera varies the domain's style a little, each image the camera's.
 
-Listed in the order of growing distance from the first: ``DOMAINS``. Distance is ``Domain.shift_from``: how far apart the
-average cameras are, in units of what cameras of one domain differ by.
+``DOMAINS`` lists them by increasing distance from the first. Distance is ``Domain.shift_from``: the difference of the
+average cameras, in units of the spread among cameras of one domain.
 """
 
 from dataclasses import dataclass, replace
@@ -21,15 +21,15 @@ class Domain:
     """A distribution over styles and scenes."""
 
     name: str
-    """One word; with a seed it decides every camera of the domain."""
+    """One word; together with a seed it determines every camera of the domain."""
     centre: Style
-    """The average camera, its scene aside."""
+    """The average camera, without its scene."""
     walls: tuple[tuple[str, str, str], ...]
     """(kind of wall, its colour, its second colour) a camera can have; colours are sRGB codes."""
     grounds: tuple[tuple[str, str, str], ...]
     """The same for the ground."""
     distance: tuple[float, float] = (1.5, 8.0)
-    """Metres from a person to the wall, between these."""
+    """Range of the distance from a person to the wall, metres."""
     clutter: tuple[int, int] = (2, 12)
     camera_spread: float = 1.0
     """How much cameras differ, 0 (not at all) to 5."""
@@ -52,11 +52,11 @@ class Domain:
         return _camera(self, seed, number)
 
     def image(self, camera: Style, shot: Draws) -> Style:
-        """The camera's style in one image: exposure, white balance and contrast are never quite the same."""
+        """The camera's style in one image, with slightly varied exposure, white balance and contrast."""
         return _varied(camera, shot, 0.35 * self.image_spread, optics=False)
 
     def shift_from(self, other: "Domain") -> float:
-        """Root mean square over the fields of a style, in units of what two cameras of one domain differ by; 0 or more."""
+        """Root mean square over the fields of a style, in units of the spread among cameras of one domain; 0 or more."""
         steps = [
             (getattr(self.centre, name) - getattr(other.centre, name)) / (step * sqrt(2.0))
             for name, step in _STEPS.items()
@@ -110,16 +110,16 @@ def _like(draws: Draws, name: str, code: str) -> Colour:
 
 
 def _varied(style: Style, draws: Draws, spread: float, *, optics: bool) -> Style:
-    """``style`` with each field moved a little; ``optics`` moves also what only differs between cameras."""
+    """``style`` with each field varied a little; ``optics`` also varies fields that differ only between cameras."""
 
     def near(name: str, low: float, high: float) -> float:
-        """The field ``name``, moved, inside its range."""
+        """The field ``name``, varied within its range."""
         value: float = getattr(style, name)
         step = _STEPS[name] * (0.25 * value if name == "noise" else 1.0)
         return min(max(draws.bell(name, value, step * spread), low), high)
 
     def gain(name: str, value: float) -> float:
-        """A channel of the illuminant, moved."""
+        """A channel of the illuminant, varied."""
         return min(value * exp2(draws.bell(name, 0.0, _GAIN_STEP * spread)), 4.0)
 
     red, green, blue = style.illuminant
@@ -289,7 +289,7 @@ NIGHT = Domain(
 )
 
 DOMAINS: tuple[Domain, ...] = (NOON, OVERCAST, DUSK, MALL, STATION, GARAGE, NIGHT)
-"""All named domains, by growing distance from the first."""
+"""All named domains, by increasing distance from the first."""
 
 
 def domain_named(name: str) -> Domain:

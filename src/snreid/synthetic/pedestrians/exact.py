@@ -2,8 +2,8 @@
 
 Libraries' ``sin`` and ``pow`` differ between machines in the last bit, and a last bit can move the edge of a stripe
 across a sample. Addition, multiplication, division, square root, floor, comparison and scaling by powers of two cannot
-differ. The whole generator uses only these, integer arithmetic, and matrix products of integers small enough (below
-2**53) to be exact in float64 whatever the order of summation; hence the promise in ``render.py``.
+differ. The whole generator uses only these, integer arithmetic, and matrix products of integers below 2**53, which
+are exact in float64 in any order of summation; hence the guarantee in ``render.py``.
 """
 
 from math import floor, frexp, ldexp

@@ -1,9 +1,9 @@
 """From light to pixels: lens, sensor, tone curve, noise, enlargement, compression. All in exact arithmetic.
 
-Filters are matrices of integers and act on integers; every sum stays below 2**53, so float64 products are exact in
-whatever order a library adds. The compression is JPEG's lossy part (block cosine transform, quantization tables of
+Filters are integer matrices and act on integers; every sum stays below 2**53, so float64 products are exact in
+any order of summation. The compression is JPEG's lossy part (block cosine transform, quantization tables of
 ITU-T T.81 Annex K scaled as libjpeg does, chroma at half size) without its lossless part: another JPEG library would
-round otherwise, and a difference of one level before quantization can be many after it.
+round differently, and a difference of one level before quantization can become many after it.
 """
 
 from functools import lru_cache
@@ -21,9 +21,9 @@ Matrix: TypeAlias = NDArray[np.float64]
 _UNIT = 16384.0
 """Filter weights sum to this."""
 _LEVELS = 4096
-"""Steps of linear light the sensor tells apart below saturation."""
+"""Steps of linear light that the sensor resolves below saturation."""
 _FINE = 16
-"""Sixteenths of a grey level are kept until the end."""
+"""Grey levels are kept in sixteenths until the end."""
 
 
 def expose(light: NDArray[np.float32], style: Style, seed: int) -> NDArray[np.uint8]:
@@ -53,19 +53,19 @@ def expose(light: NDArray[np.float32], style: Style, seed: int) -> NDArray[np.ui
 
 
 def sensor_size(pixels: int, style: Style) -> int:
-    """Rows (or columns) of the sensor for so many of the picture."""
+    """Rows (or columns) of the sensor for this many of the picture."""
     return max(8, int(pixels * style.resolution + 0.5))
 
 
 def _filtered(planes: Matrix, rows: Matrix, columns: Matrix) -> Matrix:
-    """Filter whole numbers (3, H, W) along both axes and round down to whole numbers."""
+    """Filter integers (3, H, W) along both axes and round down to integers."""
     count, height, width = planes.shape
     across = (planes.reshape(count * height, width) @ columns).reshape(count, height, -1)
     return np.floor((rows.T @ across) * (1.0 / (_UNIT * _UNIT)))
 
 
 def _whole(kernel: Matrix) -> Matrix:
-    """Scale columns of non-negative weights to whole numbers that sum to ``_UNIT`` up to rounding."""
+    """Scale columns of non-negative weights to integers that sum to ``_UNIT`` up to rounding."""
     kernel = np.floor(kernel * 1024.0 + 0.5)
     whole: Matrix = np.floor(kernel * (_UNIT / kernel.sum(axis=0)) + 0.5)
     return whole
@@ -169,7 +169,7 @@ def _transform(size: int) -> Matrix:
 
 
 def _coded(plane: Matrix, quality: int, chroma: bool) -> Matrix:
-    """What is left of a plane (H, W) of whole sixteenths, centred on zero, after quantization."""
+    """A plane (H, W) of integer sixteenths, centred on zero, after quantization."""
     height, width = plane.shape
     down, across = _transform(height), _transform(width)
     steps = _steps(quality, chroma, height, width)

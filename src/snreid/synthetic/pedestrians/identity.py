@@ -1,7 +1,7 @@
-"""Who is drawn: build, skin, hair, garments, shoes, bag. Nothing in here depends on a camera, a light or a moment.
+"""The person: build, skin, hair, garments, shoes, bag. Independent of camera, light and moment.
 
-Colours are linear light. Clothes are drawn from a handful of muted, correlated palettes, and every third person or so
-is dressed from the wardrobe of a small group, so that colour alone seldom tells people apart.
+Colours are linear light. Clothes come from a handful of muted, correlated palettes, and about every third person
+is dressed from the wardrobe of a small group, so that colour alone seldom distinguishes people.
 """
 
 from dataclasses import dataclass, fields
@@ -36,7 +36,7 @@ class Build:
     head: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a body that cannot be put together."""
+        """Raise ``ExperimentError`` for an impossible body."""
         check_range("Build.height", self.height, 1.0, 2.2)
         for part in fields(self)[1:]:
             check_range(f"Build.{part.name}", getattr(self, part.name), 0.6, 1.7)
@@ -57,7 +57,7 @@ class PedestrianHead:
     hat_colour: Colour = (0.1, 0.1, 0.1)
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a word that is not known."""
+        """Raise ``ExperimentError`` for an unknown word."""
         check_word("PedestrianHead.style", self.style, HAIR_STYLES)
         check_word("PedestrianHead.hat", self.hat, HATS)
 
@@ -82,7 +82,7 @@ class PedestrianGarment:
     """Half its width, metres."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a word that is not known or a period of zero."""
+        """Raise ``ExperimentError`` for an unknown word or a period of zero."""
         check_word("PedestrianGarment.kind", self.kind, TOPS + JACKETS + BOTTOMS)
         check_word("PedestrianGarment.pattern", self.pattern, PATTERNS)
         check_word("PedestrianGarment.logo", self.logo, LOGOS)
@@ -93,7 +93,7 @@ class PedestrianGarment:
 
 @dataclass(frozen=True, kw_only=True)
 class Pedestrian:
-    """A person, complete. Every field can be replaced by itself (``dataclasses.replace``)."""
+    """A person, complete. Every field can be replaced independently (``dataclasses.replace``)."""
 
     build: Build = Build()
     head: PedestrianHead = PedestrianHead()
@@ -110,7 +110,7 @@ class Pedestrian:
     """1 or -1: the shoulder or hand that carries it."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a word that is not known or a garment worn in the wrong place."""
+        """Raise ``ExperimentError`` for an unknown word or a garment worn in the wrong place."""
         check_word("Pedestrian.bag", self.bag, BAGS)
         check_word("Pedestrian.top.kind", self.top.kind, TOPS)
         check_word("Pedestrian.jacket.kind", self.jacket.kind, JACKETS)
@@ -128,7 +128,7 @@ _WARM = tuple(map(colour, ("6e2a2c", "8a3a34", "9a5236", "7a3350", "a8763a", "8f
 _VIVID = tuple(map(colour, ("b3262b", "1f57a8", "d9a520", "2b7d46", "d06a1e", "7a3a8c", "2a8f9a")))
 _DENIM = tuple(map(colour, ("27303f", "33425a", "45597a", "5d7496", "1e2430", "7f93ad")))
 
-# For each manner of dressing: how often, then (garment colours and their weights) of top, jacket, bottom, bag.
+# For each style of dress: its frequency, then (garment colours and their weights) of top, jacket, bottom, bag.
 _MANNERS: tuple[tuple[float, tuple[tuple[Colour, ...], ...], tuple[tuple[Colour, ...], ...]], ...] = (
     (0.30, (_DARK, _GREY, _COOL), (_DARK, _DENIM)),
     (0.22, (_LIGHT, _GREY, _COOL, _WARM), (_DENIM, _DARK, _EARTH)),
@@ -142,7 +142,7 @@ _GROUPS = 24
 
 
 def draw_pedestrian(draws: Draws) -> Pedestrian:
-    """A random person. The same ``draws`` give the same person, whatever else is drawn."""
+    """A random person. The same ``draws`` give the same person, independent of other draws."""
     shared = draws.chance("shares a wardrobe", 0.35)
     wardrobe = Draws.of("wardrobe", int(draws.uniform("which wardrobe", 0, _GROUPS))) if shared else draws
     female = draws.chance("female", 0.5)
@@ -166,7 +166,7 @@ def draw_pedestrian(draws: Draws) -> Pedestrian:
 
 
 def _tinted(draws: Draws, name: str, palettes: tuple[tuple[Colour, ...], ...]) -> Colour:
-    """A colour of one of the palettes, a little off, as no two fabrics are the same."""
+    """A slightly varied colour of one of the palettes, as no two fabrics are the same."""
     base = draws.pick(f"{name} colour", draws.pick(f"{name} palette", palettes))
     factor = draws.uniform(f"{name} brightness", 0.8, 1.25)
     grey = 0.3 * base[0] + 0.55 * base[1] + 0.15 * base[2]

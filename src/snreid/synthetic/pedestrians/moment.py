@@ -1,4 +1,4 @@
-"""What changes from image to image of one person: direction, step, crop, what stands in the way."""
+"""The values that change from image to image of one person: direction, step, crop, occluder."""
 
 from dataclasses import dataclass
 
@@ -11,28 +11,28 @@ OCCLUDERS = ("none", "pole", "bin", "box", "passer-by")
 
 @dataclass(frozen=True, kw_only=True)
 class PedestrianMoment:
-    """One instant of a person in front of a camera. Every field can be replaced by itself."""
+    """One instant of a person in front of a camera. Every field can be replaced independently."""
 
     direction: float = 0.0
-    """Where the person faces, turns: 0 towards the camera, 0.25 to the picture's right, 0.5 away."""
+    """Direction the person faces, turns: 0 towards the camera, 0.25 to the picture's right, 0.5 away."""
     phase: float = 0.0
-    """Of the gait, turns: legs are furthest apart at 0.25 and 0.75."""
+    """Phase of the gait, turns: legs are furthest apart at 0.25 and 0.75."""
     stride: float = 0.06
     """How far a leg swings, turns; 0 stands still."""
     shift: tuple[float, float] = (0.0, 0.0)
-    """Of the crop, shares of its width and height: right and down."""
+    """Shift of the crop, shares of its width and height: right and down."""
     zoom: float = 0.92
     """Share of the crop's height that the person fills; above 1 head or feet are cut off."""
     stretch: float = 1.0
-    """Width against height of the crop before it was brought to the picture's shape."""
+    """Width of the crop relative to its height before it was scaled to the picture's shape."""
     occluder: str = "none"
     """One of ``OCCLUDERS``."""
     occluder_at: float = 0.3
-    """Where it stands: metres right of the person."""
+    """Its position: metres right of the person."""
     background: float = 0.5
-    """Which part of the camera's scene is behind, 0 to 1."""
+    """Visible part of the camera's scene, 0 to 1."""
     seed: int = 0
-    """Of the sensor's noise and the occluder's looks."""
+    """Seed of the sensor's noise and the occluder's appearance."""
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for an unknown occluder or a crop without a person."""
@@ -50,7 +50,7 @@ def draw_pedestrian_moment(track: Draws, shot: Draws, *, occlusion: float = 0.12
 
     ``occlusion``: share of images with something in front of the person.
     """
-    # Somebody walks through a camera's view on one path, mostly towards it or away from it.
+    # A person walks through a camera's view on one path, mostly towards or away from it.
     path = track.pick("path", (0.0, 0.5, 0.25, 0.75, 0.125, 0.375, 0.625, 0.875), (3, 3, 1.5, 1.5, 1.3, 1.3, 1.3, 1.3))
     kinds = ("pole", "bin", "box", "passer-by")
     return PedestrianMoment(

@@ -1,8 +1,8 @@
 """Draw one picture: solids lit from one side, their shadow, the place behind them, the camera's film.
 
-The promise: from the same values the same pixels on any machine, and at most one grey level of difference where a
-machine rounds differently. It holds by design, because every step is an operation in which IEEE 754 (or integer
-arithmetic) leaves no choice: see ``exact.py`` for the functions, ``solids.py`` for the geometry, ``film.py`` for the
+The guarantee: equal values give equal pixels on any machine, and at most one grey level of difference where a
+machine rounds differently. It holds by design, because every step is an operation whose result IEEE 754 (or integer
+arithmetic) fixes: see ``exact.py`` for the functions, ``solids.py`` for the geometry, ``film.py`` for the
 filters and the compression, ``randomness.py`` for the draws. No BLAS product of fractions, no library transcendental, no
 reduction of fractions in an order of the library's choice, no image codec.
 """
@@ -34,7 +34,7 @@ _SHADOWLESS = 6e-4
 
 @dataclass(frozen=True, kw_only=True)
 class PedestrianPicture:
-    """Who, how and when: all that decides the pixels."""
+    """Person, style and moment: all values that determine the pixels."""
 
     identity: Pedestrian = field(default_factory=Pedestrian)
     style: Style = field(default_factory=Style)
@@ -43,7 +43,7 @@ class PedestrianPicture:
     """Height and width, multiples of 16 from 32 to 512; the width at most three times the height."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a size that cannot be drawn."""
+        """Raise ``ExperimentError`` for an unsupported size."""
         check_size(self.size)
         if self.size[1] > 3 * self.size[0]:  # the place behind the person is 3.1 times as wide as a picture is high
             raise ExperimentError(
@@ -70,7 +70,7 @@ class PedestrianPicture:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Where the crop lies in the picture plane, metres."""
+    """Position of the crop in the picture plane, metres."""
 
     left: float
     top: float
@@ -101,7 +101,7 @@ def _light(style: Style) -> Point:
 
 
 def _frame(box: NDArray[np.float64], moment: PedestrianMoment, size: tuple[int, int]) -> _Frame:
-    """The crop a detector would make of the person, with its errors."""
+    """A detector's crop of the person, with its errors."""
     left, right = float(box[:, 0].min()), float(box[:, 1].max())
     bottom, top = float(box[:, 2].min()), float(box[:, 3].max())
     down = (top - bottom) / moment.zoom / size[0]
@@ -112,7 +112,7 @@ def _frame(box: NDArray[np.float64], moment: PedestrianMoment, size: tuple[int, 
 
 
 def _background(style: Style, moment: PedestrianMoment, frame: _Frame, size: tuple[int, int]) -> NDArray[np.float32]:
-    """(3, H, W) light of the place, cropped so that the feet stand on its ground."""
+    """(3, H, W) light of the place, cropped so that the feet are on its ground."""
     height, width = size
     pixel = 1.92 / height
     whole = panorama(style.scene, style.viewpoint, style.light, style.shadow, pixel)
@@ -127,7 +127,7 @@ def _background(style: Style, moment: PedestrianMoment, frame: _Frame, size: tup
 def _cast_shadow(
     ground: NDArray[np.float32], seen: Stack, light: Point, style: Style, frame: _Frame, size: tuple[int, int]
 ) -> None:
-    """Darken, in place, the ground from which the light is hidden, and a little around the feet."""
+    """Darken, in place, the shadowed ground and a little around the feet."""
     height, width = size
     tilt, level = sine(style.viewpoint / 360.0), cosine(style.viewpoint / 360.0)
     y = frame.top - _centres(height) * frame.down
@@ -136,7 +136,7 @@ def _cast_shadow(
         return
     x = frame.left + _centres(width) * frame.across
     y = y[first:, None]
-    # The point of the ground behind a pixel has y = 0 in the world: its place along the ray follows from its row.
+    # The point of the ground behind a pixel has y = 0 in the world: its position along the ray follows from its row.
     hidden = _hidden(seen, light, x, y, y * (-level / tilt))
     direct = max(style.shadow * 1.2 * max(0.12, sine(style.light[1])), 0.0)
     lost = direct / (direct + 1.0 - style.shadow + 1e-6)
@@ -148,7 +148,7 @@ def _cast_shadow(
 def _hidden(
     seen: Stack, light: Point, x: NDArray[np.float64], y: NDArray[np.float64], z: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """(rows, columns) which points of the ground do not see the light. ``x`` (columns,), ``y``, ``z`` (rows, 1), view frame.
+    """(rows, columns) shadowed points of the ground. ``x`` (columns,), ``y``, ``z`` (rows, 1), view frame.
 
     The larger solids count, as ellipsoids. In the frame in which an ellipsoid is the unit sphere, a ray from p along d
     meets it when ``(p·d)² - |d|²(|p|² - 1) > 0``; p is a column's part plus a row's part, and so is nearly all of this.
@@ -243,7 +243,7 @@ def _composed(
 
 
 def _occluder(moment: PedestrianMoment) -> list[Solid]:
-    """Something between the person and the camera, in the body frame."""
+    """An object between the person and the camera, in the body frame."""
     if moment.occluder == "none":
         return []
     draws = Draws.of("occluder", moment.seed)

@@ -1,6 +1,6 @@
 """The place: a wall and a ground, painted once per camera as a panorama and cropped for every image.
 
-The ground is the plane y = 0 under the person's feet, the wall stands upright ``scene.distance`` behind. Both are seen
+The ground is the plane y = 0 under the person's feet, the wall is upright ``scene.distance`` behind. Both are seen
 by the same parallel rays as the person (``solids.py``), so a higher viewpoint shows more ground.
 """
 
@@ -25,7 +25,7 @@ PANORAMA_TOP, PANORAMA_BOTTOM = 2.9, -0.6
 
 
 def _lattice(ix: Plane, iy: Plane, seed: int) -> Plane:
-    """A random number in [0, 1) for every pair of whole numbers, any shape (broadcast)."""
+    """A random number in [0, 1) for every pair of integers, any shape (broadcast)."""
     keys = ix.astype(np.int64) * 73856093 + iy.astype(np.int64) * 19349663 + (seed & 0x3FFFFFFF) * 83492791
     return (hashed(keys.astype(np.uint64)) >> np.uint64(40)).astype(np.float64) * (1.0 / (1 << 24))
 
@@ -82,7 +82,7 @@ def _wall(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
 
 
 def _facade(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
-    """Shop windows with things behind the glass and a sign above, or doors in a plain front."""
+    """Shop windows with goods behind the glass and a sign above, or doors in a plain front."""
     shops = scene.wall == "shops"
     wide, share = (1.5, 0.8) if shops else (1.3, 0.62)
     column = np.floor(x * (1.0 / wide))
@@ -158,7 +158,7 @@ def panorama(
 ) -> NDArray[np.float32]:
     """(3, rows, columns) light leaving wall and ground; rows fall from ``PANORAMA_TOP`` by ``pixel`` metres.
 
-    Kept for the last 96 calls, because all images of one camera share it.
+    Cached for the last 96 calls, because all images of one camera share it.
     """
     rows, columns = int((PANORAMA_TOP - PANORAMA_BOTTOM) / pixel), int(PANORAMA_WIDTH / pixel)
     x = (np.arange(columns, dtype=np.float64)[None, :] + 0.5) * pixel + np.zeros((rows, 1))

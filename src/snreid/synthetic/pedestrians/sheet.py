@@ -28,7 +28,7 @@ def contact_sheet(
 ) -> NDArray[np.uint8]:
     """(H, W, 3) RGB: a column per domain with its name and two cameras; two rows per person, front and back.
 
-    ``size``: height and width of each picture; ``scale``: whole times it is enlarged. Raises ``ExperimentError`` for
+    ``size``: height and width of each picture; ``scale``: integer enlargement. Raises ``ExperimentError`` for
     an empty sheet.
     """
     if persons < 1 or not domains or scale < 1:
@@ -58,7 +58,7 @@ def contact_sheet(
 def sheet_picture(
     domain: Domain, number: int, camera: int, behind: bool, seed: int, size: tuple[int, int]
 ) -> PedestrianPicture:
-    """One picture of the sheet: person ``number`` on ``camera``, facing it or turned away, nothing in between."""
+    """One picture of the sheet: person ``number`` on ``camera``, from the front or the back, unoccluded."""
     track = Draws.of("sheet", seed, number, camera, int(behind))
     moment = draw_pedestrian_moment(track, track.below("shot"), occlusion=0.0)
     turned = (0.5 if behind else 0.0) + track.uniform("turn", -0.07, 0.07)

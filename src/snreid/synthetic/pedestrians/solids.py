@@ -1,4 +1,4 @@
-"""Solids and the rays that meet them: quadrics seen by a camera far away (parallel rays).
+"""Solids and their intersections with rays: quadrics seen by a distant camera (parallel rays).
 
 Every solid is one quadric in its own frame (u, v, w), ``a u² + b v² + c w² + 2 l w + k = 0``, cut to a range of w:
 ellipsoids have ``c > 0, l = 0``; tapered cylinders with elliptical section have ``c = -s², l = -s r, k = -r²`` for
@@ -40,7 +40,7 @@ class Solid(NamedTuple):
     """For the bounding box: w, u-radius, v-radius of the lower end, the same of the upper end, w-radius of both."""
     surface: Surface
     origin: tuple[float, float]
-    """Where the centre lies on the garment (u, w), so that a pattern goes on from one solid to the next."""
+    """Position of the centre on the garment (u, w), so that a pattern continues from one solid to the next."""
 
 
 def ellipsoid(
@@ -70,7 +70,7 @@ def upright(
 ) -> Solid:
     """A tapered upright cylinder from height ``low`` to ``high``, ``depth`` times as deep (z) as wide (x).
 
-    ``at``: its x and z. Its pattern counts w from the ground.
+    ``at``: its x and z. Its pattern measures w from the ground.
     """
     centre = (at[0], low, at[1])
     return _tapered(centre, UPRIGHT, high - low, radius_low, radius_high, depth, surface, (0.0, low))
@@ -149,27 +149,27 @@ def stack(solids: Sequence[Solid], view: Axes) -> Stack:
 
 
 def _rotate(vectors: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Not a matrix product: its order of summation, and with it the last bit, is the library's choice.
+    # Not a matrix product: the library chooses its order of summation, and with it the last bit.
     x, y, z = vectors[..., 0, None], vectors[..., 1, None], vectors[..., 2, None]
     return x * turn[:, 0] + y * turn[:, 1] + z * turn[:, 2]
 
 
 @dataclass(frozen=True)
 class Hits:
-    """What the rays of a picture met, N samples sorted by solid."""
+    """Intersections of a picture's rays, N samples sorted by solid."""
 
     at: NDArray[np.int64]
     """(N,) flat position in the sample grid."""
     solid: NDArray[np.int64]
-    """(N,) which solid."""
+    """(N,) index of the solid."""
     counts: NDArray[np.int64]
-    """(S,) samples per solid; they lie one solid after the other."""
+    """(S,) samples per solid, which follow one another."""
     point: NDArray[np.float32]
-    """(3, N) where the ray met it, view frame, metres."""
+    """(3, N) intersection in the view frame, metres."""
 
 
 def trace(seen: Stack, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> Hits:
-    """Meet parallel rays at columns ``xs`` (W,) rising and rows ``ys`` (H,) falling, in metres, with the solids."""
+    """Intersect parallel rays at columns ``xs`` (W,) ascending and rows ``ys`` (H,) descending, in metres, with the solids."""
     depth = np.full((len(ys), len(xs)), -_FAR, dtype=np.float32)
     owner = np.full(depth.shape, 255, dtype=np.uint8)
     columns = np.searchsorted(xs, seen.box[:, :2]).tolist()
@@ -201,7 +201,7 @@ def _ray_coefficients(seen: Stack) -> NDArray[np.float64]:
         entry: NDArray[np.float64] = a * u[:, i] * u[:, j] + b * v[:, i] * v[:, j] + c * w[:, i] * w[:, j]
         return entry
 
-    # A cone looked at along its axis has no near root; limbs that steep are hidden by their joints.
+    # A cone viewed along its axis has no near root; limbs that steep are hidden by their joints.
     zz = np.maximum(form(2, 2), 1e-2 * np.maximum(a, b))
     xz, yz, lz = form(0, 2), form(1, 2), shift * w[:, 2]
     parts = [
@@ -224,7 +224,7 @@ def _meet(
     owner: NDArray[np.uint8],
     index: int,
 ) -> None:
-    """Write one solid into its window of the depth buffer, where it is the nearest."""
+    """Write one solid into its window of the depth buffer, where it is nearest."""
     cx, cy, cz, bx, by, b0, dxx, dxy, dyy, dx, dy, d0, wx, wy, wz = numbers
     x, y = x - np.float32(cx), y - np.float32(cy)
     root = (dxy * y) * x

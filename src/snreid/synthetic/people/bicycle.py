@@ -1,4 +1,4 @@
-"""A bicycle for those who ride, built below the body at rest so that the saddle meets it."""
+"""A bicycle for riders, built below the body at rest so that the saddle meets it."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
-"""A body: from a physique to vertices and joints, and from a posture to where each bone takes them.
+"""A body: from a physique to vertices and joints, and from a posture to bone transforms.
 
 Shapes are multilinear: each of MPFB2's shapes is the product of the variations in its name, and a value between two
-variations mixes them. A person stands at rest with arms half raised, facing -y, feet at the lowest point.
+variations mixes them. At rest a person has arms half raised, faces -y, with the feet at the lowest point.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Body:
     """(B + 2, 3)"""
 
     def joint(self, name: str) -> F32:
-        """Where a bone begins."""
+        """Start of a bone."""
         return np.asarray(self.joints[self.model.bone(name)])
 
     @property
@@ -64,7 +64,7 @@ def shape_body(model: BodyModel, physique: Physique) -> Body:
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """How much of each vertex belongs to a limb, (V,) each, from the skin weights."""
+    """Share of each vertex that belongs to a limb, (V,) each, from the skin weights."""
 
     arm: F32
     hand: F32
@@ -103,7 +103,7 @@ def turn(axis: int, angle: float) -> NDArray[np.float64]:
 
 
 def turn_between(start: NDArray[np.floating], end: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The smallest rotation that takes one direction to the other."""
+    """The smallest rotation from one direction to the other."""
     a = start / np.linalg.norm(start)
     b = end / np.linalg.norm(end)
     v = (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
@@ -112,9 +112,9 @@ def turn_between(start: NDArray[np.floating], end: NDArray[np.floating]) -> NDAr
 
 
 def bone_moves(body: Body, posture: Posture) -> F32:
-    """(B + 2, 3, 4): where each bone takes points of the body at rest.
+    """(B + 2, 3, 4): the transform of each bone for points of the body at rest.
 
-    Behind the skeleton's bones come one that hangs from the laden hand and one that follows the body as a whole.
+    After the skeleton's bones: one that hangs from the loaded hand and one that follows the body as a whole.
     """
     model = body.model
     turns = np.tile(np.eye(3, dtype=np.float32), (len(model.bones), 1, 1))
@@ -148,7 +148,7 @@ def _trunk(posture: Posture) -> dict[str, NDArray[np.float64]]:
 
 
 def _legs(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
-    """Joint angles of the gait over one step, as curves through those that gait laboratories publish (degrees)."""
+    """Joint angles of the gait over one step, as curves through published values from gait laboratories (degrees)."""
     turns = {}
     for side, sign, start in (("L", 1.0, 0.0), ("R", -1.0, 0.5)):
         p = (posture.phase + start) % 1.0
@@ -156,7 +156,7 @@ def _legs(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
         knee = 5.0 + 13.0 * _bump(p, 0.14, 0.08) + 54.0 * _bump(p, 0.72, 0.11)
         ankle = 9.0 * _bump(p, 0.42, 0.12) - 20.0 * _bump(p, 0.64, 0.07) + 2.0
         scale = posture.stride
-        if posture.action == "ride":  # feet go round on pedals
+        if posture.action == "ride":  # feet turn on pedals
             hip, knee, ankle, scale = 62.0 + 20.0 * cos(2 * pi * p), 76.0 + 36.0 * cos(2 * pi * (p - 0.06)), 5.0, 1.0
         hip, knee, ankle = (pi / 180 * scale * angle for angle in (hip, knee, ankle))
         together = turn_between(
@@ -201,7 +201,7 @@ def _arms(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
 _BUSY = {
     "phone": (0.35, 1.75, 0.30), "call": (0.55, 2.45, 0.10), "hold": (0.25, 1.45, 0.55), "pockets": (-0.28, 0.62, 0.05)
 }  # fmt: skip
-"""Of the busy arm: how far the upper arm is raised, the elbow bent, the hand drawn in."""
+"""Of the active arm: how far the upper arm is raised, the elbow bent, the hand drawn in."""
 
 
 def _fingers(body: Body, side: str, curl: float) -> dict[str, NDArray[np.float64]]:
@@ -223,5 +223,5 @@ def _fingers(body: Body, side: str, curl: float) -> dict[str, NDArray[np.float64
 
 @lru_cache(maxsize=1)
 def rest_moves(bones: int) -> F32:
-    """Bone moves that leave everybody at rest."""
+    """Bone transforms of the body at rest."""
     return np.tile(np.eye(3, 4, dtype=np.float32), (bones + 2, 1, 1))

@@ -1,11 +1,11 @@
-"""A camera: where it hangs and how its pictures look. Nothing here knows who is seen.
+"""A camera: its position and the look of its pictures, independent of who is seen.
 
-``Film.develop`` takes linear light at twice the size and gives the picture: averaged down, exposed, toned, brought to the
-camera's own resolution, sharpened or blurred, with noise and JPEG, and back to the size that is asked for.
+``Film.develop`` turns linear light at twice the size into the picture: averaged down, exposed, toned, reduced to the
+camera's own resolution, sharpened or blurred, with noise and JPEG, and scaled back to the requested size.
 
-The distributions that cameras are drawn from are set by hand and by aggregates of CUHK03's training images, and of no other
-data set (``benchmarks/people_realism.py``): near them on average, yet wider, because CUHK03 has few cameras and a model that
-learned from rendered people has to work on any.
+The distributions of cameras are set by hand and by aggregates of CUHK03's training images, and of no other
+data set (``benchmarks/people_realism.py``): close to them on average, yet wider, because CUHK03 has few cameras and a model
+trained on rendered people must work on any.
 """
 
 from dataclasses import dataclass
@@ -26,23 +26,23 @@ _TRIES = 16
 _BELL_SPREAD = 147.8
 """Standard deviation of ``bell_integers``."""
 _STEEPEST = 2.5
-"""A flat picture is drawn out by no more than this."""
+"""Largest factor by which a flat picture is stretched."""
 _MIDDLE_GREY, _MADE_UP = 0.18, 0.75
-"""What automatic exposure aims at, and how much of the difference it makes up for: a dark place stays a little darker."""
+"""Target of automatic exposure, and the share of the difference it corrects: a dark place stays a little darker."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Viewpoint:
-    """Where a camera hangs. Metres and radians."""
+    """Position and direction of a camera. Metres and radians."""
 
     place: tuple[float, float] = (0.0, -10.0)
     height: float = 3.0
     heading: float = pi / 2
-    """Where it looks: 0 along x, a quarter turn along y."""
+    """Viewing direction: 0 along x, a quarter turn along y."""
     pitch: float = 0.2
     """Below the horizon."""
     focal: float = 900.0
-    """Pixels of its own picture: how high a thing of one metre is at one metre."""
+    """Height in pixels of its own picture of an object of one metre at one metre."""
     view: float = 0.45
     """Half its width, as a tangent."""
 
@@ -67,7 +67,7 @@ class Viewpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """How a camera's pictures look."""
+    """The look of a camera's pictures."""
 
     exposure: float = 1.0
     white: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -77,11 +77,11 @@ class Film:
     """-0.5 flat to 0.8 hard."""
     gamma: float = 1.0
     levels: float = 0.0
-    """Share by which the darkest and the brightest parts of a picture are drawn out to black and white."""
+    """Share by which the darkest and the brightest parts of a picture are stretched to black and white."""
     lift: float = 0.02
     """Of black, as haze and cheap lenses do."""
     aliased: float = 0.0
-    """How far pixels are taken singly where they should be averaged, 0 to 1: jagged edges, as cheap scaling leaves them."""
+    """Share of pixels sampled instead of averaged, 0 to 1: jagged edges, as from cheap scaling."""
     blur: float = 0.2
     """Pixels of the final picture."""
     sharpen: float = 0.3
@@ -107,11 +107,11 @@ class Film:
         """(H, W, 3) RGB from (2 H, 2 W, 3) of linear light.
 
         Args:
-            light: What falls on the film, at twice the size.
-            native: The picture's height in pixels of the camera's own.
-            key: Of the noise.
+            light: Light on the film, at twice the size.
+            native: The picture's height in the camera's own pixels.
+            key: Key of the noise.
         """
-        from snreid.synthetic.people.kernels import averaged_down, toned  # a camera can be drawn without numba
+        from snreid.synthetic.people.kernels import averaged_down, toned  # drawing a camera needs no numba
 
         height, width = light.shape[0] // 2, light.shape[1] // 2
         x = np.empty((height, width, 3), np.float32)
@@ -125,7 +125,7 @@ class Film:
         return self._recorded(x, native, key)
 
     def _levelled(self, x: F32) -> F32:
-        """The picture with its darkest and brightest parts drawn out, and with the lift of black."""
+        """The picture with its darkest and brightest parts stretched, and with black lifted."""
         grey = np.sort(x[1::3, 1::3, 1].ravel())
         low, high = float(grey[len(grey) // 64]), float(grey[-1 - len(grey) // 64])
         black, white = low * (1 - self.levels), high + (1 - high) * self.levels
@@ -136,7 +136,7 @@ class Film:
         )
 
     def _recorded(self, x: F32, native: float, key: int) -> NDArray[np.uint8]:
-        """The picture as the camera's own pixels store it, brought back to its size."""
+        """The picture as stored in the camera's own pixels, scaled back to its size."""
         height, width = x.shape[:2]
         rows = int(min(max(native, 40.0), height))
         small = (max(8, rows * width // height), rows)
@@ -186,7 +186,7 @@ def blurred(image: F32, sigma: float) -> F32:
 
 
 def draw_camera(draws: Draws, site: Site) -> Camera:
-    """A random camera that looks at the middle of a site from a place where nothing stands in its way."""
+    """A random camera that looks at the middle of a site with an unobstructed view."""
     stage = scene_arrays(site.kind, site.seed)
     for attempt in range(_TRIES):
         viewpoint = _draw_viewpoint(draws.below("try", attempt), site)
@@ -221,7 +221,7 @@ def _draw_viewpoint(draws: Draws, site: Site) -> Viewpoint:
 
 def _draw_film(draws: Draws) -> Film:
     warm, green = draws.bell("warm", -0.04, 0.06), draws.bell("green", 0.0, 0.03)
-    soft = draws.chance("soft", 0.25)  # out of focus, or smoothed by its maker against noise
+    soft = draws.chance("soft", 0.25)  # out of focus, or smoothed by the manufacturer against noise
     vivid = draws.chance("vivid one", 0.35)
     return Film(
         exposure=2.0 ** draws.bell("exposure", -0.55, 0.42),

@@ -1,4 +1,4 @@
-"""Bags and what else is carried. Straps are painted on the clothes below them as decals."""
+"""Bags and other carried objects. Straps are painted on the clothes below them as decals."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ _Decal = list[float]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The things, and the straps over the clothes."""
+    """The objects, and the straps over the clothes."""
 
     layers: list[Layer]
     straps: list[_Decal]
 
 
 def load(form: Form, bag: Bag, thick: float) -> Load:
-    """What a bag adds to a figure. ``thick``: metres of clothes over the body."""
+    """The layers and straps that a bag adds to a figure. ``thick``: metres of clothes over the body."""
     make = {
         "backpack": _backpack, "shoulder": _shoulder, "crossbody": _crossbody, "handbag": _handbag,
         "shopping": _shopping, "trolley": _trolley,
@@ -29,7 +29,7 @@ def load(form: Form, bag: Bag, thick: float) -> Load:
 
 
 def phones(form: Form) -> list[Layer]:
-    """A phone in the left and one in the right palm; a moment shows the one that is used (``render``)."""
+    """A phone in the left and one in the right palm; a moment shows the one in use (``render``)."""
     layers = []
     for side in "LR":
         joint = {
@@ -103,7 +103,7 @@ def _crossbody(form: Form, bag: Bag, thick: float) -> Load:
 
 
 def _hung(form: Form, bag: Bag) -> tuple[np.ndarray, int]:
-    """(the wrist that carries, the bone that hangs from it)."""
+    """(the carrying wrist, the bone that hangs from it)."""
     return form.body.joint(f"wrist.{'L' if bag.side > 0 else 'R'}"), len(form.body.model.bones)
 
 

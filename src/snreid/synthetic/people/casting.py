@@ -9,7 +9,7 @@ from snreid.synthetic.randomness import Draws
 
 
 def draw_identity(draws: Draws) -> Identity:
-    """A random adult. The same ``draws`` give the same person on every machine, whatever else is drawn."""
+    """A random adult. The same ``draws`` give the same person on every machine, independent of other draws."""
     woman = draws.chance("woman", wardrobe.WOMEN)
     bottom = _draw_bottom(draws.below("bottom"), woman)
     physique = _draw_physique(draws.below("physique"), woman)
@@ -46,7 +46,7 @@ def _word(draws: Draws, name: str, table: Weighted) -> str:
 
 
 def _colour(draws: Draws, name: str, table: Weighted) -> Colour:
-    """A shade of one of the table's colours, a little off, as no two fabrics are the same."""
+    """A slightly varied shade of one of the table's colours, as no two fabrics are the same."""
     shades = wardrobe.COLOURS[_word(draws, f"{name} word", table)]
     shade = draws.pick(f"{name} shade", shades)
     factor = draws.uniform(f"{name} brightness", 0.85, 1.15)

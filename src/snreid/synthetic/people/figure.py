@@ -1,4 +1,4 @@
-"""One person as the kernels take it: a single mesh at rest with its table of looks, its textures and its decals."""
+"""One person in the kernels' form: a single mesh at rest with its table of looks, its textures and its decals."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,11 +46,11 @@ class Figure:
     values: F32
     """(N, 8): x, z, front, arm; u, v; crease; cover."""
     layer: I32
-    """(T,) which layer a triangle belongs to."""
+    """(T,) layer of each triangle."""
     fray: F32
     """(T,)"""
     looks: F32
-    """(L, 12): the numbers of ``mesh.Look``, then where the layer's decals begin and end."""
+    """(L, 12): the numbers of ``mesh.Look``, then the start and end of the layer's decals."""
     textures: NDArray[np.uint8]
     """(K, TEXELS, TEXELS, 3)"""
     prints: NDArray[np.uint8]
@@ -58,16 +58,16 @@ class Figure:
     decals: F32
     """(D, 11)"""
     shown: I32
-    """Vertices with something to see, enough of them to know where the figure ends."""
+    """Visible vertices, enough of them to bound the figure."""
     phones: I32
     """(2, N) vertices of the phone in the left hand and of the one in the right; see ``render``."""
     face: F32
-    """What the skin's features are placed by: see ``_face``."""
+    """Positions of the face's features: see ``_face``."""
 
 
 @lru_cache(maxsize=112)
 def figure_of(identity: Identity) -> Figure:
-    """The figure of a person; those asked for last are kept."""
+    """The figure of a person; the most recent ones are cached."""
     return build_figure(identity)
 
 
@@ -75,7 +75,7 @@ _LEGGED = ("trousers", "slim", "wide", "shorts")
 
 
 class _Pictures:
-    """Textures and prints of one figure, numbered as they come."""
+    """Textures and prints of one figure, numbered in order of use."""
 
     def __init__(self) -> None:
         self.textures: list[NDArray[np.uint8]] = []
@@ -115,11 +115,11 @@ def build_figure(identity: Identity) -> Figure:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Where clothes end, so that nothing is made that others hide: hidden cloth would pierce what hides it."""
+    """Where clothes end, to omit hidden parts: hidden cloth would pierce what hides it."""
 
     tucked: bool
     legs: float
-    """Height below which legs and trousers are made."""
+    """Height below which legs and trousers are modelled."""
     thick: float
     """Metres of cloth over the trunk."""
 
@@ -141,7 +141,7 @@ def _cut(form: Form, identity: Identity) -> _Cut:
 
 
 def _clothes(form: Form, identity: Identity, cut: _Cut, pictures: _Pictures) -> list[Layer]:
-    """Layers of top and outer garment, that which is outermost first."""
+    """Layers of top and outer garment, outermost first."""
     top, outer = identity.top, identity.outer
     fabric = pictures.fabric(top)
     if outer.kind == "none":
@@ -216,7 +216,7 @@ def _socks(form: Form, colour: Colour) -> Layer:
 
 
 def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
-    """The body itself, without what clothes hide, drawn in a little where they could be pierced."""
+    """The body without the parts hidden by clothes, shrunk a little where cloth could be pierced."""
     body = form.body
     chosen, limb = select(body.model, "body"), regions(body.model)
     points = body.vertices[chosen.ids]

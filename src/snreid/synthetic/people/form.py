@@ -1,4 +1,4 @@
-"""The tailor's form: one body's stocking with measures along arms, legs and trunk, which all clothes are cut from."""
+"""The tailor's form: one body's stocking, measured along arms, legs and trunk, from which all clothes are cut."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class Form:
     """y of the trunk's axis."""
 
     def layer(self, points: F32, cover: F32, uv: F32, crease: F32, look: Look) -> Layer:
-        """A layer of this stocking; vertices without cloth are left out."""
+        """A layer of this stocking without the vertices that have no cloth."""
         faces = self.shell.faces[(cover[self.shell.faces] >= -0.05).any(1)]
         used, inverse = np.unique(faces, return_inverse=True)
         ids, model = self.shell.ids[used], self.body.model
@@ -63,13 +63,13 @@ class Form:
         )
 
     def around_trunk(self) -> tuple[F32, F32, F32]:
-        """(direction outward (N, 2), radius, angle: 0 in front, rising to the person's left)."""
+        """(outward direction (N, 2), radius, angle: 0 in front, increasing to the person's left)."""
         out = self.points[:, :2] - np.array([0.0, self.middle], np.float32)
         radius = np.linalg.norm(out, axis=1) + np.float32(1e-6)
         return out / radius[:, None], radius, np.arctan2(out[:, 0], -out[:, 1]).astype(np.float32)
 
     def draped(self, top: float, hem: float, steep: float) -> F32:
-        """The trunk's radius as cloth hangs: from every bulge it falls, ``steep`` metres inward per metre."""
+        """The trunk's radius of draped cloth: it falls from every bulge, ``steep`` metres inward per metre."""
         _, radius, angle = self.around_trunk()
         levels = 28
         place = (top - self.points[:, 2]) / (top - hem + 0.12) * (levels - 1)
@@ -84,7 +84,7 @@ class Form:
         for _ in range(2):
             table[:] = (np.roll(table, 1, 1) + 2 * table + np.roll(table, -1, 1)) / 4
             table[1:-1] = (table[:-2] + 2 * table[1:-1] + table[2:]) / 4
-        # Below the crotch the thighs follow the trunk, or a long hem would run in and out between them.
+        # Below the crotch the thighs follow the trunk, or a long hem would alternate between them.
         hung = (self.arm < 0.25) & (self.points[:, 2] < top + 0.02)
         return np.where(hung, np.maximum(table[level, column], radius), radius).astype(np.float32)
 
@@ -119,7 +119,7 @@ def measure(body: Body) -> Form:
 
 
 def _limb(body: Body, points: F32, first: str, second: str, third: str) -> tuple[F32, F32, F32]:
-    """(0 to 2 along a limb, angle around it, nearest point of its axis), each vertex by its own side of the body."""
+    """(0 to 2 along a limb, angle around it, nearest point of its axis), each vertex for its own side of the body."""
     along, around, axis = np.zeros(len(points), np.float32), np.zeros(len(points), np.float32), np.zeros_like(points)
     for side, chosen in (("L", points[:, 0] > 0), ("R", points[:, 0] <= 0)):
         a, b, c = (body.joint(f"{bone}.{side}") for bone in (first, second, third))

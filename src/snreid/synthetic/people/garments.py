@@ -1,4 +1,4 @@
-"""Clothes cut from the tailor's form: shells that stand off the body and hang from it, collars, hoods, skirts."""
+"""Clothes cut from the tailor's form: shells at a distance from the body that drape from it, collars, hoods, skirts."""
 
 import numpy as np
 
@@ -36,12 +36,12 @@ def upper_layers(
     """A top or an outer garment: trunk and sleeves, collar, hood, a coat's skirt.
 
     Args:
-        form: Whom it is cut for.
-        garment: What it is.
+        form: The body it is cut for.
+        garment: The garment.
         texture: The number of its fabric.
         under: Metres of cloth below it.
-        tucked: Whether it ends in the waistband.
-        window: It is worn below another garment that stands open so far (0: closed), and only that part is made.
+        tucked: Whether it is tucked into the waistband.
+        window: Worn below another garment that is open this far (0: closed), so only the visible part is made.
     """
     off = _OFF[garment.kind] + under
     hem = hem_height(form, garment, tucked)
@@ -78,7 +78,7 @@ def upper_layers(
 
 
 def hem_height(form: Form, garment: Garment, tucked: bool) -> float:
-    """Where a top or outer garment ends, on the body at rest; a coat goes on as a skirt."""
+    """Height of the hem of a top or outer garment on the body at rest; a coat continues as a skirt."""
     if tucked:
         return form.waist - 0.03
     usual = {"coat": form.waist - 0.02, "blazer": form.hip - 0.05, "tank": form.hip + 0.03}.get(garment.kind, form.hip)
@@ -88,7 +88,7 @@ def hem_height(form: Form, garment: Garment, tucked: bool) -> float:
 
 
 def coat_end(form: Form, garment: Garment) -> float:
-    """Where a coat ends."""
+    """Height of a coat's hem."""
     return form.knee + 0.16 - garment.length
 
 
@@ -176,8 +176,8 @@ def _hood_down(centre: F32, radii: tuple[float, float], texture: int, bone: int)
 
 
 def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistband: bool) -> list[Layer]:
-    """Trousers and shorts: tubes around the legs that hang from thigh to hem, made below ``top`` only: what other clothes
-    hide could pierce them. ``waistband``: the top is tucked in."""
+    """Trousers and shorts: tubes around the legs that hang from thigh to hem, made only below ``top``, since cloth hidden
+    by other clothes could pierce them. ``waistband``: the top is tucked in."""
     end = leg_end(form, garment)
     slim = garment.kind == "slim"
     off = 0.004 + 0.004 * garment.loose if slim else 0.008 + 0.010 * garment.loose
@@ -208,7 +208,7 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
 
 
 def leg_end(form: Form, garment: Garment) -> float:
-    """Where trousers or shorts end, on the body at rest."""
+    """Height of the hem of trousers or shorts on the body at rest."""
     if garment.kind == "shorts":
         return form.knee + 0.05 - garment.length
     return form.ankle - 0.025 - min(garment.length, 0.03)

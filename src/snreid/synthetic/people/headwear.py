@@ -16,7 +16,7 @@ _VOLUME = {
 
 
 class Scalp:
-    """The head's vertices around the middle of the skull."""
+    """The head's vertices around the centre of the skull."""
 
     def __init__(self, body: Body) -> None:
         chosen = select(body.model, "body")
@@ -49,7 +49,7 @@ class Scalp:
 
 
 def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
-    """The hair of a style; nothing for a bald head. ``thick``: metres of clothes, over which long hair falls."""
+    """The hair of a style; nothing for a bald head. ``thick``: metres of clothes that long hair falls over."""
     if head.style == "bald":
         return []
     scalp = Scalp(body)

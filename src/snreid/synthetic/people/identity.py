@@ -1,6 +1,6 @@
-"""Who a person is: body, head, clothes, what they carry, how they walk. Nothing here knows a camera or a moment.
+"""A person: body, head, clothes, carried objects, gait. Independent of camera and moment.
 
-Every field can be turned by itself (``dataclasses.replace``). ``casting.draw_identity`` draws from ``wardrobe``'s tables.
+Every field can be changed independently (``dataclasses.replace``). ``casting.draw_identity`` draws from ``wardrobe``'s tables.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _WHITE: Colour = (0.9, 0.9, 0.9)
 
 @dataclass(frozen=True, kw_only=True)
 class Physique:
-    """The build of an adult. Shares lie between 0 and 1 where nothing else is said."""
+    """The build of an adult. Shares lie between 0 and 1 unless stated otherwise."""
 
     gender: float = 0.5
     """0 a man's build, 1 a woman's."""
@@ -36,14 +36,14 @@ class Physique:
     muscle: float = 0.4
     weight: float = 0.4
     height: float = 0.4
-    """Share, not metres, 0.2 to 0.65: 0.4 is a man of 1.79 m or a woman of 1.66 m, and 0.1 more or less is 11 cm."""
+    """Share, not metres, 0.2 to 0.65: 0.4 is a man of 1.79 m or a woman of 1.66 m, and a step of 0.1 is 11 cm."""
     proportions: float = 0.5
     bust: float = 0.4
     ancestry: tuple[float, float, float] = (0.33, 0.33, 0.34)
     """Shares of MakeHuman's three head shapes, as its files call them: african, asian, caucasian."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a body that no adult has."""
+        """Raise ``ExperimentError`` for an impossible body of an adult."""
         check_range("Physique.age", self.age, YOUNGEST, OLDEST)
         check_range("Physique.height", self.height, 0.2, 0.65)
         for name in ("gender", "muscle", "weight", "proportions", "bust"):
@@ -55,20 +55,20 @@ class Physique:
 
 @dataclass(frozen=True, kw_only=True)
 class Fabric:
-    """What a piece is made of."""
+    """The material of a garment."""
 
     colour: Colour = _BLACK
     second: Colour = _WHITE
-    """Of the pattern and the trimmings."""
+    """Colour of the pattern and the trimmings."""
     pattern: str = "plain"
     """One of ``PATTERNS``."""
     period: float = 0.06
     """Size of the pattern, metres."""
     seed: int = 0
-    """Of its irregular part."""
+    """Seed of its irregular part."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a pattern that is not known."""
+        """Raise ``ExperimentError`` for an unknown pattern."""
         check_word("Fabric.pattern", self.pattern, PATTERNS)
         check_range("Fabric.period", self.period, 0.005, 0.5)
         for share in (*self.colour, *self.second):
@@ -92,7 +92,7 @@ class Print:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a print that is not known."""
+        """Raise ``ExperimentError`` for an unknown print."""
         check_word("Print.kind", self.kind, PRINTS)
         check_range("Print.size", self.size, 0.01, 0.3)
 
@@ -106,17 +106,17 @@ class Garment:
     loose: float = 0.5
     """0 close to the body, 1 wide."""
     length: float = 0.0
-    """Metres that it is longer than usual."""
+    """Metres longer than usual."""
     sleeve: float = 1.0
     """Where the sleeves end: 0 shoulder, 1 elbow, 2 wrist."""
     neck: float = 0.04
     """How deep the neckline is cut, metres."""
     front: float = 0.0
-    """How far it stands open in front, metres; 0 is closed."""
+    """How far it is open in front, metres; 0 is closed."""
     print: Print = Print()
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a kind that is not known or a cut that nobody wears."""
+        """Raise ``ExperimentError`` for an unknown kind or an unrealistic cut."""
         check_word("Garment.kind", self.kind, TOPS + OUTERS + BOTTOMS)
         check_range("Garment.loose", self.loose, 0.0, 1.0)
         check_range("Garment.length", self.length, -0.3, 0.4)
@@ -133,7 +133,7 @@ class Head:
     style: str = "short"
     """One of ``HAIR_STYLES``."""
     length: float = 0.5
-    """Of the hair, 0 to 1 within its style."""
+    """Hair length, 0 to 1 within its style."""
     hat: str = "none"
     """One of ``HATS``."""
     hat_colour: Colour = _BLACK
@@ -143,7 +143,7 @@ class Head:
     scarf: Colour | None = None
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a word that is not known."""
+        """Raise ``ExperimentError`` for an unknown word."""
         check_word("Head.style", self.style, HAIR_STYLES)
         check_word("Head.hat", self.hat, HATS)
         check_range("Head.length", self.length, 0.0, 1.0)
@@ -152,7 +152,7 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Shoes:
-    """What is on the feet."""
+    """Footwear."""
 
     kind: str = "sneaker"
     """One of ``SHOES``."""
@@ -161,13 +161,13 @@ class Shoes:
     socks: Colour = _WHITE
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a kind that is not known."""
+        """Raise ``ExperimentError`` for an unknown kind."""
         check_word("Shoes.kind", self.kind, SHOES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bag:
-    """What is carried."""
+    """A carried bag."""
 
     kind: str = "none"
     """One of ``BAGS``."""
@@ -179,14 +179,14 @@ class Bag:
     """1 left, -1 right."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a kind that is not known."""
+        """Raise ``ExperimentError`` for an unknown kind."""
         check_word("Bag.kind", self.kind, BAGS)
         check_range("Bag.size", self.size, 0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gait:
-    """How somebody moves."""
+    """A person's gait."""
 
     stride: float = 1.0
     swing: float = 1.0
@@ -206,7 +206,7 @@ class Identity:
     shoes: Shoes = Shoes()
     bag: Bag = Bag()
     bicycle: Colour | None = None
-    """Of the bicycle that is ridden."""
+    """Colour of the bicycle, for riders."""
     gait: Gait = Gait()
 
     def __post_init__(self) -> None:
@@ -217,5 +217,5 @@ class Identity:
 
     @property
     def laden(self) -> int:
-        """1 left, -1 right, 0 none: the hand that carries something."""
+        """1 left, -1 right, 0 none: the carrying hand."""
         return self.bag.side if self.bag.kind in ("handbag", "shopping", "trolley") else 0

@@ -1,4 +1,4 @@
-"""What stands at places with a roof: malls, corridors, shops, halls and covered ways."""
+"""The objects at roofed sites: malls, corridors, shops, halls and covered ways."""
 
 from math import pi
 
@@ -120,7 +120,7 @@ def walkway(pieces: Pieces) -> None:
 
 
 def _notices(pieces: Pieces, most: int) -> None:
-    """Boards and roll-up posters that stand about."""
+    """Free-standing boards and roll-up posters."""
     for draws in pieces.spread("notice", 0, most):
         x, y = scattered(draws, 3.5, 8)
         picture = pieces.picture("poster", int(draws.uniform("v", 0, 3)))

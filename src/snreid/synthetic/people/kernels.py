@@ -1,6 +1,6 @@
-"""The loops over vertices and triangles, compiled by numba at their first call and kept on disk after that.
+"""The loops over vertices and triangles, compiled by numba at their first call and cached on disk.
 
-Everything is a plain loop over arrays that the caller made; ``tests/synthetic/test_kernels.py`` has a slow twin of each.
+Plain loops over arrays allocated by the caller; ``tests/synthetic/people/test_kernels.py`` has a slow twin of each.
 Pictures have y down; a projected vertex is (x in pixels, y in pixels, depth in metres).
 """
 
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 FAR = np.float32(1e9)
-"""Depth where nothing is."""
+"""Depth of empty pixels."""
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 def compiled(function: Loop) -> Loop:
-    """The function as numba compiles it at its first call. Where no folder for compiled code can be written, each process
-    compiles anew."""
+    """The function, compiled by numba at its first call. If no cache folder is writable, each process
+    compiles it again."""
     try:
         made = numba.njit(cache=True, fastmath=True)(function)
     except RuntimeError:  # "cannot cache function: no locator available"
@@ -31,7 +31,7 @@ def compiled(function: Loop) -> Loop:
 
 @compiled
 def pose_bones(parents: I32, joints: F32, turns: F32, moves: F32) -> None:
-    """Fill ``moves`` (B, 3, 4) with where each bone takes the points of the body at rest.
+    """Fill ``moves`` (B, 3, 4) with the transform of each bone for points of the body at rest.
 
     ``turns`` (B, 3, 3) turns a bone about its joint within its parent's frame. Parents come before children.
     """
@@ -58,7 +58,7 @@ def pose_bones(parents: I32, joints: F32, turns: F32, moves: F32) -> None:
 
 @compiled
 def skin_vertices(points: F32, influences: I32, weights: F32, moves: F32, out: F32) -> None:
-    """Linear blend skinning: ``out`` (V, 3) is where the bones take ``points``."""
+    """Linear blend skinning: fill ``out`` (V, 3) with the moved ``points``."""
     for vertex in range(points.shape[0]):
         x, y, z = points[vertex, 0], points[vertex, 1], points[vertex, 2]
         a = np.float32(0.0)
@@ -102,10 +102,10 @@ def vertex_normals(points: F32, faces: I32, out: F32) -> None:
 def fill_triangles(
     points: F32, faces: I32, cover: F32, fray: F32, who: int, depth: F32, owner: I32, face: I32, share: F32
 ) -> None:
-    """Draw the triangles that are nearer than what ``depth`` (H, W) holds.
+    """Draw the triangles that are nearer than ``depth`` (H, W).
 
-    ``cover`` (V,): below 0 there is no cloth, which is how hems are cut per pixel. ``fray`` (F,) roughens that edge.
-    Writes ``depth``, ``owner`` (the number ``who``), ``face`` and ``share`` (H, W, 2: of the second and third corner).
+    ``cover`` (V,): below 0 there is no cloth, which cuts hems per pixel. ``fray`` (F,) roughens that edge.
+    Writes ``depth``, ``owner`` (the number ``who``), ``face`` and ``share`` (H, W, 2: weights of the second and third corner).
     """
     height, width = depth.shape
     for t in range(faces.shape[0]):
@@ -147,7 +147,7 @@ def fill_triangles(
 
 @compiled
 def fill_depth(points: F32, faces: I32, cover: F32, depth: F32) -> None:
-    """Like ``fill_triangles`` for whole triangles and their depth alone: the shadow map."""
+    """Like ``fill_triangles`` for whole triangles, depth only: the shadow map."""
     height, width = depth.shape
     for t in range(faces.shape[0]):
         a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
@@ -196,16 +196,16 @@ def bounds_of(points: F32, chosen: I32) -> tuple[float, float, float, float]:
 
 @compiled
 def averaged_down(light: F32, aliased: float, out: F32) -> float:
-    """Fill ``out`` (H, W, 3) with the means of 2 x 2 pixels, or by the share ``aliased`` with one of the four; returns the
+    """Fill ``out`` (H, W, 3) with the means of 2 x 2 pixels, or by the share ``aliased`` with sample of the four; returns the
     mean of the square roots."""
     total = 0.0
     most, single = np.float32(0.25 * (1 - aliased)), np.float32(aliased)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
             for k in range(3):
-                one = light[2 * row, 2 * column, k]
+                sample = light[2 * row, 2 * column, k]
                 rest = light[2 * row, 2 * column + 1, k] + light[2 * row + 1, 2 * column, k]
-                value = most * (one + rest + light[2 * row + 1, 2 * column + 1, k]) + single * one
+                value = most * (sample + rest + light[2 * row + 1, 2 * column + 1, k]) + single * sample
                 value = max(value, np.float32(0.0))
                 out[row, column, k] = value
                 total += np.sqrt(value)

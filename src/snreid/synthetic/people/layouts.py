@@ -1,4 +1,4 @@
-"""What stands at each kind of site. People walk around the middle; walls ring the place at some distance."""
+"""The objects at each kind of site. People walk around the middle; walls surround the place at some distance."""
 
 from collections.abc import Callable
 from math import pi

@@ -1,4 +1,4 @@
-"""The parts that a figure is built of: layers of triangles with what the shading kernel wants to know about them."""
+"""The parts of a figure: layers of triangles with the attributes for the shading kernel."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,14 +12,14 @@ F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
 
 SKIN, CLOTH, HAIR, HARD = 0.0, 1.0, 2.0, 3.0
-"""Kinds of surface, as the shading kernel numbers them."""
+"""Kinds of surface, by the shading kernel's numbers."""
 SOFT, QUILTED, RIBBED = 0.0, 1.0, 2.0
 """Kinds of relief."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How a layer is shaded. Becomes a row of the kernel's table, in this order."""
+    """Shading of a layer: a row of the kernel's table, in this order."""
 
     surface: float = CLOTH
     texture: int = -1
@@ -35,7 +35,7 @@ class Look:
     colour: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def row(self) -> list[float]:
-        """The numbers that the kernel takes."""
+        """The numbers for the kernel."""
         return [
             self.surface, float(self.texture), self.folds, self.relief, self.gloss, self.hem, self.fray, *self.colour
         ]  # fmt: skip
@@ -51,13 +51,13 @@ class Layer:
     influences: I32
     weights: F32
     cover: F32
-    """Metres from the cut edge, below 0 where there is nothing."""
+    """Metres from the cut edge, below 0 where there is no cloth."""
     uv: F32
     """(N, 2) metres around and up the cloth."""
     place: F32
     """(N, 4): x and z on the body at rest, 1 in front or 0 behind, share of arm."""
     crease: F32
-    """(N,) how much the cloth is pushed together here."""
+    """(N,) how much the cloth is compressed here."""
     decals: list[list[float]] = field(default_factory=list)
 
 
@@ -69,7 +69,7 @@ def rigid(count: int, bone: int) -> tuple[I32, F32]:
 
 
 def solid(vertices: F32, faces: I32, look: Look, bone: int, uv: F32 | None = None) -> Layer:
-    """A layer of a thing that moves with one bone."""
+    """A layer of a rigid object that moves with one bone."""
     count = len(vertices)
     influences, weights = rigid(count, bone)
     place = np.zeros((count, 4), np.float32)
@@ -106,7 +106,7 @@ def rounded_box(
     around = np.linspace(-np.pi, np.pi, columns, endpoint=False)[None]
 
     def bent(value: NDArray[np.float64]) -> NDArray[np.float64]:
-        """A cosine or sine made squarer."""
+        """A squared-off cosine or sine."""
         return np.sign(value) * np.abs(value) ** square
 
     points = np.stack(
@@ -125,11 +125,11 @@ def tube(path: NDArray[np.floating], radius: NDArray[np.floating], sides: int = 
     along = np.gradient(path, axis=0)
     along /= np.linalg.norm(along, axis=1, keepdims=True) + 1e-9
     helper = np.where(np.abs(along[:, 2:]) < 0.9, np.array([[0.0, 0.0, 1.0]]), np.array([[1.0, 0.0, 0.0]]))
-    one = np.cross(along, helper)
-    one /= np.linalg.norm(one, axis=1, keepdims=True) + 1e-9
-    two = np.cross(along, one)
+    first = np.cross(along, helper)
+    first /= np.linalg.norm(first, axis=1, keepdims=True) + 1e-9
+    second = np.cross(along, first)
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)[None, :, None]
-    points = path[:, None] + radius[:, None, None] * (np.cos(angle) * one[:, None] + np.sin(angle) * two[:, None])
+    points = path[:, None] + radius[:, None, None] * (np.cos(angle) * first[:, None] + np.sin(angle) * second[:, None])
     return points.reshape(-1, 3).astype(np.float32), grid_faces(len(path), sides)
 
 
@@ -157,7 +157,7 @@ def collar_ring(
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The part of the body model that a layer is made from."""
+    """The part of the body model from which a layer is made."""
 
     ids: I32
     faces: I32
@@ -172,8 +172,8 @@ def select(model: BodyModel, part: str) -> Selection:
     faces = getattr(model, part)
     ids, inverse = np.unique(faces, return_inverse=True)
     local = inverse.reshape(faces.shape).astype(np.int32)
-    # The first half of the triangles are quads' corners 0 1 2, the second half 0 2 3 (``assets``). Their diagonals are
-    # no neighbours: smoothing along them would pull every other vertex up.
+    # The first half of the triangles are quads' corners 0 1 2, the second half 0 2 3 (``assets``). Their diagonals do not
+    # connect neighbours: smoothing along them would pull every other vertex up.
     one, two = local[: len(local) // 2], local[len(local) // 2 :]
     sides = np.concatenate([one[:, [0, 1]], one[:, [1, 2]], two[:, [1, 2]], two[:, [2, 0]]])
     edges = np.unique(np.concatenate([sides, sides[:, ::-1]]), axis=0).astype(np.int32)

@@ -1,4 +1,4 @@
-"""One instant: where the person stands and faces, what the limbs do, who else is about, and how the detector cut the box."""
+"""One instant: the person's place, heading and limbs, the people nearby, and the detector's crop."""
 
 from dataclasses import dataclass
 from math import atan2, cos, pi, sin
@@ -14,33 +14,33 @@ from snreid.synthetic.people.site import SceneArrays
 from snreid.synthetic.randomness import Draws
 
 CROWD = 12
-"""Different people who pass by at one site."""
+"""Different passers-by at one site."""
 _CROWDED, _MANY = 0.42, 0.35
-"""Share of images with somebody else in reach of the box, and of those with a second one."""
+"""Share of images with another person near the box, and of those with a second one."""
 _TRIES = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Somebody at a place."""
+    """A person's place and heading."""
 
     place: tuple[float, float] = (0.0, 0.0)
     heading: float = 0.0
-    """Where they face: 0 along -y, a quarter turn along x."""
+    """Direction faced: 0 along -y, a quarter turn along x."""
     posture: Posture = Posture()
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropBox:
-    """How the detector's box differs from the tightest one. Random ones are drawn so that where people stand in their crops
-    comes near the profiles of CUHK03's training images: narrow boxes that often lack the feet."""
+    """Deviation of the detector's box from the tightest one. The positions of people in random crops
+    approximate the profiles of CUHK03's training images: narrow boxes that often lack the feet."""
 
     shift: tuple[float, float] = (0.0, 0.0)
     """Shares of its width and height: right and down."""
     zoom: float = 1.06
-    """Its height, by the person's."""
+    """Its height, relative to the person's."""
     aspect: float = 0.42
-    """Its width, by its height; it is widened where the person is wider."""
+    """Its width, relative to its height; widened if the person is wider."""
     cut: float = 1.0
     """Share of the person, from the head, that is inside: below 1 the legs are missing."""
 
@@ -53,19 +53,19 @@ class CropBox:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """All that changes from image to image. Every field can be turned by itself."""
+    """Everything that changes from image to image. Every field can be set independently."""
 
     step: Step = Step()
     others: tuple[tuple[int, Step], ...] = ()
-    """Who passes by: the number in the site's crowd, and where."""
+    """Passers-by: the number in the site's crowd, and the place."""
     box: CropBox = CropBox()
     cloud: float = 0.0
     """Share of the sun that is hidden."""
     seed: int = 0
-    """Of the sensor's noise."""
+    """Seed of the sensor's noise."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a sun that is more than hidden."""
+        """Raise ``ExperimentError`` for a hidden share of the sun above 1."""
         check_range("Moment.cloud", self.cloud, 0.0, 1.0)
 
 
@@ -93,7 +93,7 @@ def draw_moment(view: Viewpoint, stage: SceneArrays, who: Identity, track: Draws
 
 
 def _place(view: Viewpoint, stage: SceneArrays, draws: Draws) -> tuple[float, float]:
-    """A place within the view where nothing stands and little stands in between; the last try is taken as it is."""
+    """A free place in view with little in between; the last attempt is accepted as it is."""
     eye, nearest = view.eye, 3.0 + 0.4 * view.height
     farthest = max(nearest + 2.0, min(18.0, view.focal / 42))
     for index in range(_TRIES):
@@ -143,8 +143,8 @@ def _box(draws: Draws) -> CropBox:
 def _others(
     view: Viewpoint, stage: SceneArrays, place: tuple[float, float], draws: Draws
 ) -> tuple[tuple[int, Step], ...]:
-    """One or two who pass by, mostly behind or beside."""
-    found = []
+    """One or two passers-by, mostly behind or beside the person."""
+    others = []
     for index in range(2 if draws.chance("many", _MANY) else 1):
         other = draws.below("other", index)
         c, s = cos(view.heading), sin(view.heading)
@@ -154,8 +154,8 @@ def _others(
         x, y = place[0] + c * behind + s * aside, place[1] + s * behind - c * aside
         if stage.free(x, y):
             number = int(other.uniform("who", 0, CROWD))
-            found.append((
+            others.append((
                 number,
                 Step(place=(x, y), heading=other.uniform("heading", -pi, pi), posture=_posture(Identity(), "walk", other)),
             ))  # fmt: skip
-    return tuple(found)
+    return tuple(others)

@@ -1,4 +1,4 @@
-"""The parts that places are put together from: grounds, walls, boxes, trees, cars, street furniture."""
+"""The parts of places: grounds, walls, boxes, trees, cars, street furniture."""
 
 from dataclasses import dataclass
 from math import cos, pi, sin
@@ -27,11 +27,11 @@ class Quad:
     blocks: bool
     """Whether it casts a shadow."""
     closed: bool
-    """Whether its back is never seen, as in a box."""
+    """Whether its back is never visible, as in a box."""
 
 
 class Pieces:
-    """Collects the parallelograms of a site, the pictures on them, and what nobody walks through."""
+    """Collects the parallelograms of a site, their textures, and the obstacles."""
 
     def __init__(self, draws: Draws) -> None:
         self.draws = draws
@@ -40,10 +40,10 @@ class Pieces:
         self.footprints: list[tuple[float, float, float]] = []
         self._numbers: dict[tuple[str, int], int] = {}
         self.floor = draws.uniform("floor", 0.35, 0.85)
-        """Brightness of the ground by its pictures': feet have worn it, and it is seldom as bright as the walls."""
+        """Brightness of the ground relative to its textures: worn by feet, it is seldom as bright as the walls."""
 
     def picture(self, kind: str, variant: int = 0) -> int:
-        """The number of a picture; each kind has a few variants at a site."""
+        """The number of a texture; each kind has a few variants at a site."""
         key = (kind, variant)
         if key not in self._numbers:
             self._numbers[key] = len(self.pictures)
@@ -54,7 +54,7 @@ class Pieces:
         self, origin: Point, right: Point, up: Point, picture: int, tile: float | None = None, *, tint: Point = _WHITE,
         glow: float = 0.0, blocks: bool = False, closed: bool = False,
     ) -> None:  # fmt: skip
-        """A parallelogram; its picture repeats every ``tile`` metres, or covers it once."""
+        """A parallelogram; its texture repeats every ``tile`` metres, or covers it once."""
         wide, high = (sum(share * share for share in edge) ** 0.5 for edge in (right, up))
         tiles = (1.0, 1.0) if tile is None else (max(wide / tile, 0.05), max(high / tile, 0.05))
         self.quads.append(Quad(origin, right, up, picture, tiles, tint, glow, blocks, closed))
@@ -72,7 +72,7 @@ class Pieces:
         self, x: float, y: float, turn: float, wide: float, high: float, picture: int, tile: float | None = None, *,
         z: float = 0.0, glow: float = 0.0, tint: Point = _WHITE, blocks: bool = False, closed: bool = False,
     ) -> None:  # fmt: skip
-        """Something flat that stands on the ground with its middle at (x, y)."""
+        """A flat object upright on the ground with its middle at (x, y)."""
         c, s = cos(turn), sin(turn)
         self.quad(
             (x - c * wide / 2, y - s * wide / 2, z), (c * wide, s * wide, 0.0), (0.0, 0.0, high), picture, tile,
@@ -83,7 +83,7 @@ class Pieces:
         self, x: float, y: float, turn: float, size: Point, sides: int, top: int, tile: float | None = 1.0, *,
         z: float = 0.0, tint: Point = _WHITE, blocks: bool = True,
     ) -> None:  # fmt: skip
-        """A box of ``size`` (wide, deep, high) that nobody walks through."""
+        """A box of ``size`` (wide, deep, high), an obstacle."""
         wide, deep, high = size
         c, s = cos(turn), sin(turn)
         for across, back, length, angle in (
@@ -114,7 +114,7 @@ class Pieces:
         self.box(x, y, 0.4, (thick, thick, high), picture, picture, 0.6)
 
     def tree(self, x: float, y: float, name: str) -> None:
-        """A trunk with a crown of crossing pictures."""
+        """A trunk with a crown of crossing textures."""
         draws = self.draws.below("tree", name)
         thick, high = draws.uniform("thick", 0.18, 0.45), draws.uniform("high", 2.0, 3.2)
         self.box(
@@ -152,12 +152,12 @@ class Pieces:
         self.footprints += [(x + c * share, y + s * share, 1.0) for share in (-1.6, -0.5, 0.5, 1.6)]
 
     def spread(self, name: str, low: int, high: int) -> list[Draws]:
-        """Draws of a random number of things."""
+        """Draws for a random number of objects."""
         count = int(self.draws.uniform(f"{name} count", low, high + 0.999))
         return [self.draws.below(name, index) for index in range(count)]
 
     def ring(self, radius: float, kinds: tuple[str, ...], high: float, *, glow: float = 0.0) -> None:
-        """Walls all around, in pieces that differ a little in distance and in kind."""
+        """Walls all around, in pieces that vary a little in distance and in kind."""
         count = 10
         for index in range(count):
             draws = self.draws.below("ring", index)
@@ -191,13 +191,13 @@ class Pieces:
 
 
 def scattered(draws: Draws, low: float, high: float) -> tuple[float, float]:
-    """A place between two distances from the middle."""
+    """A random point between two distances from the middle."""
     angle, away = draws.uniform("angle", -pi, pi), draws.uniform("away", low, high)
     return away * cos(angle), away * sin(angle)
 
 
 def furniture(pieces: Pieces, *, posts: int, benches: int, bikes: int, rails: int, bins: int) -> None:
-    """Posts, benches, bicycles, railings and bins, at most so many of each."""
+    """Posts, benches, bicycles, railings and bins, at most this many of each."""
     for draws in pieces.spread("post", 0, posts):
         x, y = scattered(draws, 2.5, 9)
         pieces.post(

@@ -1,6 +1,6 @@
-"""From a seed and a few numbers to people, sites, cameras and pictures: the one place where draws get their names.
+"""People, sites, cameras and pictures from a seed and a few numbers: the only place that names draws.
 
-Whoever asks for the same numbers gets the same person and the same pixels, in any order and in any process.
+Equal numbers give the same person and the same pixels, in any order and in any process.
 """
 
 from functools import lru_cache
@@ -28,7 +28,7 @@ def site_of(seed: int, number: int) -> Site:
 
 @lru_cache(maxsize=4096)
 def camera_of(seed: int, number: int, site: int) -> Camera:
-    """Camera ``number``, from 1, where it hangs at a site."""
+    """Camera ``number``, from 1, at a site."""
     return draw_camera(Draws.of("rendered camera", seed, number, site), site_of(seed, site))
 
 

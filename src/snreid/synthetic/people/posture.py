@@ -1,16 +1,16 @@
-"""What the limbs of a walker do at one instant."""
+"""The limbs of a walker at one instant."""
 
 from dataclasses import dataclass
 
 from snreid.synthetic.limits import check_range, check_word
 
 ACTIONS = ("walk", "stand", "phone", "call", "hold", "pockets", "ride")
-"""What the arms and legs do. All but ``stand`` and ``ride`` (a bicycle) walk where there is a stride."""
+"""Actions of the arms and legs. With a stride, all but ``stand`` and ``ride`` (a bicycle) walk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Posture:
-    """What the limbs do at one instant. Angles in radians."""
+    """The limbs at one instant. Angles in radians."""
 
     action: str = "walk"
     """One of ``ACTIONS``."""
@@ -19,20 +19,20 @@ class Posture:
     stride: float = 1.0
     """1 is a usual step, 0 stands still."""
     swing: float = 1.0
-    """Of the arms."""
+    """Swing of the arms."""
     spread: float = 0.08
-    """How far the arms are from the sides."""
+    """Distance of the arms from the sides."""
     lean: float = 0.03
-    """Of the trunk, forward."""
+    """Forward lean of the trunk."""
     head: tuple[float, float] = (0.0, 0.05)
     """The head turned to the left and bent forward."""
     side: int = 1
-    """1 or -1: the arm that is busy, left or right."""
+    """1 or -1: the active arm, left or right."""
     laden: int = 0
-    """1 or -1: the arm that carries something and hangs; 0 none."""
+    """1 or -1: the hanging arm that carries something; 0 none."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a posture that cannot be taken."""
+        """Raise ``ExperimentError`` for an impossible posture."""
         check_word("Posture.action", self.action, ACTIONS)
         check_range("Posture.stride", self.stride, 0.0, 1.6)
         check_range("Posture.swing", self.swing, 0.0, 2.0)

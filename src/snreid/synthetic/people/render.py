@@ -1,8 +1,8 @@
-"""Draw one picture: who, where, through which camera, when. A pure function of its values.
+"""Draw one picture of a person, a place, a camera and a moment: a pure function of its values.
 
-The place is ray traced inside the box at twice the size, people are drawn over it with the same depth (so that a railing or
-a car hides what stands behind it), everything is lit in one light, and the camera develops the result. What is kept between
-pictures (figures, stages) is a function of its key alone.
+The place is ray traced inside the box at twice the size, people are drawn over it with the same depth (so a railing or
+a car hides whatever is behind it), everything is lit by one light, and the camera develops the result. Values cached between
+pictures (figures, stages) are functions of their keys alone.
 """
 
 from dataclasses import dataclass, field
@@ -37,16 +37,16 @@ F32 = NDArray[np.float32]
 
 
 _PASSERS = 80
-"""People who pass by anywhere; fewer than the figures that are kept."""
+"""Passers-by at all sites; fewer than the cached figures."""
 _PHONING = ("phone", "call")
-"""What is done with a phone in the hand."""
+"""Actions with a phone in the hand."""
 _FAINT = 0.05
-"""A sun that is weaker casts no shadow."""
+"""A weaker sun casts no shadow."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """All that decides the pixels."""
+    """All values that determine the pixels."""
 
     identity: Identity = field(default_factory=Identity)
     site: Site = field(default_factory=Site)
@@ -56,7 +56,7 @@ class Picture:
     """Height and width, multiples of 16 from 32 to 512."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a size that cannot be drawn."""
+        """Raise ``ExperimentError`` for an unsupported size."""
         check_size(self.size)
 
     def draw(self) -> NDArray[np.uint8]:
@@ -71,13 +71,13 @@ class Picture:
         return self.camera.film.develop(canvas.rgb, float(native), self.moment.seed)
 
     def mask(self) -> NDArray[np.bool_]:
-        """(height, width): where the person is seen, in at least half of a pixel."""
+        """(height, width): pixels of which the person covers at least half."""
         owner = self._filled()[0].owner
         height, width = self.size
         return np.asarray((owner == 0).reshape(height, 2, width, 2).mean((1, 3)) >= 0.5)
 
     def _filled(self) -> tuple["_Canvas", list["_Person"]]:
-        """What each pixel shows, not lit yet, and the people; the first is the person, the others pass by."""
+        """The unlit pixels and the people; the first is the person, the others are passers-by."""
         view = self.camera.viewpoint
         people = [_posed(figure_of(self.identity), self.moment.step)]
         people += [_posed(passer_by(self.site.seed, number), step) for number, step in self.moment.others]
@@ -89,7 +89,7 @@ class Picture:
 
 
 def passer_by(site: int, number: int) -> Figure:
-    """Somebody of a site's crowd. All crowds are of the same few people, so that their figures can be kept."""
+    """One of a site's passers-by. All sites share the same few people, so that their figures can be cached."""
     return figure_of(draw_identity(Draws.of("passer-by", (site + number) % _PASSERS)))
 
 
@@ -111,7 +111,7 @@ def _posed(figure: Figure, step: Step) -> _Person:
     skin_vertices(figure.vertices, figure.influences, figure.weights, moves, world)
     for phone, side in zip(figure.phones, (1, -1), strict=True):
         if step.posture.action not in _PHONING or side != step.posture.side or side == step.posture.laden:
-            world[phone] = world[phone[0]]  # a point is not drawn
+            world[phone] = world[phone[0]]  # a degenerate triangle is not drawn
     world += np.array([*step.place, -float(world[figure.shown, 2].min())], np.float32)
     normals = np.empty_like(world)
     vertex_normals(world, figure.faces, normals)
@@ -119,7 +119,7 @@ def _posed(figure: Figure, step: Step) -> _Person:
 
 
 _WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
-"""A crop in which pixels are tangents."""
+"""A crop whose pixels are tangents."""
 
 
 def projected(points: F32, view: Viewpoint, crop: F32) -> F32:
@@ -135,7 +135,7 @@ def frame(person: _Person, view: Viewpoint, box: CropBox, size: tuple[int, int])
     high = (bottom - top) * box.zoom
     wide = max(high * box.aspect, (right - left) * 0.88)
     trunk = float(projected(np.array([[*person.place, 1.2]], np.float32), view, _WHOLE)[0, 0])
-    across = 0.5 * trunk + 0.25 * (left + right)  # detectors heed the trunk more than a swinging arm
+    across = 0.5 * trunk + 0.25 * (left + right)  # detectors weight the trunk more than a swinging arm
     middle = (across + box.shift[0] * wide, (top + bottom) / 2 + box.shift[1] * high)
     start = middle[1] - high / 2
     high, wide = high * box.cut, wide * (0.2 + 0.8 * box.cut)  # a detector narrows the box of half a person
@@ -148,7 +148,7 @@ def _linear() -> F32:
 
 
 class _Canvas:
-    """The picture at twice the size: light, depth, and what each pixel shows."""
+    """The picture at twice the size: light, depth, and the owner of each pixel."""
 
     def __init__(self, size: tuple[int, int], view: Viewpoint, crop: F32) -> None:
         height, width = 2 * size[0], 2 * size[1]
@@ -170,7 +170,7 @@ class _Canvas:
         )  # fmt: skip
 
     def _boxes(self, stage: SceneArrays) -> NDArray[np.int32]:
-        """(Q, 4): the columns and rows that each parallelogram can cover, from, to; all where it reaches behind the camera."""
+        """(Q, 4): the columns and rows that each parallelogram can cover, from, to; all if it extends behind the camera."""
         height, width = self.depth.shape
         seen = projected(stage.corners().reshape(-1, 3), self.view, self.crop).reshape(-1, 4, 3)
         ahead = seen[..., 2] > 0.2
@@ -210,7 +210,7 @@ class _Canvas:
 
 
 def _shadow_maps(people: list[_Person], sun: F32) -> tuple[F32, F32, F32]:
-    """(depth seen from the sun (P, S, S), the sun's axes (P, 3, 3), corner and scale (P, 3))."""
+    """(depth from the sun (P, S, S), the sun's axes (P, 3, 3), corner and scale (P, 3))."""
     right = np.cross(sun, np.array([0.0, 0.0, 1.0]))
     right = np.array([1.0, 0.0, 0.0]) if np.linalg.norm(right) < 1e-3 else right / np.linalg.norm(right)
     basis = np.stack([right, np.cross(sun, right), -sun]).astype(np.float32)
@@ -228,6 +228,6 @@ def _shadow_maps(people: list[_Person], sun: F32) -> tuple[F32, F32, F32]:
 
 
 def _sunlit(stage: SceneArrays, person: _Person, sun: F32) -> float:
-    """Share of the sun that reaches a person past the things of the site."""
+    """Share of the sun that reaches a person past the site's objects."""
     points = (np.array([*person.place, z], np.float32) for z in (0.7, 1.5))
     return sum(stage.sees(point + sun * 40, point) for point in points) / 2

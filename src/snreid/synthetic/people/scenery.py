@@ -1,4 +1,4 @@
-"""Pictures of walls, grounds and things, from a word and a key: what a site's surfaces are covered with."""
+"""Textures of walls, grounds and objects, from a word and a key."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ _DOWN, _ACROSS = (
 
 
 def surface_texels(kind: str, key: int) -> NDArray[np.uint8]:
-    """(TEXELS, TEXELS, 4) sRGB and how opaque. ``kind`` is one of ``SURFACES``."""
+    """(TEXELS, TEXELS, 4) sRGB and opacity. ``kind`` is one of ``SURFACES``."""
     draws = Draws.of("surface", kind, key)
     made = SURFACES[kind](draws, key & 0xFFFFFF)
     if made.shape[2] == 3:
@@ -162,7 +162,7 @@ def _shopfront(draws: Draws, key: int) -> F32:
 
 
 def _window(draws: Draws, key: int) -> F32:
-    """Tall panes with daylight behind: sky, what grows or stands outside, and frames."""
+    """Tall panes with daylight behind: sky, outdoor plants and objects, and frames."""
     horizon = draws.uniform("horizon", 0.25, 0.6) + 0.25 * (cloud(key, TEXELS, 6)[:1] - 0.5)
     sky = np.array(draws.pick("sky", ((0.93, 0.95, 0.97), (0.80, 0.87, 0.95), (0.90, 0.88, 0.84))), np.float32)
     outside = draws.pick("outside", ((0.30, 0.38, 0.22), (0.55, 0.54, 0.52), (0.42, 0.44, 0.40), (0.62, 0.58, 0.52)))
@@ -351,4 +351,4 @@ SURFACES: dict[str, Callable[[Draws, int], F32]] = {
     "lines": _lines, "bicycle": _bicycle, "car": _car, "window": _window, "panel": _panel, "concrete": _concrete,
     "carpet": _carpet,
 }  # fmt: skip
-"""What can be painted, by name."""
+"""All textures, by name."""

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from snreid.synthetic.people.kernels import F32, I32, compiled
 
 SUN, SUN_COLOUR, SKY, GROUND, SIDE, SIDE_COLOUR = 0, 3, 6, 9, 12, 15
-"""Where each triple begins in the row of numbers that ``site.Light.row`` makes."""
+"""Start of each triple in the row of ``site.Light.row``."""
 SHADOW_SIZE = 112
-"""Texels along each side of a person's shadow map."""
+"""Texels per side of a person's shadow map."""
 
 
 @compiled
 def shadowed(x: float, y: float, z: float, maps: F32, bases: F32, corners: F32) -> float:
-    """How much of the sun the people take from a point, 0 to 1."""
+    """Share of the sun that people block from a point, 0 to 1."""
     taken = 0.0
     for person in range(maps.shape[0]):
         b = bases[person]
@@ -42,7 +42,7 @@ def painted(
     colour: F32, x: float, z: float, front: float, arm: float, u: float, decals: F32, first: int, last: int,
     prints: NDArray[np.uint8], linear: F32,
 ) -> None:  # fmt: skip
-    """Lay the decals of a layer over ``colour`` (3,). Rows: kind, four measures, side, colour, how opaque, print.
+    """Paint the decals of a layer over ``colour`` (3,). Rows: kind, four measures, side, colour, opacity, print.
 
     Kinds: 0 a box of x and z, 1 the sleeves from a share of arm on, 2 a slanted strap, 3 two upright straps, 4 one,
     5 a print, 6 a stripe along the cloth. Side: 1 front, -1 back, 0 both.
@@ -146,7 +146,7 @@ def base_colour(
 
 @compiled
 def openness(depth: F32, owner: I32, row: int, column: int, who: int, reach: float) -> float:
-    """Share of the surroundings that a pixel of a person sees: nearer parts of people around it take light away."""
+    """Share of the surroundings that a pixel of a person sees: nearer parts of people around it block light."""
     height, width = depth.shape
     here = depth[row, column]
     closed = 0.0
@@ -170,7 +170,7 @@ def light_point(
 ) -> None:  # fmt: skip
     """Fill ``pixel`` (3,) with the light that a point of this colour and normal sends to the eye.
 
-    ``hollow``: brightness of the relief here; ``seen``: share of the surroundings that the point sees.
+    ``hollow``: brightness of the relief here; ``seen``: visible share of the surroundings.
     """
     vx, vy, vz = x - eye[0], y - eye[1], z - eye[2]
     far = np.sqrt(vx * vx + vy * vy + vz * vz)
@@ -205,7 +205,7 @@ def shade_person(
     span: float,
 ) -> None:  # fmt: skip
     """Fill ``rgb`` (H, W, 3) where ``owner`` is ``who``. ``light``: see ``SUN``; ``sunlit``: share of the sun that reaches
-    the place; ``reach``: pixels of ten centimetres; ``span``: metres that a fabric's picture covers."""
+    the place; ``reach``: pixels per ten centimetres; ``span``: metres covered by a fabric's texture."""
     height, width = depth.shape
     v = np.empty(8, np.float32)
     colour = np.empty(3, np.float32)

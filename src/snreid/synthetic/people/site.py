@@ -1,7 +1,7 @@
-"""Places where people walk: ground, walls, things that stand about, and the light; several cameras look at one site.
+"""Places where people walk: ground, walls, objects and light; several cameras see one site.
 
-A ``Site`` is a word, a seed and a light. What stands there is built from them (``scene_arrays``) and kept for the sites asked
-for last. People walk within a few metres of the middle; everything is a textured parallelogram.
+A ``Site`` is a word, a seed and a light. Its geometry is built from them (``scene_arrays``) and cached for the most recent
+sites. People walk within a few metres of the middle; everything is a textured parallelogram.
 """
 
 from dataclasses import dataclass
@@ -24,28 +24,28 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """The light of a site, linear. Indoors the sun is the lamps above."""
+    """The light of a site, linear. Indoors the sun is the overhead lamps."""
 
     sun: Colour = (0.3, -0.4, 0.85)
-    """Where it comes from; need not have length 1."""
+    """Direction of the sun; need not have length 1."""
     sun_colour: Colour = (1.0, 0.95, 0.85)
     sky: Colour = (0.42, 0.46, 0.52)
     """From above, without shadow."""
     ground: Colour = (0.16, 0.15, 0.14)
     """From below."""
     side: Colour = (0.7, -0.6, 0.3)
-    """Where the brighter half of the sky is."""
+    """Direction of the brighter half of the sky."""
     side_colour: Colour = (0.15, 0.15, 0.15)
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for light that is not there."""
+        """Raise ``ExperimentError`` for impossible light."""
         for name in ("sun_colour", "sky", "ground", "side_colour"):
             for share in getattr(self, name):
                 check_range(f"Each share of Light.{name}", share, 0.0, 20.0)
         check_range("The height of Light.sun", self.sun[2], 0.01, 100.0)
 
     def row(self, cloud: float) -> F32:
-        """(18,): what the kernels take (see ``shading.SUN``). ``cloud``: share of the sun that is taken away."""
+        """(18,): numbers for the kernels (see ``shading.SUN``). ``cloud``: hidden share of the sun."""
         sun, side = np.array(self.sun), np.array(self.side)
         bright, hidden = np.array(self.sun_colour) * (1 - cloud), np.array(self.sun_colour) * cloud
         sky = np.array(self.sky) + 0.25 * hidden
@@ -60,11 +60,11 @@ class Site:
     kind: str = "street"
     """One of ``SITES``."""
     seed: int = 0
-    """Of what stands there and of who passes by."""
+    """Seed of the objects and the passers-by."""
     light: Light = Light()
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a place that is not known."""
+        """Raise ``ExperimentError`` for an unknown kind of place."""
         check_word("Site.kind", self.kind, SITES)
 
     @property
@@ -74,7 +74,7 @@ class Site:
 
     @property
     def radius(self) -> float:
-        """Metres from the middle to where cameras hang at most."""
+        """Metres from the middle to the farthest cameras."""
         return {"corridor": 9.0, "shop": 8.0, "mall": 11.0, "hall": 9.0, "walkway": 9.0}.get(self.kind, 14.0)
 
 
@@ -137,31 +137,31 @@ def _scaled(colour: Colour, factor: float) -> Colour:
 
 @dataclass(frozen=True, slots=True)
 class SceneArrays:
-    """What stands at a site, as the kernels take it: Q parallelograms, K pictures."""
+    """Geometry of a site for the kernels: Q parallelograms, K textures."""
 
     origin: F32
     """(Q, 3)"""
     edges: F32
     """(Q, 2, 3)"""
     duals: F32
-    """(Q, 2, 3): dot products with them say where on a parallelogram a point is."""
+    """(Q, 2, 3): dot products with them give a point's coordinates on a parallelogram."""
     normal: F32
     tiles: F32
-    """(Q, 2): how often its picture repeats."""
+    """(Q, 2): how often its texture repeats."""
     texels: F32
     texture: NDArray[np.int32]
     tint: F32
     """(Q, 4)"""
     blockers: NDArray[np.int32]
-    """Which of them cast shadows."""
+    """Those that cast shadows."""
     closed: NDArray[np.bool_]
-    """(Q,) whose backs are never seen."""
+    """(Q,) those whose backs are never visible."""
     textures: NDArray[np.uint8]
     """(K, TEXELS, TEXELS, 4)"""
     means: F32
     """(K, 3) linear."""
     footprints: F32
-    """(F, 3): x, y and radius of what nobody walks through."""
+    """(F, 3): x, y and radius of obstacles."""
 
     def corners(self) -> F32:
         """(Q, 4, 3)"""
@@ -169,18 +169,18 @@ class SceneArrays:
         return np.stack([self.origin, self.origin + a, self.origin + b, self.origin + a + b], 1)
 
     def shadow_reaches(self, sun: F32) -> F32:
-        """(B, 4): the part of the ground that each blocker's shadow can fall on: x and y, from and to."""
+        """(B, 4): the part of the ground that each blocker's shadow can reach: x and y, from and to."""
         corners = self.corners()[self.blockers]
         fallen = corners[..., :2] - corners[..., 2:] * (sun[:2] / sun[2])
         return np.concatenate([fallen.min(1) - 0.01, fallen.max(1) + 0.01], 1).astype(np.float32)
 
     def free(self, x: float, y: float) -> bool:
-        """Whether somebody can stand there."""
+        """Whether the point is clear of obstacles."""
         away = np.hypot(self.footprints[:, 0] - x, self.footprints[:, 1] - y)
         return bool((away > self.footprints[:, 2] + 0.3).all())
 
     def sees(self, eye: F32, point: F32) -> bool:
-        """Whether nothing opaque stands between two points."""
+        """Whether nothing opaque lies between two points."""
         way = point - eye
         down = self.normal @ way
         t = ((self.origin - eye) * self.normal).sum(1) / np.where(np.abs(down) < 1e-7, 1e-7, down)
@@ -197,7 +197,7 @@ class SceneArrays:
 
 @lru_cache(maxsize=64)
 def scene_arrays(kind: str, seed: int) -> SceneArrays:
-    """What stands at the site of this kind and seed."""
+    """The geometry of the site of this kind and seed."""
     pieces = Pieces(Draws.of("stage", kind, seed))
     LAYOUTS[kind](pieces)
     origin = np.array([quad.origin for quad in pieces.quads], np.float32)

@@ -1,4 +1,4 @@
-"""Fabrics and prints as small pictures, from a colour, a pattern and a seed. Equal values give equal texels everywhere."""
+"""Textures of fabrics and prints, from a colour, a pattern and a seed. Equal values give equal texels everywhere."""
 
 from functools import lru_cache
 
@@ -11,9 +11,9 @@ from snreid.synthetic.randomness import Draws, hashed
 
 F32 = NDArray[np.float32]
 TEXELS = 128
-"""Along each side of a fabric."""
+"""Texels per side of a fabric."""
 SPAN = 0.48
-"""Metres of cloth that a fabric's picture covers before it repeats."""
+"""Metres of cloth covered by a fabric's texture before it repeats."""
 PRINT_TEXELS = 40
 RELIEF = 256
 
@@ -25,12 +25,12 @@ def grain(key: int, rows: int, columns: int) -> F32:
 
 
 def cloud(key: int, size: int, cells: int, tall: float = 1.0) -> F32:
-    """(size, size) smooth noise in 0..1 that repeats without a seam; ``tall`` above 1 stretches it upward."""
+    """(size, size) smooth noise in 0..1 that repeats seamlessly; ``tall`` above 1 stretches it upward."""
     rows, columns = max(2, round(cells / tall)), max(2, cells)
     lattice = grain(key, rows, columns)
 
     def weights(count: int) -> tuple[NDArray[np.intp], F32]:
-        """The cell that each texel lies in, and how far along, eased."""
+        """The cell of each texel, and the eased position within it."""
         place = np.arange(size) * count / size
         low = np.floor(place).astype(np.intp)
         t = (place - low).astype(np.float32)
@@ -97,7 +97,7 @@ def _pattern(fabric: Fabric) -> tuple[F32, F32]:
 
 
 def print_texels(design: Print) -> NDArray[np.uint8]:
-    """(PRINT_TEXELS, PRINT_TEXELS, 4) sRGB and how opaque it is."""
+    """(PRINT_TEXELS, PRINT_TEXELS, 4) sRGB and opacity."""
     n = PRINT_TEXELS
     down, across = np.meshgrid(np.arange(n) / (n - 1) - 0.5, np.arange(n) / (n - 1) - 0.5, indexing="ij")
     one, two = (np.array(colour, np.float32) for colour in design.colours)
@@ -118,7 +118,7 @@ def print_texels(design: Print) -> NDArray[np.uint8]:
 
 
 def _letters(seed: int) -> F32:
-    """Rows of blocks that read as lettering from afar."""
+    """Rows of blocks that look like lettering from afar."""
     n, draws = PRINT_TEXELS, Draws.of("letters", seed)
     opaque = np.zeros((n, n), np.float32)
     for line in range(int(draws.uniform("lines", 1, 3.99))):

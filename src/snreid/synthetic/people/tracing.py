@@ -1,4 +1,4 @@
-"""The place behind the people: textured parallelograms met by rays, then lit, with shadows of things and of people."""
+"""The place behind the people: ray-traced textured parallelograms, lit, with shadows of objects and people."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ def meets(
     q: int, px: float, py: float, pz: float, dx: float, dy: float, dz: float, origin: F32, duals: F32, normal: F32,
     tiles: F32, texture: I32, textures: NDArray[np.uint8], out: F32,
 ) -> bool:  # fmt: skip
-    """Whether a ray meets a parallelogram where it is not transparent; ``out``: distance, and where (0 to 1 twice)."""
+    """Whether a ray hits an opaque part of a parallelogram; ``out``: distance, and position (0 to 1 twice)."""
     down = dx * normal[q, 0] + dy * normal[q, 1] + dz * normal[q, 2]
     if abs(down) < 1e-7:
         return False
@@ -38,11 +38,11 @@ def trace_quads(
     eye: F32, axes: F32, crop: F32, boxes: I32, origin: F32, duals: F32, normal: F32, tiles: F32, texture: I32,
     textures: NDArray[np.uint8], depth: F32, surface: I32, spot: F32,
 ) -> None:  # fmt: skip
-    """Fill ``depth`` (H, W), ``surface`` (which parallelogram) and ``spot`` (H, W, 2: where on it).
+    """Fill ``depth`` (H, W), ``surface`` (parallelogram index) and ``spot`` (H, W, 2: position on it).
 
     ``axes`` (3, 3): right, down and forward in the world; ``crop``: the first pixel's tangents and the step of one pixel;
     ``boxes`` (Q, 4): the pixels that each can cover. Along a row of pixels a ray's dot product with any vector grows by a
-    constant, so that a meeting costs one division.
+    constant, so an intersection costs one division.
     """
     size = textures.shape[1]
     one = np.float32(1.0)
@@ -86,10 +86,10 @@ def sun_reaches(
     x: float, y: float, z: float, but: int, light: F32, blockers: I32, reaches: F32, origin: F32, duals: F32,
     normal: F32, tiles: F32, texture: I32, textures: NDArray[np.uint8], out: F32,
 ) -> bool:  # fmt: skip
-    """Whether nothing of the site stands between a point and the sun.
+    """Whether nothing of the site lies between a point and the sun.
 
-    ``reaches`` (B, 4): the part of the ground that each blocker's shadow can fall on, from and to. A point above the
-    ground is moved there along the sun's rays first.
+    ``reaches`` (B, 4): the part of the ground that each blocker's shadow can reach, from and to. A point above the
+    ground is first projected onto it along the sun's rays.
     """
     gx, gy = x - z * light[0] / light[2], y - z * light[1] / light[2]
     for index in range(blockers.shape[0]):
@@ -124,8 +124,8 @@ def shade_scene(
     reaches: F32, origin: F32, duals: F32, normal: F32, tiles: F32, texture: I32, textures: NDArray[np.uint8], means: F32, tint: F32,
     texels: F32, linear: F32, maps: F32, bases: F32, corners: F32, feet: F32,
 ) -> None:  # fmt: skip
-    """Fill ``rgb`` where no person is (``owner`` -1). ``tint`` (Q, 4): colour and how much a thing shines by itself;
-    ``texels`` (Q,): metres of one texel; ``feet`` (P, 2): where people stand, for the soft shadow below them."""
+    """Fill ``rgb`` outside people (``owner`` -1). ``tint`` (Q, 4): colour and emitted light;
+    ``texels`` (Q,): metres per texel; ``feet`` (P, 2): where people stand, for the soft shadow below them."""
     height, width = depth.shape
     colour, out = np.empty(3, np.float32), np.empty(3, np.float32)
     sunny = light[3] + light[4] + light[5] > 0.02
@@ -158,7 +158,7 @@ def shade_scene(
             towards = side * (normal[q, 0] * light[0] + normal[q, 1] * light[1] + normal[q, 2] * light[2])
             sun = 0.0
             if sunny and towards > 0:
-                if (column + row) % 2 == 0 or before != q:  # every other pixel takes its neighbour's answer
+                if (column + row) % 2 == 0 or before != q:  # every other pixel reuses its neighbour's result
                     lit = sun_reaches(
                         x, y, z, q, light, blockers, reaches, origin, duals, normal, tiles, texture, textures, out
                     )

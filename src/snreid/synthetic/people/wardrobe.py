@@ -1,8 +1,8 @@
-"""The written distributions that people are drawn from: age, build, skin, hair, clothes, colours, things carried.
+"""The distributions from which people are drawn: age, build, skin, hair, clothes, colours, carried objects.
 
-They are chosen by hand so that crowds look like those of cities in East Asia and Europe, over all seasons. How much black,
-grey and colour there is was guided by the histograms of CUHK03's training images (``benchmarks/people_realism.py``), with
-more colour than those have; nothing else is taken from any data set. A model card prints them, so all of them stand here
+They are chosen by hand to resemble crowds in cities of East Asia and Europe, over all seasons. The shares of black,
+grey and colour were guided by the histograms of CUHK03's training images (``benchmarks/people_realism.py``), with
+more colour than those have; nothing else comes from any data set. A model card prints them, so all of them are defined here
 and nowhere else. Each table is a tuple of (value, weight); weights need not sum to 1. Colours are sRGB, 0 to 1.
 """
 
@@ -16,7 +16,7 @@ WOMEN = 0.5
 AGES: tuple[tuple[tuple[float, float], float], ...] = (
     ((18.0, 30.0), 0.46), ((30.0, 45.0), 0.28), ((45.0, 60.0), 0.17), ((60.0, 80.0), 0.09)
 )  # fmt: skip
-"""Years, even within each span."""
+"""Years, uniform within each span."""
 WEIGHT, MUSCLE, HEIGHT, PROPORTIONS = (0.40, 0.15), (0.42, 0.10), (0.395, 0.062), (0.55, 0.18)
 """Mean and standard deviation of the shares in ``Physique``; weight rises by 0.12 over the years. The heights are 1.78 m of
 men and 1.66 m of women with a standard deviation of 0.07 m."""
@@ -24,7 +24,7 @@ SKINS: tuple[tuple[Colour, float], ...] = (
     ((0.93, 0.78, 0.69), 16), ((0.88, 0.71, 0.59), 20), ((0.81, 0.63, 0.50), 18), ((0.72, 0.53, 0.40), 14),
     ((0.58, 0.41, 0.30), 12), ((0.44, 0.30, 0.22), 11), ((0.32, 0.21, 0.16), 9),
 )  # fmt: skip
-"""From light to dark. Drawn without regard to head shape, gender, age or clothes."""
+"""From light to dark. Independent of head shape, gender, age and clothes."""
 HAIR_COLOURS: tuple[tuple[Colour, float], ...] = (
     ((0.090, 0.085, 0.085), 56), ((0.13, 0.105, 0.090), 24), ((0.19, 0.13, 0.09), 13), ((0.30, 0.20, 0.13), 7),
     ((0.46, 0.35, 0.23), 4), ((0.58, 0.47, 0.32), 3), ((0.36, 0.15, 0.09), 2), ((0.55, 0.30, 0.20), 1),
@@ -60,7 +60,7 @@ COLOURS: dict[str, tuple[Colour, ...]] = {
     "orange": ((0.80, 0.42, 0.16), (0.72, 0.34, 0.14)),
     "teal": ((0.14, 0.36, 0.40), (0.30, 0.55, 0.58)),
 }
-"""Shades of each colour word; a drawn one is varied a little in brightness and tint."""
+"""Shades of each colour word; drawn ones vary a little in brightness and tint."""
 TOP_COLOURS: Weighted = (
     ("black", 40), ("white", 10), ("grey", 20), ("navy", 10), ("blue", 6), ("beige", 4), ("red", 5), ("olive", 4),
     ("green", 4), ("pink", 4), ("wine", 3), ("brown", 3), ("purple", 2), ("yellow", 2), ("orange", 2), ("teal", 2),
@@ -115,7 +115,7 @@ PATTERNS: dict[str, Weighted] = {
     "bottom": (("plain", 88), ("heather", 6), ("stripes", 2), ("plaid", 2), ("camouflage", 1.5)),
     "skirt": (("plain", 62), ("floral", 14), ("plaid", 8), ("dots", 6), ("stripes", 5), ("hoops", 4)),
 }  # fmt: skip
-"""By what is worn; jeans are always denim."""
+"""By garment; jeans are always denim."""
 PRINTS: dict[str, float] = {
     "tee": 0.40,
     "longsleeve": 0.22,
