@@ -12,7 +12,7 @@ block size, any number of threads, any device, and any matrix library.
 
 **How it is decided.** The score of a match is computed in float64. A wrong entry whose float32 score lies further from it than
 the product can be wrong is counted by that score (`counting.py`); of the few others the score is computed again, more tightly
-bounded; and who is still too close is decided by keys (`undecided.py`).
+bounded; and who is still too close is decided by keys (`close_calls.py`).
 
 Extra memory: a block of queries in float32; for each thread a block of scores (``_SCORES_AT_ONCE`` of all together), 24 bytes per near
 entry in it and, of float16 embeddings, its stretch of the gallery in float32; up to ``_NEAR_AT_ONCE`` near entries and a block's (8

@@ -1,6 +1,6 @@
 """The loops over vertices and triangles, compiled by numba at their first call and kept on disk after that.
 
-Everything is a plain loop over arrays that the caller made; ``tests/synthetic/test_kernels.py`` has a slow twin of each.
+Everything is a plain loop over arrays that the caller made; ``tests/synthetic/people/test_kernels.py`` has a slow twin of each.
 Pictures have y down; a projected vertex is (x in pixels, y in pixels, depth in metres).
 """
 
