@@ -90,6 +90,8 @@ def test_files_that_cannot_be_read_are_named(embedder: Embedder, tmp_path: Path)
         embedder.extract(paths[:7], leave_out=left_out.update)
     with pytest.raises(DataError, match="at least one image"):
         embedder.extract([])
+    frame = np.zeros((40, 40, 3), np.uint8)
+    assert embedder.extract(frame, boxes=[]).shape == (0, found.shape[1])  # a frame without detections
 
 
 @pytest.mark.parametrize("training", [True, False])

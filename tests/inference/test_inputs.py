@@ -48,7 +48,7 @@ def test_boxes_are_rounded_and_clipped() -> None:
     crops = _read(image_sources(PIXELS, boxes=boxes))
     for crop, expected in zip(crops, (PIXELS[3:8, 1:4], PIXELS[:2, :2], PIXELS[10:, 4:]), strict=True):
         np.testing.assert_array_equal(crop, expected)
-    assert image_sources(PIXELS, boxes=np.zeros((0, 4))) == []
+    assert image_sources(PIXELS, boxes=np.zeros((0, 4))) == image_sources(PIXELS, boxes=[]) == []
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,8 @@ def test_boxes_are_rounded_and_clipped() -> None:
         (TENSOR / 255 - 1, None, "before they are normalized"),
         (TENSOR.movedim(0, 2), None, r"shape \(12, 6, 3\)"),
         (TENSOR / 0, None, "between 0 and 1"),
-        ([PIXELS, 3], None, "image 2 is a int"),
+        ([PIXELS, 3], None, "image 2 is of type int"),
+        (None, None, "the input is of type NoneType"),
         ([PIXELS, PIXELS], [[0, 0, 1, 1]], "one image. Found: 2 images"),
         (PIXELS, [[0, 0, 1]], "rows .left, top, right, bottom"),
         (PIXELS, [[0, 0, float("nan"), 1]], "NaN"),

@@ -74,6 +74,9 @@ class Embedder:
         self._folded: Folded | None = None
         self._folded_from: tuple[tuple[int, int], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Embedder: input {self.input.height} x {self.input.width}, {self.model.dim} dimensions, {self.device}>"
+
     def __call__(self, images: StoredImages) -> NDArray[np.float32]:
         """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
         if not len(images):  # no statistics without images; any image gives the embedding's length
@@ -165,6 +168,8 @@ def extract(
 ) -> NDArray[np.float32]:
     """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
     sources = image_sources(images, boxes)
+    if not sources and boxes is not None:
+        return embed(torch.zeros(1, 3, *size, dtype=torch.uint8))[:0]
     if not sources:
         raise DataError("Extraction needs at least one image", found="none", fix="give images, or a folder of them")
     mine = _share(len(sources), group)

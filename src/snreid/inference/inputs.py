@@ -55,6 +55,8 @@ def image_sources(images: ImageInput | Sequence[ImageInput], boxes: ArrayLike | 
         >>> [source.read().shape for source in image_sources(frame, boxes=[[10, 20, 50, 120], [600, 0, 700, 90]])]
         [(100, 40, 3), (90, 40, 3)]
     """
+    if not isinstance(images, (*_ONE, Sequence)):
+        raise _not_an_image("the input", images)
     items: list[ImageInput] = [images] if isinstance(images, _ONE) else list(images)
     named = ["the image" if len(items) == 1 else f"image {number}" for number in range(1, len(items) + 1)]
     sources = [source for item, name in zip(items, named, strict=True) for source in _sources(item, name)]
@@ -78,9 +80,13 @@ def _sources(item: ImageInput, name: str) -> Sequence[ImageSource]:
         return _of_array(_from_tensor(item, name), name)
     if isinstance(item, np.ndarray):
         return _of_array(item, name)
-    raise DataError(
+    raise _not_an_image(name, item)
+
+
+def _not_an_image(name: str, given: object) -> DataError:
+    return DataError(
         "An image is a path, a folder, an array, a PIL image or a tensor",
-        found=f"{name} is a {type(item).__name__}",
+        found=f"{name} is of type {type(given).__name__}",
         fix="give one of these, or a list of them",
     )
 
@@ -120,6 +126,8 @@ def _from_tensor(tensor: torch.Tensor, name: str) -> NDArray[np.uint8]:
 
 def _cut(source: ImageSource, boxes: ArrayLike) -> list[ImageSource]:
     rows = np.asarray(boxes, dtype=np.float64)
+    if not rows.size:  # a frame without detections
+        return []
     if rows.ndim != 2 or rows.shape[1] != 4 or not np.isfinite(rows).all():
         raise DataError(
             "Boxes are rows (left, top, right, bottom) in pixels",
