@@ -69,7 +69,7 @@ def test_the_settings_that_are_listed_are_those_of_the_recipe(capsys: Captured) 
         ("study", "runs/study-SOURCES"),
         ("demo", "runs/demo"),
         ("report", "runs/report-RUNS-on-TARGETS"),
-        ("evaluate", "the run's; other scores are not kept"),
+        ("evaluate", "the run's, else none"),
     ],
 )
 def test_help_says_where_a_command_writes(
