@@ -5,7 +5,7 @@ identities of the other data set (cameras never seen); for any source but Market
 ``--out`` are taken as they are; the record is written after each.
 
     python benchmarks/search_recipe.py --root FOLDER --out RUNS --record benchmarks/results/mobile_recipe.json
-        [--source market1501] [--only NAME ...] [--seeds 0] [--steps 500] [--group recipe causality] [--precision bf16]
+        [--source market1501] [--only NAME ...] [--seeds 0] [--steps 500] [--group recipe schemes together causality] [--precision bf16]
 """
 
 import argparse
@@ -35,9 +35,10 @@ from snreid.training.training_set import join, validation_split
 
 HELD_OUT, EPOCHS = 0.2, 5
 OTHER = {"market1501": "cuhk03-detected", "cuhk03-detected": "market1501"}
+COLOUR = "--augmentation.saturation 0.4 --augmentation.hue 0.05 --augmentation.grey 0.1"
 RECIPE: dict[str, str] = {
     "mobile": "baseline",
-    "colour": "baseline --augmentation.saturation 0.4 --augmentation.hue 0.05 --augmentation.grey 0.1",
+    "colour": f"baseline {COLOUR}",
     "grey-0.3": "baseline --augmentation.grey 0.3",
     "no-erasing": "baseline --augmentation.erasing 0",
     "ema": "baseline --ema 0.98",
@@ -82,6 +83,14 @@ SCHEMES: dict[str, str] = {
     "a-sn": "baseline-a-sn",
     "snr-stages-1-to-4": "snr-no-loss --model.scheme.stages 1 2 3 4",
 }
+TOGETHER: dict[str, str] = {
+    "snr-colour": f"snr-no-loss {COLOUR}",
+    "snr-ema": "snr-no-loss --ema 0.98",
+    "snr-ibn-colour": f"snr-no-loss --model.scheme.ibn {COLOUR}",
+    "snr-ibn-ema": "snr-no-loss --model.scheme.ibn --ema 0.98",
+    "snr-ibn-colour-ema": f"snr-no-loss --model.scheme.ibn {COLOUR} --ema 0.98",
+    "ibn-colour": f"baseline-ibn {COLOUR}",
+}
 CAUSALITY: dict[str, str] = {
     "loss-published": "snr",
     "loss-steep": "snr --losses.2.temperature 0.1",
@@ -94,7 +103,7 @@ CAUSALITY: dict[str, str] = {
     "loss-heavy": "snr --losses.2.weight 10",
     **{f"loss-{pool}": f"snr --model.scheme.pool {pool}" for pool in ("relu", "gem", "std")},
 }
-GROUPS = {"recipe": RECIPE, "schemes": SCHEMES, "causality": CAUSALITY}
+GROUPS = {"recipe": RECIPE, "schemes": SCHEMES, "together": TOGETHER, "causality": CAUSALITY}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
