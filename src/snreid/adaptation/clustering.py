@@ -106,10 +106,11 @@ class ClusterContrast(Adaptation):
         """
         if experiment.preset not in ("small", "mobile"):
             return cls(seed=experiment.seed)
+        mobile = experiment.preset == "mobile"
         return cls(
             seed=experiment.seed,
-            epochs=4,
-            batches_per_epoch=50,
+            epochs=8 if mobile else 4,
+            batches_per_epoch=100 if mobile else 50,
             density=Density(k1=20, eps=0.5),
             sampling=Sampling(persons=16, images=4, domains="camera"),
             schedule=WarmupCosine(warmup_epochs=0, floor=0.01),

@@ -123,10 +123,12 @@ class MAR(Adaptation):
             return cls(seed=experiment.seed)
         return cls(
             seed=experiment.seed,
-            epochs=6,
-            batches_per_epoch=40,
+            epochs=10 if experiment.preset == "mobile" else 6,
+            batches_per_epoch=80 if experiment.preset == "mobile" else 40,
             source_batch=64,
             target_batch=64,
+            # With and without SNR alike, so that the two compare.
+            source_images=_PAIR_IMAGES if experiment.preset == "mobile" else None,
             threshold_images=2000,
         )
 
