@@ -9,7 +9,7 @@ import pytest
 
 import snreid
 from snreid.cli.extract import main
-from snreid.errors import DataError, ExperimentError
+from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run
 from snreid.inference.embedder import Embedder, extract
 from support.tiny import picture_files
@@ -186,3 +186,19 @@ def test_several_processes_take_an_exported_file_and_no_run(
         monkeypatch.setenv(name, value)
     with pytest.raises(ExperimentError, match=r"exported for one process.*in 2 processes.*then name model\.onnx"):
         main([str(pair[0]), str(tmp_path), "--backend", "onnxruntime", "--out", str(tmp_path / "v.npz")])
+
+
+def test_a_foreign_network_that_embeds_nothing_leaves_the_old_file(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = picture_files(tmp_path, 2)
+    (tmp_path / "v.npz").write_text("of yesterday")
+
+    class Broken(OpenedForTest):
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            return super().__call__(images) * np.float32(np.nan)
+
+    monkeypatch.setattr("snreid.cli.extract.open_network", lambda *_: Broken())
+    with pytest.raises(CheckpointError, match=f"NaN or infinity for {first} and 1 of the 1 other images"):
+        main([str(pair[0]), str(tmp_path), "--backend", "onnxruntime", "--out", str(tmp_path / "v.npz")])
+    assert (tmp_path / "v.npz").read_text() == "of yesterday"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from snreid.errors import DataError, DivergenceError
+from snreid.errors import CheckpointError, DataError, DivergenceError
 from snreid.images.loading import PixelStore
 from snreid.images.reading import BadImage, read_image, resize
 from snreid.inference.embedder import Embedder, Fastest, extract, features, require_finite, require_working
@@ -253,3 +253,33 @@ def test_the_fastest_size_is_found_by_measuring_on_the_images_themselves() -> No
     assert found[:, 0].tolist() == images[:, 0, 0, 0].tolist()
     assert sizes[:9] == [4, 8, 16] * 3 and fastest.chosen == 8
     assert set(sizes[9:]) <= {8, 110 - 84 - 24, 90 % 8}
+
+
+@pytest.mark.parametrize(
+    ("value", "what"), [(np.nan, "NaN"), (-np.inf, "NaN or infinity"), (1e30, "NaN"), (0, "only zeros"), (1e-20, "only zeros")]
+)
+def test_an_embedding_that_is_none_is_refused_by_the_name_of_its_image(
+    value: float, what: str, tmp_path: Path
+) -> None:
+    paths = picture_files(tmp_path, 6, damaged=(1,))
+    seen = 0
+
+    def embed(images: torch.Tensor) -> np.ndarray:
+        nonlocal seen
+        vectors = np.ones((len(images), 3), np.float32)
+        vectors[np.isin(np.arange(seen, seen + len(images)), (2, 3))] = value  # of five readable ones
+        seen += len(images)
+        return vectors
+
+    with pytest.raises(CheckpointError, match=rf"{what}.* for \S*003\.png and 1 of the 4 other images"):
+        extract(embed, (32, 16), paths, batch=2, leave_out=lambda bad: None)
+
+
+def test_a_model_without_a_neck_scale_extracts_nothing(embedder: Embedder) -> None:
+    broken = Embedder(deepcopy(embedder.model), embedder.input)
+    with torch.no_grad():
+        for name, parameter in broken.model.named_parameters():
+            if name.startswith("head.neck"):
+                parameter.zero_()
+    with pytest.raises(CheckpointError, match="only zeros for the image"):
+        broken.extract(np.full((32, 16, 3), 7, np.uint8))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from snreid.errors import DataError, DivergenceError
+from snreid.errors import CheckpointError, DataError, DivergenceError
 from snreid.images.loading import PixelStore, Progress
 from snreid.images.reading import BadImage, listed
 from snreid.images.transforms import InputFormat, StoredImages
@@ -37,6 +37,8 @@ _TRIALS = 3
 """How often each size is tried; the first trial is warm-up."""
 _TRIED = 64
 """Images that a working model must embed in the check."""
+_SHORTEST = 1e-12
+"""An embedding of this length or a shorter one counts as zero."""
 
 
 class Embedder:
@@ -142,6 +144,7 @@ class Embedder:
 
         Raises:
             DataError: An image cannot be read and there is no ``leave_out``, or no image can be read.
+            CheckpointError: An embedding holds NaN or infinity, or only zeros.
 
         Example:
             >>> embedder = snreid.load("runs/snr")                                    # doctest: +SKIP
@@ -196,8 +199,24 @@ def extract(
     else:
         vectors = features(embed, store, batch=batch).embeddings
     whole = _joined(np.asarray(vectors, np.float32), group)
-    lengths = np.linalg.norm(whole, axis=1, keepdims=True)
-    return np.asarray(whole / np.maximum(lengths, 1e-12), dtype=np.float32)
+    return _unit(whole, [source.name for place, source in enumerate(sources) if place not in bad])
+
+
+def _unit(vectors: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+    """Embeddings (N, D) of the images called ``names``, L2-normalized. Raises ``CheckpointError`` with the first one's name where
+    that is impossible."""
+    with np.errstate(over="ignore", invalid="ignore"):  # this is what the check detects
+        lengths = np.linalg.norm(vectors, axis=1)
+        broken = np.flatnonzero(~(np.isfinite(lengths) & (lengths > _SHORTEST)))
+    if not len(broken):
+        return np.asarray(vectors / lengths[:, None], dtype=np.float32)
+    first = int(broken[0])
+    raise CheckpointError(
+        "A model embeds every image as finite numbers that are not all 0",
+        found=f"{'only zeros' if lengths[first] <= _SHORTEST else 'NaN or infinity'} for {names[first]}"
+        + (f" and {len(broken) - 1} of the {len(vectors) - 1} other images" if len(broken) > 1 else ""),
+        fix="use another run or file: the weights of this one, or its mean and std, are broken",
+    )
 
 
 def _share(count: int, group: ProcessGroup | None) -> range:
