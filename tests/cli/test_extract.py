@@ -38,7 +38,9 @@ def test_files_and_folders_are_embedded_in_order(
     out = tmp_path / "deep" / "vectors"  # no suffix: the file is called what it was asked to be called
     assert main([str(pair[0]), str(single), str(tmp_path / "folder"), "--out", str(out), "--json"]) == 0
     said = {"file": str(out), "images": 4, "dim": 8, "batch": None, "left_out": []}
-    assert json.loads(capsys.readouterr().out) == said
+    told = capsys.readouterr()
+    assert json.loads(told.out) == said
+    assert f"1 file passed over, not named like an image: {tmp_path / 'folder' / 'notes.txt'}\n" == told.err
     with np.load(out) as stored:
         assert stored["names"].tolist() == [str(p) for p in (single, *paths)]
         vectors = stored["embeddings"]

@@ -77,6 +77,15 @@ def test_baseline_in_shows_what_normalization_leaves(tmp_path: Path, capsys: Cap
     assert any("gives nothing back" in note for note in found["notes"])  # type: ignore[attr-defined]
 
 
+def test_a_folder_of_other_files_is_told_with_what_is_there(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "a.heic").touch()
+    assert f"1 file passed over, not named like an image: {tmp_path / 'a.heic'}" in refused(
+        capsys, pair[0], tmp_path, "--out", tmp_path / "page.html"
+    )
+
+
 def test_of_a_large_folder_some_are_taken_evenly(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
     picture_files(tmp_path / "many", MOST_SHOWN + 1)
     found = lens(capsys, pair[0], tmp_path / "many", "--out", tmp_path / "b.html")

@@ -133,3 +133,24 @@ def test_any_name_is_the_person_it_says_or_a_data_error(name: str, tmp_path_fact
         return
     assert name.startswith(".") or re.fullmatch(r"[^/]+_c[^/]+_[^/]*\.jpg", f"_{name}.jpg")
     assert len(found.train) == 2
+
+
+def test_linked_folders_and_other_endings_are_read_and_the_rest_is_counted(tmp_path: Path) -> None:
+    tree(
+        tmp_path,
+        "shop/p1/1.jpg",
+        "shop/p1/2.JFIF",
+        "store/p3/1.jpg",
+        "store/p3/2.tiff",
+        "shop/p1/3.heic",
+        "shop/@eaDir/1.jpg",
+    )
+    (tmp_path / "shop" / "p3").symlink_to("../store/p3")
+    found = read(tmp_path, "{person}/{*}")
+    assert [(s.image.name.rpartition("shop/")[2], s.person) for s in found.train.samples] == [
+        ("p1/1.jpg", 1),
+        ("p1/2.JFIF", 1),
+        ("p3/1.jpg", 2),
+        ("p3/2.tiff", 2),
+    ]
+    assert found.notes[0] == "1 file passed over, not named like an image: p1/3.heic"

@@ -256,11 +256,10 @@ def test_the_fastest_size_is_found_by_measuring_on_the_images_themselves() -> No
 
 
 @pytest.mark.parametrize(
-    ("value", "what"), [(np.nan, "NaN"), (-np.inf, "NaN or infinity"), (1e30, "NaN"), (0, "only zeros"), (1e-20, "only zeros")]
+    ("value", "what"),
+    [(np.nan, "NaN"), (-np.inf, "NaN or infinity"), (1e30, "NaN"), (0, "only zeros"), (1e-20, "only zeros")],
 )
-def test_an_embedding_that_is_none_is_refused_by_the_name_of_its_image(
-    value: float, what: str, tmp_path: Path
-) -> None:
+def test_an_embedding_that_is_none_is_refused_by_the_name_of_its_image(value: float, what: str, tmp_path: Path) -> None:
     paths = picture_files(tmp_path, 6, damaged=(1,))
     seen = 0
 

@@ -1,6 +1,7 @@
 """``snreid export``: a run's model as a file for ONNX Runtime or OpenVINO, in float32 or in 8 bits."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,9 @@ def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uin
     from snreid.errors import DataError
     from snreid.images.reading import read_image, resize
 
-    paths = images_of(request.calibrate)
+    paths, note = images_of(request.calibrate)
+    if note:
+        print(note, file=sys.stderr)
     chosen = paths[:: max(1, -(-len(paths) // _MOST))]
     try:
         return [resize(read_image(path), embedder.input.height, embedder.input.width) for path in chosen]

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ExperimentError(
             f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
         )
-    paths = images_of(request.images)
+    paths, note = images_of(request.images)
     batch = [request.batch] if request.batch else []
     bad: dict[int, BadImage] = {}
     # Another runtime computes on the CPU, even if there is a GPU.
@@ -89,6 +89,8 @@ def main(arguments: Sequence[str]) -> int:
             group=session.group,
         )
         if session.first:
+            if note:
+                print(note, file=sys.stderr)
             _write(request, [path for place, path in enumerate(paths) if place not in bad], vectors)
             _say(request, vectors, list(bad.values()), batch)
     return 0
@@ -127,19 +129,19 @@ def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], b
     )
 
 
-def images_of(places: Sequence[Path]) -> list[Path]:
-    """The named image files and those in the named folders. Raises ``DataError`` when there are none."""
+def images_of(places: Sequence[Path]) -> tuple[list[Path], str]:
+    """The named image files and those in the named folders, and a note on other files there. Raises ``DataError`` when there
+    are none."""
     from snreid.errors import DataError
-    from snreid.images.files import image_paths
+    from snreid.images.files import images_at
 
-    paths = [inside for path in places for inside in (image_paths(path) if path.is_dir() else [path])]
-    if not paths:
+    there = images_at(places)
+    if not there.images:
+        found = f"none in {', '.join(map(str, places)) or 'an empty list'}"
         raise DataError(
-            "Extraction needs images",
-            found=f"none in {', '.join(map(str, places)) or 'an empty list'}",
-            fix="give image files",
+            "Extraction needs images", found=f"{found}; {there.note}" if there.note else found, fix="give image files"
         )
-    return paths
+    return [Path(path) for path in there.images], there.note
 
 
 def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """``snreid lens``: what normalization removes from images and what SNR restores, as a page."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -137,13 +138,17 @@ def _title(name: str, sample: "Sample") -> str:
 def _files(paths: Sequence[Path]) -> list[Path]:
     """The files; for a folder the images below it, evenly sampled if there are many. Raises ``DataError`` for a folder without images."""
     from snreid.errors import DataError
-    from snreid.images.files import image_paths
+    from snreid.images.files import images_at
 
     kept: list[Path] = []
     for path in paths:
-        inside = image_paths(path) if path.is_dir() else [path]
-        if not inside:
-            raise DataError("A folder that is looked at has images", found=f"none in {path}", fix="give image files")
+        there = images_at([path])
+        if not there.images:
+            found = f"none in {path}; {there.note}" if there.note else f"none in {path}"
+            raise DataError("A folder that is looked at has images", found=found, fix="give image files")
+        if there.note:
+            print(there.note, file=sys.stderr)
+        inside = [Path(name) for name in there.images]
         step = max(1, -(-len(inside) // MOST_SHOWN)) if path.is_dir() else 1
         kept += inside[::step]
     return list(dict.fromkeys(kept))

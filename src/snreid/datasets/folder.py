@@ -68,8 +68,8 @@ class FolderTree(DataSet):
                 fix="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
             )
         notes = [f"{len(strange)} images do not fit the pattern and were skipped"] if strange else []
-        if listing.others:
-            notes.append(f"{len(listing.others)} files are no images and were ignored: {shown(list(listing.others))}")
+        if listing.note:
+            notes.append(listing.note)
         rows = [_row(folder, path, match) for path, match in parsed if match is not None]
         return self.labels.assemble(rows, name=self.name, notes=notes)
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from snreid.errors import DataError
-from snreid.images.files import image_paths
+from snreid.images.files import images_at
 from snreid.images.reading import FileImage
 from snreid.records import ImageSource
 
@@ -72,8 +72,7 @@ def image_sources(images: ImageInput | Sequence[ImageInput], boxes: ArrayLike | 
 def _sources(item: ImageInput, name: str) -> Sequence[ImageSource]:
     """The images of one item of the input."""
     if isinstance(item, str | Path):
-        path = Path(item)
-        return [FileImage(str(inside)) for inside in (image_paths(path) if path.is_dir() else [path])]
+        return [FileImage(path) for path in images_at([Path(item)]).images]
     if isinstance(item, Image.Image):
         return [ArrayImage(np.asarray(item.convert("RGB")), name)]
     if isinstance(item, torch.Tensor):
