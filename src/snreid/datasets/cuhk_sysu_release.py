@@ -211,7 +211,7 @@ class _Cropping:
         if not left:
             return
         try:
-            frame = read_image(path, max_pixels=_FRAME_PIXELS)
+            frame = read_image(path, max_pixels=_FRAME_PIXELS, turn=False)  # boxes are those of the stored pixels
         except DataError as error:
             self.unreadable.append(error.found)
             return
