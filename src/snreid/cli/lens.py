@@ -12,6 +12,7 @@ import tyro
 
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
+from snreid.errors import visible
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
@@ -54,12 +55,11 @@ def main(arguments: Sequence[str]) -> int:
     request = parse(Request, arguments, "snreid lens")
     _check(request)
     from snreid.analysis.lens.look import Reading, look
-    from snreid.cli.session import open_session
+    from snreid.cli.session import open_session, require_file
     from snreid.experiments.runs import open_run
     from snreid.figures.lens_page import write_lens
-    from snreid.system.atomic_files import require_replaceable
 
-    require_replaceable(request.out)  # before anything is computed
+    require_file(request.out, ".html", ".htm")  # before anything is computed
     run = open_run(request.run)
     chosen = _chosen(request)
     shown = _shown(request, chosen)
@@ -147,7 +147,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
             found = f"none in {path}; {there.note}" if there.note else f"none in {path}"
             raise DataError("A folder that is looked at has images", found=found, fix="give image files")
         if there.note:
-            print(there.note, file=sys.stderr)
+            print(visible(there.note), file=sys.stderr)
         inside = [Path(name) for name in there.images]
         step = max(1, -(-len(inside) // MOST_SHOWN)) if path.is_dir() else 1
         kept += inside[::step]
@@ -193,10 +193,10 @@ def _tell(lens: "Lens", request: Request) -> None:
         print(json.dumps(to_json(lens, request.out)))
         return
     for name, words in lens_findings(lens):
-        print(f"{name}{words}")
+        print(visible(f"{name}{words}"))
     for note in lens.notes:
-        print(note)
-    print(f"Page: {request.out}")
+        print(visible(note))
+    print(visible(f"Page: {request.out}"))
 
 
 def to_json(lens: "Lens", out: Path) -> dict[str, Any]:

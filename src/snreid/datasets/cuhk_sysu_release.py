@@ -94,7 +94,7 @@ class CropReport:
 
     def to_json(self) -> str:
         """All fields, ``ok`` and ``problem`` as one JSON object."""
-        return json.dumps({"ok": self.ok, "problem": self.problem, **asdict(self)}, ensure_ascii=False)
+        return visible(json.dumps({"ok": self.ok, "problem": self.problem, **asdict(self)}, ensure_ascii=False))
 
     def lines(self) -> tuple[str, ...]:
         """The report as lines of text."""

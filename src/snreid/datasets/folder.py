@@ -24,10 +24,10 @@ class FolderTree(DataSet):
     """Any folder tree, including its sub-folders.
 
     The pattern contains ``{person}``, and if known ``{camera}`` and ``{split}``. Where people are known only within each camera, as
-    tracks are, ``{track}`` with ``{camera}`` takes the place of ``{person}``: track 3 of two cameras is two persons. ``{*}`` stands for anything within a name, ``{**}`` also
-    for folders. Every field takes as few characters as possible and never a ``/``; a repeated field has to be equal. Everything else is
-    literal. A pattern with ``(?P<person>...)`` is a regular expression with groups of these names. The pattern has to match the whole path
-    below the folder, written with ``/``.
+    tracks are, ``{track}`` with ``{camera}`` takes the place of ``{person}``: track 3 of two cameras is two persons. ``{*}`` stands
+    for anything within a name, ``{**}`` also for folders. Every field takes as few characters as possible and never a ``/``; a
+    repeated field has to be equal. Everything else is literal. A pattern with ``(?P<person>...)`` is a regular expression with groups
+    of these names. The pattern has to match the whole path below the folder, written with ``/``.
     """
 
     path: str
