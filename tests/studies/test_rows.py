@@ -35,7 +35,9 @@ def test_every_recipe_is_named_and_described() -> None:
 
 
 def test_a_sentence_about_a_row_leans_on_no_other_sentence() -> None:
-    assert not [words for words in DESCRIPTIONS.values() if words.lower().startswith(("the same", "this ", "it ", "as "))]
+    assert not [
+        words for words in DESCRIPTIONS.values() if words.lower().startswith(("the same", "this ", "it ", "as "))
+    ]
 
 
 def test_the_same_sources_in_any_order_are_the_same() -> None:

@@ -74,7 +74,7 @@ def _names(folder: Path, deep: bool) -> list[str]:
     """Paths of all files, relative to ``folder``. Without recursion, because folders may be nested deeper than Python calls."""
     names: list[str] = []
     # Each folder with the real paths of itself and of all folders above it in this walk.
-    waiting = [("", (os.path.realpath(folder),))]
+    waiting: list[tuple[str, tuple[str, ...]]] = [("", (os.path.realpath(folder),))]
     while waiting:
         prefix, inside = waiting.pop()
         with os.scandir(folder / prefix) as entries:
