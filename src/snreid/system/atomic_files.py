@@ -9,6 +9,7 @@ A file is written as a draft in a hidden folder beside it, ``.NAME.tmp.XXXXXXXX`
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -123,7 +124,7 @@ def require_replaceable(path: Path) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Check before any work that the file ``path`` can be written, by making a draft folder where it will be and deleting it again.
+    """Check before any work that the file ``path`` can be written. Changes nothing, not even a folder's time.
 
     Raises:
         ExperimentError: ``path`` is not a regular file (``require_replaceable``).
@@ -137,8 +138,9 @@ def require_writable(path: Path) -> None:
 def require_writable_folder(folder: Path) -> None:
     """Check that files can be written to ``folder``, new or old, in the same way. Raises ``OSError`` with ``folder`` as its file name."""
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    with naming(folder), tempfile.TemporaryDirectory(prefix=".draft.tmp.", dir=there):
-        pass
+    wrong = errno.ENOTDIR if not there.is_dir() else 0 if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
+    if wrong:
+        raise OSError(wrong, os.strerror(wrong), str(folder))
 
 
 def sweep(folder: Path, *, older_than: float = DAY) -> None:
