@@ -1,10 +1,20 @@
 """Messages in three parts, exit codes, and errors that survive the way from a worker process."""
 
+import json
+import os
 import pickle
 
 import pytest
 
-from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError, Interrupted, SnreidError
+from snreid.errors import (
+    CheckpointError,
+    DataError,
+    DivergenceError,
+    ExperimentError,
+    Interrupted,
+    SnreidError,
+    visible,
+)
 
 
 def test_a_message_says_the_rule_what_came_and_the_repair() -> None:
@@ -45,3 +55,22 @@ def test_an_error_crosses_a_process_border_whole() -> None:
     error = pickle.loads(pickle.dumps(DataError("rule", found="came", fix="repair")))
     assert type(error) is DataError
     assert (error.rule, error.found, error.fix) == ("rule", "came", "repair")
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain größer 人 a\tb\nc", "plain größer 人 a\tb\nc"),
+        ("a\x1b[31mb", r"a\u001b[31mb"),
+        ("\x1b]0;title\x07\r", r"\u001b]0;title\u0007\u000d"),
+        ("\x9b31m\x7f", r"\u009b31m\u007f"),
+        (os.fsdecode(b"caf\xe9.jpg"), r"caf\udce9.jpg"),
+        ("gpj.\u202eexe", r"gpj.\u202eexe"),
+    ],
+)
+def test_names_of_files_are_shown_and_never_obeyed(raw: str, shown: str) -> None:
+    assert visible(raw) == shown
+    error = DataError("A rule", found=raw, fix="repair")
+    assert str(error) == f"A rule. Found: {shown}. Fix: repair." and error.found == raw
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert json.loads(visible(json.dumps([raw], ensure_ascii=False))) == [raw]

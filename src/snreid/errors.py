@@ -11,6 +11,19 @@ SnreidError                 exit code 1: the run failed
 Every message states the rule, what was found (the value) and how to fix it, in the user's words.
 """
 
+import re
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, changes of the writing direction, and bytes of a file name that are not UTF-8."""
+
+
+def visible(text: str) -> str:
+    r"""A text that a terminal or a page shows as it is: a character that would control them, or cannot be encoded, as ``\u001b``.
+
+    That is JSON's notation, so that JSON stays what it is.
+    """
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
 
 class SnreidError(Exception):
     """Root of the tree. ``exit_code`` is what the command returns when this error ends it."""
@@ -25,7 +38,7 @@ class SnreidError(Exception):
             parts.append(f"Found: {_ended(found)}")
         if fix:
             parts.append(f"Fix: {_ended(fix)}")
-        super().__init__(" ".join(parts))
+        super().__init__(visible(" ".join(parts)))  # names of files may hold anything
 
     def __reduce__(self) -> tuple[object, ...]:
         # Errors cross process borders (loader workers); the default would call __init__ with one argument.

@@ -19,7 +19,7 @@ def test_it_holds_the_training_images_and_their_cameras_and_nobody_on_them() -> 
     assert [s.image for s in target.split.samples] == [s.image for s in data.train.samples]
     assert np.array_equal(target.split.cameras, data.train.cameras)
     assert set(target.split.persons.tolist()) == {DISTRACTOR}
-    assert set(vars(target)) == {"name", "images", "cameras"}, "no field for a person"
+    assert set(vars(target)) == {"name", "images", "cameras", "notes"}, "no field for a person"
 
 
 def test_other_labels_make_the_very_same_target() -> None:
@@ -45,3 +45,16 @@ def test_a_target_without_training_images_says_which_it_has() -> None:
     data = replace(drawn("dusk").read(Path()), train=Split(()))
     with pytest.raises(DataError, match=r"dusk has none \(\d+ query and \d+ gallery images\).*labels.role=train"):
         Unlabelled.of(data)
+
+
+def test_a_folder_is_its_images_and_a_note_on_the_rest(tmp_path: Path) -> None:
+    for name in ("b/1.jpg", "a/1.jfif", "a/2.heic"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = Unlabelled.in_folder(tmp_path)
+    assert [image.name for image in found.images] == [str(tmp_path / "a/1.jfif"), str(tmp_path / "b/1.jpg")]
+    assert found.notes == ("1 file passed over, not named like an image: a/2.heic",)
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "3.heic").touch()
+    with pytest.raises(DataError, match=r"none in \S*only; 1 file .*: 3\.heic"):
+        Unlabelled.in_folder(tmp_path / "only")

@@ -55,3 +55,11 @@ def test_what_does_not_go_together_is_refused(pair: tuple[Path, Path], tmp_path:
     ):
         with pytest.raises(ExperimentError, match=message):
             extract(words)
+
+
+@pytest.mark.parametrize(("words", "ending"), [((), ".onnx"), (("--to", "openvino"), ".xml")])
+def test_another_ending_is_refused_before_the_export(
+    words: tuple[str, ...], ending: str, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(ExperimentError, match=rf"ends in \{ending}.*model\.pt"):
+        main([str(pair[0]), *words, "--out", str(tmp_path / "model.pt")])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import snreid
+from snreid.cli import main as command
 from snreid.cli.extract import main
-from snreid.errors import DataError, ExperimentError
+from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run
 from snreid.inference.embedder import Embedder, extract
 from support.tiny import picture_files
@@ -38,7 +39,9 @@ def test_files_and_folders_are_embedded_in_order(
     out = tmp_path / "deep" / "vectors"  # no suffix: the file is called what it was asked to be called
     assert main([str(pair[0]), str(single), str(tmp_path / "folder"), "--out", str(out), "--json"]) == 0
     said = {"file": str(out), "images": 4, "dim": 8, "batch": None, "left_out": []}
-    assert json.loads(capsys.readouterr().out) == said
+    told = capsys.readouterr()
+    assert json.loads(told.out) == said
+    assert f"1 file passed over, not named like an image: {tmp_path / 'folder' / 'notes.txt'}\n" == told.err
     with np.load(out) as stored:
         assert stored["names"].tolist() == [str(p) for p in (single, *paths)]
         vectors = stored["embeddings"]
@@ -186,3 +189,56 @@ def test_several_processes_take_an_exported_file_and_no_run(
         monkeypatch.setenv(name, value)
     with pytest.raises(ExperimentError, match=r"exported for one process.*in 2 processes.*then name model\.onnx"):
         main([str(pair[0]), str(tmp_path), "--backend", "onnxruntime", "--out", str(tmp_path / "v.npz")])
+
+
+def test_a_foreign_network_that_embeds_nothing_leaves_the_old_file(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = picture_files(tmp_path, 2)
+    (tmp_path / "v.npz").write_text("of yesterday")
+
+    class Broken(OpenedForTest):
+        def __call__(self, images: np.ndarray) -> np.ndarray:
+            return super().__call__(images) * np.float32(np.nan)
+
+    monkeypatch.setattr("snreid.cli.extract.open_network", lambda *_: Broken())
+    with pytest.raises(CheckpointError, match=f"NaN or infinity for {first} and 1 of the 1 other images"):
+        main([str(pair[0]), str(tmp_path), "--backend", "onnxruntime", "--out", str(tmp_path / "v.npz")])
+    assert (tmp_path / "v.npz").read_text() == "of yesterday"
+
+
+def test_another_ending_is_refused_before_anything_is_embedded(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    (path,) = picture_files(tmp_path, 1)
+    for name in ("feats.csv", "f.txt"):
+        with pytest.raises(ExperimentError, match=rf"ends in \.npz.*{name}"):
+            main([str(pair[0]), str(path), "--out", str(tmp_path / name)])
+        assert not (tmp_path / name).exists()
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = picture_files(tmp_path, 1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    assert command(["extract", str(pair[0]), str(path), "--out", str(tmp_path / "v.npz")]) == 1
+    assert f"No space left on device: '{tmp_path / 'v.npz'}'" in capsys.readouterr().err
+    assert not (tmp_path / "v.npz").exists()
+
+
+def test_names_are_shown_and_kept(pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = picture_files(tmp_path / "made", 2, damaged=(1,))
+    names = [os.fsdecode(b"a\xe9.png"), "b\x1b[31m.png"]
+    (tmp_path / "p").mkdir()
+    for path, name in zip((first, second), names, strict=True):
+        path.rename(tmp_path / "p" / name)
+    (tmp_path / "p" / "c\x1b.txt").touch()
+    out = tmp_path / "v.npz"
+    assert main([str(pair[0]), str(tmp_path / "p"), "--out", str(out), "--skip-bad"]) == 0
+    told = capsys.readouterr().err
+    assert "\x1b" not in told and r"b\u001b[31m.png: " in told and r"c\u001b.txt" in told
+    with np.load(out) as stored:
+        assert stored["names"].tolist() == [str(tmp_path / "p" / names[0])]

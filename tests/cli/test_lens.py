@@ -77,6 +77,15 @@ def test_baseline_in_shows_what_normalization_leaves(tmp_path: Path, capsys: Cap
     assert any("gives nothing back" in note for note in found["notes"])  # type: ignore[attr-defined]
 
 
+def test_a_folder_of_other_files_is_told_with_what_is_there(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    (tmp_path / "a.heic").touch()
+    assert f"1 file passed over, not named like an image: {tmp_path / 'a.heic'}" in refused(
+        capsys, pair[0], tmp_path, "--out", tmp_path / "page.html"
+    )
+
+
 def test_of_a_large_folder_some_are_taken_evenly(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
     picture_files(tmp_path / "many", MOST_SHOWN + 1)
     found = lens(capsys, pair[0], tmp_path / "many", "--out", tmp_path / "b.html")
@@ -121,3 +130,21 @@ def test_what_a_reader_noticed_stands_on_the_page(pair: tuple[Path, Path], tmp_p
         capsys, pair[0], "--data", f"{TARGET}@dark-3", "--per-data", 8, "--show", 1, "--out", tmp_path / "b.html"
     )
     assert "dusk@dark-3: query images: dark, severity 3" in found["notes"]  # type: ignore[operator]
+
+
+def test_names_that_are_no_text_are_escaped_on_the_page(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    name, out = os.fsdecode(b"caf\xe9\x1b[31m.png"), tmp_path / "page.html"
+    for path in picture_files(tmp_path / "p", 1):
+        path.rename(path.with_name(name))
+    found = lens(capsys, pair[0], tmp_path / "p", "--out", out)
+    assert found["images"] == [str(tmp_path / "p" / name)]
+    page = out.read_bytes()
+    assert rb"caf\udce9\u001b[31m.png" in page and b"\x1b" not in page
+
+
+def test_a_page_of_another_ending_is_refused_before_the_work(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    assert "ends in .html or .htm" in refused(capsys, pair[0], tmp_path, "--out", tmp_path / "page.txt")

@@ -12,7 +12,7 @@ import torch
 
 from snreid import adaptation
 from snreid.cli import Terminated, main
-from snreid.cli.session import open_session, resumable, saved_text
+from snreid.cli.session import open_session, require_file, resumable, saved_text
 from snreid.errors import ExperimentError, SnreidError
 from snreid.experiments import job
 from snreid.studies import run
@@ -222,3 +222,17 @@ def test_who_finished_a_step_first_is_told_what_is_saved_too(
     assert main(f"train baseline -s {SOURCE} --workers 0 --device cpu --out {out}".split()) == 130
     said = capsys.readouterr().err
     assert said == f"snreid: stopped by Ctrl-C; a run at step 7 saved in {out}, the same command goes on from there.\n"
+
+
+def test_a_file_is_checked_before_the_work(tmp_path: Path) -> None:
+    for name in ("a.npz", "A.NPZ", "plain", "new/folder/b.npz"):
+        require_file(tmp_path / name, ".npz")
+    for name in ("f.csv", "f.txt", "f.npz.gz"):
+        with pytest.raises(ExperimentError, match=rf"--out names a file that ends in \.npz.*{name}.*Fix: name it"):
+            require_file(tmp_path / name, ".npz")
+    with pytest.raises(ExperimentError, match=r"--record names a file that ends in \.html or \.htm"):
+        require_file(tmp_path / "p.txt", ".html", ".htm", flag="--record")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=r"file/below\.npz'"):
+        require_file(tmp_path / "file" / "below.npz", ".npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,6 +1,7 @@
 """The data report: counts, bad images, equal pictures, shared persons; as text of lines that fit a screen."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snreid.datasets import DataReport, Market1501, check
+from snreid.datasets import DataReport, FolderTree, Market1501, check
 from snreid.errors import DataError
 from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
@@ -182,3 +183,15 @@ def test_the_report_is_one_json_object(root: Path) -> None:
     assert told["splits"][0]["images"] == 4
     assert told["splits"][0]["expected"]["persons"] == 2
     assert told["splits"][0]["problem"] == ""
+
+
+def test_names_are_escaped_on_the_terminal_and_kept_in_the_numbers(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\x1b[31m")
+    (tmp_path / "shop").mkdir()
+    for camera in "12":
+        (tmp_path / "shop" / f"{name}-{camera}.png").touch()
+    report = check(FolderTree(path="shop", pattern="{person}-{camera}.png"), tmp_path, decode=True)
+    text = "\n".join(report.lines())
+    assert r"caf\udce9\u001b[31m-1.png:isempty" in "".join(text.split()) and text.encode() and "\x1b" not in text
+    assert "\x1b" not in report.to_json() and report.to_json().encode()
+    assert json.loads(report.to_json())["bad"][0]["name"].endswith(f"{name}-1.png")

@@ -69,6 +69,8 @@ def test_patterns_take_nothing_from_other_paths(pattern: str, path: str) -> None
         ("{person", r"\{ is none of"),
         ("{person}}", r"\} is none of"),
         ("", "no person"),
+        ("{track}/{*}.jpg", "a track without its camera"),
+        ("c{camera}/{track}/{person}.jpg", "both a person and a track"),
         ("(?P<person>[0-9]+", "unterminated|missing"),
         ("(?P<person>.*)(?P<frame>.*)", "unknown frame"),
     ],
@@ -133,3 +135,44 @@ def test_any_name_is_the_person_it_says_or_a_data_error(name: str, tmp_path_fact
         return
     assert name.startswith(".") or re.fullmatch(r"[^/]+_c[^/]+_[^/]*\.jpg", f"_{name}.jpg")
     assert len(found.train) == 2
+
+
+def test_linked_folders_and_other_endings_are_read_and_the_rest_is_counted(tmp_path: Path) -> None:
+    tree(
+        tmp_path,
+        "shop/p1/1.jpg",
+        "shop/p1/2.JFIF",
+        "store/p3/1.jpg",
+        "store/p3/2.tiff",
+        "shop/p1/3.heic",
+        "shop/@eaDir/1.jpg",
+    )
+    (tmp_path / "shop" / "p3").symlink_to("../store/p3")
+    found = read(tmp_path, "{person}/{*}")
+    assert [(s.image.name.rpartition("shop/")[2], s.person) for s in found.train.samples] == [
+        ("p1/1.jpg", 1),
+        ("p1/2.JFIF", 1),
+        ("p3/1.jpg", 2),
+        ("p3/2.tiff", 2),
+    ]
+    assert found.notes[0] == "1 file passed over, not named like an image: p1/3.heic"
+
+
+def test_a_track_is_a_person_of_its_camera(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"shop/cam{c}/track_{t}/{i}.jpg" for c in (1, 2) for t in (3, 14) for i in range(2)))
+    as_persons = read(tmp_path, "cam{camera}/track_{person}/{*}")
+    assert as_persons.train.persons.tolist() == [14, 14, 3, 3] * 2
+    (note,) = as_persons.notes
+    assert note.startswith("2 of 2 persons") and note.endswith("if so, write {track} instead of {person}")
+    for pattern in ("cam{camera}/track_{track}/{*}", r"cam(?P<camera>\d)/track_(?P<track>\d+)/.*"):
+        found = read(tmp_path, pattern)
+        assert found.train.cameras.tolist() == [1] * 4 + [2] * 4
+        assert found.train.persons.tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
+        assert not any("tracks" in note for note in found.notes)
+    without = read(tmp_path, "cam{camera}/track_{track}/{*}", labels=Labels(cameras=False))
+    assert without.train.persons.tolist() == [1, 1, 2, 2, 3, 3, 4, 4] and not without.has_cameras
+
+
+def test_persons_on_several_cameras_are_not_asked_about_where_nothing_says_track(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"shop/cam{c}/{p}/1.jpg" for c in (1, 2) for p in (3, 14)))
+    assert read(tmp_path, "cam{camera}/{person}/{*}").notes == ()

@@ -161,3 +161,10 @@ def test_the_real_one_has_the_published_counts() -> None:
         persons = set(split.persons.tolist()) - {0}
         found = (len(split), len(persons), len(set(split.cameras.tolist())))
         assert found == (expected.images, expected.persons, expected.cameras)
+
+
+def test_files_with_other_endings_are_counted(tmp_path: Path) -> None:
+    base = build(tmp_path / "shop")
+    (base / "query" / "0001_c1s1_000001_00.heic").touch()
+    notes = MarketFormat(folder=str(base)).read(tmp_path).notes
+    assert "query: 1 file passed over, not named like an image: 0001_c1s1_000001_00.heic" in notes

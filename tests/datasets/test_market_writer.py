@@ -125,3 +125,15 @@ def test_a_writer_at_work_is_not_swept_by_another(drawn: ReIDData, tmp_path: Pat
 
     write_market_format(drawn, tmp_path / "drawn", meanwhile)
     assert [path.name for path in tmp_path.iterdir()] == ["drawn"]
+
+
+def test_a_full_disk_names_the_folder_and_leaves_nothing(
+    drawn: ReIDData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("PIL.Image.Image.save", full)
+    with pytest.raises(OSError, match=r"No space left on device: '\S*/made'"):
+        write_market_format(drawn, tmp_path / "made")
+    assert not list(tmp_path.iterdir())

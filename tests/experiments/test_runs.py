@@ -1,5 +1,6 @@
 """A run folder is read back as it was left, or the message says what is wrong with it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +45,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, content: str | None)
     with pytest.raises((CheckpointError, ExperimentError)) as caught:
         open_run(tmp_path)
     assert caught.value.exit_code == 2
+
+
+def test_a_run_whose_mean_is_no_number_is_refused(run: Run, tmp_path: Path) -> None:
+    record = json.loads((run.folder / "experiment.json").read_text())
+    record["experiment"]["input"]["mean"][1] = float("nan")
+    (tmp_path / "experiment.json").write_text(json.dumps(record))
+    with pytest.raises(ExperimentError, match=r"experiment\.input\.mean\[1\] must be a finite number"):
+        open_run(tmp_path)

@@ -89,7 +89,12 @@ def test_an_integer_will_do_for_a_float_and_becomes_one() -> None:
         ({"kind": "Aple"}, ["one of Apple, Pear", "'Aple'", "did you mean 'Apple'?"]),
         ({"kind": ["Apple"]}, ["one of Apple, Pear", "['Apple']"]),
         ({"kind": {"Apple": 1}}, ["one of Apple, Pear"]),
-        ({"kind": "Apple", "weight": 10**400}, ["bowl.weight must be a number below 1.8e308", "(401 characters)"]),
+        (
+            {"kind": "Apple", "weight": 10**400},
+            ["bowl.weight must be a finite number, below 1.8e308", "(401 characters)"],
+        ),
+        ({"kind": "Apple", "weight": float("nan")}, ["bowl.weight must be a finite number", "nan"]),
+        ({"kind": "Apple", "weight": float("-inf")}, ["bowl.weight must be a finite number", "-inf"]),
         ({"kind": "os.system"}, ["one of Apple, Pear", "'os.system'"]),
         ({}, ["one of Apple, Pear", "'Fruit'"]),
         ({"kind": "Apple", "wieght": 1}, ["Apple", "colour, weight", "'wieght'", "did you mean 'weight'?"]),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from snreid.errors import DataError, DivergenceError
+from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError
 from snreid.images.loading import PixelStore
 from snreid.images.reading import BadImage, read_image, resize
 from snreid.inference.embedder import Embedder, Fastest, extract, features, require_finite, require_working
@@ -253,3 +253,62 @@ def test_the_fastest_size_is_found_by_measuring_on_the_images_themselves() -> No
     assert found[:, 0].tolist() == images[:, 0, 0, 0].tolist()
     assert sizes[:9] == [4, 8, 16] * 3 and fastest.chosen == 8
     assert set(sizes[9:]) <= {8, 110 - 84 - 24, 90 % 8}
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [(np.nan, "NaN"), (-np.inf, "NaN or infinity"), (1e30, "NaN"), (0, "only zeros"), (1e-20, "only zeros")],
+)
+def test_an_embedding_that_is_none_is_refused_by_the_name_of_its_image(value: float, what: str, tmp_path: Path) -> None:
+    paths = picture_files(tmp_path, 6, damaged=(1,))
+    seen = 0
+
+    def embed(images: torch.Tensor) -> np.ndarray:
+        nonlocal seen
+        vectors = np.ones((len(images), 3), np.float32)
+        vectors[np.isin(np.arange(seen, seen + len(images)), (2, 3))] = value  # of five readable ones
+        seen += len(images)
+        return vectors
+
+    with pytest.raises(CheckpointError, match=rf"{what}.* for \S*003\.png and 1 of the 4 other images"):
+        extract(embed, (32, 16), paths, batch=2, leave_out=lambda bad: None)
+
+
+def test_a_model_without_a_neck_scale_extracts_nothing(embedder: Embedder) -> None:
+    broken = Embedder(deepcopy(embedder.model), embedder.input)
+    with torch.no_grad():
+        for name, parameter in broken.model.named_parameters():
+            if name.startswith("head.neck"):
+                parameter.zero_()
+    with pytest.raises(CheckpointError, match="only zeros for the image"):
+        broken.extract(np.full((32, 16, 3), 7, np.uint8))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.zeros(2, 3, 64, 32, dtype=torch.uint8),
+        torch.zeros(2, 32, 16, 3, dtype=torch.uint8),
+        torch.zeros(3, 32, 16, dtype=torch.uint8),
+        torch.full((2, 3, 32, 16), 255.0),
+        np.zeros((2, 3, 32, 16), np.uint8),
+        "a.jpg",
+    ],
+)
+def test_the_network_takes_nothing_but_its_own_input(embedder: Embedder, images: Any) -> None:
+    with pytest.raises(DataError, match=r"a uint8 tensor \(B, 3, 32, 16\), RGB.*Fix: give them to .* extract"):
+        embedder(images)
+
+
+@pytest.mark.parametrize("batch", [0, -1, 2.5, "many"])
+def test_a_batch_is_a_number_of_images(embedder: Embedder, batch: Any) -> None:
+    with pytest.raises(ExperimentError, match=r"at least one image.*batch="):
+        embedder.extract(np.zeros((32, 16, 3), np.uint8), batch=batch)
+
+
+def test_a_device_that_is_not_there_is_refused_in_words(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device, said in (("cuda", "no CUDA device"), ("gpu", "auto, cpu, cuda or cuda:N"), (0, "auto, cpu")):
+        with pytest.raises(ExperimentError, match=said):
+            Embedder(embedder.model, embedder.input, device=device)  # type: ignore[arg-type]
+    assert Embedder(embedder.model, embedder.input, device="auto").device.type == "cpu"

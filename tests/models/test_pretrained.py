@@ -233,3 +233,14 @@ def test_the_text_of_weights_is_understood() -> None:
     assert Weights("model.pth.tar-60").file == Path("model.pth.tar-60")
     with pytest.raises(ExperimentError, match="weights='random'"):
         Weights("")
+
+
+@pytest.mark.parametrize(("name", "value"), [("conv1.0.weight", float("nan")), ("bn1.running_var", -1.0)])
+def test_pretrained_weights_that_cannot_embed_are_refused(
+    name: str, value: float, donor: nn.Module, tmp_path: Path
+) -> None:
+    state = {key: tensor.clone() for key, tensor in donor.state_dict().items()}
+    state[name].view(-1)[0] = value
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match=rf"(NaN or infinity|a negative variance) in {re.escape(name)}"):
+        _loaded(tmp_path / "w.safetensors")

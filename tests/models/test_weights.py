@@ -151,3 +151,25 @@ def test_weights_of_another_model_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"missing \(0\.weight.*1 unexpected \(other\)"):
         restore(model, load_model(tmp_path / "m.safetensors"), source="m")
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("0.weight", float("nan"), r"NaN or infinity in 0\.weight of m"),
+        ("1.running_mean", float("-inf"), r"NaN or infinity in 1\.running_mean"),
+        ("1.running_var", float("nan"), r"NaN or infinity in 1\.running_var"),
+        ("1.running_var", -1e-3, r"a negative variance in 1\.running_var"),
+    ],
+)
+def test_weights_that_cannot_embed_are_refused_and_the_model_keeps_its_own(
+    name: str, value: float, said: str, tmp_path: Path
+) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    broken = {name: tensor.clone() for name, tensor in before.items()}
+    broken[name].view(-1)[-1] = value
+    save_tensors(tmp_path / "m.safetensors", broken, {})
+    with pytest.raises(CheckpointError, match=said):
+        restore(model, load_model(tmp_path / "m.safetensors"), source="m")
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())

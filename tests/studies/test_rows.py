@@ -34,6 +34,12 @@ def test_every_recipe_is_named_and_described() -> None:
     assert len(set(LABELS.values())) == len(LABELS)
 
 
+def test_a_sentence_about_a_row_leans_on_no_other_sentence() -> None:
+    assert not [
+        words for words in DESCRIPTIONS.values() if words.lower().startswith(("the same", "this ", "it ", "as "))
+    ]
+
+
 def test_the_same_sources_in_any_order_are_the_same() -> None:
     one = experiment(sources=(drawn("noon"), drawn("dusk")))
     require_same_sources("a", one, "b", experiment("snr", sources=one.sources[::-1]))

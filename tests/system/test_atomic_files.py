@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.system.atomic_files import atomic_write, draft_folder, sweep, write_bytes, write_json, write_text
+from snreid.system.atomic_files import (
+    atomic_write,
+    draft_folder,
+    naming,
+    require_writable,
+    require_writable_folder,
+    sweep,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 KILLED = """
 import os, signal, sys
@@ -132,3 +142,28 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path) -> None:
         write_bytes(tmp_path / name, name.encode())
         assert (tmp_path / name).read_bytes() == name.encode()
     assert (tmp_path / "new").read_bytes() == b"content"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_writable(tmp_path / "new" / "er" / "file")
+    require_writable_folder(tmp_path / "new" / "er")
+    assert not os.listdir(tmp_path), "nothing is made"
+    (tmp_path / "file").touch()
+    for check in (require_writable, require_writable_folder):
+        with pytest.raises(NotADirectoryError, match=r"file/below/x'"):
+            check(tmp_path / "file" / "below" / "x")
+    with pytest.raises(ExperimentError, match="is a folder"):
+        require_writable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda place, mode: Path(place) != tmp_path)  # root may write anywhere
+    for check in (require_writable, require_writable_folder):
+        with pytest.raises(PermissionError, match=r"Permission denied: '\S*/name'"):
+            check(tmp_path / "name")
+
+
+def test_a_failed_write_bears_the_name_it_is_given(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"\[Errno 28\] No space left on device: 'a/b'"), naming(Path("a/b")):
+        full()
+    with pytest.raises(OSError, match=r"^of a library$"), naming(Path("a/b")):
+        raise OSError("of a library")

@@ -77,6 +77,8 @@ def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, sessi
         session.say(f"{out} is finished, nothing is adapted; another --out folder starts from the beginning")
         return former
     source = _source_images(run, session, out) if method.needs_source else None
+    for note in target.notes:
+        session.say(note)
     readable, store, left_out = _target_images(run, target, session, out)
     record = _start_record({**entry, "left_out": left_out}, method, run, folder, former)
     began = time.monotonic()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import DataError
-from snreid.images.files import list_images
+from snreid.images.files import Listing, list_images
 from snreid.images.reading import FileImage
 from snreid.records import DISTRACTOR, NO_CAMERA, ImageSource, ReIDData, Sample, Split, fingerprint
 
@@ -25,6 +25,8 @@ class Unlabelled:
     """N images. Their names are for messages only."""
     cameras: NDArray[np.int64]
     """(N,) cameras, >= 1, or all ``NO_CAMERA``."""
+    notes: tuple[str, ...] = ()
+    """Remarks for the user."""
 
     @classmethod
     def of(cls, data: ReIDData) -> "Unlabelled":
@@ -43,15 +45,18 @@ class Unlabelled:
     @classmethod
     def in_folder(cls, folder: Path) -> "Unlabelled":
         """Takes all image files in and below a folder, sorted by path, without cameras. Raises ``DataError`` if there are none."""
-        names = list_images(folder, deep=True).images if folder.is_dir() else ()
-        if not names:
+        there = list_images(folder, deep=True) if folder.is_dir() else Listing((), ())
+        if not there.images:
             raise DataError(
                 "A folder to adapt to holds image files",
-                found=f"none in {folder}" if folder.is_dir() else f"{folder} is no folder",
+                found=f"none in {folder}{there.note and f'; {there.note}'}"
+                if folder.is_dir()
+                else f"{folder} is no folder",
                 fix="check the path",
             )
-        images = tuple(FileImage(str(folder / name)) for name in names)
-        return cls(folder.resolve().name, images, np.full(len(images), NO_CAMERA, dtype=np.int64))
+        images = tuple(FileImage(str(folder / name)) for name in there.images)
+        cameras = np.full(len(images), NO_CAMERA, dtype=np.int64)
+        return cls(folder.resolve().name, images, cameras, (there.note,) if there.note else ())
 
     def __len__(self) -> int:
         return len(self.images)

@@ -190,17 +190,19 @@ def _sheet(request: Sheet) -> int:
     from snreid.errors import ExperimentError
     from snreid.synthetic.pedestrians import DOMAINS, domain_named
     from snreid.synthetic.pedestrians.sheet import contact_sheet
+    from snreid.system.atomic_files import atomic_write, require_writable
 
     file = request.out or request.file
     if file.suffix.lower() != ".png":
         raise ExperimentError("A contact sheet is a PNG file", found=str(file), fix="end its name in .png")
+    require_writable(file)
     if request.out is not None:
         sheet = _sheet_of(str(request.file))
     else:
         domains = tuple(domain_named(name) for name in request.domain) or DOMAINS
         sheet = contact_sheet(domains, persons=request.persons, seed=request.seed)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(file)
+    with atomic_write(file) as draft:
+        Image.fromarray(sheet).save(draft, "PNG")
     print(file)
     return 0
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from snreid.cli.flags import Json, Metric, example, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.errors import visible
 from snreid.experiments.packaged import beside
 
 if TYPE_CHECKING:
@@ -265,9 +266,9 @@ def _show(result: "Diagnosis", console: Console) -> None:
 
     console.out(f"{result.target}", highlight=False)
     for head, rest in diagnosis_findings(result):
-        console.print(f"  {head}{rest}", highlight=False, markup=False, soft_wrap=True)
+        console.print(visible(f"  {head}{rest}"), highlight=False, markup=False, soft_wrap=True)
     for note in result.notes:
-        console.print(f"  {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {visible(note)}", highlight=False, markup=False, soft_wrap=True)
     for table in (_pairs_table(result), _properties_table(result), _corruptions_table(result)):
         if table is not None:
             console.print(table)

@@ -1,6 +1,7 @@
 """``snreid export``: a run's model as a file for ONNX Runtime or OpenVINO, in float32 or in 8 bits."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from snreid.cli.backends import embed_batch
 from snreid.cli.extract import images_of
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import DataFolder
+from snreid.errors import visible
 from snreid.experiments.packaged import beside
 from snreid.system.machine import Machine, data_root
 
@@ -52,9 +54,9 @@ _MOST = 512
 def main(arguments: Sequence[str]) -> int:
     """Export and print."""
     request = parse(Request, arguments, "snreid export")
+    from snreid.cli.session import require_file
     from snreid.errors import ExperimentError
     from snreid.experiments.runs import load
-    from snreid.system.atomic_files import require_replaceable
 
     if request.int8 != bool(request.calibrate) or (request.score and not request.int8):
         raise ExperimentError(
@@ -63,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
             fix="for example: snreid export RUN --int8 --calibrate IMAGES --score market1501",
         )
     out = request.out or beside(request.run) / f"model{'-int8' if request.int8 else ''}.{_SUFFIX[request.to]}"
-    require_replaceable(out)
+    require_file(out, f".{_SUFFIX[request.to]}")
     embedder = load(request.run)
     done = _written(request, embedder, out)
     print(json.dumps(done) if request.json else "\n".join(_sentences(done)))
@@ -108,7 +110,9 @@ def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uin
     from snreid.errors import DataError
     from snreid.images.reading import read_image, resize
 
-    paths = images_of(request.calibrate)
+    paths, note = images_of(request.calibrate)
+    if note:
+        print(visible(note), file=sys.stderr)
     chosen = paths[:: max(1, -(-len(paths) // _MOST))]
     try:
         return [resize(read_image(path), embedder.input.height, embedder.input.width) for path in chosen]

@@ -18,6 +18,7 @@ from snreid.cli.backends import (
     own_backend,
 )
 from snreid.cli.flags import Json, flag, parse
+from snreid.errors import visible
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -57,12 +58,11 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Embed and write; of several processes each embeds a part, and the first one writes."""
     request = parse(Request, arguments, "snreid extract")
-    from snreid.cli.session import open_session
+    from snreid.cli.session import open_session, require_file
     from snreid.errors import ExperimentError
     from snreid.images.reading import BadImage
-    from snreid.system.atomic_files import require_replaceable
 
-    require_replaceable(request.out)  # before images are embedded
+    require_file(request.out, ".npz")  # before images are embedded
     backend = chosen_backend(
         request.run,
         request.backend,
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ExperimentError(
             f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
         )
-    paths = images_of(request.images)
+    paths, note = images_of(request.images)
     batch = [request.batch] if request.batch else []
     bad: dict[int, BadImage] = {}
     # Another runtime computes on the CPU, even if there is a GPU.
@@ -89,6 +89,8 @@ def main(arguments: Sequence[str]) -> int:
             group=session.group,
         )
         if session.first:
+            if note:
+                print(visible(note), file=sys.stderr)
             _write(request, [path for place, path in enumerate(paths) if place not in bad], vectors)
             _say(request, vectors, list(bad.values()), batch)
     return 0
@@ -115,31 +117,30 @@ def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], b
     done["batch"] = batch[0] if batch else None
     done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad]
     if bad:
-        print(
-            f"{len(bad)} of {len(vectors) + len(bad)} images could not be read and are left out: {listed(bad, SHOWN_BAD)}.",
-            file=sys.stderr,
-        )
+        count = len(vectors) + len(bad)
+        sentence = f"{len(bad)} of {count} images could not be read and are left out: {listed(bad, SHOWN_BAD)}."
+        print(visible(sentence), file=sys.stderr)
     measured = f"; {batch[0]} images at a time were fastest" if batch and not request.batch else ""
     print(
         json.dumps(done)
         if request.json
-        else f"{done['images']} embeddings of {done['dim']} numbers in {done['file']}{measured}"
+        else visible(f"{done['images']} embeddings of {done['dim']} numbers in {done['file']}{measured}")
     )
 
 
-def images_of(places: Sequence[Path]) -> list[Path]:
-    """The named image files and those in the named folders. Raises ``DataError`` when there are none."""
+def images_of(places: Sequence[Path]) -> tuple[list[Path], str]:
+    """The named image files and those in the named folders, and a note on other files there. Raises ``DataError`` when there
+    are none."""
     from snreid.errors import DataError
-    from snreid.images.files import image_paths
+    from snreid.images.files import images_at
 
-    paths = [inside for path in places for inside in (image_paths(path) if path.is_dir() else [path])]
-    if not paths:
+    there = images_at(places)
+    if not there.images:
+        found = f"none in {', '.join(map(str, places)) or 'an empty list'}"
         raise DataError(
-            "Extraction needs images",
-            found=f"none in {', '.join(map(str, places)) or 'an empty list'}",
-            fix="give image files",
+            "Extraction needs images", found=f"{found}; {there.note}" if there.note else found, fix="give image files"
         )
-    return paths
+    return [Path(path) for path in there.images], there.note
 
 
 def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """``snreid lens``: what normalization removes from images and what SNR restores, as a page."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -11,6 +12,7 @@ import tyro
 
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
+from snreid.errors import visible
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
@@ -53,12 +55,11 @@ def main(arguments: Sequence[str]) -> int:
     request = parse(Request, arguments, "snreid lens")
     _check(request)
     from snreid.analysis.lens.look import Reading, look
-    from snreid.cli.session import open_session
+    from snreid.cli.session import open_session, require_file
     from snreid.experiments.runs import open_run
     from snreid.figures.lens_page import write_lens
-    from snreid.system.atomic_files import require_replaceable
 
-    require_replaceable(request.out)  # before anything is computed
+    require_file(request.out, ".html", ".htm")  # before anything is computed
     run = open_run(request.run)
     chosen = _chosen(request)
     shown = _shown(request, chosen)
@@ -137,13 +138,17 @@ def _title(name: str, sample: "Sample") -> str:
 def _files(paths: Sequence[Path]) -> list[Path]:
     """The files; for a folder the images below it, evenly sampled if there are many. Raises ``DataError`` for a folder without images."""
     from snreid.errors import DataError
-    from snreid.images.files import image_paths
+    from snreid.images.files import images_at
 
     kept: list[Path] = []
     for path in paths:
-        inside = image_paths(path) if path.is_dir() else [path]
-        if not inside:
-            raise DataError("A folder that is looked at has images", found=f"none in {path}", fix="give image files")
+        there = images_at([path])
+        if not there.images:
+            found = f"none in {path}; {there.note}" if there.note else f"none in {path}"
+            raise DataError("A folder that is looked at has images", found=found, fix="give image files")
+        if there.note:
+            print(visible(there.note), file=sys.stderr)
+        inside = [Path(name) for name in there.images]
         step = max(1, -(-len(inside) // MOST_SHOWN)) if path.is_dir() else 1
         kept += inside[::step]
     return list(dict.fromkeys(kept))
@@ -188,10 +193,10 @@ def _tell(lens: "Lens", request: Request) -> None:
         print(json.dumps(to_json(lens, request.out)))
         return
     for name, words in lens_findings(lens):
-        print(f"{name}{words}")
+        print(visible(f"{name}{words}"))
     for note in lens.notes:
-        print(note)
-    print(f"Page: {request.out}")
+        print(visible(note))
+    print(visible(f"Page: {request.out}"))
 
 
 def to_json(lens: "Lens", out: Path) -> dict[str, Any]:

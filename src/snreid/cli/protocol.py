@@ -118,7 +118,7 @@ def _require_some(plan: "Plan", root: Path) -> None:
     raise DataError(
         "A protocol needs its data sets in the data folder",
         found="; ".join(f"{name}: {why}" for name, why in absent.items()),
-        fix=f"put them below {root} or name another data folder by --root (nothing is downloaded), or name other data sets",
+        fix=f"put them below {root} or name another data folder by --root (no data set is downloaded), or name other data sets",
     )
 
 

@@ -122,7 +122,7 @@ def _list(request: Request) -> None:
                 if case not in available:
                     available[case] = availability(case, request.machine.root)
                 print(f"  --on {place:<8} {case.name}: {_can(available[case])}")
-    print(f"\nData sets are looked for in {request.machine.root} (--root). Nothing is downloaded.")
+    print(f"\nData sets are looked for in {request.machine.root} (--root). No data set is downloaded.")
 
 
 def _can(available: "Availability") -> str:

@@ -100,9 +100,27 @@ def saved_text(out: Path) -> str:
     return f"{' and '.join(saved)} saved in {out}, the same command goes on from there"
 
 
-def require_folder(place: Path, flag: str) -> None:
-    """Raises ``ExperimentError`` if a file is in the way of the folder ``place``, before hours of work."""
+def require_file(path: Path, *endings: str, flag: str = "--out") -> None:
+    """Raises ``ExperimentError`` or ``OSError``, before hours of work, unless ``path`` can be written and its name has one of the
+    ``endings``. One without an ending is taken as it is."""
     from snreid.errors import ExperimentError
+    from snreid.system.atomic_files import require_writable
+
+    if path.suffix and path.suffix.lower() not in endings:
+        raise ExperimentError(
+            f"{flag} names a file that ends in {' or '.join(endings)}: its content is of this kind",
+            found=str(path),
+            fix=f"name it {path.with_suffix(endings[0])}",
+        )
+    require_writable(path)
+
+
+def require_folder(place: Path, flag: str) -> None:
+    """Raises ``ExperimentError`` if a file is in the way of the folder ``place``, ``OSError`` if nothing can be written there; before
+    hours of work."""
+    from snreid.errors import ExperimentError
+    from snreid.system.atomic_files import require_writable_folder
 
     if taken := next((path for path in (place, *place.parents) if path.exists() and not path.is_dir()), None):
         raise ExperimentError(f"{flag} is a folder", found=f"{taken} is a file", fix="name a folder, new or old")
+    require_writable_folder(place)

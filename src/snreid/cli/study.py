@@ -87,14 +87,14 @@ class Page:
 
 def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
     """Trains and scores what is missing, then prints the table and writes report and record."""
-    from snreid.cli.session import open_session, resumable
+    from snreid.cli.session import open_session, require_file, resumable
     from snreid.studies.plan import check_examples
     from snreid.studies.run import run_study
-    from snreid.system.atomic_files import require_replaceable
 
     check_examples(plan, page.examples)  # before hours of training
-    for file in (out / "report.html", *([page.record] if page.record else [])):
-        require_replaceable(file)
+    require_file(out / "report.html", ".html")
+    if page.record is not None:
+        require_file(page.record, ".json", flag="--record")
     began = time.monotonic()
     with open_session(machine, out) as session, resumable(out):
         result = run_study(plan, out, session)

@@ -1,5 +1,6 @@
 """The rules for the name and the labels of any data set; every reader ends in ``validated``. Also texts that reports share."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -47,7 +48,7 @@ def unfit_name(name: str) -> str:
         return "it has no letter"
     if name.startswith("."):
         return "it begins with a dot"
-    if strange := [c for c in name if c in "/\\" or ord(c) < 32]:
+    if strange := [c for c in name if c in "/\\" or unicodedata.category(c) == "Cc"]:
         return f"it holds {strange[0]!r}"
     size = len(name.encode("utf-8", "surrogateescape"))
     return f"it has {size} bytes, more than {_LONGEST_NAME}" if size > _LONGEST_NAME else ""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from snreid.datasets._rules import differences, has_match, listed_lines, singles
-from snreid.errors import DataError
+from snreid.errors import DataError, visible
 from snreid.images.reading import BadImage, examine
 from snreid.records import DISTRACTOR, NO_CAMERA, DataSet, Expected, ReIDData, Split
 
@@ -77,7 +77,7 @@ class DataReport:
     def to_json(self) -> str:
         """All fields, ``ok`` and each split's ``problem`` as one JSON object."""
         splits = [{**asdict(split), "problem": split.problem} for split in self.splits]
-        return json.dumps({"ok": self.ok, **asdict(self), "splits": splits}, ensure_ascii=False)
+        return visible(json.dumps({"ok": self.ok, **asdict(self), "splits": splits}, ensure_ascii=False))
 
     def lines(self) -> tuple[str, ...]:
         """The report as text, in lines of at most 100 characters. At most ten names of a kind are listed, each in full."""
@@ -105,7 +105,7 @@ class DataReport:
         wrong = self.failure or any(split.problem for split in self.splits)
         if wrong and self.home and self.home not in self.failure:
             out.append(f"The data set's own page: {self.home}")
-        return tuple(line for text in out for line in _folded(text))
+        return tuple(line for text in out for line in _folded(visible(text)))
 
 
 def check(

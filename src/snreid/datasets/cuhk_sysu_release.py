@@ -25,7 +25,7 @@ from scipy.io import loadmat
 from snreid.datasets._files import find_base
 from snreid.datasets._rules import differences, listed_lines
 from snreid.datasets.cuhk_sysu import IMAGES, PERSONS
-from snreid.errors import DataError
+from snreid.errors import DataError, visible
 from snreid.images.reading import read_image
 from snreid.system.atomic_files import atomic_write
 
@@ -94,7 +94,7 @@ class CropReport:
 
     def to_json(self) -> str:
         """All fields, ``ok`` and ``problem`` as one JSON object."""
-        return json.dumps({"ok": self.ok, "problem": self.problem, **asdict(self)}, ensure_ascii=False)
+        return visible(json.dumps({"ok": self.ok, "problem": self.problem, **asdict(self)}, ensure_ascii=False))
 
     def lines(self) -> tuple[str, ...]:
         """The report as lines of text."""
@@ -109,7 +109,7 @@ class CropReport:
         out += listed_lines("boxes cannot be cut", self.malformed)
         out += listed_lines("frames cannot be read", self.unreadable)
         out += listed_lines("files bear the name of a crop and are none, and were left as they are", self.others)
-        return tuple(out)
+        return tuple(map(visible, out))
 
 
 def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> CropReport:
@@ -211,7 +211,7 @@ class _Cropping:
         if not left:
             return
         try:
-            frame = read_image(path, max_pixels=_FRAME_PIXELS)
+            frame = read_image(path, max_pixels=_FRAME_PIXELS, turn=False)  # boxes are those of the stored pixels
         except DataError as error:
             self.unreadable.append(error.found)
             return

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 from snreid.datasets._rules import shown
-from snreid.datasets.labels import LabelRow, Labels
+from snreid.datasets.labels import LabelRow, Labels, shared_tracks
 from snreid.errors import DataError, ExperimentError
 from snreid.images.files import list_images
 from snreid.records import DataSet, ReIDData
 
-_FIELDS = ("person", "camera", "split")
+_FIELDS = ("person", "track", "camera", "split")
 _WILD = {"*": "[^/]*?", "**": ".*?"}
 
 
@@ -23,10 +23,11 @@ _WILD = {"*": "[^/]*?", "**": ".*?"}
 class FolderTree(DataSet):
     """Any folder tree, including its sub-folders.
 
-    The pattern contains ``{person}``, and if known ``{camera}`` and ``{split}``; ``{*}`` stands for anything within a name, ``{**}`` also
-    for folders. Every field takes as few characters as possible and never a ``/``; a repeated field has to be equal. Everything else is
-    literal. A pattern with ``(?P<person>...)`` is a regular expression with groups of these names. The pattern has to match the whole path
-    below the folder, written with ``/``.
+    The pattern contains ``{person}``, and if known ``{camera}`` and ``{split}``. Where people are known only within each camera, as
+    tracks are, ``{track}`` with ``{camera}`` takes the place of ``{person}``: track 3 of two cameras is two persons. ``{*}`` stands
+    for anything within a name, ``{**}`` also for folders. Every field takes as few characters as possible and never a ``/``; a
+    repeated field has to be equal. Everything else is literal. A pattern with ``(?P<person>...)`` is a regular expression with groups
+    of these names. The pattern has to match the whole path below the folder, written with ``/``.
     """
 
     path: str
@@ -68,16 +69,19 @@ class FolderTree(DataSet):
                 fix="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
             )
         notes = [f"{len(strange)} images do not fit the pattern and were skipped"] if strange else []
-        if listing.others:
-            notes.append(f"{len(listing.others)} files are no images and were ignored: {shown(list(listing.others))}")
+        if listing.note:
+            notes.append(listing.note)
         rows = [_row(folder, path, match) for path, match in parsed if match is not None]
+        if note := shared_tracks(rows, self.pattern):
+            notes.append(f"{note}; if so, write {{track}} instead of {{person}}")
         return self.labels.assemble(rows, name=self.name, notes=notes)
 
 
 def _row(folder: Path, path: str, match: re.Match[str]) -> LabelRow:
     groups = match.groupdict()
-    full = str(folder / path)
-    return LabelRow(full, groups["person"] or "", groups.get("camera"), groups.get("split"), full)
+    full, camera = str(folder / path), groups.get("camera")
+    person = groups["person"] if "person" in groups else f"{camera}/{groups['track']}"
+    return LabelRow(full, person or "", camera, groups.get("split"), full)
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -89,8 +93,13 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
             raise _misformed(pattern, str(error)) from None
     else:
         compiled = re.compile(_template(pattern))
-    if "person" not in compiled.groupindex:
+    named = [name for name in ("person", "track") if name in compiled.groupindex]
+    if not named:
         raise _misformed(pattern, "no person")
+    if len(named) > 1:
+        raise _misformed(pattern, "both a person and a track")
+    if named == ["track"] and "camera" not in compiled.groupindex:
+        raise _misformed(pattern, "a track without its camera")
     unknown = sorted(set(compiled.groupindex) - set(_FIELDS))
     if unknown:
         raise _misformed(pattern, f"unknown {', '.join(unknown)}")
@@ -111,13 +120,13 @@ def _template(pattern: str) -> str:
             parts.append(f"(?P={inner})" if inner in seen else f"(?P<{inner}>[^/]+?)")
             seen.add(inner)
         else:
-            raise _misformed(pattern, f"{name} is none of {{person}}, {{camera}}, {{split}}, {{*}}, {{**}}")
+            raise _misformed(pattern, f"{name} is none of {{person}}, {{track}}, {{camera}}, {{split}}, {{*}}, {{**}}")
     return "".join(parts)
 
 
 def _misformed(pattern: str, problem: str) -> ExperimentError:
     return ExperimentError(
-        "a pattern holds {person}, and where known {camera} and {split}",
+        "a pattern holds {person}, and where known {camera} and {split}; or {track} and {camera}",
         found=f"{pattern!r}: {problem}",
         fix='write it like "{person}_c{camera}_{*}.jpg", or as a regular expression with (?P<person>...)',
     )

@@ -182,6 +182,23 @@ class Labels:
         return list({(sample.person, sample.camera): sample for sample in reversed(matched)}.values())[::-1]
 
 
+def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
+    """A note if the ``source`` of the person labels (a pattern, the name of a column) speaks of tracks, which count anew on every
+    camera, and labels occur on several cameras; else ""."""
+    if "track" not in source.lower():
+        return ""
+    cameras: defaultdict[str, set[str | None]] = defaultdict(set)
+    for row in rows:
+        cameras[row.person].add(row.camera)
+    shared = sorted(person for person, places in cameras.items() if len(places) > 1)
+    if not shared:
+        return ""
+    return (
+        f"{len(shared)} of {len(cameras)} persons of {source!r} are on several cameras ({shown(shared)}): are they tracks, "
+        "which are other people on every camera"
+    )
+
+
 def _nothing(label: str | None) -> bool:
     return label is None or label.strip().lower() in _NOTHING
 

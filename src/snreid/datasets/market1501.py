@@ -98,6 +98,8 @@ def _read(base: Path, name: str) -> ReIDData:
 
 def _split(folder: Path, notes: list[str]) -> Split:
     listing = list_images(folder)
+    if listing.note:
+        notes.append(f"{folder.name}: {listing.note}")
     samples = [_sample(folder, file) for file in listing.images]
     kept = tuple(sample for sample in samples if sample.person != JUNK)
     if len(kept) < len(samples):

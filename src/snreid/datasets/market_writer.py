@@ -21,6 +21,7 @@ from PIL import Image
 
 from snreid.errors import DataError
 from snreid.records import JUNK, ReIDData, Sample
+from snreid.system.atomic_files import naming
 
 _QUALITY = 95
 _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
@@ -51,16 +52,18 @@ def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, i
         )
     splits = dict(zip(_FOLDERS, (data.train, data.query, data.gallery), strict=True))
     total = sum(len(split) for split in splits.values())
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    partial, lock = _draft(folder)
+    with naming(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        partial, lock = _draft(folder)
     try:
         done = 0
         for name, split in splits.items():
             (partial / name).mkdir()
             for sample in split.samples:
                 done += 1
-                _write(sample, partial / name, done)
+                with naming(folder):
+                    _write(sample, partial / name, done)
                 if progress is not None:
                     progress(done, total)
         partial.chmod(0o777 & ~_umask())

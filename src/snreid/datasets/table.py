@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snreid.datasets._rules import shown
-from snreid.datasets.labels import LabelRow, Labels
+from snreid.datasets.labels import LabelRow, Labels, shared_tracks
 from snreid.errors import DataError, ExperimentError
 from snreid.records import DataSet, ReIDData
 
@@ -68,7 +68,9 @@ class Table(DataSet):
             raise DataError("a table is a file", found=f"{table} is none", fix="check the data folder and path")
         reader = _parquet_rows if table.suffix.lower() in _PARQUET else _text_rows
         rows = list(reader(table, self.columns))
-        return self.labels.assemble(self._located(rows, table.parent / self.images), name=self.name)
+        note = shared_tracks(rows, self.columns.person)
+        notes = [f"{note}; if so, write camera and track into one column"] if note else []
+        return self.labels.assemble(self._located(rows, table.parent / self.images), name=self.name, notes=notes)
 
     def _located(self, rows: list[LabelRow], folder: Path) -> list[LabelRow]:
         """The rows with full paths. Raises ``DataError`` with the lines of all paths that cannot be used."""

@@ -6,6 +6,7 @@ name up among the subclasses of the field's declared type, so a file can never i
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from pathlib import Path
@@ -85,9 +86,12 @@ def _read(kind: Any, data: Any, where: str) -> Any:
 
 def _float(data: float, where: str) -> float:
     try:
-        return float(data)
+        number = float(data)
     except OverflowError:  # JSON integers have any length
-        raise _wrong(where, "a number below 1.8e308", data) from None
+        number = math.inf
+    if not math.isfinite(number):  # Python reads and writes NaN and Infinity in JSON
+        raise _wrong(where, "a finite number, below 1.8e308", data)
+    return number
 
 
 def _read_union(options: tuple[Any, ...], data: Any, where: str) -> Any:

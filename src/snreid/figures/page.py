@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from snreid.errors import visible
 from snreid.figures import formatting
 from snreid.figures.activation_maps import map_uri
 from snreid.figures.charts import DASH_PATTERNS, MARKERS, STYLES, shorten
@@ -40,8 +41,10 @@ def render_page(
     return page.render(kind=kind, title=title, facts=facts, sections=sections, made=made, **values)
 
 
-def _short_float(value: object) -> object:
-    """Floats with at most two decimals (coordinates of drawings); anything else as it is."""
+def _shown(value: object) -> object:
+    """Floats with at most two decimals (coordinates of drawings), text without control characters; anything else as it is."""
+    if type(value) is str:  # and not what a macro has made, whose values came here before
+        return visible(value)
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
 
 
@@ -57,7 +60,7 @@ ENVIRONMENT = Environment(
     loader=PackageLoader("snreid.figures"),
     autoescape=True,
     undefined=StrictUndefined,
-    finalize=_short_float,
+    finalize=_shown,
     trim_blocks=True,
     lstrip_blocks=True,
 )

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from snreid.errors import DataError
+from snreid.errors import DataError, visible
 from snreid.images.decoding import BLOCK, DecodedBlock, Decoders
 from snreid.images.pixel_cache import Piece, PixelFile, PixelFolder
 from snreid.images.reading import BadImage, listed, read_bad_list, write_bad_list
@@ -335,4 +335,4 @@ class PixelCache:
     def _say(self, sentence: str, console: Console) -> None:
         if sentence not in self._shown:
             self._shown.add(sentence)
-            console.out(sentence, highlight=False)
+            console.out(visible(sentence), highlight=False)

@@ -26,8 +26,8 @@ from snreid.errors import ExperimentError
 from snreid.records import ImageSource, stamp_of
 from snreid.system.atomic_files import sweep, write_bytes
 
-FORMAT = 1
-"""Version of the files and of the resize that made their pixels; part of the key."""
+FORMAT = 2
+"""Version of the files and of the reading and resizing that made their pixels; part of the key."""
 _DECODERS = ("simplejpeg", "pillow")
 _LEAST, _MOST = 64, 512
 """Least and largest number of images in a file; the last file of a list may have fewer."""

@@ -7,7 +7,7 @@ trained on. Nothing else in ``src`` decodes an image file.
   the first bytes of the file and never by its name.
 * The size in the header is checked before anything is decoded, so a decompression bomb costs only its header.
 * torchvision's decoder is not used, because it crashes (SIGSEGV) on damaged PNG files.
-* EXIF orientation is ignored, as in every published re-identification pipeline.
+* Images are turned upright by their EXIF orientation (``orientation.py``).
 """
 
 import json
@@ -38,6 +38,7 @@ from PIL import (
 )
 
 from snreid.errors import DataError, ExperimentError
+from snreid.images.orientation import exif_of_jpeg, upright
 from snreid.records import Sample
 from snreid.system.atomic_files import write_text
 
@@ -68,7 +69,7 @@ class _Refused(Exception):
     """Why a file cannot be decoded; ``read_image`` turns it into a ``DataError`` with the path."""
 
 
-def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS) -> NDArray[np.uint8]:
+def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS, turn: bool = True) -> NDArray[np.uint8]:
     """Read an image file.
 
     Transparency is dropped; grey and CMYK become RGB.
@@ -76,6 +77,7 @@ def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS) -> NDArray[np
     Args:
         path: The file, in one of ``FORMATS``.
         max_pixels: Largest size, checked in the header before decoding.
+        turn: Whether to turn it upright by its EXIF orientation; False for a JPEG that others marked up as it is stored.
 
     Returns:
         Pixels (H, W, 3), RGB, uint8, 0 to 255.
@@ -85,7 +87,7 @@ def read_image(path: str | Path, *, max_pixels: int = CROP_PIXELS) -> NDArray[np
     """
     try:
         data = _read_bytes(path, max_pixels)
-        return _decode(data, max_pixels)
+        return _decode(data, max_pixels, turn)
     except _Refused as refused:
         raise DataError(_RULE, found=f"{path}: {refused}", fix=_REPAIR) from None
 
@@ -272,12 +274,12 @@ def _read_bytes(path: str | Path, max_pixels: int) -> bytes:
         raise _Refused(f"cannot be read ({error})") from None
 
 
-def _decode(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+def _decode(data: bytes, max_pixels: int, turn: bool) -> NDArray[np.uint8]:
     if data.startswith(b"\xff\xd8\xff"):
         fast = _decode_jpeg(data, max_pixels)
         if fast is not None:
-            return fast
-    return _decode_pillow(data, max_pixels)
+            return upright(fast, exif_of_jpeg(data)) if turn else fast
+    return _decode_pillow(data, max_pixels, turn)
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
@@ -300,7 +302,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> NDArray[np.uint8] | None:
     return pixels
 
 
-def _decode_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+def _decode_pillow(data: bytes, max_pixels: int, turn: bool) -> NDArray[np.uint8]:
     """Decode by the plugin of the format. ``Image.open`` would guess, and could run plugins that are not in ``_MAGIC``."""
     plugin = next((plugin for magic, plugin in _MAGIC if data.startswith(magic)), None)
     if plugin is None:
@@ -310,20 +312,21 @@ def _decode_pillow(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     try:
         with _quiet, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _pixels(plugin(BytesIO(data)), max_pixels)
+            return _pixels(plugin(BytesIO(data)), max_pixels, turn)
     except _Refused:
         raise
     except Exception as error:  # Pillow raises OSError, ValueError, a bare SyntaxError, struct.error, MemoryError...
         raise _Refused(f"is damaged or truncated ({str(error) or type(error).__name__})") from None
 
 
-def _pixels(image: ImageFile.ImageFile, max_pixels: int) -> NDArray[np.uint8]:
+def _pixels(image: ImageFile.ImageFile, max_pixels: int, turn: bool) -> NDArray[np.uint8]:
     with image:
         _check_size(*image.size, max_pixels)
         _check_single(image)
         if image.mode not in _EIGHT_BIT:
             raise _Refused(f"has pixels of kind {image.mode!r} (16 bit or float); save it with 8 bits a channel")
-        return np.array(image.convert("RGB"), dtype=np.uint8)
+        pixels = np.array(image.convert("RGB"), dtype=np.uint8)  # a TIFF is turned already
+        return upright(pixels, image.info.get("exif")) if turn else pixels
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from snreid.errors import DataError, DivergenceError
+from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError
 from snreid.images.loading import PixelStore, Progress
 from snreid.images.reading import BadImage, listed
 from snreid.images.transforms import InputFormat, StoredImages
@@ -17,7 +17,7 @@ from snreid.inference.folding import Folded, folded, fused
 from snreid.inference.inputs import ImageInput, image_sources
 from snreid.models.reid import ReIDModel
 from snreid.records import NO_CAMERA, Features, Sample, Split
-from snreid.training.distributed import ProcessGroup
+from snreid.training.distributed import ProcessGroup, chosen_device
 from snreid.training.parallel import agree
 
 EmbedBatch = Callable[[StoredImages], NDArray[np.float32]]
@@ -37,6 +37,8 @@ _TRIALS = 3
 """How often each size is tried; the first trial is warm-up."""
 _TRIED = 64
 """Images that a working model must embed in the check."""
+_SHORTEST = 1e-12
+"""An embedding of this length or a shorter one counts as zero."""
 
 
 class Embedder:
@@ -68,8 +70,11 @@ class Embedder:
             bf16: Whether to compute under bfloat16 autocast; embeddings are float32 in any case.
             fold: Whether to use the folded form of the model (``folding.py``), made at the first call and again if a weight changes.
             fuse: With ``fold`` on a CPU: whether to use oneDNN's fused convolutions, which are private operators of torch.
+
+        Raises:
+            ExperimentError: There is no such device.
         """
-        self.model, self.input, self.device, self.bf16 = model, input, torch.device(device), bf16
+        self.model, self.input, self.device, self.bf16 = model, input, chosen_device(device), bf16
         self.fold, self.fuse = fold, fuse
         self._folded: Folded | None = None
         self._folded_from: tuple[tuple[int, int], ...] = ()
@@ -78,7 +83,12 @@ class Embedder:
         return f"<Embedder: input {self.input.height} x {self.input.width}, {self.model.dim} dimensions, {self.device}>"
 
     def __call__(self, images: StoredImages) -> NDArray[np.float32]:
-        """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized."""
+        """uint8 images (B, 3, H, W) of the input size to embeddings (B, D), float32, not L2-normalized.
+
+        Raises:
+            DataError: The images are of another type, form or size; ``extract`` takes any size.
+        """
+        self._require_images(images)
         if not len(images):  # no statistics without images; any image gives the embedding's length
             return self(images.new_zeros(1, 3, self.input.height, self.input.width))[:0]
         images = images.to(self.device)
@@ -96,6 +106,19 @@ class Embedder:
             vectors = torch.cat(parts)
         self.model.train(was_training)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
+
+    def _require_images(self, images: object) -> None:
+        size = (3, self.input.height, self.input.width)
+        if isinstance(images, torch.Tensor) and images.dtype == torch.uint8 and images.shape[1:] == size:
+            return
+        found = type(images).__name__
+        if isinstance(images, torch.Tensor | np.ndarray):
+            found = f"{found} of shape {tuple(images.shape)} and type {images.dtype}"
+        raise DataError(
+            f"The network takes a uint8 tensor (B, {size[0]}, {size[1]}, {size[2]}), RGB",
+            found=found,
+            fix="give them to the embedder's extract, which takes paths, arrays and tensors of any size",
+        )
 
     def _network(self) -> Folded:
         """The folded form of the model in its current state."""
@@ -142,6 +165,8 @@ class Embedder:
 
         Raises:
             DataError: An image cannot be read and there is no ``leave_out``, or no image can be read.
+            ExperimentError: ``batch`` is below 1.
+            CheckpointError: An embedding holds NaN or infinity, or only zeros.
 
         Example:
             >>> embedder = snreid.load("runs/snr")                                    # doctest: +SKIP
@@ -167,6 +192,10 @@ def extract(
     group: ProcessGroup | None = None,
 ) -> NDArray[np.float32]:
     """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
+    if batch != "measured" and (not isinstance(batch, int) or batch < 1):
+        raise ExperimentError(
+            "A batch has at least one image", found=f"batch={batch!r}", fix="leave it out; the fastest is measured"
+        )
     sources = image_sources(images, boxes)
     if not sources and boxes is not None:
         return embed(torch.zeros(1, 3, *size, dtype=torch.uint8))[:0]
@@ -196,8 +225,24 @@ def extract(
     else:
         vectors = features(embed, store, batch=batch).embeddings
     whole = _joined(np.asarray(vectors, np.float32), group)
-    lengths = np.linalg.norm(whole, axis=1, keepdims=True)
-    return np.asarray(whole / np.maximum(lengths, 1e-12), dtype=np.float32)
+    return _unit(whole, [source.name for place, source in enumerate(sources) if place not in bad])
+
+
+def _unit(vectors: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+    """Embeddings (N, D) of the images called ``names``, L2-normalized. Raises ``CheckpointError`` with the first one's name where
+    that is impossible."""
+    with np.errstate(over="ignore", invalid="ignore"):  # this is what the check detects
+        lengths = np.linalg.norm(vectors, axis=1)
+        broken = np.flatnonzero(~(np.isfinite(lengths) & (lengths > _SHORTEST)))
+    if not len(broken):
+        return np.asarray(vectors / lengths[:, None], dtype=np.float32)
+    first = int(broken[0])
+    raise CheckpointError(
+        "A model embeds every image as finite numbers that are not all 0",
+        found=f"{'only zeros' if lengths[first] <= _SHORTEST else 'NaN or infinity'} for {names[first]}"
+        + (f" and {len(broken) - 1} of the {len(vectors) - 1} other images" if len(broken) > 1 else ""),
+        fix="use another run or file: the weights of this one, or its mean and std, are broken",
+    )
 
 
 def _share(count: int, group: ProcessGroup | None) -> range:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from snreid.errors import DataError
-from snreid.images.files import image_paths
+from snreid.images.files import images_at
 from snreid.images.reading import FileImage
 from snreid.records import ImageSource
 
@@ -72,8 +72,7 @@ def image_sources(images: ImageInput | Sequence[ImageInput], boxes: ArrayLike | 
 def _sources(item: ImageInput, name: str) -> Sequence[ImageSource]:
     """The images of one item of the input."""
     if isinstance(item, str | Path):
-        path = Path(item)
-        return [FileImage(str(inside)) for inside in (image_paths(path) if path.is_dir() else [path])]
+        return [FileImage(path) for path in images_at([Path(item)]).images]
     if isinstance(item, Image.Image):
         return [ArrayImage(np.asarray(item.convert("RGB")), name)]
     if isinstance(item, torch.Tensor):
@@ -94,13 +93,15 @@ def _not_an_image(name: str, given: object) -> DataError:
 def _of_array(array: NDArray[np.uint8], name: str) -> list[ImageSource]:
     whole = array.ndim in (3, 4) and array.shape[-1] == 3 and 0 not in array.shape[-3:]
     if not whole or array.dtype != np.uint8:
-        channels_first = array.ndim in (3, 4) and array.shape[-3] == 3
+        fix = "convert it to 8-bit RGB"
+        if array.dtype.kind in "OUS":
+            fix = "give paths as a list: array.tolist()"
+        elif not whole and array.ndim in (3, 4) and array.shape[-3] == 3:
+            fix = "give torch.from_numpy(array): tensors have the channels first"
         raise DataError(
             "An array of pixels is uint8, RGB, (H, W, 3) or (N, H, W, 3)",
             found=f"{name} has shape {array.shape} and type {array.dtype}",
-            fix="give torch.from_numpy(array): tensors have the channels first"
-            if channels_first and not whole
-            else "convert it to 8-bit RGB",
+            fix=fix,
         )
     if array.ndim == 3:
         return [ArrayImage(array, name)]
@@ -114,10 +115,13 @@ def _from_tensor(tensor: torch.Tensor, name: str) -> NDArray[np.uint8]:
     whole = tensor.ndim in (3, 4) and tensor.shape[-3] == 3 and 0 not in tensor.shape[-3:]
     if not whole or not (inside or tensor.dtype == torch.uint8):
         values = f", values {tensor.min():g} to {tensor.max():g}" if tensor.numel() else ""
+        last = not whole and tensor.ndim in (3, 4) and tensor.shape[-1] == 3
         raise DataError(
             "A tensor of pixels is RGB, (3, H, W) or (N, 3, H, W), uint8 or floats between 0 and 1",
             found=f"{name} has shape {tuple(tensor.shape)} and type {tensor.dtype}{values}",
-            fix="give the pixels before they are normalized; the model's own mean and std are applied here",
+            fix="put its channels first: tensor.movedim(-1, -3)"
+            if last
+            else "give 8-bit pixels, or pixels divided by 255 and not normalized: the model's own mean and std are applied here",
         )
     if inside:
         tensor = (tensor.float() * 255).round().to(torch.uint8)
@@ -125,7 +129,12 @@ def _from_tensor(tensor: torch.Tensor, name: str) -> NDArray[np.uint8]:
 
 
 def _cut(source: ImageSource, boxes: ArrayLike) -> list[ImageSource]:
-    rows = np.asarray(boxes, dtype=np.float64)
+    try:
+        rows = np.asarray(boxes, dtype=np.float64)
+    except (ValueError, TypeError) as error:  # words, or rows of different lengths
+        raise DataError(
+            "Boxes are rows (left, top, right, bottom) in pixels", found=str(error), fix="give an array (N, 4)"
+        ) from None
     if not rows.size:  # a frame without detections
         return []
     if rows.ndim != 2 or rows.shape[1] != 4 or not np.isfinite(rows).all():

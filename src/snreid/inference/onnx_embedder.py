@@ -258,15 +258,21 @@ def _noted_triple(notes: Mapping[str, str], name: str, path: Path) -> Triple | N
     if text is None:
         return None
     try:
-        red, green, blue = (float(part) for part in text.split(","))
-        _check_triple(name, (red, green, blue), positive=name == "std")
+        return triple(text, name)
     except (ValueError, ExperimentError) as error:
         raise CheckpointError(
             f"snreid.{name} in the metadata is three numbers with commas",
             found=f"{text!r} in {path}",
             fix="export again",
         ) from error
-    return (red, green, blue)
+
+
+def triple(text: str, name: str) -> Triple:
+    """The ``mean`` or ``std`` in a file's metadata. Raises ``ValueError`` or ``ExperimentError`` unless it is three finite numbers,
+    those of ``std`` above 0."""
+    red, green, blue = (float(part) for part in text.split(","))
+    _check_triple(name, (red, green, blue), positive=name == "std")
+    return red, green, blue
 
 
 def _check_triple(name: str, values: Triple | None, *, positive: bool) -> None:

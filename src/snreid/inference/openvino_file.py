@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.inference.embedder import Embedder
-from snreid.inference.onnx_embedder import OpenedOnnx, Triple
+from snreid.inference.onnx_embedder import OpenedOnnx, triple
 from snreid.inference.onnx_file import Exported, difference_to, package
 from snreid.system.atomic_files import draft_folder, move_into_place
 from snreid.system.cores import core_quota
@@ -46,7 +46,7 @@ class OpenVinoEmbedder:
             if threads := self.threads or core_quota():
                 options["INFERENCE_NUM_THREADS"] = str(threads)
             compiled = core.compile_model(model, "CPU", options)
-            mean, std = (_triple(notes[name]) for name in ("mean", "std"))
+            mean, std = (triple(notes[name], name) for name in ("mean", "std"))
             height, width = int(notes["height"]), int(notes["width"])
         except Exception as error:  # the C++ library raises RuntimeError for every defect of a file
             raise CheckpointError(
@@ -65,11 +65,6 @@ class OpenVinoEmbedder:
             std=std,
             batch=None,
         )
-
-
-def _triple(text: str) -> Triple:
-    red, green, blue = (float(part) for part in text.split(","))
-    return red, green, blue
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.models.packaged_weights import WeightPackage, timm_names
+from snreid.models.weights import require_usable
 
 _FILE_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -107,7 +108,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Names and tensors of a weight file, or of the run in a folder, on the CPU. Removes wrappers (``state_dict``, ``model``,
     ``module.``).
 
-    Raises ``CheckpointError`` when the file is missing, damaged, or holds anything but tensors and plain values.
+    Raises ``CheckpointError`` when the file is missing, damaged, holds anything but tensors and plain values, or holds NaN.
     """
     path = _existing(path)
     try:
@@ -134,6 +135,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     for prefix in ("module.", "backbone."):
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    require_usable(state, source=str(path))
     return state
 
 

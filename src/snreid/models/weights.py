@@ -154,8 +154,28 @@ def restore(
             found=f"{source}: {'; '.join(differences)}",
             fix=fix,
         )
+    require_usable({name: saved.tensors[name] for name in wanted}, source=source)
     with torch.no_grad():
         model.load_state_dict({**state, **{name: saved.tensors[name] for name in wanted}})
+
+
+def require_usable(tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Raise ``CheckpointError`` naming the first tensor with NaN or infinity, or the first negative running variance.
+
+    Such a network embeds every image as NaN, or as numbers without meaning. ``source``: name of the file in the message.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            defect = "NaN or infinity"
+        elif name.endswith("running_var") and bool((tensor < 0).any()):
+            defect = "a negative variance"
+        else:
+            continue
+        raise CheckpointError(
+            "Weights are finite numbers, and variances are not negative",
+            found=f"{defect} in {name} of {source}",
+            fix="copy the file again, or take the weights of another training",
+        )
 
 
 def _kind(tensor: Tensor) -> str:

@@ -24,6 +24,7 @@ from snreid.records import ReIDData, Scores, Split
 from snreid.studies.plan import Availability, Plan, Row, Shard, Training, require_available, wanted
 from snreid.studies.protocols import Benchmark, Case
 from snreid.studies.rows import check_rows
+from snreid.system.atomic_files import write_text
 from snreid.training.session import Session
 
 FAILED = "failed.txt"
@@ -214,8 +215,7 @@ def _failure_recorded(training: Training, folder: Path, session: Session) -> Ite
             raise
         session.say(str(error))
         if session.first:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / FAILED).write_text(f"{error}\n", encoding="utf-8")
+            write_text(folder / FAILED, f"{error}\n")
 
 
 def _targets(available: Sequence[Availability]) -> list[ReIDData]:

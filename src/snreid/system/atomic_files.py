@@ -9,6 +9,7 @@ A file is written as a draft in a hidden folder beside it, ``.NAME.tmp.XXXXXXXX`
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -75,16 +76,24 @@ def draft_folder(path: Path) -> Iterator[Path]:
     """
     folder = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp.", dir=path.parent))
-        yield folder
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp.", dir=path.parent))
+            yield folder
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give an ``OSError`` of the block (disk full, folder not writable) the name ``path``: that of a failed write bears none."""
+    try:
+        yield
     except OSError as error:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def move_into_place(draft: Path, path: Path, *, durable: bool = True) -> None:
@@ -112,6 +121,26 @@ def require_replaceable(path: Path) -> None:
     raise ExperimentError(
         "A result is written to a new file or over an old one", found=f"{path} is {kind}", fix="name another file"
     )
+
+
+def require_writable(path: Path) -> None:
+    """Check before any work that the file ``path`` can be written. Changes nothing, not even a folder's time.
+
+    Raises:
+        ExperimentError: ``path`` is not a regular file (``require_replaceable``).
+        OSError: With ``path`` as its file name.
+    """
+    require_replaceable(path)
+    with naming(path):
+        require_writable_folder(path.absolute().parent)
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Check that files can be written to ``folder``, new or old, in the same way. Raises ``OSError`` with ``folder`` as its file name."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    wrong = errno.ENOTDIR if not there.is_dir() else 0 if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
+    if wrong:
+        raise OSError(wrong, os.strerror(wrong), str(folder))
 
 
 def sweep(folder: Path, *, older_than: float = DAY) -> None:

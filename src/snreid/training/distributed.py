@@ -175,6 +175,7 @@ def chosen_device(name: str, local_rank: int = 0) -> torch.device:
 
     ``cuda`` means the GPU of this process's ``local_rank``. Raises ``ExperimentError`` for any other name or a device that does not exist.
     """
+    name = str(name)  # Python users may give a torch.device
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise ExperimentError(
             "The device is auto, cpu, cuda or cuda:N", found=repr(name), fix="choose one of them, for example cuda:0"

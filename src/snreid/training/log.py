@@ -13,7 +13,7 @@ from typing import Any, SupportsFloat
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from snreid.system.atomic_files import write_text
+from snreid.system.atomic_files import naming, write_text
 
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -47,7 +47,8 @@ class MetricsLog:
     def write(self, step: int, values: Mapping[str, Metric]) -> None:
         """Appends ``{"step": step, **values}``. ``step`` counts optimizer steps from the start of training."""
         plain = {name: _plain(value) for name, value in values.items()}
-        with (self._folder / METRICS_FILE).open("a", encoding="utf-8") as file:
+        path = self._folder / METRICS_FILE
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **plain}) + "\n")
         if self._board is not None:
             for name, value in plain.items():

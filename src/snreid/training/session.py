@@ -5,6 +5,7 @@ from typing import Self
 
 from rich.console import Console
 
+from snreid.errors import visible
 from snreid.images.loading import PixelCache
 from snreid.system.machine import Machine
 from snreid.training.distributed import ProcessGroup, join
@@ -67,4 +68,4 @@ class Session:
     def say(self, sentence: str) -> None:
         """Prints a line on the console, without styling; nothing for an empty sentence."""
         if sentence:
-            self.console.out(sentence, highlight=False)
+            self.console.out(visible(sentence), highlight=False)
