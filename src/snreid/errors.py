@@ -4,6 +4,7 @@ SnreidError                 exit code 1: the run failed
 ├── DataError               exit code 2: an image, a label, a folder or a table is not what it has to be
 ├── ExperimentError         exit code 2: the settings contradict each other or the data
 ├── CheckpointError         exit code 2: a weight or run file is missing, damaged or of another model
+├── BusyError               exit code 1: another process is writing there
 ├── DivergenceError         exit code 3: training met NaN or infinity
 └── Interrupted             exit code 143: SIGTERM came, the current step was saved
     └── UserInterrupted     exit code 130: the same for Ctrl-C
@@ -69,6 +70,10 @@ class CheckpointError(SnreidError):
     """A weight or run file is missing, damaged or belongs to another model."""
 
     exit_code = 2
+
+
+class BusyError(SnreidError):
+    """Another process is writing to the same folder or file."""
 
 
 class DivergenceError(SnreidError):

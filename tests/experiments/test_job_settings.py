@@ -208,7 +208,7 @@ def test_what_a_run_cannot_start_from_is_said(whole: Run, tmp_path: Path) -> Non
     torn = tmp_path / "torn"
     shutil.copytree(whole.folder, torn)
     (torn / "experiment.json").write_text(json.dumps({**whole.record, "training": None}))
-    with pytest.raises(CheckpointError, match=r"says what it was trained on.*NoneType"):
+    with pytest.raises(CheckpointError, match="training is None"):
         start(torn)
     model = replace(experiment("snr").model, scheme=StageSNR(stages=(1,)))
     with pytest.raises(CheckpointError, match=r"unexpected \(after\..*same backbone, scheme and head"):

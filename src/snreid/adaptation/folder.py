@@ -49,6 +49,7 @@ def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, sessi
         CheckpointError: ``run`` is not finished, or a weight file or training state is damaged.
         DivergenceError: The loss is no longer finite.
         Interrupted: After SIGTERM or Ctrl-C; the state is saved.
+        BusyError: Another process is writing to the folder.
     """
     if session.group.world > 1:
         raise ExperimentError(
@@ -72,29 +73,29 @@ def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, sessi
     }
     embedder = run.embedder(device=session.device, bf16=session.machine.bf16)
     folder = RunFolder(out, session)
-    former = folder.resume(lambda former: _require_same(former, method, entry))
-    if former is not None and former.finished:
-        session.say(f"{out} is finished, nothing is adapted; another --out folder starts from the beginning")
-        return former
-    source = _source_images(run, session, out) if method.needs_source else None
-    for note in target.notes:
-        session.say(note)
-    readable, store, left_out = _target_images(run, target, session, out)
-    record = _start_record({**entry, "left_out": left_out}, method, run, folder, former)
-    began = time.monotonic()
-    job = AdaptationJob(
-        experiment=run.experiment,
-        model=embedder.model,
-        target=readable,
-        store=store,
-        source=source,
-        folder=folder,
-    )
-    facts = method.fit(job)
-    job.model.eval()
-    require_working(job.embedder(), store, session.group)
-    _finish(method, job, run, record, facts, time.monotonic() - began)
-    return open_run(out)
+    with folder.resume("adapting", lambda former: _require_same(former, method, entry)) as former:
+        if former is not None and former.finished:
+            session.say(f"{out} is finished, nothing is adapted; another --out folder starts from the beginning")
+            return former
+        source = _source_images(run, session, out) if method.needs_source else None
+        for note in target.notes:
+            session.say(note)
+        readable, store, left_out = _target_images(run, target, session, out)
+        record = _start_record({**entry, "left_out": left_out}, method, run, folder, former)
+        began = time.monotonic()
+        job = AdaptationJob(
+            experiment=run.experiment,
+            model=embedder.model,
+            target=readable,
+            store=store,
+            source=source,
+            folder=folder,
+        )
+        facts = method.fit(job)
+        job.model.eval()
+        require_working(job.embedder(), store, session.group)
+        _finish(method, job, run, record, facts, time.monotonic() - began)
+        return open_run(out)
 
 
 def _require_same(former: Run, method: Adaptation, entry: Mapping[str, Any]) -> None:

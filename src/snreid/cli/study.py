@@ -90,13 +90,14 @@ def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
     from snreid.cli.session import open_session, require_file, resumable
     from snreid.studies.plan import check_examples
     from snreid.studies.run import run_study
+    from snreid.system.locks import folder_lock
 
     check_examples(plan, page.examples)  # before hours of training
     require_file(out / "report.html", ".html")
     if page.record is not None:
         require_file(page.record, ".json", flag="--record")
     began = time.monotonic()
-    with open_session(machine, out) as session, resumable(out):
+    with open_session(machine, out) as session, resumable(out), session.holding(folder_lock(out, "filling a table")):
         result = run_study(plan, out, session)
         if session.first:
             finish(result, out, page, seconds=time.monotonic() - began)

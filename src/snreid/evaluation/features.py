@@ -23,6 +23,7 @@ from snreid.errors import DataError
 from snreid.evaluation.exact.similarity import LONGEST, SHORTEST, quick_squared_lengths
 from snreid.records import JUNK, NO_CAMERA, Features
 from snreid.system.atomic_files import atomic_write
+from snreid.system.npz import check_arrays
 
 _SIDES = ("query", "gallery")
 _LARGEST = float(np.finfo(np.float16).max)
@@ -213,6 +214,7 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
                     fix="write it with numpy.savez",
                 )
             with file:
+                check_arrays(stream, file.files)
                 return _named(file, path)
     except DataError:
         raise

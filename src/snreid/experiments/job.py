@@ -62,21 +62,22 @@ def train(
         CheckpointError: A weight file or a training state is missing or damaged.
         DivergenceError: The loss is no longer finite.
         Interrupted: After SIGTERM or Ctrl-C; the state is saved.
+        BusyError: Another process is writing to the folder.
     """
     if not experiment.sources:
         raise ExperimentError("Training needs a source", found="none", fix="name one: --source market1501")
     folder = RunFolder(out, session)
-    former = folder.resume(lambda run: _require_same(run, experiment))
-    if former is not None and former.finished:
-        session.say(f"{out} is finished, nothing is trained; another --out folder starts from the beginning")
-        return former
-    job = TrainingJob.open(experiment, folder, former, targets=targets, compile_step=compile_step)
-    prepared = job.prepare()
-    began = time.monotonic()
-    job.loop(prepared)
-    chosen = job.choose(prepared)
-    job.write(prepared, chosen, time.monotonic() - began)
-    return open_run(out)
+    with folder.resume("training", lambda run: _require_same(run, experiment)) as former:
+        if former is not None and former.finished:
+            session.say(f"{out} is finished, nothing is trained; another --out folder starts from the beginning")
+            return former
+        job = TrainingJob.open(experiment, folder, former, targets=targets, compile_step=compile_step)
+        prepared = job.prepare()
+        began = time.monotonic()
+        job.loop(prepared)
+        chosen = job.choose(prepared)
+        job.write(prepared, chosen, time.monotonic() - began)
+        return open_run(out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +236,7 @@ class TrainingJob:
         config = without_pretrained(experiment).model if experiment.start else experiment.model
         model = config.build(training.identities)
         if self.start is not None:
-            saved, before = read_weights(self.start.folder), self.start.record.get("training", {})
+            saved, before = read_weights(self.start.folder), self.start.record["training"]
             same = (before.get("fingerprint"), before.get("persons")) == (training.fingerprint, training.identities)
             start_from(model, saved, same_persons=same, source=str(self.start.folder))
             started = {"run": self.start.name, "sha256": saved.sha256, "classifier": same}
@@ -302,12 +303,6 @@ def _start(experiment: Experiment) -> Run:
             "A run starts from a finished one",
             found=f"{start.folder}, which is not finished",
             fix="finish it first, by the command it was started with",
-        )
-    if not isinstance(start.record.get("training", {}), Mapping):
-        raise CheckpointError(
-            "The experiment.json of a run says what it was trained on",
-            found=f"{start.folder}, whose 'training' is {type(start.record['training']).__name__}",
-            fix="copy the run again, or start from another",
         )
     now, before = experiment.input, start.experiment.input
     if (now.mean, now.std) != (before.mean, before.std):

@@ -46,7 +46,12 @@ def from_json(kind: type[T], data: Any, where: str = "experiment") -> T:
 
     ``where`` is the path shown in errors. Raises ``ExperimentError`` for an unknown kind or field, a missing field or a wrong type.
     """
-    return typing.cast(T, _read(kind, data, where))
+    try:
+        return typing.cast(T, _read(kind, data, where))
+    except RecursionError:
+        raise ExperimentError(
+            f"Settings in {where} are nested a few levels deep", found="too many levels to read", fix="correct the file"
+        ) from None
 
 
 def known_kinds(base: type) -> dict[str, type]:
