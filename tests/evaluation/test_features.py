@@ -194,6 +194,22 @@ def test_a_member_that_is_no_array_is_told(file: Path, name: str) -> None:
         read_features(file)
 
 
+@pytest.mark.parametrize(
+    ("labels", "fix"),
+    [
+        (np.array([[1, 2, 3]]), r"\.ravel\(\)"),
+        (np.array([[1], [2], [3]]), r"\.ravel\(\)"),
+        (np.ones((3, 2), int), "one number per row"),
+        (np.array(["c1", "c1", "c2"]), "return_inverse"),
+        (np.array([1.0, 1.0, 2.0]), r"\.astype\(numpy\.int64\)"),
+    ],
+)
+def test_labels_of_another_form_are_told_with_what_helps(file: Path, labels: Any, fix: str) -> None:
+    np.savez(file, **arrays(query_camera=labels))
+    with pytest.raises(DataError, match=f"query_camera holds one integer per row.*{fix}"):
+        read_features(file)
+
+
 def test_a_small_file_cannot_take_much_memory(file: Path) -> None:
     np.savez_compressed(file, **arrays(gallery=np.zeros((3_000_000, 8), np.float32)))
     with pytest.raises(DataError, match=r"bytes that unpack to 96,\d"):

@@ -154,3 +154,17 @@ def test_settings_that_do_not_fit_the_weights_cost_no_memory(run: Run, tmp_path:
     with pytest.raises(CheckpointError, match=r"\(4, 3, 7, 7\) float32 instead of \(8192, 3, 7, 7\)|backbone\.\w+"):
         open_run(tmp_path).embedder()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "KiB"
+
+
+def test_what_lies_in_the_place_of_a_run_is_told(run: Run, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    for name in ("a", "b"):
+        shutil.copytree(run.folder, study / name)
+    (tmp_path / "model.onnx").touch()
+    for place, said in (
+        (study, rf"without one\. Fix: name a run in it: {study / 'a'}, {study / 'b'}"),
+        (tmp_path / "model.onnx", r"model\.onnx is a file"),
+        (tmp_path / "nowhere", "no folder .*nowhere"),
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            open_run(place)

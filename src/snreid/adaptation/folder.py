@@ -20,6 +20,7 @@ from snreid.experiments.held_out import training_set
 from snreid.experiments.packaged import is_packaged
 from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import Run, open_run
+from snreid.experiments.serialization import changed_text
 from snreid.images.loading import PixelStore, list_bad
 from snreid.inference.embedder import require_working
 from snreid.models.delta import has_weights, read_weights, save_delta
@@ -104,11 +105,14 @@ def _require_same(former: Run, method: Adaptation, entry: Mapping[str, Any]) -> 
     others = {key: value for key, value in entry.items() if key != "method"}
     if isinstance(stored, dict) and method.is_in(stored.get("method")) and others.items() <= stored.items():
         return
-    holds = f"that of {stored.get('source')} to {stored.get('target')}" if isinstance(stored, dict) else "a trained run"
+    holds = "a trained run"
+    if isinstance(stored, dict):
+        known = {key: stored.get(key) for key in entry}
+        holds = f"one with {changed_text(known, dict(entry))}"
     raise ExperimentError(
         "The folder of an adaptation holds this one only: one run, one target with the same images, the same settings",
-        found=f"{former.folder} holds {holds}, with other settings, images or weights",
-        fix="choose another --out folder, or delete that one",
+        found=f"{former.folder} holds {holds}",
+        fix="give another --out folder, or delete that one",
     )
 
 
@@ -150,7 +154,7 @@ def _start_record(
         before, now = former.record["adaptation"].get("left_out", []), entry["left_out"]
         if before != now:
             raise DataError(
-                "An adaptation goes on only with the images it was started with",
+                "An adaptation continues with the images that it was started with",
                 found=f"{len(before)} unreadable images when {folder.path} was started, {len(now)} now",
                 fix="restore the images, or start again in another --out folder",
             )

@@ -13,6 +13,7 @@ from snreid.experiments.experiment import Experiment
 from snreid.experiments.held_out import HeldOut, training_set
 from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import Run, open_run, without_pretrained
+from snreid.experiments.serialization import changed_text
 from snreid.images.loading import PixelStore, look_at
 from snreid.inference.embedder import Embedder, require_working
 from snreid.losses import memory_of
@@ -307,7 +308,7 @@ def _start(experiment: Experiment) -> Run:
     now, before = experiment.input, start.experiment.input
     if (now.mean, now.std) != (before.mean, before.std):
         raise CheckpointError(
-            "Weights go on with pixels of the mean and deviation they know",
+            "Weights need pixels of the mean and deviation that they were trained with",
             found=f"{before.mean}, {before.std} in {start.folder}, now {now.mean}, {now.std}",
             fix="set --input.mean and --input.std to those of the run",
         )
@@ -315,12 +316,23 @@ def _start(experiment: Experiment) -> Run:
 
 
 def _require_same(former: Run, experiment: Experiment) -> None:
-    if former.experiment != experiment:  # compare values: the JSON of an older version may lack a field with a default
-        raise ExperimentError(
-            "A run folder holds one experiment",
-            found=f"{former.folder} holds another one ({former.experiment.recipe}, seed {former.experiment.seed})",
-            fix="choose another --out folder, or delete that one",
-        )
+    before = former.experiment
+    if before == experiment:  # compare values: the JSON of an older version may lack a field with a default
+        return
+    raise ExperimentError(
+        "A run folder holds one experiment",
+        found=f"{former.folder} holds one with {changed_text(before.to_json(), experiment.to_json())}",
+        fix=f"give another --out folder{_train_on(former, experiment)}",
+    )
+
+
+def _train_on(former: Run, experiment: Experiment) -> str:
+    """How to train for longer, if that is all that was asked for."""
+    before = former.experiment
+    if experiment.epochs <= before.epochs or replace(experiment, epochs=before.epochs) != before:
+        return ""
+    first = "" if former.finished else f", once it is finished with --epochs {before.epochs}"
+    return f"; to train on from its weights, add --start {former.folder}{first}"
 
 
 def _require_same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
@@ -330,7 +342,7 @@ def _require_same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder
         changed = ["as many images and persons, but other files or labels"]
     if changed:
         raise DataError(
-            "A run goes on only with the images it was started with",
+            "A run continues with the images that it was started with",
             found=f"{folder} was started with {', '.join(changed)}",
             fix="restore the data set, or start again in another --out folder",
         )

@@ -19,8 +19,8 @@ from snreid.experiments.runs import Run, open_run
 from snreid.models.delta import read_weights
 from snreid.models.reid import CLASSIFIERS
 from snreid.models.weights import HALF, save_tensors
+from snreid.system.archives import check_arrays
 from snreid.system.atomic_files import atomic_write, write_json
-from snreid.system.npz import check_arrays
 
 SELF_TEST = "self_test.npz"
 

@@ -107,6 +107,8 @@ def open_run(folder: str | Path) -> Run:
     """
     folder = located(Path(folder))
     path = folder / "experiment.json"
+    if not path.is_file():
+        raise _no_run(folder)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         experiment = Experiment.from_json(record["experiment"])
@@ -114,14 +116,30 @@ def open_run(folder: str | Path) -> Run:
         raise CheckpointError(error.rule, found=f"{error.found} in {path}", fix=error.fix) from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            "A run is a folder with an experiment.json",
-            found=f"{folder}: {error}",
-            fix="give a folder that snreid train made",
+            "A run is a folder with an experiment.json as training wrote it",
+            found=f"{path}: {type(error).__name__}: {error}",
+            fix="copy the run again, or use another one",
         ) from error
     _check_record(record, path)
     return Run(folder, experiment, record)
 
 
+def _no_run(folder: Path) -> CheckpointError:
+    """The error for a path that is no run, with the runs that lie there."""
+    fix = "give a folder that snreid train or snreid adapt made"
+    if folder.is_file():
+        found = f"{folder} is a file"
+    elif not folder.is_dir():
+        found = f"no folder {folder}"
+    else:
+        found = f"{folder} without one"
+        if inner := sorted(place.parent for place in folder.glob("*/experiment.json")):
+            more = ", ..." if len(inner) > _SHOWN else ""
+            fix = f"name a run in it: {', '.join(map(str, inner[:_SHOWN]))}{more}"
+    return CheckpointError("A run is a folder with an experiment.json", found=found, fix=fix)
+
+
+_SHOWN = 6
 _Check = Callable[[Any], bool]
 
 

@@ -24,8 +24,8 @@ from snreid.evaluation import (
 from snreid.experiments.runs import Run
 from snreid.experiments.targets import TargetFeatures, embed_target, without
 from snreid.records import DataSet, Features, ReIDData, Sample, Scores, fingerprint
+from snreid.system.archives import check_arrays
 from snreid.system.atomic_files import atomic_write, write_json
-from snreid.system.npz import check_arrays
 from snreid.training.distributed import ProcessGroup
 from snreid.training.session import Session
 

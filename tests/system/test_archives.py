@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from snreid.system.npz import check_arrays
+from snreid.system.archives import check_arrays
 
 
 def stored(*, compress: bool = False, **arrays: Any) -> io.BytesIO:

@@ -1,4 +1,4 @@
-"""Files of arrays (``.npz``) of unknown origin: what their headers declare is checked before memory is used."""
+"""Compressed files of unknown origin: what their headers declare is checked before memory is used."""
 
 import zipfile
 from collections.abc import Container
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 _RATIO = 100
-"""Most bytes of arrays for a byte of the file. Embeddings compress to a half, labels and names to a thirtieth."""
+"""Most bytes that a byte of a file may unpack to. Embeddings compress to a half, labels and names to a thirtieth."""
 _FREE = 64 * 2**20
-"""Bytes of arrays that any file may have: counts compress better than everything else."""
+"""Bytes that any file may unpack to: arrays of equal numbers compress better than everything else."""
 
 
 def check_arrays(file: IO[bytes], wanted: Container[str] | None = None) -> None:
@@ -33,9 +33,14 @@ def check_arrays(file: IO[bytes], wanted: Container[str] | None = None) -> None:
                 if declared + read != member.file_size:
                     raise ValueError(f"{name} has {member.file_size - read:,} bytes instead of {declared:,}")
                 total += declared
+    check_growth(size, total)
+    file.seek(start)
+
+
+def check_growth(size: int, total: int) -> None:
+    """Raises ``ValueError`` if a file of ``size`` bytes unpacks to so many (``total``) that it was made to fill the memory."""
     if total > max(_FREE, _RATIO * size):
         raise ValueError(f"{size:,} bytes that unpack to {total:,}")
-    file.seek(start)
 
 
 def _declared(content: IO[bytes], name: str) -> int:
