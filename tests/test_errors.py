@@ -74,3 +74,12 @@ def test_names_of_files_are_shown_and_never_obeyed(raw: str, shown: str) -> None
     assert str(error) == f"A rule. Found: {shown}. Fix: repair." and error.found == raw
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert json.loads(visible(json.dumps([raw], ensure_ascii=False))) == [raw]
+
+
+def test_a_terminal_gets_each_part_on_a_line_and_long_parts_in_several() -> None:
+    assert DataError("Rule", found="x", fix="y").in_lines() == "Rule.\n  Found: x.\n  Fix: y."
+    long = " ".join(["word"] * 100)
+    lines = DataError(long, fix="do --this-or-that").in_lines().splitlines()
+    assert max(map(len, lines)) <= 80 and lines[-1] == "  Fix: do --this-or-that."
+    path = "/very/long" * 40
+    assert path in DataError("Rule", found=path).in_lines()

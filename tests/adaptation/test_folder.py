@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from snreid.adaptation import Adaptation, AdaptiveBN, Unlabelled, adapt_run
+from snreid.adaptation import MAR, Adaptation, AdaptiveBN, Unlabelled, adapt_run
 from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run, load, open_run
 from snreid.models.weights import load_model
@@ -42,8 +42,12 @@ def test_what_is_finished_is_taken_as_it_is_and_what_is_another_is_refused(
     before = {path.name: path.read_bytes() for path in first.folder.iterdir() if path.is_file()}
     monkeypatch.setattr(AdaptiveBN, "fit", lambda *_: pytest.fail("adapted again"))
     assert adapted(AdaptiveBN(), baseline, dusk, tmp_path / "out").record == first.record
-    for method, target in ((AdaptiveBN(batch=4), dusk), (AdaptiveBN(), dusk.only(np.arange(20)))):
-        with pytest.raises(ExperimentError, match="that of baseline to dusk, with other settings, images or weights"):
+    for method, target, change in (
+        (AdaptiveBN(batch=4), dusk, "method.batch 128, now 4"),
+        (AdaptiveBN(), dusk.only(np.arange(20)), "images 24, now 20; fingerprint"),
+        (MAR(), dusk, "method AdaptiveBN, now MAR"),
+    ):
+        with pytest.raises(ExperimentError, match=f"holds one with {change}"):
             adapted(method, baseline, target, tmp_path / "out")
     assert {path.name: path.read_bytes() for path in first.folder.iterdir() if path.is_file()} == before
 

@@ -50,7 +50,7 @@ def test_stopped_by_sigterm_and_killed_it_ends_with_the_same_weights(baseline: R
     whole, out = tmp_path / "whole", tmp_path / "stopped"
     assert main([*words, "--out", str(whole)]) == 0
     code, said = end([*words, "--out", str(out)], lambda: logged(out) >= 7, signal.SIGTERM)
-    assert code == 143 and "the same command goes on from there" in said, said
+    assert code == 143 and "the same command continues from there" in said, said
     assert 7 <= saved(out) == logged(out) < 40
     former = saved(out)
     code, said = end([*words, "--out", str(out)], lambda: saved(out) >= former + 6, signal.SIGKILL)

@@ -105,7 +105,7 @@ def test_a_folder_that_nobody_has_labelled_is_a_target_too(
     for more in (["-t", TARGET], ["--evaluate"]):
         with pytest.raises(ExperimentError, match="one target"):
             main([*words, *more])
-    with pytest.raises(ExperimentError, match="target None, images None"):
+    with pytest.raises(ExperimentError, match="Found: neither"):
         main([str(pair[0]), *QUIET])
     (tmp_path / "empty").mkdir()
     for folder, said in (("empty", "none in"), ("nowhere", "is no folder")):

@@ -7,7 +7,8 @@ import pytest
 
 from snreid.cli import protocol, reproduce
 from snreid.cli.cells import CellFlags
-from snreid.errors import DivergenceError
+from snreid.errors import BusyError, DivergenceError
+from snreid.system.locks import folder_lock
 from support.tiny_tables import tiny_table
 
 
@@ -30,3 +31,22 @@ def test_a_failed_cell_is_told_by_the_exit_code(
     assert reproduce.main(words) == 1
     assert "NaN at step 3" in capsys.readouterr().out
     assert reproduce.main([*words, "--show"]) == 0, "looking fails at nothing"
+
+
+def test_a_cell_that_another_process_trains_has_not_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("snreid.studies.paper_tables.tables", lambda: (tiny_table(),))
+    words = ["tiny", "--seeds", "0", "--workers", "0", "--device", "cpu", "--root", "no-data"]
+    with (
+        folder_lock(Path("runs/reproduce/small/noon/baseline-0"), "training"),
+        pytest.raises(BusyError, match="has been training in"),
+    ):
+        reproduce.main(words)
+    assert not list(tmp_path.rglob("failed.txt"))
+    with (
+        folder_lock(Path("runs/reproduce"), "filling tables"),
+        pytest.raises(BusyError, match="has been filling tables"),
+    ):
+        reproduce.main(words)
+    with folder_lock(Path("runs/reproduce"), "filling tables"):
+        assert reproduce.main([*words, "--show"]) == 0, "whoever looks disturbs nobody"

@@ -9,7 +9,7 @@ from snreid.cli import study as study_command
 from snreid.cli.study import Page
 from snreid.errors import ExperimentError
 from snreid.experiments.experiment import Experiment
-from snreid.studies.plan import Plan, check_examples
+from snreid.studies.plan import Plan, example_names
 from snreid.synthetic.pedestrians import DOMAINS
 from snreid.system.machine import Machine
 
@@ -38,7 +38,7 @@ def test_it_compares_three_schemes_with_one_budget_on_every_domain(asked: list[A
     assert [benchmark.name for benchmark in plan.cases[0].benchmarks] == [d.name for d in DOMAINS]
     assert out == Path("runs/demo") and page.record == out / "record.json"
     # The rank lists are of a domain that training never saw.
-    check_examples(plan, page.examples)
+    assert example_names(plan, page.examples, ()) == page.examples
     assert page.examples and not set(page.examples) & set(demo.SOURCES)
 
 

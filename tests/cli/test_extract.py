@@ -10,9 +10,10 @@ import pytest
 import snreid
 from snreid.cli import main as command
 from snreid.cli.extract import main
-from snreid.errors import CheckpointError, DataError, ExperimentError
+from snreid.errors import BusyError, CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run
 from snreid.inference.embedder import Embedder, extract
+from snreid.system.locks import file_lock
 from support.tiny import picture_files
 from support.two_processes import answers_of_two
 
@@ -48,6 +49,18 @@ def test_files_and_folders_are_embedded_in_order(
     assert vectors.dtype == np.float32
     np.testing.assert_allclose((vectors.astype(np.float64) ** 2).sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(vectors, snreid.load(pair[0]).extract([single, *paths]), atol=1e-6)
+
+
+def test_a_file_that_another_process_will_write_is_not_embedded_for(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    (path,) = picture_files(tmp_path, 1)
+    words = [str(pair[0]), str(path), "--out", str(tmp_path / "v.npz")]
+    with (
+        file_lock(tmp_path / "v.npz", "writing embeddings"),
+        pytest.raises(BusyError, match=f"process {os.getpid()} has"),
+    ):
+        main(words)
+    assert main(words) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, "v.npz"}
 
 
 def test_half_precision_halves_what_is_stored(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def refused(capsys: Captured, *words: object) -> str:
     assert command(["lens", *map(str, words), *HERE]) == 2
     said = capsys.readouterr()
     assert "Traceback" not in said.err and said.out == ""
-    return said.err
+    return " ".join(said.err.split())
 
 
 def test_data_sets_alone_show_images_of_theirs(pair: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -251,3 +252,55 @@ def read_by_name(kind: object) -> DataSet | None:
         return kind()
     except TypeError:
         return None
+
+
+@pytest.mark.parametrize("name", ["a:b", "x,y=z", "m@all", "C:\\data\\m", "bob's", "deep/er:name=x"])
+def test_a_path_that_exists_wins_over_the_grammar_of_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name / "query").mkdir(parents=True)
+    place = tmp_path.joinpath(name)
+    monkeypatch.chdir(tmp_path)
+    assert dataset_named(name) == MarketFormat(folder=str(place))
+    assert dataset_named(f"{name}:name=shop,cameras=false") == MarketFormat(
+        folder=str(place), name="shop", cameras=False
+    )
+    assert dataset_named(f"{name}@all") == AllImages(of=MarketFormat(folder=str(place)))
+    assert dataset_named(name, tmp_path.parent) == MarketFormat(folder=str(place))
+    monkeypatch.chdir("/")
+    assert dataset_named(f"{name}:name=shop", tmp_path) == MarketFormat(folder=name, name="shop")
+
+
+def test_a_drive_letter_is_part_of_a_path() -> None:
+    assert dataset_named("D:\\x\\t.csv:name=w") == Table(path="D:\\x\\t.csv", name="w")
+    assert dataset_named("d:/x/t.csv") == Table(path="d:/x/t.csv")
+    tree = dataset_named("folder:path=D:\\x,pattern={person}.jpg,name=w")
+    assert tree == FolderTree(path="D:\\x", pattern="{person}.jpg", name="w")
+    with pytest.raises(ExperimentError, match=r"'D:\\\\none': no such folder"):
+        dataset_named("D:\\none")
+
+
+def test_quotes_keep_a_path_and_a_value_together() -> None:
+    assert dataset_named('"a:b.csv":name=w') == Table(path="a:b.csv", name="w")
+    tree = dataset_named("""folder:path="a,b=c",pattern='(?P<person>[0-9]{1,3}).jpg',name=bob's""")
+    assert tree == FolderTree(path="a,b=c", pattern="(?P<person>[0-9]{1,3}).jpg", name="bob's")
+    with pytest.raises(ExperimentError, match=r"quote a value.*give b=VALUE"):
+        dataset_named("folder:path=a,b,pattern={person}.jpg")
+
+
+def test_an_accent_in_either_form_names_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed, apart = (normalize(form, "café") for form in ("NFC", "NFD"))
+    (tmp_path / apart / "query").mkdir(parents=True)
+    assert dataset_named(composed, tmp_path) == MarketFormat(folder=str(tmp_path / apart))
+    monkeypatch.chdir(tmp_path)
+    assert dataset_named(composed) == MarketFormat(folder=str(tmp_path / apart))
+
+
+def test_a_wrong_word_behind_an_at_is_told_as_such_behind_a_path_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "market" / "noon" / "query").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("night", "market/noon"):
+        with pytest.raises(ExperimentError, match=rf"behind an @.*did you mean '{name}@dark-\d'"):
+            dataset_named(f"{name}@dark-9")

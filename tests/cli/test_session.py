@@ -124,7 +124,7 @@ def test_what_is_saved_is_told_in_words(tmp_path: Path) -> None:
     run_folder(tmp_path / "d" / "e", None)
     run_folder(tmp_path / "d" / "f", 3)
     assert saved_text(tmp_path) == (
-        f"2 trained runs and 2 runs on their way saved in {tmp_path}, the same command goes on from there"
+        f"2 trained runs and 2 runs on their way saved in {tmp_path}, the same command continues from there"
     )
 
 
@@ -221,7 +221,9 @@ def test_who_finished_a_step_first_is_told_what_is_saved_too(
     out = tmp_path / "out"
     assert main(f"train baseline -s {SOURCE} --workers 0 --device cpu --out {out}".split()) == 130
     said = capsys.readouterr().err
-    assert said == f"snreid: stopped by Ctrl-C; a run at step 7 saved in {out}, the same command goes on from there.\n"
+    assert (
+        said == f"snreid: stopped by Ctrl-C; a run at step 7 saved in {out}, the same command continues from there.\n"
+    )
 
 
 def test_a_file_is_checked_before_the_work(tmp_path: Path) -> None:

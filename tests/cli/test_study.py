@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from snreid.cli.study import main
-from snreid.errors import ExperimentError
+from snreid.errors import BusyError, ExperimentError
 from snreid.experiments.runs import open_run
 from snreid.models.schemes import StageSNR
+from snreid.system.locks import folder_lock
 from support.tiny import FLAGS, SOURCE, TARGET, experiment
 
 
@@ -86,3 +87,10 @@ def test_a_flag_that_one_recipe_lacks_is_explained_with_the_row(capsys: pytest.C
     with pytest.raises(SystemExit):
         main(["--recipe", "snr", "baseline", "--losses.2.form", "code", "-s", SOURCE, "-t", TARGET, *FLAGS])
     assert "the row 'baseline'" in capsys.readouterr().err
+
+
+def test_a_second_study_in_the_same_folder_trains_nothing(tmp_path: Path) -> None:
+    words = ["--recipe", "baseline", "-s", SOURCE, "-t", TARGET, *FLAGS, "--out", str(tmp_path)]
+    with folder_lock(tmp_path, "filling a table"), pytest.raises(BusyError, match=f"process {os.getpid()} has been"):
+        main(words)
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == []

@@ -12,7 +12,7 @@ from snreid.cli.evaluate import main as evaluate
 from snreid.cli.train import main, overridden
 from snreid.datasets import DrawnImage
 from snreid.datasets.market_writer import write_market_format
-from snreid.errors import DataError
+from snreid.errors import DataError, ExperimentError
 from snreid.experiments import recipes
 from snreid.experiments.runs import open_run
 from snreid.images.second_view import SecondView
@@ -160,3 +160,41 @@ def test_further_epochs_on_a_finished_run_are_one_command(pair: tuple[Path, Path
     after = load_model(out / "model.safetensors").tensors
     moved = {name for name, value in before.tensors.items() if not torch.equal(value, after[name])}
     assert "head.classifier.weight" in moved and not any(name.startswith("backbone.") for name in moved)
+
+
+def test_flags_mend_a_file_that_contradicts_itself(tmp_path: Path) -> None:
+    stored = experiment().to_json()
+    stored["optimizer"]["lr"], stored["freeze_epochs"] = -1.0, 5
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(stored, indent=1))
+    words = [str(path), "--out", str(tmp_path / "run"), "--workers", "0", "--device", "cpu"]
+    for flags in ([], ["--seed", "1"]):
+        with pytest.raises(ExperimentError, match=r"learning rate is positive.*-1\.0 in .*mine\.json, line"):
+            main([*words, *flags])
+    with pytest.raises(ExperimentError, match="freeze_epochs 5 of 2 epochs"):
+        main([*words, "--optimizer.lr", "0.001"])
+    assert main([*words, "--optimizer.lr", "0.001", "--freeze-epochs", "1"]) == 0
+    assert open_run(tmp_path / "run").experiment.freeze_epochs == 1
+
+
+def test_a_data_set_that_no_flag_can_mend_is_refused(tmp_path: Path) -> None:
+    stored = experiment().to_json()
+    stored["sources"], stored["epochs"] = [{"kind": "Table", "path": "people.doc"}], 0
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ExperimentError, match="a table ends in"):
+        main([str(path), "--epochs", "3"])
+
+
+def test_a_folder_or_a_file_in_the_place_of_a_recipe_is_told(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.txt").touch()
+    for word, said in (
+        ("cfg.yaml", r"must exist.*no file cfg\.yaml"),
+        ("mine.txt", r"mine\.txt.*end its name in one of \.json"),
+        (str(pair[0]), r"snreid train .*baseline/experiment\.json"),
+    ):
+        with pytest.raises(ExperimentError, match=said):
+            main([word, "-s", SOURCE])

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snreid.datasets import DataReport, FolderTree, Market1501, check
+from snreid.datasets import (
+    AllImages,
+    DataReport,
+    DrawnPedestrians,
+    FolderTree,
+    Market1501,
+    MarketFormat,
+    check,
+)
 from snreid.errors import DataError
 from snreid.images.reading import FileImage
 from snreid.records import DataSet, Expected, ReIDData, Sample, Split
@@ -195,3 +203,12 @@ def test_names_are_escaped_on_the_terminal_and_kept_in_the_numbers(tmp_path: Pat
     assert r"caf\udce9\u001b[31m-1.png:isempty" in "".join(text.split()) and text.encode() and "\x1b" not in text
     assert "\x1b" not in report.to_json() and report.to_json().encode()
     assert json.loads(report.to_json())["bad"][0]["name"].endswith(f"{name}-1.png")
+
+
+def test_the_report_names_the_place_of_a_folder_of_ones_own_and_none_for_drawn_people(tmp_path: Path) -> None:
+    shop = MarketFormat(folder=str(tmp_path / "shop"))
+    assert check(shop, Path("data"), decode=False).lines()[0] == f"shop in {tmp_path / 'shop'}: NOT in order"
+    assert check(AllImages(of=shop), Path("data"), decode=False).root == str(tmp_path / "shop")
+    assert check(Market1501(), Path("data"), decode=False).root == "data"
+    drawn = DrawnPedestrians(domain="noon", train_persons=2, test_persons=2)
+    assert check(drawn, Path("data"), decode=False).lines()[0] == "noon: in order"

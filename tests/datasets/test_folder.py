@@ -1,6 +1,7 @@
 """Any folder tree, by a pattern."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,24 @@ def test_a_tree_without_splits_has_the_role_that_is_given(tmp_path: Path) -> Non
     assert len(read(tmp_path, "{person}/{*}.jpg").train) == 6
     found = read(tmp_path, "{person}/{*}.jpg", labels=Labels(role="test"))
     assert (len(found.train), len(found.query), len(found.gallery), found.has_cameras) == (0, 2, 6, False)
+
+
+def test_an_accent_in_either_form_is_the_same_person(tmp_path: Path) -> None:
+    paths = [unicodedata.normalize(form, f"café/José_c{camera}.jpg") for camera, form in ((1, "NFC"), (2, "NFD"))]
+    tree(tmp_path / "shop", *paths)
+    data = read(tmp_path, unicodedata.normalize("NFD", "café/{person}_c{camera}.jpg"))
+    assert data.train.persons.tolist() == [1, 1]
+    assert {sample.image.name for sample in data.train.samples} == {str(tmp_path / "shop" / path) for path in paths}
+
+
+def test_folders_of_a_data_set_are_split_words(tmp_path: Path) -> None:
+    folders = {"bounding_box_train": 1, "val": 2, "probe": 3, "bounding_box_test": 3}
+    tree(
+        tmp_path / "shop",
+        *(f"{folder}/{person}_c{camera}.jpg" for folder, person in folders.items() for camera in (1, 2)),
+    )
+    data = read(tmp_path, "{split}/{person}_c{camera}.jpg")
+    assert [len(data.train), len(data.query), len(data.gallery)] == [4, 2, 2]
 
 
 def test_a_path_that_does_not_fit_is_refused_or_skipped(tmp_path: Path) -> None:

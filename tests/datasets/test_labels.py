@@ -100,8 +100,18 @@ def test_split_words_and_their_synonyms() -> None:
         ("c", "2", "1", "probe"),
         ("d", "2", "1", " query "),
         ("e", "2", "2", "gallery"),
+        ("f", "3", "1", "val"),
+        ("g", "3", "1", "validation"),
+        ("h", "1", "1", "bounding_box_train"),
+        ("i", "2", "2", "bounding_box_test"),
     )
-    assert (names(found.train), names(found.query), names(found.gallery)) == (["a", "b"], ["c", "d"], ["e"])
+    assert (names(found.train), names(found.query)) == (["a", "b", "f", "g", "h"], ["c", "d"])
+    assert names(found.gallery) == ["e", "i"]
+
+
+def test_a_note_on_numbers_counts_the_labels_that_it_does_not_show() -> None:
+    cells = [(f"{camera}{i}", "1", f"cam{camera:02}", None) for camera in range(1, 10) for i in "ab"]
+    assert read(*cells).notes[0].endswith("cam05 is 5 and 4 more")
 
 
 def test_singles_can_be_dropped() -> None:

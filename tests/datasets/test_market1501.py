@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snreid.datasets import Market1501, MarketFormat
+from snreid.datasets import Market1501, MarketFormat, has_match
 from snreid.errors import DataError, ExperimentError
+from snreid.records import NO_CAMERA
 from support.effort import examples
 
 NAMES = {
@@ -62,12 +63,13 @@ def test_a_missing_folder_says_what_was_looked_for_where_and_where_to_get_it(tmp
     for part in (
         "query",
         "bounding_box_train",
-        str(tmp_path),
-        "market1501/Market-1501-v15.09.15",
-        "Market-1501-v15.09.15",
+        f"{tmp_path / 'Market-1501-v15.09.15'} without query; it holds bounding_box_test, bounding_box_train",
         "Zheng",
     ):
         assert part in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"market1501/Market-1501-v15.09.15.*holds nothing.*Zheng"):
+        Market1501().read(tmp_path / "empty")
     with pytest.raises(DataError, match="does not exist"):
         Market1501().read(tmp_path / "nowhere")
 
@@ -139,6 +141,11 @@ def test_a_query_without_a_match_is_counted_and_none_with_one_is_refused(tmp_pat
     with pytest.raises(DataError, match="another camera") as caught:
         Market1501().read(build(tmp_path / "b", one_camera))
     assert "on 1 camera" in caught.value.found
+    with pytest.raises(DataError, match="DIR:cameras=false"):
+        MarketFormat(folder="b").read(tmp_path)
+    data = MarketFormat(folder="b", cameras=False).read(tmp_path)
+    assert not data.has_cameras and set(data.gallery.cameras) == set(data.train.cameras) == {NO_CAMERA}
+    assert has_match(data).tolist() == [True]
 
 
 def test_any_folder_in_the_format_is_read_under_its_own_name(tmp_path: Path) -> None:
@@ -148,6 +155,8 @@ def test_any_folder_in_the_format_is_read_under_its_own_name(tmp_path: Path) -> 
     assert dataset.expected == ()
     with pytest.raises(DataError, match="bounding_box_train"):
         MarketFormat(folder="sites").read(tmp_path)
+    build(tmp_path / "twice" / "twice")
+    assert len(MarketFormat(folder="twice").read(tmp_path).query) == 2
     with pytest.raises(ExperimentError, match="folder"):
         MarketFormat(folder="")
 

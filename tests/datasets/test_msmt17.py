@@ -28,7 +28,7 @@ def build(base: Path, train: str = "train", test: str = "test") -> Path:
     return base
 
 
-@pytest.mark.parametrize("outer", ["", "MSMT17_V1", "msmt17/MSMT17_V1", "msmt17"])
+@pytest.mark.parametrize("outer", ["", "MSMT17_V1", "msmt17/MSMT17_V1", "msmt17", "MSMT17_V1/MSMT17_V1"])
 def test_validation_trains_cameras_come_from_names_and_test_people_are_others(outer: str, tmp_path: Path) -> None:
     base = build(tmp_path / outer)
     data = MSMT17().read(tmp_path)

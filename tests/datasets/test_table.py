@@ -1,8 +1,10 @@
 """CSV and Parquet tables, and the ways in which somebody else's table can be wrong."""
 
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,33 @@ def test_a_word_in_training_and_in_the_test_is_one_person(folder: Path) -> None:
         shared = [line.replace(number, word) if "b/2" in line else line for line in lines]
         with pytest.raises(DataError, match=r"either in training or in the test \(site\).*a/1\.jpg = .*b/2\.jpg"):
             read(folder, HEADER, *shared)
+
+
+def test_backslashes_are_slashes_where_no_file_has_them(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = [LINES[0], *(line.replace("/", "\\") for line in LINES[1:])]
+    data = read(folder, HEADER, *windows)
+    as_expected(data, folder)
+    assert data.notes[0].startswith("3 paths of the table are written with \\")
+    monkeypatch.chdir(folder.parent)
+    as_expected(Table(path="site.csv").read(Path(folder.name)), Path(folder.name))
+    (folder / "a\\2.jpg").touch()
+    assert str(folder / "a\\2.jpg") in {sample.image.name for sample in read(folder, HEADER, *windows).train.samples}
+    for path in ("..\\secret.jpg", "C:\\a\\1.jpg", "a\\none.jpg"):
+        with pytest.raises(DataError, match=re.escape(repr(path))):
+            read(folder, HEADER, *windows, f"{path},anna,3,train")
+
+
+@pytest.mark.parametrize("disk", ["NFC", "NFD"])
+def test_an_accent_in_either_form_names_the_same_file_and_person(disk: Literal["NFC", "NFD"], tmp_path: Path) -> None:
+    other: Literal["NFC", "NFD"] = "NFD" if disk == "NFC" else "NFC"
+    for number in (1, 2):
+        (tmp_path / normalize(disk, f"é{number}.jpg")).touch()
+    lines = [normalize(form, f"é{number}.jpg,José,{number}") for number, form in ((1, disk), (2, other))]
+    data = read(tmp_path, "path,person,camera", *lines)
+    assert {Path(sample.image.name).name for sample in data.train.samples} == {
+        normalize(disk, f"é{number}.jpg") for number in (1, 2)
+    }
+    assert data.train.persons.tolist() == [1, 1]
 
 
 def test_a_table_may_have_a_name_of_its_own(folder: Path) -> None:

@@ -183,6 +183,39 @@ def test_files_that_are_no_npz(file: Path) -> None:
         assert (f"{file} is no .npz file" in str(caught.value)) == (content in (b"", b"hello"))
 
 
+@pytest.mark.parametrize("name", ["query", "gallery_person", "query_camera", "gallery_name"])
+def test_a_member_that_is_no_array_is_told(file: Path, name: str) -> None:
+    np.savez(
+        file, **arrays(**{name: None, "query_name": np.array(["a", "b", "c"])} if "name" in name else {name: None})
+    )
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(f"{name}.npy", b"no array")
+    with pytest.raises(DataError, match=f"{name} is no plain array"):
+        read_features(file)
+
+
+@pytest.mark.parametrize(
+    ("labels", "fix"),
+    [
+        (np.array([[1, 2, 3]]), r"\.ravel\(\)"),
+        (np.array([[1], [2], [3]]), r"\.ravel\(\)"),
+        (np.ones((3, 2), int), "one number per row"),
+        (np.array(["c1", "c1", "c2"]), "return_inverse"),
+        (np.array([1.0, 1.0, 2.0]), r"\.astype\(numpy\.int64\)"),
+    ],
+)
+def test_labels_of_another_form_are_told_with_what_helps(file: Path, labels: Any, fix: str) -> None:
+    np.savez(file, **arrays(query_camera=labels))
+    with pytest.raises(DataError, match=f"query_camera holds one integer per row.*{fix}"):
+        read_features(file)
+
+
+def test_a_small_file_cannot_take_much_memory(file: Path) -> None:
+    np.savez_compressed(file, **arrays(gallery=np.zeros((3_000_000, 8), np.float32)))
+    with pytest.raises(DataError, match=r"bytes that unpack to 96,\d"):
+        read_features(file)
+
+
 def test_damaged_files_are_refused_or_unharmed(file: Path, rng: np.random.Generator) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays())

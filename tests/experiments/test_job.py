@@ -23,6 +23,7 @@ from snreid.records import ReIDData, Sample, Split
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.finite_guard import FiniteGuard
 from snreid.training.log import read_metrics
+from snreid.training.optim import Adam
 from snreid.training.sampling import Sampling
 from snreid.training.training_set import Validation
 from support.tiny import Files, console, drawn, experiment, session, trained
@@ -73,9 +74,26 @@ def test_a_finished_run_is_taken_as_it_is(run: Run) -> None:
 
 
 def test_a_folder_holds_one_experiment(run: Run) -> None:
-    with pytest.raises(ExperimentError, match=r"holds another one \(snr, seed 0\).*another --out"):
+    with pytest.raises(ExperimentError, match=r"holds one with seed 0, now 4\. Fix: give another --out folder\.$"):
         trained(run.folder, "snr", seed=4)
+    several = replace(run.experiment, optimizer=Adam(lr=0.5), losses=(), sources=(drawn("dusk"),))
+    with pytest.raises(
+        ExperimentError, match=r"sources\.0\.domain noon, now dusk; losses Cross.*; optimizer\.lr .*, now 0\.5"
+    ):
+        train(several, run.folder, session())
+    with pytest.raises(ExperimentError, match=r"batches_per_epoch none, now 3\. Fix: give another --out folder\.$"):
+        trained(run.folder, "snr", batches_per_epoch=3)
     assert open_run(run.folder).experiment.seed == 0
+
+
+def test_more_epochs_are_trained_from_the_weights_of_a_finished_run(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=rf"epochs 2, now 5\. Fix: .*add --start {run.folder}\.$"):
+        trained(run.folder, "snr", epochs=5)
+    assert trained(tmp_path / "longer", "snr", epochs=5, start=str(run.folder)).finished
+    (tmp_path / "half").mkdir()
+    unfinished = replace(run, folder=tmp_path / "half")
+    with pytest.raises(ExperimentError, match=r"once it is finished with --epochs 2\.$"):
+        job._require_same(unfinished, replace(run.experiment, epochs=5))
 
 
 def forget(folder: Path, part: str, field: str) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from snreid.adaptation import MAR, Unlabelled, adapt_run
-from snreid.errors import CheckpointError, Interrupted
+from snreid.adaptation import MAR, AdaptiveBN, Unlabelled, adapt_run
+from snreid.errors import BusyError, CheckpointError, Interrupted
 from snreid.experiments.runs import Run
+from snreid.system.locks import folder_lock
 from snreid.training.follow import follow
 from snreid.training.loop import StepReport
 from support.tiny import drawn, session, trained
@@ -62,3 +63,17 @@ def test_checkpoints_of_other_settings_are_refused_whatever_the_record_says(
         go(other)
     (out / "experiment.json").write_text(before)
     assert go(method).finished
+
+
+def test_a_folder_that_another_process_writes_to_is_left_alone(baseline: Run, dusk: Unlabelled, tmp_path: Path) -> None:
+    out = tmp_path / "busy"
+    with folder_lock(out, "training"):
+        for work in (
+            lambda: trained(out),
+            lambda: adapt_run(AdaptiveBN(), baseline, dusk, out, session()),
+        ):
+            with pytest.raises(BusyError, match=rf"process {os.getpid()} has been training in {out} since"):
+                work()
+        assert [path.name for path in out.iterdir()] == [".lock"]
+    assert trained(out).finished
+    assert not (out / ".lock").exists()

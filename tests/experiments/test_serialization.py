@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snreid.errors import ExperimentError
-from snreid.experiments.serialization import from_json, known_kinds, to_json
+from snreid.experiments.serialization import changed_text, changes, from_json, known_kinds, to_json
 
 
 class Fruit(ABC):
@@ -139,3 +139,22 @@ def test_only_plain_values_can_be_written(value: object) -> None:
 def test_known_kinds_are_the_classes_that_can_be_made() -> None:
     assert known_kinds(Fruit) == {"Apple": Apple, "Pear": Pear}
     assert known_kinds(Basket) == {"Basket": Basket}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({"a": 1, "b": [1, 2]}, {"a": 1, "b": [1, 2]}, []),
+        ({"a": 1}, {"a": 1.0}, []),
+        ({"a": {"b": 1, "c": None}}, {"a": {"b": 2, "c": "x"}}, ["a.b 1, now 2", "a.c none, now x"]),
+        ({"a": [{"b": 1}, {"b": 2}]}, {"a": [{"b": 1}, {"b": 3}]}, ["a.1.b 2, now 3"]),
+        ({"a": [1]}, {"a": [1, 2]}, ["a 1, now 1 2"]),
+        ({"a": {"kind": "IN"}}, {"a": {"kind": "SNR", "stages": [1]}}, ["a IN, now SNR"]),
+        ({}, {"a": []}, ["a not set, now none"]),
+        ({"a": "x" * 99}, {}, [f"a {'x' * 60}..., now not set"]),
+    ],
+)
+def test_settings_that_differ_are_named_with_both_values(before: object, now: object, expected: list[str]) -> None:
+    assert changes(before, now) == expected
+    more = dict.fromkeys("abcde", 0)
+    assert changed_text(more, dict.fromkeys(more, 1)) == "a 0, now 1; b 0, now 1; c 0, now 1; and 2 more that differ"

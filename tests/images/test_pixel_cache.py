@@ -1,4 +1,4 @@
-"""Files of decoded pixels: read only if whole and ours, else made anew and said so; a changed image changes its own file's name."""
+"""Files of decoded pixels: read only if whole and ours, else made again and said so; a changed image changes its own file's name."""
 
 import errno
 import os
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_whole_and_ours_is_said_and_not_used(tmp_path: Path, 
     assert piece.path.read_bytes() != content
     assert said.read(piece) == [None]
     (sentence,) = said
-    assert str(piece.path) in sentence and "made anew" in sentence
+    assert str(piece.path) in sentence and "made again" in sentence
 
 
 def test_the_file_of_other_images_is_not_used(tmp_path: Path) -> None:

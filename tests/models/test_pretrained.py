@@ -3,10 +3,11 @@
 import pickle
 import re
 import time
+from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import huggingface_hub
 import numpy as np
@@ -32,6 +33,12 @@ def donor() -> nn.Module:
     for buffer in network.buffers():
         buffer.data = torch.rand(buffer.shape).to(buffer.dtype) + buffer
     return network
+
+
+def _same(loaded: State, donor: nn.Module) -> None:
+    """Raises unless the weights are those of the donor."""
+    state = donor.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
 
 
 def _loaded(weights: Path, name: str = "resnet10t", **options: Any) -> State:
@@ -110,6 +117,84 @@ def test_weights_of_no_known_architecture_are_told_as_such(tmp_path: Path, monke
         _loaded(tmp_path / "w.safetensors")
     assert "they fit" not in str(caught.value)
     assert len(tried) <= 1 + 24, "the search has a bound"
+
+
+@pytest.mark.parametrize(
+    "prefix", ["base.", "model.", "encoder.", "_orig_mod.", "module.", "module.base.", "_orig_mod.model.0.", "any."]
+)
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_prefix_that_names_share_is_dropped(prefix: str, beside: bool, donor: nn.Module, tmp_path: Path) -> None:
+    state = {f"{prefix}{name}": tensor for name, tensor in donor.state_dict().items()}
+    if beside:
+        outside = prefix.rpartition(".")[0].rpartition(".")[0]
+        state |= {f"{outside}.bottleneck.weight".lstrip("."): torch.zeros(8), "queue": torch.zeros(2)}
+    torch.save({"state_dict": state}, tmp_path / "weights.pth")
+    _same(_loaded(tmp_path / "weights.pth"), donor)
+
+
+@pytest.mark.parametrize(
+    "path", [["net"], ["network"], ["model_ema"], ["state_dict"], ["model", "state_dict"], ["ema"]]
+)
+def test_a_wrapper_is_opened(path: list[str], donor: nn.Module, tmp_path: Path) -> None:
+    content: Any = donor.state_dict()
+    for name in reversed(path):
+        content = {name: content, "epoch": 3, "optimizer": {"state": {0: {"step": torch.zeros(1)}}}}
+    torch.save(content, tmp_path / "weights.pth")
+    _same(_loaded(tmp_path / "weights.pth"), donor)
+
+
+def test_a_file_of_torchreid_in_the_current_folder_is_a_file(
+    donor: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.pth.tar-60", "model.tar-60", "weights"):
+        torch.save({"state_dict": donor.state_dict(), "epoch": 60, "rank1": np.float64(0.9)}, name)
+        _same(_loaded(Path(name)), donor)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        np.int64(3),
+        np.bool_(True),
+        np.float16(1),
+        np.uint8(1),
+        np.str_("cosine"),
+        np.arange(3.0),
+        Namespace(lr=0.1, gpus=[0, 1], save_dir=Path("log")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_training_scripts_store_beside_the_tensors_is_passed_over(
+    beside: Any, donor: nn.Module, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": donor.state_dict(), "more": beside}, tmp_path / "weights.pth")
+    _same(_loaded(tmp_path / "weights.pth"), donor)
+
+
+def test_a_file_without_tensors_is_told_with_what_it_holds(donor: nn.Module, tmp_path: Path) -> None:
+    torch.save({"student": donor.state_dict(), "teacher": donor.state_dict(), "epoch": 3}, tmp_path / "two.pth")
+    with pytest.raises(CheckpointError, match="with student, teacher, epoch"):
+        read_tensors(tmp_path / "two.pth")
+    itself: dict[str, Any] = {"epoch": 3}
+    itself["model"] = itself
+    torch.save(itself, tmp_path / "itself.pth")
+    with pytest.raises(CheckpointError, match="with epoch, model"):
+        read_tensors(tmp_path / "itself.pth")
+    state = {f"{side}.{name}": tensor for side in "ab" for name, tensor in donor.state_dict().items()}
+    torch.save(state, tmp_path / "both.pth")
+    with pytest.raises(CheckpointError, match=r"unexpected \(a\.conv1"):
+        _loaded(tmp_path / "both.pth")
+
+
+def test_a_file_that_unpacks_to_all_memory_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(30_000_000)}, tmp_path / "stored.pth")
+    with ZipFile(tmp_path / "stored.pth") as whole, ZipFile(tmp_path / "bomb.pth", "w", ZIP_DEFLATED) as bomb:
+        for member in whole.infolist():
+            bomb.writestr(member.filename, whole.read(member))
+    assert (tmp_path / "bomb.pth").stat().st_size < 2**20
+    with pytest.raises(CheckpointError, match="unpack to 120,"):
+        read_tensors(tmp_path / "bomb.pth")
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32])

@@ -137,7 +137,7 @@ def stop(words: list[str], out: Path, step: int, wait: float = 0.0) -> None:
     process.terminate()
     _, said = process.communicate(timeout=60)
     assert caught and time.monotonic() - asked < 10
-    assert process.returncode == 143 and "the same command goes on from there" in said, said
+    assert process.returncode == 143 and "the same command continues from there" in said, said
     assert step <= saved_step(out) == logged_step(out)
 
 
@@ -163,7 +163,7 @@ def test_ctrl_c_reaches_every_process_of_the_terminal_and_saves_the_very_step(wh
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: loader workers get it as well
     _, said = process.communicate(timeout=60)
     assert caught and process.returncode == 130, said
-    assert "finishing and saving the current step" in said and "the same command goes on from there" in said
+    assert "finishing and saving the current step" in said and "the same command continues from there" in said
     assert "Traceback" not in said
     assert 6 <= saved_step(out) == logged_step(out) < EPOCHS * BATCHES
     assert main(command(out, EPOCHS)) == 0

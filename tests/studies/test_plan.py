@@ -8,7 +8,7 @@ import pytest
 
 from snreid.datasets import AllImages, Market1501
 from snreid.errors import ExperimentError
-from snreid.studies.plan import Plan, Shard, availabilities, availability, check_examples, study_plan, trainings, wanted
+from snreid.studies.plan import Plan, Shard, availabilities, availability, example_names, study_plan, trainings, wanted
 from snreid.studies.protocols import SingleSource, single
 from support.tiny import drawn, experiment
 from support.tiny_tables import Tiny, adapted, rows
@@ -135,6 +135,9 @@ def test_what_would_be_counted_twice_or_not_at_all_is_refused(change: dict[str, 
 
 
 def test_rank_lists_of_no_target_are_refused_before_anything_runs() -> None:
-    check_examples(study_of(), ["dusk"])
+    assert example_names(study_of(), ["dusk"], []) == ("dusk",)
+    words = ["some/folder/dusk", "night:seed=1"]
+    known = [benchmark.name for case in study_of().cases for benchmark in case.benchmarks]
+    assert example_names(study_of(), words[:1], words) == (known[0],)
     with pytest.raises(ExperimentError, match=r"mall.*noon, dusk"):
-        check_examples(study_of(), ["dusk", "mall"])
+        example_names(study_of(), ["dusk", "mall"], [])

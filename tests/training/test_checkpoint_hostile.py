@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from snreid.errors import CheckpointError
@@ -54,9 +55,9 @@ def hostile_files(sentinel: Path) -> dict[str, bytes]:
     return files
 
 
-def pointer_to(name: str, data: bytes) -> str:
+def pointer_to(name: str, data: bytes, step: int = 3) -> str:
     digest = hashlib.sha256(data).hexdigest()
-    return json.dumps({"file": name, "sha256": digest, "size": len(data), "step": 3, "epoch": 0, "batch": 3})
+    return json.dumps({"file": name, "sha256": digest, "size": len(data), "step": step, "epoch": 0, "batch": step})
 
 
 def test_the_attacks_are_real(tmp_path: Path) -> None:
@@ -127,9 +128,48 @@ def test_mutated_states_are_refused_or_equal(tmp_path: Path) -> None:
         changed = changed[: chance.choice([len(changed), chance.randrange(len(changed))])]
         name = f"step-00000001-{hashlib.sha256(changed).hexdigest()[:12]}.safetensors"
         (tmp_path / name).write_bytes(changed)
-        (tmp_path / "last.json").write_text(pointer_to(name, bytes(changed)))
+        (tmp_path / "last.json").write_text(pointer_to(name, bytes(changed), step=1))
         try:
             state = store.load()
             assert state is not None
         except CheckpointError:
             pass
+
+
+def forged(folder: Path, record: str) -> None:
+    """A step file with this JSON in its header, and the pointer to it."""
+    data = safetensors.torch.save({"a": torch.zeros(1)}, metadata={"snreid": record})
+    name = f"step-00000003-{hashlib.sha256(data).hexdigest()[:12]}.safetensors"
+    (folder / name).write_bytes(data)
+    (folder / "last.json").write_text(pointer_to(name, data))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "[" * 100_000,
+        "[]",
+        "3",
+        "{}",
+        '{"step": 3, "epoch": 0, "batch": 3}',
+        '{"step": 3, "epoch": 0, "batch": 3, "values": []}',
+        '{"step": "3", "epoch": 0, "batch": 3, "values": {}}',
+        '{"step": 3, "epoch": 1000000000000, "batch": 3, "values": {}}',
+        '{"step": 3, "epoch": 0, "batch": NaN, "values": {}}',
+    ],
+)
+def test_a_step_file_that_the_pointer_does_not_describe_is_refused(tmp_path: Path, record: str) -> None:
+    forged(tmp_path, '{"step": 3, "epoch": 0, "batch": 3, "values": {}}')
+    assert CheckpointStore(tmp_path).load() is not None
+    forged(tmp_path, record)
+    with pytest.raises(CheckpointError, match="training state"):
+        CheckpointStore(tmp_path).load()
+
+
+@pytest.mark.parametrize("field", ["step", "epoch", "batch", "size"])
+def test_a_pointer_counts_from_zero(tmp_path: Path, field: str) -> None:
+    forged(tmp_path, '{"step": 3, "epoch": 0, "batch": 3, "values": {}}')
+    pointer = json.loads((tmp_path / "last.json").read_text())
+    (tmp_path / "last.json").write_text(json.dumps({**pointer, field: -1}))
+    with pytest.raises(CheckpointError, match=f"its {field} is -1"):
+        CheckpointStore(tmp_path).load()

@@ -220,3 +220,13 @@ def test_waiting_is_said_as_a_share_of_all_steps(tmp_path: Path) -> None:
         log.write(step, {"seconds": 50.0, "waited": 2.0})
     log.write(2, {"validation_mAP": 0.5})
     assert waited_text(tmp_path) == "4.0% of 1:40 of training were spent waiting for images."
+
+
+def test_lines_of_another_hand_count_as_nothing(tmp_path: Path) -> None:
+    lines = [
+        '{"step": 1, "skipped": "all", "seconds": "long", "waited": 1.0}',
+        '{"step": 2, "skipped": NaN, "waited": NaN}',
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"step": ' + "[" * 100_000]))
+    assert len(read_metrics(tmp_path)) == 2
+    assert skipped_text(tmp_path) == waited_text(tmp_path) == ""

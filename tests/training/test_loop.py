@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +362,36 @@ def test_checkpoints_of_another_experiment_are_refused(tmp_path: Path) -> None:
         run(what, tmp_path, Watch(), name="two")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     assert differing(weights(what), weights(plan())) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("epoch", 10**12),
+        ("batch", 10**12),
+        ("pending", "no"),
+        ("skipped", -1),
+        ("skipped", 10**12),
+        ("in_a_row", None),
+        ("kept", [1]),
+        ("optimizer", {}),
+        ("optimizer", {"groups": [[]], "plain": {}}),
+        ("optimizer", {"groups": 3, "plain": {}}),
+    ],
+)
+def test_a_state_that_no_run_has_saved_is_refused(tmp_path: Path, place: str, value: object) -> None:
+    with pytest.raises(Interrupted):
+        run(plan(), tmp_path, Watch(at_step={2: sigterm}))
+    store = CheckpointStore(tmp_path)
+    state = store.load()
+    assert state is not None
+    forged = replace(state, **{place: value}) if hasattr(state, place) else None
+    store.save(forged or replace(state, values={**state.values, place: value}))
+    with pytest.raises(CheckpointError, match="holds all that a run needs to continue"):
+        run(plan(), tmp_path, Watch())
+    store.save(replace(state, tensors={**state.tensors, "model.extra": torch.zeros(1)}))
+    with pytest.raises(CheckpointError, match=r"holds all that .*extra"):
+        run(plan(), tmp_path, Watch())
 
 
 def test_a_plan_that_is_through_is_not_trained_again(straight: tuple[Weights, Watch], tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def adapt(
         ExperimentError: The settings do not fit, or the folder holds another run.
         CheckpointError: The run is not finished, or a weight file is damaged.
         Interrupted: After SIGTERM or Ctrl-C; the state is saved.
+        BusyError: Another process is writing to the folder.
 
     Example:
         >>> adapted = snreid.adapt("runs/snr", "my_cameras/", out="runs/snr-mine")      # doctest: +SKIP

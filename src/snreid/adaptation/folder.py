@@ -20,6 +20,7 @@ from snreid.experiments.held_out import training_set
 from snreid.experiments.packaged import is_packaged
 from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import Run, open_run
+from snreid.experiments.serialization import changed_text
 from snreid.images.loading import PixelStore, list_bad
 from snreid.inference.embedder import require_working
 from snreid.models.delta import has_weights, read_weights, save_delta
@@ -49,6 +50,7 @@ def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, sessi
         CheckpointError: ``run`` is not finished, or a weight file or training state is damaged.
         DivergenceError: The loss is no longer finite.
         Interrupted: After SIGTERM or Ctrl-C; the state is saved.
+        BusyError: Another process is writing to the folder.
     """
     if session.group.world > 1:
         raise ExperimentError(
@@ -72,29 +74,29 @@ def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, sessi
     }
     embedder = run.embedder(device=session.device, bf16=session.machine.bf16)
     folder = RunFolder(out, session)
-    former = folder.resume(lambda former: _require_same(former, method, entry))
-    if former is not None and former.finished:
-        session.say(f"{out} is finished, nothing is adapted; another --out folder starts from the beginning")
-        return former
-    source = _source_images(run, session, out) if method.needs_source else None
-    for note in target.notes:
-        session.say(note)
-    readable, store, left_out = _target_images(run, target, session, out)
-    record = _start_record({**entry, "left_out": left_out}, method, run, folder, former)
-    began = time.monotonic()
-    job = AdaptationJob(
-        experiment=run.experiment,
-        model=embedder.model,
-        target=readable,
-        store=store,
-        source=source,
-        folder=folder,
-    )
-    facts = method.fit(job)
-    job.model.eval()
-    require_working(job.embedder(), store, session.group)
-    _finish(method, job, run, record, facts, time.monotonic() - began)
-    return open_run(out)
+    with folder.resume("adapting", lambda former: _require_same(former, method, entry)) as former:
+        if former is not None and former.finished:
+            session.say(f"{out} is finished, nothing is adapted; another --out folder starts from the beginning")
+            return former
+        source = _source_images(run, session, out) if method.needs_source else None
+        for note in target.notes:
+            session.say(note)
+        readable, store, left_out = _target_images(run, target, session, out)
+        record = _start_record({**entry, "left_out": left_out}, method, run, folder, former)
+        began = time.monotonic()
+        job = AdaptationJob(
+            experiment=run.experiment,
+            model=embedder.model,
+            target=readable,
+            store=store,
+            source=source,
+            folder=folder,
+        )
+        facts = method.fit(job)
+        job.model.eval()
+        require_working(job.embedder(), store, session.group)
+        _finish(method, job, run, record, facts, time.monotonic() - began)
+        return open_run(out)
 
 
 def _require_same(former: Run, method: Adaptation, entry: Mapping[str, Any]) -> None:
@@ -103,11 +105,14 @@ def _require_same(former: Run, method: Adaptation, entry: Mapping[str, Any]) -> 
     others = {key: value for key, value in entry.items() if key != "method"}
     if isinstance(stored, dict) and method.is_in(stored.get("method")) and others.items() <= stored.items():
         return
-    holds = f"that of {stored.get('source')} to {stored.get('target')}" if isinstance(stored, dict) else "a trained run"
+    holds = "a trained run"
+    if isinstance(stored, dict):
+        known = {key: stored.get(key) for key in entry}
+        holds = f"one with {changed_text(known, dict(entry))}"
     raise ExperimentError(
         "The folder of an adaptation holds this one only: one run, one target with the same images, the same settings",
-        found=f"{former.folder} holds {holds}, with other settings, images or weights",
-        fix="choose another --out folder, or delete that one",
+        found=f"{former.folder} holds {holds}",
+        fix="give another --out folder, or delete that one",
     )
 
 
@@ -149,7 +154,7 @@ def _start_record(
         before, now = former.record["adaptation"].get("left_out", []), entry["left_out"]
         if before != now:
             raise DataError(
-                "An adaptation goes on only with the images it was started with",
+                "An adaptation continues with the images that it was started with",
                 found=f"{len(before)} unreadable images when {folder.path} was started, {len(now)} now",
                 fix="restore the images, or start again in another --out folder",
             )

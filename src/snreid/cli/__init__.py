@@ -175,7 +175,7 @@ def _command(name: str, words: list[str], *, own: bool) -> int:
         print(f"snreid: {message}", file=sys.stderr)
         return stop.exit_code
     except SnreidError as error:
-        print(f"snreid: {error}", file=sys.stderr)
+        print(f"snreid: {error.in_lines()}", file=sys.stderr)
         return error.exit_code
     except Terminated as stop:
         print(f"snreid: stopped by SIGTERM; {_next_step(stop)}.", file=sys.stderr)

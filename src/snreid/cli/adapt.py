@@ -52,11 +52,12 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.errors import ExperimentError
     from snreid.experiments.runs import open_run
 
-    if (request.target is None) == (request.images is None) or (request.images is not None and request.evaluate):
+    given = [name for name, value in (("--target", request.target), ("--images", request.images)) if value is not None]
+    if len(given) != 1 or (request.images is not None and request.evaluate):
         raise ExperimentError(
             "A run is adapted to one target: --target NAME, or --images FOLDER, whose images have no labels to evaluate by",
-            found=f"target {request.target}, images {request.images}{', --evaluate' if request.evaluate else ''}",
-            fix="for example: snreid adapt runs/snr-market1501-0 --target cuhk03 --evaluate",
+            found=" and ".join(given + ["--evaluate"] * request.evaluate) or "neither",
+            fix=f"for example: snreid adapt {request.run} --target cuhk03 --evaluate",
         )
     run = open_run(request.run)
     method = chosen(request.method, run.experiment, rest)

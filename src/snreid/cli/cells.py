@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +49,7 @@ def fill_and_show(
     from snreid.cli.session import open_session, require_folder, resumable
     from snreid.studies.plan import availabilities, wanted
     from snreid.studies.run import collect, fill
+    from snreid.system.locks import folder_lock
 
     plans = [plan for _, plan in chosen]
     shard = shard_named(flags.shard) if flags.shard else None
@@ -58,10 +60,11 @@ def fill_and_show(
     with open_session(machine, out) as session, resumable(out):
         check_jobs(flags.jobs, session.group.world, flags.shard)
         available = availabilities(plans, machine.root)
-        if flags.jobs > 1 and not only_show:
-            fill_in_jobs([command, *arguments], flags.jobs, wanted(plans, available, out), out, session)
-        elif not only_show:
-            fill(plans, available, out, session, shard=shard)
+        with nullcontext() if only_show else session.holding(folder_lock(out, "filling tables", part=flags.shard)):
+            if flags.jobs > 1 and not only_show:
+                fill_in_jobs([command, *arguments], flags.jobs, wanted(plans, available, out), out, session)
+            elif not only_show:
+                fill(plans, available, out, session, shard=shard)
         if session.first and shard is None:
             filled = [(table, collect(plan, available, out, skip_bad=machine.skip_bad)) for table, plan in chosen]
             failed = _show(filled, flags, time.monotonic() - began)

@@ -9,6 +9,8 @@ import yaml
 
 from snreid.errors import ExperimentError
 from snreid.experiments.experiment import Experiment
+from snreid.experiments.serialization import draft_from_json
+from snreid.records import DataSet
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,15 +32,18 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_experiment(path: Path) -> Experiment:
+def read_experiment(path: Path, *, draft: bool = False) -> Experiment:
     """Reads an experiment file, or the ``experiment.json`` of a run.
 
     Args:
         path: A file that ends in ``.json``, ``.yaml`` or ``.yml``.
+        draft: Whether settings may contradict each other, because flags will change them.
 
     Raises:
         ExperimentError: The file cannot be read, is not valid JSON or YAML, or a setting in it is wrong; with the line if there is one.
     """
+    if not path.is_file():
+        raise ExperimentError("An experiment file must exist", found=f"no file {path}", fix="check the path")
     try:
         text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin with a mark
         stored = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # a SafeLoader
@@ -55,8 +60,9 @@ def read_experiment(path: Path) -> Experiment:
             found=f"{path}, the file of an adaptation",
             fix="use snreid adapt, or train by the experiment.json of the run that was adapted",
         )
+    inner = stored["experiment"] if nested else stored
     try:
-        return Experiment.from_json(stored["experiment"] if nested else stored)
+        return draft_from_json(Experiment, inner, checked=DataSet) if draft else Experiment.from_json(inner)
     except ExperimentError as error:
         line = _line(text, error, nested=nested)
         raise ExperimentError(error.rule, found=f"{error.found} in {path}{line}", fix=error.fix) from error

@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.cli.session import open_session, require_file
     from snreid.errors import ExperimentError
     from snreid.images.reading import BadImage
+    from snreid.system.locks import file_lock
 
     require_file(request.out, ".npz")  # before images are embedded
     backend = chosen_backend(
@@ -80,7 +81,10 @@ def main(arguments: Sequence[str]) -> int:
     bad: dict[int, BadImage] = {}
     # Another runtime computes on the CPU, even if there is a GPU.
     device = request.device if backend == "torch" else "cpu"
-    with open_session(Machine(device=device, precision=request.precision)) as session:
+    with (
+        open_session(Machine(device=device, precision=request.precision)) as session,
+        session.holding(file_lock(request.out, "writing embeddings")),
+    ):
         vectors = _embed(request, backend, session.device)(
             paths,
             batch=request.batch or "measured",

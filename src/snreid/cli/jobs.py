@@ -76,11 +76,13 @@ def fill_in_jobs(words: Sequence[str], jobs: int, todo: "Sequence[Training]", ou
         _wait(started, places, session.say)
     bad = [k for k, process in enumerate(started) if process.returncode]
     if bad:
-        lines = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = logs[bad[0]].read_text(encoding="utf-8", errors="replace").strip()
+        # An error is the last message of the program, in several lines.
+        start = said.rfind("snreid: ") if "\nsnreid: " in f"\n{said}" else said.rfind("\n") + 1
         raise SnreidError(
             "Every process that fills a table ends well",
-            found=f"job {bad[0]} ended with code {started[bad[0]].returncode}: {lines[-1] if lines else 'it said nothing'}",
-            fix=f"see {logs[bad[0]]}, and start the same command again: it goes on with the cells that are missing",
+            found=f"job {bad[0]} ended with code {started[bad[0]].returncode}: {' '.join(said[start:].split()) or 'it said nothing'}",
+            fix=f"see {logs[bad[0]]}, and start the same command again: it continues with the missing cells",
         )
 
 

@@ -2,8 +2,10 @@
 
 import difflib
 import json
+import re
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import partial
 from itertools import product
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from snreid.errors import ExperimentError
 from snreid.experiments.serialization import from_json
+from snreid.images.files import spelt
 from snreid.records import DataSet
 
 if TYPE_CHECKING:
@@ -33,8 +36,9 @@ a data set is named by one of
   folder:path=DIR,pattern=...     your own folder tree, e.g. pattern={split}/{person}_c{camera}_{*}.jpg
   DIR                             a folder in Market-1501's format
 tables and folders are looked for here and in the data folder (--root); options may follow a colon:
-  noon:train_persons=60,test_persons=30   cuhk03:images=my/images   DIR:name=shop
+  noon:train_persons=60,test_persons=30   cuhk03:images=my/images   DIR:name=shop,cameras=false
   TABLE.csv:labels.role=test,columns.person=id   folder:path=DIR,pattern=...,labels.role=test,labels.cameras=false
+quotes keep a path or a value with : , or = in it together: '"my:site"' or 'folder:path="a,b",pattern=...'
 and behind all of that, an @ and what is done with it:
   market1501@all, noon:train_persons=60@all      train on all its images, those of its test split too
   market1501@dark-3, night@jpeg-5-both           its query images made worse (-gallery, -both: others) by dark, blur,
@@ -42,22 +46,56 @@ and behind all of that, an @ and what is done with it:
 
 _FOLDERS = ("bounding_box_train", "query")
 """Either identifies a folder in Market-1501's format; reading reports which others are missing."""
+_GRAMMAR = frozenset(":@,='\"")
+_QUOTED = re.compile(r"""(["'])(.+?)\1(?::(.*))?""")
+_OPTION = re.compile(r"""([^,=]*)=("[^"]*"|'[^']*'|[^,]*)(?:,|$)""")
 
 
 def dataset_named(text: str, root: Path = Path()) -> DataSet:
     """The data set for ``text`` (see ``HELP``). ``root``: the data folder, searched for tables and folders that are not in the
     current one. Raises ``ExperimentError`` with the closest name, or for a path with the folder's contents.
     """
+    if _GRAMMAR.intersection(text) and (there := _there(text, root)) is not None:
+        return there
     inner, _, word = text.rpartition("@")
-    if inner and word in (wrappers := _wrappers()) and _by_path(text, root) is None:
+    if inner and word in (wrappers := _wrappers()):
         return wrappers[word](dataset_named(inner, root))
-    name, _, options = text.partition(":")
+    name, options = _name_and_options(text, root)
     if name == "folder":
         return _folder_tree(options)
     start = _known().get(name) or _by_path(name, root)
     if start is None:
-        raise _no_folder(name, root) if _is_path(name, root) else _no_name(text, root)
+        raise _no_folder(name, root) if _is_path(name, root) and not _is_worded(text, root) else _no_name(text, root)
     return replace(start, **_options(start, options, text))  # type: ignore[type-var]
+
+
+def _name_and_options(text: str, root: Path) -> tuple[str, str]:
+    """The parts before and after the colon of a name. A name in quotes, a drive letter and a path that exists may hold colons."""
+    if quoted := _QUOTED.fullmatch(text):
+        return quoted[2], quoted[3] or ""
+    drive = re.match(r"[A-Za-z]:[\\/]", text) is not None
+    cuts = [place for place, letter in enumerate(text) if letter == ":" and not (drive and place == 1)]
+    there = (cut for cut in reversed(cuts[1:]) if _there(text[:cut], root) is not None)
+    cut = next(there, cuts[0] if cuts else len(text))
+    return text[:cut], text[cut + 1 :]
+
+
+def _there(text: str, root: Path) -> DataSet | None:
+    """The table or the folder of this path, if it exists."""
+    from snreid.datasets import Table
+
+    found = _by_path(text, root)
+    if isinstance(found, Table) and not any((place / found.path).is_file() for place in (Path(), root)):
+        return None
+    return found
+
+
+def _is_worded(text: str, root: Path) -> bool:
+    """Whether a data set is named, and what follows its @ is wrong."""
+    inner, _, word = text.rpartition("@")
+    with suppress(ExperimentError):
+        return bool(inner and word) and dataset_named(inner, root) is not None
+    return False
 
 
 def _known() -> dict[str, DataSet]:
@@ -121,7 +159,7 @@ def known_names() -> tuple[str, ...]:
 def _by_path(name: str, root: Path) -> DataSet | None:
     from snreid.datasets import Table
 
-    path = Path(name)
+    path = spelt(Path(name))
     if path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq"):
         return Table(path=str(path.absolute() if path.is_file() else path))
     return _market_format(path, root) if name else None
@@ -131,7 +169,8 @@ def _market_format(path: Path, root: Path) -> "MarketFormat | None":
     from snreid.datasets import MarketFormat
 
     # Absolute if it is here, so that a run folder is valid from everywhere; below the data folder the name stays.
-    places = ((path, str(path.absolute())), (root / path, str(path)))
+    below = spelt(root / path)
+    places = ((path, str(path.absolute())), (below, str(path if below == root / path else below.absolute())))
     matching = (name for place, name in places if any((place / folder).is_dir() for folder in _FOLDERS))
     return next((MarketFormat(folder=name) for name in matching), None)
 
@@ -243,15 +282,21 @@ def _typed(hint: Any, value: str) -> Any:
 
 
 def _split(options: str, text: str) -> list[tuple[str, str]]:
-    pairs = [part.partition("=") for part in options.split(",") if part]
-    wrong = [key for key, equals, _ in pairs if not equals]
-    if wrong:
-        raise ExperimentError(
-            "Options of a data set are name=value, with commas between",
-            found=repr(text),
-            fix=f"give {wrong[0]}=VALUE",
-        )
-    return [(key.strip().replace("-", "_"), value) for key, _, value in pairs]
+    """The options as (name, value); a value in quotes may hold commas."""
+    pairs = []
+    while options := options.lstrip(","):
+        match = _OPTION.match(options)
+        if match is None:
+            raise ExperimentError(
+                "Options of a data set are name=value, with commas between; quote a value or a path that has one itself",
+                found=repr(text),
+                fix=f"give {options.partition(',')[0]}=VALUE",
+            )
+        value = match[2]
+        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+        pairs.append((match[1].strip().replace("-", "_"), value[1:-1] if quoted else value))
+        options = options[match.end() :]
+    return pairs
 
 
 def _literal(value: str) -> Any:

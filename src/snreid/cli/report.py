@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.cli.session import open_session
     from snreid.cli.study import Page, finish
     from snreid.experiments.runs import open_run
-    from snreid.studies.plan import check_examples, study_plan
+    from snreid.studies.plan import example_names, study_plan
     from snreid.studies.run import score_runs
 
     runs = [open_run(folder) for folder in request.run]
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     experiments = [first[name] for name in dict.fromkeys(run.experiment.recipe for run in runs)]
     targets = [dataset_named(name, request.machine.root) for name in request.target]
     plan = study_plan(experiments, targets, sorted({run.experiment.seed for run in runs}))
-    check_examples(plan, request.examples)
+    examples = example_names(plan, request.examples, request.target)
     out = request.out or Path("runs") / _name([run.name for run in runs], [target.name for target in targets])
     began = time.monotonic()
     with open_session(request.machine, out) as session:
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
             session.say(f"The page in {out} is replaced; --out keeps it")
         result = score_runs(plan, runs, session)
         if session.first:
-            page = Page(title=", ".join(run.name for run in runs), examples=request.examples)
+            page = Page(title=", ".join(run.name for run in runs), examples=examples)
             finish(result, out, page, seconds=time.monotonic() - began)
     return 0
 

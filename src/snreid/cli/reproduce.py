@@ -90,7 +90,7 @@ def _plan(request: Request, table: "PaperTable", cases: "tuple[Case, ...]") -> "
     from snreid.studies.protocols import Budget
 
     if request.epochs is None and request.batches_per_epoch is not None:
-        raise ExperimentError("--batches-per-epoch goes with --epochs", found="it alone", fix="give both")
+        raise ExperimentError("--batches-per-epoch needs --epochs", found="it alone", fix="give both")
     budget = None
     if request.epochs is not None:
         budget = Budget(epochs=request.epochs, batches_per_epoch=request.batches_per_epoch)

@@ -97,7 +97,7 @@ def saved_text(out: Path) -> str:
         saved.append(f"a run at step {steps[0]}" if len(steps) == 1 else f"{len(steps)} runs on their way")
     if not saved:
         return f"nothing is saved in {out} yet, the same command starts from the beginning"
-    return f"{' and '.join(saved)} saved in {out}, the same command goes on from there"
+    return f"{' and '.join(saved)} saved in {out}, the same command continues from there"
 
 
 def require_file(path: Path, *endings: str, flag: str = "--out") -> None:

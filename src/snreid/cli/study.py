@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     if HELP_ALL in rest:
         return help_all(Request, "snreid study", row_experiment(request.recipe[0], request.preset, (), []))
     from snreid.cli.names import dataset_named
-    from snreid.studies.plan import study_plan
+    from snreid.studies.plan import example_names, study_plan
 
     sources = tuple(dataset_named(name, request.machine.root) for name in request.source)
     targets = tuple(dataset_named(name, request.machine.root) for name in request.target)
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str]) -> int:
     experiments = [row_experiment(row, request.preset, sources, rest) for row in request.recipe]
     plan = study_plan(experiments, targets, request.seeds)
     out = request.out or Path("runs") / ("study-" + "+".join(s.name for s in sources))
-    page = Page(title=title, examples=request.examples, record=request.record)
+    examples = example_names(plan, request.examples, request.target)  # before hours of training
+    page = Page(title=title, examples=examples, record=request.record)
     run(plan, request.machine, out, page)
     return 0
 
@@ -88,15 +89,14 @@ class Page:
 def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
     """Trains and scores what is missing, then prints the table and writes report and record."""
     from snreid.cli.session import open_session, require_file, resumable
-    from snreid.studies.plan import check_examples
     from snreid.studies.run import run_study
+    from snreid.system.locks import folder_lock
 
-    check_examples(plan, page.examples)  # before hours of training
-    require_file(out / "report.html", ".html")
+    require_file(out / "report.html", ".html")  # before hours of training
     if page.record is not None:
         require_file(page.record, ".json", flag="--record")
     began = time.monotonic()
-    with open_session(machine, out) as session, resumable(out):
+    with open_session(machine, out) as session, resumable(out), session.holding(folder_lock(out, "filling a table")):
         result = run_study(plan, out, session)
         if session.first:
             finish(result, out, page, seconds=time.monotonic() - began)

@@ -46,10 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     """Train or resume, then score the targets."""
     words = ["snr", *arguments] if arguments[:1] == [HELP_ALL] else arguments
     request, rest = parse_known(Request, words, "snreid train")
-    experiment = _start(request)
     if HELP_ALL in rest:
-        return help_all(Request, "snreid train", experiment)
-    experiment = overridden(experiment, rest)
+        return help_all(Request, "snreid train", _start(request))
+    experiment = _experiment(request, rest)
     if not experiment.sources:
         from snreid.errors import ExperimentError
 
@@ -57,10 +56,28 @@ def main(arguments: Sequence[str]) -> int:
     return _train(request, experiment)
 
 
-def _start(request: Request) -> "Experiment":
+def _experiment(request: Request, rest: list[str]) -> "Experiment":
+    """The experiment of the request. Flags may mend what contradicts itself in a file."""
+    from snreid.errors import ExperimentError
+
+    try:
+        start = _start(request)
+    except ExperimentError as refused:
+        if not rest or Path(request.recipe).suffix not in SUFFIXES:
+            raise
+        draft = _start(request, draft=True)
+        try:
+            return overridden(draft, rest)
+        except ExperimentError as error:
+            raise refused if error.rule == refused.rule else error from None
+    return overridden(start, rest)
+
+
+def _start(request: Request, *, draft: bool = False) -> "Experiment":
     from snreid.cli.names import dataset_named
     from snreid.errors import ExperimentError
     from snreid.experiments import recipes
+    from snreid.experiments.serialization import unchecked
 
     path = Path(request.recipe)
     if path.suffix in SUFFIXES:
@@ -72,15 +89,28 @@ def _start(request: Request) -> "Experiment":
                 found=f"--preset {request.preset} with {request.recipe}",
                 fix="leave --preset out, and change single settings by their flags",
             )
-        experiment = read_experiment(path)
+        experiment = read_experiment(path, draft=draft)
     else:
+        _require_word(path)
         known = {**recipes.all_recipes(), **recipes.starting_points()}
         experiment = pick(known, request.recipe, "A recipe", "see snreid recipes")(request.preset or "small")
     if request.source:
-        experiment = replace(
-            experiment, sources=tuple(dataset_named(name, request.machine.root) for name in request.source)
-        )
+        sources = tuple(dataset_named(name, request.machine.root) for name in request.source)
+        experiment = unchecked(type(experiment), {**vars(experiment), "sources": sources})
     return experiment
+
+
+def _require_word(path: Path) -> None:
+    """Raises ``ExperimentError`` for a file or a folder in the place of a recipe."""
+    from snreid.errors import ExperimentError
+
+    if path.is_file():
+        fix = f"end its name in one of {', '.join(SUFFIXES)}"
+    elif (path / "experiment.json").is_file():
+        fix = f"snreid train {path / 'experiment.json'} trains what this run was trained by"
+    else:
+        return
+    raise ExperimentError(f"An experiment is a file that ends in {', '.join(SUFFIXES)}", found=str(path), fix=fix)
 
 
 def overridden(experiment: "Experiment", words: list[str], command: str = "train") -> "Experiment":
@@ -90,8 +120,9 @@ def overridden(experiment: "Experiment", words: list[str], command: str = "train
         SystemExit: With code 2 for an unknown flag or a wrong value, after tyro has printed it.
     """
     from snreid.experiments.experiment import Experiment
+    from snreid.experiments.serialization import unchecked
 
-    hidden = replace(experiment, sources=())
+    hidden = unchecked(Experiment, {**vars(experiment), "sources": ()})
     changed = tyro.cli(Experiment, default=hidden, args=words, prog=f"snreid {command}", config=_AS_RECIPE)
     return replace(changed, sources=experiment.sources)
 

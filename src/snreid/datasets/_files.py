@@ -67,22 +67,42 @@ def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name
     Raises:
         DataError: No candidate has all entries, or more than one has.
     """
-    hits = [root / folder for folder in folders if all((root / folder / entry).exists() for entry in needed)]
-    unique = list({os.path.realpath(hit): hit for hit in hits}.values())
-    if len(unique) == 1:
-        return unique[0]
+    places = [root / folder for folder in folders]
+    names = dict.fromkeys(folder.rpartition("/")[2] for folder in folders if folder)
+    # An archive that is unpacked into a folder of its name lies one folder deeper.
+    inner = [root / folder / name for folder in folders if folder for name in names]
+    hits = _complete(places, needed) or _complete(inner, needed)
+    if len(hits) == 1:
+        return hits[0]
     wanted = ", ".join(needed)
-    if unique:
+    if hits:
         raise DataError(
             f"{name} has to be found once below the data folder",
-            found=f"{wanted} in each of: {', '.join(map(str, unique))}",
+            found=f"{wanted} in each of: {', '.join(map(str, hits))}",
             fix="give the folder that is meant as the data folder itself",
+        )
+    best = max((*places, *inner), key=lambda place: len(needed) - len(_lacking(place, needed)))
+    missing = _lacking(best, needed)
+    if len(missing) < len(needed):
+        raise DataError(
+            f"{name} needs a folder that holds {wanted}",
+            found=f"{best} without {', '.join(missing)}; it holds {_content(best)}",
+            fix=f"unpack the whole archive there, rename what has another name, or get the data set by hand from its own page: {home}",
         )
     raise DataError(
         f"{name} needs a folder that holds {wanted}",
         found=f"none of {_places(root, folders)}{_state(root)}",
         fix=f"give the right data folder, or get the data set by hand from its own page: {home}",
     )
+
+
+def _lacking(place: Path, needed: Sequence[str]) -> list[str]:
+    return [entry for entry in needed if not (place / entry).exists()]
+
+
+def _complete(places: Sequence[Path], needed: Sequence[str]) -> list[Path]:
+    """The places that have all entries, each once."""
+    return list({os.path.realpath(place): place for place in places if not _lacking(place, needed)}.values())
 
 
 def find_folder(root: Path, folders: Sequence[str], *, name: str, home: str) -> Path:
@@ -102,7 +122,10 @@ def find_folder(root: Path, folders: Sequence[str], *, name: str, home: str) -> 
         places.append(root)
     unique = list({os.path.realpath(place): place for place in places}.values())
     if len(unique) == 1:
-        return unique[0]
+        place = unique[0]
+        while (inner := place / place.name).is_dir():  # unpacked into a folder of the archive's name
+            place = inner
+        return place
     if unique:
         raise DataError(
             f"{name} has to be found once below the data folder",
@@ -126,5 +149,9 @@ def _state(root: Path) -> str:
         return f" (the data folder {root} does not exist)"
     if not root.is_dir():
         return f" (the data folder {root} is not a folder)"
-    names = sorted(entry.name for entry in root.iterdir() if not entry.name.startswith("."))
-    return f" (the data folder {root} holds {', '.join(names[:8]) or 'nothing'}{', ...' if len(names) > 8 else ''})"
+    return f" (the data folder {root} holds {_content(root)})"
+
+
+def _content(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    return (", ".join(names[:8]) or "nothing") + (", ..." if len(names) > 8 else "")

@@ -178,8 +178,8 @@ def require_queries(data: ReIDData) -> int:
     raise DataError(
         f"{rule} ({data.name})",
         found=f"none of {len(data.query)} queries has one among {len(data.gallery)} gallery images{seen}",
-        fix="check how persons and cameras are read from the names, or leave cameras out if they are not known (own tables and folder "
-        "trees: labels.cameras=false)",
+        fix="check how persons and cameras are read from the names, or leave cameras out: DIR:cameras=false for a folder in "
+        "Market-1501's format, labels.cameras=false for a table or a folder tree",
     )
 
 

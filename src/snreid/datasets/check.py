@@ -11,6 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from snreid.datasets._rules import differences, has_match, listed_lines, singles
+from snreid.datasets.all_images import layers
+from snreid.datasets.folder import FolderTree
+from snreid.datasets.market1501 import MarketFormat
+from snreid.datasets.pedestrians import DrawnPedestrians
+from snreid.datasets.people import RenderedPeople
+from snreid.datasets.table import Table
 from snreid.errors import DataError, visible
 from snreid.images.reading import BadImage, examine
 from snreid.records import DISTRACTOR, NO_CAMERA, DataSet, Expected, ReIDData, Split
@@ -47,6 +53,7 @@ class DataReport:
 
     name: str
     root: str
+    """Where it was looked for: the data folder, or the data set's own folder or table; "" if it is drawn or rendered."""
     home: str
     """Where to get the data set, in words."""
     published: tuple[Expected, ...] = ()
@@ -81,7 +88,8 @@ class DataReport:
 
     def lines(self) -> tuple[str, ...]:
         """The report as text, in lines of at most 100 characters. At most ten names of a kind are listed, each in full."""
-        out = [f"{self.name} in {self.root}: {'in order' if self.ok else 'NOT in order'}"]
+        place = f" in {self.root}" if self.root else ""
+        out = [f"{self.name}{place}: {'in order' if self.ok else 'NOT in order'}"]
         if self.failure:
             out.append(self.failure)
             out += [f"published: {e.split} {e.images:,} images, {e.persons or 0:,} persons" for e in self.published]
@@ -131,7 +139,7 @@ def check(
     try:
         data = dataset.read(root)
     except DataError as error:
-        return DataReport(dataset.name, str(root), dataset.home, dataset.expected, failure=str(error))
+        return DataReport(dataset.name, _place(dataset, root), dataset.home, dataset.expected, failure=str(error))
     wanted = {expected.split: expected for expected in dataset.expected}
     named = (("train", data.train), ("query", data.query), ("gallery", data.gallery))
     splits = tuple(_counted(name, split, wanted.get(name)) for name, split in named if split.samples or name in wanted)
@@ -141,7 +149,7 @@ def check(
     bad, same = _decoded(data, workers, progress) if decode else ((), ())
     return DataReport(
         name=data.name,
-        root=str(root),
+        root=_place(dataset, root),
         home=dataset.home,
         published=dataset.expected,
         splits=splits,
@@ -153,6 +161,16 @@ def check(
         queries_without_match=int((~has_match(data)).sum()),
         notes=(*data.notes, *_unsplit(dataset, data)),
     )
+
+
+def _place(dataset: DataSet, root: Path) -> str:
+    *_, inner = layers(dataset)
+    if isinstance(inner, DrawnPedestrians | RenderedPeople):
+        return ""
+    own = (
+        inner.folder if isinstance(inner, MarketFormat) else inner.path if isinstance(inner, Table | FolderTree) else ""
+    )
+    return str(root / own)
 
 
 def _unsplit(dataset: DataSet, data: ReIDData) -> tuple[str, ...]:

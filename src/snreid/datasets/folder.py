@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from unicodedata import normalize
 
 from snreid.datasets._rules import shown
 from snreid.datasets.labels import LabelRow, Labels, shared_tracks
@@ -60,7 +61,7 @@ class FolderTree(DataSet):
             )
         listing = list_images(folder, deep=True)
         pattern = compile_pattern(self.pattern)
-        parsed = [(path, pattern.fullmatch(path)) for path in listing.images]
+        parsed = [(path, pattern.fullmatch(normalize("NFC", path))) for path in listing.images]
         strange = [path for path, match in parsed if match is None]
         if strange and (self.unmatched == "refuse" or len(strange) == len(parsed)):
             raise DataError(
@@ -85,7 +86,8 @@ def _row(folder: Path, path: str, match: re.Match[str]) -> LabelRow:
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """The regular expression of a pattern (see ``FolderTree``). Raises ``ExperimentError`` if it cannot be understood."""
+    """The regular expression of a pattern (see ``FolderTree``), for paths in NFC. Raises ``ExperimentError`` if it cannot be understood."""
+    pattern = normalize("NFC", pattern)
     if "(?P<" in pattern:
         try:
             compiled = re.compile(pattern)

@@ -4,7 +4,8 @@ Numbers. If every person label is a positive whole number, the numbers are kept;
 the whole data set, and a note says so. The same holds for cameras. No number has a special meaning: person 0 is a person like any other.
 Distractors and junk in the sense of Market-1501 are named by ``distractors`` and ``junk``.
 
-Splits. The label ``train``, ``query``, ``gallery`` or ``test`` assigns an image to a split; without such labels, ``role`` does so for all
+Splits. The label ``train``, ``query``, ``gallery`` or ``test`` assigns an image to a split (``_WORDS`` has more words for them; ``val`` is
+training, as in the published counts of MSMT17); without such labels, ``role`` does so for all
 images. Images for ``test`` are split by rule: all of them are in the gallery, and the queries are the first image (in the order of the
 paths) of every person on every camera, or of every person if cameras are not known. ``queries="all"`` makes every image a query. A query
 is never compared with itself: images of its own camera are ignored, or, without cameras, the entry of its own name. Only persons with a
@@ -16,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from unicodedata import normalize
 
 from snreid.datasets._rules import drop_singles, shown, validated
 from snreid.errors import DataError, ExperimentError
@@ -25,9 +27,13 @@ from snreid.records import DISTRACTOR, NO_CAMERA, ReIDData, Sample, Split
 _WORDS = {
     "train": "train",
     "training": "train",
+    "val": "train",
+    "validation": "train",
+    "bounding_box_train": "train",
     "query": "query",
     "probe": "query",
     "gallery": "gallery",
+    "bounding_box_test": "gallery",
     "test": "test",
 }
 _NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a"})
@@ -91,7 +97,7 @@ class Labels:
             DataError: Labels are missing, ambiguous or contradictory, or ``validated`` refuses the data set.
         """
         remarks = list(notes)
-        ordered = sorted(rows, key=lambda row: row.path)
+        ordered = [_composed(row) for row in sorted(rows, key=lambda row: row.path)]
         kept = [row for row in ordered if row.person not in self.junk]
         if len(kept) < len(ordered):
             remarks.append(f"{len(ordered) - len(kept)} junk images dropped (persons {', '.join(self.junk)})")
@@ -199,6 +205,14 @@ def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
     )
 
 
+def _composed(row: LabelRow) -> LabelRow:
+    """The row with its labels in one Unicode form: macOS writes an accent as a character of its own, other systems do not."""
+    person, camera, split = (
+        None if text is None else normalize("NFC", text) for text in (row.person, row.camera, row.split)
+    )
+    return LabelRow(row.path, person or "", camera, split, row.where)
+
+
 def _nothing(label: str | None) -> bool:
     return label is None or label.strip().lower() in _NOTHING
 
@@ -244,7 +258,7 @@ def _numbers(rows: list[LabelRow], kind: Literal["person", "camera"], notes: lis
                 )
         return numbers
     ordered = sorted(labels, key=_sort_key)
-    examples = ", ".join(f"{label} is {number}" for number, label in list(enumerate(ordered, 1))[:3])
+    examples = shown([f"{label} is {number}" for number, label in enumerate(ordered, 1)])
     notes.append(f"{kind}s are not all whole numbers from 1, so they are numbered in sorted order: {examples}")
     return {label: number for number, label in enumerate(ordered, 1)}
 

@@ -6,7 +6,7 @@ end in ``.jpg.jpg``.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snreid.datasets._files import find_base
@@ -14,7 +14,7 @@ from snreid.datasets._rules import shown, validated
 from snreid.errors import DataError, ExperimentError
 from snreid.images.files import list_images
 from snreid.images.reading import FileImage
-from snreid.records import DISTRACTOR, JUNK, DataSet, Expected, ReIDData, Sample, Split
+from snreid.records import DISTRACTOR, JUNK, NO_CAMERA, DataSet, Expected, ReIDData, Sample, Split
 
 _NAME = re.compile(r"(?P<person>-1|[0-9]{1,9})_c(?P<camera>[0-9]{1,9})s[0-9]+_[0-9]+_[0-9]+(\.[A-Za-z]+)+")
 _FORM = "PPPP_cCsS_FFFFFF_BB.jpg (person, camera, sequence, frame, box), as in 0002_c1s1_000451_03.jpg"
@@ -65,6 +65,8 @@ class MarketFormat(DataSet):
     """Below the data folder, or absolute."""
     name: str = ""
     """The data set's name in results and files; default: the last part of ``folder``."""
+    cameras: bool = True
+    """False: ignore the cameras, for instance where all images are of one."""
 
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a folder without a name."""
@@ -79,12 +81,14 @@ class MarketFormat(DataSet):
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""
         base = find_base(root, (self.folder,), tuple(_FOLDERS.values()), name=self.name, home="(a folder of your own)")
-        return _read(base, self.name)
+        return _read(base, self.name, has_cameras=self.cameras)
 
 
-def _read(base: Path, name: str) -> ReIDData:
+def _read(base: Path, name: str, *, has_cameras: bool = True) -> ReIDData:
     notes: list[str] = []
     train, query, gallery = (_split(base / folder, notes) for folder in _FOLDERS.values())
+    if not has_cameras:
+        train, query, gallery = map(_without_cameras, (train, query, gallery))
     for folder, split in (("train", train), ("query", query)):
         special = [sample.image.name for sample in split.samples if sample.person == DISTRACTOR]
         if special:
@@ -93,7 +97,11 @@ def _read(base: Path, name: str) -> ReIDData:
                 found=f"{len(special)} in {_FOLDERS[folder]}: {shown(special)}",
                 fix="number persons from 1, or move these files",
             )
-    return validated(ReIDData(name, train, query, gallery, notes=tuple(notes)))
+    return validated(ReIDData(name, train, query, gallery, has_cameras, notes=tuple(notes)))
+
+
+def _without_cameras(split: Split) -> Split:
+    return Split(tuple(replace(sample, camera=NO_CAMERA) for sample in split.samples))
 
 
 def _split(folder: Path, notes: list[str]) -> Split:

@@ -17,10 +17,12 @@ from typing import Any
 from snreid.datasets._rules import shown
 from snreid.datasets.labels import LabelRow, Labels, shared_tracks
 from snreid.errors import DataError, ExperimentError
+from snreid.images.files import spelt
 from snreid.records import DataSet, ReIDData
 
 _TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
+_ABSENT = "does not exist"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +72,24 @@ class Table(DataSet):
         rows = list(reader(table, self.columns))
         note = shared_tracks(rows, self.columns.person)
         notes = [f"{note}; if so, write camera and track into one column"] if note else []
-        return self.labels.assemble(self._located(rows, table.parent / self.images), name=self.name, notes=notes)
+        rows = self._located(rows, table.parent / self.images, notes)
+        return self.labels.assemble(rows, name=self.name, notes=notes)
 
-    def _located(self, rows: list[LabelRow], folder: Path) -> list[LabelRow]:
-        """The rows with full paths. Raises ``DataError`` with the lines of all paths that cannot be used."""
+    def _located(self, rows: list[LabelRow], folder: Path, notes: list[str]) -> list[LabelRow]:
+        """The rows with full paths; adds a note if there are backslashes for slashes.
+
+        Raises ``DataError`` with the lines of all paths that cannot be used.
+        """
         real = lru_cache(maxsize=None)(os.path.realpath)  # a table has thousands of rows in the same folder
         located: list[LabelRow] = []
         wrong: list[str] = []
+        slashes = 0
         for row in rows:
             path, problem = _locate(str(folder), row.path, self.outside, real)
+            if problem == _ABSENT:
+                other = spelt(folder / row.path.replace("\\", "/"))
+                path, problem = _locate(str(folder), os.path.relpath(other, folder), self.outside, real)
+                slashes += not problem and "\\" in row.path
             if problem:
                 wrong.append(f"{row.where}: {row.path!r} {problem}")
             located.append(LabelRow(path, row.person, row.camera, row.split, row.where))
@@ -88,6 +99,8 @@ class Table(DataSet):
                 found=f"{len(wrong)} do not: {shown(wrong)}",
                 fix="correct the paths, give images=DIR, or allow other folders by outside=true (in Python outside=True)",
             )
+        if slashes:
+            notes.append(f"{slashes} paths of the table are written with \\ and were read with /")
         return located
 
 
@@ -104,7 +117,7 @@ def _locate(folder: str, entry: str, outside: bool, real: Callable[[str], str]) 
         if not stat.S_ISREG(os.stat(path).st_mode if linked else info.st_mode):
             return path, "is not a file"
     except FileNotFoundError:
-        return path, "does not exist"
+        return path, _ABSENT
     except (OSError, ValueError) as error:  # ValueError: a NUL byte
         return path, f"cannot be looked up ({error})"
     return path, ""

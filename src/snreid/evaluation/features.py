@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from snreid.errors import DataError
 from snreid.evaluation.exact.similarity import LONGEST, SHORTEST, quick_squared_lengths
 from snreid.records import JUNK, NO_CAMERA, Features
+from snreid.system.archives import check_arrays
 from snreid.system.atomic_files import atomic_write
 
 _SIDES = ("query", "gallery")
@@ -213,6 +214,7 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
                     fix="write it with numpy.savez",
                 )
             with file:
+                check_arrays(stream, file.files)
                 return _named(file, path)
     except DataError:
         raise
@@ -274,10 +276,16 @@ def _features(arrays: dict[str, NDArray[np.generic]], side: str) -> Features:
 def _integers(array: NDArray[np.generic], name: str) -> NDArray[np.int64]:
     """Labels as int64; ``DataError`` if they are not integers."""
     if array.dtype.kind not in "iu" or array.ndim != 1:
+        if array.ndim != 1:
+            fix = (
+                "make it flat with .ravel()" if max(array.shape, default=1) == array.size else "give one number per row"
+            )
+        elif array.dtype.kind in "US":
+            fix = "number the texts: numpy.unique(labels, return_inverse=True)[1] + 1, of query and gallery together"
+        else:
+            fix = "convert it with .astype(numpy.int64)"
         raise DataError(
-            f"the array {name} holds one integer per row",
-            found=f"{array.dtype} array of shape {array.shape}",
-            fix="convert it with .astype(numpy.int64)",
+            f"the array {name} holds one integer per row", found=f"{array.dtype} array of shape {array.shape}", fix=fix
         )
     if array.size and array.max() > np.iinfo(np.int64).max:
         raise DataError(

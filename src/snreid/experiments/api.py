@@ -44,6 +44,7 @@ def train(
         CheckpointError: A weight file or a training state is missing or damaged.
         DivergenceError: The loss is no longer finite.
         Interrupted: After SIGTERM or Ctrl-C; the state is saved.
+        BusyError: Another process is writing to the folder.
 
     Example:
         >>> from dataclasses import replace

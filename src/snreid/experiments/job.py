@@ -13,6 +13,7 @@ from snreid.experiments.experiment import Experiment
 from snreid.experiments.held_out import HeldOut, training_set
 from snreid.experiments.run_folder import RunFolder
 from snreid.experiments.runs import Run, open_run, without_pretrained
+from snreid.experiments.serialization import changed_text
 from snreid.images.loading import PixelStore, look_at
 from snreid.inference.embedder import Embedder, require_working
 from snreid.losses import memory_of
@@ -62,21 +63,22 @@ def train(
         CheckpointError: A weight file or a training state is missing or damaged.
         DivergenceError: The loss is no longer finite.
         Interrupted: After SIGTERM or Ctrl-C; the state is saved.
+        BusyError: Another process is writing to the folder.
     """
     if not experiment.sources:
         raise ExperimentError("Training needs a source", found="none", fix="name one: --source market1501")
     folder = RunFolder(out, session)
-    former = folder.resume(lambda run: _require_same(run, experiment))
-    if former is not None and former.finished:
-        session.say(f"{out} is finished, nothing is trained; another --out folder starts from the beginning")
-        return former
-    job = TrainingJob.open(experiment, folder, former, targets=targets, compile_step=compile_step)
-    prepared = job.prepare()
-    began = time.monotonic()
-    job.loop(prepared)
-    chosen = job.choose(prepared)
-    job.write(prepared, chosen, time.monotonic() - began)
-    return open_run(out)
+    with folder.resume("training", lambda run: _require_same(run, experiment)) as former:
+        if former is not None and former.finished:
+            session.say(f"{out} is finished, nothing is trained; another --out folder starts from the beginning")
+            return former
+        job = TrainingJob.open(experiment, folder, former, targets=targets, compile_step=compile_step)
+        prepared = job.prepare()
+        began = time.monotonic()
+        job.loop(prepared)
+        chosen = job.choose(prepared)
+        job.write(prepared, chosen, time.monotonic() - began)
+        return open_run(out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +237,7 @@ class TrainingJob:
         config = without_pretrained(experiment).model if experiment.start else experiment.model
         model = config.build(training.identities)
         if self.start is not None:
-            saved, before = read_weights(self.start.folder), self.start.record.get("training", {})
+            saved, before = read_weights(self.start.folder), self.start.record["training"]
             same = (before.get("fingerprint"), before.get("persons")) == (training.fingerprint, training.identities)
             start_from(model, saved, same_persons=same, source=str(self.start.folder))
             started = {"run": self.start.name, "sha256": saved.sha256, "classifier": same}
@@ -303,16 +305,10 @@ def _start(experiment: Experiment) -> Run:
             found=f"{start.folder}, which is not finished",
             fix="finish it first, by the command it was started with",
         )
-    if not isinstance(start.record.get("training", {}), Mapping):
-        raise CheckpointError(
-            "The experiment.json of a run says what it was trained on",
-            found=f"{start.folder}, whose 'training' is {type(start.record['training']).__name__}",
-            fix="copy the run again, or start from another",
-        )
     now, before = experiment.input, start.experiment.input
     if (now.mean, now.std) != (before.mean, before.std):
         raise CheckpointError(
-            "Weights go on with pixels of the mean and deviation they know",
+            "Weights need pixels of the mean and deviation that they were trained with",
             found=f"{before.mean}, {before.std} in {start.folder}, now {now.mean}, {now.std}",
             fix="set --input.mean and --input.std to those of the run",
         )
@@ -320,12 +316,23 @@ def _start(experiment: Experiment) -> Run:
 
 
 def _require_same(former: Run, experiment: Experiment) -> None:
-    if former.experiment != experiment:  # compare values: the JSON of an older version may lack a field with a default
-        raise ExperimentError(
-            "A run folder holds one experiment",
-            found=f"{former.folder} holds another one ({former.experiment.recipe}, seed {former.experiment.seed})",
-            fix="choose another --out folder, or delete that one",
-        )
+    before = former.experiment
+    if before == experiment:  # compare values: the JSON of an older version may lack a field with a default
+        return
+    raise ExperimentError(
+        "A run folder holds one experiment",
+        found=f"{former.folder} holds one with {changed_text(before.to_json(), experiment.to_json())}",
+        fix=f"give another --out folder{_train_on(former, experiment)}",
+    )
+
+
+def _train_on(former: Run, experiment: Experiment) -> str:
+    """How to train for longer, if that is all that was asked for."""
+    before = former.experiment
+    if experiment.epochs <= before.epochs or replace(experiment, epochs=before.epochs) != before:
+        return ""
+    first = "" if former.finished else f", once it is finished with --epochs {before.epochs}"
+    return f"; to train on from its weights, add --start {former.folder}{first}"
 
 
 def _require_same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
@@ -335,7 +342,7 @@ def _require_same_data(before: Mapping[str, Any], now: Mapping[str, Any], folder
         changed = ["as many images and persons, but other files or labels"]
     if changed:
         raise DataError(
-            "A run goes on only with the images it was started with",
+            "A run continues with the images that it was started with",
             found=f"{folder} was started with {', '.join(changed)}",
             fix="restore the data set, or start again in another --out folder",
         )

@@ -19,6 +19,7 @@ from snreid.experiments.runs import Run, open_run
 from snreid.models.delta import read_weights
 from snreid.models.reid import CLASSIFIERS
 from snreid.models.weights import HALF, save_tensors
+from snreid.system.archives import check_arrays
 from snreid.system.atomic_files import atomic_write, write_json
 
 SELF_TEST = "self_test.npz"
@@ -45,7 +46,9 @@ def self_test(folder: Path, embed: Callable[[Tensor], NDArray[np.float32]]) -> f
     """
     path = folder / SELF_TEST
     try:
-        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+        content = BytesIO(path.read_bytes())
+        check_arrays(content)
+        with np.load(content, allow_pickle=False) as stored:
             images, expected = stored["images"], stored["embeddings"]
         embeddings = embed(torch.from_numpy(images))
         cosines = (embeddings * expected).sum(1) / (

@@ -1,7 +1,8 @@
 """Writing a run folder, for training and adaptation; ``runs.py`` describes and reads it."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from snreid.experiments.runs import Run, open_run
 from snreid.images.loading import BAD_FILES
 from snreid.models.delta import has_weights
 from snreid.system.atomic_files import sweep, write_json
+from snreid.system.locks import folder_lock
 from snreid.system.provenance import provenance
 from snreid.training.checkpoint import CheckpointStore
 from snreid.training.follow import follow
-from snreid.training.log import MetricsLog, ProgressLine, read_metrics, skipped_text, waited_text
+from snreid.training.log import MetricsLog, ProgressLine, number_in, read_metrics, skipped_text, waited_text
 from snreid.training.loop import Hooks, Loop
 from snreid.training.plan import TrainingPlan
 from snreid.training.session import Session
@@ -26,7 +28,7 @@ EpochEnd = Callable[[int, Mapping[str, Any], MetricsLog], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run folder being written: call ``resume``, ``start``, ``loop`` and ``finish`` in this order."""
+    """A run folder being written: inside ``resume``, call ``start``, ``loop`` and ``finish`` in this order."""
 
     path: Path
     session: Session
@@ -36,23 +38,43 @@ class RunFolder:
         """The training states, deleted when the run is finished."""
         return CheckpointStore(self.path / "checkpoints")
 
-    def resume(self, check: Callable[[Run], None]) -> Run | None:
-        """Opens the run already in the folder, unfinished or finished, and removes what a killed process left half written.
+    @contextmanager
+    def resume(self, doing: str, check: Callable[[Run], None]) -> Iterator[Run | None]:
+        """Opens the run already in the folder and removes what a killed process left half written.
+
+        Unless that run is finished, the folder is locked until the block ends.
 
         Args:
+            doing: What this process does there, as for ``folder_lock``.
             check: Raises if that run is not the requested one; called before anything is changed.
 
-        Returns:
+        Yields:
             The run, or None if there is nothing to resume. A request that failed at its start leaves nothing to protect.
+
+        Raises:
+            BusyError: Another process is writing to the folder.
         """
+        former = self._former(check)
+        if former is not None and former.finished:
+            self._clean(former)
+            yield former
+            return
+        with self.session.holding(folder_lock(self.path, doing)):
+            former = self._former(check)  # whoever held the lock until now has changed it
+            self._clean(former)
+            yield former
+
+    def _former(self, check: Callable[[Run], None]) -> Run | None:
         begun = has_weights(self.path) or self.checkpoints.last() is not None
         former = open_run(self.path) if begun and (self.path / "experiment.json").exists() else None
         if former is not None:
             check(former)
+        return former
+
+    def _clean(self, former: Run | None) -> None:
         self.session.group.barrier()  # every process must read before rank 0 changes anything
         if self.session.first:
             self._sweep(finished=former is not None and former.finished)
-        return former
 
     def conditions(self) -> dict[str, Any]:
         """The record's entries on the machine that trains."""
@@ -122,7 +144,7 @@ class RunFolder:
         for sentence in (skipped_text(self.path), waited_text(self.path)):
             self.session.say(sentence)
         # An interrupted run took as long as its steps.
-        steps = sum(line.get("seconds", 0.0) for line in read_metrics(self.path))
+        steps = sum(number_in(line, "seconds") for line in read_metrics(self.path))
         finished = {"seconds": round(max(seconds, steps), 1), "checkpoint": checkpoint, **facts}
         self._write({**record, "finished": finished})
         self._sweep(finished=True)

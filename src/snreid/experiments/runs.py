@@ -11,18 +11,20 @@ runs/snr-market1501-0/
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from snreid.errors import CheckpointError
+import torch
+
+from snreid.errors import CheckpointError, ExperimentError
 from snreid.experiments.experiment import Experiment
 from snreid.experiments.packaged import beside, located
 from snreid.inference.embedder import Embedder
 from snreid.models.delta import has_weights, read_weights
 from snreid.models.reid import CLASSIFIERS
-from snreid.models.weights import restore
+from snreid.models.weights import SavedModel, require_fitting, restore
 from snreid.training.distributed import chosen_device
 
 
@@ -72,26 +74,119 @@ class Run:
             )
         saved = read_weights(self.folder)
         # The weights come from this run's file, so no pretrained ones are needed.
-        classifiers = bool(saved.metadata.get("classifiers", True))
-        model = without_pretrained(self.experiment).model.build(int(saved.metadata["persons"]) if classifiers else 1)
-        restore(model, saved, source=str(self.folder), spare=() if classifiers else CLASSIFIERS)
+        config, persons = without_pretrained(self.experiment).model, self._persons(saved)
+        spare = () if persons else CLASSIFIERS
+        with torch.device("meta"):  # somebody else's settings may ask for any amount of memory
+            planned = config.build(persons or 1)
+        fix = "copy the run again: its experiment.json and its weights belong together"
+        require_fitting(planned, saved, source=str(self.folder), spare=spare, fix=fix)
+        model = config.build(persons or 1)
+        restore(model, saved, source=str(self.folder), spare=spare)
         model.eval()
         return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True, fuse=fuse)
 
+    def _persons(self, saved: SavedModel) -> int:
+        """How many persons the classifier knows; 0 for weights without one."""
+        if not saved.metadata.get("classifiers", True):
+            return 0
+        persons, weight = saved.metadata.get("persons"), saved.tensors.get(f"{CLASSIFIERS[0]}weight")
+        rows = 0 if weight is None or weight.ndim != 2 else len(weight)
+        if type(persons) is not int or persons != rows or persons < 1:
+            raise CheckpointError(
+                "The header of a weight file gives as many persons as its classifier has rows",
+                found=f"persons {str(persons)[:40]}, {rows} rows in {self.folder}",
+                fix="copy the run again",
+            )
+        return persons
+
 
 def open_run(folder: str | Path) -> Run:
-    """Opens the run in ``folder``, or the packaged run of that name. Raises ``CheckpointError`` if there is none."""
+    """Opens the run in ``folder``, or the packaged run of that name.
+
+    Raises ``CheckpointError`` if there is none, or naming the field of its experiment.json that is not what a run has there.
+    """
     folder = located(Path(folder))
     path = folder / "experiment.json"
+    if not path.is_file():
+        raise _no_run(folder)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return Run(folder, Experiment.from_json(record["experiment"]), record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        experiment = Experiment.from_json(record["experiment"])
+    except ExperimentError as error:
+        raise CheckpointError(error.rule, found=f"{error.found} in {path}", fix=error.fix) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            "A run is a folder with an experiment.json",
-            found=f"{folder}: {error}",
-            fix="give a folder that snreid train made",
+            "A run is a folder with an experiment.json as training wrote it",
+            found=f"{path}: {type(error).__name__}: {error}",
+            fix="copy the run again, or use another one",
         ) from error
+    _check_record(record, path)
+    return Run(folder, experiment, record)
+
+
+def _no_run(folder: Path) -> CheckpointError:
+    """The error for a path that is no run, with the runs that lie there."""
+    fix = "give a folder that snreid train or snreid adapt made"
+    if folder.is_file():
+        found = f"{folder} is a file"
+    elif not folder.is_dir():
+        found = f"no folder {folder}"
+    else:
+        found = f"{folder} without one"
+        if inner := sorted(place.parent for place in folder.glob("*/experiment.json")):
+            more = ", ..." if len(inner) > _SHOWN else ""
+            fix = f"name a run in it: {', '.join(map(str, inner[:_SHOWN]))}{more}"
+    return CheckpointError("A run is a folder with an experiment.json", found=found, fix=fix)
+
+
+_SHOWN = 6
+_Check = Callable[[Any], bool]
+
+
+def _is(*kinds: type) -> _Check:
+    return lambda value: type(value) in kinds
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e12  # false for NaN
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+_RECORD: dict[str, dict[str, _Check]] = {
+    "training": {"images": _is_count, "persons": _is_count, "sources": _is_texts, "remarks": _is_texts},
+    "provenance": {"started": _is(str), "command": _is(str), "versions": _is(dict), "git": _is(dict, type(None))},
+    "finished": {"seconds": _is_duration, "checkpoint": _is(str)},
+    "adaptation": {"target": _is(str), "method": _is(dict), "source": _is(str), "left_out": _is_texts},
+}
+"""The parts of experiment.json beside the experiment, and what other commands read in them."""
+_NEEDED = {"training": ("images", "persons"), "finished": ("seconds",), "adaptation": ("target", "method")}
+
+
+def _check_record(record: Mapping[str, Any], path: Path) -> None:
+    """Raises ``CheckpointError`` naming the first field that is missing or wrong."""
+    for part, checks in _RECORD.items():
+        if part not in record and part not in ("training", "provenance"):
+            continue
+        entry: Any = record.get(part)
+        wrong = [part] if not isinstance(entry, dict) else []
+        if not wrong:
+            wrong = [f"{part}.{name}" for name, right in checks.items() if name in entry and not right(entry[name])]
+            wrong += [f"{part}.{name}" for name in _NEEDED.get(part, ()) if name not in entry]
+        if wrong:
+            name = wrong[0].rpartition(".")[2]
+            value = repr(entry.get(name, "nothing") if isinstance(entry, dict) else entry)[:60]
+            raise CheckpointError(
+                "The experiment.json of a run is as training wrote it",
+                found=f"{wrong[0]} is {value} in {path}",
+                fix="copy the run again, or use another one",
+            )
 
 
 def load(folder: str | Path, *, device: str = "auto") -> Embedder:

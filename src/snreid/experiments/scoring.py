@@ -24,6 +24,7 @@ from snreid.evaluation import (
 from snreid.experiments.runs import Run
 from snreid.experiments.targets import TargetFeatures, embed_target, without
 from snreid.records import DataSet, Features, ReIDData, Sample, Scores, fingerprint
+from snreid.system.archives import check_arrays
 from snreid.system.atomic_files import atomic_write, write_json
 from snreid.training.distributed import ProcessGroup
 from snreid.training.session import Session
@@ -228,7 +229,9 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
     if not path.is_file():
         return None
     try:
-        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+        content = BytesIO(path.read_bytes())
+        check_arrays(content)
+        with np.load(content, allow_pickle=False) as stored:
             arrays: dict[str, NDArray[Any]] = {name: stored[name] for name in _ARRAYS}
             scores = Scores(**arrays, queries=int(stored["queries"]))
             # An earlier version did not store which images it left out, so its scores are recomputed.

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 from snreid.errors import DataError
 
@@ -68,6 +70,13 @@ def images_at(places: Iterable[Path]) -> Listing:
         else:
             images.append(str(place))
     return Listing(tuple(images), tuple(others))
+
+
+def spelt(path: Path) -> Path:
+    """The path in the Unicode form in which it exists: NFC on most systems, NFD where macOS wrote it; unchanged if there is none."""
+    kinds: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+    forms = (path, *(Path(normalize(kind, str(path))) for kind in kinds))
+    return next((form for form in forms if os.path.lexists(form)), path)
 
 
 def _names(folder: Path, deep: bool) -> list[str]:

@@ -71,7 +71,7 @@ class PixelFolder:
             stamp = stamp_of(image)
             if stamp is None:
                 self.say(
-                    f"{image.name} and its like are decoded anew at each start: nothing tells whether they changed"
+                    f"{image.name} and its like are decoded again at each start: nothing tells whether they changed"
                 )
                 return None
             stamps.append(sha256(stamp.encode("utf-8", "surrogateescape")).digest())
@@ -90,7 +90,7 @@ class PixelFolder:
         with ThreadPoolExecutor(max(1, threads)) as pool:
             for piece, outcome in zip(pieces, pool.map(_read, pieces), strict=True):
                 if isinstance(outcome, str):
-                    self.say(f"A file of decoded pixels {outcome} and is made anew: {piece.path}")
+                    self.say(f"A file of decoded pixels {outcome} and is made again: {piece.path}")
                 yield outcome if isinstance(outcome, PixelFile) else None
 
     def write(self, piece: "Piece", pixels: NDArray[np.uint8], reasons: Sequence[str]) -> bool:

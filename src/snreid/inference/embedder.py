@@ -357,5 +357,5 @@ def _not_finite(where: str) -> DivergenceError:
     return DivergenceError(
         "A trained model must embed images as finite numbers",
         found=f"NaN or infinity for {where}",
-        fix="start anew in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
+        fix="start again in another --out folder with a lower learning rate (--optimizer.lr, of MAR --lr)",
     )

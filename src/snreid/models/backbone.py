@@ -72,11 +72,15 @@ class Backbone:
             )
         if self.last_stride not in (None, 1, 2):
             raise ExperimentError("last_stride must be 1 or 2", found=f"{self.last_stride}")
-        if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
-            raise ExperimentError("image_size must be a height and a width in pixels", found=f"{self.image_size}")
-        for field, value in (("channels", self.channels), ("layers", self.layers)):
-            if value is not None and (len(value) != STAGES or min(value) < 1):
-                raise ExperimentError(f"{field} must be {STAGES} numbers of at least 1", found=f"{value}")
+        if self.image_size is not None and (
+            len(self.image_size) != 2 or min(self.image_size) < 1 or max(self.image_size) > 2048
+        ):
+            raise ExperimentError(
+                "image_size must be a height and a width from 1 to 2048 pixels", found=f"{self.image_size}"
+            )
+        for field, value, most in (("channels", self.channels, 8192), ("layers", self.layers, 256)):
+            if value is not None and (len(value) != STAGES or min(value) < 1 or max(value) > most):
+                raise ExperimentError(f"{field} must be {STAGES} numbers from 1 to {most}", found=f"{value}")
         Weights(self.weights)
 
     @property

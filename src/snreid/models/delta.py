@@ -31,11 +31,7 @@ def read_weights(folder: Path) -> SavedModel:
     if (folder / WHOLE).is_file() or not (folder / DELTA).is_file():
         return load_model(folder / WHOLE)
     delta = load_model(folder / DELTA)
-    place, wanted = delta.metadata.get("base"), delta.metadata.get("base_sha256")
-    if not isinstance(place, str) or not isinstance(wanted, str):
-        raise CheckpointError(
-            "A delta names the model that it changes", found=f"{folder / DELTA}: no base", fix="adapt again"
-        )
+    place, wanted = _base(delta, folder / DELTA)
     base = folder / place / WHOLE
     if not base.is_file():
         raise CheckpointError(
@@ -54,6 +50,14 @@ def read_weights(folder: Path) -> SavedModel:
     return SavedModel({**saved.tensors, **delta.tensors}, saved.metadata, delta.sha256)
 
 
+def _base(delta: SavedModel, path: Path) -> tuple[str, str]:
+    """The path of the model that a delta changes, and its hash."""
+    place, wanted = delta.metadata.get("base"), delta.metadata.get("base_sha256")
+    if not isinstance(place, str) or not isinstance(wanted, str):
+        raise CheckpointError("A delta names the model that it changes", found=f"{path}: no base", fix="adapt again")
+    return place, wanted
+
+
 def save_delta(folder: Path, model: nn.Module, base: Path) -> int:
     """Writes ``delta.safetensors`` in ``folder``: the tensors of ``model`` that differ from the run in ``base``. Returns its bytes.
 
@@ -62,7 +66,7 @@ def save_delta(folder: Path, model: nn.Module, base: Path) -> int:
     """
     root = base
     if not (base / WHOLE).is_file() and (base / DELTA).is_file():
-        root = base / str(load_model(base / DELTA).metadata["base"])
+        root = base / _base(load_model(base / DELTA), base / DELTA)[0]
     saved = load_model(root / WHOLE)
     changed = {
         name: tensor

@@ -8,10 +8,14 @@ then one attempt is made and a failure is reported at once. Nothing here unpickl
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Mapping
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PosixPath, WindowsPath
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -20,11 +24,27 @@ from torch import Tensor, nn
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.models.packaged_weights import WeightPackage, timm_names
 from snreid.models.weights import require_usable
+from snreid.system.archives import check_growth
 
 _FILE_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 5.0
 _SHOWN = 4
+_DEEPEST = 4
+"""Most wrappers, and most parts before names, one inside the other."""
+_WRAPPERS = (
+    "state_dict",
+    "model",
+    "model_state_dict",
+    "net",
+    "network",
+    "model_ema",
+    "state_dict_ema",
+    "ema",
+    "weights",
+    "params",
+)
+"""Entries of checkpoints that hold the tensors; the first one there counts."""
 _EXPLICIT = "give a local .safetensors or .pth file as weights, or say weights='random' for random initialization"
 
 
@@ -47,8 +67,9 @@ class Weights:
     def file(self) -> Path | None:
         """The local file, or None for a name."""
         # torchreid appends the epoch to the suffix: model.pth.tar-60
-        is_file = self.text.endswith(_FILE_ENDINGS) or any(part in self.text for part in ("/", "\\", ".pth."))
-        return Path(self.text).expanduser() if is_file else None
+        path = Path(self.text).expanduser()
+        named_so = self.text.endswith(_FILE_ENDINGS) or any(part in self.text for part in ("/", "\\", ".pth."))
+        return path if named_so or path.is_file() else None
 
     @property
     def digest(self) -> str | None:
@@ -105,10 +126,9 @@ def hub_file(hub_id: str, *, asked: str, filename: str | None = None, package: W
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Names and tensors of a weight file, or of the run in a folder, on the CPU. Removes wrappers (``state_dict``, ``model``,
-    ``module.``).
+    """Names and tensors of a weight file, or of the run in a folder, on the CPU. Opens what a checkpoint wraps them in (``_WRAPPERS``).
 
-    Raises ``CheckpointError`` when the file is missing, damaged, holds anything but tensors and plain values, or holds NaN.
+    Raises ``CheckpointError`` when the file is missing, damaged, or holds anything but tensors and plain values.
     """
     path = _existing(path)
     try:
@@ -117,7 +137,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
             content: Any = load_file(path)
         else:
-            with torch.serialization.safe_globals(_numpy_numbers()):
+            if is_zipfile(path):
+                with ZipFile(path) as archive:
+                    check_growth(path.stat().st_size, sum(member.file_size for member in archive.infolist()))
+            with torch.serialization.safe_globals(_harmless()):
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # readers of damaged files raise anything
         raise CheckpointError(
@@ -126,16 +149,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             fix="get the file again, or, if it holds more than tensors, save those alone where it was made: "
             "torch.save(checkpoint['state_dict'], 'weights.pth')",
         ) from error
-    for wrapper in ("state_dict", "model", "model_state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    for _ in range(_DEEPEST):
+        inner = [content[name] for name in _WRAPPERS if isinstance(content, Mapping) and name in content]
+        content = next((value for value in inner if isinstance(value, Mapping)), content)
     state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not state:
-        raise CheckpointError("A weight file must hold named tensors", found=f"{path} with none", fix=_EXPLICIT)
-    for prefix in ("module.", "backbone."):
-        if any(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-    require_usable(state, source=str(path))
+        held = _shown(list(map(str, content))) if isinstance(content, Mapping) else type(content).__name__
+        raise CheckpointError(
+            "A weight file must hold named tensors, by themselves or as its state_dict",
+            found=f"{path} with {held or 'nothing'}",
+            fix="save the tensors alone where it was made: torch.save(network.state_dict(), 'weights.pth')",
+        )
     return state
 
 
@@ -148,11 +172,17 @@ def _reason(error: Exception) -> str:
     return message[:160] or "it is empty or ends too early"
 
 
-def _numpy_numbers() -> list[Any]:
-    """The types behind a numpy number beside the tensors (torchreid's rank1); they run no code. One has a new name in numpy 2."""
-    made_by = np.float64().__reduce__()[0]
-    kinds = [np.dtype, *(type(np.dtype(kind)) for kind in (np.float32, np.float64))]
-    return [*((made_by, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")), *kinds]
+def _harmless() -> list[Any]:
+    """Types of what checkpoints have beside their tensors: numbers and arrays of numpy (torchreid's rank1), the options of the training
+    script. To make one runs no code of the file. Two functions have new names in numpy 2."""
+    number, array = np.float64().__reduce__()[0], np.empty(0).__reduce__()[0]
+    makers: list[Any] = [
+        (function, f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")
+        for function, name in ((number, "scalar"), (array, "_reconstruct"))
+    ]
+    kinds = {type(np.dtype(kind)) for kind in (*np.typecodes["All"].replace("O", ""), "U1", "S1")}
+    return [*makers, np.dtype, np.ndarray, *kinds, Namespace, PosixPath, WindowsPath]
 
 
 def _existing(path: Path) -> Path:
@@ -167,38 +197,75 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
     """Load a classification network's weights into a timm network without a classifier.
 
     Applies timm's own conversion of foreign or resized weights if the network's module has one, and knows the tensor names of
-    the weights packaged for pip; classifier weights are dropped. Raises ``CheckpointError`` naming tensors that are missing,
-    left over or of another shape.
+    the weights packaged for pip. Drops classifier weights, and a prefix that most names share.
+
+    Raises ``CheckpointError`` naming tensors that are missing, left over, of another shape or not finite.
     """
+    wanted = network.state_dict()
+    found: list[tuple[int, list[str]]] = []
+    for inner in _peeled(state):
+        fitted = _converted(inner, network, wanted)
+        misfits = _misfits(fitted, wanted)
+        if not any(misfits.values()):
+            require_usable({name: t for name, t in fitted.items() if not t.is_meta}, source=source)
+            network.load_state_dict(fitted, strict=False)
+            return
+        differences = [f"{len(names)} {what} ({_shown(names)})" for what, names in misfits.items() if names]
+        found.append((sum(map(len, misfits.values())), differences))
+    raise CheckpointError(
+        "Pretrained weights must fit the backbone tensor by tensor",
+        found=f"{source}: {'; '.join(min(found)[1])}",
+        fix="give the weights of this architecture, or change name, channels, layers or image_size to theirs",
+    )
+
+
+def _peeled(state: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """The weights as they are, then without the first part of their names that most of them share, again and again.
+
+    A part of a larger network (``base.``, ``encoder.``), ``DataParallel`` (``module.``) and ``torch.compile`` (``_orig_mod.``) put such
+    a part before the names; what is beside it (``classifier.``) is not of the backbone.
+    """
+    yield state
+    for _ in range(_DEEPEST):
+        firsts = Counter(name.partition(".")[0] for name in state if "." in name)
+        first, count = next(iter(firsts.most_common(1)), ("", 0))
+        if count * 2 <= len(state):
+            return
+        state = {name.removeprefix(f"{first}."): t for name, t in state.items() if name.startswith(f"{first}.")}
+        yield state
+
+
+def _converted(state: dict[str, Tensor], network: nn.Module, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under the names of the network's own tensors, without a classifier."""
     convert: Callable[..., dict[str, Tensor]] | None = getattr(
         sys.modules[type(network).__module__], "checkpoint_filter_fn", None
     )
     if convert is not None:
-        state = convert(state, network)
-    wanted = network.state_dict()
+        with suppress(
+            KeyError, IndexError, ValueError, RuntimeError, AttributeError
+        ):  # names or shapes of another network
+            state = convert(dict(state), network)
     state = {_own_name(key, wanted): value for key, value in timm_names(state, wanted).items()}
     classifiers = _classifiers(network)
-    state = {key: value for key, value in state.items() if key in wanted or not key.startswith(classifiers)}
-    # Old checkpoints have no batch counters and nothing depends on them.
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in wanted]
-    shapes = [
-        f"{key} {tuple(value.shape)} instead of {tuple(wanted[key].shape)}"
-        for key, value in state.items()
-        if key in wanted and value.shape != wanted[key].shape
-    ]
-    differences = [
-        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-        if names
-    ]
-    if differences:
-        raise CheckpointError(
-            "Pretrained weights must fit the backbone tensor by tensor",
-            found=f"{source}: {'; '.join(differences)}",
-            fix="give the weights of this architecture, or change name, channels, layers or image_size to theirs",
-        )
-    network.load_state_dict(state, strict=False)
+    return {key: value for key, value in state.items() if key in wanted or not key.startswith(classifiers)}
+
+
+def _misfits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """The tensors that do not fit, by what is wrong with them."""
+    return {
+        # Old checkpoints have no batch counters and nothing depends on them.
+        "missing": [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")],
+        "unexpected": [key for key in state if key not in wanted],
+        "of another shape": [
+            f"{key} {tuple(value.shape)} instead of {tuple(wanted[key].shape)}"
+            for key, value in state.items()
+            if key in wanted and value.shape != wanted[key].shape
+        ],
+    }
+
+
+def _shown(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _own_name(name: str, wanted: Mapping[str, Tensor]) -> str:

@@ -32,7 +32,7 @@ class SavedModel:
     tensors: dict[str, Tensor]
     """Parameters and buffers by name, on the CPU."""
     metadata: dict[str, Any]
-    """The metadata given to ``save_model``: any JSON value."""
+    """The metadata given to ``save_model``, as JSON."""
     sha256: str
     """Hash of all meaningful content: files with equal hashes are the same model with the same metadata."""
 
@@ -86,13 +86,15 @@ def load_model(path: Path) -> SavedModel:
         ) from error
     try:
         metadata = json.loads(header[_HEADER])
-    except (KeyError, ValueError) as error:
+        if not isinstance(metadata, dict):
+            raise TypeError(type(metadata).__name__)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             "A weight file must carry snreid's header",
             found=f"{path} with {sorted(header) or 'no metadata'}",
             fix="give foreign weights as the backbone's weights instead",
         ) from error
-    if isinstance(metadata, dict) and HALF.items() <= metadata.items():
+    if HALF.items() <= metadata.items():
         tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
     return SavedModel(tensors, metadata, digest)
 
@@ -128,14 +130,31 @@ def restore(
     spare: tuple[str, ...] = (),
     fix: str = "build the model from the file's own metadata",
 ) -> None:
-    """Load saved tensors into a model of the same structure. ``source``: name of the file in messages. ``spare``: tensors with one of
-    these prefixes keep the model's values. ``fix``: advice if they do not fit.
+    """Load saved tensors into a model of the same structure.
 
-    Raises ``CheckpointError`` naming tensors that are missing, left over, of another shape or of another dtype; the model then
-    stays unchanged.
+    Arguments and errors are those of ``require_fitting`` and ``require_usable``; after an error the model is unchanged.
     """
+    require_fitting(model, saved, source=source, spare=spare, fix=fix)
     state = model.state_dict()
-    wanted = {name: tensor for name, tensor in state.items() if not name.startswith(spare)}
+    require_usable({name: saved.tensors[name] for name in state if not name.startswith(spare)}, source=source)
+    with torch.no_grad():
+        model.load_state_dict({n: t if n.startswith(spare) else saved.tensors[n] for n, t in state.items()})
+
+
+def require_fitting(model: nn.Module, saved: SavedModel, *, source: str, spare: tuple[str, ...] = (), fix: str) -> None:
+    """Check that saved tensors are those of a model, which may be on torch's device ``meta`` and so take no memory.
+
+    Args:
+        model: The model to load them into.
+        saved: The tensors.
+        source: Name of the file in messages.
+        spare: Tensors with one of these prefixes are not needed.
+        fix: Advice if they do not fit.
+
+    Raises:
+        CheckpointError: Tensors are missing, left over, of another shape or of another dtype; names them.
+    """
+    wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(spare)}
     missing = [name for name in wanted if name not in saved.tensors]
     unexpected = [name for name in saved.tensors if name not in wanted and not name.startswith(spare)]
     other = [
@@ -154,9 +173,6 @@ def restore(
             found=f"{source}: {'; '.join(differences)}",
             fix=fix,
         )
-    require_usable({name: saved.tensors[name] for name in wanted}, source=source)
-    with torch.no_grad():
-        model.load_state_dict({**state, **{name: saved.tensors[name] for name in wanted}})
 
 
 def require_usable(tensors: Mapping[str, Tensor], *, source: str) -> None:

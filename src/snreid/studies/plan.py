@@ -134,16 +134,27 @@ def study_plan(experiments: Sequence[Experiment], targets: Sequence[DataSet], se
     return Plan(cases=(case,), rows=rows, seeds=tuple(seeds), case_budget=False, study=True)
 
 
-def check_examples(plan: Plan, names: Sequence[str]) -> None:
-    """Raises ``ExperimentError`` if rank lists are requested for a data set that is not a target."""
+def example_names(plan: Plan, typed: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of the targets whose rank lists are requested.
+
+    Args:
+        plan: The plan of a study.
+        typed: The request: names of targets, or words as in ``targets``.
+        targets: The words by which the plan's targets were requested, in order.
+
+    Raises:
+        ExperimentError: A data set is no target.
+    """
     known = [benchmark.name for case in plan.cases for benchmark in case.benchmarks]
-    unknown = [name for name in names if name not in known]
+    names = dict(zip(known, known, strict=True)) | dict(zip(targets, known, strict=False))
+    unknown = [name for name in typed if name not in names]
     if unknown:
         raise ExperimentError(
             "Rank lists are shown of targets only",
             found=unknown[0],
             fix=f"take some of {', '.join(known)}, or add it to --target",
         )
+    return tuple(names[name] for name in typed)
 
 
 @dataclass(frozen=True)

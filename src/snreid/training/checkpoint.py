@@ -123,6 +123,9 @@ class CheckpointStore:
             raise _damaged(path, f"no JSON: {error}") from error
         if not isinstance(fields, dict) or any(type(fields.get(k)) is not kind for k, kind in _POINTER_FIELDS.items()):
             raise _damaged(path, f"a pointer with the fields {', '.join(_POINTER_FIELDS)} was expected")
+        negative = [name for name, kind in _POINTER_FIELDS.items() if kind is int and fields[name] < 0]
+        if negative:
+            raise _damaged(path, f"its {negative[0]} is {fields[negative[0]]}")
         if not STEP_FILE.fullmatch(fields["file"]):
             raise _damaged(path, f"it names the file {fields['file']!r}")
         return Pointer(**{k: fields[k] for k in _POINTER_FIELDS})
@@ -174,7 +177,9 @@ def _read_step(path: Path, pointer: Pointer) -> TrainingState:
         values, position = record["values"], (record["step"], record["epoch"], record["batch"])
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, f"not a training state: {error}") from error
-    return TrainingState(tensors=tensors, step=position[0], epoch=position[1], batch=position[2], values=values)
+    if position != (pointer.step, pointer.epoch, pointer.batch) or not isinstance(values, dict):
+        raise _damaged(path, "not the training state that last.json describes")
+    return TrainingState(tensors=tensors, step=pointer.step, epoch=pointer.epoch, batch=pointer.batch, values=values)
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:

@@ -18,6 +18,9 @@ from snreid.system.atomic_files import naming, write_text
 METRICS_FILE = "metrics.jsonl"
 TENSORBOARD_FOLDER = "tensorboard"
 
+_LARGEST = 1e15
+"""Also excludes NaN, which some JSON has."""
+
 Metric = SupportsFloat | str
 """A number, a tensor with one element, or a word."""
 
@@ -81,16 +84,22 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         return []
     records = []
     for line in lines:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict) and type(record.get("step")) is int:
                 records.append(record)
     return records
 
 
+def number_in(line: Mapping[str, Any], name: str) -> float:
+    """A number of a line; 0 if the line has none of that name."""
+    value: Any = line.get(name)
+    return float(value) if type(value) in (int, float) and abs(value) < _LARGEST else 0.0
+
+
 def skipped_text(folder: Path) -> str:
     """A sentence about the steps of a run that were skipped (``FiniteGuard``); "" if there were none."""
-    lines = [line for line in read_metrics(folder) if line.get("skipped")]
+    lines = [line for line in read_metrics(folder) if number_in(line, "skipped")]
     if not lines:
         return ""
     return (
@@ -101,8 +110,8 @@ def skipped_text(folder: Path) -> str:
 
 def waited_text(folder: Path) -> str:
     """A sentence about the share of the training time spent waiting for images; "" if no step recorded it."""
-    lines = [line for line in read_metrics(folder) if isinstance(line.get("waited"), float) and line.get("seconds")]
-    seconds, waited = (sum(line[name] for line in lines) for name in ("seconds", "waited"))
+    lines = [line for line in read_metrics(folder) if "waited" in line]
+    seconds, waited = (sum(number_in(line, name) for line in lines) for name in ("seconds", "waited"))
     if not lines or seconds <= 0:
         return ""
     return f"{waited / seconds:.1%} of {duration_text(seconds)} of training were spent waiting for images."

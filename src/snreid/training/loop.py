@@ -328,22 +328,45 @@ class Loop:
             return _Position()
         if not self.hooks.same(state.values.get("experiment"), (self.hooks.values or {}).get("experiment")):
             raise CheckpointError(
-                "A run goes on only with the experiment it was started with",
+                "A run continues with the experiment that it was started with",
                 found=f"the checkpoints in {self.checkpoints.folder} belong to other settings",
                 fix="use the same settings, or another --out folder",
             )
-        tensors = state.tensors
+        try:
+            return self._restored(state, optimizer)
+        except torch.OutOfMemoryError:
+            raise
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, RecursionError) as error:
+            # The hash is right, so somebody else wrote it, or it belongs to another version.
+            reason = " ".join(str(error).split())[:160]
+            raise CheckpointError(
+                "A training state holds all that a run needs to continue",
+                found=f"the one in {self.checkpoints.folder} does not ({type(error).__name__}: {reason})",
+                fix="start again in another --out folder",
+            ) from error
+
+    def _restored(self, state: TrainingState, optimizer: torch.optim.Optimizer) -> _Position:
+        """Loads a state; raises whatever a state of another origin leads to."""
+        tensors, values = state.tensors, state.values
+        for name, right in (
+            ("pending", type(values["pending"]) is bool),
+            ("skipped", type(values["skipped"]) is int and 0 <= values["skipped"] <= state.step),
+            ("in_a_row", type(values["in_a_row"]) is int and 0 <= values["in_a_row"] <= state.step),
+            ("kept", isinstance(values["kept"], dict)),
+            ("epoch", state.epoch <= self.plan.epochs),
+            ("batch", state.batch < len(self.plan.batches)),
+        ):
+            if not right:
+                raise ValueError(f"its {name} is {values.get(name, getattr(state, name, None))!r}")
         self.plan.model.load_state_dict(_below("model.", tensors))
-        optimized = OptimizerState(_below("optimizer.", tensors), dict(state.values["optimizer"]))
+        optimized = OptimizerState(_below("optimizer.", tensors), dict(values["optimizer"]))
         restore_optimizer(optimizer, optimized)
-        self.guard.in_a_row = state.values["in_a_row"]
+        self.guard.in_a_row = values["in_a_row"]
         if self.scale is not None:
             self.scale.restore(_below("scale.", tensors))
         if self.plan.average is not None:
             self.plan.average.restore(_below("average.", tensors))
-        return _Position(
-            state.step, state.epoch, state.batch, state.values["kept"], state.values["skipped"], state.values["pending"]
-        )
+        return _Position(state.step, state.epoch, state.batch, values["kept"], values["skipped"], values["pending"])
 
     def _save(self, optimizer: torch.optim.Optimizer, position: _Position, *, together: bool = True) -> None:
         """``together``: wait until the writing process is done; False if the others may not be waiting (a signal in validation)."""

@@ -1,14 +1,17 @@
 """The shared context of a program: machine settings, processes, console, decoded images."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
 from rich.console import Console
 
-from snreid.errors import visible
+from snreid.errors import BusyError, visible
 from snreid.images.loading import PixelCache
 from snreid.system.machine import Machine
 from snreid.training.distributed import ProcessGroup, join
+from snreid.training.parallel import agree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,24 @@ class Session:
     def first(self) -> bool:
         """Whether this process writes files and talks to the user."""
         return self.group.first
+
+    @contextmanager
+    def holding(self, lock: AbstractContextManager[None]) -> Iterator[None]:
+        """Holds a lock (``system/locks.py``) for all processes that work together; the first one takes it.
+
+        Raises:
+            BusyError: Another program holds it; in every process.
+        """
+        busy = None
+        with ExitStack() as stack:
+            if self.first:
+                try:
+                    stack.enter_context(lock)
+                except BusyError as error:
+                    busy = error
+            if agree((busy is not None, False), self.group)[0]:
+                raise busy or BusyError("One program at a time writes to a place", found="another one is at work there")
+            yield
 
     def say(self, sentence: str) -> None:
         """Prints a line on the console, without styling; nothing for an empty sentence."""
