@@ -37,6 +37,13 @@ def test_they_depend_on_seed_and_epoch_alone() -> None:
     assert np.array_equal(batches().share(flat[0], 0, 1), flat[0])
 
 
+def test_every_image_is_seen_before_any_again_over_epochs() -> None:
+    few = batches(source_count=40, target_count=30, length=2)
+    drawn_batches = [batch for epoch in range(5) for batch in few.epoch(epoch)]
+    assert sorted(np.concatenate([batch[:4] for batch in drawn_batches]).tolist()) == list(range(40))
+    assert sorted(np.concatenate([batch[4:] for batch in drawn_batches]).tolist()) == list(range(40, 70))
+
+
 def test_by_identities_every_person_comes_with_several_images() -> None:
     persons = np.repeat(np.arange(5), 4)
     identities = IdentityBatches(Sampling(persons=2, images=2), persons, np.zeros(20, dtype=np.int64), 0, 5)

@@ -52,7 +52,8 @@ def test_batches_hold_p_people_with_k_images_balanced_and_complete(
     batches = IdentityBatches(
         Sampling(persons=persons, images=images, balance=balance), found.persons, found.domains, seed, length
     )
-    epoch = data.draw(st.integers(0, 500))
+    epoch = data.draw(st.integers(0, 9))
+    before = [batch for number in range(epoch) for batch in batches.epoch(number)]
     made = batches.epoch(epoch)
     assert len(made) == length == len(batches)
     people = [people_of(batch, found, images) for batch in made]
@@ -71,7 +72,7 @@ def test_batches_hold_p_people_with_k_images_balanced_and_complete(
             first = {p for one in people[: ceil(len(members) / share)] for p in one}
             assert members <= first, "someone was not seen within ceil(identities / share) batches"
 
-    used = np.bincount(np.concatenate(made), minlength=len(found.persons))
+    used = np.bincount(np.concatenate(before + made), minlength=len(found.persons))
     for person in domain_of:
         counts = used[found.persons == person]
         assert counts.max() - counts.min() <= 1, "an image came again before all of its person had come"
@@ -109,10 +110,19 @@ def test_an_epoch_is_a_function_of_seed_and_epoch_alone_and_no_two_are_alike() -
     batches = IdentityBatches(Sampling(persons=4, images=2), found.persons, found.domains, 7)
     epochs = [np.concatenate(batches.epoch(e)) for e in range(20)]
     for number, epoch in enumerate(epochs):
-        again = IdentityBatches(Sampling(persons=4, images=2), found.persons, found.domains, 7).epoch(number)
-        assert np.array_equal(np.concatenate(again), epoch)
+        resumed = IdentityBatches(Sampling(persons=4, images=2), found.persons, found.domains, 7).epoch(number)
+        assert np.array_equal(np.concatenate(resumed), epoch)
+        assert np.array_equal(np.concatenate(batches.epoch(number)), epoch)  # asked again, after a later one
     seeds = [np.concatenate(replace(batches, seed=s).epoch(0)) for s in range(100, 120)]
     assert len({one.tobytes() for one in epochs + seeds}) == 40
+
+
+def test_all_images_are_seen_before_any_again_over_epochs() -> None:
+    """With new decks in each epoch, people with more images than an epoch draws would keep some unseen for long."""
+    persons = np.repeat(np.arange(10), 24)
+    batches = IdentityBatches(Sampling(persons=5, images=4), persons, np.zeros_like(persons), 0, length=4)
+    seen = np.concatenate([batch for epoch in range(3) for batch in batches.epoch(epoch)])
+    assert sorted(seen.tolist()) == list(range(240))
 
 
 def test_what_is_left_over_goes_to_the_domains_in_turn() -> None:

@@ -34,7 +34,8 @@ class TwoStores:
 
 @dataclass(frozen=True, kw_only=True)
 class TwoBatches:
-    """Samples batches as a pure function of (seed, epoch): both sides in shuffled rounds, each image once before any repeats."""
+    """Samples batches as a pure function of (seed, epoch): both sides in shuffled rounds that continue from epoch to epoch: each image
+    once before any repeats."""
 
     source_count: int
     target_count: int
@@ -76,6 +77,7 @@ class TwoBatches:
         count, size = (
             (self.source_count, self.source_batch) if side == "source" else (self.target_count, self.target_batch)
         )
-        key = np.array([self.seed, (epoch << 1) + (side == "target")], dtype=np.uint64)
+        key = np.array([self.seed, side == "target"], dtype=np.uint64)
         rounds = Rounds(np.arange(count), np.random.Generator(np.random.Philox(key=key)))
-        return [np.array(rounds.draw(size), dtype=np.int64) for _ in range(self.length)]
+        drawn = [np.array(rounds.draw(size), dtype=np.int64) for _ in range((epoch + 1) * self.length)]
+        return drawn[epoch * self.length :]

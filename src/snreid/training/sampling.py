@@ -4,7 +4,8 @@ Because a batch depends on nothing else, a run can resume inside an epoch, every
 and the batches do not depend on the number of processes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,8 @@ class IdentityBatches:
     seed: int
     length: int | None = None
     """Batches in an epoch; None: as many as it takes to draw N images."""
+    _decks: "_Decks" = field(default_factory=lambda: _Decks(), init=False, repr=False, compare=False)
+    """What the epochs so far have drawn: only saves replaying them."""
 
     def __post_init__(self) -> None:
         distinct = len(np.unique(self.persons))
@@ -70,15 +73,23 @@ class IdentityBatches:
         """Returns all batches of an epoch: ``len(self)`` arrays of P * K image indices, the K of an identity side by side.
 
         Identities are drawn in shuffled rounds: each appears once before any repeats, so every identity is seen within
-        ceil(identities / P) batches (counted within its domain, and with the domain's share of P, when balanced). The same
-        holds for the images of an identity within this epoch; if they run out within a draw, a new round starts and an
-        image may appear twice.
+        ceil(identities / P) batches of an epoch (counted within its domain, and with the domain's share of P, when balanced). The images
+        of an identity are drawn in rounds that continue from epoch to epoch, so no image appears again before all of its identity have
+        appeared; if they run out within a draw, a new round starts and an image may appear twice.
         """
+        decks = self._decks
+        if decks.epochs > epoch:
+            decks.restart()
+        while decks.epochs < epoch:
+            self._next()
+        return self._next()
+
+    def _next(self) -> list[Indices]:
+        decks, epoch = self._decks, self._decks.epochs
         random = np.random.Generator(np.random.Philox(key=np.array([self.seed, epoch], dtype=np.uint64)))
         groups = self._identity_groups()
         shares = _shares(self.sampling.persons, [len(g) for g in groups], epoch)
         rounds = [Rounds(group, random) for group in groups]
-        decks: dict[int, _Deck] = {}
         by_person = self._images_by_person()
         batches = []
         for _ in range(len(self)):
@@ -87,10 +98,10 @@ class IdentityBatches:
                 chosen.extend(group.draw(share))
             images: list[int] = []
             for person in chosen:
-                if person not in decks:
-                    decks[person] = _Deck(by_person[person], self._strata(by_person[person]), random)
-                images.extend(decks[person].draw(self.sampling.images))
+                deck = decks.of(person, by_person[person], self._strata)
+                images.extend(deck.draw(self.sampling.images, random))
             batches.append(np.array(images, dtype=np.int64))
+        decks.epochs += 1
         return batches
 
     def share(self, batch: Indices, rank: int, world: int) -> Indices:
@@ -158,21 +169,38 @@ class Rounds:
         return chosen
 
 
+class _Decks:
+    """The decks of all identities after a number of epochs."""
+
+    def __init__(self) -> None:
+        self.epochs, self.by_person = 0, dict[int, _Deck]()
+
+    def restart(self) -> None:
+        """Goes back to the start of training."""
+        self.epochs, self.by_person = 0, {}
+
+    def of(self, person: int, images: Indices, strata: Callable[[Indices], Indices]) -> "_Deck":
+        """Returns the deck of an identity with these images."""
+        if person not in self.by_person:
+            self.by_person[person] = _Deck(images, strata(images))
+        return self.by_person[person]
+
+
 class _Deck:
     """Draws the images of one identity without replacement until all are used, spread over its strata (cameras)."""
 
-    def __init__(self, images: Indices, strata: Indices, random: np.random.Generator) -> None:
-        self.images, self.strata, self.random, self.queue = images, strata, random, list[int]()
+    def __init__(self, images: Indices, strata: Indices) -> None:
+        self.images, self.strata, self.queue = images, strata, list[int]()
 
-    def draw(self, count: int) -> list[int]:
+    def draw(self, count: int, random: np.random.Generator) -> list[int]:
         """Returns the positions of the next ``count`` images."""
         while len(self.queue) < count:
-            self.queue += self._shuffled()
+            self.queue += self._shuffled(random)
         chosen, self.queue = self.queue[:count], self.queue[count:]
         return chosen
 
-    def _shuffled(self) -> list[int]:
-        order = self.random.permutation(len(self.images))
+    def _shuffled(self, random: np.random.Generator) -> list[int]:
+        order = random.permutation(len(self.images))
         # The n-th image of every camera comes before the (n + 1)-th of any.
         seen: dict[int, int] = {}
         turns = []
