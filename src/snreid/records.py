@@ -16,7 +16,7 @@ NO_CAMERA = -1
 JUNK = -1
 """Person id of a gallery image that is dropped for every query (Market-1501's ``-1``)."""
 DISTRACTOR = 0
-"""Person id of Market-1501's distractors: they stay in the gallery and match nobody."""
+"""Person id that a data set's reader gives to distractors, such as Market-1501's: they stay in the gallery, and no query bears it."""
 
 
 class ImageSource(Protocol):

@@ -96,11 +96,27 @@ def test_embeddings_of_anybody_are_scored(tmp_path: Path, capsys: Captured) -> N
         assert shown["target"] == "mine"
 
 
-def test_person_0_among_the_queries_is_remarked_on(tmp_path: Path, capsys: Captured) -> None:
+def test_person_0_of_a_features_file_is_a_person(tmp_path: Path, capsys: Captured, rng: np.random.Generator) -> None:
+    persons, cameras = np.arange(64).repeat(4), np.tile([1, 2, 3, 4], 64)
+    vectors = rng.normal(size=(256, 8)).astype(np.float32)
+
+    def scored(first: int) -> dict[str, Any]:
+        whole = Features(vectors, persons + first, cameras)
+        write_features(tmp_path / "ids.npz", Features(vectors[::2], persons[::2] + first, cameras[::2]), whole)
+        assert main(["--features", str(tmp_path / "ids.npz"), "--json"]) == 0
+        streams = capsys.readouterr()
+        assert not streams.err
+        shown: dict[str, Any] = json.loads(streams.out)
+        return shown
+
+    assert scored(0) == scored(1) and scored(0)["skipped_queries"] == 0
+
+
+def test_junk_among_the_queries_is_remarked_on(tmp_path: Path, capsys: Captured) -> None:
     vectors = np.eye(4, dtype=np.float32)
-    persons, cameras = np.array([0, 1, 2, 3]), np.array([1, 1, 1, 1])
-    write_features(tmp_path / "zero.npz", Features(vectors, persons, cameras), Features(vectors, persons, cameras + 1))
-    assert main(["--features", str(tmp_path / "zero.npz"), "--json"]) == 0
+    persons, cameras = np.array([-1, 1, 2, 3]), np.array([1, 1, 1, 1])
+    write_features(tmp_path / "junk.npz", Features(vectors, persons, cameras), Features(vectors, persons, cameras + 1))
+    assert main(["--features", str(tmp_path / "junk.npz"), "--json"]) == 0
     streams = capsys.readouterr()
     assert "1 of 4 queries" in streams.err and json.loads(streams.out)["skipped_queries"] == 1
 

@@ -241,9 +241,9 @@ def scored_together(found: TargetFeatures, world: int) -> list[Scores | DataErro
 
 @pytest.mark.parametrize("world", [2, 3, 11])
 def test_processes_that_share_the_queries_all_get_the_scores_of_one(found: TargetFeatures, world: int) -> None:
-    # The first queries are distractors: some process has no valid query at all.
+    # The first queries are junk: some process has no valid query at all.
     persons = found.query.persons.copy()
-    persons[:4] = 0
+    persons[:4] = -1
     query = Features(found.query.embeddings, persons, found.query.cameras, found.query.names)
     whole = replace(found, query=query)
     expected = evaluate(query, found.gallery)
@@ -252,7 +252,7 @@ def test_processes_that_share_the_queries_all_get_the_scores_of_one(found: Targe
 
 
 def test_no_valid_query_at_all_is_an_error_in_every_process(found: TargetFeatures) -> None:
-    nobody = Features(found.query.embeddings, np.zeros_like(found.query.persons), found.query.cameras)
+    nobody = Features(found.query.embeddings, np.full_like(found.query.persons, -1), found.query.cameras)
     assert all(isinstance(one, DataError) for one in scored_together(replace(found, query=nobody), 2))
 
 

@@ -16,7 +16,7 @@ def evaluate(
 ) -> Scores:
     """Rank the gallery for every query and score the ranks of the matches.
 
-    ``exact/relevance.py`` has the rules for same-camera, junk, distractor and own-name entries, ``exact/ranking.py`` the tie rule.
+    ``exact/relevance.py`` has the rules for same-camera, junk and own-name entries, ``exact/ranking.py`` the tie rule.
 
     Args:
         query: Embeddings (Q, D) with persons and cameras.
@@ -49,7 +49,7 @@ def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery
             "at least one query needs a match: a gallery image of its person"
             + (" from another camera" if (query.cameras >= 0).any() else ""),
             found=f"none among {scores.queries} queries and {len(gallery.persons)} gallery images",
-            fix="check that query and gallery share person ids (>= 1; 0 marks distractors, -1 junk) and, if every person "
+            fix="check that query and gallery share person ids (-1 is junk, no person) and, if every person "
             "was seen by one camera only, leave the cameras out",
         )
     return scores
