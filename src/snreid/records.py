@@ -190,6 +190,8 @@ class Scores:
     """(V,) positions of these queries in the query split."""
     queries: int
     """Number of all queries, with or without a valid match."""
+    persons: NDArray[np.int64]
+    """(V,) the person of each of the valid queries: intervals draw persons."""
 
     @property
     def skipped_queries(self) -> int:

@@ -183,7 +183,11 @@ def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) ->
 def remarks(query: Features) -> tuple[str, ...]:
     """Sentences for the user about labels that are allowed but often a mistake."""
     junk = int((query.persons == JUNK).sum())
-    return (f"{junk} of {len(query.persons)} queries are junk (person -1), which matches nobody: they are skipped.",) if junk else ()
+    return (
+        (f"{junk} of {len(query.persons)} queries are junk (person -1), which matches nobody: they are skipped.",)
+        if junk
+        else ()
+    )
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
