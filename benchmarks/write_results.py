@@ -17,6 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from snreid.evaluation import disagreement
+from snreid.records import Interval
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "results"
 RECORDS = ROOT / "docs" / "records"
@@ -140,7 +143,7 @@ def record_page(record: Record) -> str:
             [f"{scheme}, mAP", *(_difference(_cell(record, "mAP", scheme, column)) for column in columns)]
             for scheme in schemes[1:]
         ]
-        lines += [*_markdown(["difference to the first row", *columns], rows), ""]
+        lines += [*_markdown(["difference to the first row", *columns], rows), "", *_unsettled(record)]
     rows = []
     for scheme in schemes:
         for target in dict.fromkeys(row["target"] for row in record["rows"]):
@@ -269,6 +272,16 @@ def _difference(cell: dict[str, Any] | None) -> str:
     value = gap["p_value"]
     p = "" if value is None else ", p < 0.001" if value < 0.001 else f", p {value:.3f}"
     return f"{100 * gap['value']:+.1f} [{low:+.1f}, {high:+.1f}]{p}"
+
+
+def _unsettled(record: Record) -> list[str]:
+    """A sentence for each difference of mAP whose interval and test contradict each other."""
+    found = []
+    for cell in record["table"]:
+        gap = cell["difference"]
+        text = disagreement(Interval(*gap["interval"]), gap["p_value"]) if gap and cell["metric"] == "mAP" else ""
+        found += [f"- {cell['scheme']} on {cell['target']}: {text}"] if text else []
+    return [*found, ""] if found else []
 
 
 def _columns(record: Record) -> list[str]:

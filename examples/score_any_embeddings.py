@@ -3,7 +3,7 @@
 import numpy as np
 
 import snreid
-from snreid.evaluation import bootstrap_interval
+from snreid.evaluation import mean_interval
 
 random = np.random.default_rng(0)
 centres = random.normal(size=(50, 64))
@@ -18,7 +18,7 @@ def features(cameras: tuple[int, int], noise: float) -> snreid.Features:
 
 query, gallery = features((1, 2), noise=1.5), features((3, 4), noise=1.5)
 scores = snreid.evaluate(query, gallery, metric="cosine")
-interval = bootstrap_interval(scores.average_precision, groups=query.persons[scores.query_index])
+interval = mean_interval(scores.average_precision, scores.persons)
 print(
     f"mAP {scores.mean_ap:.1%} [{interval.low:.1%}, {interval.high:.1%}], rank-1 {scores.rank(1):.1%}, mINP {scores.mean_inp:.1%}"
 )

@@ -17,6 +17,7 @@ def scores(rng: np.random.Generator, valid: int = 30, queries: int = 40) -> Scor
         first_rank=rng.integers(1, 30, valid),
         query_index=np.sort(rng.permutation(queries)[:valid]),
         queries=queries,
+        persons=rng.integers(1, 9, valid),
     )
 
 

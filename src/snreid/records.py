@@ -16,7 +16,7 @@ NO_CAMERA = -1
 JUNK = -1
 """Person id of a gallery image that is dropped for every query (Market-1501's ``-1``)."""
 DISTRACTOR = 0
-"""Person id of Market-1501's distractors: they stay in the gallery and match nobody."""
+"""Person id that a data set's reader gives to distractors, such as Market-1501's: they stay in the gallery, and no query bears it."""
 
 
 class ImageSource(Protocol):
@@ -190,6 +190,8 @@ class Scores:
     """(V,) positions of these queries in the query split."""
     queries: int
     """Number of all queries, with or without a valid match."""
+    persons: NDArray[np.int64]
+    """(V,) the person of each of the valid queries: intervals draw persons."""
 
     @property
     def skipped_queries(self) -> int:

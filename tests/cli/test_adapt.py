@@ -57,7 +57,7 @@ def test_with_evaluate_it_shows_before_and_after_with_intervals(
         result = read_result(folder, data)
         assert result is not None
         line = next(line for line in shown.splitlines() if f"dusk, {when}" in line)
-        assert f"{100 * result.scores.mean_ap:.1f} [" in line and f"{100 * result.scores.rank(1):.1f} [" in line
+        assert f"{100 * result.scores.mean_ap:.1f} " in line and f"{100 * result.scores.rank(1):.1f} " in line
     assert "after - before: mAP " in shown and "p = " in shown
 
 

@@ -22,6 +22,7 @@ class OpenedForTest:
     """A network of another runtime: it embeds an image as its mean colour."""
 
     height, width = 32, 16
+    notes = ()
 
     def __init__(self) -> None:
         self.calls = 0

@@ -19,19 +19,18 @@ from snreid.records import Features
 def test_all_of_it_is_json(crowd: tuple[Features, Features]) -> None:
     query, gallery = crowd
     scores = evaluate(query, gallery)
-    persons = query.persons[scores.query_index]
-    overall = subset_scores(scores, persons)
+    overall = subset_scores(scores)
     assert overall is not None
-    effects = (corruption_effect("dark", 2, scores, scores, persons),)
+    effects = (corruption_effect("dark", 2, scores, scores),)
     found = Diagnosis(
         target="crowd",
         metric="cosine",
         scores=scores,
         estimates=overall,
         pairs=camera_pairs(query, gallery),
-        properties=(by_property("size", "pixels", np.arange(len(persons), dtype=np.float64), scores, persons),),
+        properties=(by_property("size", "pixels", np.arange(len(scores.persons), dtype=np.float64), scores),),
         effects=effects,
-        drop=mean_drop(scores, effects, persons),
+        drop=mean_drop(scores, effects),
         notes=("said",),
     )
     read = json.loads(json.dumps(found.to_json(), allow_nan=False))

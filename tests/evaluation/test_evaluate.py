@@ -55,11 +55,15 @@ def test_without_cameras_a_query_does_not_match_itself() -> None:
 
 def test_queries_without_a_match_are_counted_even_if_all_are() -> None:
     nothing = np.empty(0, np.int64)
-    scores = score_ranks([nothing, np.array([1, 4]), nothing])
-    assert scores.query_index.tolist() == [1] and (scores.queries, scores.skipped_queries) == (3, 2)
+    scores = score_ranks([nothing, np.array([1, 4]), nothing], np.array([7, 8, 9]))
+    assert (
+        scores.query_index.tolist() == [1]
+        and scores.persons.tolist() == [8]
+        and (scores.queries, scores.skipped_queries) == (3, 2)
+    )
     assert scores.average_precision.tolist() == [0.75] and scores.first_rank.tolist() == [1]
     for ranks in ([], [nothing, nothing]):
-        none = score_ranks(ranks)
+        none = score_ranks(ranks, np.arange(len(ranks)))
         assert none.queries == none.skipped_queries == len(ranks)
         assert none.average_precision.dtype == none.inverse_negative_penalty.dtype == np.float64
         assert none.first_rank.dtype == none.query_index.dtype == np.int64

@@ -10,9 +10,10 @@ from snreid.images.reading import resize
 from snreid.records import Scores
 
 
-def scores_of(precisions: np.ndarray) -> Scores:
+def scores_of(precisions: np.ndarray, persons: np.ndarray | None = None) -> Scores:
     count = len(precisions)
-    return Scores(precisions, np.ones(count), np.where(precisions > 0.5, 1, 2), np.arange(count), count)
+    shown = np.arange(count) if persons is None else persons
+    return Scores(precisions, np.ones(count), np.where(precisions > 0.5, 1, 2), np.arange(count), count, shown)
 
 
 def sharpness_by_definition(pixels: np.ndarray) -> float:
@@ -57,7 +58,7 @@ def test_what_is_no_image_is_refused() -> None:
 def test_quarters_are_those_of_a_sorted_list(rng: np.random.Generator) -> None:
     values, precisions = rng.permutation(np.arange(40.0)), rng.random(40)
     persons = rng.integers(1, 12, size=40)
-    found = by_property("brightness", "levels", values, scores_of(precisions), persons)
+    found = by_property("brightness", "levels", values, scores_of(precisions, persons))
     order = np.argsort(values)
     assert [(b.low, b.high) for b in found.buckets] == [(0, 9), (10, 19), (20, 29), (30, 39)]
     for quarter, bucket in enumerate(found.buckets):
@@ -69,16 +70,16 @@ def test_quarters_are_those_of_a_sorted_list(rng: np.random.Generator) -> None:
 
 def test_equal_values_are_never_parted() -> None:
     values = np.array([1.0, 1, 1, 1, 1, 2, 3, 3])
-    found = by_property("size", "pixels", values, scores_of(np.linspace(0.1, 0.9, 8)), np.arange(8))
+    found = by_property("size", "pixels", values, scores_of(np.linspace(0.1, 0.9, 8)))
     assert [(b.low, b.high, b.estimates.queries) for b in found.buckets] == [(1, 1, 5), (2, 2, 1), (3, 3, 2)]
 
 
 def test_what_cannot_be_split_says_why() -> None:
-    three = by_property("size", "pixels", np.arange(3.0), scores_of(np.full(3, 0.5)), np.arange(3))
+    three = by_property("size", "pixels", np.arange(3.0), scores_of(np.full(3, 0.5)))
     assert not three.buckets and three.trend is None and "3 queries" in three.remark
-    same = by_property("size", "pixels", np.full(9, 8192.0), scores_of(np.linspace(0, 1, 9)), np.arange(9))
+    same = by_property("size", "pixels", np.full(9, 8192.0), scores_of(np.linspace(0, 1, 9)))
     assert not same.buckets and same.trend is None and "the same for all 9 queries, 8,192 pixels" in same.remark
-    nothing = by_property("size", "pixels", np.full(9, np.nan), scores_of(np.full(9, 0.5)), np.arange(9))
+    nothing = by_property("size", "pixels", np.full(9, np.nan), scores_of(np.full(9, 0.5)))
     assert not nothing.buckets and "0 queries" in nothing.remark
     assert "buckets" in nothing.to_json() and "trend" not in nothing.to_json()
 
@@ -87,8 +88,8 @@ def test_unknown_values_are_left_out(rng: np.random.Generator) -> None:
     values, precisions, persons = rng.random(30), rng.random(30), rng.integers(1, 9, size=30)
     values[[3, 17]] = np.nan
     keep = ~np.isnan(values)
-    found = by_property("x", "", values, scores_of(precisions), persons)
-    assert found == by_property("x", "", values[keep], scores_of(precisions[keep]), persons[keep])
+    found = by_property("x", "", values, scores_of(precisions, persons))
+    assert found == by_property("x", "", values[keep], scores_of(precisions[keep], persons[keep]))
 
 
 def test_rho_is_spearmans_and_p_is_near_that_of_a_permutation(rng: np.random.Generator) -> None:

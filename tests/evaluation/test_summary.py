@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snreid.evaluation.summary import summary, summary_with_intervals
-from snreid.evaluation.uncertainty import bootstrap_interval
+from snreid.evaluation.uncertainty import mean_interval
 from snreid.records import Scores
 
 SCORES = Scores(
@@ -15,6 +15,7 @@ SCORES = Scores(
     first_rank=np.array([1, 2, 7, 20]),
     query_index=np.array([0, 1, 3, 4]),
     queries=6,
+    persons=np.array([3, 3, 8, 8]),
 )
 
 
@@ -36,18 +37,14 @@ def test_the_promised_keys_and_values() -> None:
     assert type(found["queries"]) is int and json.loads(json.dumps(found)) == found
 
 
-def test_intervals_stand_beside_map_and_rank_1() -> None:
+def test_every_share_has_an_interval_over_persons() -> None:
     found = summary_with_intervals(SCORES, resamples=100, seed=2)
     assert {key: found[key] for key in summary(SCORES)} == summary(SCORES)
-    precision = bootstrap_interval(SCORES.average_precision, resamples=100, seed=2)
-    assert found["mAP_interval"] == [precision.low, precision.high]
-    first = bootstrap_interval(np.array([1.0, 0, 0, 0]), resamples=100, seed=2)
-    assert found["rank1_interval"] == [first.low, first.high]
-    assert found["interval_level"] == 0.95
-    assert json.loads(json.dumps(found)) == found
-
-
-def test_intervals_over_persons() -> None:
-    persons = np.array([3, 3, 8, 8])
-    found = summary_with_intervals(SCORES, groups=persons)
+    values = {"mAP": SCORES.average_precision, "mINP": SCORES.inverse_negative_penalty}
+    values |= {f"rank{k}": (SCORES.first_rank <= k).astype(float) for k in (1, 5, 10, 20)}
+    for name, each in values.items():
+        interval = mean_interval(each, SCORES.persons, resamples=100, seed=2)
+        assert found[f"{name}_interval"] == [interval.low, interval.high]
     assert found["mAP_interval"] == [pytest.approx(0.15), pytest.approx(0.75)]
+    assert found["interval_level"] == 0.95 and found["persons"] == 2
+    assert json.loads(json.dumps(found)) == found

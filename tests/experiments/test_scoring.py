@@ -23,10 +23,11 @@ from snreid.experiments.scoring import (
     score,
 )
 from snreid.experiments.targets import TargetFeatures, without
-from snreid.records import Features, ReIDData, Scores, Split
+from snreid.images.reading import FileImage
+from snreid.records import NO_CAMERA, Features, ReIDData, Sample, Scores, Split
 from support.tiny import Files, drawn, picture_files
 
-FIELDS = ("average_precision", "inverse_negative_penalty", "first_rank", "query_index")
+FIELDS = ("average_precision", "inverse_negative_penalty", "first_rank", "query_index", "persons")
 
 
 def equal(one: Scores, other: Scores) -> bool:
@@ -69,6 +70,24 @@ def test_what_is_saved_comes_back(tmp_path: Path, data: ReIDData, found: TargetF
     assert equal(again.scores, result.scores)
     assert json.loads((tmp_path / "evaluation" / "dusk.json").read_text()) == result.to_json()
     assert not [p for p in (tmp_path / "evaluation").iterdir() if "tmp" in p.name]
+
+
+def test_copies_of_queries_are_kept_beside_the_scores(tmp_path: Path, rng: np.random.Generator) -> None:
+    files = [Sample(FileImage(str(path)), 1 + n % 2, NO_CAMERA) for n, path in enumerate(picture_files(tmp_path, 4))]
+    again = tmp_path / "again.png"
+    again.write_bytes(Path(files[0].image.name).read_bytes())
+    gallery = (*files[2:], Sample(FileImage(str(again)), 1, NO_CAMERA))
+    shop = ReIDData("shop", Split(()), Split(tuple(files[:2])), Split(gallery), has_cameras=False)
+    result = saved(tmp_path, embedded(shop, rng))
+    assert result.copies == 1 and any("1 of 2 queries have a copy" in note for note in result.notes)
+    stored = read_result(tmp_path, shop)
+    assert stored is not None and stored.notes == result.notes
+    path = tmp_path / "evaluation" / "shop.npz"
+    with np.load(path) as arrays:
+        older = {name: arrays[name] for name in arrays.files if name != "copies"}
+    np.savez(path, **older)
+    of_before = read_result(tmp_path, shop)
+    assert of_before is not None and of_before.copies == 0 and equal(of_before.scores, result.scores)
 
 
 def test_the_split_is_named_in_what_is_stored(tmp_path: Path, found: TargetFeatures) -> None:
@@ -241,9 +260,9 @@ def scored_together(found: TargetFeatures, world: int) -> list[Scores | DataErro
 
 @pytest.mark.parametrize("world", [2, 3, 11])
 def test_processes_that_share_the_queries_all_get_the_scores_of_one(found: TargetFeatures, world: int) -> None:
-    # The first queries are distractors: some process has no valid query at all.
+    # The first queries are junk: some process has no valid query at all.
     persons = found.query.persons.copy()
-    persons[:4] = 0
+    persons[:4] = -1
     query = Features(found.query.embeddings, persons, found.query.cameras, found.query.names)
     whole = replace(found, query=query)
     expected = evaluate(query, found.gallery)
@@ -252,7 +271,7 @@ def test_processes_that_share_the_queries_all_get_the_scores_of_one(found: Targe
 
 
 def test_no_valid_query_at_all_is_an_error_in_every_process(found: TargetFeatures) -> None:
-    nobody = Features(found.query.embeddings, np.zeros_like(found.query.persons), found.query.cameras)
+    nobody = Features(found.query.embeddings, np.full_like(found.query.persons, -1), found.query.cameras)
     assert all(isinstance(one, DataError) for one in scored_together(replace(found, query=nobody), 2))
 
 

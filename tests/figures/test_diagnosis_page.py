@@ -18,7 +18,7 @@ from snreid.evaluation import (
 )
 from snreid.figures import DiagnosisPage, RankExample, render_diagnosis
 from snreid.figures.diagnosis_page import diagnosis_findings
-from snreid.records import Features, Scores
+from snreid.records import Features
 from support.browser import CHROMIUM, measure
 from support.report_samples import HOSTILE, Node, every, rank_list, read_html, split
 
@@ -36,16 +36,14 @@ def make_diagnosis(*, target: str = "evening street") -> Diagnosis:
     query, gallery = draw(60), draw(200)
     gallery = dataclasses.replace(gallery, persons=np.where(gallery.cameras == 4, 0, gallery.persons))
     scores = evaluate(query, gallery)
-    persons = query.persons[scores.query_index]
-    overall = subset_scores(scores, persons)
+    overall = subset_scores(scores)
     assert overall is not None
     worse = [dataclasses.replace(scores, average_precision=scores.average_precision * s) for s in (0.9, 0.4, 0.7)]
     wanted = [("dark", 1), ("dark", 3), ("jpeg", 3)]
     effects = [
-        corruption_effect(kind, severity, scores, other, persons)
-        for (kind, severity), other in zip(wanted, worse, strict=True)
+        corruption_effect(kind, severity, scores, other) for (kind, severity), other in zip(wanted, worse, strict=True)
     ]
-    values = draws.random(len(persons)) * 1000
+    values = draws.random(len(scores.persons)) * 1000
     return Diagnosis(
         target=target,
         metric="cosine",
@@ -53,11 +51,11 @@ def make_diagnosis(*, target: str = "evening street") -> Diagnosis:
         estimates=overall,
         pairs=camera_pairs(query, gallery),
         properties=(
-            by_property("brightness", "levels", values, scores, persons),
-            by_property("size", "pixels", np.full(len(persons), 8192.0), scores, persons),
+            by_property("brightness", "levels", values, scores),
+            by_property("size", "pixels", np.full(len(scores.persons), 8192.0), scores),
         ),
         effects=tuple(effects),
-        drop=mean_drop(scores, effects, persons),
+        drop=mean_drop(scores, effects),
         notes=("A note",),
     )
 
@@ -187,9 +185,10 @@ def test_a_perfect_model_has_a_page_too() -> None:
     """With equal values everywhere no shade divides by zero."""
     diagnosis = make_diagnosis()
     ones = diagnosis.scores.average_precision * 0 + 1
-    scores = Scores(ones, ones, ones.astype(np.int64), diagnosis.scores.query_index, diagnosis.scores.queries)
-    persons = np.arange(len(ones))
-    effect = corruption_effect("dark", 1, scores, scores, persons)
+    scores = dataclasses.replace(
+        diagnosis.scores, average_precision=ones, inverse_negative_penalty=ones, first_rank=ones.astype(np.int64)
+    )
+    effect = corruption_effect("dark", 1, scores, scores)
     pair = dataclasses.replace(diagnosis.pairs.scored[0], estimates=effect.estimates)
     pairs = dataclasses.replace(diagnosis.pairs, pairs=(pair,))
     page = make_page(diagnosis=dataclasses.replace(diagnosis, effects=(effect,), pairs=pairs))

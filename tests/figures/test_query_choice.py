@@ -11,7 +11,9 @@ from support.report_samples import made_up_scores
 
 def scores(precision: list[float]) -> Scores:
     values = np.array(precision)
-    return Scores(values, values, np.ones(len(values), np.int64), np.arange(len(values)) * 10, 100)
+    return Scores(
+        values, values, np.ones(len(values), np.int64), np.arange(len(values)) * 10, 100, np.arange(len(values))
+    )
 
 
 def test_best_middle_and_worst_of_the_gains() -> None:

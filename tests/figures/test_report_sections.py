@@ -88,7 +88,7 @@ def test_terms_are_explained(report: Report) -> None:
     terms = {term.text for term in root.all("dt")}
     assert {"mAP", "rank-1", "Seen and unseen", "95 % interval", "Skipped queries"} <= terms
     assert root.all("p", "selection")[0].text == report.selection
-    assert "2,000 bootstrap resamples" in root.text
+    assert "2,000 bootstrap samples of the persons" in root.text
 
 
 def test_the_curves_are_those_of_the_scores(report: Report) -> None:

@@ -10,8 +10,8 @@ from snreid.errors import ExperimentError
 from snreid.evaluation.uncertainty import compare
 from snreid.figures import Difference, Report, SchemeResult, ScoredDomain, score_table
 from snreid.figures.score_table import mean_with_interval
-from snreid.records import Interval, Scores, Split
-from support.report_samples import made_up_scores, make_report, split
+from snreid.records import Interval, Scores
+from support.report_samples import made_up_scores, make_report
 
 
 def by_hand(metric: str, runs: tuple[Scores, ...]) -> float:
@@ -111,20 +111,30 @@ def test_a_difference_is_clear_when_interval_and_test_agree(
     assert Difference(0.05, Interval(low, high), p_value).clear is clear
 
 
-def test_with_the_queries_the_bootstrap_draws_whole_persons() -> None:
-    # Two persons, all queries of one alike: by queries the interval is narrow, by persons it holds both values.
+def test_intervals_draw_whole_persons() -> None:
+    """Two persons, all queries of one alike: the interval holds both values."""
     precision = np.array([0.2] * 50 + [0.8] * 50)
-    scores = Scores(precision, precision, np.ones(100, np.int64), np.arange(100), 100)
-    samples = split(2, tuple(range(1, 51))).samples
-    scheme = SchemeResult(name="SNR", scores={"night": scores})
-    alone = score_table((ScoredDomain(name="night"),), (scheme,), baseline="").rows("mAP")[0].cells[0]
-    domain = ScoredDomain(name="night", query=Split(samples))
-    grouped = score_table((domain,), (scheme,), baseline="").rows("mAP")[0].cells[0]
-    assert alone is not None and grouped is not None
-    assert alone.interval.high - alone.interval.low < 0.2
-    assert grouped.interval.low == pytest.approx(0.2) and grouped.interval.high == pytest.approx(0.8)
-    with pytest.raises(ExperimentError, match=r"100 queries in the split of 'night', 40 in its scores"):
-        domain.groups(made_up_scores(0.5, 1))
+    scores = Scores(precision, precision, np.ones(100, np.int64), np.arange(100), 100, np.repeat([1, 2], 50))
+    table = score_table(
+        (ScoredDomain(name="night"),), (SchemeResult(name="SNR", scores={"night": scores}),), baseline=""
+    )
+    cell = table.rows("mAP")[0].cells[0]
+    assert cell is not None
+    assert cell.interval.low == pytest.approx(0.2) and cell.interval.high == pytest.approx(0.8)
+    assert [remark.split(":")[0] for remark in table.remarks] == ["night"] and "2 persons" in table.remarks[0]
+
+
+def test_a_difference_that_interval_and_test_judge_differently_is_remarked() -> None:
+    """Four of twelve persons gain: p is 2 of 16 sign patterns, and nearly every sample holds one of the four."""
+    gain = np.where(np.arange(12) < 4, 0.4, 0.0)
+    base, better = (Scores(v, v, np.full(12, 2), np.arange(12), 12, np.arange(12)) for v in (gain * 0, gain))
+    schemes = (SchemeResult(name="Baseline", scores={"dusk": base}), SchemeResult(name="SNR", scores={"dusk": better}))
+    table = score_table((ScoredDomain(name="dusk"),), schemes, baseline="Baseline")
+    cell = table.rows("mAP")[1].cells[0]
+    assert cell is not None and cell.difference is not None
+    assert cell.difference.interval.low > 0 and cell.difference.p_value == pytest.approx(1 / 8, abs=0.03)
+    assert not cell.difference.clear
+    assert [remark.split(":")[0] for remark in table.remarks] == ["SNR, mAP on dusk"]
 
 
 def test_the_interval_of_a_mean_of_two() -> None:
@@ -141,7 +151,9 @@ def test_the_interval_of_a_mean_covers_what_a_joint_bootstrap_finds() -> None:
     rng = np.random.default_rng(0)
     domains = [rng.random(300), rng.random(200) ** 2]
     scores = {
-        str(i): Scores(values, values, np.ones(len(values), np.int64), np.arange(len(values)), len(values))
+        str(i): Scores(
+            values, values, np.ones(len(values), np.int64), np.arange(len(values)), len(values), np.arange(len(values))
+        )
         for i, values in enumerate(domains)
     }
     schemes = (SchemeResult(name="SNR", scores=scores),)
@@ -160,7 +172,7 @@ def test_contradictions_are_refused() -> None:
     night = (ScoredDomain(name="night"),)
     with pytest.raises(ExperimentError, match="same queries"):
         SchemeResult(name="SNR", scores={"night": (scores, other)})
-    nothing = Scores(np.array([]), np.array([]), np.array([], np.int64), np.array([], np.int64), 5)
+    nothing = Scores(np.array([]), np.array([]), *[np.array([], np.int64)] * 2, 5, np.array([], np.int64))
     with pytest.raises(ExperimentError, match="none for scheme 'SNR' on 'night'"):
         SchemeResult(name="SNR", scores={"night": nothing})
     pair = (SchemeResult(name="Baseline", scores={"night": scores}), SchemeResult(name="SNR", scores={"night": other}))

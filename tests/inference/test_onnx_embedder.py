@@ -46,6 +46,75 @@ def graph(
     return path
 
 
+def with_outputs(path: Path, *names: str, batch: Any = "batch", less: str = "") -> Path:
+    """A network whose outputs are the colours times 1, 2, 3...; ``less``: minus their mean over these axes, by the name of an operator."""
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("ReduceMean", ["flat"], ["mean"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["flat", "mean"], ["apart"]),
+        *(helper.make_node("Mul", [less or "flat", f"x{n}"], [name]) for n, name in enumerate(names)),
+    ]
+    content = helper.make_graph(
+        nodes,
+        "outputs",
+        [helper.make_tensor_value_info("images", FLOAT, (batch, 3, 8, 4))],
+        [helper.make_tensor_value_info(name, FLOAT, (batch, 3)) for name in names],
+        [helper.make_tensor(f"x{n}", FLOAT, (), [n + 1.0]) for n in range(len(names))],
+    )
+    onnx.save(helper.make_model(content, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "factor"),
+    [
+        (("logits", "features"), "", 2),
+        (("Embedding", "logits"), "", 1),
+        (("scores",), "", 1),
+        (("logits", "features"), "logits", 1),
+        (("feat_local", "feat_global"), "feat_global", 2),
+    ],
+)
+def test_the_embedding_is_the_output_of_that_name(file: Path, names: tuple[str, ...], asked: str, factor: int) -> None:
+    pictures = images(3)
+    found = OnnxEmbedder(path=with_outputs(file, *names), output=asked).open()(pictures)
+    np.testing.assert_allclose(found, factor * colours(pictures), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"), [(("a", "b"), ""), (("feat_local", "feat_global"), ""), (("logits", "features"), "embedding")]
+)
+def test_outputs_that_leave_a_choice_are_named(file: Path, names: tuple[str, ...], asked: str) -> None:
+    with pytest.raises(ExperimentError, match=f"{', '.join(names)}.*--onnx-output {names[1]}"):
+        OnnxEmbedder(path=with_outputs(file, *names), output=asked).open()
+
+
+@pytest.mark.parametrize("batch", ["batch", 8])
+def test_an_embedding_that_depends_on_its_batch_is_refused(file: Path, batch: Any) -> None:
+    with pytest.raises(CheckpointError, match=r"alone and among four, embeddings differ by [0-9.]+"):
+        OnnxEmbedder(path=with_outputs(file, "embedding", less="apart", batch=batch)).open()
+    assert OnnxEmbedder(path=with_outputs(file, "embedding", batch=batch)).open().batch == (
+        None if batch == "batch" else batch
+    )
+
+
+def test_blue_green_red_is_the_mirror_of_red_green_blue(file: Path) -> None:
+    pictures = images(2)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
+    found = OnnxEmbedder(path=graph(file), mean=mean, std=std, bgr=True).open()(pictures)
+    np.testing.assert_allclose(found, colours(pictures, mean, std)[:, ::-1], atol=1e-5)
+
+
+def test_an_assumed_normalization_is_told(file: Path) -> None:
+    (note,) = OnnxEmbedder(path=graph(file)).open().notes
+    assert "mean and std" in note
+    (note,) = OnnxEmbedder(path=graph(file), mean=(0.0, 0.0, 0.0)).open().notes
+    assert "std" in note and "mean" not in note
+    assert not OnnxEmbedder(path=graph(file, notes={"snreid.mean": "0,0,0", "snreid.std": "1,1,1"})).open().notes
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "net.onnx"
@@ -163,9 +232,8 @@ def test_graphs_that_are_no_image_embedders(file: Path) -> None:
     for shape in (("batch", 1, 8, 4), ("batch", 3, 8, 4, 2)):
         with pytest.raises(CheckpointError, match="one input"):
             OnnxEmbedder(path=graph(file, shape=shape)).open()
-    embedder = OnnxEmbedder(path=graph(file, flat=False, pool="Relu")).open()
-    with pytest.raises(CheckpointError, match=r"one embedding per image.*\(2, 3, 8, 4\)"):
-        embedder(images(2))
+    with pytest.raises(CheckpointError, match=r"one embedding per image.*\(4, 3, 8, 4\)"):
+        OnnxEmbedder(path=graph(file, flat=False, pool="Relu")).open()
 
 
 @pytest.mark.parametrize("wrong", [images(2, 4, 8), images(2).astype(np.int32), images(2)[0], images(2)[:0]])

@@ -36,15 +36,14 @@ def is_ignored(query: Features, gallery: Features, i: int, j: int) -> bool:
     if gallery.persons[j] == -1:
         return True
     same_camera = query.cameras[i] != -1 and query.cameras[i] == gallery.cameras[j]
-    if query.persons[i] > 0 and query.persons[i] == gallery.persons[j] and same_camera:
+    if query.persons[i] == gallery.persons[j] and same_camera:
         return True
     return bool(query.names and gallery.names and query.names[i] == gallery.names[j])
 
 
 def is_match(query: Features, gallery: Features, i: int, j: int) -> bool:
-    """The same person, who is not a distractor, in an entry that is not ignored."""
-    same = query.persons[i] == gallery.persons[j] and query.persons[i] > 0
-    return bool(same) and not is_ignored(query, gallery, i, j)
+    """The same person in an entry that is not ignored."""
+    return bool(query.persons[i] == gallery.persons[j]) and not is_ignored(query, gallery, i, j)
 
 
 def ranks_by_definition(query: Features, gallery: Features, i: int, metric: str) -> list[int]:

@@ -162,18 +162,19 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Done:
 def test_a_report_is_of_the_images_that_were_scored(damaged: Done) -> None:
     _, result, out = damaged
     page = page_of(result, examples=("files", "dusk"))
-    (domain, other), bad = page.domains, {str(out / "data" / f"{n:03d}.png") for n in (0, 6, 13)}
-    assert domain.query is not None and len(domain.query) == 21 and other.query == result.available.data["dusk"].query
-    assert not {sample.image.name for sample in (*domain.samples, *domain.query.samples)} & bad
+    (domain, _), bad = page.domains, {str(out / "data" / f"{n:03d}.png") for n in (0, 6, 13)}
+    query = result.available.data["files"].query
+    assert len(query) == 21
+    assert not {sample.image.name for sample in (*domain.samples, *query.samples)} & bad
     assert page.notes == ("files: 3 images could not be read and were left out.",)
     for example in page.examples:
         for name, ranks in example.lists:
-            query, gallery = read_features(
+            asked, gallery = read_features(
                 features_path(
                     result.runs[{"Baseline": "baseline", "SNR": "snr"}[name]][example.domain][0].folder, example.domain
                 )
             )
-            assert example.sample.image.name == query.names[ranks.query]
+            assert example.sample.image.name == asked.names[ranks.query]
             positions = [int(i) for i in ranks.gallery]
             assert [example.gallery.samples[i].image.name for i in positions] == [gallery.names[i] for i in positions]
     assert "3 images could not be read" in render_report(page)

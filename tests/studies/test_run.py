@@ -82,12 +82,13 @@ def test_seen_columns_and_the_mean_of_the_unseen_are_told_apart(filled: tuple[Pa
 
 def scores(values: list[float], queries: int, index: list[int]) -> Scores:
     some = np.array(values)
-    return Scores(some, some / 2, np.arange(1, len(values) + 1), np.array(index), queries)
+    return Scores(some, some / 2, np.arange(1, len(values) + 1), np.array(index), queries, np.array(index) + 1)
 
 
 def test_pooled_queries_are_counted_through() -> None:
     joint = pooled_scores([scores([0.1, 0.2], 3, [0, 2]), scores([0.9], 2, [1]), scores([0.5], 1, [0])])
     assert joint.average_precision.tolist() == [0.1, 0.2, 0.9, 0.5] and joint.queries == 6
+    assert joint.persons.tolist() == [1, 3, 2, 1]
     assert joint.query_index.tolist() == [0, 2, 4, 5] and joint.first_rank.tolist() == [1, 2, 1, 1]
     assert joint.inverse_negative_penalty.tolist() == [0.05, 0.1, 0.45, 0.25] and joint.skipped_queries == 2
 

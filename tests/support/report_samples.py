@@ -46,7 +46,9 @@ def made_up_scores(level: float, seed: int, *, queries: int = QUERIES, skipped: 
     valid = queries - skipped
     precision = np.clip(rng.normal(level, 0.2, valid), 0.01, 1.0)
     first = np.where(rng.random(valid) < level, 1, rng.integers(2, 30, valid))
-    return Scores(precision, precision / 2, first.astype(np.int64), np.arange(valid) + skipped, queries)
+    return Scores(
+        precision, precision / 2, first.astype(np.int64), np.arange(valid) + skipped, queries, np.arange(valid)
+    )
 
 
 def rank_list(query: int, seed: int, gallery: int) -> RankList:

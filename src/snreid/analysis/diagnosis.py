@@ -25,6 +25,7 @@ from snreid.evaluation import (
     camera_pairs,
     corruption_effect,
     evaluate,
+    few_persons,
     mean_drop,
     measure,
     rank_lists,
@@ -68,10 +69,9 @@ def diagnose(
     ``session.machine.skip_bad``).
     """
     scores = scores or evaluate(query, gallery, metric=metric)
-    persons = query.persons[scores.query_index]
-    overall = subset_scores(scores, persons)
+    overall = subset_scores(scores)
     assert overall is not None  # evaluate gives no scores without a valid query
-    remarks = list(notes)
+    remarks = [*notes, *filter(None, [few_persons(overall.persons)])]
     properties: tuple[PropertyBuckets, ...] = ()
     if data is None:
         remarks.append("There are only embeddings: brightness, size and sharpness need images.")
@@ -90,7 +90,7 @@ def diagnose(
         pairs=pairs,
         properties=properties,
         effects=tuple(effects),
-        drop=mean_drop(scores, effects, persons),
+        drop=mean_drop(scores, effects),
         notes=tuple(remarks),
     )
 
@@ -127,7 +127,7 @@ def corruption_effects(
             query = features(embed, store, group=group, progress=progress)
         require_finite(query.embeddings, where=f"images of {worse.name}")
         scores = evaluate(query, gallery, metric=metric)
-        effects.append(corruption_effect(kind, severity, clean, scores, query.persons[scores.query_index]))
+        effects.append(corruption_effect(kind, severity, clean, scores))
     return tuple(effects)
 
 
@@ -222,8 +222,7 @@ def _properties(
             column(mine, "brightness"), [others[positions] for positions in matches]
         ),
     }
-    persons = query.persons[scores.query_index]
-    return tuple(by_property(name, unit, values, scores, persons) for (name, unit), values in columns.items())
+    return tuple(by_property(name, unit, values, scores) for (name, unit), values in columns.items())
 
 
 def _gaps(mine: NDArray[np.float64], others: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

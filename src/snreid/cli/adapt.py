@@ -136,7 +136,7 @@ def _require_unseen_tests(target: "DataSet") -> None:
 
 def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", session: "Session") -> None:
     """Print the scores of both runs on the target, and their difference."""
-    from snreid.cli.compare import text
+    from snreid.cli.compare import remarks, text
     from snreid.cli.evaluate import table
     from snreid.evaluation import compare
     from snreid.experiments.scoring import require_same_images, score_run
@@ -147,6 +147,7 @@ def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", session: "Session") 
     results = ((before, "before"), (after, "after"))
     rows = [{**result.to_json(), "target": f"{data.name}, {when}"} for result, when in results]
     Console(width=max(console.width, 120)).print(table(rows))
-    persons = None if after.used is None else after.used.query.persons[after.scores.query_index]
-    gain = compare(after.scores, before.scores, groups=persons)
+    gain = compare(after.scores, before.scores)
     console.out(f"after - before: mAP {text(gain.mean_ap)}; rank-1 {text(gain.rank1)}", highlight=False)
+    for remark in remarks(gain):
+        console.out(remark, highlight=False)

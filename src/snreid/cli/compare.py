@@ -61,8 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         scored = [score_run(run, data, session) for run in runs]
         for a, b in zip(*scored, strict=True):
             require_same_images(a, b, where=f"{request.a}, {request.b}")
-            persons = None if a.used is None else a.used.query.persons[a.scores.query_index]
-            rows.append((a.target, compare(a.scores, b.scores, groups=persons)))
+            rows.append((a.target, compare(a.scores, b.scores)))
         if session.first:
             _show(rows, request)
     return 0
@@ -71,17 +70,36 @@ def main(arguments: Sequence[str]) -> int:
 def _show(rows: "Sequence[tuple[str, PairedComparison]]", request: Request) -> None:
     if request.json:
         objects = [
-            {"target": t, "mAP": _object(c.mean_ap), "rank1": _object(c.rank1), "queries": c.queries} for t, c in rows
+            {
+                "target": t,
+                "mAP": _object(c.mean_ap),
+                "rank1": _object(c.rank1),
+                "queries": c.queries,
+                "persons": c.persons,
+                "notes": remarks(c),
+            }
+            for t, c in rows
         ]
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
         return
     console = Console()
     for target, c in rows:
-        console.out(f"{target}: mAP {text(c.mean_ap)}; rank-1 {text(c.rank1)}; {c.queries} queries", highlight=False)
+        counts = f"{c.queries} queries of {c.persons} persons"
+        console.out(f"{target}: mAP {text(c.mean_ap)}; rank-1 {text(c.rank1)}; {counts}", highlight=False)
+        for remark in remarks(c):
+            console.out(f"  {remark}", highlight=False)
 
 
 def _object(gap: "PairedDifference") -> dict[str, object]:
     return {"difference": gap.difference, "interval": [gap.interval.low, gap.interval.high], "p_value": gap.p_value}
+
+
+def remarks(found: "PairedComparison") -> list[str]:
+    """Sentences on what the intervals cannot tell: few persons, or an interval and a test that contradict each other."""
+    from snreid.evaluation import few_persons
+
+    gaps = (("mAP", found.mean_ap), ("rank-1", found.rank1))
+    return [*filter(None, [few_persons(found.persons)]), *(f"{name}: {gap.remark}" for name, gap in gaps if gap.remark)]
 
 
 def text(gap: "PairedDifference") -> str:

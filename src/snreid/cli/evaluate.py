@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import tyro
 from rich.console import Console
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from snreid.evaluation import ReRanking
     from snreid.experiments.scoring import Result
     from snreid.inference.embedder import EmbedBatch
+    from snreid.training.session import Session
 
 _AS_A_SET = (
     "uses all queries and gallery images as one set, which a search for one person does not have: "
@@ -36,6 +37,7 @@ _BATCH = 128
 """Repeated here because ``embedding`` would import torch for the help. Fixed, so that no measured time changes a score."""
 
 
+_OF_ONNX = ("height", "width", "mean", "std", "onnx_output", "onnx_bgr", "onnx_interpolation")
 _RGB: TypeAlias = tuple[float, float, float] | None
 
 
@@ -43,8 +45,8 @@ _RGB: TypeAlias = tuple[float, float, float] | None
 class Request:
     """Score a run, its exported file, any ONNX file or any embeddings on data sets.
 
-    mAP and rank-1 come with a 95 % bootstrap interval over queries. The scores of
-    a run are kept in its folder, so that other commands find them.
+    Every score comes with its 95 % interval over the persons queried. The scores
+    of a run are kept in its folder, so that other commands find them.
 
     Examples:
       snreid evaluate runs/snr-market1501-0 --target cuhk03 msmt17
@@ -65,6 +67,13 @@ class Request:
     width: Annotated[int | None, flag("its input width (default: as in the file)", "PIXELS")] = None
     mean: Annotated[_RGB, flag("its mean, 0..1", "R G B", default="the file's or ImageNet's")] = None
     std: Annotated[_RGB, flag("its standard deviation", "R G B", default="likewise")] = None
+    onnx_output: Annotated[
+        str | None, flag("its output with the embedding", "NAME", default="the one named like it")
+    ] = None
+    onnx_bgr: Annotated[bool, flag("it takes blue, green, red, as OpenCV reads")] = False
+    onnx_interpolation: Annotated[
+        Literal["bilinear", "bicubic"] | None, flag("its images are resized by this", "NAME", default="bilinear")
+    ] = None
     backend: BackendFlag = None
     batch: Annotated[int | None, flag("images per call of the network", "N", default=str(_BATCH))] = None
     metric: Metric = None
@@ -146,14 +155,18 @@ def _backend(request: Request) -> Backend:
     native = own_backend(model) or (None if request.onnx is None else "onnxruntime")
     precision = request.machine.precision
     backend = chosen_backend(model, request.backend, own=native, batch=request.batch, precision=precision)
-    asked = [name for name in ("height", "width", "mean", "std") if getattr(request, name) is not None]
+    asked = [name for name in _OF_ONNX if getattr(request, name) not in (None, False)]
     if asked and (request.onnx is None or backend != "onnxruntime"):
         raise ExperimentError(
-            "--height, --width, --mean and --std are of an ONNX file; a run and an .xml file know theirs",
-            found=f"--{asked[0]} with {model}",
+            f"{', '.join(map(_dashed, _OF_ONNX))} are of an ONNX file; a run and an .xml file know theirs",
+            found=f"{_dashed(asked[0])} with {model}",
             fix="leave it out",
         )
     return backend
+
+
+def _dashed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _reranking(request: Request) -> "ReRanking | None":
@@ -201,6 +214,7 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
     from snreid.experiments.targets import embed_target
+    from snreid.images.resized import resized
 
     backend = _backend(request)
     named = [dataset_named(name, request.machine.root) for name in request.target]
@@ -208,7 +222,9 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     data = read_targets(named, request.machine.root, trained_on=sources)
     folder = _place(request) or Path("runs") / "onnx"
     with open_session(request.machine, folder) as session:
-        embed, size, metric = _embedder(request, backend, session.device)
+        embed, size, metric = _embedder(request, backend, session)
+        if request.onnx_interpolation not in (None, "bilinear"):
+            data = tuple(resized(target, *size, request.onnx_interpolation) for target in data)
         kept = _place(request, own_metric=(request.metric or metric) == metric)
         results = []
         for target in data:
@@ -222,7 +238,7 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
         return results if session.first else []
 
 
-def _embedder(request: Request, backend: Backend, device: str) -> tuple["EmbedBatch", tuple[int, int], str]:
+def _embedder(request: Request, backend: Backend, session: "Session") -> tuple["EmbedBatch", tuple[int, int], str]:
     """The function that embeds, the size of its images, and its metric."""
     from snreid.experiments.runs import open_run
     from snreid.inference.onnx_embedder import OnnxEmbedder
@@ -230,14 +246,22 @@ def _embedder(request: Request, backend: Backend, device: str) -> tuple["EmbedBa
     run = None if request.run is None else open_run(request.run)
     metric = "cosine" if run is None else run.experiment.metric
     if run is not None and backend == "torch":
-        embedder = run.embedder(device=device, bf16=request.machine.precision == "bf16")
+        embedder = run.embedder(device=session.device, bf16=request.machine.precision == "bf16")
         return embedder, (embedder.input.height, embedder.input.width), metric
     if request.onnx is not None and backend == "onnxruntime":
         network = OnnxEmbedder(
-            path=request.onnx, height=request.height, width=request.width, mean=request.mean, std=request.std
+            path=request.onnx,
+            height=request.height,
+            width=request.width,
+            mean=request.mean,
+            std=request.std,
+            output=request.onnx_output or "",
+            bgr=request.onnx_bgr,
         ).open()
     else:
         network = open_network(_model(request), backend)
+    for note in network.notes:
+        session.say(note)
     return embed_batch(network), (network.height, network.width), metric
 
 
@@ -250,6 +274,8 @@ def _show(results: list["Result"], request: Request) -> None:
     # Narrower tables would truncate numbers; a terminal can be widened, a file cannot.
     rows = [row for one in objects for row in (one, *_reranked_rows(one))]
     Console(width=max(console.width, 120)).print(table(rows))
+    for note in dict.fromkeys(f"{one['target']}: {note}" for one in objects for note in one["notes"]):
+        console.out(note, highlight=False)
     if again := [one["reranked"]["how"] for one in objects if "reranked" in one]:
         console.out(f"{again[0].capitalize()} {_AS_A_SET}", highlight=False)
 
@@ -261,19 +287,18 @@ def _reranked_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def table(objects: list[dict[str, Any]]) -> Table:
-    """Scores in percent, one row per target, intervals in brackets."""
+    """Scores in percent, one row per target, 95 % intervals below."""
     shown = Table(title=None, header_style="bold")
-    for name in ("target", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP", "queries", "without match"):
+    for name in ("target", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP", "queries", "without\nmatch"):
         shown.add_column(name, justify="left" if name == "target" else "right", no_wrap=name != "target")
     for row in objects:
-        low, high = row["mAP_interval"]
-        low1, high1 = row["rank1_interval"]
-        shown.add_row(
-            str(row["target"]),
-            f"{100 * row['mAP']:.1f} [{100 * low:.1f}, {100 * high:.1f}]".replace("[", r"\["),
-            f"{100 * row['rank1']:.1f} [{100 * low1:.1f}, {100 * high1:.1f}]".replace("[", r"\["),
-            *(f"{100 * row[key]:.1f}" for key in ("rank5", "rank10", "rank20", "mINP")),
-            str(row["queries"]),
-            str(row["skipped_queries"]),
+        shares = (
+            _percent(row[key], row[f"{key}_interval"]) for key in ("mAP", "rank1", "rank5", "rank10", "rank20", "mINP")
         )
+        shown.add_row(str(row["target"]), *shares, str(row["queries"]), str(row["skipped_queries"]))
     return shown
+
+
+def _percent(value: float, interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{100 * value:.1f}\n{100 * low:.1f}\N{EN DASH}{100 * high:.1f}"

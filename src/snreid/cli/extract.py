@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from snreid.images.reading import BadImage
+    from snreid.training.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
         open_session(Machine(device=device, precision=request.precision)) as session,
         session.holding(file_lock(request.out, "writing embeddings")),
     ):
-        vectors = _embed(request, backend, session.device)(
+        vectors = _embed(request, backend, session)(
             paths,
             batch=request.batch or "measured",
             tell=batch.append,
@@ -147,7 +148,7 @@ def images_of(places: Sequence[Path]) -> tuple[list[Path], str]:
     return [Path(path) for path in there.images], there.note
 
 
-def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any]:
+def _embed(request: Request, backend: Backend, session: "Session") -> Callable[..., Any]:
     """The function that embeds files: ``(paths, batch, tell, leave_out, group)``."""
     from functools import partial
 
@@ -156,6 +157,8 @@ def _embed(request: Request, backend: Backend, device: str) -> Callable[..., Any
 
     if backend == "torch":
         run = open_run(request.run)
-        return run.embedder(device=device, bf16=request.precision == "bf16", fuse=request.fuse).extract
+        return run.embedder(device=session.device, bf16=request.precision == "bf16", fuse=request.fuse).extract
     network = open_network(request.run, backend)
+    for note in network.notes:
+        session.say(note)
     return partial(extract, embed_batch(network), (network.height, network.width))

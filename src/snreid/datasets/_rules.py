@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import DataError
-from snreid.records import DISTRACTOR, NO_CAMERA, ReIDData, Sample, Split
+from snreid.records import NO_CAMERA, ReIDData, Sample, Split
 
 _SHOWN, _LISTED = 5, 10
 _LONGEST_NAME = 150
@@ -146,8 +146,6 @@ def drop_singles(split: Split) -> tuple[Split, int]:
 def has_match(data: ReIDData) -> NDArray[np.bool_]:
     """Whether each query has a match in the gallery: its person on another camera, or, without cameras, under another name.
 
-    A distractor matches nobody (method.md 6).
-
     Returns:
         (queries,) bool.
     """
@@ -155,7 +153,7 @@ def has_match(data: ReIDData) -> NDArray[np.bool_]:
     for sample in data.gallery.samples:
         places[sample.person].add(_place(sample, data.has_cameras))
     return np.array(
-        [s.person != DISTRACTOR and bool(places[s.person] - {_place(s, data.has_cameras)}) for s in data.query.samples],
+        [bool(places[s.person] - {_place(s, data.has_cameras)}) for s in data.query.samples],
         dtype=np.bool_,
     )
 

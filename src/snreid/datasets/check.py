@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snreid.datasets._rules import differences, has_match, listed_lines, singles
 from snreid.datasets.all_images import layers
+from snreid.datasets.copies import copied_queries, copies_note
 from snreid.datasets.folder import FolderTree
 from snreid.datasets.market1501 import MarketFormat
 from snreid.datasets.pedestrians import DrawnPedestrians
@@ -159,7 +160,7 @@ def check(
         shared_persons=tuple(sorted(_persons(data.train) & (_persons(data.query) | _persons(data.gallery)))),
         single_persons=tuple(sample.person for sample in singles(data.train.samples)),
         queries_without_match=int((~has_match(data)).sum()),
-        notes=(*data.notes, *_unsplit(dataset, data)),
+        notes=(*data.notes, *_unsplit(dataset, data), *_copies(data)),
     )
 
 
@@ -179,6 +180,13 @@ def _unsplit(dataset: DataSet, data: ReIDData) -> tuple[str, ...]:
         return ()
     how = "; by the option labels.role=test all are for the test" if hasattr(dataset, "labels") else ""
     return (f"no split: all images are for training{how}",)
+
+
+def _copies(data: ReIDData) -> tuple[str, ...]:
+    """A note on queries whose own file is among their matches, with the first of them."""
+    copies = copied_queries(data)
+    note = copies_note(len(copies), len(data.query))
+    return (f"{note} ({' = '.join(copies[0])})",) if copies else ()
 
 
 def _persons(split: Split) -> set[int]:

@@ -11,13 +11,16 @@ from snreid.evaluation.features import check_values, in_half, read_features, rem
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.reranking import ReRanking, evaluate_reranked, reranked_match_ranks
 from snreid.evaluation.robustness import CorruptionEffect, corruption_effect, mean_drop
-from snreid.evaluation.subset_scores import Estimate, SubsetScores, estimate, subset_scores
+from snreid.evaluation.subset_scores import Estimate, SubsetScores, subset_scores
 from snreid.evaluation.summary import summary, summary_with_intervals
 from snreid.evaluation.uncertainty import (
     PairedComparison,
     PairedDifference,
-    bootstrap_interval,
     compare,
+    difference_interval,
+    disagreement,
+    few_persons,
+    mean_interval,
     sign_flip_p_value,
 )
 
@@ -35,18 +38,20 @@ __all__ = [
     "ReRanking",
     "SubsetScores",
     "Trend",
-    "bootstrap_interval",
     "by_property",
     "camera_pairs",
     "check_values",
     "compare",
     "corruption_effect",
-    "estimate",
+    "difference_interval",
+    "disagreement",
     "evaluate",
     "evaluate_reranked",
+    "few_persons",
     "in_half",
     "match_ranks",
     "mean_drop",
+    "mean_interval",
     "measure",
     "rank_lists",
     "read_features",

@@ -2,7 +2,7 @@
 
 For the pair (a, b) the queries of camera a search a gallery that holds only the images of camera b; those of all other
 cameras are removed *before* ranking. The rules of `relevance.py` apply unchanged: junk and an entry with the
-query's own name are ignored, distractors of camera b stay and match nobody. So
+query's own name are ignored, strangers of camera b stay. So
 
 * a pair of a camera with itself is empty, since every image of the query's person in it is ignored;
 * a query whose person does not appear on camera b has no match in the pair: it is counted, but enters no mean;
@@ -14,7 +14,7 @@ Exact, by `ranking.py`: block by block, one gallery camera after the other. The 
 time; no query x gallery matrix is kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,17 +100,11 @@ def camera_pairs(
         for here in asking:
             mine = np.flatnonzero(query.cameras == here)
             # Nothing can match on the query's own camera, so nothing was ranked.
-            part = score_ranks([ranks.get(index, np.empty(0, np.int64)) for index in mine.tolist()])
-            scores = Scores(
-                part.average_precision,
-                part.inverse_negative_penalty,
-                part.first_rank,
-                mine[part.query_index],
-                part.queries,
+            part = score_ranks(
+                [ranks.get(index, np.empty(0, np.int64)) for index in mine.tolist()], query.persons[mine]
             )
-            pairs[here, there] = CameraPair(
-                here, there, len(entries), scores, subset_scores(scores, query.persons[scores.query_index])
-            )
+            scores = replace(part, query_index=mine[part.query_index])
+            pairs[here, there] = CameraPair(here, there, len(entries), scores, subset_scores(scores))
     return CameraPairs(
         tuple(pairs[here, there] for here in asking for there in answering),
         int((query.cameras == NO_CAMERA).sum()),

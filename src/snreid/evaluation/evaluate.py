@@ -16,7 +16,7 @@ def evaluate(
 ) -> Scores:
     """Rank the gallery for every query and score the ranks of the matches.
 
-    ``exact/relevance.py`` has the rules for same-camera, junk, distractor and own-name entries, ``exact/ranking.py`` the tie rule.
+    ``exact/relevance.py`` has the rules for same-camera, junk and own-name entries, ``exact/ranking.py`` the tie rule.
 
     Args:
         query: Embeddings (Q, D) with persons and cameras.
@@ -43,20 +43,20 @@ def evaluate(
 
 def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery: Features) -> Scores:
     """``score_ranks`` of a whole query set. Raises ``DataError`` if no query has a valid match."""
-    scores = score_ranks(ranks)
+    scores = score_ranks(ranks, query.persons)
     if not len(scores.query_index):
         raise DataError(
             "at least one query needs a match: a gallery image of its person"
             + (" from another camera" if (query.cameras >= 0).any() else ""),
             found=f"none among {scores.queries} queries and {len(gallery.persons)} gallery images",
-            fix="check that query and gallery share person ids (>= 1; 0 marks distractors, -1 junk) and, if every person "
+            fix="check that query and gallery share person ids (-1 is junk, no person) and, if every person "
             "was seen by one camera only, leave the cameras out",
         )
     return scores
 
 
-def score_ranks(ranks: Sequence[NDArray[np.int64]]) -> Scores:
-    """Scores from the ranks of the matches, one array per query, as ``match_ranks`` gives them.
+def score_ranks(ranks: Sequence[NDArray[np.int64]], persons: NDArray[np.int64]) -> Scores:
+    """Scores from the ranks of the matches, one array per query, as ``match_ranks`` gives them; ``persons`` (Q,): who is on each query.
 
     If no query has a match, the ``Scores`` are empty and their means undefined.
     """
@@ -69,4 +69,5 @@ def score_ranks(ranks: Sequence[NDArray[np.int64]]) -> Scores:
         first_rank=np.array([first_rank(ranks[index]) for index in valid], dtype=np.int64),
         query_index=np.array(valid, dtype=np.int64),
         queries=len(ranks),
+        persons=persons[valid],
     )

@@ -4,7 +4,7 @@ A features file holds these arrays, written by ``write_features`` or by ``numpy.
 
 ============================================ ==================== =====================================================
 ``query``, ``gallery``                       (N, D) float16/32/64 embeddings, need not be normalized
-``query_person``, ``gallery_person``         (N,) integers        >= 1 a person, 0 a distractor, -1 junk
+``query_person``, ``gallery_person``         (N,) integers        >= 0 a person, -1 junk
 ``query_camera``, ``gallery_camera``         (N,) integers        both or neither; -1 means unknown; neither: no cameras
 ``query_name``, ``gallery_name``             (N,) text            optional; an entry with the query's name is ignored
 ============================================ ==================== =====================================================
@@ -114,7 +114,7 @@ def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: in
         raise DataError(
             f"{what} ids are {lowest} or above",
             found=str(labels.min()),
-            fix="number them from 1 (persons: 0 is a distractor, -1 junk; cameras: -1 is unknown)",
+            fix="number them from 0 (-1 marks a junk image, or an unknown camera)",
         )
 
 
@@ -183,12 +183,11 @@ def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) ->
 
 def remarks(query: Features) -> tuple[str, ...]:
     """Sentences for the user about labels that are allowed but often a mistake."""
-    strangers = int((query.persons <= 0).sum())
-    if not strangers:
-        return ()
+    junk = int((query.persons == JUNK).sum())
     return (
-        f"{strangers} of {len(query.persons)} queries bear person 0 (a distractor) or -1 (junk), which match nobody: they are "
-        "skipped. If your person ids count from 0, add 1 to all of them, in the gallery too.",
+        (f"{junk} of {len(query.persons)} queries are junk (person -1), which matches nobody: they are skipped.",)
+        if junk
+        else ()
     )
 
 

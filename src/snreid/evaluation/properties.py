@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.subset_scores import RESAMPLES, SubsetScores, subset_scores
-from snreid.evaluation.uncertainty import sign_flip_p_value
+from snreid.evaluation.subset_scores import SubsetScores, subset_scores
+from snreid.evaluation.uncertainty import RESAMPLES, sign_flip_p_value
 from snreid.images.reading import resize
 from snreid.records import Interval, Scores
 
@@ -108,10 +108,8 @@ class PropertyBuckets:
         return content | ({"remark": self.remark} if self.remark else {})
 
 
-def by_property(
-    name: str, unit: str, values: NDArray[np.float64], scores: Scores, persons: NDArray[np.int64]
-) -> PropertyBuckets:
-    """Scores by quartiles of ``values`` (V,), one per valid query of ``scores``; ``persons`` (V,): the person of each.
+def by_property(name: str, unit: str, values: NDArray[np.float64], scores: Scores) -> PropertyBuckets:
+    """Scores by quartiles of ``values`` (V,), one per valid query of ``scores``.
 
     NaN means unknown; such a query is left out. A query on an edge belongs to the lower quartile. A property with fewer than two
     distinct values, or fewer than four queries, gives no buckets and a remark.
@@ -128,11 +126,14 @@ def by_property(
     buckets = []
     for quarter in range(len(QUARTILES) + 1):
         inside = place == quarter
-        estimates = subset_scores(scores, persons, inside)
+        estimates = subset_scores(scores, inside)
         if estimates is not None:
             buckets.append(Bucket(float(values[inside].min()), float(values[inside].max()), estimates))
     return PropertyBuckets(
-        name=name, unit=unit, buckets=tuple(buckets), trend=trend(sure, scores.average_precision[known], persons[known])
+        name=name,
+        unit=unit,
+        buckets=tuple(buckets),
+        trend=trend(sure, scores.average_precision[known], scores.persons[known]),
     )
 
 
@@ -148,7 +149,7 @@ def trend(
     x, y = (_ranks(numbers) - (len(values) + 1) / 2 for numbers in (values, precisions))
     if not x.any() or not y.any():
         return None
-    p_value = sign_flip_p_value(x * y, resamples=resamples, seed=seed, groups=persons)
+    p_value = sign_flip_p_value(x * y, persons, resamples=resamples, seed=seed)
     return Trend(_correlation(x, y), _rho_interval(x, y, persons, resamples, seed), p_value)
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from snreid.evaluation.subset_scores import RESAMPLES, Estimate, SubsetScores, estimate, subset_scores
-from snreid.evaluation.uncertainty import PairedComparison, PairedDifference, compare
+from snreid.evaluation.subset_scores import Estimate, SubsetScores, subset_scores
+from snreid.evaluation.uncertainty import PairedComparison, PairedDifference, compare, difference_interval
 from snreid.records import Scores
 
 
@@ -35,20 +34,18 @@ class CorruptionEffect:
         }
 
 
-def corruption_effect(
-    kind: str, severity: int, clean: Scores, corrupted: Scores, persons: NDArray[np.int64]
-) -> CorruptionEffect:
-    """Corrupted against clean images; ``persons`` (V,): the person of each valid query; whole persons are resampled.
+def corruption_effect(kind: str, severity: int, clean: Scores, corrupted: Scores) -> CorruptionEffect:
+    """Corrupted against clean images.
 
     Raises ``ExperimentError`` unless both were scored on the same queries (`uncertainty.py: compare`), at least one of them valid.
     """
-    paired = compare(corrupted, clean, groups=persons, resamples=RESAMPLES)
-    estimates = subset_scores(corrupted, persons)
+    paired = compare(corrupted, clean)
+    estimates = subset_scores(corrupted)
     assert estimates is not None  # or compare would have raised
     return CorruptionEffect(kind, severity, corrupted, estimates, paired)
 
 
-def mean_drop(clean: Scores, effects: Sequence[CorruptionEffect], persons: NDArray[np.int64]) -> Estimate | None:
+def mean_drop(clean: Scores, effects: Sequence[CorruptionEffect]) -> Estimate | None:
     """The mean corruption drop: the average loss of mAP over ``effects``, each counted once; a loss is positive.
 
     The drops of one query under all corruptions are averaged first, so the bootstrap keeps the queries of a person, and all
@@ -57,10 +54,12 @@ def mean_drop(clean: Scores, effects: Sequence[CorruptionEffect], persons: NDArr
     """
     if not effects:
         return None
-    drops = [clean.average_precision - effect.scores.average_precision for effect in effects]
-    return estimate(np.asarray(np.mean(drops, axis=0)), persons)
+    each = [clean.average_precision - effect.scores.average_precision for effect in effects]
+    drops = np.asarray(np.mean(each, axis=0))
+    return Estimate(float(drops.mean()), difference_interval(drops, clean.persons))
 
 
 def _difference(paired: PairedDifference) -> dict[str, Any]:
     bounds = [paired.interval.low, paired.interval.high]
-    return {"value": paired.difference, "interval": bounds, "p_value": paired.p_value}
+    found = {"value": paired.difference, "interval": bounds, "p_value": paired.p_value}
+    return found | ({"remark": paired.remark} if paired.remark else {})

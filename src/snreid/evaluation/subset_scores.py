@@ -6,11 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.uncertainty import bootstrap_interval
+from snreid.evaluation.uncertainty import mean_interval
 from snreid.records import Interval, Scores
-
-RESAMPLES = 1000
-"""Bootstrap samples per interval; a diagnosis shows hundreds of intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +17,7 @@ class Estimate:
     value: float
     """A share, 0 to 1; a difference of shares, -1 to 1."""
     interval: Interval
-    """Percentile bootstrap over persons."""
+    """Over persons (`uncertainty.py`)."""
 
     def to_json(self) -> dict[str, Any]:
         """``value`` and ``interval`` as [low, high]."""
@@ -44,29 +41,11 @@ class SubsetScores:
         return counts | {"mAP": self.mean_ap.to_json(), "rank1": self.rank1.to_json()}
 
 
-def estimate(
-    values: NDArray[np.float64], persons: NDArray[np.int64], *, level: float = 0.95, resamples: int = RESAMPLES
-) -> Estimate:
-    """The mean of ``values`` with a bootstrap interval that resamples whole persons.
-
-    Args:
-        values: (V,) one value per query, V >= 1.
-        persons: (V,) the person of each query.
-        level: Of the interval, 0 to 1.
-        resamples: Bootstrap samples.
-    """
-    interval = bootstrap_interval(values, level=level, resamples=resamples, groups=persons)
-    return Estimate(float(values.mean()), interval)
-
-
-def subset_scores(
-    scores: Scores, persons: NDArray[np.int64], subset: NDArray[np.bool_] | None = None
-) -> SubsetScores | None:
+def subset_scores(scores: Scores, subset: NDArray[np.bool_] | None = None) -> SubsetScores | None:
     """mAP and rank-1 of a subset of the valid queries, with intervals of level 0.95 that are the same at every call.
 
     Args:
         scores: Of all queries.
-        persons: (V,) the person of each valid query.
         subset: (V,) which valid queries count; None for all.
 
     Returns:
@@ -75,10 +54,14 @@ def subset_scores(
     chosen = np.ones(len(scores.query_index), np.bool_) if subset is None else subset
     if not chosen.any():
         return None
-    persons = persons[chosen]
+    persons = scores.persons[chosen]
     return SubsetScores(
         queries=len(persons),
         persons=len(np.unique(persons)),
-        mean_ap=estimate(scores.average_precision[chosen], persons),
-        rank1=estimate((scores.first_rank[chosen] <= 1).astype(np.float64), persons),
+        mean_ap=_estimate(scores.average_precision[chosen], persons),
+        rank1=_estimate((scores.first_rank[chosen] <= 1).astype(np.float64), persons),
     )
+
+
+def _estimate(values: NDArray[np.float64], persons: NDArray[np.int64]) -> Estimate:
+    return Estimate(float(values.mean()), mean_interval(values, persons))

@@ -1,9 +1,8 @@
 """Scores as one flat, machine-readable object: the output of ``snreid evaluate --json``."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from snreid.evaluation.uncertainty import bootstrap_interval
+from snreid.evaluation.uncertainty import RESAMPLES, mean_interval
 from snreid.records import Scores
 
 SHOWN_RANKS = (1, 5, 10, 20)
@@ -21,26 +20,20 @@ def summary(scores: Scores) -> dict[str, float | int]:
 
 
 def summary_with_intervals(
-    scores: Scores,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-    groups: NDArray[np.int64] | None = None,
+    scores: Scores, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, float | int | list[float]]:
-    """``summary`` plus ``mAP_interval`` and ``rank1_interval`` as [low, high] (shares) and ``interval_level``.
+    """``summary`` plus ``NAME_interval`` of each share as [low, high], their ``interval_level``, and the number of ``persons`` queried.
 
     Args:
         scores: Of one run.
         level: Coverage of the intervals, 0 to 1.
         resamples: Bootstrap samples.
         seed: Of the samples.
-        groups: (V,) a label per valid query, to resample persons instead of queries.
     """
-    values = {"mAP": scores.average_precision, "rank1": (scores.first_rank <= 1).astype(np.float64)}
+    values = {"mAP": scores.average_precision, "mINP": scores.inverse_negative_penalty}
+    values |= {f"rank{k}": (scores.first_rank <= k).astype(np.float64) for k in SHOWN_RANKS}
     richer: dict[str, float | int | list[float]] = dict(summary(scores))
     for name, value in values.items():
-        interval = bootstrap_interval(value, level=level, resamples=resamples, seed=seed, groups=groups)
+        interval = mean_interval(value, scores.persons, level=level, resamples=resamples, seed=seed)
         richer[f"{name}_interval"] = [interval.low, interval.high]
-    richer["interval_level"] = level
-    return richer
+    return richer | {"interval_level": level, "persons": len(np.unique(scores.persons))}

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.datasets import FolderTree, Table, require_name, require_unseen_persons
+from snreid.datasets.copies import copied_queries, copies_note
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import (
     ReRanking,
     check_values,
     evaluate,
     evaluate_reranked,
+    few_persons,
     match_ranks,
     score_ranks,
     summary_with_intervals,
@@ -42,8 +44,16 @@ class Result:
     """The scored images: the target without those left out. None if there was no data set, only embeddings."""
     left_out: tuple[str, ...] = ()
     """Names of unreadable images that were left out, each once (``--skip-bad``)."""
+    copies: int = 0
+    """Queries with a copy of their own file among their matches (``datasets/copies.py``)."""
     reranked: "Reranked | None" = None
     """Scores of the same images after re-ranking, if requested."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what the scores cannot tell."""
+        few = few_persons(len(np.unique(self.scores.persons)))
+        return tuple(note for note in (few, copies_note(self.copies, self.scores.queries)) if note)
 
     @property
     def data(self) -> str:
@@ -52,11 +62,12 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Returns ``target``, ``split`` (which of several splits was scored, with the hash of its file; empty if there is only
-        one), and the shares of ``evaluation.summary`` with 95 % intervals; with re-ranking also ``reranked`` with the same
-        shares."""
+        one), the shares of ``evaluation.summary`` with 95 % intervals, and ``notes``; with re-ranking also ``reranked`` with the
+        same shares."""
         split = "" if self.used is None else self.used.split_id
         again = {} if self.reranked is None else {"reranked": self.reranked.to_json()}
-        return {"target": self.target, "split": split, **summary_with_intervals(self.scores), **again}
+        found = summary_with_intervals(self.scores)
+        return {"target": self.target, "split": split, **found, "notes": list(self.notes), **again}
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,8 @@ def score_run(run: Run, data: Sequence[ReIDData], session: Session, *, embedding
             f"  ({scores.queries} queries, {scores.skipped_queries} without a match"
             f"{f', {len(result.left_out)} images left out' if result.left_out else ''})"
         )
+        for note in result.notes:
+            session.say(f"{target.name}: {note}")
     return results
 
 
@@ -166,7 +179,8 @@ def score(embedded: TargetFeatures, metric: str, group: ProcessGroup | None = No
 
     Raises ``DataError`` as ``evaluate`` does, in every process.
     """
-    return Result(embedded.used.name, _scores(embedded, metric, group), embedded.used, embedded.left_out)
+    scores = _scores(embedded, metric, group)
+    return Result(embedded.used.name, scores, embedded.used, embedded.left_out, len(copied_queries(embedded.used)))
 
 
 def _scores(embedded: TargetFeatures, metric: str, group: ProcessGroup | None) -> Scores:
@@ -180,7 +194,7 @@ def _scores(embedded: TargetFeatures, metric: str, group: ProcessGroup | None) -
     merged = {name: np.concatenate(group.gather_arrays(values)) for name, values in part.items()}
     if not len(merged["query_index"]):
         return evaluate(embedded.query, embedded.gallery, metric=metric)  # raises the error for no valid query
-    return Scores(**merged, queries=count)
+    return Scores(**merged, queries=count, persons=embedded.query.persons[merged["query_index"]])
 
 
 def _device(group: ProcessGroup | None) -> str:
@@ -197,7 +211,7 @@ def save_result(folder: Path, result: Result, embedded: TargetFeatures | None = 
     arrays: dict[str, Any] = {name: getattr(result.scores, name) for name in _ARRAYS}
     arrays |= {"data": np.str_(result.data), "left_out": np.array(result.left_out, dtype=np.str_)}
     with atomic_write(place / f"{result.target}.npz") as draft, draft.open("wb") as file:
-        np.savez_compressed(file, queries=np.int64(result.scores.queries), **arrays)
+        np.savez_compressed(file, queries=np.int64(result.scores.queries), copies=np.int64(result.copies), **arrays)
     stored = features_path(folder, result.target)
     if embedded is not None:
         write_features(stored, embedded.query, embedded.gallery)
@@ -233,7 +247,8 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
         check_arrays(content)
         with np.load(content, allow_pickle=False) as stored:
             arrays: dict[str, NDArray[Any]] = {name: stored[name] for name in _ARRAYS}
-            scores = Scores(**arrays, queries=int(stored["queries"]))
+            queries = int(stored["queries"])
+            copies = int(stored["copies"]) if "copies" in stored else 0
             # An earlier version did not store which images it left out, so its scores are recomputed.
             scored_on = str(stored["data"]) if "left_out" in stored else ""
             bad = {str(name) for name in stored["left_out"]} if "left_out" in stored else set()
@@ -244,10 +259,12 @@ def read_result(folder: Path, data: ReIDData, *, skip_bad: bool = False) -> Resu
             fix="delete the file and evaluate again",
         ) from error
     gone = {s.image.name: s for split in (data.query, data.gallery) for s in split.samples if s.image.name in bad}
-    result = Result(data.name, scores, without(data, set(gone)), tuple(gone))
-    if result.data != scored_on or (gone and not (skip_bad and not any(map(_readable, gone.values())))):
+    used = without(data, set(gone))
+    of_others = fingerprint(used.query, used.gallery) != scored_on
+    if of_others or (gone and not (skip_bad and not any(map(_readable, gone.values())))):
         return None
-    return result
+    scores = Scores(**arrays, queries=queries, persons=used.query.persons[arrays["query_index"]])
+    return Result(data.name, scores, used, tuple(gone), copies)
 
 
 def require_same_images(first: Result, second: Result, *, where: str) -> None:
@@ -272,6 +289,7 @@ def _scores_of(embedded: TargetFeatures, part: slice, metric: str, device: str) 
     query = embedded.query
     mine = Features(query.embeddings[part], query.persons[part], query.cameras[part], query.names[part])
     # This part may have no valid query while others do; ``score`` checks the whole.
-    scores = score_ranks(match_ranks(mine, embedded.gallery, metric=metric, device=device) if len(mine.persons) else ())
+    ranks = match_ranks(mine, embedded.gallery, metric=metric, device=device) if len(mine.persons) else ()
+    scores = score_ranks(ranks, mine.persons)
     arrays = {name: getattr(scores, name) for name in _ARRAYS}
     return arrays | {"query_index": scores.query_index + part.start}

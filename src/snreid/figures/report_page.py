@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from snreid.errors import ExperimentError
+from snreid.evaluation.uncertainty import RESAMPLES
 from snreid.figures.page import render_page
 from snreid.figures.rank_lists import RankExample
 from snreid.figures.report_sections import cmc_charts, comparison_findings, interval_charts
@@ -50,7 +51,7 @@ class Report:
     """Length of the CMC curves, at least 2."""
     level: float = 0.95
     """Confidence level of the intervals, between 0 and 1."""
-    resamples: int = 2000
+    resamples: int = RESAMPLES
     """Bootstrap draws per interval."""
     seed: int = 0
     """Seed of the bootstrap."""

@@ -1,21 +1,37 @@
 """The numbers of a report: schemes x domains, mAP and rank-1 with intervals, and their differences to the baseline.
 
-A value is the mean over queries (and over seeds, if there are several); its interval is a bootstrap over queries
+A value is the mean over queries (and over seeds, if there are several); its interval draws the persons queried
 (evaluation/uncertainty.py). The difference to the baseline is paired: both schemes answered the same queries, so the
-interval is a bootstrap over the per-query differences.
+interval is that of the per-query differences.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
-from snreid.evaluation.uncertainty import bootstrap_interval, sign_flip_p_value
-from snreid.records import Interval, Sample, Scores, Split
+from snreid.evaluation.uncertainty import (
+    RESAMPLES,
+    difference_interval,
+    disagreement,
+    few_persons,
+    mean_interval,
+    sign_flip_p_value,
+)
+from snreid.records import Interval, Sample, Scores
 
 Values = NDArray[np.float64]
+
+
+class _Draw(TypedDict):
+    """Settings of intervals and tests, the same for all cells."""
+
+    level: float
+    resamples: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +60,6 @@ class ScoredDomain:
     """A sentence for a reader who has never heard of the domain."""
     samples: tuple[Sample, ...] = ()
     """A few images to show, usually 8 to 12."""
-    query: Split | None = None
-    """The queries, in the order that was scored. If given, the bootstrap draws whole persons instead of queries,
-    because the queries of one person are not independent."""
-
-    def groups(self, scores: Scores) -> NDArray[np.int64] | None:
-        """(V,) person of every valid query; None without ``query``. Raises ``ExperimentError`` if ``query`` is another split."""
-        if self.query is None:
-            return None
-        if len(self.query) != scores.queries:
-            raise ExperimentError(
-                "the queries of a domain are those that were scored",
-                found=f"{len(self.query)} queries in the split of {self.name!r}, {scores.queries} in its scores",
-                fix="give the query split that the scores were computed from",
-            )
-        persons: NDArray[np.int64] = self.query.persons[scores.query_index]
-        return persons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,12 @@ class Difference:
     def clear(self) -> bool:
         """Whether the interval excludes 0 and the test, if there is one, agrees at the same level."""
         apart = self.interval.low > 0 or self.interval.high < 0
-        return apart and (self.p_value is None or self.p_value <= 1 - self.interval.level)
+        return apart and not self.remark
+
+    @property
+    def remark(self) -> str:
+        """What to make of interval and test if they contradict each other; else empty."""
+        return disagreement(self.interval, self.p_value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,8 @@ class ScoreColumn:
     """All queries of the domain (for the mean: of all unseen domains), with and without a valid match."""
     skipped: int
     """Those without a valid match; they count in no mean."""
+    persons: int
+    """Persons on queries with a valid match (for the mean: the fewest of a domain)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +182,18 @@ class ScoreTable:
         """All scored cells, metric by metric and row by row."""
         return tuple(cell for _, rows in self.groups for row in rows for cell in row.cells if cell is not None)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on what the intervals cannot tell: few persons, or an interval and a test that contradict each other."""
+        few = [(c.name, few_persons(c.persons)) for c in self.columns if c.kind != "mean" and c.persons]
+        return tuple(f"{name}: {text}" for name, text in few if text) + tuple(
+            f"{row.scheme}, {metric} on {column.name}: {cell.difference.remark}"
+            for metric, rows in self.groups
+            for row in rows
+            for column, cell in zip(self.columns, row.cells, strict=True)
+            if cell is not None and cell.difference is not None and cell.difference.remark
+        )
+
     def rows(self, metric: str) -> tuple[ScoreRow, ...]:
         """The rows of one metric. Raises KeyError for a metric the table does not have."""
         return dict(self.groups)[metric]
@@ -186,7 +205,7 @@ def score_table(
     *,
     baseline: str,
     level: float = 0.95,
-    resamples: int = 2000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
     same_people: bool = False,
 ) -> ScoreTable:
@@ -208,7 +227,7 @@ def score_table(
     _check_names("scheme", [scheme.name for scheme in schemes])
     ordered = sorted(domains, key=lambda domain: domain.seen)
     base = next((scheme for scheme in schemes if scheme.name == baseline), None)
-    draw = _Draw(level, resamples, seed)
+    draw: _Draw = {"level": level, "resamples": resamples, "seed": seed}
     groups = []
     for metric in METRICS:
         rows = []
@@ -219,23 +238,6 @@ def score_table(
             rows.append(ScoreRow(scheme.name, (*mean, *cells)))
         groups.append((metric.name, _mark_best(rows)))
     return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline, level, same_people)
-
-
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """Settings of bootstrap and test, the same for all cells."""
-
-    level: float
-    resamples: int
-    seed: int
-
-    def interval(self, values: Values, groups: NDArray[np.int64] | None) -> Interval:
-        """Interval of the mean of (V,) values; draws whole groups if there are any."""
-        return bootstrap_interval(values, level=self.level, resamples=self.resamples, seed=self.seed, groups=groups)
-
-    def p_value(self, values: Values, groups: NDArray[np.int64] | None) -> float:
-        """Of (V,) paired differences; one sign per group if there are any."""
-        return sign_flip_p_value(values, resamples=self.resamples, seed=self.seed, groups=groups)
 
 
 def _check_names(kind: str, names: list[str]) -> None:
@@ -251,11 +253,11 @@ def _columns(domains: list[ScoredDomain], schemes: tuple[SchemeResult, ...]) -> 
     columns = []
     for domain in domains:
         scored = next((runs[0] for scheme in schemes if (runs := scheme.runs(domain.name))), None)
-        counts = (scored.queries, scored.skipped_queries) if scored else (0, 0)
+        counts = (scored.queries, scored.skipped_queries, len(np.unique(scored.persons))) if scored else (0, 0, 0)
         columns.append(ScoreColumn(domain.name, "seen" if domain.seen else "unseen", *counts))
     unseen = [column for column in columns if column.kind == "unseen"]
     if len(unseen) > 1:
-        counts = (sum(c.queries for c in unseen), sum(c.skipped for c in unseen))
+        counts = (sum(c.queries for c in unseen), sum(c.skipped for c in unseen), min(c.persons for c in unseen))
         columns.insert(0, ScoreColumn(f"mean of {len(unseen)} unseen", "mean", *counts))
     return tuple(columns)
 
@@ -266,7 +268,7 @@ def _scored_cell(
     runs = scheme.runs(domain.name)
     if not runs:
         return None
-    values, groups = scheme.per_query(metric, domain.name), domain.groups(runs[0])
+    values, persons = scheme.per_query(metric, domain.name), runs[0].persons
     difference = None
     if base is not None and base.name != scheme.name and base.runs(domain.name):
         if not np.array_equal(runs[0].query_index, base.runs(domain.name)[0].query_index):
@@ -276,10 +278,11 @@ def _scored_cell(
                 fix="score both on the same query and gallery split",
             )
         change = values - base.per_query(metric, domain.name)
-        difference = Difference(float(change.mean()), draw.interval(change, groups), draw.p_value(change, groups))
+        p_value = sign_flip_p_value(change, persons, resamples=draw["resamples"], seed=draw["seed"])
+        difference = Difference(float(change.mean()), difference_interval(change, persons, **draw), p_value)
     return Cell(
         value=float(values.mean()),
-        interval=draw.interval(values, groups),
+        interval=mean_interval(values, persons, **draw),
         seeds=tuple(float(metric.per_query(scores).mean()) for scores in runs),
         difference=difference,
     )

@@ -22,6 +22,7 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 import simplejpeg
@@ -47,6 +48,9 @@ CROP_PIXELS = 4_000_000
 FORMATS = "JPEG, PNG, BMP, single-page TIFF, still WebP, PPM"
 """The formats that can be read, for messages."""
 
+Interpolation = Literal["bilinear", "bicubic"]
+"""A filter of ``resize``."""
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _RULE = "every image has to be a whole picture file that can be decoded"
 _REPAIR = "replace or remove this file, or go on without bad files by --skip-bad"
 _MAGIC: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
@@ -121,26 +125,31 @@ def file_stamp(path: str) -> str:
     return f"{os.path.abspath(path)} {info.st_size} {info.st_mtime_ns}"
 
 
-def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize(image: NDArray[np.uint8], height: int, width: int, *, by: Interpolation = "bilinear") -> NDArray[np.uint8]:
     """Resize an image: the one resize of training, test and serving.
 
-    Pillow's bilinear filter, antialiased when it shrinks. It uses integer arithmetic, so the result is the same on every machine.
+    Pillow's filter, antialiased when it shrinks. It uses integer arithmetic, so the result is the same on every machine.
 
     Args:
         image: (H, W, 3) uint8.
         height: In pixels, >= 1.
         width: In pixels, >= 1.
+        by: The filter; another than bilinear is for networks that were trained so.
 
     Returns:
         (``height``, ``width``, 3) uint8.
 
     Raises:
         DataError: The image has another shape or type.
-        ExperimentError: A size is below 1.
+        ExperimentError: A size is below 1, or the filter is unknown.
     """
     if height < 1 or width < 1:
         raise ExperimentError(
             "an image size is at least 1 x 1", found=f"height {height}, width {width}", fix="give positive sizes"
+        )
+    if by not in _FILTERS:
+        raise ExperimentError(
+            "an image is resized by 'bilinear' or by 'bicubic'", found=repr(by), fix="choose one of the two"
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise DataError(
@@ -150,7 +159,7 @@ def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
         )
     if image.shape[:2] == (height, width):
         return image.copy()
-    small = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
+    small = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), _FILTERS[by])
     return np.array(small, dtype=np.uint8)
 
 

@@ -11,8 +11,10 @@ Each property of the expected input comes from the first of these that defines i
 4. BoxMOT's side-car ``FILE.onnx.metadata.json``: ``img_size`` ([height, width]) and ``preprocess``;
 5. for the normalization only: ImageNet's mean and standard deviation, which is BoxMOT's contract.
 
-Contract of the graph: its first input is RGB, NCHW, 3 channels, float32 or float16, with a dynamic or a fixed batch; its
-first output is (B, D) or (B, D, 1, 1). If the graph's fixed size contradicts the fields, the file cannot be run.
+Contract of the graph: its one input is RGB (or BGR, where ``bgr`` says so), NCHW, 3 channels, float32 or float16, with a dynamic or a
+fixed batch; the embedding is an output (B, D) or (B, D, 1, 1): the one named by ``output``, or the only one, or the only one whose name
+says feature or embedding. The embedding of an image does not depend on the others of its batch. If the graph's fixed size contradicts
+the fields, the file cannot be run.
 """
 
 import importlib
@@ -33,6 +35,10 @@ IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 """Mean of R, G, B (0 to 1) over ImageNet."""
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 """Standard deviation of R, G, B (0 to 1) over ImageNet."""
+_NAMED_LIKE_IT = ("feat", "embed")
+"""An output with one of these in its name is the embedding."""
+_APART = {np.float32: 1e-3, np.float16: 1e-2}
+"""Largest difference of an embedding between batches, relative to the largest value: rounding is far below."""
 _TYPES: dict[str, type[np.floating[Any]]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
@@ -50,6 +56,10 @@ class OnnxEmbedder:
     """Subtracted from R, G, B scaled to 0..1; None: read from the file, else ImageNet's."""
     std: Triple | None = None
     """Divided by afterwards, > 0; None: read from the file, else ImageNet's."""
+    output: str = ""
+    """Name of the output that is the embedding; empty: the only one, or the one named like a feature or an embedding."""
+    bgr: bool = False
+    """Whether the network takes blue, green, red, as OpenCV reads images. Mean and std are of R, G, B all the same."""
     threads: int = 0
     """CPU threads of the runtime; 0: the runtime's choice, or the quota of a container."""
 
@@ -66,10 +76,10 @@ class OnnxEmbedder:
             raise ExperimentError("threads are 0 (automatic) or more", found=str(self.threads), fix="use 0")
 
     def open(self) -> "OpenedOnnx":
-        """Load the file. Raises ``CheckpointError`` when it is missing, damaged or not an embedder, ``ExperimentError`` when
-        onnxruntime is not installed or the input size is unknown."""
+        """Load the file. Raises ``CheckpointError`` when it is missing, damaged or not an embedder, or when an embedding depends on
+        the other images of its batch; ``ExperimentError`` when onnxruntime is not installed, or the input size or the output is unknown."""
         session = self._session()
-        tensor, output = _single_input(session, self.path), session.get_outputs()[0].name
+        tensor, output = _single_input(session, self.path), self._output(session)
         notes = {str(k): str(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
         sidecar = _sidecar(self.path)
         size = []
@@ -89,19 +99,36 @@ class OnnxEmbedder:
                 found=f"none in {self.path}, whose input has the shape {tensor.shape}",
                 fix="give --height and --width, for example --height 256 --width 128",
             )
-        mean = self.mean or _noted_triple(notes, "mean", self.path) or IMAGENET_MEAN
-        std = self.std or _noted_triple(notes, "std", self.path) or IMAGENET_STD
+        mean = self.mean or _noted_triple(notes, "mean", self.path)
+        std = self.std or _noted_triple(notes, "std", self.path)
         batch = tensor.shape[0] if isinstance(tensor.shape[0], int) else None
-        return OpenedOnnx(
+        opened = OpenedOnnx(
             session=session,
             input_name=tensor.name,
             output_name=output,
             dtype=_TYPES[tensor.type],
             height=height,
             width=width,
-            mean=mean,
-            std=std,
+            mean=mean or IMAGENET_MEAN,
+            std=std or IMAGENET_STD,
             batch=batch,
+            bgr=self.bgr,
+            notes=_assumed(self.path, mean, std),
+        )
+        _require_independent(opened, self.path)
+        return opened
+
+    def _output(self, session: Any) -> str:
+        """The output that is the embedding."""
+        names = [str(output.name) for output in session.get_outputs()]
+        alike = [name for name in names if any(word in name.lower() for word in _NAMED_LIKE_IT)]
+        fitting = [name for name in names if name == self.output] if self.output else alike if len(names) > 1 else names
+        if len(fitting) == 1:
+            return fitting[0]
+        raise ExperimentError(
+            "one output of an ONNX file is the embedding",
+            found=f"{self.output or f'{len(names)} outputs'}; {self.path.name} has {', '.join(names)}",
+            fix=f"name it: --onnx-output {(alike or names)[-1]} of snreid evaluate, in Python OnnxEmbedder(output=...)",
         )
 
     def _session(self) -> Any:
@@ -146,10 +173,14 @@ class OpenedOnnx:
     std: Triple
     batch: int | None
     """The fixed batch of the graph, or None if any is allowed."""
+    bgr: bool = False
+    """Whether the graph takes blue, green, red."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the user on what the file does not tell."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Embeddings (B, D), float32, of uint8 RGB images (B, height, width, 3), or of already normalized floats
-        (B, 3, height, width). Raises ``DataError`` for another shape or type."""
+        (B, 3, height, width) in the graph's order of channels. Raises ``DataError`` for another shape or type."""
         values = self._prepared(images)
         if self.batch is None:
             return self._run(values)
@@ -167,6 +198,7 @@ class OpenedOnnx:
             scale = (1 / (255 * np.array(self.std))).astype(np.float32)
             shift = (np.array(self.mean) / np.array(self.std)).astype(np.float32)
             normalized = images.astype(np.float32) * scale - shift
+            normalized = normalized[..., ::-1] if self.bgr else normalized
             return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2), dtype=self.dtype)
         if images.dtype.kind == "f" and images.ndim == 4 and images.shape[1:] == (3, *size) and len(images):
             return np.ascontiguousarray(images, dtype=self.dtype)
@@ -189,9 +221,9 @@ class OpenedOnnx:
             embeddings = embeddings[:, :, 0, 0]
         if embeddings.ndim != 2 or len(embeddings) != len(values):
             raise CheckpointError(
-                "the first output of the graph is one embedding per image, (B, D)",
-                found=f"shape {embeddings.shape} for {len(values)} images",
-                fix="export the network with its embedding as the first output",
+                "an output of the graph is one embedding per image, (B, D)",
+                found=f"{self.output_name} of shape {embeddings.shape} for {len(values)} images",
+                fix="name another output (--onnx-output of snreid evaluate), or export the network with its embedding",
             )
         return embeddings.astype(np.float32, copy=False)
 
@@ -208,6 +240,34 @@ def _single_input(session: Any, path: Path) -> Any:
             fix="export the image network alone, channels first",
         )
     return tensors[0]
+
+
+def _assumed(path: Path, mean: Triple | None, std: Triple | None) -> tuple[str, ...]:
+    """A sentence where the file does not tell its normalization."""
+    silent = [name for name, values in (("mean", mean), ("std", std)) if values is None]
+    if not silent:
+        return ()
+    return (
+        f"{path.name} does not tell its {' and '.join(silent)}: ImageNet's are assumed (--{' and --'.join(silent)} change that).",
+    )
+
+
+def _require_independent(network: OpenedOnnx, path: Path) -> None:
+    """``CheckpointError`` if an image alone has another embedding than among others, as with batch statistics in place of learned ones."""
+    if network.batch == 1:
+        return
+    # From dark to bright, so that no two images have the same statistics.
+    noise = np.random.default_rng(0).integers(0, 256, (4, network.height, network.width, 3))
+    images = (noise * np.array([0.25, 0.5, 0.75, 1.0])[:, None, None, None]).astype(np.uint8)
+    together = network(images)
+    alone = np.concatenate([network(images[:1]), network(images[3:])])
+    apart, largest = float(np.abs(alone - together[[0, 3]]).max()), float(np.abs(together).max())
+    if np.isfinite(apart) and apart > _APART[network.dtype] * max(largest, float(np.abs(alone).max())):
+        raise CheckpointError(
+            "the embedding of an image does not depend on the other images of its batch",
+            found=f"{path}: alone and among four, embeddings differ by {apart:.2g}, where the largest value is {largest:.2g}",
+            fix="export the network in evaluation mode, in PyTorch after model.eval(); quantize with fixed scales",
+        )
 
 
 def _sidecar(path: Path) -> dict[str, int]:

@@ -20,7 +20,7 @@ from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
 from snreid.experiments.scoring import Result, read_result, require_same_images, score_run
 from snreid.figures import SchemeResult, ScoredDomain, ScoreTable, score_table
-from snreid.records import ReIDData, Scores, Split
+from snreid.records import ReIDData, Scores
 from snreid.studies.plan import Availability, Plan, Row, Shard, Training, require_available, wanted
 from snreid.studies.protocols import Benchmark, Case
 from snreid.studies.rows import check_rows
@@ -58,15 +58,7 @@ class CaseResult:
 
     def domains(self) -> tuple[ScoredDomain, ...]:
         """The benchmarks in the form of a score table: the queries of several splits are concatenated."""
-        data = self.available.data
-        return tuple(
-            ScoredDomain(
-                name=benchmark.name,
-                seen=self.case.seen(benchmark),
-                query=Split(tuple(s for target in benchmark.targets for s in data[target.name].query.samples)),
-            )
-            for benchmark in self.available.benchmarks
-        )
+        return tuple(ScoredDomain(name=b.name, seen=self.case.seen(b)) for b in self.available.benchmarks)
 
     def scheme(self, row: Row) -> SchemeResult:
         """Returns a row in the form of a score table. Pools the queries of several splits: all splits have equally many, so the mean over
@@ -106,6 +98,7 @@ def pooled_scores(parts: Sequence[Scores]) -> Scores:
         first_rank=np.concatenate([part.first_rank for part in parts]),
         query_index=np.concatenate([part.query_index + start for part, start in zip(parts, starts, strict=True)]),
         queries=sum(part.queries for part in parts),
+        persons=np.concatenate([part.persons for part in parts]),
     )
 
 

@@ -34,12 +34,17 @@ def test_an_entry_with_the_querys_name_is_ignored_whoever_it_shows() -> None:
     assert everybody(query, gallery) == [("ignored", "right", "wrong", "wrong"), ("wrong", "wrong", "right", "ignored")]
 
 
-def test_distractor_and_junk_queries_match_nobody() -> None:
-    query = labelled([DISTRACTOR, JUNK, 9], [1, 1, 1])
+def test_junk_and_absent_persons_match_nobody() -> None:
+    query = labelled([JUNK, 9], [1, 1])
     gallery = labelled([DISTRACTOR, JUNK, 3], [2, 2, 2])
-    assert everybody(query, gallery) == [("wrong", "ignored", "wrong")] * 3
+    assert everybody(query, gallery) == [("wrong", "ignored", "wrong")] * 2
     found = relevance(query, gallery)
-    assert [len(found.matches(index)) for index in range(3)] == [0, 0, 0]
+    assert [len(found.matches(index)) for index in range(2)] == [0, 0]
+
+
+def test_person_0_is_a_person_where_one_asks() -> None:
+    gallery = labelled([0, 0, JUNK, 3], [1, 2, 2, 2])
+    assert everybody(labelled([0], [1]), gallery) == [("ignored", "right", "ignored", "wrong")]
 
 
 def test_equal_to_the_definition(rng: np.random.Generator) -> None:
@@ -65,5 +70,5 @@ def test_equal_to_the_definition(rng: np.random.Generator) -> None:
         if is_match(query, gallery, i, j) or is_ignored(query, gallery, i, j)
     ]
     for i in range(40):
-        same = query.persons[i] if query.persons[i] > 0 else None
+        same = query.persons[i] if query.persons[i] != JUNK else None
         assert found.entries(i).tolist() == [j for j in range(120) if gallery.persons[j] == same]

@@ -8,6 +8,7 @@ from snreid.errors import ExperimentError
 from snreid.evaluation.exact import ranking
 from snreid.evaluation.exact.close_calls import Matches
 from snreid.evaluation.exact.counting import Counter
+from snreid.evaluation.exact.histogram import Histogram
 from snreid.evaluation.exact.ranking import Block, match_ranks
 from snreid.evaluation.exact.torch_counting import TorchCounter
 from snreid.records import Features
@@ -26,7 +27,7 @@ def test_ranks_are_those_of_numpy(
     wanted = match_ranks(*pair, metric=metric)
     used = []
 
-    def on_device(walk: ranking._Walk, matches: Matches) -> Counter:
+    def on_device(walk: ranking._Walk, matches: Matches, _: Histogram) -> Counter:
         used.append(walk)
         walk.threads = 1  # as for every torch device
         return TorchCounter(walk.compare, matches.prepared, matches.low[matches.starts], walk.bits, device)

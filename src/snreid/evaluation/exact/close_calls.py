@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from snreid.evaluation.exact.counting import SCORE_BITS, Counter, bits_of, packed, position_bits
 from snreid.evaluation.exact.relevance import Pairs, Relevance
-from snreid.evaluation.exact.similarity import RUN, Similarity, widened
+from snreid.evaluation.exact.similarity import RUN, SLICE, Similarity, widened
 
 _PAIRS_AT_ONCE = 1 << 18
 """Pairs of a match and an entry close to it that are compared at once."""
@@ -66,7 +66,7 @@ class Matches:
         row, position, score = row[order], position[order], score[order]
         embeddings, lengths = widened(labels.query.embeddings[queries]), squared_query[queries]
         dimension = embeddings.shape[1]
-        error, margin = (compare.error(lengths, squared, dimension, width=width)[row] for width in (dimension, RUN))
+        error, margin = (compare.error(lengths, squared, dimension, width=width)[row] for width in (SLICE, RUN))
         return cls(
             labels,
             compare,

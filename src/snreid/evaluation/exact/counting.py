@@ -16,11 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.exact.similarity import Similarity, widened_into
+from snreid.evaluation.exact.histogram import Histogram
+from snreid.evaluation.exact.similarity import Similarity, multiply, widened_into
 
 SCORE_BITS = 32
 ROW_AND_POSITION_BITS = 31
 """The bits of an int64 without its sign."""
+_MANY = 8
+"""One in so many scores reaches the lowest bound: they are counted in cells then, no longer one by one."""
 _LOOKED_AT = 1 << 18
 """Scores scanned at once: 1 MB, which stays in the L2 cache from one pass to the next."""
 
@@ -100,18 +103,28 @@ class Counter(ABC):
 class NumpyCounter(Counter):
     """On the processor."""
 
-    def __init__(self, compare: Similarity, queries: NDArray[np.float32], low: NDArray[np.float32], bits: int) -> None:
-        """``queries`` (B, D): prepared for the product; ``low`` (B,): a near entry reaches it; ``bits`` hold a position."""
+    def __init__(
+        self,
+        compare: Similarity,
+        queries: NDArray[np.float32],
+        low: NDArray[np.float32],
+        bits: int,
+        histogram: Histogram | None = None,
+    ) -> None:
+        """``queries`` (B, D): prepared for the product; ``low`` (B,): a near entry reaches it; ``bits`` hold a position; ``histogram``: of
+        the same queries, for stretches with many near entries; without one all of them are kept."""
         self._compare, self._queries, self._low, self._bits = compare, queries, low[:, None], bits
+        self._histogram = histogram
         # Memory of one stretch is reused for the next: fresh pages cost as much as all comparisons.
         self._free: queue.SimpleQueue[_Memory] = queue.SimpleQueue()
 
     def near(self, tile: Tile) -> NDArray[np.int64]:
-        """Keys of the near entries."""
+        """Keys of the near entries, except those that the histogram counts."""
         columns = len(tile.embeddings)
         memory = self._memory(columns)
         scores = memory.scores[: len(self._queries) * columns].reshape(len(self._queries), columns)
-        np.matmul(self._queries, widened_into(tile.embeddings, memory.wide).T, out=scores)
+        partial = memory.partial[: scores.size].reshape(scores.shape)
+        multiply(self._queries, widened_into(tile.embeddings, memory.wide), scores, partial)
         step = max(1, _LOOKED_AT // max(1, columns))
         order = np.argsort(tile.row, kind="stable")
         row, column = tile.row[order], tile.column[order]
@@ -119,7 +132,7 @@ class NumpyCounter(Counter):
         for start in range(0, len(scores), step):
             first, last = row.searchsorted((start, start + step))
             dropped = row[first:last] - start, column[first:last]
-            parts.append(self._near(scores[start : start + step], start, tile, dropped, memory.flags))
+            parts.append(self._near(scores[start : start + step], start, tile, dropped, memory))
         self._free.put(memory)
         return np.concatenate(parts)
 
@@ -129,7 +142,7 @@ class NumpyCounter(Counter):
         start: int,
         tile: Tile,
         dropped: tuple[NDArray[np.int64], NDArray[np.int64]],
-        flags: NDArray[np.bool_],
+        memory: "_Memory",
     ) -> NDArray[np.int64]:
         """Keys of the near entries for the queries from row ``start`` on; ``scores`` (K, N) are overwritten."""
         self._compare.finish(scores, tile.columns)
@@ -137,7 +150,11 @@ class NumpyCounter(Counter):
             scores[:, tile.junk] = -np.inf
         scores[dropped] = -np.inf
         low = self._low[start : start + len(scores)]
-        flat = np.flatnonzero(np.greater_equal(scores, low, out=flags[: scores.size].reshape(scores.shape)))
+        near = np.greater_equal(scores, low, out=memory.flags[: scores.size].reshape(scores.shape))
+        if self._histogram is not None and np.count_nonzero(near) * _MANY > near.size:
+            flat = self._histogram.add(scores, start, memory.partial[: scores.size].reshape(scores.shape))
+        else:
+            flat = np.flatnonzero(near)
         row = flat // scores.shape[1]
         bits = bits_of(scores.reshape(-1)[flat])
         flat -= row * scores.shape[1]
@@ -173,6 +190,8 @@ class _Memory:
 
     scores: NDArray[np.float32]
     """(B x N,)"""
+    partial: NDArray[np.float32]
+    """(B x N,) products of a slice of the dimensions."""
     flags: NDArray[np.bool_]
     """One for each score scanned at once."""
     wide: NDArray[np.float32]
@@ -182,7 +201,8 @@ class _Memory:
     def of(cls, queries: int, dimension: int, columns: int) -> "_Memory":
         """Buffers for this many entries."""
         flags = np.empty(max(_LOOKED_AT, columns), np.bool_)
-        return cls(np.empty(queries * columns, np.float32), flags, np.empty((columns, dimension), np.float32))
+        scores, partial = np.empty((2, queries * columns), np.float32)
+        return cls(scores, partial, flags, np.empty((columns, dimension), np.float32))
 
 
 def _covered(first: NDArray[np.int64], last: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from snreid.errors import ExperimentError
 from snreid.evaluation.exact.close_calls import Matches
 from snreid.evaluation.exact.counting import ROW_AND_POSITION_BITS, Counter, NumpyCounter, Tile, position_bits
+from snreid.evaluation.exact.histogram import Histogram
 from snreid.evaluation.exact.relevance import Pairs, Relevance, relevance
 from snreid.evaluation.exact.similarity import Similarity, quick_squared_lengths, similarity, squared_lengths, widened
 from snreid.evaluation.exact.threads import in_order, products_alone, threads
@@ -40,7 +41,7 @@ _MATCHES_AT_ONCE = 1 << 19
 """Most gallery entries of their persons that a block of queries has."""
 _NEAR_AT_ONCE = 1 << 20
 """Near entries are counted once this many have accumulated."""
-_SCORES_AT_ONCE = 1 << 24
+_SCORES_AT_ONCE = 1 << 23
 """Scores of all threads together: 64 MiB."""
 _SHOWN_FROM = 8192
 """Gallery entries that rank lists score at once."""
@@ -165,7 +166,8 @@ class _Walk:
     def ranks(self, queries: NDArray[np.int64], pairs: Pairs) -> list[NDArray[np.int64]]:
         """The ranks of the matches of each of these queries, all of which have matches."""
         matches = Matches.of(queries, pairs, self.labels, self.compare, self.squared_query, self.squared)
-        counter = self._counter(matches)
+        histogram = Histogram(matches.row, matches.low, matches.high, matches.starts)
+        counter = self._counter(matches, histogram)
         order = np.argsort(pairs.position, kind="stable")
         row, position = pairs.row[order], pairs.position[order]
         held: list[Any] = []
@@ -178,12 +180,13 @@ class _Walk:
                 held, count = [], 0
         if count:
             matches.count(counter, held)
+        matches.wrong[:] += histogram.before()
         return matches.ranks()
 
-    def _counter(self, matches: Matches) -> Counter:
+    def _counter(self, matches: Matches, histogram: Histogram) -> Counter:
         lowest = matches.low[matches.starts]
         if self.device == "cpu":
-            return NumpyCounter(self.compare, matches.prepared, lowest, self.bits)
+            return NumpyCounter(self.compare, matches.prepared, lowest, self.bits, histogram)
         from snreid.evaluation.exact.torch_counting import TorchCounter  # torch is needed for nothing else here
 
         return TorchCounter(self.compare, matches.prepared, lowest, self.bits, self.device)

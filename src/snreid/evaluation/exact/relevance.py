@@ -4,7 +4,8 @@ For one query, a gallery entry is
 
 * **ignored** when it is junk (person ``JUNK``), when it shows the query's person on the query's camera (unless that camera
     is ``NO_CAMERA``), or when names are known and it has the query's own name;
-* a **match** when it is not ignored and shows the query's person, who is a person (id >= 1: distractors match nobody);
+* a **match** when it is not ignored and shows the query's person. Person 0 is a person like any other: the distractors that a data set's
+    reader declares match nobody because no query bears their number;
 * **wrong** otherwise.
 """
 
@@ -92,7 +93,7 @@ class Relevance:
 
 def relevance(query: Features, gallery: Features) -> Relevance:
     """Look up the labels once. Memory: one int64 per gallery entry of a query's person."""
-    persons = np.unique(query.persons[query.persons > 0])
+    persons = np.unique(query.persons[query.persons != JUNK])
     parts: list[NDArray[np.int64]] = []
     for start in range(0, len(gallery.persons), _BLOCK):
         labels = gallery.persons[start : start + _BLOCK]

@@ -30,12 +30,15 @@ from snreid.errors import ExperimentError
 MetricName = Literal["cosine", "euclidean"]
 SLICE = 512
 """Dimensions per partial product of ``product``: shorter slices bound rounding more tightly, longer ones are faster."""
-RUN = 128
-"""Dimensions that ``nearly`` and ``quick_squared_lengths`` add in float32; the runs are added in float64."""
+RUN = 32
+"""Dimensions that ``nearly`` and ``quick_squared_lengths`` add in float32; the runs are added in float64. Longer ones are faster and leave
+more pairs to keys."""
 UNIT_ROUNDOFF = 2.0**-24
 """Largest relative error of one float32 operation."""
 SMALLEST = float(np.finfo(np.float32).tiny)
 """Largest loss of one product if the processor flushes tiny numbers to zero."""
+_AT_ONCE = 1 << 17
+"""Numbers of gathered rows at once: 1 MB in float64, which stays in the cache."""
 _ROWS = 2048
 """Rows that are widened at once: bounds memory."""
 _TORCH_ALONE = (1 << 15) - 1
@@ -141,9 +144,10 @@ class Similarity(ABC):
     ) -> NDArray[np.float64]:
         """(K,) float64 keys of pairs: of the query at ``rows`` (K,) in ``queries`` and the gallery entry at ``positions`` (K,)."""
         keys = np.empty(len(positions))
+        memory = _Gathered(len(positions), gallery.shape[1])
         for part in _parts(len(positions), gallery.shape[1]):
-            left = queries[rows[part]].astype(np.float64, order="C")
-            keys[part] = self.key_rows(left, gallery[positions[part]].astype(np.float64, order="C"), None)
+            left, right = memory.rows(queries, rows[part], 0), memory.rows(gallery, positions[part], 1)
+            keys[part] = self.key_rows(memory.wide(left, 0), memory.wide(right, 1), None)
         return keys
 
     def nearly(
@@ -157,8 +161,10 @@ class Similarity(ABC):
         """(K,) scores of pairs as for ``pair_keys``, of prepared queries, within ``error(..., width=RUN)`` of the scores of their
         keys: several times as fast as keys. ``columns`` (K,): ``columns`` of the entries' squared lengths, in float64."""
         scores = np.empty(len(positions))
+        memory = _Gathered(len(positions), gallery.shape[1])
         for part in _parts(len(positions), gallery.shape[1]):
-            scores[part] = _in_runs(queries[rows[part]], widened(gallery[positions[part]]))
+            left, right = memory.rows(queries, rows[part], 0), memory.rows(gallery, positions[part], 1)
+            scores[part] = _in_runs(left, right)
         self.finish(scores, columns)
         return scores
 
@@ -192,7 +198,8 @@ class Similarity(ABC):
         width: int = SLICE,
     ) -> NDArray[np.float64]:
         """(B,) bound of |score - key's score| for each query against this block of the gallery, where the inner products are sums
-        of partial ones of ``width`` dimensions each, in any order of summation. ``product`` has slices of ``SLICE``."""
+        of partial ones of ``width`` dimensions each, in any order of summation. ``product`` has slices of ``SLICE``, ``nearly`` runs of
+        ``RUN`` that are added in float64."""
 
     def product(
         self,
@@ -201,14 +208,41 @@ class Similarity(ABC):
         squared_gallery: NDArray[np.float64],
     ) -> NDArray[np.float32]:
         """(B, N) float32 scores of prepared queries (B, D) against gallery rows (N, D)."""
-        dimension = queries.shape[1]
-        scores = queries[:, :SLICE] @ gallery[:, :SLICE].T
-        partial = np.empty_like(scores)
-        for start in range(SLICE, dimension, SLICE):
-            part = slice(start, start + SLICE)
-            scores += np.matmul(queries[:, part], gallery[:, part].T, out=partial)
+        scores, partial = np.empty((2, len(queries), len(gallery)), np.float32)
+        multiply(queries, gallery, scores, partial)
         self.finish(scores, self.columns(squared_gallery).astype(np.float32))
         return scores
+
+
+def multiply(queries: Any, gallery: Any, scores: Any, partial: Any) -> None:
+    """Write the inner products (B, N) of rows (B, D) and (N, D), slice by slice of ``SLICE`` dimensions, into ``scores``; ``partial``
+    (B, N) is overwritten. Arrays."""
+    np.matmul(queries[:, :SLICE], gallery[:, :SLICE].T, out=scores)
+    for start in range(SLICE, queries.shape[1], SLICE):
+        part = slice(start, start + SLICE)
+        scores += np.matmul(queries[:, part], gallery[:, part].T, out=partial)
+
+
+class _Gathered:
+    """Memory for rows that are gathered part by part: fresh pages cost more than the copies."""
+
+    def __init__(self, count: int, dimension: int) -> None:
+        rows = min(count, max(1, _AT_ONCE // dimension))
+        self._narrow = np.empty((2, rows, dimension), np.float32)
+        self._wide = np.empty((2, rows, dimension))  # untouched, hence no memory, unless ``wide`` is called
+
+    def rows(self, table: Numbers, positions: NDArray[np.int64], side: int) -> NDArray[np.float32]:
+        """Some rows of a table in float32, valid until the next call for this side (0 or 1)."""
+        found = self._narrow[side, : len(positions)]
+        if table.dtype == np.float32:
+            return np.take(table, positions, axis=0, out=found, mode="clip")
+        return widened_into(np.asarray(table[positions], np.float16), found)
+
+    def wide(self, rows: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+        """These rows in float64, valid until the next call for this side."""
+        found = self._wide[side, : len(rows)]
+        np.copyto(found, rows)
+        return found
 
 
 class Cosine(Similarity):
@@ -322,7 +356,7 @@ def similarity(metric: str) -> Similarity:
 
 def _parts(count: int, dimension: int) -> Iterator[slice]:
     """Slices of ``count`` rows whose float64 copy takes 1 MB: it bounds memory and stays in the cache."""
-    step = max(1, (1 << 17) // dimension)
+    step = max(1, _AT_ONCE // dimension)
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
@@ -337,6 +371,6 @@ def _in_runs(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
 
 def _gamma(dimension: int, width: int) -> float:
     """gamma_n of a product in slices, with a margin for the roundings before and after it and for a quick length."""
-    slices = -(-dimension // width)
+    slices = 0 if width == RUN else -(-dimension // width)  # runs are added in float64
     operations = min(dimension, width) + slices + min(dimension, RUN) + 16
     return operations * UNIT_ROUNDOFF / (1 - operations * UNIT_ROUNDOFF)

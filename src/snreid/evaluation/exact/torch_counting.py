@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from snreid.evaluation.exact.counting import SCORE_BITS, Counter, Standing, Tile, packed
-from snreid.evaluation.exact.similarity import Similarity
+from snreid.evaluation.exact.similarity import SLICE, Similarity
 
 
 class TorchCounter(Counter):
@@ -30,7 +30,11 @@ class TorchCounter(Counter):
     def near(self, tile: Tile) -> Tensor:
         """Keys of the near entries, on the device."""
         with _float32():
-            scores = self._queries @ self._there(tile.embeddings).float().T
+            wide = self._there(tile.embeddings).float()
+            scores = self._queries[:, :SLICE] @ wide[:, :SLICE].T
+            for start in range(SLICE, wide.shape[1], SLICE):
+                part = slice(start, start + SLICE)
+                scores.addmm_(self._queries[:, part], wide[:, part].T)
         self._compare.finish(scores, self._there(tile.columns))
         scores[:, self._there(tile.junk)] = -torch.inf
         scores[self._there(tile.row), self._there(tile.column)] = -torch.inf
