@@ -41,7 +41,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -
         said = capsys.readouterr()
         assert said.out == "" and "Traceback" not in said.err
         assert sorted(tmp_path.rglob("*")) == before
-        return said.err
+        return " ".join(said.err.split())
 
     return call
 
@@ -88,7 +88,7 @@ def test_a_study_and_a_report_refuse_an_empty_target_too(run: Path, refused: Ref
 
 
 def test_a_comparison_looks_at_both_runs_before_it_scores_one(run: Path, refused: Refused) -> None:
-    assert "A run is a folder with an experiment.json. Found: nowhere" in refused(
+    assert "A run is a folder with an experiment.json. Found: no folder nowhere" in refused(
         "compare", run, "nowhere", "-t", TARGET, *HERE
     )
     assert "A comparison needs two runs and a target" in refused("compare", run, run, "-t")
