@@ -111,8 +111,8 @@ def test_in_a_file_or_a_narrow_terminal_no_number_is_cut_off(
     shown = capsys.readouterr().out
     found = json.loads((run / "evaluation" / "dusk.json").read_text())
     low, high = found["mAP_interval"]
-    assert f"{100 * found['mAP']:.1f} [{100 * low:.1f}, {100 * high:.1f}]" in shown
-    assert "without match" in shown and "…" not in shown
+    assert f" {100 * found['mAP']:.1f} [{100 * low:.1f}, {100 * high:.1f}] " in shown
+    assert "…" not in shown
 
 
 def test_data_sets_to_check_and_a_picture_to_write_are_asked_for(refused: Refused) -> None:

@@ -81,7 +81,7 @@ def test_a_table_shows_percent_and_several_targets(
     found = json.loads((pair[0] / "evaluation" / "dusk.json").read_text())
     for name in ("mAP", "rank1", "rank5", "rank20", "mINP"):
         low, high = found[f"{name}_interval"]
-        assert f"{100 * found[name]:.1f}" in shown and f"{100 * low:.1f}–{100 * high:.1f}" in shown
+        assert f" {100 * found[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}] " in shown
     assert f"dusk: {found['notes'][0]}" in shown and f"{found['persons']} persons" in found["notes"][0]
     assert main([str(pair[0]), "-t", TARGET, noon, "--json", *QUIET]) == 0
     assert [t["target"] for t in json.loads(capsys.readouterr().out)["targets"]] == ["dusk", "noon"]

@@ -137,7 +137,7 @@ def _require_unseen_tests(target: "DataSet") -> None:
 def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", session: "Session") -> None:
     """Print the scores of both runs on the target, and their difference."""
     from snreid.cli.compare import remarks, text
-    from snreid.cli.evaluate import table
+    from snreid.cli.evaluate import print_table
     from snreid.evaluation import compare
     from snreid.experiments.scoring import require_same_images, score_run
 
@@ -146,7 +146,7 @@ def _evaluate(run: "Run", adapted: "Run", data: "ReIDData", session: "Session") 
     console = Console()
     results = ((before, "before"), (after, "after"))
     rows = [{**result.to_json(), "target": f"{data.name}, {when}"} for result, when in results]
-    Console(width=max(console.width, 120)).print(table(rows))
+    print_table(rows)
     gain = compare(after.scores, before.scores)
     console.out(f"after - before: mAP {text(gain.mean_ap)}; rank-1 {text(gain.rank1)}", highlight=False)
     for remark in remarks(gain):

@@ -72,7 +72,7 @@ class Request:
     ] = None
     onnx_bgr: Annotated[bool, flag("it takes blue, green, red, as OpenCV reads")] = False
     onnx_interpolation: Annotated[
-        Literal["bilinear", "bicubic"] | None, flag("its images are resized by this", "NAME", default="bilinear")
+        Literal["bilinear", "bicubic"] | None, flag("its images are resized by this", "HOW", default="bilinear")
     ] = None
     backend: BackendFlag = None
     batch: Annotated[int | None, flag("images per call of the network", "N", default=str(_BATCH))] = None
@@ -271,9 +271,7 @@ def _show(results: list["Result"], request: Request) -> None:
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
         return
     console = Console()
-    # Narrower tables would truncate numbers; a terminal can be widened, a file cannot.
-    rows = [row for one in objects for row in (one, *_reranked_rows(one))]
-    Console(width=max(console.width, 120)).print(table(rows))
+    print_table([row for one in objects for row in (one, *_reranked_rows(one))])
     for note in dict.fromkeys(f"{one['target']}: {note}" for one in objects for note in one["notes"]):
         console.out(note, highlight=False)
     if again := [one["reranked"]["how"] for one in objects if "reranked" in one]:
@@ -286,19 +284,35 @@ def _reranked_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**again, "target": f"{row['target']}, re-ranked"}] if again else []
 
 
+def print_table(objects: list[dict[str, Any]]) -> None:
+    """Prints ``table`` as wide as it is: a narrower one would truncate numbers, and a terminal can be widened."""
+    console, shown = Console(), table(objects)
+    Console(
+        width=max(console.width, console.measure(shown, options=console.options.update(max_width=10_000)).maximum)
+    ).print(shown)
+
+
 def table(objects: list[dict[str, Any]]) -> Table:
-    """Scores in percent, one row per target, 95 % intervals below."""
+    """Scores in percent with their 95 % intervals, one column per target."""
     shown = Table(title=None, header_style="bold")
-    for name in ("target", "mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP", "queries", "without\nmatch"):
-        shown.add_column(name, justify="left" if name == "target" else "right", no_wrap=name != "target")
+    shown.add_column("", no_wrap=True)
     for row in objects:
-        shares = (
-            _percent(row[key], row[f"{key}_interval"]) for key in ("mAP", "rank1", "rank5", "rank10", "rank20", "mINP")
-        )
-        shown.add_row(str(row["target"]), *shares, str(row["queries"]), str(row["skipped_queries"]))
+        shown.add_column(str(row["target"]), justify="right", no_wrap=True)
+    measures = {
+        "mAP": "mAP",
+        "rank-1": "rank1",
+        "rank-5": "rank5",
+        "rank-10": "rank10",
+        "rank-20": "rank20",
+        "mINP": "mINP",
+    }
+    for name, key in measures.items():
+        shown.add_row(name, *(_percent(row[key], row[f"{key}_interval"]) for row in objects))
+    for name, key in {"queries": "queries", "without match": "skipped_queries"}.items():
+        shown.add_row(name, *(str(row[key]) for row in objects))
     return shown
 
 
 def _percent(value: float, interval: Sequence[float]) -> str:
     low, high = interval
-    return f"{100 * value:.1f}\n{100 * low:.1f}\N{EN DASH}{100 * high:.1f}"
+    return f"{100 * value:.1f} \\[{100 * low:.1f}, {100 * high:.1f}]"
