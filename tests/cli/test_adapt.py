@@ -53,11 +53,13 @@ def test_with_evaluate_it_shows_before_and_after_with_intervals(
     assert main(words) == 0
     shown = capsys.readouterr().out
     data = drawn("dusk").read(Path())
-    for folder, when in ((pair[0], "before"), (tmp_path / "out", "after")):
+    assert shown.index("dusk, before") < shown.index("dusk, after")
+    lines = {name: next(line for line in shown.splitlines() if f" {name} " in line) for name in ("mAP", "rank-1")}
+    for folder, column in ((pair[0], 2), (tmp_path / "out", 3)):
         result = read_result(folder, data)
         assert result is not None
-        line = next(line for line in shown.splitlines() if f"dusk, {when}" in line)
-        assert f"{100 * result.scores.mean_ap:.1f} " in line and f"{100 * result.scores.rank(1):.1f} " in line
+        for name, value in (("mAP", result.scores.mean_ap), ("rank-1", result.scores.rank(1))):
+            assert f" {100 * value:.1f} [" in lines[name].split("│")[column]
     assert "after - before: mAP " in shown and "p = " in shown
 
 
