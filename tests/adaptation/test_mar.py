@@ -150,7 +150,7 @@ def test_after_sigterm_it_goes_on_to_the_same_bits(
         with pytest.raises(Interrupted):
             go(baseline, dusk, tmp_path / "cut")
     assert CheckpointStore(tmp_path / "cut" / "checkpoints").last().step == at  # type: ignore[union-attr]
-    with pytest.raises(ExperimentError, match="holds one with method.lr"):
+    with pytest.raises(ExperimentError, match=r"holds one with method\.lr"):
         go(baseline, dusk, tmp_path / "cut", replace(SHORT, lr=1e-3))
     assert same(go(baseline, dusk, tmp_path / "cut"), whole)
 
