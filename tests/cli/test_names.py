@@ -129,7 +129,7 @@ def test_a_folder_is_looked_for_below_the_data_folder_too(tmp_path: Path, monkey
         ("tiny/noom", "'tiny/noom': no such folder here or in data"),
         ("lost/noon", "no such folder"),
         ("tiny", "'tiny' has no bounding_box_train. Fix: name a data set in it: tiny/dusk, tiny/noon."),
-        ("bare", "'bare' has no bounding_box_train. Fix: or read it by a pattern"),
+        ("bare", "'bare' has no bounding_box_train. Fix: read it by a pattern"),
         ("notes.txt", "'notes.txt' is a file. Fix: a table ends in"),
         ("run", "'run' is the folder of a run. Fix: runs come first, then flags"),
     ],

@@ -194,7 +194,7 @@ def _no_folder(name: str, root: Path) -> ExperimentError:
     else:
         found = f"{name!r} has no {_FOLDERS[0]}"
         inner = sorted(one.name for one in there[0].iterdir() if any((one / folder).is_dir() for folder in _FOLDERS))
-        fix = "or read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
+        fix = "read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
         if inner:
             fix = f"name a data set in it: {', '.join(str(Path(name) / one) for one in inner[:8])}"
     return ExperimentError(

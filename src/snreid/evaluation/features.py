@@ -280,7 +280,7 @@ def _integers(array: NDArray[np.generic], name: str) -> NDArray[np.int64]:
                 "make it flat with .ravel()" if max(array.shape, default=1) == array.size else "give one number per row"
             )
         elif array.dtype.kind in "US":
-            fix = "number the texts: numpy.unique(labels, return_inverse=True)[1] + 1, of query and gallery together"
+            fix = "number the texts: numpy.unique(labels, return_inverse=True)[1], of query and gallery together"
         else:
             fix = "convert it with .astype(numpy.int64)"
         raise DataError(

@@ -117,7 +117,7 @@ def open_run(folder: str | Path) -> Run:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             "A run is a folder with an experiment.json as training wrote it",
-            found=f"{path}: {type(error).__name__}: {error}",
+            found=f"{path}: {'too deeply nested' if isinstance(error, RecursionError) else f'{type(error).__name__}: {error}'}",
             fix="copy the run again, or use another one",
         ) from error
     _check_record(record, path)
