@@ -246,3 +246,16 @@ def test_a_signal_that_comes_while_workers_start_is_answered_when_they_run(numbe
 
 def test_a_worker_is_not_given_the_data_set() -> None:
     assert len(pickle.dumps(_Decoder())) < 200
+
+
+def test_more_workers_than_cores_are_no_matter_of_a_warning(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0}, raising=False)
+    images = [Given(str(k), noise(8, 4, k)) for k in range(2)]
+    decoders = Decoders(2)
+    try:
+        assert len(list(decoders.decoded([images], 8, 4))) == 1
+    finally:
+        decoders.close()
+    assert not [str(warning.message) for warning in recwarn]

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -157,7 +158,11 @@ class Decoders:
             if self._loader is None:
                 # A starting worker opens its queues, and would print a traceback if an interrupted parent had removed them.
                 _wait_for_server()
-                with _answered_later(signal.SIGTERM), _answered_later(signal.SIGINT):
+                with (
+                    _answered_later(signal.SIGTERM),
+                    _answered_later(signal.SIGINT),
+                    warnings.catch_warnings(action="ignore", category=UserWarning),
+                ):  # torch warns of more workers than cores; two of them on one core cost nothing
                     self._loader = self._start()
                     blocks = iter(self._loader)
             else:
