@@ -163,7 +163,9 @@ def test_for_a_path_no_drawn_domain_is_offered(
         ("noon:height=65", "65"),
         ("cuhk03:boxes=some", "'some'"),
         ("noon:=3", "''"),
-        ("folder:pattern=x", "path"),
+        ("folder:pattern=x", "folder needs the field 'path'. Found: pattern."),
+        ("noon:train_persons=abc", "noon.train_persons must be an integer. Found: 'abc'."),
+        ("folder:path='x,pattern=y", "ends with its quote"),
     ],
 )
 def test_a_word_that_is_none_gets_the_nearest(text: str, words: str) -> None:

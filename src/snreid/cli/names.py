@@ -217,8 +217,9 @@ def _no_name(text: str, root: Path) -> ExperimentError:
         )
     name, _, _ = text.partition(":")
     close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
+    known = "a name that snreid data list shows" if close else ", ".join(_known())
     return ExperimentError(
-        f"{HELP.splitlines()[0].capitalize()} {', '.join(_known())}, a table, or a folder in Market-1501's format here or in {root}",
+        f"A data set is named by {known}, a table, or a folder in Market-1501's format here or in {root}",
         found=repr(name),
         fix=f"did you mean {close[0]!r}?" if close else "see snreid data list",
     )
@@ -232,13 +233,13 @@ def _folder_tree(options: str) -> DataSet:
     if "path" in values:
         folder = Path(values["path"])
         values["path"] = str(folder.absolute() if folder.is_dir() else folder)
-    return from_json(FolderTree, {"kind": "FolderTree", **values}, text)
+    return from_json(FolderTree, {"kind": "FolderTree", **values}, "folder")
 
 
 def _options(start: DataSet, options: str, text: str) -> dict[str, Any]:
     if not options:
         return {}
-    read = from_json(type(start), {**_present(start), **_nested(type(start), options, text)}, text)
+    read = from_json(type(start), {**_present(start), **_nested(type(start), options, text)}, text.partition(":")[0])
     return {f.name: getattr(read, f.name) for f in fields(read)}  # type: ignore[arg-type]
 
 
@@ -293,6 +294,10 @@ def _split(options: str, text: str) -> list[tuple[str, str]]:
                 fix=f"give {options.partition(',')[0]}=VALUE",
             )
         value = match[2]
+        if value[:1] in ("'", '"') and value.count(value[0]) == 1:
+            raise ExperimentError(
+                "A quoted value ends with its quote", found=f"{value} in {text!r}", fix=f"add {value[0]}"
+            )
         quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
         pairs.append((match[1].strip().replace("-", "_"), value[1:-1] if quoted else value))
         options = options[match.end() :]

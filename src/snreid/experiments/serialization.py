@@ -178,7 +178,7 @@ def _read_value(base: type, data: dict[str, Any], where: str, make: _Make) -> An
     if unknown:
         close = difflib.get_close_matches(str(unknown[0]), fields, n=1)
         raise ExperimentError(
-            f"{name} in {where} has the fields {', '.join(sorted(fields))}",
+            f"{where} has the fields {', '.join(sorted(fields))}",
             found=f"{unknown[0]!r}",
             fix=f"did you mean {close[0]!r}?" if close else "remove it",
         )
@@ -188,9 +188,8 @@ def _read_value(base: type, data: dict[str, Any], where: str, make: _Make) -> An
         if f.name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise ExperimentError(
-            f"{name} in {where} needs the field {missing[0]!r}", found=f"{sorted(data)}", fix="add it"
-        )
+        given = ", ".join(sorted(set(data) - {"kind"})) or "no field"
+        raise ExperimentError(f"{where} needs the field {missing[0]!r}", found=given, fix="add it")
     values = {key: _read(hints[key], data[key], f"{where}.{key}", make) for key in data if key != "kind"}
     return make(kinds[name], values)
 
