@@ -2,23 +2,28 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from snreid.cli import demo
 from snreid.cli import study as study_command
 from snreid.cli.study import Page
 from snreid.errors import ExperimentError
+from snreid.experiments import packaged
 from snreid.experiments.experiment import Experiment
+from snreid.experiments.publishing import package
 from snreid.studies.plan import Plan, example_names
 from snreid.synthetic.pedestrians import DOMAINS
 from snreid.system.machine import Machine
+from support.tiny import trained
 
 Asked = tuple[Plan, Machine, Path, Page]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
-    """What the demo would run."""
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """What the demo would run, without the packaged model."""
+    monkeypatch.setattr(packaged, "HOME", tmp_path / "inside")
     calls: list[Asked] = []
     monkeypatch.setattr(study_command, "run", lambda *arguments: calls.append(arguments))
     return calls
@@ -60,3 +65,16 @@ def test_a_demo_too_short_is_refused_in_its_own_words(asked: list[Asked], capsys
     with pytest.raises(SystemExit):
         demo.main(["--help"])
     assert "at least 2" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_packaged_model_gets_a_page_on_the_same_cameras(
+    asked: list[Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package(trained(tmp_path / "run"), np.zeros((1, 3, 32, 16), np.uint8), packaged.HOME / "people")
+    monkeypatch.setattr(demo, "PEOPLE_PER_DOMAIN", 4)
+    assert demo.main(["--out", "here", "--workers", "0"]) == 0
+    assert "model people that comes with snreid" in capsys.readouterr().out
+    page = (tmp_path / "here/people/report.html").read_text(encoding="utf-8")
+    assert all(domain.name in page for domain in DOMAINS if domain.name not in demo.SOURCES) and "Rank lists" in page
+    assert not (packaged.HOME / "people/evaluation").exists()

@@ -5,12 +5,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from snreid.cli.flags import flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.system.machine import Machine
+
+if TYPE_CHECKING:
+    from snreid.experiments.runs import Run
+    from snreid.records import DataSet
 
 _LONGEST_NAME = 120
 """Bytes in the name of a report's folder; file systems allow 255."""
@@ -40,29 +45,41 @@ def main(arguments: Sequence[str]) -> int:
     """Score the runs and write the page."""
     request = parse(Request, arguments, "snreid report")
     from snreid.cli.names import dataset_named
+    from snreid.experiments.runs import open_run
+
+    runs = [open_run(folder) for folder in request.run]
+    targets = [dataset_named(name, request.machine.root) for name in request.target]
+    out = request.out or Path("runs") / _name([run.name for run in runs], [target.name for target in targets])
+    write(runs, targets, request.machine, out, request.examples, request.target)
+    return 0
+
+
+def write(
+    runs: "Sequence[Run]",
+    targets: "Sequence[DataSet]",
+    machine: Machine,
+    out: Path,
+    examples: tuple[str, ...] = (),
+    typed: Sequence[str] = (),
+) -> None:
+    """Scores the runs, prints the table and writes the page; ``typed``: the targets in the user's words, for messages."""
     from snreid.cli.session import open_session
     from snreid.cli.study import Page, finish
-    from snreid.experiments.runs import open_run
     from snreid.studies.plan import example_names, study_plan
     from snreid.studies.run import score_runs
 
-    runs = [open_run(folder) for folder in request.run]
     # Several seeds of a recipe form one row.
     first = {run.experiment.recipe: replace(run.experiment, seed=0) for run in reversed(runs)}
     experiments = [first[name] for name in dict.fromkeys(run.experiment.recipe for run in runs)]
-    targets = [dataset_named(name, request.machine.root) for name in request.target]
     plan = study_plan(experiments, targets, sorted({run.experiment.seed for run in runs}))
-    examples = example_names(plan, request.examples, request.target)
-    out = request.out or Path("runs") / _name([run.name for run in runs], [target.name for target in targets])
+    page = Page(title=", ".join(run.name for run in runs), examples=example_names(plan, examples, typed))
     began = time.monotonic()
-    with open_session(request.machine, out) as session:
+    with open_session(machine, out) as session:
         if (out / "report.html").exists():
             session.say(f"The page in {out} is replaced; --out keeps it")
         result = score_runs(plan, runs, session)
         if session.first:
-            page = Page(title=", ".join(run.name for run in runs), examples=examples)
             finish(result, out, page, seconds=time.monotonic() - began)
-    return 0
 
 
 def _name(runs: Sequence[str], targets: Sequence[str]) -> str:
