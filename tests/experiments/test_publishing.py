@@ -1,5 +1,6 @@
 """A packaged run: half the bytes, no classifier, the same embeddings but for rounding, and every command takes its name."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,37 @@ def test_a_packaged_run_goes_on_without_its_people(people: Path, tmp_path: Path)
     assert (adapted.folder / "model.safetensors").is_file() and adapted.embedder().model.dim == 8
     further = trained(tmp_path / "further", "snr", start="people", sources=(drawn("dusk"),))
     assert further.record["training"]["start"]["run"] == "people"
+
+
+def test_weights_of_another_run_are_refused(run: Run, people: Path, tmp_path: Path) -> None:
+    other = trained(tmp_path / "other", "snr", seed=run.experiment.seed + 1)
+    package(other, IMAGES, tmp_path / "packaged")
+    (people / "model.safetensors").write_bytes((tmp_path / "packaged" / "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match=r"that it was packaged with.*sha256.*install snreid again"):
+        snreid.load("people")
+
+
+def shipped() -> Path:
+    """The packaged run of this checkout."""
+    if not (packaged.HOME / "people" / "model.safetensors").is_file():
+        pytest.skip("this checkout has no packaged run")
+    return packaged.HOME / "people"
+
+
+def test_the_shipped_model_embeds_as_where_it_was_made() -> None:
+    folder = shipped()
+    assert self_test(folder, snreid.load("people", device="cpu")) > 0.9999
+    with np.load(folder / "self_test.npz") as stored:
+        embeddings = stored["embeddings"]
+    persons = np.repeat(np.arange(4), 2)  # two images of each
+    cosines = embeddings @ embeddings.T / np.outer(*2 * [np.linalg.norm(embeddings, axis=1)])
+    np.fill_diagonal(cosines, -1)
+    assert (persons[cosines.argmax(1)] == persons).mean() > 0.5  # chance: one in seven
+
+
+def test_the_card_of_the_shipped_model_names_its_weights() -> None:
+    folder = shipped()
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert digest in (folder / "card.md").read_text(encoding="utf-8")
+    record = open_run(Path("people")).record
+    assert all(source["kind"] == "RenderedPeople" for source in record["experiment"]["sources"])

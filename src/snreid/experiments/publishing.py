@@ -33,7 +33,7 @@ def package(run: Run, images: NDArray[np.uint8], out: Path) -> None:
     saved = read_weights(run.folder)
     tensors = {name: _narrow(tensor) for name, tensor in saved.tensors.items() if not name.startswith(CLASSIFIERS)}
     save_tensors(out / WEIGHTS, tensors, {**saved.metadata, **HALF, "classifiers": False})
-    write_json(out / "experiment.json", run.record)
+    write_json(out / "experiment.json", {**run.record, "packaged": {"sha256": read_weights(out).sha256}})
     embeddings = open_run(out).embedder()(torch.from_numpy(images))
     with atomic_write(out / SELF_TEST) as draft, draft.open("wb") as file:
         np.savez_compressed(file, images=images, embeddings=embeddings)

@@ -73,6 +73,7 @@ class Run:
                 fix=f"continue it: {'the same snreid adapt command' if 'adaptation' in self.record else train_it}",
             )
         saved = read_weights(self.folder)
+        self._check_packaged(saved)
         # The weights come from this run's file, so no pretrained ones are needed.
         config, persons = without_pretrained(self.experiment).model, self._persons(saved)
         spare = () if persons else CLASSIFIERS
@@ -84,6 +85,16 @@ class Run:
         restore(model, saved, source=str(self.folder), spare=spare)
         model.eval()
         return Embedder(model.to(device), self.experiment.input, device=device, bf16=bf16, fold=True, fuse=fuse)
+
+    def _check_packaged(self, saved: SavedModel) -> None:
+        """Raises ``CheckpointError`` if a packaged run has other weights than those it was packaged with."""
+        wanted = self.record.get("packaged", {}).get("sha256", saved.sha256)
+        if saved.sha256 != wanted:
+            raise CheckpointError(
+                "A packaged run has the weights that it was packaged with",
+                found=f"sha256 {saved.sha256[:12]}... instead of {wanted[:12]}... in {self.folder}",
+                fix="install snreid again, or copy the run again",
+            )
 
     def _persons(self, saved: SavedModel) -> int:
         """How many persons the classifier knows; 0 for weights without one."""
@@ -163,6 +174,7 @@ _RECORD: dict[str, dict[str, _Check]] = {
     "training": {"images": _is_count, "persons": _is_count, "sources": _is_texts, "remarks": _is_texts},
     "provenance": {"started": _is(str), "command": _is(str), "versions": _is(dict), "git": _is(dict, type(None))},
     "finished": {"seconds": _is_duration, "checkpoint": _is(str)},
+    "packaged": {"sha256": _is(str)},
     "adaptation": {"target": _is(str), "method": _is(dict), "source": _is(str), "left_out": _is_texts},
 }
 """The parts of experiment.json beside the experiment, and what other commands read in them."""
