@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from snreid.errors import ExperimentError
-from snreid.figures import Report, domains_picture, rank_list_picture
+from snreid.figures import Hit, Report, domains_picture, rank_list_picture, search_picture
 from snreid.figures.pictures import VERDICT_COLOURS, data_uri, fit
 
 
@@ -55,3 +55,17 @@ def test_domains_side_by_side(report: Report) -> None:
     assert picture.width == 6 + 4 * (32 + 6) and picture.height == 3 * (24 + 64 + 6) + 6
     with pytest.raises(ExperimentError, match="at least one image"):
         domains_picture([("night", ())])
+
+
+def test_a_search_sheet_shows_query_and_hits_in_rows_and_says_what_is_missing(report: Report) -> None:
+    (example,) = report.examples
+    some = list(example.gallery.samples[:5])
+    hits = [*(Hit(sample, f"{n}  0.10") for n, sample in enumerate(some, 1)), Hit(None, "6  0.20")]
+    picture = np.asarray(search_picture("a.jpg in f.npz", [example.sample], hits, columns=4, height=64))
+    assert picture.shape == (28 + 3 * (64 + 28) + 8, 4 * (32 + 8) + 8, 3)
+    for place, sample in enumerate([example.sample, *some]):
+        row, column = divmod(place + 3 * (place > 0), 4)
+        tile = picture[36 + row * 92 :][:64, 8 + column * 40 :][:, :32].reshape(-1, 3)
+        assert (tile == sample.image.read()[0, 0]).all(1).any()
+    grey = picture[36 + 2 * 92 :][:64, 8 + 40 :][:, :32]
+    assert (grey == 235).all(2).mean() > 0.5 and (grey.min(2) < 100).any()

@@ -8,6 +8,7 @@ from snreid.evaluation.diagnosis import Diagnosis
 from snreid.evaluation.evaluate import evaluate, score_ranks
 from snreid.evaluation.exact.ranking import Block, match_ranks, rank_lists
 from snreid.evaluation.features import check_values, in_half, read_features, remarks, write_features
+from snreid.evaluation.means import group_means
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.reranking import ReRanking, evaluate_reranked, reranked_match_ranks
 from snreid.evaluation.robustness import CorruptionEffect, corruption_effect, mean_drop
@@ -23,9 +24,11 @@ from snreid.evaluation.uncertainty import (
     mean_interval,
     sign_flip_p_value,
 )
+from snreid.evaluation.verification import Calibration, calibrate, pair_scores, score_text
 
 __all__ = [
     "Block",
+    "Calibration",
     "CameraPair",
     "CameraPairs",
     "CorruptionEffect",
@@ -39,6 +42,7 @@ __all__ = [
     "SubsetScores",
     "Trend",
     "by_property",
+    "calibrate",
     "camera_pairs",
     "check_values",
     "compare",
@@ -48,16 +52,19 @@ __all__ = [
     "evaluate",
     "evaluate_reranked",
     "few_persons",
+    "group_means",
     "in_half",
     "match_ranks",
     "mean_drop",
     "mean_interval",
     "measure",
+    "pair_scores",
     "rank_lists",
     "read_features",
     "remarks",
     "reranked_match_ranks",
     "score_ranks",
+    "score_text",
     "sign_flip_p_value",
     "subset_scores",
     "summary",

@@ -1,10 +1,11 @@
 """Pages and pictures for readers: the report, its charts and tables, rank lists as pictures. No torch, no plotting library."""
 
 from snreid.figures.diagnosis_page import DiagnosisPage, render_diagnosis
-from snreid.figures.pictures import domains_picture, rank_list_picture
+from snreid.figures.pictures import Hit, domains_picture, rank_list_picture, search_picture
 from snreid.figures.query_choice import ChosenQuery, choose_queries
 from snreid.figures.rank_lists import RankExample
 from snreid.figures.report_page import Report, render_report, write_report
+from snreid.figures.roc_chart import roc_svg
 from snreid.figures.run_details import RunDetails
 from snreid.figures.score_table import Difference, SchemeResult, ScoredDomain, ScoreTable, score_table
 from snreid.figures.text_tables import markdown_table, text_table
@@ -13,6 +14,7 @@ __all__ = [
     "ChosenQuery",
     "DiagnosisPage",
     "Difference",
+    "Hit",
     "RankExample",
     "Report",
     "RunDetails",
@@ -25,7 +27,9 @@ __all__ = [
     "rank_list_picture",
     "render_diagnosis",
     "render_report",
+    "roc_svg",
     "score_table",
+    "search_picture",
     "text_table",
     "write_report",
 ]

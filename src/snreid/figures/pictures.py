@@ -1,8 +1,9 @@
-"""Images inside a page as data URIs, and pictures made of many images: rank lists, domains side by side."""
+"""Images inside a page as data URIs, and pictures made of many images: rank lists, search results, domains side by side."""
 
 import base64
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from snreid.records import Sample
 
 VERDICT_COLOURS = {RIGHT: (0, 114, 178), WRONG: (213, 94, 0), IGNORED: (128, 128, 128)}
 """Blue, vermilion and grey of Okabe and Ito's palette, which colour-blind readers can tell apart; a sign repeats the verdict."""
+_GREY = (235, 235, 235)
 
 
 def fit(pixels: NDArray[np.uint8], side: int) -> Image.Image:
@@ -67,6 +69,51 @@ def rank_list_picture(example: RankExample, *, first: int = 10, height: int = 16
     return canvas
 
 
+class Hit(NamedTuple):
+    """One row of a gallery on a contact sheet."""
+
+    sample: Sample | None
+    """None: the image is missing."""
+    caption: str
+    """The text below it."""
+
+
+def search_picture(
+    title: str, queries: Sequence[Sample], hits: Sequence[Hit], *, columns: int = 10, height: int = 160
+) -> Image.Image:
+    """A contact sheet: the query images in a row, below them the ``hits`` in rows, best first. Missing images are grey and say so.
+
+    Args:
+        title: The line above all.
+        queries: The query images; as many as fit into a row are shown.
+        hits: What was found.
+        columns: Images in a row.
+        height: Height of one image in pixels; images are half as wide.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    width, gap, head, foot = height // 2, 8, 28, 28
+    tiles = [Hit(sample, "query") for sample in queries[:columns]]
+    rows = [tiles, *(hits[start : start + columns] for start in range(0, len(hits), columns))]
+    size = (columns * (width + gap) + gap, head + len(rows) * (height + foot) + gap)
+    canvas = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(canvas)
+    pen.text((gap, gap), title, fill="black", font=ImageFont.load_default(16))
+    small = ImageFont.load_default(13)
+    for line, row in enumerate(rows):
+        for place, hit in enumerate(row):
+            left, top = gap + place * (width + gap), head + gap + line * (height + foot)
+            middle = left + width / 2
+            if hit.sample is None:
+                pen.rectangle((left, top, left + width - 1, top + height - 1), fill=_GREY)
+                pen.text((middle, top + height / 2), "missing", fill="black", font=small, anchor="mm")
+            else:
+                _paste(canvas, hit.sample, (left, top), (width, height))
+            pen.text((middle, top + height + 6), hit.caption, fill="black", font=small, anchor="ma")
+    return canvas
+
+
 def domains_picture(domains: Sequence[tuple[str, Sequence[Sample]]], *, height: int = 128) -> Image.Image:
     """Domains below one another: a row of images per (name, samples), the name above it, on white.
 
@@ -98,7 +145,7 @@ def domains_picture(domains: Sequence[tuple[str, Sequence[Sample]]], *, height: 
 def _paste(canvas: Image.Image, sample: Sample, corner: tuple[int, int], size: tuple[int, int]) -> None:
     """Draws the whole image, as large as fits into ``size`` (width, height), centred on light grey."""
     image = Image.fromarray(np.ascontiguousarray(sample.image.read()))
-    canvas.paste(ImageOps.pad(image, size, Image.Resampling.LANCZOS, (235, 235, 235)), corner)
+    canvas.paste(ImageOps.pad(image, size, Image.Resampling.LANCZOS, _GREY), corner)
 
 
 def _sign(pen: ImageDraw.ImageDraw, verdict: str, corner: tuple[int, int]) -> None:
