@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 import snreid
 from snreid.cli.evaluate import main
@@ -21,7 +19,7 @@ from snreid.images.reading import resize
 from snreid.inference.embedder import Embedder
 from snreid.inference.onnx_embedder import OpenedOnnx
 from snreid.records import Features, Split
-from support.tiny import TARGET
+from support.tiny import TARGET, colour_onnx
 
 Captured = pytest.CaptureFixture[str]
 QUIET = ["--workers", "0", "--device", "cpu"]
@@ -124,15 +122,7 @@ def test_junk_among_the_queries_is_remarked_on(tmp_path: Path, capsys: Captured)
 
 
 def test_an_onnx_file_is_an_embedder(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    pooled = helper.make_node("GlobalAveragePool", ["images"], ["pooled"])
-    flat = helper.make_node("Flatten", ["pooled"], ["embedding"])
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, 32, 16])
-    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3])
-    model = helper.make_model(
-        helper.make_graph([pooled, flat], "colour", [images], [embedding]), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    model.ir_version = 8
-    onnx.save(model, tmp_path / "colour.onnx")
+    colour_onnx(tmp_path / "colour.onnx")
     monkeypatch.chdir(tmp_path)
     plain = ["--mean", "0", "0", "0", "--std", "1", "1", "1"]
     assert main(["--onnx", "colour.onnx", "-t", TARGET, *plain, "--json", *QUIET]) == 0

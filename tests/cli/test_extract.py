@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import snreid
 from snreid.cli import main as command
@@ -14,7 +15,7 @@ from snreid.errors import BusyError, CheckpointError, DataError, ExperimentError
 from snreid.experiments.runs import Run
 from snreid.inference.embedder import Embedder, extract
 from snreid.system.locks import file_lock
-from support.tiny import picture_files
+from support.tiny import colour_onnx, picture_files
 from support.two_processes import answers_of_two
 
 
@@ -141,7 +142,7 @@ def test_the_device_left_out_is_the_gpu_if_there_is_one_and_for_another_runtime_
     assert main(words) == main([*words, "--device", "cpu"]) == 0
     assert asked == ["cuda:0", "cpu"]
     network = OpenedForTest()
-    monkeypatch.setattr("snreid.cli.extract.open_network", lambda *_: network)
+    monkeypatch.setattr("snreid.cli.backends.open_network", lambda *_: network)
     assert main([*words, "--backend", "onnxruntime"]) == 0 and network.calls == 1
     with pytest.raises(
         ExperimentError, match=r"onnxruntime computes on the CPU.*Found: --device cuda\. .*leave it out"
@@ -215,10 +216,32 @@ def test_a_foreign_network_that_embeds_nothing_leaves_the_old_file(
         def __call__(self, images: np.ndarray) -> np.ndarray:
             return super().__call__(images) * np.float32(np.nan)
 
-    monkeypatch.setattr("snreid.cli.extract.open_network", lambda *_: Broken())
+    monkeypatch.setattr("snreid.cli.backends.open_network", lambda *_: Broken())
     with pytest.raises(CheckpointError, match=f"NaN or infinity for {first} and 1 of the 1 other images"):
         main([str(pair[0]), str(tmp_path), "--backend", "onnxruntime", "--out", str(tmp_path / "v.npz")])
     assert (tmp_path / "v.npz").read_text() == "of yesterday"
+
+
+def test_an_onnx_file_of_others_is_told_what_its_images_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = picture_files(tmp_path / "photos", 3)
+    model, out = colour_onnx(tmp_path / "colour.onnx"), tmp_path / "v.npz"
+    words = [str(model), str(tmp_path / "photos"), "--out", str(out)]
+    assert main(words) == 0 and "does not tell its mean and std" in capsys.readouterr().err
+    mean, std = np.array([0.1, 0.2, 0.3]), np.array([0.5, 0.25, 1.0])
+    flags = ["--mean", *map(str, mean), "--std", *map(str, std), "--onnx-bgr", "--onnx-interpolation", "bicubic"]
+    assert main([*words, *flags, "--onnx-output", "embedding", "--height", "32"]) == 0
+    with np.load(out) as stored:
+        for path, vector in zip(paths, stored["embeddings"], strict=True):
+            pixels = np.array(Image.open(path).resize((16, 32), Image.Resampling.BICUBIC))
+            colour = ((pixels.mean((0, 1)) / 255 - mean) / std)[::-1]
+            np.testing.assert_allclose(vector, colour / np.linalg.norm(colour), atol=1e-5)
+    with pytest.raises(ExperimentError, match=r"--height 64, the graph wants 32"):
+        main([*words, "--height", "64"])
+
+
+def test_a_run_knows_what_an_onnx_file_is_told(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match=r"are of an ONNX file.*Found: --onnx-bgr with"):
+        main([str(pair[0]), str(tmp_path), "--onnx-bgr", "--out", str(tmp_path / "v.npz")])
 
 
 def test_another_ending_is_refused_before_anything_is_embedded(pair: tuple[Path, Path], tmp_path: Path) -> None:

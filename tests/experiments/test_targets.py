@@ -7,6 +7,7 @@ import pytest
 
 from snreid.errors import DataError
 from snreid.experiments.targets import TargetFeatures, embed_target, without
+from snreid.images.reading import resize
 from snreid.images.transforms import StoredImages
 from snreid.records import ReIDData, Split
 from support.tiny import Files, session
@@ -28,6 +29,15 @@ def test_every_image_has_the_embedding_of_its_pixels(tmp_path: Path) -> None:
     assert found.query.names == tuple(sample.image.name for sample in data.query.samples)
     assert len({tuple(vector) for vector in found.gallery.embeddings.tolist()}) == 24
     np.testing.assert_array_equal(found.query.embeddings, found.gallery.embeddings)
+
+
+def test_another_filter_changes_the_embeddings_and_not_the_images_that_are_used(tmp_path: Path) -> None:
+    data = Files(folder=tmp_path / "data").read(Path())
+    found = embed_target(brightness, (32, 16), data, session(), tmp_path, by="bicubic")
+    assert found.used is data
+    for sample, vector in zip(data.query.samples, found.query.embeddings, strict=True):
+        np.testing.assert_allclose(vector, resize(sample.image.read(), 32, 16, by="bicubic").mean((0, 1)), atol=1e-3)
+    assert not np.allclose(found.query.embeddings, embedded(data, tmp_path).query.embeddings, atol=1e-3)
 
 
 def test_bad_images_stop_it_or_are_left_out_and_what_is_left_is_told(tmp_path: Path) -> None:

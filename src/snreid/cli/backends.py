@@ -1,18 +1,58 @@
-"""The runtime of a network on the command line: torch, or another one on the CPU (``--backend``, ``--batch``)."""
+"""The network on the command line: a run's or a file's, with torch or another runtime on the CPU (``--backend``, ``--batch``)."""
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import tyro
 
 from snreid.cli.flags import flag
 from snreid.experiments.packaged import located
 
 if TYPE_CHECKING:
+    from snreid.images.reading import Interpolation
     from snreid.inference.embedder import EmbedBatch
     from snreid.inference.onnx_embedder import OpenedOnnx
+    from snreid.training.session import Session
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
 BackendFlag: TypeAlias = Annotated[Backend | None, flag("torch, onnxruntime or openvino", "NAME", default="the file's")]
 """The flag ``--backend``."""
+_RGB: TypeAlias = tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnnxFlags:
+    """What an ONNX file of others may not tell about its input and output."""
+
+    height: Annotated[int | None, flag("its input height (default: as in the file)", "PIXELS")] = None
+    width: Annotated[int | None, flag("its input width (default: as in the file)", "PIXELS")] = None
+    mean: Annotated[_RGB, flag("its mean, 0..1", "R G B", default="the file's or ImageNet's")] = None
+    std: Annotated[_RGB, flag("its standard deviation", "R G B", default="likewise")] = None
+    onnx_output: Annotated[
+        str | None, flag("its output with the embedding", "NAME", default="the one named like it")
+    ] = None
+    onnx_bgr: Annotated[bool, flag("it takes blue, green, red, as OpenCV reads")] = False
+    onnx_interpolation: Annotated[
+        Literal["bilinear", "bicubic"] | None, flag("its images are resized by this", "HOW", default="bilinear")
+    ] = None
+
+    def check(self, model: Path, backend: Backend) -> None:
+        """Raises ``ExperimentError`` if a flag is given and ``model`` is no ONNX file."""
+        from snreid.errors import ExperimentError
+
+        names = [one.name for one in fields(self)]
+        asked = [name for name in names if getattr(self, name) not in (None, False)]
+        if asked and (backend != "onnxruntime" or located(model).is_dir()):
+            raise ExperimentError(
+                f"{', '.join(map(_dashed, names))} are of an ONNX file; a run and an .xml file know theirs",
+                found=f"{_dashed(asked[0])} with {model}",
+                fix="leave it out",
+            )
+
+
+OnnxInput: TypeAlias = Annotated[OnnxFlags, tyro.conf.arg(name="")]
+"""The flags of an ONNX file without a prefix."""
 _OF_FILE: dict[str, Backend] = {".onnx": "onnxruntime", ".xml": "openvino"}
 
 
@@ -99,7 +139,40 @@ def _require_alone(run: Path, backend: Backend) -> None:
         )
 
 
-def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
+@dataclass(frozen=True)
+class Network:
+    """A network that is ready to embed."""
+
+    embed: "EmbedBatch"
+    size: tuple[int, int]
+    """Height and width of its input images, pixels."""
+    by: "Interpolation" = "bilinear"
+    """How its images are resized."""
+
+
+def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *, fuse: bool = False) -> Network:
+    """The network of a run or a file.
+
+    Args:
+        model: The folder of a run, or a file.
+        backend: As ``chosen_backend`` returns it.
+        onnx: The flags of an ONNX file.
+        session: The session to compute in; it also tells what the file does not tell.
+        fuse: As in ``Run.embedder``.
+    """
+    from snreid.experiments.runs import open_run
+
+    if backend == "torch":
+        bf16 = session.machine.precision == "bf16"
+        embedder = open_run(model).embedder(device=session.device, bf16=bf16, fuse=fuse)
+        return Network(embedder, (embedder.input.height, embedder.input.width))
+    network = open_network(model, backend, onnx)
+    for note in network.notes:
+        session.say(note)
+    return Network(embed_batch(network), (network.height, network.width), onnx.onnx_interpolation or "bilinear")
+
+
+def open_network(model: Path, backend: Backend, onnx: OnnxFlags = OnnxFlags()) -> "OpenedOnnx":
     """The embedder of another runtime than torch: from a file, or from a run exported temporarily."""
     import tempfile
 
@@ -109,7 +182,17 @@ def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
     from snreid.inference.openvino_file import OpenVinoEmbedder, write_openvino
 
     if not located(model).is_dir():
-        return (OnnxEmbedder if backend == "onnxruntime" else OpenVinoEmbedder)(path=model).open()
+        if backend == "openvino":
+            return OpenVinoEmbedder(path=model).open()
+        return OnnxEmbedder(
+            path=model,
+            height=onnx.height,
+            width=onnx.width,
+            mean=onnx.mean,
+            std=onnx.std,
+            output=onnx.onnx_output or "",
+            bgr=onnx.onnx_bgr,
+        ).open()
     with tempfile.TemporaryDirectory() as place:
         embedder = load(model)
         file = write_onnx(embedder, Path(place) / "model.onnx").path
@@ -121,3 +204,7 @@ def open_network(model: Path, backend: Backend) -> "OpenedOnnx":
 def embed_batch(network: "OpenedOnnx") -> "EmbedBatch":
     """``network`` as a callable that takes images as torch stores them."""
     return lambda images: network(images.permute(0, 2, 3, 1).numpy())
+
+
+def _dashed(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -14,10 +14,11 @@ from rich.table import Table
 from snreid.cli.backends import (
     Backend,
     BackendFlag,
+    OnnxFlags,
+    OnnxInput,
     chosen_backend,
-    embed_batch,
-    open_network,
     own_backend,
+    ready,
 )
 from snreid.cli.flags import Json, Metric, example, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
@@ -26,8 +27,6 @@ from snreid.experiments.packaged import beside
 if TYPE_CHECKING:
     from snreid.evaluation import ReRanking
     from snreid.experiments.scoring import Result
-    from snreid.inference.embedder import EmbedBatch
-    from snreid.training.session import Session
 
 _AS_A_SET = (
     "uses all queries and gallery images as one set, which a search for one person does not have: "
@@ -35,10 +34,6 @@ _AS_A_SET = (
 )
 _BATCH = 128
 """Repeated here because ``embedding`` would import torch for the help. Fixed, so that no measured time changes a score."""
-
-
-_OF_ONNX = ("height", "width", "mean", "std", "onnx_output", "onnx_bgr", "onnx_interpolation")
-_RGB: TypeAlias = tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +58,7 @@ class Request:
         flag("npz: query, gallery, query_person, query_camera, gallery_...", "FILE.npz"),
     ] = None
     onnx: Annotated[Path | None, flag("score this ONNX file (of anybody)", "FILE.onnx")] = None
-    height: Annotated[int | None, flag("its input height (default: as in the file)", "PIXELS")] = None
-    width: Annotated[int | None, flag("its input width (default: as in the file)", "PIXELS")] = None
-    mean: Annotated[_RGB, flag("its mean, 0..1", "R G B", default="the file's or ImageNet's")] = None
-    std: Annotated[_RGB, flag("its standard deviation", "R G B", default="likewise")] = None
-    onnx_output: Annotated[
-        str | None, flag("its output with the embedding", "NAME", default="the one named like it")
-    ] = None
-    onnx_bgr: Annotated[bool, flag("it takes blue, green, red, as OpenCV reads")] = False
-    onnx_interpolation: Annotated[
-        Literal["bilinear", "bicubic"] | None, flag("its images are resized by this", "HOW", default="bilinear")
-    ] = None
+    file: OnnxInput = OnnxFlags()
     backend: BackendFlag = None
     batch: Annotated[int | None, flag("images per call of the network", "N", default=str(_BATCH))] = None
     metric: Metric = None
@@ -149,24 +134,12 @@ def _model(request: Request) -> Path:
 def _backend(request: Request) -> Backend:
     """The runtime of the network; with another one than torch, --device only counts scores. Raises ``ExperimentError`` for
     incompatible flags."""
-    from snreid.errors import ExperimentError
-
     model = _model(request)
     native = own_backend(model) or (None if request.onnx is None else "onnxruntime")
     precision = request.machine.precision
     backend = chosen_backend(model, request.backend, own=native, batch=request.batch, precision=precision)
-    asked = [name for name in _OF_ONNX if getattr(request, name) not in (None, False)]
-    if asked and (request.onnx is None or backend != "onnxruntime"):
-        raise ExperimentError(
-            f"{', '.join(map(_dashed, _OF_ONNX))} are of an ONNX file; a run and an .xml file know theirs",
-            found=f"{_dashed(asked[0])} with {model}",
-            fix="leave it out",
-        )
+    request.file.check(model, backend)
     return backend
-
-
-def _dashed(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _reranking(request: Request) -> "ReRanking | None":
@@ -214,21 +187,27 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
     from snreid.experiments.targets import embed_target
-    from snreid.images.resized import resized
 
     backend = _backend(request)
     named = [dataset_named(name, request.machine.root) for name in request.target]
-    sources = open_run(request.run).experiment.sources if request.run is not None else ()
+    run = None if request.run is None else open_run(request.run).experiment
+    sources, metric = ((), "cosine") if run is None else (run.sources, run.metric)
     data = read_targets(named, request.machine.root, trained_on=sources)
     folder = _place(request) or Path("runs") / "onnx"
     with open_session(request.machine, folder) as session:
-        embed, size, metric = _embedder(request, backend, session)
-        if request.onnx_interpolation not in (None, "bilinear"):
-            data = tuple(resized(target, *size, request.onnx_interpolation) for target in data)
+        network = ready(_model(request), backend, request.file, session)
         kept = _place(request, own_metric=(request.metric or metric) == metric)
         results = []
         for target in data:
-            embedded = embed_target(embed, size, target, session, folder, batch=request.batch or _BATCH)
+            embedded = embed_target(
+                network.embed,
+                network.size,
+                target,
+                session,
+                folder,
+                batch=request.batch or _BATCH,
+                by=network.by,
+            )
             result = score(embedded, request.metric or metric, session.group)
             if again:
                 result = with_reranking(result, embedded.query, embedded.gallery, request.metric or metric, again)
@@ -236,33 +215,6 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
                 keep_result(kept, result, session.say)
             results.append(result)
         return results if session.first else []
-
-
-def _embedder(request: Request, backend: Backend, session: "Session") -> tuple["EmbedBatch", tuple[int, int], str]:
-    """The function that embeds, the size of its images, and its metric."""
-    from snreid.experiments.runs import open_run
-    from snreid.inference.onnx_embedder import OnnxEmbedder
-
-    run = None if request.run is None else open_run(request.run)
-    metric = "cosine" if run is None else run.experiment.metric
-    if run is not None and backend == "torch":
-        embedder = run.embedder(device=session.device, bf16=request.machine.precision == "bf16")
-        return embedder, (embedder.input.height, embedder.input.width), metric
-    if request.onnx is not None and backend == "onnxruntime":
-        network = OnnxEmbedder(
-            path=request.onnx,
-            height=request.height,
-            width=request.width,
-            mean=request.mean,
-            std=request.std,
-            output=request.onnx_output or "",
-            bgr=request.onnx_bgr,
-        ).open()
-    else:
-        network = open_network(_model(request), backend)
-    for note in network.notes:
-        session.say(note)
-    return embed_batch(network), (network.height, network.width), metric
 
 
 def _show(results: list["Result"], request: Request) -> None:

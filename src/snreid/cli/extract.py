@@ -12,10 +12,11 @@ import tyro
 from snreid.cli.backends import (
     Backend,
     BackendFlag,
+    OnnxFlags,
+    OnnxInput,
     chosen_backend,
-    embed_batch,
-    open_network,
     own_backend,
+    ready,
 )
 from snreid.cli.flags import Json, flag, parse
 from snreid.errors import visible
@@ -53,6 +54,7 @@ class Request:
     )
     fuse: Annotated[bool, flag("CPU: faster convolutions by private operators of torch")] = False
     skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = False
+    file: OnnxInput = OnnxFlags()
     json: Json = False
 
 
@@ -73,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         precision=request.precision,
         device=request.device,
     )
+    request.file.check(request.run, backend)
     if backend != "torch" and request.fuse:
         raise ExperimentError(
             f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
@@ -152,13 +155,9 @@ def _embed(request: Request, backend: Backend, session: "Session") -> Callable[.
     """The function that embeds files: ``(paths, batch, tell, leave_out, group)``."""
     from functools import partial
 
-    from snreid.experiments.runs import open_run
-    from snreid.inference.embedder import extract
+    from snreid.inference.embedder import Embedder, extract
 
-    if backend == "torch":
-        run = open_run(request.run)
-        return run.embedder(device=session.device, bf16=request.precision == "bf16", fuse=request.fuse).extract
-    network = open_network(request.run, backend)
-    for note in network.notes:
-        session.say(note)
-    return partial(extract, embed_batch(network), (network.height, network.width))
+    network = ready(request.run, backend, request.file, session, fuse=request.fuse)
+    if isinstance(network.embed, Embedder):
+        return network.embed.extract
+    return partial(extract, network.embed, network.size, by=network.by)

@@ -7,7 +7,6 @@ from hashlib import blake2b
 from pathlib import Path
 
 from snreid.images.reading import FileImage
-from snreid.images.resized import ResizedImage
 from snreid.records import JUNK, ReIDData, Sample
 
 
@@ -43,11 +42,10 @@ def copies_note(copies: int, queries: int) -> str:
 
 def _size(sample: Sample) -> int | None:
     """Bytes of a sample's file; None if it has none of its own."""
-    image = sample.image.of if isinstance(sample.image, ResizedImage) else sample.image
-    if not isinstance(image, FileImage):
+    if not isinstance(sample.image, FileImage):
         return None
     try:
-        return os.stat(image.path).st_size
+        return os.stat(sample.image.path).st_size
     except (OSError, ValueError):
         return None
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snreid.images.loading import list_bad
+from snreid.images.reading import Interpolation
+from snreid.images.resized import resized
 from snreid.inference.embedder import USUAL_BATCH, EmbedBatch, features
 from snreid.records import Features, ReIDData, Split
 from snreid.system.progress import counting
@@ -30,6 +32,7 @@ def embed_target(
     out: Path,
     *,
     batch: int = USUAL_BATCH,
+    by: Interpolation = "bilinear",
 ) -> TargetFeatures:
     """Embeds a target's query and gallery.
 
@@ -40,6 +43,7 @@ def embed_target(
         session: The session to compute in.
         out: Folder in which unreadable images are listed.
         batch: Images per call of ``embed``.
+        by: How images are resized to ``size``.
 
     Raises:
         DataError: An image cannot be read and ``session.machine.skip_bad`` is off, or no image is left.
@@ -51,13 +55,14 @@ def embed_target(
     def embedded(split: Split, part: str) -> tuple[Features, Split]:
         """Embeds query or gallery; also returns the embedded images."""
         with counting(console, f"reading {data.name} {part}") as progress:
-            opened = pixels.open(split, *size, progress)
+            opened = pixels.open(resized(split, *size, by), *size, progress)
         if opened.bad:
             list_bad(opened.bad, len(split), out, skip=session.machine.skip_bad, write=group.first)
             left_out.update(dict.fromkeys(image.name for image in opened.bad))
-        store = opened.store.only(opened.store.good)
+        good = opened.store.good
         with counting(console, f"embedding {data.name} {part}") as progress:
-            return features(embed, store, batch=batch, group=group, progress=progress), store.split
+            found = features(embed, opened.store.only(good), batch=batch, group=group, progress=progress)
+        return found, split if len(good) == len(split) else Split(tuple(split.samples[place] for place in good))
 
     query, query_split = embedded(data.query, "query")
     gallery, gallery_split = embedded(data.gallery, "gallery")

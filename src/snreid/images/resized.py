@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.images.reading import Interpolation, resize
-from snreid.records import ImageSource, ReIDData, Split, stamp_of
+from snreid.records import ImageSource, Split, stamp_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,8 @@ class ResizedImage:
         return None if stamp is None else f"{stamp} {self.by} {self.height} x {self.width}"
 
 
-def resized(data: ReIDData, height: int, width: int, by: Interpolation) -> ReIDData:
-    """The data set with its query and gallery images resized by the filter ``by`` when they are read; names and labels stay."""
-
-    def of(split: Split) -> Split:
-        """The split with its images resized."""
-        return Split(tuple(replace(s, image=ResizedImage(s.image, height, width, by)) for s in split.samples))
-
-    return replace(data, query=of(data.query), gallery=of(data.gallery))
+def resized(split: Split, height: int, width: int, by: Interpolation) -> Split:
+    """The split with its images resized by the filter ``by`` when they are read; names and labels stay."""
+    if by == "bilinear":  # what every image is resized by
+        return split
+    return Split(tuple(replace(s, image=ResizedImage(s.image, height, width, by)) for s in split.samples))

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from snreid.errors import CheckpointError, DataError, DivergenceError, ExperimentError
 from snreid.images.loading import PixelStore, Progress
-from snreid.images.reading import BadImage, listed
+from snreid.images.reading import BadImage, Interpolation, listed
+from snreid.images.resized import resized
 from snreid.images.transforms import InputFormat, StoredImages
 from snreid.inference.folding import Folded, folded, fused
 from snreid.inference.inputs import ImageInput, image_sources
@@ -190,8 +191,9 @@ def extract(
     tell: Callable[[int], None] | None = None,
     leave_out: LeaveOut | None = None,
     group: ProcessGroup | None = None,
+    by: Interpolation = "bilinear",
 ) -> NDArray[np.float32]:
-    """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width)."""
+    """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width), resized by the filter ``by``."""
     if batch != "measured" and (not isinstance(batch, int) or batch < 1):
         raise ExperimentError(
             "A batch has at least one image", found=f"batch={batch!r}", fix="leave it out; the fastest is measured"
@@ -203,7 +205,7 @@ def extract(
         raise DataError("Extraction needs at least one image", found="none", fix="give images, or a folder of them")
     mine = _share(len(sources), group)
     samples = tuple(Sample(sources[place], 1, NO_CAMERA) for place in mine)
-    store = PixelStore(Split(samples), *size)
+    store = PixelStore(resized(Split(samples), *size, by), *size)
     unreadable, good = store.open(), store.good
     missing = np.setdiff1d(np.arange(len(mine)), good) + mine.start
     bad = _known_to_all(dict(zip(missing.tolist(), unreadable, strict=True)), group)

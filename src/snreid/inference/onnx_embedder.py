@@ -128,7 +128,7 @@ class OnnxEmbedder:
         raise ExperimentError(
             "one output of an ONNX file is the embedding",
             found=f"{self.output or f'{len(names)} outputs'}; {self.path.name} has {', '.join(names)}",
-            fix=f"name it: --onnx-output {(alike or names)[-1]} of snreid evaluate, in Python OnnxEmbedder(output=...)",
+            fix=f"name it: --onnx-output {(alike or names)[-1]} (in Python OnnxEmbedder(output=...))",
         )
 
     def _session(self) -> Any:
@@ -223,7 +223,7 @@ class OpenedOnnx:
             raise CheckpointError(
                 "an output of the graph is one embedding per image, (B, D)",
                 found=f"{self.output_name} of shape {embeddings.shape} for {len(values)} images",
-                fix="name another output (--onnx-output of snreid evaluate), or export the network with its embedding",
+                fix="name another output (--onnx-output), or export the network with its embedding",
             )
         return embeddings.astype(np.float32, copy=False)
 
