@@ -130,7 +130,7 @@ WRONG = [
     ("compare RUN RUN -t noon --out x", ["Unrecognized options", "--out"]),
     ("train snr -s noon --out FILE.txt", ["--out is a folder", "FILE.txt is a file"]),
     ("report RUN -t noon --out FILE.txt/deep", ["--out is a folder", "FILE.txt is a file"]),
-    ("evaluate --features FILE.txt", ["FILE.txt is no .npz file"]),
+    ("evaluate --features FILE.txt", ["FILE.txt is no .npz, .npy or .mat file"]),
     ("data make --domain noon", ["takes FOLDER first, then flags", "snreid data make drawn"]),
     ("data sheet --domain noon dusk x.png", ["takes FILE first, then flags", "snreid data sheet sheet.png"]),
     ("data check EMPTY/noon --root NOWHERE", ["'EMPTY/noon': no such folder here or in NOWHERE"]),

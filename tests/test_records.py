@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from snreid.images.reading import FileImage
-from snreid.records import NO_CAMERA, DataSet, ReIDData, Sample, Scores, Split, fingerprint
+from snreid.records import NO_CAMERA, DataSet, ReIDData, Sample, Scores, Split, fingerprint, first_images
 from support.tiny import drawn
 
 
@@ -91,3 +91,18 @@ def test_a_data_set_is_its_own_collection_unless_it_says_otherwise() -> None:
 
 def test_an_empty_split_has_empty_labels() -> None:
     assert Split(()).persons.shape == (0,) and Split(()).cameras.dtype == np.int64
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_the_queries_of_a_test_set_are_those_of_a_loop(every: bool, rng: np.random.Generator) -> None:
+    for low in (NO_CAMERA, 1):
+        for _ in range(20):
+            persons, cameras = rng.integers(0, 5, size=12), rng.integers(low, 3, size=12)
+            chosen, seen = set[int](), set[tuple[int, int]]()
+            for i in range(12):
+                same = [j for j in range(12) if j != i and persons[j] == persons[i]]
+                matches = [j for j in same if cameras[j] != cameras[i] or cameras[j] == NO_CAMERA]
+                if matches and (every or (persons[i], cameras[i]) not in seen):
+                    chosen.add(i)
+                    seen.add((persons[i], cameras[i]))
+            assert set(first_images(persons, cameras, every=every)) == chosen

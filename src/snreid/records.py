@@ -2,6 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -18,7 +20,22 @@ JUNK = -1
 DISTRACTOR = 0
 """Person id that a data set's reader gives to distractors, such as Market-1501's: they stay in the gallery, and no query bears it."""
 
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "train",
+    "validation": "train",
+    "bounding_box_train": "train",
+    "query": "query",
+    "probe": "query",
+    "gallery": "gallery",
+    "bounding_box_test": "gallery",
+    "test": "test",
+}
+"""How people call the parts of a data set -> train, query, gallery, or test for query and gallery in one."""
 
+
+@runtime_checkable
 class ImageSource(Protocol):
     """A source of pixels: a file or a renderer."""
 
@@ -89,6 +106,27 @@ def fingerprint(*splits: Split, anywhere: bool = False) -> str:
         digest.update(b"\0".join(name[begin:].encode("utf-8", "surrogateescape") for name in names))
         digest.update(split.persons.tobytes() + split.cameras.tobytes())
     return digest.hexdigest()
+
+
+def first_images(persons: NDArray[np.int64], cameras: NDArray[np.int64], *, every: bool = False) -> list[int]:
+    """Which images of a test set are its queries where nothing says so.
+
+    Args:
+        persons: (N,) identity of every image.
+        cameras: (N,) camera of every image.
+        every: Whether every image with a match is one.
+
+    Returns:
+        Positions of the first image of every person on every camera, if the person has a match: is on another camera too, or has another
+        image whose camera is unknown.
+    """
+    places = np.where(cameras == NO_CAMERA, -2 - np.arange(len(cameras)), cameras).tolist()  # unknown: one of its own
+    met: defaultdict[int, set[int]] = defaultdict(set)
+    for person, place in zip(persons.tolist(), places, strict=True):
+        met[person].add(place)
+    keys = list(zip(persons.tolist(), cameras.tolist(), strict=True))
+    matched = [position for position, (person, _) in enumerate(keys) if len(met[person]) > 1]
+    return matched if every else list({keys[position]: position for position in reversed(matched)}.values())[::-1]
 
 
 @dataclass(frozen=True)
@@ -174,6 +212,12 @@ class Features:
     """(N,)"""
     names: tuple[str, ...] = field(default=())
     """(N,) names of the images, or empty. A query ignores a gallery entry of the same name."""
+    camera_names: Mapping[int, str] = field(default_factory=dict)
+    """Camera -> what it is called, where its name is not its number."""
+
+    def camera_text(self, camera: int) -> str:
+        """The name of a camera, or its number as text."""
+        return self.camera_names.get(camera, str(camera))
 
 
 @dataclass(frozen=True)

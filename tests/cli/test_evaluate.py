@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 import snreid
 from snreid.cli.evaluate import main
@@ -94,6 +95,33 @@ def test_embeddings_of_anybody_are_scored(tmp_path: Path, capsys: Captured) -> N
         shown = json.loads(capsys.readouterr().out)
         assert shown["mAP"] == pytest.approx(evaluate(query, gallery, metric=metric).mean_ap)
         assert shown["target"] == "mine"
+
+
+def test_embeddings_of_other_programs_get_the_same_scores(
+    tmp_path: Path, capsys: Captured, rng: np.random.Generator
+) -> None:
+    persons, cameras = np.arange(8).repeat(4), np.tile([1, 1, 2, 2], 8)
+    vectors = (np.eye(8)[persons] + 0.5 * rng.normal(size=(32, 8))).astype(np.float32)
+    rows = np.arange(32)
+    query, gallery = rows % 4 == 0, rows % 4 != 0
+    write_features(
+        tmp_path / "ours.npz", *(Features(vectors[part], persons[part], cameras[part]) for part in (query, gallery))
+    )
+    names = [("qf", "q_pids", "q_camids"), ("gf", "g_pids", "g_camids")]
+    values = [(vectors[part], persons[part], np.array(["a", "b"])[cameras[part] - 1]) for part in (query, gallery)]
+    np.savez(tmp_path / "torchreid.npz", **dict(zip(sum(names, ()), sum(values, ()), strict=True)))
+    names = [("query_f", "query_label", "query_cam"), ("gallery_f", "gallery_label", "gallery_cam")]
+    values = [(vectors[part], persons[part].tolist(), cameras[part].tolist()) for part in (query, gallery)]
+    savemat(tmp_path / "pytorch_result.mat", dict(zip(sum(names, ()), sum(values, ()), strict=True)))
+    np.save(tmp_path / "all.npy", vectors)
+    lines = [f"{row}.jpg,p{persons[row]},{cameras[row]},{'query' if query[row] else 'gallery'}" for row in rows]
+    (tmp_path / "all.csv").write_text("\n".join(["path,person,camera,split", *lines]))
+    shown = []
+    for files in (["ours.npz"], ["torchreid.npz"], ["pytorch_result.mat"], ["all.npy", "all.csv"]):
+        assert main(["--features", *(str(tmp_path / name) for name in files), "--json"]) == 0
+        shown.append(json.loads(capsys.readouterr().out))
+        assert shown[-1].pop("target") == files[0].partition(".")[0]
+    assert 0.3 < shown[0]["mAP"] < 0.99 and shown[1:] == shown[:1] * 3
 
 
 def test_person_0_of_a_features_file_is_a_person(tmp_path: Path, capsys: Captured, rng: np.random.Generator) -> None:

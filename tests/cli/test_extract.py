@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_files_and_folders_are_embedded_in_order(
     (tmp_path / "folder" / "notes.txt").write_text("no picture")
     out = tmp_path / "deep" / "vectors"  # no suffix: the file is called what it was asked to be called
     assert main([str(pair[0]), str(single), str(tmp_path / "folder"), "--out", str(out), "--json"]) == 0
-    said = {"file": str(out), "images": 4, "dim": 8, "batch": None, "left_out": []}
+    said = {"file": str(out), "images": 4, "dim": 8, "batch": None, "labels": [], "left_out": []}
     told = capsys.readouterr()
     assert json.loads(told.out) == said
     assert f"1 file passed over, not named like an image: {tmp_path / 'folder' / 'notes.txt'}\n" == told.err
@@ -237,6 +238,108 @@ def test_an_onnx_file_of_others_is_told_what_its_images_are(tmp_path: Path, caps
             np.testing.assert_allclose(vector, colour / np.linalg.norm(colour), atol=1e-5)
     with pytest.raises(ExperimentError, match=r"--height 64, the graph wants 32"):
         main([*words, "--height", "64"])
+
+
+def crops(folder: Path, form: str) -> list[Path]:
+    """Two pictures of each of four persons on two cameras, each a colour of its own, with names by ``form``."""
+    made = picture_files(folder / "raw", 16)
+    colours = np.random.default_rng(3).integers(40, 216, size=(16, 3))
+    paths = []
+    for place, path in enumerate(made):
+        person, camera = 1 + place // 4, 1 + place % 4 // 2
+        pixels = np.full((40, 20, 3), colours[place], np.uint8)
+        paths.append(folder / "crops" / form.format(person=person, camera=camera, n=place))
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(paths[-1])
+        path.unlink()
+    return paths
+
+
+PLAIN = ["--mean", "0", "0", "0", "--std", "1", "1", "1"]
+
+
+def scored(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert command(["evaluate", *words, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return {key: value for key, value in found.items() if key != "target"}
+
+
+def test_what_names_say_is_what_evaluate_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(colour_onnx(tmp_path / "colour.onnx"))
+    crops(tmp_path, "{person:02d}_c{camera}_{n}.png")
+    folder, out = tmp_path / "crops", str(tmp_path / "f.npz")
+    assert main([model, str(folder), "--pattern", "{person}_c{camera}_{}.png", "--out", out, *PLAIN, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == ["persons", "cameras"]
+    with np.load(out) as stored:
+        assert stored["persons"].tolist() == np.arange(1, 5).repeat(4).tolist()
+        assert stored["cameras"].tolist() == [1, 1, 2, 2] * 4 and stored["embeddings"].shape == (16, 3)
+    data = f"folder:path={folder},pattern={{person}}_c{{camera}}_{{*}}.png,labels.role=test"
+    expected = scored([model, "-t", data, "--workers", "0", "--device", "cpu", *PLAIN], capsys)
+    assert 0.2 < expected["mAP"] < 0.99 and expected["queries"] == 8
+    assert scored(["--features", out], capsys) == expected
+    assert main([model, "--data", data, "--out", out, *PLAIN]) == 0
+    assert "24 embeddings of 3 numbers, with persons and cameras and splits, in" in capsys.readouterr().out
+    assert scored(["--features", out], capsys) == expected
+
+
+def test_folders_of_query_and_gallery_in_one_file_or_in_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, folder = str(colour_onnx(tmp_path / "colour.onnx")), tmp_path / "crops"
+    for path in crops(tmp_path, "{person}_door{camera}_{n}.png"):
+        part = folder / ("query" if int(path.stem.rpartition("_")[2]) % 4 == 0 else "bounding_box_test")
+        part.mkdir(exist_ok=True)
+        path.rename(part / path.name)
+    pattern, out = "{person}_{camera}_{*}.png", str(tmp_path / "f.npz")
+    assert main([model, str(folder), "--pattern", "{split}/" + pattern, "--out", out, *PLAIN]) == 0
+    data = f"folder:path={folder},pattern={{split}}/{pattern}"
+    expected = scored([model, "-t", data, "--workers", "0", "--device", "cpu", *PLAIN], capsys)
+    assert expected["queries"] == 4 and scored(["--features", out], capsys) == expected
+    for part in ("query", "bounding_box_test"):
+        words = ["--pattern", pattern, "--out", str(tmp_path / f"{part}.npz"), *PLAIN]
+        assert main([model, str(folder / part), *words]) == 0
+    files = [str(tmp_path / "query.npz"), str(tmp_path / "bounding_box_test.npz")]
+    assert scored(["--features", *files], capsys) == expected
+    with np.load(files[0]) as stored:
+        assert stored["cameras"].tolist() == ["door1"] * 4, "as they were"
+
+
+def test_left_out_images_have_no_labels(tmp_path: Path) -> None:
+    model, paths = colour_onnx(tmp_path / "colour.onnx"), crops(tmp_path, "{person}_c{camera}_{n}.png")
+    paths[1].write_bytes(b"")
+    words = [str(model), str(tmp_path / "crops"), "--pattern", "{person}_c{camera}_{*}.png", "--skip-bad"]
+    assert main([*words, "--out", str(tmp_path / "f.npz")]) == 0
+    _, gallery = snreid.read_features(tmp_path / "f.npz")
+    assert len(gallery.persons) == 15 and str(paths[1]) not in gallery.names
+    for name, person, camera in zip(gallery.names, gallery.persons, gallery.cameras, strict=True):
+        assert Path(name).name.startswith(f"{person}_c{camera}_")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Found: neither"),
+        (["photos", "--data", "noon"], "Found: both"),
+        (["--data", "noon", "--pattern", "{person}.jpg"], "Found: both"),
+        (["photos", "--pattern", "{camera}.jpg"], "no person"),
+        (["photos", "--pattern", "{person}_{camera}.jpg"], r"2 of 2 do not: 000\.png, 001\.png"),
+        (["photos", "--pattern", "{split}{*}.png"], "no person"),
+        (["photos", "--pattern", "{split}0{person}.png"], "'0' in .*000"),
+        (["photos", "--pattern", "{*}{person}.png", "--data", "noon"], "Found: both"),
+        (["list.csv"], "name it by --data list.csv"),
+        (["empty"], "none in empty. Fix: name image files, or a folder with images"),
+        (["--data", "cuhk02"], "CUHK02"),
+    ],
+)
+def test_images_and_their_labels_are_looked_at_before_the_model(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture_files(tmp_path / "photos", 2)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.csv").write_text("path,person\n")
+    monkeypatch.setattr("snreid.cli.extract.ready", lambda *_, **__: pytest.fail("the model was loaded"))
+    with pytest.raises((DataError, ExperimentError), match=said):
+        main(["run", *words])
 
 
 def test_a_run_knows_what_an_onnx_file_is_told(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
 
+import numpy as np
 import pytest
 
 import snreid
 import snreid.datasets as family
-from snreid.cli.names import HELP, dataset_named, known_names, known_wrappers
+from snreid.cli.names import HELP, dataset_named, features_named, known_names, known_wrappers
 from snreid.datasets import (
     CUHK03,
     AllImages,
@@ -22,7 +23,7 @@ from snreid.datasets import (
     MarketFormat,
     Table,
 )
-from snreid.errors import ExperimentError
+from snreid.errors import DataError, ExperimentError
 from snreid.experiments.serialization import from_json, to_json
 from snreid.records import DataSet
 from snreid.synthetic.pedestrians import DOMAINS
@@ -306,3 +307,35 @@ def test_a_wrong_word_behind_an_at_is_told_as_such_behind_a_path_too(
     for name in ("night", "market/noon"):
         with pytest.raises(ExperimentError, match=rf"behind an @.*did you mean '{name}@dark-\d'"):
             dataset_named(f"{name}@dark-9")
+
+
+def test_embeddings_and_the_table_of_their_rows(tmp_path: Path, rng: np.random.Generator) -> None:
+    vectors = rng.normal(size=(6, 4)).astype(np.float32)
+    np.save(tmp_path / "f.npy", vectors)
+    rows = [
+        "a.jpg,ann,hall,query",
+        "b.jpg,bo,,query",
+        "c.jpg,ann,door,gallery",
+        "d.jpg,bo,door,gallery",
+        "e.jpg,cy,door,train",
+    ]
+    (tmp_path / "f.csv").write_text("\n".join(["path,person,camera,split", *rows, "f.jpg,-1,hall,gallery"]))
+    query, gallery = features_named([tmp_path / "f.npy", tmp_path / "f.csv"])
+    np.testing.assert_array_equal(query.embeddings, vectors[:2])
+    np.testing.assert_array_equal(gallery.embeddings, vectors[[2, 3, 5]])
+    assert query.persons.tolist() == [1, 2] and gallery.persons.tolist() == [1, 2, -1]
+    assert [query.camera_text(camera) for camera in query.cameras] == ["hall", "-1"]
+    assert gallery.names == ("c.jpg", "d.jpg", "f.jpg")
+    (tmp_path / "bare.csv").write_text("path;person\n" + "\n".join(f"{i}.jpg;{i // 2}" for i in range(6)))
+    query, gallery = features_named([tmp_path / "f.npy", tmp_path / "bare.csv"])
+    assert query.names == ("0.jpg", "2.jpg", "4.jpg") and len(gallery.names) == 6 and set(query.cameras) == {-1}
+
+
+def test_files_of_embeddings_are_one_or_two(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError, match="name one or two"):
+        features_named([tmp_path / "a.npz"] * 3)
+    (tmp_path / "t.csv").write_text("path,person\n")
+    with pytest.raises(DataError, match=r"t\.csv is no \.npz"):
+        features_named([tmp_path / "t.csv"])
+    with pytest.raises(DataError, match="a table is a file"):
+        features_named([tmp_path / "a.npz", tmp_path / "none.csv"])

@@ -33,6 +33,7 @@ def read(root: Path, pattern: str, **fields: object) -> ReIDData:
         ("{person}_c{camera}_{*}.jpg", "a_b_c3_c4_1.jpg", "a_b", "3", None),
         ("{split}/{person}/cam{camera}_{*}.png", "test/anna/cam2_x.png", "anna", "2", "test"),
         ("{person}/{*}", "anna/x.jpg", "anna", None, None),
+        ("{person}_{camera}_{}.png", "12_3_a_b.png", "12", "3", None),
         ("{**}/{person}/{*}.jpg", "deep/er/anna/x.jpg", "anna", None, None),
         ("{person}/{person}_{camera}.jpg", "anna/anna_7.jpg", "anna", "7", None),
         ("a.b/{person}+{camera}.jpg", "a.b/1+2.jpg", "1", "2", None),
@@ -190,6 +191,14 @@ def test_a_track_is_a_person_of_its_camera(tmp_path: Path) -> None:
         assert not any("tracks" in note for note in found.notes)
     without = read(tmp_path, "cam{camera}/track_{track}/{*}", labels=Labels(cameras=False))
     assert without.train.persons.tolist() == [1, 1, 2, 2, 3, 3, 4, 4] and not without.has_cameras
+
+
+def test_tracks_that_are_searched_across_cameras_are_told_as_tracks(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"shop/cam{c}/{t}/{i}.jpg" for c in (1, 2) for t in (3, 14) for i in range(2)))
+    with pytest.raises(
+        DataError, match=r"8 gallery images on 2 cameras, each queried person on one .*as a \{track\} is"
+    ):
+        read(tmp_path, "cam{camera}/{track}/{*}", labels=Labels(role="test"))
 
 
 def test_persons_on_several_cameras_are_not_asked_about_where_nothing_says_track(tmp_path: Path) -> None:

@@ -72,7 +72,10 @@ def test_a_name_that_files_can_have_is_taken(name: str, tmp_path: Path) -> None:
             "either in training or in the test.*: a = d\\.",
         ),
         (data(GOOD.train, GOOD.query, split(("d", 2, 1))), "none of 1 queries.*on 1 camera\\b"),
-        (data(GOOD.train, split(("c", 9, 1)), GOOD.gallery), "none of 1 queries has one among 3 gallery images"),
+        (
+            data(GOOD.train, split(("c", 9, 1)), GOOD.gallery),
+            "none of 1 queries has one among 3 gallery images: no person of a",
+        ),
         (data(GOOD.train, split(), GOOD.gallery), "none of 0 queries"),
         (data(GOOD.train, GOOD.query, split()), "among 0 gallery images"),
         (data(split(("a", 1, 0), ("b", 1, 2))), "numbered from 1.*: a"),

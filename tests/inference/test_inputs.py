@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from snreid.errors import DataError
+from snreid.images.reading import FileImage
 from snreid.inference.inputs import image_sources
 from snreid.records import ImageSource
 
@@ -41,6 +42,13 @@ def test_paths_and_folders_are_files_in_order_and_mix_with_the_rest(tmp_path: Pa
     ]
     assert all(np.array_equal(pixels, PIXELS) for pixels in _read(sources))
     assert [source.name for source in image_sources(str(tmp_path / "b.png"))] == [str(tmp_path / "b.png")]
+
+
+def test_images_of_data_sets_are_images(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    file = FileImage(str(tmp_path / "a.png"))
+    assert image_sources(file) == image_sources([file]) == [file]
+    assert [len(image_sources(boxed, boxes=[[0, 0, 2, 2]])) for boxed in (file, [file])] == [1, 1]
 
 
 def test_boxes_are_rounded_and_clipped() -> None:

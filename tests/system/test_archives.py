@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
-from snreid.system.archives import check_arrays
+from snreid.system.archives import check_arrays, check_matlab
 
 
 def stored(*, compress: bool = False, **arrays: Any) -> io.BytesIO:
@@ -70,3 +71,23 @@ def test_members_that_are_no_arrays_are_refused() -> None:
             check_arrays(packed(a=content))
     with pytest.raises(ValueError, match="a holds Python objects"):
         check_arrays(stored(a=np.array([{}], object)))
+
+
+@pytest.mark.parametrize("form", ["4", "5"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_what_matlab_writes_is_right(form: Any, compress: bool, rng: np.random.Generator) -> None:
+    file = io.BytesIO()
+    savemat(file, {"f": rng.normal(size=(40, 30)), "labels": np.arange(40)}, format=form, do_compression=compress)
+    file.seek(5)
+    check_matlab(file)
+    assert file.tell() == 5
+
+
+def test_a_bomb_in_a_matlab_file_is_refused_while_it_unpacks() -> None:
+    file = io.BytesIO()
+    savemat(file, {"small": np.eye(2), "large": np.zeros(200 * 2**20, np.uint8)}, do_compression=True)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"bytes that unpack to 6\d,\d\d\d,\d\d\d"):
+        check_matlab(file)
+    assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    tracemalloc.stop()

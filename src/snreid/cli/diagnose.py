@@ -42,7 +42,7 @@ class Request:
 
     run: Annotated[tyro.conf.Positional[Path | None], flag("folder of a finished run", "[RUN]")] = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
-    features: Annotated[Path | None, flag("embeddings, see snreid evaluate", "FILE.npz")] = None
+    features: Annotated[tuple[Path, ...], flag("embeddings, see snreid evaluate", "FILE")] = ()
     corruptions: Annotated[tuple[_Kind, ...], flag("of query images; none if no KIND follows", "KIND")] = _ALL
     severity: Annotated[tuple[int, ...], flag("of corruptions, 1 (mild) to 5 (hard)", "N")] = (1, 3, 5)
     worst: Annotated[int, flag("number of worst queries on the page", "N")] = 6
@@ -73,15 +73,15 @@ def _check(request: Request) -> None:
     from snreid.datasets.corruptions import check_kind
     from snreid.errors import ExperimentError
 
-    if (request.run is None) == (request.features is None):
+    if (request.run is None) == (not request.features):
         raise ExperimentError(
-            "snreid diagnose takes the folder of a run before all flags, or --features FILE.npz",
+            "snreid diagnose takes the folder of a run before all flags, or --features FILE",
             found="nothing" if request.run is None else "both",
             fix=f"write it like {example(Request)}",
         )
     if request.run is not None and not request.target:
         raise ExperimentError("A diagnosis of a run needs a target", found="none", fix="name one: --target market1501")
-    if request.features is not None and len(request.target) > 1:
+    if request.features and len(request.target) > 1:
         raise ExperimentError(
             "Embeddings in a file are the rows of one data set", found=" ".join(request.target), fix="name one"
         )
@@ -99,20 +99,21 @@ def _check(request: Request) -> None:
 
 def _from_features(request: Request) -> list["Diagnosis"]:
     from snreid.analysis.diagnosis import diagnose, require_rows
+    from snreid.cli.names import features_named
     from snreid.cli.session import open_session
-    from snreid.evaluation import read_features, remarks
+    from snreid.evaluation import remarks
     from snreid.figures import DiagnosisPage
 
-    assert request.features is not None
-    query, gallery = read_features(request.features)
-    out = request.out or Path("runs") / f"diagnosis-{request.features.stem}"
+    query, gallery = features_named(request.features)
+    file = request.features[0]
+    out = request.out or Path("runs") / f"diagnosis-{file.stem}"
     with open_session(request.machine, out) as session:
         for remark in remarks(query):
             session.say(remark)
         data = _targets(request)[0][1] if request.target else None
         if data is not None:
             require_rows(query, gallery, data)
-        name = request.features.stem if data is None else data.name
+        name = file.stem if data is None else data.name
         result = diagnose(
             query,
             gallery,
@@ -125,7 +126,7 @@ def _from_features(request: Request) -> list["Diagnosis"]:
         )
         page = DiagnosisPage(
             diagnosis=result,
-            model=f"embeddings in {request.features.name}",
+            model=f"embeddings in {file.name}",
             worst=_worst(request, result, query, gallery, data),
             made=_made(),
         )

@@ -54,9 +54,8 @@ class Request:
     ] = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501 noon", "NAME", "-t")] = ()
     features: Annotated[
-        Path | None,
-        flag("npz: query, gallery, query_person, query_camera, gallery_...", "FILE.npz"),
-    ] = None
+        tuple[Path, ...], flag("embeddings: a file, or two (query gallery; FILE.npy TABLE.csv)", "FILE")
+    ] = ()
     onnx: Annotated[Path | None, flag("score this ONNX file (of anybody)", "FILE.onnx")] = None
     file: OnnxInput = OnnxFlags()
     backend: BackendFlag = None
@@ -96,10 +95,10 @@ def _place(request: Request, *, own_metric: bool = True) -> Path | None:
 def _check(request: Request) -> None:
     from snreid.errors import ExperimentError
 
-    given = [name for name in ("run", "features", "onnx") if getattr(request, name) is not None]
+    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
     if len(given) != 1:
         raise ExperimentError(
-            "snreid evaluate takes the folder of a run before all flags, or --features FILE.npz, or --onnx FILE.onnx",
+            "snreid evaluate takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
             found=" and ".join(given) or "nothing",
             fix=f"write it like {example(Request)}",
         )
@@ -162,18 +161,18 @@ def _reranking(request: Request) -> "ReRanking | None":
 
 
 def _from_features(request: Request, again: "ReRanking | None") -> list["Result"]:
-    from snreid.evaluation import evaluate, read_features, remarks
+    from snreid.cli.names import features_named
+    from snreid.evaluation import evaluate, remarks
     from snreid.experiments.scoring import Result, keep_result, with_reranking
     from snreid.training.distributed import chosen_device
 
-    assert request.features is not None
     device = str(chosen_device(request.machine.device))
-    query, gallery = read_features(request.features)
+    query, gallery = features_named(request.features)
     say = partial(Console(stderr=True).out, highlight=False)
     for remark in remarks(query):
         say(remark)
     metric = request.metric or "cosine"
-    result = Result(request.features.stem, evaluate(query, gallery, metric=metric, device=device))
+    result = Result(request.features[0].stem, evaluate(query, gallery, metric=metric, device=device))
     if again:
         result = with_reranking(result, query, gallery, metric, again)
     if (folder := _place(request)) is not None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,14 +18,17 @@ from snreid.cli.backends import (
     own_backend,
     ready,
 )
-from snreid.cli.flags import Json, flag, parse
+from snreid.cli.flags import Json, example, flag, parse
+from snreid.cli.machine import DataFolder
 from snreid.errors import visible
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from snreid.datasets.labels import LabelRow
     from snreid.images.reading import BadImage
+    from snreid.records import ImageSource
     from snreid.training.session import Session
 
 
@@ -34,16 +37,23 @@ class Request:
     """Turn images into embeddings with the model of a run, or its exported file.
 
     Writes an npz file with names and embeddings, an array (images, dimensions)
-    with rows of length 1.
+    with rows of length 1. With persons, from names (--pattern) or of a data set
+    (--data), snreid evaluate --features scores it.
 
     Examples:
       snreid extract runs/snr-market1501-0 photos --out features.npz
-      snreid extract runs/snr-market1501-0 a.jpg b.jpg --half
-      snreid extract model.onnx photos --batch 16
+      snreid extract model.onnx a.jpg b.jpg --half
+      snreid extract RUN shop --pattern "{split}/{person}_c{camera}_{*}.jpg"
+      snreid extract RUN --data market1501
     """
 
     run: Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or its exported file", "RUN")]
-    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "IMAGE...")]
+    images: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
+    ] = ()
+    pattern: Annotated[str, flag("how names below the folders tell persons", "PATTERN")] = ""
+    data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""
+    root: DataFolder = field(default_factory=lambda: Machine().root)
     out: Annotated[Path, flag("file to write", "FILE.npz")] = Path("features.npz")
     device: Annotated[str, flag("auto, cpu, cuda or cuda:N; torch only", "NAME")] = "auto"
     half: Annotated[bool, flag("store float16: half the size, 11 significant bits")] = False
@@ -80,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ExperimentError(
             f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
         )
-    paths, note = images_of(request.images)
+    images = _images(request)
     batch = [request.batch] if request.batch else []
     bad: dict[int, BadImage] = {}
     # Another runtime computes on the CPU, even if there is a GPU.
@@ -90,49 +100,136 @@ def main(arguments: Sequence[str]) -> int:
         session.holding(file_lock(request.out, "writing embeddings")),
     ):
         vectors = _embed(request, backend, session)(
-            paths,
+            images.sources,
             batch=request.batch or "measured",
             tell=batch.append,
             leave_out=bad.update if request.skip_bad else None,
             group=session.group,
         )
         if session.first:
-            if note:
+            for note in images.notes:
                 print(visible(note), file=sys.stderr)
-            _write(request, [path for place, path in enumerate(paths) if place not in bad], vectors)
-            _say(request, vectors, list(bad.values()), batch)
+            kept = [place for place in range(len(images.sources)) if place not in bad]
+            _write(request, {name: values[kept] for name, values in images.labels.items()}, vectors)
+            _say(request, images, vectors, list(bad.values()), batch)
     return 0
 
 
-def _write(request: Request, paths: Sequence[Path], vectors: "NDArray[Any]") -> None:
+@dataclass(frozen=True)
+class _Images:
+    """What is embedded."""
+
+    sources: "Sequence[ImageSource]"
+    labels: "dict[str, NDArray[Any]]"
+    """``names``, and where they are known ``persons``, ``cameras`` and ``splits``, one entry for each image."""
+    notes: Sequence[str] = ()
+
+
+def _images(request: Request) -> _Images:
+    """The named images, or those of the named data set, with their labels."""
+    from snreid.errors import ExperimentError
+
+    if bool(request.data) == bool(request.images) or (request.data and request.pattern):
+        raise ExperimentError(
+            "Images are named as files and folders, perhaps with --pattern, or as a data set by --data",
+            found="neither" if not request.data and not request.images else "both",
+            fix=f"write it like {example(Request)}",
+        )
+    return _of_data(request) if request.data else _of_files(request)
+
+
+def _of_files(request: Request) -> _Images:
+    import numpy as np
+
+    from snreid.datasets.folder import label_rows
+    from snreid.datasets.table import ENDINGS
+    from snreid.errors import DataError
+    from snreid.images.files import images_at
+    from snreid.images.reading import FileImage
+
+    if tables := [place for place in request.images if place.suffix.lower() in ENDINGS and place.is_file()]:
+        raise DataError(
+            "Images are files and folders; a table of them is a data set",
+            found=str(tables[0]),
+            fix=f"name it by --data {tables[0]}",
+        )
+    paths, note = images_of(request.images)
+    sources, notes = [FileImage(str(path)) for path in paths], [note] if note else []
+    if not request.pattern:
+        return _Images(sources, {"names": np.array([source.name for source in sources])}, notes)
+    rows: list[LabelRow] = []
+    for place in request.images:
+        folder = place if place.is_dir() else place.parent
+        names = [Path(path).relative_to(folder).as_posix() for path in images_at([place]).images]
+        rows += label_rows(folder, names, request.pattern)[0]
+    return _Images(sources, _labelled(rows), notes)
+
+
+def _of_data(request: Request) -> _Images:
+    from snreid.cli.names import dataset_named
+    from snreid.datasets.labels import LabelRow
+    from snreid.experiments.scoring import read_targets
+
+    (data,) = read_targets([dataset_named(request.data, request.root)], request.root)
+    samples = [
+        (sample, part) for part, split in (("query", data.query), ("gallery", data.gallery)) for sample in split.samples
+    ]
+    rows = [
+        LabelRow(sample.image.name, str(sample.person), str(sample.camera) if data.has_cameras else None, part, "")
+        for sample, part in samples
+    ]
+    return _Images([sample.image for sample, _ in samples], _labelled(rows), data.remarks)
+
+
+def _labelled(rows: "Sequence[LabelRow]") -> "dict[str, NDArray[Any]]":
+    """Labels as ``snreid evaluate --features`` reads them."""
+    import numpy as np
+
+    from snreid.datasets.labels import split_word
+    from snreid.evaluation import label_array
+
+    labels = {"names": np.array([row.path for row in rows]), "persons": label_array(row.person for row in rows)}
+    if rows[0].camera is not None:
+        labels["cameras"] = label_array(str(row.camera) for row in rows)
+    if rows[0].split is not None:
+        labels["splits"] = np.array([split_word(row) for row in rows])
+    return labels
+
+
+def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArray[Any]") -> None:
     import numpy as np
 
     from snreid.evaluation import in_half
     from snreid.system.atomic_files import atomic_write
 
-    names = np.array([str(path) for path in paths])
     embeddings = in_half(vectors, "extracted") if request.half else vectors
+    arrays: dict[str, Any] = {**labels, "embeddings": embeddings}
     with atomic_write(request.out) as draft, draft.open("wb") as file:
-        np.savez(file, names=names, embeddings=embeddings)
+        np.savez(file, **arrays)
 
 
-def _say(request: Request, vectors: "NDArray[Any]", bad: Sequence["BadImage"], batch: Sequence[int]) -> None:
+def _say(
+    request: Request, images: _Images, vectors: "NDArray[Any]", bad: Sequence["BadImage"], batch: Sequence[int]
+) -> None:
     """Report the written file; ``batch``: images at a time, as requested or measured; empty if there were too few to measure."""
     from snreid.images.reading import listed
     from snreid.inference.embedder import SHOWN_BAD
 
     done: dict[str, object] = {"file": str(request.out), "images": len(vectors), "dim": int(vectors.shape[1])}
     done["batch"] = batch[0] if batch else None
+    labels = [name for name in images.labels if name != "names"]
+    done["labels"] = labels
     done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad]
     if bad:
         count = len(vectors) + len(bad)
         sentence = f"{len(bad)} of {count} images could not be read and are left out: {listed(bad, SHOWN_BAD)}."
         print(visible(sentence), file=sys.stderr)
     measured = f"; {batch[0]} images at a time were fastest" if batch and not request.batch else ""
+    with_labels = f", with {' and '.join(labels)}," if labels else ""
     print(
         json.dumps(done)
         if request.json
-        else visible(f"{done['images']} embeddings of {done['dim']} numbers in {done['file']}{measured}")
+        else visible(f"{done['images']} embeddings of {done['dim']} numbers{with_labels} in {done['file']}{measured}")
     )
 
 
@@ -146,7 +243,9 @@ def images_of(places: Sequence[Path]) -> tuple[list[Path], str]:
     if not there.images:
         found = f"none in {', '.join(map(str, places)) or 'an empty list'}"
         raise DataError(
-            "Extraction needs images", found=f"{found}; {there.note}" if there.note else found, fix="give image files"
+            "Extraction needs images",
+            found=f"{found}; {there.note}" if there.note else found,
+            fix="name image files, or a folder with images in it or below it",
         )
     return [Path(path) for path in there.images], there.note
 

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from functools import partial
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from snreid.errors import ExperimentError
 from snreid.experiments.serialization import from_json
 from snreid.images.files import spelt
-from snreid.records import DataSet
+from snreid.records import NO_CAMERA, DataSet
 
 if TYPE_CHECKING:
     from snreid.datasets import MarketFormat
     from snreid.datasets.corrupted import Side
     from snreid.datasets.corruptions import Kind
+    from snreid.records import Features
 
 HELP = """\
 a data set is named by one of
@@ -136,6 +137,32 @@ def _worse(kind: "Kind", severity: int, side: "Side", inner: DataSet) -> DataSet
     from snreid.datasets import Corrupted
 
     return Corrupted(of=inner, corruption=kind, severity=severity, side=side)
+
+
+def features_named(files: Sequence[Path]) -> "tuple[Features, Features]":
+    """Query and gallery of ``--features``: of a file, of a file for each, or of embeddings and the table of their rows.
+
+    Raises ``ExperimentError`` for more files, ``DataError`` for files that cannot be used.
+    """
+    from snreid.datasets.labels import is_missing
+    from snreid.datasets.table import ENDINGS, read_rows
+    from snreid.evaluation import read_features
+
+    if len(files) > 2:
+        raise ExperimentError(
+            "--features takes a file, the files of queries and gallery, or embeddings and the table of their rows",
+            found=", ".join(map(str, files)),
+            fix="name one or two",
+        )
+    if len(files) == 1 or files[-1].suffix.lower() not in ENDINGS:
+        return read_features(*files)
+    rows = read_rows(files[-1])
+    labels = {"names": [row.path for row in rows], "persons": [row.person for row in rows]}
+    if not all(is_missing(row.camera) for row in rows):
+        labels["cameras"] = [str(NO_CAMERA) if is_missing(row.camera) else str(row.camera) for row in rows]
+    if any(row.split is not None for row in rows):
+        labels["splits"] = [row.split or "" for row in rows]
+    return read_features(files[0], labels=labels)
 
 
 def known_wrappers() -> tuple[str, ...]:

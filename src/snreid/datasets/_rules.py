@@ -172,7 +172,15 @@ def require_queries(data: ReIDData) -> int:
         else "a query needs another image of the same person in the gallery"
     )
     cameras = len({s.camera for s in (*data.query.samples, *data.gallery.samples)})
-    seen = f" on {cameras} camera{'s' if cameras > 1 else ''}" if data.has_cameras else ""
+    seen = (
+        f" on {cameras} cameras, each queried person on one of them only, as a {{track}} is"
+        if cameras > 1
+        else " on 1 camera"
+    )
+    if not {s.person for s in data.query.samples} & {s.person for s in data.gallery.samples}:
+        seen = ": no person of a query is in the gallery"
+    elif not data.has_cameras:
+        seen = ""
     raise DataError(
         f"{rule} ({data.name})",
         found=f"none of {len(data.query)} queries has one among {len(data.gallery)} gallery images{seen}",

@@ -5,6 +5,7 @@ person ``anna`` on camera ``2``, for training.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from snreid.images.files import list_images
 from snreid.records import DataSet, ReIDData
 
 _FIELDS = ("person", "track", "camera", "split")
-_WILD = {"*": "[^/]*?", "**": ".*?"}
+_WILD = {"": "[^/]*?", "*": "[^/]*?", "**": ".*?"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,8 @@ class FolderTree(DataSet):
     """Any folder tree, including its sub-folders.
 
     The pattern contains ``{person}``, and if known ``{camera}`` and ``{split}``. Where people are known only within each camera, as
-    tracks are, ``{track}`` with ``{camera}`` takes the place of ``{person}``: track 3 of two cameras is two persons. ``{*}`` stands
-    for anything within a name, ``{**}`` also for folders. Every field takes as few characters as possible and never a ``/``; a
+    tracks are, ``{track}`` with ``{camera}`` takes the place of ``{person}``: track 3 of two cameras is two persons. ``{*}`` or ``{}``
+    stands for anything within a name, ``{**}`` also for folders. Every field takes as few characters as possible and never a ``/``; a
     repeated field has to be equal. Everything else is literal. A pattern with ``(?P<person>...)`` is a regular expression with groups
     of these names. The pattern has to match the whole path below the folder, written with ``/``.
     """
@@ -60,22 +61,41 @@ class FolderTree(DataSet):
                 "a folder tree is read from a folder", found=f"{folder} is none", fix="check the data folder and path"
             )
         listing = list_images(folder, deep=True)
-        pattern = compile_pattern(self.pattern)
-        parsed = [(path, pattern.fullmatch(normalize("NFC", path))) for path in listing.images]
-        strange = [path for path, match in parsed if match is None]
-        if strange and (self.unmatched == "refuse" or len(strange) == len(parsed)):
-            raise DataError(
-                f"the path of every image below {folder} fits the pattern {self.pattern}",
-                found=f"{len(strange)} of {len(parsed)} do not: {shown(strange)}",
-                fix="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
-            )
-        notes = [f"{len(strange)} images do not fit the pattern and were skipped"] if strange else []
+        rows, strange = label_rows(folder, listing.images, self.pattern, skip=self.unmatched == "skip")
+        notes = [f"{strange} images do not fit the pattern and were skipped"] if strange else []
         if listing.note:
             notes.append(listing.note)
-        rows = [_row(folder, path, match) for path, match in parsed if match is not None]
         if note := shared_tracks(rows, self.pattern):
             notes.append(f"{note}; if so, write {{track}} instead of {{person}}")
         return self.labels.assemble(rows, name=self.name, notes=notes)
+
+
+def label_rows(folder: Path, names: Sequence[str], pattern: str, *, skip: bool = False) -> tuple[list[LabelRow], int]:
+    """Read labels from names.
+
+    Args:
+        folder: The folder.
+        names: Paths of images below it, with ``/``.
+        pattern: As of ``FolderTree``.
+        skip: Whether to leave out names that do not match, unless none does.
+
+    Returns:
+        A row for each name that matches, in order, and the number of others.
+
+    Raises:
+        DataError: Names do not match.
+        ExperimentError: The pattern cannot be understood.
+    """
+    compiled = compile_pattern(pattern)
+    parsed = [(name, compiled.fullmatch(normalize("NFC", name))) for name in names]
+    strange = [name for name, match in parsed if match is None]
+    if strange and (not skip or len(strange) == len(parsed)):
+        raise DataError(
+            f"the path of every image below {folder} fits the pattern {pattern}",
+            found=f"{len(strange)} of {len(parsed)} do not: {shown(strange)}",
+            fix="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
+        )
+    return [_row(folder, name, match) for name, match in parsed if match is not None], len(strange)
 
 
 def _row(folder: Path, path: str, match: re.Match[str]) -> LabelRow:
@@ -116,7 +136,7 @@ def _template(pattern: str) -> str:
         inner = name[1:-1]
         if not name:
             continue
-        if inner in _WILD:
+        if len(name) > 1 and inner in _WILD:
             parts.append(_WILD[inner])
         elif inner in _FIELDS:
             parts.append(f"(?P={inner})" if inner in seen else f"(?P<{inner}>[^/]+?)")

@@ -4,12 +4,12 @@ Numbers. If every person label is a positive whole number, the numbers are kept;
 the whole data set, and a note says so. The same holds for cameras. No number has a special meaning: person 0 is a person like any other.
 Distractors and junk in the sense of Market-1501 are named by ``distractors`` and ``junk``.
 
-Splits. The label ``train``, ``query``, ``gallery`` or ``test`` assigns an image to a split (``_WORDS`` has more words for them; ``val`` is
-training, as in the published counts of MSMT17); without such labels, ``role`` does so for all
-images. Images for ``test`` are split by rule: all of them are in the gallery, and the queries are the first image (in the order of the
-paths) of every person on every camera, or of every person if cameras are not known. ``queries="all"`` makes every image a query. A query
-is never compared with itself: images of its own camera are ignored, or, without cameras, the entry of its own name. Only persons with a
-match (on another camera, or in another image) become queries.
+Splits. The label ``train``, ``query``, ``gallery`` or ``test`` assigns an image to a split (``records.py: SPLIT_WORDS`` has more words for
+them; ``val`` is training, as in the published counts of MSMT17); without such labels, ``role`` does so for all images. Images for ``test``
+are split by rule: all of them are in the gallery, and the queries are the first image (in the order of the paths) of every person on every
+camera, or of every person if cameras are not known (``records.py: first_images``). ``queries="all"`` makes every image a query. A query is
+never compared with itself: images of its own camera are ignored, or, without cameras, the entry of its own name. Only persons with a match
+(on another camera, or in another image) become queries.
 """
 
 import re
@@ -22,20 +22,8 @@ from unicodedata import normalize
 from snreid.datasets._rules import drop_singles, shown, validated
 from snreid.errors import DataError, ExperimentError
 from snreid.images.reading import FileImage
-from snreid.records import DISTRACTOR, NO_CAMERA, ReIDData, Sample, Split
+from snreid.records import DISTRACTOR, NO_CAMERA, SPLIT_WORDS, ReIDData, Sample, Split, first_images
 
-_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "train",
-    "validation": "train",
-    "bounding_box_train": "train",
-    "query": "query",
-    "probe": "query",
-    "gallery": "gallery",
-    "bounding_box_test": "gallery",
-    "test": "test",
-}
 _NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a"})
 _NUMBER = re.compile(r"0*[1-9][0-9]{0,8}")
 _DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]+|[+-]?[0-9]+\.")
@@ -116,25 +104,16 @@ class Labels:
         train = self._train(Split(tuple(splits["train"])), remarks)
         query, gallery = splits["query"], splits["gallery"]
         if splits["test"]:
-            query, gallery = self._queries(splits["test"], has_cameras), splits["test"]
+            query, gallery = self._queries(splits["test"]), splits["test"]
         return validated(
             ReIDData(name, train, Split(tuple(query)), Split(tuple(gallery)), has_cameras, notes=tuple(remarks))
         )
 
     def _split(self, row: LabelRow) -> str:
-        if row.split is None:
-            return self.role
-        word = _WORDS.get(row.split.strip().lower())
-        if word is None:
-            raise DataError(
-                f"a split is one of {', '.join(sorted(_WORDS))}",
-                found=f"{row.split!r} in {row.where}",
-                fix="rename the split, or leave the split out and give labels.role=test (in Python Labels(role='test'))",
-            )
-        return word
+        return split_word(row) or self.role
 
     def _has_cameras(self, rows: list[LabelRow]) -> bool:
-        without = [row.where for row in rows if _nothing(row.camera)]
+        without = [row.where for row in rows if is_missing(row.camera)]
         if not self.cameras or len(without) == len(rows):
             return False
         if without:
@@ -175,17 +154,22 @@ class Labels:
             notes.append(f"train: {dropped} persons with one image dropped")
         return kept
 
-    def _queries(self, test: list[Sample], has_cameras: bool) -> list[Sample]:
-        places: defaultdict[int, set[int | str]] = defaultdict(set)
-        for sample in test:
-            places[sample.person].add(sample.camera if has_cameras else sample.image.name)
-        persons = [sample for sample in test if sample.person != DISTRACTOR]
-        matched = [sample for sample in persons if len(places[sample.person]) > 1]
-        if not matched:
-            return persons  # `validated` raises the error
-        if self.queries == "all":
-            return matched
-        return list({(sample.person, sample.camera): sample for sample in reversed(matched)}.values())[::-1]
+    def _queries(self, test: list[Sample]) -> list[Sample]:
+        persons = Split(tuple(sample for sample in test if sample.person != DISTRACTOR))
+        chosen = first_images(persons.persons, persons.cameras, every=self.queries == "all")
+        return [persons.samples[place] for place in chosen or range(len(persons))]  # without any, `validated` raises
+
+
+def split_word(row: LabelRow) -> str:
+    """``train``, ``query``, ``gallery`` or ``test``; "" for a row without a split. Raises ``DataError`` for another word."""
+    word = "" if row.split is None else SPLIT_WORDS.get(row.split.strip().lower())
+    if word is None:
+        raise DataError(
+            f"a split is one of {', '.join(sorted(SPLIT_WORDS))}",
+            found=f"{row.split!r} in {row.where}",
+            fix="rename the split, or leave the split out and give labels.role=test (in Python Labels(role='test'))",
+        )
+    return word
 
 
 def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
@@ -213,7 +197,8 @@ def _composed(row: LabelRow) -> LabelRow:
     return LabelRow(row.path, person or "", camera, split, row.where)
 
 
-def _nothing(label: str | None) -> bool:
+def is_missing(label: str | None) -> bool:
+    """Whether a label is empty, or a word that programs write for it."""
     return label is None or label.strip().lower() in _NOTHING
 
 
@@ -238,7 +223,7 @@ def _numbers(rows: list[LabelRow], kind: Literal["person", "camera"], notes: lis
     labels: dict[str, str] = {}
     for row in rows:
         label = row.person if kind == "person" else row.camera
-        if label is None or _nothing(label) or _DECIMAL.fullmatch(label):
+        if label is None or is_missing(label) or _DECIMAL.fullmatch(label):
             raise DataError(
                 f"a {kind} is a whole number or a name",
                 found=f"{label!r} in {row.where}",

@@ -20,8 +20,9 @@ from snreid.errors import DataError, ExperimentError
 from snreid.images.files import spelt
 from snreid.records import DataSet, ReIDData
 
-_TEXT = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
+ENDINGS = (".csv", ".tsv", ".txt", *_PARQUET)
+"""How the name of a table ends."""
 _ABSENT = "does not exist"
 
 
@@ -57,19 +58,16 @@ class Table(DataSet):
     def __post_init__(self) -> None:
         """Raise ``ExperimentError`` for a file without a table's suffix."""
         object.__setattr__(self, "name", self.name or Path(self.path).stem)
-        if Path(self.path).suffix.lower() not in (*_TEXT, *_PARQUET):
+        if Path(self.path).suffix.lower() not in ENDINGS:
             raise ExperimentError(
-                f"a table ends in {', '.join((*_TEXT, *_PARQUET))}", found=repr(self.path), fix="rename or convert it"
+                f"a table ends in {', '.join(ENDINGS)}", found=repr(self.path), fix="rename or convert it"
             )
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the table. Raises ``DataError`` with table and line for a row that cannot be used, a path that leads out of the
         folder, a missing file, and labels that ``Labels`` refuses."""
         table = root / self.path
-        if not table.is_file():
-            raise DataError("a table is a file", found=f"{table} is none", fix="check the data folder and path")
-        reader = _parquet_rows if table.suffix.lower() in _PARQUET else _text_rows
-        rows = list(reader(table, self.columns))
+        rows = read_rows(table, self.columns)
         note = shared_tracks(rows, self.columns.person)
         notes = [f"{note}; if so, write camera and track into one column"] if note else []
         rows = self._located(rows, table.parent / self.images, notes)
@@ -102,6 +100,13 @@ class Table(DataSet):
         if slashes:
             notes.append(f"{slashes} paths of the table are written with \\ and were read with /")
         return located
+
+
+def read_rows(table: Path, columns: Columns = Columns()) -> list[LabelRow]:
+    """The rows of a table as written. Raises ``DataError`` with table and line for a row that cannot be used."""
+    if not table.is_file():
+        raise DataError("a table is a file", found=f"{table} is none", fix="check the data folder and path")
+    return list((_parquet_rows if table.suffix.lower() in _PARQUET else _text_rows)(table, columns))
 
 
 def _locate(folder: str, entry: str, outside: bool, real: Callable[[str], str]) -> tuple[str, str]:

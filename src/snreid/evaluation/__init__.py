@@ -7,7 +7,8 @@ from snreid.evaluation.camera_pairs import CameraPair, CameraPairs, camera_pairs
 from snreid.evaluation.diagnosis import Diagnosis
 from snreid.evaluation.evaluate import evaluate, score_ranks
 from snreid.evaluation.exact.ranking import Block, match_ranks, rank_lists
-from snreid.evaluation.features import check_values, in_half, read_features, remarks, write_features
+from snreid.evaluation.features import check_values, in_half, remarks
+from snreid.evaluation.features_file import label_array, read_features, write_features
 from snreid.evaluation.means import group_means
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.reranking import ReRanking, evaluate_reranked, reranked_match_ranks
@@ -54,6 +55,7 @@ __all__ = [
     "few_persons",
     "group_means",
     "in_half",
+    "label_array",
     "match_ranks",
     "mean_drop",
     "mean_interval",

@@ -31,8 +31,9 @@ from snreid.records import JUNK, NO_CAMERA, Features, Scores
 class CameraPair:
     """One query camera against one gallery camera."""
 
-    query_camera: int
-    gallery_camera: int
+    query_camera: int | str
+    """Its number, or its name where it has one (``Features.camera_names``)."""
+    gallery_camera: int | str
     gallery: int
     """Images of the gallery camera, junk left out."""
     scores: Scores
@@ -104,7 +105,13 @@ def camera_pairs(
                 [ranks.get(index, np.empty(0, np.int64)) for index in mine.tolist()], query.persons[mine]
             )
             scores = replace(part, query_index=mine[part.query_index])
-            pairs[here, there] = CameraPair(here, there, len(entries), scores, subset_scores(scores))
+            pairs[here, there] = CameraPair(
+                query.camera_names.get(here, here),
+                gallery.camera_names.get(there, there),
+                len(entries),
+                scores,
+                subset_scores(scores),
+            )
     return CameraPairs(
         tuple(pairs[here, there] for here in asking for there in answering),
         int((query.cameras == NO_CAMERA).sum()),

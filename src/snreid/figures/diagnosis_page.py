@@ -148,7 +148,7 @@ class _PropertyPanel:
         return _trend_text(self.buckets)
 
 
-def _pair_shades(pairs: Sequence[CameraPair]) -> dict[tuple[int, int], float]:
+def _pair_shades(pairs: Sequence[CameraPair]) -> dict[tuple[int | str, int | str], float]:
     """(query camera, gallery camera) of each scored pair -> its place between the lowest (0) and the highest mAP (1)."""
     values = {(p.query_camera, p.gallery_camera): p.estimates.mean_ap.value for p in pairs if p.estimates is not None}
     low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)

@@ -14,9 +14,9 @@ from snreid.images.files import images_at
 from snreid.images.reading import FileImage
 from snreid.records import ImageSource
 
-ImageInput = str | Path | NDArray[np.uint8] | Image.Image | torch.Tensor
+ImageInput = str | Path | NDArray[np.uint8] | Image.Image | torch.Tensor | ImageSource
 """One image, or several of one size as an array or a tensor with a batch dimension, or a folder of images."""
-_ONE = (str, Path, np.ndarray, Image.Image, torch.Tensor)
+_ONE = (str, Path, np.ndarray, Image.Image, torch.Tensor, ImageSource)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +42,7 @@ def image_sources(images: ImageInput | Sequence[ImageInput], boxes: ArrayLike | 
             * a path of an image file, or of a folder: all images in it and its sub-folders, sorted by path;
             * a NumPy array, uint8, RGB, (H, W, 3) or (N, H, W, 3). OpenCV reads BGR: convert with ``frame[..., ::-1]``;
             * a PIL image of any mode;
+            * an image of a data set (``Sample.image``);
             * a tensor, RGB, (3, H, W) or (N, 3, H, W), uint8, or floats between 0 and 1.
         boxes: Crops of one image, rows ``(left, top, right, bottom)`` in pixels: (N, 4). They are rounded to
             whole pixels and clipped to the image.
@@ -79,6 +80,8 @@ def _sources(item: ImageInput, name: str) -> Sequence[ImageSource]:
         return _of_array(_from_tensor(item, name), name)
     if isinstance(item, np.ndarray):
         return _of_array(item, name)
+    if isinstance(item, ImageSource):
+        return [item]
     raise _not_an_image(name, item)
 
 

@@ -1,6 +1,8 @@
 """Compressed files of unknown origin: what their headers declare is checked before memory is used."""
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Container
 from typing import IO, Any
 
@@ -9,6 +11,10 @@ from numpy.lib import format as npy
 
 _RATIO = 100
 """Most bytes that a byte of a file may unpack to. Embeddings compress to a half, labels and names to a thirtieth."""
+_COMPRESSED = 15
+"""The type of a compressed element of a MATLAB file."""
+_PIECE = 2**20
+"""Bytes unpacked at once."""
 _FREE = 64 * 2**20
 """Bytes that any file may unpack to: arrays of equal numbers compress better than everything else."""
 
@@ -34,6 +40,33 @@ def check_arrays(file: IO[bytes], wanted: Container[str] | None = None) -> None:
                     raise ValueError(f"{name} has {member.file_size - read:,} bytes instead of {declared:,}")
                 total += declared
     check_growth(size, total)
+    file.seek(start)
+
+
+def check_matlab(file: IO[bytes]) -> None:
+    """Raises ``ValueError`` if the compressed variables of a MATLAB file (version 5 to 7) unpack to a size that does not fit the file;
+    what is not compressed cannot. For other damage raises what ``zlib`` raises.
+
+    Args:
+        file: Open for reading; its position is restored.
+    """
+    start = file.tell()
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(128)
+    place, total = 128, 0
+    while head.startswith(b"MATLAB") and place + 8 <= size:  # version 4 compresses nothing
+        file.seek(place)
+        kind, length = struct.unpack(">II" if head.endswith(b"MI") else "<II", file.read(8))
+        if kind == _COMPRESSED:
+            unpacker = zlib.decompressobj()
+            for begin in range(place + 8, min(place + 8 + length, size), _PIECE):
+                packed = file.read(min(_PIECE, place + 8 + length - begin))
+                while packed:
+                    total += len(unpacker.decompress(packed, _PIECE))
+                    check_growth(size, total)
+                    packed = unpacker.unconsumed_tail
+        place += 8 + length
     file.seek(start)
 
 
