@@ -9,10 +9,10 @@ import pytest
 from snreid.cli import main as snreid_main
 from snreid.cli.diagnose import main
 from snreid.cli.names import dataset_named
-from snreid.errors import DataError, ExperimentError
+from snreid.errors import DataError, SnreidError
 from snreid.evaluation import write_features
 from snreid.records import Features, ReIDData
-from support.tiny import TARGET
+from support.tiny import TARGET, colour_onnx
 
 Captured = pytest.CaptureFixture[str]
 QUIET = ["--workers", "0", "--device", "cpu"]
@@ -81,6 +81,43 @@ def test_embeddings_of_anybody_have_camera_pairs_and_with_a_target_images_too(
         )
 
 
+def test_an_onnx_file_is_diagnosed_with_the_flags_of_evaluate(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    colour_onnx(tmp_path / "colour.onnx")
+    flags = ["--mean", "0", "0", "0", "--std", "1", "1", "1", "--onnx-interpolation", "bicubic", *QUIET]
+    words = ["colour.onnx", "-t", TARGET, "--corruptions", "dark", "--severity", "4", "--json", *flags]
+    assert main(words) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert snreid_main(["evaluate", "colour.onnx", "-t", TARGET, f"{TARGET}@dark-4", "--json", *flags]) == 0
+    clean, dark = json.loads(capsys.readouterr().out)["targets"]
+    assert shown["overall"]["mAP"]["value"] == clean["mAP"]
+    assert shown["corruptions"][0]["mAP"]["value"] == pytest.approx(dark["mAP"])
+    (size,) = [one for one in shown["properties"] if one["name"] == "size"]
+    assert "2,048" in size["remark"], "properties are of the images as they are, 64 x 32"
+    assert any("not known whether these cameras are new" in note for note in shown["notes"])
+    page = (tmp_path / "runs" / "diagnosis-colour" / "dusk.html").read_text()
+    assert "Worst queries" in page and "Trained on" not in page and "colour.onnx" in page
+    assert main(["--onnx", *words[:4], "--out", "again", *flags]) == 0
+    assert (tmp_path / "again" / "dusk.html").is_file()
+
+
+def test_cameras_that_are_text_are_shown_as_they_were(tmp_path: Path, capsys: Captured) -> None:
+    query, gallery = mean_colours(dataset_named(TARGET).read(Path()))
+    names = np.array(["", "hall", "yard", "door", "lift", "roof", "shop"])
+    cameras = {f"{side}_camera": names[one.cameras] for side, one in (("query", query), ("gallery", gallery))}
+    persons = {"query_person": query.persons, "gallery_person": gallery.persons}
+    np.savez(tmp_path / "f.npz", query=query.embeddings, gallery=gallery.embeddings, **persons, **cameras)
+    assert main(["--features", str(tmp_path / "f.npz"), "--out", str(tmp_path / "out")]) == 0
+    used = set(names[query.cameras])
+    shown, page = capsys.readouterr().out, (tmp_path / "out" / "f.html").read_text()
+    stored = json.loads((tmp_path / "out" / "f.json").read_text())
+    assert {pair["query_camera"] for pair in stored["camera_pairs"]} == used
+    assert all(name in shown and f"camera {name}" in page for name in used)
+    assert any("corruptions are left out" in note for note in stored["notes"])
+
+
 def test_embeddings_without_cameras_are_diagnosed(tmp_path: Path, capsys: Captured) -> None:
     query, gallery = mean_colours(dataset_named(TARGET).read(Path()))
     blind = [
@@ -98,7 +135,12 @@ def test_embeddings_without_cameras_are_diagnosed(tmp_path: Path, capsys: Captur
         ([], "folder of a run before all flags.*Found: nothing"),
         (["-t", "noon"], "folder of a run before all flags"),
         (["RUN"], "needs a target"),
-        (["RUN", "--features", "x.npz", "-t", "noon"], "Found: both"),
+        (["RUN", "--features", "x.npz", "-t", "noon"], "Found: run and features"),
+        (["RUN", "--onnx", "x.onnx", "-t", "noon"], "Found: run and onnx"),
+        (["RUN", "--onnx-bgr", "-t", "noon"], "are of an ONNX file"),
+        (["x.onnx"], "needs a target"),
+        (["x.onnx", "-t", "noon", "--precision", "bf16"], "onnxruntime computes on the CPU"),
+        (["x.onnx", "-t", "noon"], "the ONNX file exists"),
         (["--features", "x.npz", "-t", "noon", "dusk"], "rows of one data set"),
         (["--features", "x.npz"], "features file exists"),
         (["RUN", "-t", "noon", "--severity", "0"], "1 .mild. to 5.*Found: 0"),
@@ -112,7 +154,7 @@ def test_wrong_requests_are_refused(
     words: list[str], message: str, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises((ExperimentError, DataError), match=message):
+    with pytest.raises(SnreidError, match=message):
         main([str(pair[0]) if word == "RUN" else word for word in words])
     assert not list(tmp_path.iterdir())
 

@@ -34,7 +34,8 @@ from snreid.evaluation import (
 from snreid.evaluation.exact.relevance import relevance
 from snreid.figures import RankExample
 from snreid.images.loading import PixelStore, list_bad
-from snreid.images.reading import BadImage
+from snreid.images.reading import BadImage, Interpolation
+from snreid.images.resized import resized
 from snreid.inference.embedder import EmbedBatch, features, require_finite
 from snreid.records import NO_CAMERA, DataSet, Features, ReIDData, Sample, Scores
 from snreid.system.progress import counting
@@ -74,7 +75,9 @@ def diagnose(
     remarks = [*notes, *filter(None, [few_persons(overall.persons)])]
     properties: tuple[PropertyBuckets, ...] = ()
     if data is None:
-        remarks.append("There are only embeddings: brightness, size and sharpness need images.")
+        remarks.append(
+            "There are only embeddings: brightness, size, sharpness and the worst queries need images, by --target."
+        )
     else:
         properties = _properties(query, gallery, data, scores, session or Session.start(quiet=True), out, remarks)
     pairs = camera_pairs(query, gallery, metric=metric)
@@ -107,18 +110,19 @@ def corruption_effects(
     out: Path,
     *,
     metric: str = "cosine",
+    by: Interpolation = "bilinear",
 ) -> tuple[CorruptionEffect, ...]:
     """Returns how much each of the ``corruptions`` (kind, severity) of the query images lowers the ``clean`` scores.
 
-    ``data``: the images of the clean scores; ``gallery``: features of the clean gallery, which is not embedded again. ``embed``, ``size``:
-    as for `experiments/targets.py: embed_target`. Raises ``DataError`` if an image has become unreadable, ``DivergenceError`` if the model
-    does not embed corrupted images as finite numbers.
+    ``data``: the images of the clean scores; ``gallery``: features of the clean gallery, which is not embedded again. ``embed``,
+    ``size``, ``by``: as for `experiments/targets.py: embed_target`. Raises ``DataError`` if an image has become unreadable,
+    ``DivergenceError`` if the model does not embed corrupted images as finite numbers.
     """
     effects = []
     for kind, severity in corruptions:
         worse = Corrupted(of=target, corruption=kind, severity=severity).apply(data)
         machine, console, group = session.machine, session.console, session.group
-        store = PixelStore(worse.query, *size, workers=machine.workers, memory_gb=machine.memory_gb)
+        store = PixelStore(resized(worse.query, *size, by), *size, workers=machine.workers, memory_gb=machine.memory_gb)
         with counting(console, f"reading {worse.name}") as progress:
             bad = store.open(progress)
         if bad:
@@ -182,10 +186,10 @@ def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
             )
         if mismatch:
             raise DataError(
-                f"Embeddings that are diagnosed with images have the rows of {data.name}: every image once, in its order",
+                f"Embeddings that are shown with images have the rows of {data.name}: every image once, in its order",
                 found=mismatch,
-                fix="leave --target out (camera pairs need no images), or write the rows in that order: query and gallery of "
-                "the data set's read()",
+                fix="leave --target out (camera pairs and scores need no images), or write the rows in that order, as "
+                "snreid extract RUN --data does",
             )
 
 

@@ -37,7 +37,7 @@ class OnnxFlags:
         Literal["bilinear", "bicubic"] | None, flag("its images are resized by this", "HOW", default="bilinear")
     ] = None
 
-    def check(self, model: Path, backend: Backend) -> None:
+    def require_onnx(self, model: Path, backend: Backend) -> None:
         """Raises ``ExperimentError`` if a flag is given and ``model`` is no ONNX file."""
         from snreid.errors import ExperimentError
 
@@ -51,6 +51,8 @@ class OnnxFlags:
             )
 
 
+OnnxFile: TypeAlias = Annotated[Path | None, flag("this ONNX file (of anybody) in place of RUN", "FILE.onnx")]
+"""The flag ``--onnx``."""
 OnnxInput: TypeAlias = Annotated[OnnxFlags, tyro.conf.arg(name="")]
 """The flags of an ONNX file without a prefix."""
 _OF_FILE: dict[str, Backend] = {".onnx": "onnxruntime", ".xml": "openvino"}
@@ -102,6 +104,36 @@ def chosen_backend(
     elif device is not None:
         chosen_device(device)  # raises for a missing device
     return backend
+
+
+def named_model(
+    run: Path | None,
+    onnx: Path | None,
+    flags: OnnxFlags,
+    *,
+    given: Backend | None = None,
+    batch: int | None = None,
+    precision: str,
+) -> tuple[Path, Backend]:
+    """The model of a command that takes RUN or ``--onnx``, and its runtime.
+
+    Args:
+        run: The folder of a run, or an exported file; None if ``onnx`` is given.
+        onnx: The flag ``--onnx``: an ONNX file whatever its name.
+        flags: The other flags of an ONNX file.
+        given: As in ``chosen_backend``.
+        batch: As in ``chosen_backend``.
+        precision: As in ``chosen_backend``.
+
+    Raises:
+        ExperimentError: As ``chosen_backend`` does, and for flags of an ONNX file without one.
+    """
+    model = run or onnx
+    assert model is not None
+    own = own_backend(model) or (None if onnx is None else "onnxruntime")
+    backend = chosen_backend(model, given, own=own, batch=batch, precision=precision)
+    flags.require_onnx(model, backend)
+    return model, backend
 
 
 def _require_usual(backend: Backend, precision: str, device: str | None) -> None:

@@ -10,12 +10,14 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from snreid.cli.backends import OnnxFile, OnnxFlags, OnnxInput, named_model, ready
 from snreid.cli.flags import Json, Metric, example, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
 from snreid.errors import visible
 from snreid.experiments.packaged import beside
 
 if TYPE_CHECKING:
+    from snreid.cli.backends import Network
     from snreid.evaluation import Diagnosis, Estimate
     from snreid.experiments.runs import Run
     from snreid.figures import DiagnosisPage, RankExample
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from snreid.training.session import Session
 
 _Kind = Literal["dark", "blur", "low-resolution", "jpeg", "colour-cast"]
+_UNKNOWN = (
+    "A file does not tell what its network was trained on, so it is not known whether these cameras are new to it."
+)
+_NO_NETWORK = "There is no network to embed corrupted images: corruptions are left out."
 _ALL: tuple[_Kind, ...] = ("dark", "blur", "low-resolution", "jpeg", "colour-cast")
 
 
@@ -36,13 +42,17 @@ class Request:
 
     Examples:
       snreid diagnose runs/snr-market1501-0 --target cuhk03
-      snreid diagnose runs/snr-noon-0 --target night dusk --corruptions dark blur
+      snreid diagnose theirs.onnx --target night dusk --corruptions dark blur
       snreid diagnose --features mine.npz --target market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path | None], flag("folder of a finished run", "[RUN]")] = None
+    run: Annotated[
+        tyro.conf.Positional[Path | None], flag("folder of a finished run, or its exported file", "[RUN]")
+    ] = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
     features: Annotated[tuple[Path, ...], flag("embeddings, see snreid evaluate", "FILE")] = ()
+    onnx: OnnxFile = None
+    file: OnnxInput = OnnxFlags()
     corruptions: Annotated[tuple[_Kind, ...], flag("of query images; none if no KIND follows", "KIND")] = _ALL
     severity: Annotated[tuple[int, ...], flag("of corruptions, 1 (mild) to 5 (hard)", "N")] = (1, 3, 5)
     worst: Annotated[int, flag("number of worst queries on the page", "N")] = 6
@@ -57,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     """Diagnoses, prints, writes."""
     request = parse(Request, arguments, "snreid diagnose")
     _check(request)
-    diagnoses = _from_features(request) if request.features else _from_run(request)
+    diagnoses = _from_features(request) if request.features else _from_network(request)
     if request.json and diagnoses:
         objects = [diagnosis.to_json() for diagnosis in diagnoses]
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
@@ -73,14 +83,17 @@ def _check(request: Request) -> None:
     from snreid.datasets.corruptions import check_kind
     from snreid.errors import ExperimentError
 
-    if (request.run is None) == (not request.features):
+    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
+    if len(given) != 1:
         raise ExperimentError(
-            "snreid diagnose takes the folder of a run before all flags, or --features FILE",
-            found="nothing" if request.run is None else "both",
+            "snreid diagnose takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
+            found=" and ".join(given) or "nothing",
             fix=f"write it like {example(Request)}",
         )
-    if request.run is not None and not request.target:
-        raise ExperimentError("A diagnosis of a run needs a target", found="none", fix="name one: --target market1501")
+    if given != ["features"] and not request.target:
+        raise ExperimentError(
+            "A diagnosis of a network needs a target", found="none", fix="name one: --target market1501"
+        )
     if request.features and len(request.target) > 1:
         raise ExperimentError(
             "Embeddings in a file are the rows of one data set", found=" ".join(request.target), fix="name one"
@@ -122,7 +135,7 @@ def _from_features(request: Request) -> list["Diagnosis"]:
             target=name,
             metric=request.metric or "cosine",
             data=data,
-            notes=_notes(data),
+            notes=[*_notes(data), _NO_NETWORK],
         )
         page = DiagnosisPage(
             diagnosis=result,
@@ -134,16 +147,22 @@ def _from_features(request: Request) -> list["Diagnosis"]:
     return [result]
 
 
-def _from_run(request: Request) -> list["Diagnosis"]:
+def _from_network(request: Request) -> list["Diagnosis"]:
+    """Diagnose a run or a file on every target."""
     from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
 
-    assert request.run is not None
-    run = open_run(request.run)
-    targets = _targets(request, run.experiment.sources)
-    out = request.out or beside(request.run) / "diagnosis"
+    model, backend = named_model(request.run, request.onnx, request.file, precision=request.machine.precision)
+    run = open_run(model) if backend == "torch" else None
+    targets = _targets(request, () if run is None else run.experiment.sources)
+    out = request.out or (beside(model) / "diagnosis" if run is not None else Path("runs") / f"diagnosis-{model.stem}")
     with open_session(request.machine, out) as session:
-        return [d for target, data in targets for d in _of_run(request, run, target, data, out, session)]
+        network = ready(model, backend, request.file, session)
+        return [
+            found
+            for target, data in targets
+            for found in _of_network(request, network, run or model, target, data, out, session)
+        ]
 
 
 def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tuple["DataSet", "ReIDData"]]:
@@ -154,23 +173,29 @@ def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tup
     return list(zip(named, read_targets(named, request.machine.root, trained_on=trained_on), strict=True))
 
 
-def _of_run(
-    request: Request, run: "Run", target: "DataSet", data: "ReIDData", out: Path, session: "Session"
+def _of_network(
+    request: Request,
+    network: "Network",
+    model: "Run | Path",
+    target: "DataSet",
+    data: "ReIDData",
+    out: Path,
+    session: "Session",
 ) -> list["Diagnosis"]:
-    """Write the diagnosis of one target; nothing in all processes but the first."""
+    """Write the diagnosis of one target; nothing in all processes but the first. ``model``: what the network was opened from."""
     from snreid.analysis.diagnosis import corruption_effects, diagnose
     from snreid.experiments.scoring import score
     from snreid.experiments.targets import embed_target
     from snreid.figures import DiagnosisPage
 
-    embedder = run.embedder(device=session.device, bf16=session.machine.bf16)
-    size = embedder.input.height, embedder.input.width
-    metric = request.metric or run.experiment.metric
-    embedded = embed_target(embedder, size, data, session, out)
+    run = None if isinstance(model, Path) else model
+    sources = () if run is None else run.experiment.sources
+    metric = request.metric or ("cosine" if run is None else run.experiment.metric)
+    embedded = embed_target(network.embed, network.size, data, session, out, by=network.by)
     scores = score(embedded, metric, session.group).scores
     effects = corruption_effects(
-        embedder,
-        size,
+        network.embed,
+        network.size,
         target,
         embedded.used,
         embedded.gallery,
@@ -179,6 +204,7 @@ def _of_run(
         session,
         out,
         metric=metric,
+        by=network.by,
     )
     if not session.first:
         return []
@@ -192,13 +218,13 @@ def _of_run(
         data=embedded.used,
         scores=scores,
         effects=effects,
-        notes=_notes(data, embedded.left_out),
+        notes=[*_notes(data, embedded.left_out), *([_UNKNOWN] if run is None else [])],
     )
     page = DiagnosisPage(
         diagnosis=result,
-        model=run.name,
-        trained_on=", ".join(source.name for source in run.experiment.sources),
-        seen=target.collection in {source.collection for source in run.experiment.sources},
+        model=model.name,
+        trained_on=", ".join(source.name for source in sources),
+        seen=None if run is None else target.collection in {source.collection for source in sources},
         made=_made(),
         corrupted=_looks(request, result, target, embedded.used),
         worst=_worst(request, result, embedded.query, embedded.gallery, embedded.used),

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.table import Table
 
 from snreid.cli.backends import (
-    Backend,
     BackendFlag,
+    OnnxFile,
     OnnxFlags,
     OnnxInput,
-    chosen_backend,
+    named_model,
     own_backend,
     ready,
 )
@@ -56,7 +56,7 @@ class Request:
     features: Annotated[
         tuple[Path, ...], flag("embeddings: a file, or two (query gallery; FILE.npy TABLE.csv)", "FILE")
     ] = ()
-    onnx: Annotated[Path | None, flag("score this ONNX file (of anybody)", "FILE.onnx")] = None
+    onnx: OnnxFile = None
     file: OnnxInput = OnnxFlags()
     backend: BackendFlag = None
     batch: Annotated[int | None, flag("images per call of the network", "N", default=str(_BATCH))] = None
@@ -124,23 +124,6 @@ def _check(request: Request) -> None:
         )
 
 
-def _model(request: Request) -> Path:
-    model = request.run or request.onnx
-    assert model is not None
-    return model
-
-
-def _backend(request: Request) -> Backend:
-    """The runtime of the network; with another one than torch, --device only counts scores. Raises ``ExperimentError`` for
-    incompatible flags."""
-    model = _model(request)
-    native = own_backend(model) or (None if request.onnx is None else "onnxruntime")
-    precision = request.machine.precision
-    backend = chosen_backend(model, request.backend, own=native, batch=request.batch, precision=precision)
-    request.file.check(model, backend)
-    return backend
-
-
 def _reranking(request: Request) -> "ReRanking | None":
     """The settings of --rerank; ``ExperimentError`` for settings out of range or without --rerank."""
     from snreid.errors import ExperimentError
@@ -187,14 +170,21 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
     from snreid.experiments.targets import embed_target
 
-    backend = _backend(request)
+    model, backend = named_model(
+        request.run,
+        request.onnx,
+        request.file,
+        given=request.backend,
+        batch=request.batch,
+        precision=request.machine.precision,
+    )
     named = [dataset_named(name, request.machine.root) for name in request.target]
     run = None if request.run is None else open_run(request.run).experiment
     sources, metric = ((), "cosine") if run is None else (run.sources, run.metric)
     data = read_targets(named, request.machine.root, trained_on=sources)
     folder = _place(request) or Path("runs") / "onnx"
     with open_session(request.machine, folder) as session:
-        network = ready(_model(request), backend, request.file, session)
+        network = ready(model, backend, request.file, session)
         kept = _place(request, own_metric=(request.metric or metric) == metric)
         results = []
         for target in data:

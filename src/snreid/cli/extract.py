@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
         precision=request.precision,
         device=request.device,
     )
-    request.file.check(request.run, backend)
+    request.file.require_onnx(request.run, backend)
     if backend != "torch" and request.fuse:
         raise ExperimentError(
             f"{backend} fuses convolutions itself", found="--fuse", fix="leave it out, or take --backend torch"
