@@ -1,6 +1,8 @@
 """``--backend`` and ``--batch``: what goes together, and that another runtime embeds a run's images as torch does."""
 
 import importlib
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,17 @@ import pytest
 import torch
 
 import snreid
-from snreid.cli.backends import chosen_backend, embed_batch, open_network, own_backend
+from snreid.cli.backends import (
+    Network,
+    chosen_backend,
+    embed_batch,
+    model_mark,
+    open_network,
+    own_backend,
+    require_same_model,
+)
 from snreid.errors import ExperimentError
+from support.tiny import session
 
 
 def test_a_file_has_a_runtime_of_its_own_and_a_folder_has_none(tmp_path: Path) -> None:
@@ -81,3 +92,30 @@ def test_a_runtime_that_is_not_installed_is_told_with_its_command(
     monkeypatch.setattr(importlib, "import_module", without)
     with pytest.raises(ExperimentError, match=r'pip install "snreid\[openvino\]"'):
         open_network(pair[1], "openvino")
+
+
+def test_the_mark_tells_models_apart(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(pair[0], tmp_path / "copy"))
+    marks = [model_mark(place) for place in (pair[0], copy, pair[1])]
+    assert marks[0] == marks[1] != marks[2] and re.fullmatch("run [0-9a-f]{16}", marks[0])
+    (tmp_path / "net.xml").write_text("graph")
+    seen = set()
+    for weights in (b"1", b"2"):
+        (tmp_path / "net.bin").write_bytes(weights)
+        seen.add(model_mark(tmp_path / "net.xml"))
+    (tmp_path / "net.onnx").write_bytes(b"1")
+    seen.add(model_mark(tmp_path / "net.onnx"))
+    assert len(seen) == 3 and all(mark.startswith("file ") for mark in seen)
+
+
+def test_marks_that_contradict_are_refused_and_marks_of_another_kind_told(pair: tuple[Path, Path]) -> None:
+    network, talk = Network(lambda images: images.numpy(), (8, 8), model=pair[0]), session()
+    for mark in ("", model_mark(pair[0])):
+        require_same_model(mark, network, Path("f.npz"), talk)
+    assert not talk.console.file.getvalue()  # type: ignore[attr-defined]
+    require_same_model("file 1", network, Path("f.npz"), talk)
+    assert "f.npz is of a file, this is a run" in talk.console.file.getvalue()  # type: ignore[attr-defined]
+    with pytest.raises(ExperimentError, match=r"f\.npz is of run 2, this model is run \w{16}\."):
+        require_same_model("run 2", network, Path("f.npz"), talk)

@@ -11,8 +11,10 @@ from PIL import Image
 
 import snreid
 from snreid.cli import main as command
+from snreid.cli.backends import model_mark
 from snreid.cli.extract import main
 from snreid.errors import BusyError, CheckpointError, DataError, ExperimentError
+from snreid.evaluation import MARK
 from snreid.experiments.runs import Run
 from snreid.inference.embedder import Embedder, extract
 from snreid.system.locks import file_lock
@@ -49,6 +51,7 @@ def test_files_and_folders_are_embedded_in_order(
     with np.load(out) as stored:
         assert stored["names"].tolist() == [str(p) for p in (single, *paths)]
         vectors = stored["embeddings"]
+        assert str(stored[MARK]) == model_mark(pair[0])
     assert vectors.dtype == np.float32
     np.testing.assert_allclose((vectors.astype(np.float64) ** 2).sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(vectors, snreid.load(pair[0]).extract([single, *paths]), atol=1e-6)
@@ -177,7 +180,7 @@ import snreid.training.distributed as distributed
 def work(group):
     distributed.join = lambda device: group
     embed = lambda images: images.float().mean((2, 3)).numpy()
-    command._embed = lambda *_: functools.partial(embedding.extract, embed, (32, 16))
+    command._embed = lambda *_: (functools.partial(embedding.extract, embed, (32, 16)), "")
     opened, Store = [], embedding.PixelStore
     def counted(split, *size):
         opened.extend(sample.image.name for sample in split.samples)

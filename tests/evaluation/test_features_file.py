@@ -9,7 +9,7 @@ import pytest
 
 from snreid.errors import DataError
 from snreid.evaluation.evaluate import evaluate
-from snreid.evaluation.features_file import label_array, read_features, write_features
+from snreid.evaluation.features_file import MARK, label_array, read_features, read_gallery, read_mark, write_features
 from snreid.records import NO_CAMERA, Features
 
 
@@ -338,3 +338,43 @@ def test_labels_are_numbers_where_all_are() -> None:
     assert label_array(["3", "c12 "]).tolist() == ["3", "c12"]
     with pytest.raises(DataError, match="Found: 07 and 7"):
         label_array(["7", "8", "07"])
+
+
+def test_a_gallery_is_the_gallerys_images_or_all_that_are_together_with_or_without_labels(file: Path) -> None:
+    np.savez(file, **arrays(), query_name=np.array(list("abc")), gallery_name=np.array(list("vwxyz")))
+    found, (_, gallery) = read_gallery(file), read_features(file)
+    assert found.names == gallery.names and found.embeddings.tobytes() == gallery.embeddings.tobytes()
+    assert (found.persons.tolist(), found.cameras.tolist()) == (gallery.persons.tolist(), gallery.cameras.tolist())
+    rows = arrays()["gallery"].astype(np.float16)
+    np.savez(file, embeddings=rows, names=np.array(list("vwxyz")))
+    bare = read_gallery(file)
+    assert bare.names == tuple("vwxyz") and bare.embeddings.dtype == np.float16
+    assert set(bare.persons) == set(bare.cameras) == {-1}
+    np.savez(file, features=rows, pids=np.array(["anna", "b", "b", "b", "anna"]), splits=np.array(["query"] * 5))
+    assert read_gallery(file).persons.tolist() == [1, 2, 2, 2, 1]
+    np.save(file.with_suffix(".npy"), rows)
+    assert len(read_gallery(file.with_suffix(".npy")).persons) == 5
+    wrong: list[dict[str, Any]] = [
+        {"names": np.array(["a"])},
+        {"embeddings": rows, "names": np.array(["a"])},
+        {"embeddings": rows[0]},
+        {"embeddings": np.float32(1)},
+        {"embeddings": rows, "persons": np.arange(4)},
+        {"embeddings": np.array([object()] * 3)},
+    ]
+    for content in wrong:
+        np.savez(file, **content)
+        with pytest.raises(DataError, match="features"):
+            read_gallery(file)
+
+
+def test_the_mark_of_a_model_is_read_where_there_is_one(file: Path) -> None:
+    for content, mark in (
+        ({MARK: np.str_("run 1")}, "run 1"),
+        ({}, ""),
+        ({MARK: np.arange(3)}, ""),
+        ({"model": np.str_("resnet50")}, ""),
+    ):
+        np.savez(file, **arrays(), **content)
+        assert read_mark(file) == mark
+        read_features(file)  # which does not mind it

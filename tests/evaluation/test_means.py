@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.evaluation import group_means
+from snreid.evaluation import group_means, have_length_one
 
 
 def slow_mean(rows: list[list[float]], metric: str) -> list[float]:
@@ -43,3 +43,10 @@ def test_opposite_vectors_have_no_direction_and_there_are_two_metrics() -> None:
     assert group_means(rows[:0], np.zeros(0, np.int64)).shape == (0, 2)
     with pytest.raises(ExperimentError, match="cosine"):
         group_means(rows, np.zeros(2, np.int64), "l1")
+
+
+def test_rows_of_length_one_are_recognized_in_half_precision_too(rng: np.random.Generator) -> None:
+    rows = rng.normal(size=(50, 2048)).astype(np.float32)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert have_length_one(unit) and have_length_one(unit.astype(np.float16))
+    assert not have_length_one(rows) and not have_length_one(np.concatenate([unit, 1.01 * unit[:1]]))

@@ -37,6 +37,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Use": {
         "extract": "turn images into embeddings",
+        "search": "find the images of a person in a gallery of embeddings",
+        "verify": "tell whether two images show the same person",
         "export": "write a model as an ONNX or OpenVINO file",
         "completion": "print a completion script for bash, zsh or fish",
     },

@@ -1,6 +1,7 @@
 """The network on the command line: a run's or a file's, with torch or another runtime on the CPU (``--backend``, ``--batch``)."""
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -10,7 +11,12 @@ from snreid.cli.flags import flag
 from snreid.experiments.packaged import located
 
 if TYPE_CHECKING:
-    from snreid.images.reading import Interpolation
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from snreid.images.reading import BadImage, Interpolation
     from snreid.inference.embedder import EmbedBatch
     from snreid.inference.onnx_embedder import OpenedOnnx
     from snreid.training.session import Session
@@ -180,6 +186,15 @@ class Network:
     """Height and width of its input images, pixels."""
     by: "Interpolation" = "bilinear"
     """How its images are resized."""
+    metric: str = "cosine"
+    """How its embeddings are compared: the run's, or cosine."""
+    model: Path = Path()
+    """The run or the file it comes from."""
+
+    @cached_property
+    def mark(self) -> str:
+        """Whose embeddings these are (``model_mark``)."""
+        return model_mark(self.model)
 
 
 def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *, fuse: bool = False) -> Network:
@@ -196,12 +211,63 @@ def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *,
 
     if backend == "torch":
         bf16 = session.machine.precision == "bf16"
-        embedder = open_run(model).embedder(device=session.device, bf16=bf16, fuse=fuse)
-        return Network(embedder, (embedder.input.height, embedder.input.width))
+        run = open_run(model)
+        embedder = run.embedder(device=session.device, bf16=bf16, fuse=fuse)
+        size = (embedder.input.height, embedder.input.width)
+        return Network(embedder, size, metric=run.experiment.metric, model=model)
     network = open_network(model, backend, onnx)
     for note in network.notes:
         session.say(note)
-    return Network(embed_batch(network), (network.height, network.width), onnx.onnx_interpolation or "bilinear")
+    size, by = (network.height, network.width), onnx.onnx_interpolation or "bilinear"
+    return Network(embed_batch(network), size, by, model=model)
+
+
+def model_mark(model: Path) -> str:
+    """Tells models apart in files of embeddings: a hash of the weights of a run, or of an exported file."""
+    import hashlib
+
+    from snreid.models.delta import read_weights
+
+    if located(model).is_dir():
+        return f"run {read_weights(located(model)).sha256[:16]}"
+    digest = hashlib.sha256()
+    for part in dict.fromkeys((model, model.with_suffix(".bin") if own_backend(model) == "openvino" else model)):
+        digest.update(part.read_bytes())
+    return f"file {digest.hexdigest()[:16]}"
+
+
+def require_same_model(mark: str, network: Network, where: Path, session: "Session") -> None:
+    """Raises ``ExperimentError`` if the file ``where`` bears the mark of another model. A run and a file that it was exported to cannot
+    be told to be the same, which is said."""
+    from snreid.errors import ExperimentError
+
+    if not mark or mark == network.mark:
+        return
+    if mark.split()[0] != network.mark.split()[0]:
+        session.say(
+            f"{where} is of a {mark.split()[0]}, this is a {network.mark.split()[0]}: they must be the same model"
+        )
+        return
+    raise ExperimentError(
+        "Embeddings are compared with those of the same model",
+        found=f"{where} is of {mark}, this model is {network.mark}",
+        fix="name the model that made the file, or make the file again with this one",
+    )
+
+
+def embed_files(network: Network, paths: "Sequence[Path]", *, unit: bool) -> "NDArray[np.float32]":
+    """The embeddings (N, D) of a few images, all of which must be readable; of length 1 if ``unit``."""
+    from snreid.errors import DataError
+    from snreid.images.reading import listed
+    from snreid.inference.embedder import SHOWN_BAD, USUAL_BATCH, extract
+
+    def refuse(bad: "Mapping[int, BadImage]") -> None:
+        """No embedding stands for a part of the images."""
+        found = listed(list(bad.values()), SHOWN_BAD)
+        raise DataError("Every image must be readable", found=found, fix="restore it, or name others")
+
+    images = list(paths)
+    return extract(network.embed, network.size, images, batch=USUAL_BATCH, leave_out=refuse, by=network.by, unit=unit)
 
 
 def open_network(model: Path, backend: Backend, onnx: OnnxFlags = OnnxFlags()) -> "OpenedOnnx":

@@ -99,7 +99,8 @@ def main(arguments: Sequence[str]) -> int:
         open_session(Machine(device=device, precision=request.precision)) as session,
         session.holding(file_lock(request.out, "writing embeddings")),
     ):
-        vectors = _embed(request, backend, session)(
+        embed, mark = _embed(request, backend, session)
+        vectors = embed(
             images.sources,
             batch=request.batch or "measured",
             tell=batch.append,
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
             for note in images.notes:
                 print(visible(note), file=sys.stderr)
             kept = [place for place in range(len(images.sources)) if place not in bad]
-            _write(request, {name: values[kept] for name, values in images.labels.items()}, vectors)
+            _write(request, {name: values[kept] for name, values in images.labels.items()}, vectors, mark)
             _say(request, images, vectors, list(bad.values()), batch)
     return 0
 
@@ -196,14 +197,14 @@ def _labelled(rows: "Sequence[LabelRow]") -> "dict[str, NDArray[Any]]":
     return labels
 
 
-def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArray[Any]") -> None:
+def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArray[Any]", mark: str) -> None:
     import numpy as np
 
-    from snreid.evaluation import in_half
+    from snreid.evaluation import MARK, in_half
     from snreid.system.atomic_files import atomic_write
 
     embeddings = in_half(vectors, "extracted") if request.half else vectors
-    arrays: dict[str, Any] = {**labels, "embeddings": embeddings}
+    arrays: dict[str, Any] = {**labels, "embeddings": embeddings, MARK: np.str_(mark)}
     with atomic_write(request.out) as draft, draft.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -250,13 +251,13 @@ def images_of(places: Sequence[Path]) -> tuple[list[Path], str]:
     return [Path(path) for path in there.images], there.note
 
 
-def _embed(request: Request, backend: Backend, session: "Session") -> Callable[..., Any]:
-    """The function that embeds files: ``(paths, batch, tell, leave_out, group)``."""
+def _embed(request: Request, backend: Backend, session: "Session") -> tuple[Callable[..., Any], str]:
+    """The function that embeds files: ``(paths, batch, tell, leave_out, group)``, and the mark of its model."""
     from functools import partial
 
     from snreid.inference.embedder import Embedder, extract
 
     network = ready(request.run, backend, request.file, session, fuse=request.fuse)
     if isinstance(network.embed, Embedder):
-        return network.embed.extract
-    return partial(extract, network.embed, network.size, by=network.by)
+        return network.embed.extract, network.mark
+    return partial(extract, network.embed, network.size, by=network.by), network.mark

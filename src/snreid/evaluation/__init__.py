@@ -8,8 +8,8 @@ from snreid.evaluation.diagnosis import Diagnosis
 from snreid.evaluation.evaluate import evaluate, score_ranks
 from snreid.evaluation.exact.ranking import Block, match_ranks, rank_lists
 from snreid.evaluation.features import check_values, in_half, remarks
-from snreid.evaluation.features_file import label_array, read_features, write_features
-from snreid.evaluation.means import group_means
+from snreid.evaluation.features_file import MARK, label_array, read_features, read_gallery, read_mark, write_features
+from snreid.evaluation.means import group_means, have_length_one
 from snreid.evaluation.properties import ImageProperties, PropertyBuckets, Trend, by_property, measure
 from snreid.evaluation.reranking import ReRanking, evaluate_reranked, reranked_match_ranks
 from snreid.evaluation.robustness import CorruptionEffect, corruption_effect, mean_drop
@@ -28,6 +28,7 @@ from snreid.evaluation.uncertainty import (
 from snreid.evaluation.verification import Calibration, calibrate, pair_scores, score_text
 
 __all__ = [
+    "MARK",
     "Block",
     "Calibration",
     "CameraPair",
@@ -54,6 +55,7 @@ __all__ = [
     "evaluate_reranked",
     "few_persons",
     "group_means",
+    "have_length_one",
     "in_half",
     "label_array",
     "match_ranks",
@@ -63,6 +65,8 @@ __all__ = [
     "pair_scores",
     "rank_lists",
     "read_features",
+    "read_gallery",
+    "read_mark",
     "remarks",
     "reranked_match_ranks",
     "score_ranks",

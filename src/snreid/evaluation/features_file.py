@@ -32,10 +32,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from snreid.errors import DataError
 from snreid.evaluation.array_file import read_arrays
-from snreid.evaluation.features import check_pair, check_values, in_half
+from snreid.evaluation.features import check_features, check_pair, check_values, in_half
 from snreid.records import JUNK, NO_CAMERA, SPLIT_WORDS, Features, first_images
 from snreid.system.atomic_files import atomic_write
 
+MARK = "snreid_model"
+"""The array of a file that says which model made it."""
 _SIDES = ("query", "gallery")
 _TOGETHER = ""
 """The side of arrays of all images."""
@@ -100,6 +102,42 @@ def read_features(
             error.rule, found=f"in {' and '.join(map(str, paths))}: {error.found}", fix=error.fix
         ) from error
     return query, entries
+
+
+def read_gallery(path: Path) -> Features:
+    """Read the images of a file that are searched: the gallery's, or all where images are together; labels may be missing.
+
+    Raises ``DataError`` as ``read_features`` does. Without labels every person is ``JUNK`` and every camera ``NO_CAMERA``.
+    """
+
+    def choose(names: Sequence[str]) -> dict[str, str]:
+        """Returns the arrays to read, by content."""
+        known = {_NAMES[name.lower()]: name for name in reversed(names) if name.lower() in _NAMES}
+        apart = "gallery" if ("gallery", "embeddings") in known else _TOGETHER
+        chosen = {content: name for (side, content), name in known.items() if side == apart and content in _WORDS}
+        if "embeddings" not in chosen:
+            raise DataError(
+                "a gallery holds embeddings, and where they are known names, persons and cameras",
+                found=f"{path} with {', '.join(sorted(names)) or 'no array'}",
+                fix="make one: snreid extract RUN FOLDER --out FILE.npz",
+            )
+        return chosen
+
+    arrays = read_arrays(Path(path), choose)
+    try:
+        count = arrays["embeddings"].shape[0] if arrays["embeddings"].ndim else 0
+        arrays.setdefault("person", np.full(count, JUNK))
+        gallery = _features(arrays, "gallery", _number({"gallery": arrays}))
+        check_features(gallery, "gallery")
+    except DataError as error:
+        raise DataError(error.rule, found=f"in {path}: {error.found}", fix=error.fix) from error
+    return gallery
+
+
+def read_mark(path: Path) -> str:
+    """The text of the array ``MARK`` of a file, which says whose embeddings it holds; empty if it has none."""
+    found = read_arrays(Path(path), lambda names: {MARK: MARK} if MARK in names else {}).get(MARK)
+    return str(found) if found is not None and found.size == 1 and found.dtype.kind == "U" else ""
 
 
 def write_features(path: Path, query: Features, gallery: Features, *, half: bool = False) -> None:

@@ -7,7 +7,16 @@ same. ``"euclidean"``: the mean of the embeddings as they are.
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.exact.similarity import Numbers, similarity
+from snreid.evaluation.exact.similarity import Numbers, similarity, squared_lengths
+
+_UNIT = 2e-3
+"""Half precision changes a length of 1 by less than this."""
+
+
+def have_length_one(embeddings: Numbers) -> bool:
+    """Whether all rows (N, D) have been divided by their lengths, as ``snreid extract`` does: then their Euclidean distances are others
+    than the network's own."""
+    return bool((np.abs(np.sqrt(squared_lengths(embeddings)) - 1) < _UNIT).all())
 
 
 def group_means(embeddings: Numbers, groups: NDArray[np.int64], metric: str = "cosine") -> NDArray[np.float32]:

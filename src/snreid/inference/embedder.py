@@ -192,8 +192,10 @@ def extract(
     leave_out: LeaveOut | None = None,
     group: ProcessGroup | None = None,
     by: Interpolation = "bilinear",
+    unit: bool = True,
 ) -> NDArray[np.float32]:
-    """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width), resized by the filter ``by``."""
+    """``Embedder.extract`` for any callable that embeds uint8 images of ``size`` (height, width), resized by the filter ``by``;
+    without ``unit`` the rows keep their lengths."""
     if batch != "measured" and (not isinstance(batch, int) or batch < 1):
         raise ExperimentError(
             "A batch has at least one image", found=f"batch={batch!r}", fix="leave it out; the fastest is measured"
@@ -227,17 +229,18 @@ def extract(
     else:
         vectors = features(embed, store, batch=batch).embeddings
     whole = _joined(np.asarray(vectors, np.float32), group)
-    return _unit(whole, [source.name for place, source in enumerate(sources) if place not in bad])
+    lengths = _lengths(whole, [source.name for place, source in enumerate(sources) if place not in bad])
+    return np.asarray(whole / lengths[:, None], dtype=np.float32) if unit else whole
 
 
-def _unit(vectors: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
-    """Embeddings (N, D) of the images called ``names``, L2-normalized. Raises ``CheckpointError`` with the first one's name where
-    that is impossible."""
+def _lengths(vectors: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.float32]:
+    """(N,) L2 norms of the embeddings (N, D) of the images called ``names``. Raises ``CheckpointError`` with the first one's name
+    where one is 0 or not finite."""
     with np.errstate(over="ignore", invalid="ignore"):  # this is what the check detects
         lengths = np.linalg.norm(vectors, axis=1)
         broken = np.flatnonzero(~(np.isfinite(lengths) & (lengths > _SHORTEST)))
     if not len(broken):
-        return np.asarray(vectors / lengths[:, None], dtype=np.float32)
+        return np.asarray(lengths, dtype=np.float32)
     first = int(broken[0])
     raise CheckpointError(
         "A model embeds every image as finite numbers that are not all 0",

@@ -1,0 +1,218 @@
+"""``snreid verify``: do two images show the same person? With the threshold at a false match rate on labelled pairs."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from snreid.cli.backends import OnnxFlags, chosen_backend, embed_files, own_backend, ready, require_same_model
+from snreid.cli.flags import Json, Metric, flag, parse
+from snreid.cli.machine import Flags, MachineFlags
+from snreid.errors import visible
+from snreid.experiments.packaged import beside
+
+if TYPE_CHECKING:
+    from snreid.cli.backends import Network
+    from snreid.evaluation import Calibration
+    from snreid.training.session import Session
+
+_USUAL = 1e-3
+_EMBEDDINGS = (".npz", ".npy", ".mat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Tell whether two images show the same person.
+
+    The score is the cosine of their embeddings, -1 to 1: higher is more alike.
+    With the Euclidean metric it is their distance: lower is more alike. A verdict
+    needs a threshold. --calibrate finds it on the pairs of labelled images: a
+    data set, embeddings as for snreid evaluate, or what --out has kept.
+
+    Examples:
+      snreid verify runs/snr-noon-0 a.jpg b.jpg
+      snreid verify runs/snr-noon-0 a.jpg b.jpg --calibrate cuhk03 --roc roc.svg
+      snreid verify runs/snr-noon-0 --calibrate my.npz --fmr 0.01 --out my.json
+      snreid verify runs/snr-noon-0 a.jpg b.jpg --calibrate my.json
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or its exported file", "RUN")]
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("two image files; none to calibrate", "A B")] = ()
+    calibrate: Annotated[
+        tuple[str, ...], flag("labelled images: a data set or embeddings; or a kept calibration", "NAME|FILE")
+    ] = ()
+    fmr: Annotated[
+        float | None, flag("wanted false match rate, 0..1", "RATE", default=f"{_USUAL:g}, one pair in 1,000")
+    ] = None
+    roc: Annotated[Path | None, flag("picture of the ROC curve to write", "FILE.svg")] = None
+    out: Annotated[Path | None, flag("keep the calibration here", "FILE.json")] = None
+    metric: Metric = None
+    json: Json = False
+    machine: MachineFlags = Flags()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Embeds, calibrates, compares, prints."""
+    request = parse(Request, arguments, "snreid verify")
+    _check(request)
+    from snreid.cli.session import open_session
+
+    machine = request.machine
+    backend = chosen_backend(request.run, None, own=own_backend(request.run), batch=None, precision=machine.precision)
+    with open_session(machine, None) as session:
+        network = ready(request.run, backend, OnnxFlags(), session)
+        found = _calibration(request, network, session) if request.calibrate else None
+        score = _score(request, network) if request.images else None
+        if session.first:
+            _write(request, found)
+            _tell(request, score, found, request.metric or network.metric)
+    return 0
+
+
+def _check(request: Request) -> None:
+    from snreid.cli.session import require_file
+    from snreid.errors import ExperimentError
+
+    if len(request.images) not in (0, 2) or not (request.images or request.calibrate):
+        raise ExperimentError(
+            "snreid verify compares two images, or calibrates without any",
+            found=" ".join(map(str, request.images)) or "neither images nor --calibrate",
+            fix=f"write it like snreid verify {request.run} a.jpg b.jpg",
+        )
+    for value, name in ((request.fmr, "--fmr"), (request.roc, "--roc"), (request.out, "--out")):
+        if value is not None and not request.calibrate:
+            raise ExperimentError(
+                f"{name} belongs to a calibration", found=f"{name} {value}", fix="add --calibrate NAME, or leave it out"
+            )
+    for path, ending, name in ((request.roc, ".svg", "--roc"), (request.out, ".json", "--out")):
+        if path is not None:
+            require_file(path, ending, flag=name)  # before anything is embedded
+
+
+def _calibration(request: Request, network: "Network", session: "Session") -> "Calibration":
+    """From a file that --out has kept, or of embeddings in a file, or of a data set."""
+    from snreid.cli.names import features_named
+    from snreid.errors import ExperimentError
+    from snreid.evaluation import calibrate, have_length_one, read_mark
+
+    files, metric = [Path(word) for word in request.calibrate], request.metric or network.metric
+    ending = files[0].suffix.lower()
+    if len(files) > 1 and ending not in _EMBEDDINGS:
+        raise ExperimentError(
+            "A calibration is made on one data set", found=" ".join(request.calibrate), fix="name one"
+        )
+    if ending == ".json":
+        return _kept(request, files[0], network, session)
+    if ending in _EMBEDDINGS:
+        for file in files:
+            require_same_model(read_mark(file) if file.suffix.lower() in _EMBEDDINGS else "", network, file, session)
+        query, gallery = features_named(files)
+        if metric == "euclidean" and have_length_one(gallery.embeddings):
+            raise ExperimentError(
+                "Euclidean distances are of embeddings that are not normalized",
+                found=f"rows of length 1 in {files[-1]}",
+                fix="add --metric cosine, which orders them alike, or calibrate on the data set itself",
+            )
+        name = files[0].stem
+    else:
+        query, gallery, name = _embedded(request, network, session)
+    rate = _USUAL if request.fmr is None else request.fmr
+    return calibrate(query, gallery, false_match_rate=rate, metric=metric, data=name, model=network.mark)
+
+
+def _embedded(request: Request, network: "Network", session: "Session") -> tuple[Any, Any, str]:
+    """Query and gallery of a data set, and its name."""
+    from snreid.cli.names import dataset_named
+    from snreid.experiments.runs import open_run
+    from snreid.experiments.scoring import read_targets
+    from snreid.experiments.targets import embed_target
+
+    root, name = request.machine.root, request.calibrate[0]
+    sources = () if own_backend(request.run) else open_run(request.run).experiment.sources
+    (data,) = read_targets([dataset_named(name, root)], root, trained_on=sources)
+    for note in data.remarks:
+        session.say(note)
+    out = Path("runs") / "verify" if own_backend(request.run) else beside(request.run)
+    embedded = embed_target(network.embed, network.size, data, session, out, by=network.by)
+    return embedded.query, embedded.gallery, data.name
+
+
+def _kept(request: Request, path: Path, network: "Network", session: "Session") -> "Calibration":
+    from snreid.errors import DataError, ExperimentError
+    from snreid.evaluation import Calibration
+    from snreid.experiments.serialization import from_json
+
+    try:
+        found = from_json(Calibration, json.loads(path.read_text(encoding="utf-8")), "the calibration")
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            "A calibration is a JSON file that snreid verify --out has written",
+            found=f"{path}: {error}",
+            fix="calibrate again, on a data set or a features file",
+        ) from error
+    require_same_model(found.model, network, path, session)
+    for flag_, given, kept in (("--fmr", request.fmr, found.wanted), ("--metric", request.metric, found.metric)):
+        if given is not None and given != kept:
+            raise ExperimentError(
+                f"{flag_} of a kept calibration is the one it was made with",
+                found=f"{given} and, in {path}, {kept}",
+                fix="leave it out, or calibrate again",
+            )
+    return found
+
+
+def _score(request: Request, network: "Network") -> float:
+    from snreid.evaluation import pair_scores
+
+    first, second = embed_files(network, request.images, unit=False)
+    return float(pair_scores(first[None], second[None], request.metric or network.metric)[0, 0])
+
+
+def _write(request: Request, found: "Calibration | None") -> None:
+    from snreid.experiments.serialization import to_json
+    from snreid.figures import roc_svg
+    from snreid.system.atomic_files import write_json, write_text
+
+    if found is not None and request.out is not None:
+        write_json(request.out, to_json(found))
+    if found is not None and request.roc is not None:
+        write_text(request.roc, roc_svg(found))
+
+
+def _tell(request: Request, score: float | None, found: "Calibration | None", metric: str) -> None:
+    from snreid.evaluation import score_text
+    from snreid.experiments.serialization import to_json
+
+    same = None if score is None or found is None else found.matches(score)
+    if request.json:
+        kept = None
+        if found is not None:
+            fields = {key: value for key, value in to_json(found).items() if key not in ("kind", "roc")}
+            kept = {**fields, "interval": [found.interval.low, found.interval.high]}
+        names = [str(path) for path in request.images]
+        print(json.dumps({"images": names, "metric": metric, "score": score, "same": same, "calibration": kept}))
+    elif score is not None:
+        shown = score_text(score, metric) if found is None else found.text(score)
+        cosine = metric == "cosine"
+        print(
+            f"{'cosine' if cosine else 'distance'} {shown} ({'-1 to 1; higher' if cosine else '0 or more; lower'} is more alike)"
+        )
+    if found is None or request.json:
+        return
+    if same is not None:
+        print(f"{'the same person' if same else 'different persons'}: the threshold is {found.rule}")
+    else:
+        print(f"threshold: {found.rule}")
+    low, high = 100 * found.interval.low, 100 * found.interval.high
+    print(
+        visible(
+            f"{found.data}: {100 * found.true_match_rate:.1f} [{low:.1f}, {high:.1f}] % of {found.genuine:,} pairs of the "
+            f"same person match, and {100 * found.false_match_rate:.2g} % of {found.impostor:,} of different persons"
+        )
+    )
+    for note in found.notes:
+        print(note, file=sys.stderr)
