@@ -18,7 +18,7 @@ from snreid.experiments.runs import load, open_run
 from snreid.experiments.scoring import read_result, score_run
 from snreid.studies.plan import study_plan
 from snreid.studies.records import record
-from snreid.studies.run import score_runs
+from snreid.studies.run import score_models
 from support.tiny import drawn, session
 
 
@@ -62,6 +62,6 @@ def test_it_is_reported_beside_a_new_run(old: Path) -> None:
     run = open_run(old / "baseline-0")
     new = train(replace(run.experiment, seed=1), old / "baseline-1", session())
     plan = study_plan([run.experiment], [drawn("dusk")], [0, 1])
-    result = score_runs(plan, [run, new], session())
+    result = score_models(plan, [run, new], session())
     rows = record(result, "old and new", 1.0)["rows"]
     assert [(row["scheme"], row["seed"]) for row in rows] == [("Baseline", 0), ("Baseline", 1)]

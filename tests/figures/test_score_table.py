@@ -8,7 +8,8 @@ import pytest
 
 from snreid.errors import ExperimentError
 from snreid.evaluation.uncertainty import compare
-from snreid.figures import Difference, Report, SchemeResult, ScoredDomain, score_table
+from snreid.figures import Difference, Report, SchemeResult, ScoredDomain, markdown_table, render_report, score_table
+from snreid.figures.report_sections import comparison_findings
 from snreid.figures.score_table import mean_with_interval
 from snreid.records import Interval, Scores
 from support.report_samples import made_up_scores, make_report
@@ -182,3 +183,14 @@ def test_contradictions_are_refused() -> None:
         score_table(night * 2, pair[:1], baseline="Baseline")
     with pytest.raises(ExperimentError, match="no scheme"):
         score_table(night, (), baseline="Baseline")
+
+
+def test_what_is_not_known_is_not_called_unseen() -> None:
+    report = make_report()
+    domains = tuple(dataclasses.replace(domain, seen=None) for domain in report.domains)
+    table = score_table(domains, report.schemes, baseline="Baseline", resamples=50)
+    assert [column.kind for column in table.columns] == ["mean"] + ["unknown"] * 3
+    assert table.columns[0].name == "mean of 3"
+    page = render_report(dataclasses.replace(report, domains=domains, notes=(), selection=""))
+    assert "nseen" not in page and "seen in training" not in page
+    assert "nseen" not in markdown_table(table) and all("nseen" not in text for _, text in comparison_findings(table))

@@ -19,7 +19,7 @@ from snreid.records import DataSet, ReIDData, Scores, Split
 from snreid.studies.plan import Availability, Plan, study_plan
 from snreid.studies.records import record, report
 from snreid.studies.rows import DESCRIPTIONS
-from snreid.studies.run import CaseResult, run_study, score_runs
+from snreid.studies.run import CaseResult, run_study, score_models
 from snreid.training.training_set import join
 from support.tiny import Files, drawn, experiment, picture_files, session, trained
 
@@ -71,7 +71,7 @@ def test_scores_outlive_the_weights(done: Done, tmp_path: Path) -> None:
         out, tmp_path / "kept", ignore=shutil.ignore_patterns("*.safetensors", "embeddings", "metrics*")
     )
     kept_runs = [open_run(kept / run.name) for run in runs_of(result)]
-    for again in (run_study(plan, kept, session()), score_runs(plan, kept_runs, session())):
+    for again in (run_study(plan, kept, session()), score_models(plan, kept_runs, session())):
         assert again.scores["snr"]["dusk"][1].mean_ap == result.scores["snr"]["dusk"][1].mean_ap
         assert page_of(again).table() == page_of(result).table() and again.table == result.table
     assert not list(kept.rglob("*.safetensors"))
@@ -89,7 +89,7 @@ def test_a_run_without_weights_and_scores_is_trained_anew(done: Done, tmp_path: 
 
 def test_finished_runs_give_the_same_result_wherever_they_are(done: Done) -> None:
     plan, result, _out = done
-    again = score_runs(plan, runs_of(result), session())
+    again = score_models(plan, runs_of(result), session())
     assert again.scores["snr"]["dusk"][1].mean_ap == result.scores["snr"]["dusk"][1].mean_ap
 
 
@@ -214,7 +214,7 @@ def test_runs_of_other_settings_or_the_same_seed_are_no_row(done: Done, tmp_path
     )
     for runs, words in cases:
         with pytest.raises(ExperimentError, match=words):
-            score_runs(plan, runs, session())
+            score_models(plan, runs, session())
 
 
 def test_a_report_says_what_the_readers_of_its_targets_noticed() -> None:

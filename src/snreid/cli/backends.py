@@ -31,16 +31,16 @@ _RGB: TypeAlias = tuple[float, float, float] | None
 class OnnxFlags:
     """What an ONNX file of others may not tell about its input and output."""
 
-    height: Annotated[int | None, flag("its input height (default: as in the file)", "PIXELS")] = None
-    width: Annotated[int | None, flag("its input width (default: as in the file)", "PIXELS")] = None
-    mean: Annotated[_RGB, flag("its mean, 0..1", "R G B", default="the file's or ImageNet's")] = None
-    std: Annotated[_RGB, flag("its standard deviation", "R G B", default="likewise")] = None
+    height: Annotated[int | None, flag("ONNX: input height (default: as in the file)", "PIXELS")] = None
+    width: Annotated[int | None, flag("ONNX: input width (default: as in the file)", "PIXELS")] = None
+    mean: Annotated[_RGB, flag("ONNX: mean, 0..1", "R G B", default="its own, or ImageNet's")] = None
+    std: Annotated[_RGB, flag("ONNX: standard deviation", "R G B", default="likewise")] = None
     onnx_output: Annotated[
-        str | None, flag("its output with the embedding", "NAME", default="the one named like it")
+        str | None, flag("ONNX: output with the embedding", "NAME", default="the one named like it")
     ] = None
-    onnx_bgr: Annotated[bool, flag("it takes blue, green, red, as OpenCV reads")] = False
+    onnx_bgr: Annotated[bool, flag("ONNX: it takes blue, green, red, as OpenCV")] = False
     onnx_interpolation: Annotated[
-        Literal["bilinear", "bicubic"] | None, flag("its images are resized by this", "HOW", default="bilinear")
+        Literal["bilinear", "bicubic"] | None, flag("ONNX: filter of resizing", "HOW", default="bilinear")
     ] = None
 
     def require_onnx(self, model: Path, backend: Backend) -> None:

@@ -121,15 +121,20 @@ def score_run(run: Run, data: Sequence[ReIDData], session: Session, *, embedding
             elif session.first:
                 keep_result(run.results, result, session.say)
         results.append(result)
-        scores = result.scores
-        session.say(
-            f"{run.experiment.recipe:>16} on {target.name:<16} mAP {100 * scores.mean_ap:5.1f}  rank-1 {100 * scores.rank(1):5.1f}"
-            f"  ({scores.queries} queries, {scores.skipped_queries} without a match"
-            f"{f', {len(result.left_out)} images left out' if result.left_out else ''})"
-        )
-        for note in result.notes:
-            session.say(f"{target.name}: {note}")
+        tell(run.experiment.recipe, result, session)
     return results
+
+
+def tell(name: str, result: Result, session: Session) -> None:
+    """Says the scores of a model on a target in a line, and what they cannot tell."""
+    scores = result.scores
+    session.say(
+        f"{name:>16} on {result.target:<16} mAP {100 * scores.mean_ap:5.1f}  rank-1 {100 * scores.rank(1):5.1f}"
+        f"  ({scores.queries} queries, {scores.skipped_queries} without a match"
+        f"{f', {len(result.left_out)} images left out' if result.left_out else ''})"
+    )
+    for note in result.notes:
+        session.say(f"{result.target}: {note}")
 
 
 def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence[DataSet] = ()) -> tuple[ReIDData, ...]:

@@ -133,10 +133,13 @@ def write_report(path: Path, report: Report) -> Path:
 
 
 def _facts(report: Report) -> dict[str, str]:
-    unseen = [domain.name for domain in report.domains if not domain.seen]
-    seen = [domain.name for domain in report.domains if domain.seen]
+    seen, unseen, unknown = (
+        " \N{MIDDLE DOT} ".join(domain.name for domain in report.domains if domain.seen is kind)
+        for kind in (True, False, None)
+    )
     return {
         "Trained on": report.trained_on,
-        "Unseen": " \N{MIDDLE DOT} ".join(unseen) or "none",
-        "Seen": " \N{MIDDLE DOT} ".join(seen) + " (other people than in training)" if seen else "",
+        "Unseen": unseen or ("" if unknown else "none"),
+        "Scored on": unknown,
+        "Seen": f"{seen} (other people than in training)" if seen else "",
     }

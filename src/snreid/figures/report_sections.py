@@ -8,13 +8,14 @@ from snreid.figures.score_table import METRICS, Difference, SchemeResult, ScoreT
 
 
 def comparison_findings(table: ScoreTable) -> list[tuple[str, str]]:
-    """The outcome on the unseen domains: (scheme, one or two sentences) for each, whether better or worse."""
-    unseen = [i for i, column in enumerate(table.columns) if column.kind == "unseen"]
+    """The outcome on the domains that are not seen: (scheme, one or two sentences) for each, whether better or worse."""
+    unseen = [i for i, column in enumerate(table.columns) if column.kind in ("unseen", "unknown")]
     if not unseen:
         return [("No unseen domain", " was scored: this report says nothing about cameras never seen.")]
     mean = next((i for i, column in enumerate(table.columns) if column.kind == "mean"), None)
     place = unseen[0] if mean is None else mean
-    where = table.columns[place].name if mean is None else f"average over the {len(unseen)} unseen domains"
+    kind = "unseen domains" if table.columns[unseen[0]].kind == "unseen" else "domains"
+    where = table.columns[place].name if mean is None else f"average over the {len(unseen)} {kind}"
     findings = []
     for row in table.rows("mAP"):
         cell = row.cells[place]

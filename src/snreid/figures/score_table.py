@@ -54,8 +54,8 @@ class ScoredDomain:
     """What the table has as a column: a data set that was scored, with what a reader needs to know about it."""
 
     name: str
-    seen: bool = False
-    """True when the models were trained on (other people of) this domain."""
+    seen: bool | None = False
+    """Whether the models were trained on (other people of) this domain; None: not known."""
     description: str = ""
     """A sentence for a reader who has never heard of the domain."""
     samples: tuple[Sample, ...] = ()
@@ -142,11 +142,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class ScoreColumn:
-    """A domain, or the mean over the unseen ones."""
+    """A domain, or the mean over those that are not seen."""
 
     name: str
     kind: str
-    """``"seen"``, ``"unseen"`` or ``"mean"``."""
+    """``"seen"``, ``"unseen"``, ``"unknown"`` (whether it was seen) or ``"mean"``."""
     queries: int
     """All queries of the domain (for the mean: of all unseen domains), with and without a valid match."""
     skipped: int
@@ -225,7 +225,7 @@ def score_table(
     """
     _check_names("domain", [domain.name for domain in domains])
     _check_names("scheme", [scheme.name for scheme in schemes])
-    ordered = sorted(domains, key=lambda domain: domain.seen)
+    ordered = sorted(domains, key=lambda domain: domain.seen is True)
     base = next((scheme for scheme in schemes if scheme.name == baseline), None)
     draw: _Draw = {"level": level, "resamples": resamples, "seed": seed}
     groups = []
@@ -254,12 +254,18 @@ def _columns(domains: list[ScoredDomain], schemes: tuple[SchemeResult, ...]) -> 
     for domain in domains:
         scored = next((runs[0] for scheme in schemes if (runs := scheme.runs(domain.name))), None)
         counts = (scored.queries, scored.skipped_queries, len(np.unique(scored.persons))) if scored else (0, 0, 0)
-        columns.append(ScoreColumn(domain.name, "seen" if domain.seen else "unseen", *counts))
-    unseen = [column for column in columns if column.kind == "unseen"]
+        kind = {True: "seen", False: "unseen", None: "unknown"}[domain.seen]
+        columns.append(ScoreColumn(domain.name, kind, *counts))
+    unseen = [column for column in columns if column.kind != "seen"]
     if len(unseen) > 1:
         counts = (sum(c.queries for c in unseen), sum(c.skipped for c in unseen), min(c.persons for c in unseen))
-        columns.insert(0, ScoreColumn(f"mean of {len(unseen)} unseen", "mean", *counts))
+        columns.insert(0, ScoreColumn(_mean_name(unseen), "mean", *counts))
     return tuple(columns)
+
+
+def _mean_name(columns: list[ScoreColumn]) -> str:
+    known = all(column.kind == "unseen" for column in columns)
+    return f"mean of {len(columns)}{' unseen' if known else ''}"
 
 
 def _scored_cell(

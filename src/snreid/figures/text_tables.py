@@ -15,7 +15,8 @@ def markdown_table(table: ScoreTable, *, differences: bool = True) -> str:
         The lines, without a trailing newline. A cell holds value and interval in percent; the best value of a column is in ``**``. The
         last line counts the queries and the skipped ones.
     """
-    names = (column.name if column.kind == "mean" else f"{column.name} ({column.kind})" for column in table.columns)
+    plain = ("mean", "unknown")
+    names = (column.name if column.kind in plain else f"{column.name} ({column.kind})" for column in table.columns)
     head = ["metric", "scheme", *(_escaped(name) for name in names)]
     lines = [
         [metric, _escaped(row.scheme), *(_markdown_cell(cell, differences) for cell in row.cells)]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from snreid import __version__
@@ -10,7 +11,11 @@ from snreid.evaluation import rank_lists, read_features
 from snreid.experiments.runs import Run
 from snreid.experiments.scoring import Result, features_path
 from snreid.figures import RankExample, Report, RunDetails, ScoredDomain, ScoreTable, choose_queries
-from snreid.records import RankList, ReIDData, Sample
+from snreid.figures.report_page import SELECTION
+from snreid.images.reading import FileImage
+from snreid.records import Features, RankList, ReIDData, Sample
+from snreid.studies.others import OtherModel
+from snreid.studies.plan import Row
 from snreid.studies.rows import DESCRIPTIONS, adapted_notes
 from snreid.studies.run import CaseResult
 from snreid.system.provenance import provenance
@@ -48,27 +53,48 @@ def report(
     )
     return Report(
         title=title,
-        trained_on=", ".join(sorted(source.name for source in result.case.sources)),
+        trained_on=", ".join(sorted(source.name for source in result.case.sources)) or "not known",
         domains=tuple(
             _domain(result, domain, (descriptions or {}).get(domain.name, "")) for domain in result.domains()
         ),
-        schemes=tuple(replace(result.scheme(row), description=DESCRIPTIONS.get(row.name, "")) for row in result.rows),
+        schemes=tuple(replace(result.scheme(row), description=_description(row)) for row in result.rows),
         baseline=result.rows[0].label,
         examples=tuple(example for name in examples for example in _examples(result, name)),
-        runs=tuple(_run_record(name, of_row, commands) for name, of_row in runs.items()),
+        runs=tuple(_run_record(name, of_row, commands) for name, of_row in runs.items() if of_row),
         notes=(
             *notes,
             *_remarks(result),
+            *_unknown(result),
             *adapted_notes([run for of_row in runs.values() for run in of_row]),
             *unreadable,
         ),
+        selection=SELECTION if all(runs.values()) else _selection(runs),
         made=f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}",
     )
 
 
+def _description(row: Row | OtherModel) -> str:
+    return row.about if isinstance(row, OtherModel) else DESCRIPTIONS.get(row.name, "")
+
+
+def _unknown(result: CaseResult) -> tuple[str, ...]:
+    """A sentence on models that may have been trained on the cameras of a target."""
+    others = [row.label for row in result.rows if isinstance(row, OtherModel)]
+    if not others or not result.case.sources:
+        return ()
+    return (f"Unseen is said of the runs; what {' and '.join(others)} was trained on is not known.",)
+
+
+def _selection(runs: Mapping[str, Sequence[Run]]) -> str:
+    """How the models of a report were chosen if some of them are no runs."""
+    others = " and ".join(name for name, of_row in runs.items() if not of_row)
+    ours = f"Of the runs: {SELECTION} " if any(runs.values()) else ""
+    return f"{ours}How {others} was chosen is not known."
+
+
 def _runs(result: CaseResult, row: str) -> tuple[Run, ...]:
-    """The runs of a row, one per seed; in a study each is scored on every target."""
-    return next(iter(result.runs[row].values()))
+    """The runs of a row, one per seed; in a study each is scored on every target. None for a model that was not trained here."""
+    return next(iter(result.runs[row].values()), ())
 
 
 def _domain(result: CaseResult, domain: ScoredDomain, description: str) -> ScoredDomain:
@@ -76,9 +102,10 @@ def _domain(result: CaseResult, domain: ScoredDomain, description: str) -> Score
 
 
 def _spread(data: ReIDData) -> tuple[Sample, ...]:
-    """Images of different persons and cameras, evenly spaced in the query split."""
+    """Images of different persons and cameras, evenly spaced in the query split, without names that are no files."""
     samples = data.query.samples
-    return tuple(samples[i * len(samples) // SAMPLES] for i in range(min(SAMPLES, len(samples))))
+    chosen = [samples[i * len(samples) // SAMPLES] for i in range(min(SAMPLES, len(samples)))]
+    return tuple(s for s in chosen if not isinstance(s.image, FileImage) or Path(s.image.path).is_file())
 
 
 def _remarks(result: CaseResult) -> tuple[str, ...]:
@@ -97,9 +124,8 @@ def _examples(result: CaseResult, target: str) -> list[RankExample]:
     chosen = choose_queries(*scores, baseline_name=ends[0].label, scheme_name=ends[1].label)
     lists: dict[str, dict[int, RankList]] = {}
     for row in ends:
-        run = _runs(result, row.name)[0]
-        query, gallery = read_features(features_path(run.results, target))
-        ranked = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, run.experiment.metric)
+        query, gallery, metric = _embedded(result, row, target)
+        ranked = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, metric)
         lists[row.label] = {ranks.query: ranks for ranks in ranked}
     return [
         RankExample(
@@ -111,6 +137,14 @@ def _examples(result: CaseResult, target: str) -> list[RankExample]:
         )
         for c in chosen
     ]
+
+
+def _embedded(result: CaseResult, row: Row | OtherModel, target: str) -> tuple[Features, Features, str]:
+    """Query, gallery and metric of a row's first seed."""
+    if isinstance(row, OtherModel):
+        return (*row.features(target), "cosine")
+    run = _runs(result, row.name)[0]
+    return (*read_features(features_path(run.results, target)), run.experiment.metric)
 
 
 def _run_record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunDetails:

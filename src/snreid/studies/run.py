@@ -18,9 +18,10 @@ from snreid.errors import DivergenceError, ExperimentError
 from snreid.experiments.experiment import Experiment
 from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
-from snreid.experiments.scoring import Result, read_result, require_same_images, score_run
+from snreid.experiments.scoring import Result, read_result, require_same_images, score_run, tell
 from snreid.figures import SchemeResult, ScoredDomain, ScoreTable, score_table
 from snreid.records import ReIDData, Scores
+from snreid.studies.others import OtherModel
 from snreid.studies.plan import Availability, Plan, Row, Shard, Training, require_available, wanted
 from snreid.studies.protocols import Benchmark, Case
 from snreid.studies.rows import check_rows
@@ -36,9 +37,9 @@ class CaseResult:
     """The filled cells of one case."""
 
     available: Availability
-    rows: tuple[Row, ...]
+    rows: tuple[Row | OtherModel, ...]
     runs: Mapping[str, Mapping[str, tuple[Run, ...]]]
-    """Row name -> target name -> the finished runs scored on it, one per seed."""
+    """Row name -> target name -> the finished runs scored on it, one per seed; none for a model that was not trained here."""
     scores: Mapping[str, Mapping[str, tuple[Scores, ...]]]
     """Row name -> target name -> scores, one per seed."""
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -58,9 +59,12 @@ class CaseResult:
 
     def domains(self) -> tuple[ScoredDomain, ...]:
         """The benchmarks in the form of a score table: the queries of several splits are concatenated."""
-        return tuple(ScoredDomain(name=b.name, seen=self.case.seen(b)) for b in self.available.benchmarks)
+        known = bool(self.case.sources)
+        return tuple(
+            ScoredDomain(name=b.name, seen=self.case.seen(b) if known else None) for b in self.available.benchmarks
+        )
 
-    def scheme(self, row: Row) -> SchemeResult:
+    def scheme(self, row: Row | OtherModel) -> SchemeResult:
         """Returns a row in the form of a score table. Pools the queries of several splits: all splits have equally many, so the mean over
         queries is the mean over splits."""
         scores = self.scores.get(row.name, {})
@@ -122,19 +126,28 @@ def run_study(plan: Plan, out: Path, session: Session) -> CaseResult:
     return collect_case(plan, available, out, skip_bad=session.machine.skip_bad)
 
 
-def score_runs(plan: Plan, runs: Sequence[Run], session: Session) -> CaseResult:
-    """Like ``run_study``, but scores finished runs from any folders.
+def score_models(plan: Plan, models: Sequence[Run | OtherModel], session: Session) -> CaseResult:
+    """Like ``run_study``, but scores finished runs from any folders, and models that were not trained here.
 
     Raises:
         ExperimentError: Runs of one row differ in more than their seed, or rows in their sources.
+        DataError: Embeddings in a file are not those of the target.
     """
-    check_rows(runs)
+    check_rows([model for model in models if isinstance(model, Run)])
     available = require_available(plan.cases[0], session.machine.root)
-    cells = _Cells(available, plan.rows)
-    rows = {row.name: row for row in plan.rows}
-    for run in runs:
-        for result in score_run(run, list(available.data.values()), session, embeddings=run.finished):
-            cells.add(rows[run.experiment.recipe], run, result)
+    trained = {row.name: row for row in plan.rows}
+    row_of = {id(model): trained[model.experiment.recipe] if isinstance(model, Run) else model for model in models}
+    cells = _Cells(available, tuple(dict.fromkeys(row_of.values())))
+    targets = list(available.data.values())
+    for model in models:
+        if isinstance(model, Run):
+            for result in score_run(model, targets, session, embeddings=model.finished):
+                cells.add(row_of[id(model)], model, result)
+            continue
+        for target in targets:
+            result = model.score(target, session)
+            tell(model.name, result, session)
+            cells.add(model, None, result)
     return cells.result()
 
 
@@ -255,17 +268,20 @@ def collect_case(plan: Plan, available: Availability, out: Path, *, skip_bad: bo
 class _Cells:
     """Collects runs and their scores by row and target."""
 
-    def __init__(self, available: Availability, rows: tuple[Row, ...]) -> None:
+    def __init__(self, available: Availability, rows: tuple[Row | OtherModel, ...]) -> None:
         self.available, self.rows = available, rows
-        self.first: dict[str, tuple[Run, Result]] = {}
+        self.first: dict[str, tuple[str, Result]] = {}
         self.runs: dict[str, dict[str, list[Run]]] = {row.name: {} for row in rows}
         self.scores: dict[str, dict[str, list[Scores]]] = {row.name: {} for row in rows}
 
-    def add(self, row: Row, run: Run, result: Result) -> None:
-        """Adds a result of a run. Raises ``ExperimentError`` if its images differ from those of earlier results."""
-        other, before = self.first.setdefault(result.target, (run, result))
-        require_same_images(before, result, where=f"{other.folder}, {run.folder}")
-        self.runs[row.name].setdefault(result.target, []).append(run)
+    def add(self, row: Row | OtherModel, run: Run | None, result: Result) -> None:
+        """Adds a result of a row, and its run if it has one. Raises ``ExperimentError`` if its images differ from those of earlier
+        results."""
+        owner = row.label if run is None else str(run.folder)
+        other, before = self.first.setdefault(result.target, (owner, result))
+        require_same_images(before, result, where=f"{other}, {owner}")
+        if run is not None:
+            self.runs[row.name].setdefault(result.target, []).append(run)
         self.scores[row.name].setdefault(result.target, []).append(result.scores)
 
     def result(self, failed: Mapping[str, str] | None = None) -> CaseResult:
