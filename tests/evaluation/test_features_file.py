@@ -296,6 +296,9 @@ def test_labels_of_a_file_that_has_none(tmp_path: Path, rng: np.random.Generator
             read_features(tmp_path / name)
         with pytest.raises(DataError, match="15 persons for 16 rows"):
             read_features(tmp_path / name, labels=labels | {"persons": given["persons"][1:]})
+    for wrong in ({"cameras": given["cameras"]}, labels | {"embeddings": given["embeddings"]}, labels | {"x": [1]}):
+        with pytest.raises(DataError, match="give persons, and leave out what is none"):
+            read_features(tmp_path / "f.npy", labels=wrong)
     names = given["names"].astype("U20")
     names[[2, 3]] = "else/02", "else\\99.png"
     with pytest.raises(DataError, match=r"row 3 of .*f\.npz is 03\.jpg, of the labels else.99\.png.*sort"):
@@ -313,7 +316,7 @@ def test_labels_of_a_file_that_has_none(tmp_path: Path, rng: np.random.Generator
         ({"num_query": np.array([3, 4])}, "num_query"),
         ({"cameras": np.ones(15, int)}, "15 cameras for 16 rows"),
         ({"embeddings": np.ones((6, 16), np.float32)}, "transpose"),
-        ({"embeddings": np.float32(1)}, "for 0 rows"),
+        ({"embeddings": np.float32(1)}, r"one row per image, .*shape \(\)"),
         ({"persons": None}, "extract with --pattern"),
         ({"embeddings": None, "persons": None}, "add embeddings, persons"),
         ({"names": np.array([b"\xff"] * 16)}, "names is text in UTF-8"),

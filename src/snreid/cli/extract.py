@@ -226,7 +226,8 @@ def _say(
         sentence = f"{len(bad)} of {count} images could not be read and are left out: {listed(bad, SHOWN_BAD)}."
         print(visible(sentence), file=sys.stderr)
     measured = f"; {batch[0]} images at a time were fastest" if batch and not request.batch else ""
-    with_labels = f", with {' and '.join(labels)}," if labels else ""
+    listed_labels = " and ".join(filter(None, [", ".join(labels[:-1]), *labels[-1:]]))
+    with_labels = f", with {listed_labels}," if labels else ""
     print(
         json.dumps(done)
         if request.json

@@ -189,7 +189,13 @@ def _read(path: Path, labels: Mapping[str, ArrayLike], *, apart: bool) -> dict[s
     for (side, content), array in read_arrays(path, choose).items():
         sides.setdefault(side, {})[content] = array
     if labels:
-        given = {_NAMES[name][1]: np.asarray(values) for name, values in labels.items()}
+        given = {_NAMES.get(name, ("", ""))[1]: np.ravel(values) for name, values in labels.items()}
+        if "person" not in given or not given.keys() <= {"person", "camera", "name", "split"}:
+            raise DataError(
+                "labels are persons and perhaps cameras, names and splits, one for each row",
+                found=", ".join(labels),
+                fix="give persons, and leave out what is none of these",
+            )
         _require_same_rows(sides[_TOGETHER].get("name"), given.get("name"), path)
         sides[_TOGETHER] |= given
     return sides
@@ -346,7 +352,13 @@ def _flat(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 def _parted(whole: _Arrays) -> dict[str, _Arrays]:
     """Query and gallery of arrays of all images."""
-    count = len(whole["embeddings"]) if whole["embeddings"].ndim else 0
+    if whole["embeddings"].ndim != 2:
+        raise DataError(
+            "embeddings are a table with one row per image, (N, D)",
+            found=f"shape {whole['embeddings'].shape}",
+            fix="give one row per image",
+        )
+    count = len(whole["embeddings"])
     for content, array in whole.items():
         if content not in ("embeddings", "num_query") and len(array) != count:
             raise DataError(
