@@ -72,7 +72,8 @@ def card(run: Run, folder: Path) -> str:
             "# Model card: people",
             "",
             "Embeds images of persons for re-identification. It was trained on rendered people alone; no photograph of a person",
-            "was used, except by the ImageNet weights it starts from.",
+            "was used in training, except by the ImageNet weights it starts from. Light, film and boxes of the renderer were set by",
+            "aggregates (colour, edges, noise) of CUHK03's training images.",
             "",
             f"- **Network**: {backbone}, recipe {run.experiment.recipe}, {size.height} x {size.width} pixels,"
             f" {training['parameters']:,} parameters in training, weights in float16.",
