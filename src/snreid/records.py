@@ -17,6 +17,8 @@ NO_CAMERA = -1
 """Camera id of an image whose camera is unknown; the same-camera rule is then off."""
 JUNK = -1
 """Person id of a gallery image that is dropped for every query (Market-1501's ``-1``)."""
+NO_TRACK = -1
+"""Track of an image that belongs to none."""
 DISTRACTOR = 0
 """Person id that a data set's reader gives to distractors, such as Market-1501's: they stay in the gallery, and no query bears it."""
 
@@ -72,6 +74,8 @@ class Sample:
     """Identity within its data set: >= 1 a person, 0 a distractor."""
     camera: int
     """Camera within its data set, >= 1, or ``NO_CAMERA``."""
+    track: int = NO_TRACK
+    """Images of a person on a camera in a row: number within its data set, >= 1, or ``NO_TRACK``."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ class Split:
     def cameras(self) -> NDArray[np.int64]:
         """(N,) camera of every sample."""
         return np.array([s.camera for s in self.samples], dtype=np.int64)
+
+    @cached_property
+    def tracks(self) -> NDArray[np.int64]:
+        """(N,) track of every sample."""
+        return np.array([s.track for s in self.samples], dtype=np.int64)
 
 
 def fingerprint(*splits: Split, anywhere: bool = False) -> str:

@@ -1,6 +1,7 @@
 """``snreid evaluate``: a run, an ONNX file and embeddings give the scores that their vectors earn."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from scipy.io import savemat
 
 import snreid
 from snreid.cli.evaluate import main
+from snreid.cli.extract import main as extract
 from snreid.cli.names import dataset_named
 from snreid.errors import ExperimentError, SnreidError
 from snreid.evaluation import ReRanking, evaluate, evaluate_reranked, write_features
@@ -21,6 +23,7 @@ from snreid.inference.embedder import Embedder
 from snreid.inference.onnx_embedder import OpenedOnnx
 from snreid.records import Features, Split
 from support.tiny import TARGET, colour_onnx
+from support.trees import draw
 
 Captured = pytest.CaptureFixture[str]
 QUIET = ["--workers", "0", "--device", "cpu"]
@@ -320,3 +323,39 @@ def test_several_processes_take_an_exported_file_and_no_run(
     (tmp_path / "net.onnx").touch()
     with pytest.raises(SystemExit, match="all of them join"):
         main([str(tmp_path / "net.onnx"), *words[1:]])
+
+
+def test_tracks_are_scored_by_their_means_as_in_a_file_of_extract_and_are_not_kept_in_the_run(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    run = Path(shutil.copytree(pair[0], tmp_path / "run"))
+    places = [f"{person}/c{camera}/{track}" for person in range(1, 5) for camera in (1, 2) for track in range(2)]
+    draw(tmp_path / "shop", [f"{place}/{image}.png" for place in places for image in range(3)])
+    pattern = "{person}/c{camera}/{track}/{*}.png"
+    target = f"folder:path={tmp_path / 'shop'},pattern={pattern},labels.role=test"
+    assert main([str(run), "-t", target, "--tracks", "--json", *QUIET]) == 0
+    tracks = json.loads(capsys.readouterr().out)
+    assert tracks["queries"] == 8 and not (run / "evaluation" / "shop.json").exists()
+    out = str(tmp_path / "f.npz")
+    words = [str(run), str(tmp_path / "shop"), "--pattern", pattern, "--out", out, "--device", "cpu", "--json"]
+    assert extract([*words, "--tracks"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"], told["tracks"]) == (48, 16)
+    assert main(["--features", out, "--json"]) == 0
+    stored = json.loads(capsys.readouterr().out)
+    assert {**stored, "target": "", "split": ""} == {**tracks, "target": "", "split": ""}
+    with np.load(out) as file:
+        means, names = file["embeddings"], file["names"].tolist()
+    assert names == [str(tmp_path / "shop" / place / "0.png") for place in places]
+    embedder = snreid.load(run)
+    for mean, place in zip(means.astype(float), places, strict=True):
+        rows = embedder.extract(tmp_path / "shop" / place).astype(float)
+        slow = sum(rows) / np.linalg.norm(sum(rows))
+        np.testing.assert_allclose(mean, slow, atol=1e-5)
+    for command, flags, message in (
+        (main, ["--features", out, "--tracks"], "--tracks with --features"),
+        (extract, [str(run), str(tmp_path / "shop"), "--tracks"], "no --pattern"),
+        (extract, [*words[:3], "track/{person}/{**}", "--tracks"], r"--pattern track/\{person\}"),
+    ):
+        with pytest.raises(ExperimentError, match=message):
+            command(flags)

@@ -120,6 +120,12 @@ def test_normalized_rows_give_no_euclidean_threshold_and_a_table_labels_rows(
         assert main([str(euclidean), "--calibrate", *files, "--metric", "cosine", *RATE, *QUIET, "--json"]) == 0
     first, second = (json.loads(line)["calibration"] for line in capsys.readouterr().out.splitlines())
     assert {**first, "data": ""} == {**second, "data": ""}
+    words = [str(euclidean), "--calibrate", "unit.npz", "--metric", "cosine", *RATE, "--out", "kept.json", *QUIET]
+    assert main(words) == 0
+    (a, b), _ = map(str, picture_files(tmp_path / "p", 2)), capsys.readouterr()
+    assert main([str(euclidean), a, b, "--calibrate", "kept.json", *QUIET]) == 0  # the kept metric, not the run's
+    first, second = snreid.load(euclidean).extract([a, b]).astype(float)
+    assert capsys.readouterr().out.startswith(f"cosine {float(first @ second):.4f}")
     with pytest.raises(ExperimentError, match=r"made on one data set.*noon dusk"):
         main([str(euclidean), "--calibrate", "noon", "dusk", *QUIET])
 

@@ -1,6 +1,7 @@
 """Any folder tree, by a pattern."""
 
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from snreid.datasets import FolderTree, Labels
 from snreid.datasets.folder import compile_pattern
 from snreid.errors import DataError, ExperimentError
-from snreid.records import ReIDData
+from snreid.records import NO_TRACK, ReIDData
 from support.effort import examples
 
 
@@ -72,7 +73,6 @@ def test_patterns_take_nothing_from_other_paths(pattern: str, path: str) -> None
         ("{person}}", r"\} is none of"),
         ("", "no person"),
         ("{track}/{*}.jpg", "a track without its camera"),
-        ("c{camera}/{track}/{person}.jpg", "both a person and a track"),
         ("(?P<person>[0-9]+", "unterminated|missing"),
         ("(?P<person>.*)(?P<frame>.*)", "unknown frame"),
     ],
@@ -191,6 +191,20 @@ def test_a_track_is_a_person_of_its_camera(tmp_path: Path) -> None:
         assert not any("tracks" in note for note in found.notes)
     without = read(tmp_path, "cam{camera}/track_{track}/{*}", labels=Labels(cameras=False))
     assert without.train.persons.tolist() == [1, 1, 2, 2, 3, 3, 4, 4] and not without.has_cameras
+
+
+def test_the_tracks_of_a_person_are_numbered_apart_for_each_camera_and_split(tmp_path: Path) -> None:
+    places = [("query", "a", 1, 7), ("gallery", "a", 2, 7), ("gallery", "a", 2, 8), ("gallery", "b", 2, 7)]
+    tree(tmp_path, *(f"shop/{s}/{p}/c{c}/{t}/{i}.jpg" for s, p, c, t in places for i in range(3)))
+    found = read(tmp_path, "{split}/{person}/c{camera}/{track}/{*}.jpg")
+    assert found.query.tracks.tolist() == [4] * 3 and found.gallery.tracks.tolist() == [1] * 3 + [2] * 3 + [3] * 3
+    assert found.gallery.persons.tolist() == [1] * 6 + [2] * 3 and not any("track" in note for note in found.notes)
+    (tmp_path / "shop/gallery").rename(tmp_path / "shop/test")  # images of both: one number
+    shutil.rmtree(tmp_path / "shop/query")
+    tree(tmp_path, *(f"shop/test/a/c1/7/{i}.jpg" for i in range(3)))
+    found = read(tmp_path, "{split}/{person}/c{camera}/{track}/{*}.jpg")
+    assert found.query.tracks.tolist() == [1, 2] and found.gallery.tracks.tolist()[:9] == [1] * 3 + [2] * 3 + [3] * 3
+    assert set(read(tmp_path, "{split}/{person}/c{camera}/{**}").gallery.tracks.tolist()) == {NO_TRACK}
 
 
 def test_tracks_that_are_searched_across_cameras_are_told_as_tracks(tmp_path: Path) -> None:

@@ -61,9 +61,8 @@ class Request:
     backend: BackendFlag = None
     batch: Annotated[int | None, flag("images per call of the network", "N", default=str(_BATCH))] = None
     metric: Metric = None
-    rerank: Annotated[bool, flag("score again after k-reciprocal re-ranking (compare only with re-ranked scores)")] = (
-        False
-    )
+    tracks: Annotated[bool, flag("score means of tracks ({track} in a pattern)")] = False
+    rerank: Annotated[bool, flag("score re-ranked too (compare with re-ranked only)")] = False
     k1: Annotated[int | None, flag("--rerank: reciprocal neighbours", "N", default="20")] = None
     k2: Annotated[int | None, flag("--rerank: images averaged, 1 to k1", "N", default="6")] = None
     share: Annotated[
@@ -88,8 +87,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _place(request: Request, *, own_metric: bool = True) -> Path | None:
-    """The folder for the scores. A run keeps only those in its own metric; None: they are not kept."""
-    return request.out or (beside(request.run) if request.run is not None and own_metric else None)
+    """The folder for the scores. A run keeps only those of images, in its own metric; None: they are not kept."""
+    own = request.run is not None and own_metric and not request.tracks
+    return request.out or (beside(request.run) if request.run is not None and own else None)
 
 
 def _check(request: Request) -> None:
@@ -109,6 +109,12 @@ def _check(request: Request) -> None:
             "Embeddings in a file bring their own query and gallery",
             found=f"--target {' '.join(request.target)}",
             fix="leave it out",
+        )
+    if given == ["features"] and request.tracks:
+        raise ExperimentError(
+            "--tracks takes the means of embeddings that are computed from images",
+            found="--tracks with --features",
+            fix="leave it out; snreid extract --tracks writes means",
         )
     if given == ["features"] and (request.backend or request.batch is not None):
         raise ExperimentError(
@@ -168,7 +174,7 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
-    from snreid.experiments.targets import embed_target
+    from snreid.experiments.targets import embed_target, track_means
 
     model, backend = named_model(
         request.run,
@@ -197,6 +203,8 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
                 batch=request.batch or _BATCH,
                 by=network.by,
             )
+            if request.tracks:
+                embedded = track_means(embedded, request.metric or metric)
             result = score(embedded, request.metric or metric, session.group)
             if again:
                 result = with_reranking(result, embedded.query, embedded.gallery, request.metric or metric, again)

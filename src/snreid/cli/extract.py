@@ -52,6 +52,7 @@ class Request:
         tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
     ] = ()
     pattern: Annotated[str, flag("how names below the folders tell persons", "PATTERN")] = ""
+    tracks: Annotated[bool, flag("a row for each {track}: the mean of its images")] = False
     data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""
     root: DataFolder = field(default_factory=lambda: Machine().root)
     out: Annotated[Path, flag("file to write", "FILE.npz")] = Path("features.npz")
@@ -111,6 +112,8 @@ def main(arguments: Sequence[str]) -> int:
             for note in images.notes:
                 print(visible(note), file=sys.stderr)
             kept = [place for place in range(len(images.sources)) if place not in bad]
+            if request.tracks:
+                kept, vectors = _means([images.tracks[place] for place in kept], kept, vectors)
             _write(request, {name: values[kept] for name, values in images.labels.items()}, vectors, mark)
             _say(request, images, vectors, list(bad.values()), batch)
     return 0
@@ -124,10 +127,13 @@ class _Images:
     labels: "dict[str, NDArray[Any]]"
     """``names``, and where they are known ``persons``, ``cameras`` and ``splits``, one entry for each image."""
     notes: Sequence[str] = ()
+    tracks: Sequence[int] = ()
+    """The number of each image's track, if means of tracks are wanted."""
 
 
 def _images(request: Request) -> _Images:
     """The named images, or those of the named data set, with their labels."""
+    from snreid.datasets.folder import compile_pattern
     from snreid.errors import ExperimentError
 
     if bool(request.data) == bool(request.images) or (request.data and request.pattern):
@@ -136,6 +142,12 @@ def _images(request: Request) -> _Images:
             found="neither" if not request.data and not request.images else "both",
             fix=f"write it like {example(Request)}",
         )
+    if request.tracks and not (request.pattern and "track" in compile_pattern(request.pattern).groupindex):
+        raise ExperimentError(
+            "--tracks takes means of the tracks that a pattern names",
+            found=f"--pattern {request.pattern}" if request.pattern else "no --pattern",
+            fix='give one with {track}: --pattern "{person}/c{camera}/{track}/{*}.jpg"',
+        )
     return _of_data(request) if request.data else _of_files(request)
 
 
@@ -143,6 +155,7 @@ def _of_files(request: Request) -> _Images:
     import numpy as np
 
     from snreid.datasets.folder import label_rows
+    from snreid.datasets.labels import track_numbers
     from snreid.datasets.table import ENDINGS
     from snreid.errors import DataError
     from snreid.images.files import images_at
@@ -163,7 +176,7 @@ def _of_files(request: Request) -> _Images:
         folder = place if place.is_dir() else place.parent
         names = [Path(path).relative_to(folder).as_posix() for path in images_at([place]).images]
         rows += label_rows(folder, names, request.pattern)[0]
-    return _Images(sources, _labelled(rows), notes)
+    return _Images(sources, _labelled(rows), notes, track_numbers(rows) if request.tracks else ())
 
 
 def _of_data(request: Request) -> _Images:
@@ -197,6 +210,16 @@ def _labelled(rows: "Sequence[LabelRow]") -> "dict[str, NDArray[Any]]":
     return labels
 
 
+def _means(tracks: Sequence[int], places: Sequence[int], vectors: "NDArray[Any]") -> tuple[list[int], "NDArray[Any]"]:
+    """The place of the first image of each track, and the mean of its embeddings, of length 1."""
+    import numpy as np
+
+    from snreid.evaluation import group_means
+
+    _, first, groups = np.unique(tracks, return_index=True, return_inverse=True)
+    return [places[row] for row in first], group_means(vectors, groups)
+
+
 def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArray[Any]", mark: str) -> None:
     import numpy as np
 
@@ -216,14 +239,18 @@ def _say(
     from snreid.images.reading import listed
     from snreid.inference.embedder import SHOWN_BAD
 
-    done: dict[str, object] = {"file": str(request.out), "images": len(vectors), "dim": int(vectors.shape[1])}
+    images_read = len(images.sources) - len(bad)
+    done: dict[str, object] = {"file": str(request.out), "images": images_read, "dim": int(vectors.shape[1])}
+    if request.tracks:
+        done["tracks"] = len(vectors)
     done["batch"] = batch[0] if batch else None
     labels = [name for name in images.labels if name != "names"]
     done["labels"] = labels
     done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad]
     if bad:
-        count = len(vectors) + len(bad)
-        sentence = f"{len(bad)} of {count} images could not be read and are left out: {listed(bad, SHOWN_BAD)}."
+        sentence = (
+            f"{len(bad)} of {len(images.sources)} images could not be read and are left out: {listed(bad, SHOWN_BAD)}."
+        )
         print(visible(sentence), file=sys.stderr)
     measured = f"; {batch[0]} images at a time were fastest" if batch and not request.batch else ""
     listed_labels = " and ".join(filter(None, [", ".join(labels[:-1]), *labels[-1:]]))
@@ -231,7 +258,7 @@ def _say(
     print(
         json.dumps(done)
         if request.json
-        else visible(f"{done['images']} embeddings of {done['dim']} numbers{with_labels} in {done['file']}{measured}")
+        else visible(f"{len(vectors)} embeddings of {done['dim']} numbers{with_labels} in {done['file']}{measured}")
     )
 
 

@@ -61,15 +61,18 @@ def main(arguments: Sequence[str]) -> int:
     _check(request)
     from snreid.cli.session import open_session
 
-    machine = request.machine
+    machine, kept = request.machine, _kept(request)
     backend = chosen_backend(request.run, None, own=own_backend(request.run), batch=None, precision=machine.precision)
     with open_session(machine, None) as session:
         network = ready(request.run, backend, OnnxFlags(), session)
-        found = _calibration(request, network, session) if request.calibrate else None
-        score = _score(request, network) if request.images else None
+        if kept is not None:
+            require_same_model(kept.model, network, Path(request.calibrate[0]), session)
+        found = _calibration(request, network, session) if request.calibrate and kept is None else kept
+        metric = found.metric if found is not None else request.metric or network.metric
+        score = _score(request, network, metric) if request.images else None
         if session.first:
             _write(request, found)
-            _tell(request, score, found, request.metric or network.metric)
+            _tell(request, score, found, metric)
     return 0
 
 
@@ -83,6 +86,9 @@ def _check(request: Request) -> None:
             found=" ".join(map(str, request.images)) or "neither images nor --calibrate",
             fix=f"write it like snreid verify {request.run} a.jpg b.jpg",
         )
+    if len(request.calibrate) > 1 and Path(request.calibrate[0]).suffix.lower() not in _EMBEDDINGS:
+        found = " ".join(request.calibrate)
+        raise ExperimentError("A calibration is made on one data set", found=found, fix="name one")
     for value, name in ((request.fmr, "--fmr"), (request.roc, "--roc"), (request.out, "--out")):
         if value is not None and not request.calibrate:
             raise ExperimentError(
@@ -94,20 +100,13 @@ def _check(request: Request) -> None:
 
 
 def _calibration(request: Request, network: "Network", session: "Session") -> "Calibration":
-    """From a file that --out has kept, or of embeddings in a file, or of a data set."""
+    """Of embeddings in a file, or of a data set."""
     from snreid.cli.names import features_named
     from snreid.errors import ExperimentError
     from snreid.evaluation import calibrate, have_length_one, read_mark
 
     files, metric = [Path(word) for word in request.calibrate], request.metric or network.metric
-    ending = files[0].suffix.lower()
-    if len(files) > 1 and ending not in _EMBEDDINGS:
-        raise ExperimentError(
-            "A calibration is made on one data set", found=" ".join(request.calibrate), fix="name one"
-        )
-    if ending == ".json":
-        return _kept(request, files[0], network, session)
-    if ending in _EMBEDDINGS:
+    if files[0].suffix.lower() in _EMBEDDINGS:
         for file in files:
             require_same_model(read_mark(file) if file.suffix.lower() in _EMBEDDINGS else "", network, file, session)
         query, gallery = features_named(files)
@@ -141,11 +140,15 @@ def _embedded(request: Request, network: "Network", session: "Session") -> tuple
     return embedded.query, embedded.gallery, data.name
 
 
-def _kept(request: Request, path: Path, network: "Network", session: "Session") -> "Calibration":
+def _kept(request: Request) -> "Calibration | None":
+    """What --out has kept, if --calibrate names such a file."""
     from snreid.errors import DataError, ExperimentError
     from snreid.evaluation import Calibration
     from snreid.experiments.serialization import from_json
 
+    path = Path(*request.calibrate[:1])
+    if path.suffix.lower() != ".json":
+        return None
     try:
         found = from_json(Calibration, json.loads(path.read_text(encoding="utf-8")), "the calibration")
     except (OSError, ValueError, RecursionError) as error:
@@ -154,7 +157,6 @@ def _kept(request: Request, path: Path, network: "Network", session: "Session") 
             found=f"{path}: {error}",
             fix="calibrate again, on a data set or a features file",
         ) from error
-    require_same_model(found.model, network, path, session)
     for flag_, given, kept in (("--fmr", request.fmr, found.wanted), ("--metric", request.metric, found.metric)):
         if given is not None and given != kept:
             raise ExperimentError(
@@ -165,11 +167,11 @@ def _kept(request: Request, path: Path, network: "Network", session: "Session") 
     return found
 
 
-def _score(request: Request, network: "Network") -> float:
+def _score(request: Request, network: "Network", metric: str) -> float:
     from snreid.evaluation import pair_scores
 
     first, second = embed_files(network, request.images, unit=False)
-    return float(pair_scores(first[None], second[None], request.metric or network.metric)[0, 0])
+    return float(pair_scores(first[None], second[None], metric)[0, 0])
 
 
 def _write(request: Request, found: "Calibration | None") -> None:

@@ -25,11 +25,12 @@ _WILD = {"": "[^/]*?", "*": "[^/]*?", "**": ".*?"}
 class FolderTree(DataSet):
     """Any folder tree, including its sub-folders.
 
-    The pattern contains ``{person}``, and if known ``{camera}`` and ``{split}``. Where people are known only within each camera, as
-    tracks are, ``{track}`` with ``{camera}`` takes the place of ``{person}``: track 3 of two cameras is two persons. ``{*}`` or ``{}``
-    stands for anything within a name, ``{**}`` also for folders. Every field takes as few characters as possible and never a ``/``; a
-    repeated field has to be equal. Everything else is literal. A pattern with ``(?P<person>...)`` is a regular expression with groups
-    of these names. The pattern has to match the whole path below the folder, written with ``/``.
+    The pattern contains ``{person}``, and if known ``{camera}``, ``{split}`` and ``{track}``: the images of a person on a camera that were
+    taken in a row. Where people are known only within each camera, ``{track}`` with ``{camera}`` takes the place of ``{person}``: track 3
+    of two cameras is two persons. ``{*}`` or ``{}`` stands for anything within a name, ``{**}`` also for folders. Every field takes as few
+    characters as possible and never a ``/``; a repeated field has to be equal. Everything else is literal. A pattern with
+    ``(?P<person>...)`` is a regular expression with groups of these names. The pattern has to match the whole path below the folder,
+    written with ``/``.
     """
 
     path: str
@@ -65,7 +66,7 @@ class FolderTree(DataSet):
         notes = [f"{strange} images do not fit the pattern and were skipped"] if strange else []
         if listing.note:
             notes.append(listing.note)
-        if note := shared_tracks(rows, self.pattern):
+        if all(row.track is None for row in rows) and (note := shared_tracks(rows, self.pattern)):
             notes.append(f"{note}; if so, write {{track}} instead of {{person}}")
         return self.labels.assemble(rows, name=self.name, notes=notes)
 
@@ -102,7 +103,7 @@ def _row(folder: Path, path: str, match: re.Match[str]) -> LabelRow:
     groups = match.groupdict()
     full, camera = str(folder / path), groups.get("camera")
     person = groups["person"] if "person" in groups else f"{camera}/{groups['track']}"
-    return LabelRow(full, person or "", camera, groups.get("split"), full)
+    return LabelRow(full, person or "", camera, groups.get("split"), full, groups.get("track"))
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
@@ -118,8 +119,6 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     named = [name for name in ("person", "track") if name in compiled.groupindex]
     if not named:
         raise _misformed(pattern, "no person")
-    if len(named) > 1:
-        raise _misformed(pattern, "both a person and a track")
     if named == ["track"] and "camera" not in compiled.groupindex:
         raise _misformed(pattern, "a track without its camera")
     unknown = sorted(set(compiled.groupindex) - set(_FIELDS))
@@ -148,7 +147,7 @@ def _template(pattern: str) -> str:
 
 def _misformed(pattern: str, problem: str) -> ExperimentError:
     return ExperimentError(
-        "a pattern holds {person}, and where known {camera} and {split}; or {track} and {camera}",
+        "a pattern holds {person}, and where known {camera}, {split} and {track}; or {track} and {camera}",
         found=f"{pattern!r}: {problem}",
         fix='write it like "{person}_c{camera}_{*}.jpg", or as a regular expression with (?P<person>...)',
     )

@@ -22,7 +22,7 @@ from unicodedata import normalize
 from snreid.datasets._rules import drop_singles, shown, validated
 from snreid.errors import DataError, ExperimentError
 from snreid.images.reading import FileImage
-from snreid.records import DISTRACTOR, NO_CAMERA, SPLIT_WORDS, ReIDData, Sample, Split, first_images
+from snreid.records import DISTRACTOR, NO_CAMERA, NO_TRACK, SPLIT_WORDS, ReIDData, Sample, Split, first_images
 
 _NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a"})
 _NUMBER = re.compile(r"0*[1-9][0-9]{0,8}")
@@ -40,6 +40,8 @@ class LabelRow:
     split: str | None
     where: str
     """Where the labels come from, for messages: a path, or a table and its line."""
+    track: str | None = None
+    """Of the person on the camera, in the split; None where tracks are not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +99,9 @@ class Labels:
         persons |= dict.fromkeys(self.distractors, DISTRACTOR)
         cameras = _numbers(kept, "camera", remarks) if has_cameras else {}
         splits: defaultdict[str, list[Sample]] = defaultdict(list)
-        for row in kept:
+        for row, track in zip(kept, track_numbers(kept), strict=True):
             camera = cameras[row.camera] if has_cameras and row.camera is not None else NO_CAMERA
-            splits[self._split(row)].append(Sample(FileImage(row.path), persons[row.person], camera))
+            splits[self._split(row)].append(Sample(FileImage(row.path), persons[row.person], camera, track))
         self._refuse_mixture(kept, splits, name)
         train = self._train(Split(tuple(splits["train"])), remarks)
         query, gallery = splits["query"], splits["gallery"]
@@ -172,6 +174,13 @@ def split_word(row: LabelRow) -> str:
     return word
 
 
+def track_numbers(rows: Sequence[LabelRow]) -> list[int]:
+    """A number from 1 for the track of each row, in the order of their first rows; ``NO_TRACK`` where none is known."""
+    numbers: dict[tuple[str | None, ...], int] = {}
+    keys = [(row.split, row.person, row.camera, row.track) for row in rows]
+    return [NO_TRACK if key[-1] is None else numbers.setdefault(key, len(numbers) + 1) for key in keys]
+
+
 def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
     """A note if the ``source`` of the person labels (a pattern, the name of a column) speaks of tracks, which count anew on every
     camera, and labels occur on several cameras; else ""."""
@@ -191,10 +200,9 @@ def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
 
 def _composed(row: LabelRow) -> LabelRow:
     """The row with its labels in one Unicode form: macOS writes an accent as a character of its own, other systems do not."""
-    person, camera, split = (
-        None if text is None else normalize("NFC", text) for text in (row.person, row.camera, row.split)
-    )
-    return LabelRow(row.path, person or "", camera, split, row.where)
+    texts = (row.person, row.camera, row.split, row.track)
+    person, camera, split, track = (None if text is None else normalize("NFC", text) for text in texts)
+    return LabelRow(row.path, person or "", camera, split, row.where, track)
 
 
 def is_missing(label: str | None) -> bool:

@@ -3,11 +3,15 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from snreid.errors import DataError
+from snreid.evaluation import group_means
 from snreid.images.loading import list_bad
 from snreid.images.reading import Interpolation
 from snreid.images.resized import resized
 from snreid.inference.embedder import USUAL_BATCH, EmbedBatch, features
-from snreid.records import Features, ReIDData, Split
+from snreid.records import NO_TRACK, Features, ReIDData, Split
 from snreid.system.progress import counting
 from snreid.training.session import Session
 
@@ -68,6 +72,41 @@ def embed_target(
     gallery, gallery_split = embedded(data.gallery, "gallery")
     used = replace(data, query=query_split, gallery=gallery_split) if left_out else data
     return TargetFeatures(query, gallery, used, tuple(left_out))
+
+
+def track_means(embedded: TargetFeatures, metric: str) -> TargetFeatures:
+    """One row for each track: the mean of the embeddings of its images (``group_means``), named like its first image.
+
+    Where query and gallery are images of a ``test`` split, the query tracks are those of the query images, whole: with all their images in
+    the gallery.
+
+    Raises:
+        DataError: The data set has no tracks.
+    """
+    gallery, images = _means(embedded.gallery, embedded.used.gallery, metric, embedded.used.name)
+    asked = np.unique(embedded.used.query.tracks)
+    if np.isin(asked, images.tracks).all():
+        rows = np.searchsorted(images.tracks, asked)
+        names = tuple(gallery.names[row] for row in rows)
+        query = Features(gallery.embeddings[rows], gallery.persons[rows], gallery.cameras[rows], names)
+        asking = Split(tuple(images.samples[row] for row in rows))
+    else:
+        query, asking = _means(embedded.query, embedded.used.query, metric, embedded.used.name)
+    return replace(embedded, query=query, gallery=gallery, used=replace(embedded.used, query=asking, gallery=images))
+
+
+def _means(features: Features, split: Split, metric: str, name: str) -> tuple[Features, Split]:
+    """The mean of each track, tracks ascending, and the first image of each."""
+    if (split.tracks == NO_TRACK).any():
+        raise DataError(
+            "Tracks are scored of a data set whose pattern has {track}",
+            found=f"{name} without tracks",
+            fix="write it like folder:path=DIR,pattern={split}/{person}/c{camera}/{track}/{*}.jpg",
+        )
+    _, first, groups = np.unique(split.tracks, return_index=True, return_inverse=True)
+    means, names = group_means(features.embeddings, groups, metric), tuple(features.names[row] for row in first)
+    samples = tuple(split.samples[row] for row in first)
+    return Features(means, features.persons[first], features.cameras[first], names), Split(samples)
 
 
 def without(data: ReIDData, names: set[str]) -> ReIDData:
