@@ -77,4 +77,5 @@ def test_the_packaged_model_gets_a_page_on_the_same_cameras(
     assert "model people that comes with snreid" in capsys.readouterr().out
     page = (tmp_path / "here/people/report.html").read_text(encoding="utf-8")
     assert all(domain.name in page for domain in DOMAINS if domain.name not in demo.SOURCES) and "Rank lists" in page
+    assert "The best ranked query" in page and "points of AP against" not in page
     assert not (packaged.HOME / "people/evaluation").exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.figures import choose_queries
+from snreid.figures import choose_queries, typical_queries
 from snreid.records import Scores
 from support.report_samples import made_up_scores
 
@@ -40,3 +40,16 @@ def test_ties_go_to_the_earlier_query_and_one_query_is_shown_once() -> None:
 def test_other_queries_are_refused() -> None:
     with pytest.raises(ExperimentError, match="38 and 37 valid queries"):
         choose_queries(made_up_scores(0.5, 1), made_up_scores(0.5, 1, skipped=3))
+
+
+def test_one_scheme_shows_its_best_middle_and_worst_query() -> None:
+    chosen = typical_queries(scores([0.5, 0.9, 0.6, 0.55, 0.1]))
+    assert [c.query for c in chosen] == [10, 30, 40]
+    assert [c.reason for c in chosen] == [
+        "The best ranked query (AP 90)",
+        "A query from the middle (AP 55)",
+        "The worst ranked query (AP 10)",
+    ]
+    assert [c.query for c in typical_queries(scores([0.4]))] == [0]
+    with pytest.raises(ExperimentError, match="with a match"):
+        typical_queries(scores([]))

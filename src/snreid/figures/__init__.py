@@ -2,7 +2,7 @@
 
 from snreid.figures.diagnosis_page import DiagnosisPage, render_diagnosis
 from snreid.figures.pictures import Hit, domains_picture, rank_list_picture, search_picture
-from snreid.figures.query_choice import ChosenQuery, choose_queries
+from snreid.figures.query_choice import ChosenQuery, choose_queries, typical_queries
 from snreid.figures.rank_lists import RankExample
 from snreid.figures.report_page import Report, render_report, write_report
 from snreid.figures.roc_chart import roc_svg
@@ -31,5 +31,6 @@ __all__ = [
     "score_table",
     "search_picture",
     "text_table",
+    "typical_queries",
     "write_report",
 ]

@@ -18,6 +18,39 @@ class ChosenQuery:
     reason: str
 
 
+def typical_queries(scores: Scores) -> tuple[ChosenQuery, ...]:
+    """The queries with the highest, the median and the lowest average precision, for a report of one scheme.
+
+    Ties go to the earlier query.
+
+    Args:
+        scores: Scores of the scheme.
+
+    Returns:
+        One to three queries without repetition.
+
+    Raises:
+        ExperimentError: There is no valid query.
+
+    Example:
+        >>> [choice.query for choice in typical_queries(scores)]        # doctest: +SKIP
+        [12, 3, 40]
+    """
+    precision = scores.average_precision
+    if len(precision) == 0:
+        raise ExperimentError("queries are chosen from those with a match", found="none", fix="score other images")
+    order = np.argsort(-precision, kind="stable")
+    chosen: dict[int, ChosenQuery] = {}
+    for place, rule in zip(
+        (order[0], order[len(order) // 2], order[-1]),
+        ("The best ranked query", "A query from the middle", "The worst ranked query"),
+        strict=True,
+    ):
+        query = int(scores.query_index[place])
+        chosen.setdefault(query, ChosenQuery(query, f"{rule} (AP {round(100 * float(precision[place]))})"))
+    return tuple(chosen.values())
+
+
 def choose_queries(
     baseline: Scores, scheme: Scores, *, baseline_name: str = "Baseline", scheme_name: str = "SNR"
 ) -> tuple[ChosenQuery, ...]:

@@ -10,7 +10,7 @@ from snreid import __version__
 from snreid.evaluation import rank_lists, read_features
 from snreid.experiments.runs import Run
 from snreid.experiments.scoring import Result, features_path
-from snreid.figures import RankExample, Report, RunDetails, ScoredDomain, ScoreTable, choose_queries
+from snreid.figures import RankExample, Report, RunDetails, ScoredDomain, ScoreTable, choose_queries, typical_queries
 from snreid.figures.report_page import SELECTION
 from snreid.images.reading import FileImage
 from snreid.records import Features, RankList, ReIDData, Sample
@@ -117,11 +117,14 @@ def _remarks(result: CaseResult) -> tuple[str, ...]:
 
 
 def _examples(result: CaseResult, target: str) -> list[RankExample]:
-    """Rank lists of the first and the last row, for queries on which they differ."""
+    """Rank lists of the first and the last row, for queries on which they differ; of a single row, for its best to its worst."""
     data = result.available.data[target]
-    ends = result.rows[0], result.rows[-1]
+    ends = [result.rows[0], result.rows[-1]][: len(result.rows)]
     scores = [result.scores[row.name][target][0] for row in ends]
-    chosen = choose_queries(*scores, baseline_name=ends[0].label, scheme_name=ends[1].label)
+    if len(ends) == 1:
+        chosen = typical_queries(scores[0])
+    else:
+        chosen = choose_queries(*scores, baseline_name=ends[0].label, scheme_name=ends[1].label)
     lists: dict[str, dict[int, RankList]] = {}
     for row in ends:
         query, gallery, metric = _embedded(result, row, target)
