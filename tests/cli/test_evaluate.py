@@ -352,6 +352,14 @@ def test_tracks_are_scored_by_their_means_as_in_a_file_of_extract_and_are_not_ke
         rows = embedder.extract(tmp_path / "shop" / place).astype(float)
         slow = sum(rows) / np.linalg.norm(sum(rows))
         np.testing.assert_allclose(mean, slow, atol=1e-5)
+    rows = [f"{place}/{image}.png,{','.join(place.split('/'))},test" for place in places for image in range(3)]
+    table = tmp_path / "shop" / "shop.csv"
+    table.write_text("\n".join(["path,person,camera,track,split", *(row.replace(",c", ",") for row in rows)]))
+    for data in (target, str(table)):
+        assert extract([str(run), "--data", data, "--tracks", "--out", out, "--device", "cpu"]) == 0
+        capsys.readouterr()
+        assert main(["--features", out, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == stored
     for command, flags, message in (
         (main, ["--features", out, "--tracks"], "--tracks with --features"),
         (extract, [str(run), str(tmp_path / "shop"), "--tracks"], "no --pattern"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from snreid.datasets import Columns, Labels, Table
 from snreid.errors import DataError, ExperimentError
-from snreid.records import ReIDData
+from snreid.records import NO_TRACK, ReIDData
 from support.effort import examples
 
 HEADER = "path,person,camera,split"
@@ -120,6 +120,14 @@ def test_camera_and_split_may_be_absent(folder: Path) -> None:
     assert (len(data.train), len(data.query), data.has_cameras) == (4, 0, False)
     data = read(folder, *lines, labels=Labels(role="test"))
     assert (len(data.train), len(data.query), len(data.gallery)) == (0, 2, 4)
+
+
+def test_a_track_counts_anew_on_each_camera_and_may_be_missing(folder: Path) -> None:
+    lines = ["a/1.jpg,1,1,t", "a/2.jpg,1,2,t", "b/1.jpg,1,2,t", "b/2.jpg,1,2,"]
+    data = read(folder, "path,person,camera,track", *lines)
+    assert data.train.tracks.tolist() == [1, 2, 2, NO_TRACK]
+    renamed = read(folder, "path,person,camera,clip", *lines, columns=Columns(track="clip"))
+    assert renamed.train.tracks.tolist() == [1, 2, 2, NO_TRACK]
 
 
 @pytest.mark.parametrize("kinds", ["text", "numbers", "categories"])

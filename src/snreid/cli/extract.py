@@ -2,10 +2,11 @@
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from snreid.datasets.labels import LabelRow
     from snreid.images.reading import BadImage
-    from snreid.records import ImageSource
+    from snreid.records import ImageSource, ReIDData
     from snreid.training.session import Session
 
 
@@ -52,7 +53,7 @@ class Request:
         tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
     ] = ()
     pattern: Annotated[str, flag("how names below the folders tell persons", "PATTERN")] = ""
-    tracks: Annotated[bool, flag("a row for each {track}: the mean of its images")] = False
+    tracks: Annotated[bool, flag("a row for each track: the mean of its images")] = False
     data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""
     root: DataFolder = field(default_factory=lambda: Machine().root)
     out: Annotated[Path, flag("file to write", "FILE.npz")] = Path("features.npz")
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str]) -> int:
                 print(visible(note), file=sys.stderr)
             kept = [place for place in range(len(images.sources)) if place not in bad]
             if request.tracks:
-                kept, vectors = _means([images.tracks[place] for place in kept], kept, vectors)
+                kept, vectors = _means(images.tracks, kept, vectors)
             _write(request, {name: values[kept] for name, values in images.labels.items()}, vectors, mark)
             _say(request, images, vectors, list(bad.values()), batch)
     return 0
@@ -127,8 +128,17 @@ class _Images:
     labels: "dict[str, NDArray[Any]]"
     """``names``, and where they are known ``persons``, ``cameras`` and ``splits``, one entry for each image."""
     notes: Sequence[str] = ()
-    tracks: Sequence[int] = ()
-    """The number of each image's track, if means of tracks are wanted."""
+    tracks: "Sequence[_Track]" = ()
+    """If means of tracks are wanted: one for each row to write."""
+
+
+class _Track(NamedTuple):
+    """A row to write, by places of images."""
+
+    labels: list[int]
+    """The first of these that can be read names the row."""
+    images: list[int]
+    """The row is the mean of these."""
 
 
 def _images(request: Request) -> _Images:
@@ -142,10 +152,11 @@ def _images(request: Request) -> _Images:
             found="neither" if not request.data and not request.images else "both",
             fix=f"write it like {example(Request)}",
         )
-    if request.tracks and not (request.pattern and "track" in compile_pattern(request.pattern).groupindex):
+    pattern = "" if request.data or not request.tracks else request.pattern or "no --pattern"
+    if pattern and not (request.pattern and "track" in compile_pattern(pattern).groupindex):
         raise ExperimentError(
-            "--tracks takes means of the tracks that a pattern names",
-            found=f"--pattern {request.pattern}" if request.pattern else "no --pattern",
+            "--tracks takes means of the tracks that a pattern or a data set names",
+            found=f"--pattern {pattern}" if request.pattern else pattern,
             fix='give one with {track}: --pattern "{person}/c{camera}/{track}/{*}.jpg"',
         )
     return _of_data(request) if request.data else _of_files(request)
@@ -176,7 +187,8 @@ def _of_files(request: Request) -> _Images:
         folder = place if place.is_dir() else place.parent
         names = [Path(path).relative_to(folder).as_posix() for path in images_at([place]).images]
         rows += label_rows(folder, names, request.pattern)[0]
-    return _Images(sources, _labelled(rows), notes, track_numbers(rows) if request.tracks else ())
+    tracks = [_Track(places, places) for places in _places(track_numbers(rows)).values()] if request.tracks else ()
+    return _Images(sources, _labelled(rows), notes, tracks)
 
 
 def _of_data(request: Request) -> _Images:
@@ -192,7 +204,28 @@ def _of_data(request: Request) -> _Images:
         LabelRow(sample.image.name, str(sample.person), str(sample.camera) if data.has_cameras else None, part, "")
         for sample, part in samples
     ]
-    return _Images([sample.image for sample, _ in samples], _labelled(rows), data.remarks)
+    tracks = _tracks_of(data) if request.tracks else ()
+    return _Images([sample.image for sample, _ in samples], _labelled(rows), data.remarks, tracks)
+
+
+def _tracks_of(data: "ReIDData") -> list[_Track]:
+    """Those of the query images, then of the gallery, whose places follow; a query track is whole where the gallery holds its images."""
+    from snreid.experiments.targets import require_tracks
+
+    for split in (data.query, data.gallery):
+        require_tracks(split, data.name)
+    asked, there = _places(data.query.tracks.tolist()), _places(data.gallery.tracks.tolist(), first=len(data.query))
+    whole = there if asked.keys() <= there.keys() else asked
+    query = [_Track(places, whole[track]) for track, places in sorted(asked.items())]
+    return query + [_Track(places, places) for _, places in sorted(there.items())]
+
+
+def _places(tracks: Sequence[int], first: int = 0) -> dict[int, list[int]]:
+    """The places of the images of each track, counted from ``first``."""
+    places: defaultdict[int, list[int]] = defaultdict(list)
+    for place, track in enumerate(tracks, first):
+        places[track].append(place)
+    return places
 
 
 def _labelled(rows: "Sequence[LabelRow]") -> "dict[str, NDArray[Any]]":
@@ -210,14 +243,20 @@ def _labelled(rows: "Sequence[LabelRow]") -> "dict[str, NDArray[Any]]":
     return labels
 
 
-def _means(tracks: Sequence[int], places: Sequence[int], vectors: "NDArray[Any]") -> tuple[list[int], "NDArray[Any]"]:
-    """The place of the first image of each track, and the mean of its embeddings, of length 1."""
+def _means(
+    tracks: Sequence[_Track], readable: Sequence[int], vectors: "NDArray[Any]"
+) -> tuple[list[int], "NDArray[Any]"]:
+    """The place whose labels each track has, and the mean of its embeddings, of length 1; tracks without a readable image are left out."""
     import numpy as np
 
     from snreid.evaluation import group_means
 
-    _, first, groups = np.unique(tracks, return_index=True, return_inverse=True)
-    return [places[row] for row in first], group_means(vectors, groups)
+    row_of = {place: row for row, place in enumerate(readable)}
+    named = [next((place for place in track.labels if place in row_of), None) for track in tracks]
+    there = [(place, track.images) for place, track in zip(named, tracks, strict=True) if place is not None]
+    rows = [[row_of[place] for place in images if place in row_of] for _, images in there]
+    groups = np.repeat(np.arange(len(rows)), [len(one) for one in rows])
+    return [place for place, _ in there], group_means(vectors[[row for one in rows for row in one]], groups)
 
 
 def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArray[Any]", mark: str) -> None:

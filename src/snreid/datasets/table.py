@@ -1,6 +1,6 @@
 """Your own table: a CSV or Parquet file with one image a row.
 
-It has the columns ``path`` and ``person``, and if known ``camera`` and ``split``; others are ignored. Paths are relative to the folder of
+It has the columns ``path`` and ``person``, and if known ``camera``, ``split`` and ``track``; others are ignored. Paths are relative to the folder of
 the table. A path that leads out of it (by ``..``, an absolute path or a link) is refused unless ``outside`` allows it, because a table is
 often somebody else's file (reliability.md R12).
 """
@@ -9,13 +9,13 @@ import csv
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from snreid.datasets._rules import shown
-from snreid.datasets.labels import LabelRow, Labels, shared_tracks
+from snreid.datasets.labels import LabelRow, Labels, is_missing, shared_tracks
 from snreid.errors import DataError, ExperimentError
 from snreid.images.files import spelt
 from snreid.records import DataSet, ReIDData
@@ -36,6 +36,8 @@ class Columns:
     """Optional; without it, cameras are not known."""
     split: str = "split"
     """Optional; without it, ``Labels.role`` says what the images are for."""
+    track: str = "track"
+    """Optional: a name for the images of a person on a camera that were taken in a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,8 @@ class Table(DataSet):
         folder, a missing file, and labels that ``Labels`` refuses."""
         table = root / self.path
         rows = read_rows(table, self.columns)
-        note = shared_tracks(rows, self.columns.person)
+        named = any(row.track is not None for row in rows)
+        note = "" if named else shared_tracks(rows, self.columns.person)
         notes = [f"{note}; if so, write camera and track into one column"] if note else []
         rows = self._located(rows, table.parent / self.images, notes)
         return self.labels.assemble(rows, name=self.name, notes=notes)
@@ -90,7 +93,7 @@ class Table(DataSet):
                 slashes += not problem and "\\" in row.path
             if problem:
                 wrong.append(f"{row.where}: {row.path!r} {problem}")
-            located.append(LabelRow(path, row.person, row.camera, row.split, row.where))
+            located.append(replace(row, path=path))
         if wrong:
             raise DataError(
                 f"every path of a table names an image file below {folder}",
@@ -179,8 +182,9 @@ def _parquet_rows(table: Path, columns: Columns) -> Iterator[LabelRow]:
 
 
 def _positions(table: Path, header: list[str], columns: Columns) -> list[int | None]:
-    """Column numbers of path, person, camera and split. Raises ``DataError`` if path or person is missing, or a name occurs twice."""
-    names = (columns.path, columns.person, columns.camera, columns.split)
+    """Column numbers of path, person, camera, split and track. Raises ``DataError`` if path or person is missing, or a name occurs
+    twice."""
+    names = (columns.path, columns.person, columns.camera, columns.split, columns.track)
     missing = [name for name in names[:2] if name not in header]
     twice = [name for name in names if header.count(name) > 1]
     if missing or twice:
@@ -197,10 +201,10 @@ def _row(cells: list[Any], where: str) -> LabelRow:
     for cell in cells:
         if cell is not None and (isinstance(cell, bool) or not isinstance(cell, str | int)):
             raise _unusable(where, f"{cell!r} is neither text nor a whole number")
-    path, person, camera, split = (None if cell is None else str(cell).strip() for cell in cells)
+    path, person, camera, split, track = (None if cell is None else str(cell).strip() for cell in cells)
     if not path or not person:
         raise _unusable(where, f"no {'person' if path else 'path'}")
-    return LabelRow(path, person, camera, split, where)
+    return LabelRow(path, person, camera, split, where, None if is_missing(track) else track)
 
 
 def _unusable(where: str, problem: str) -> DataError:

@@ -97,16 +97,21 @@ def track_means(embedded: TargetFeatures, metric: str) -> TargetFeatures:
 
 def _means(features: Features, split: Split, metric: str, name: str) -> tuple[Features, Split]:
     """The mean of each track, tracks ascending, and the first image of each."""
-    if (split.tracks == NO_TRACK).any():
-        raise DataError(
-            "Tracks are scored of a data set whose pattern has {track}",
-            found=f"{name} without tracks",
-            fix="write it like folder:path=DIR,pattern={split}/{person}/c{camera}/{track}/{*}.jpg",
-        )
+    require_tracks(split, name)
     _, first, groups = np.unique(split.tracks, return_index=True, return_inverse=True)
     means, names = group_means(features.embeddings, groups, metric), tuple(features.names[row] for row in first)
     samples = tuple(split.samples[row] for row in first)
     return Features(means, features.persons[first], features.cameras[first], names), Split(samples)
+
+
+def require_tracks(split: Split, name: str) -> None:
+    """Raises ``DataError`` if an image of the data set ``name`` has no track."""
+    if missing := int((split.tracks == NO_TRACK).sum()):
+        raise DataError(
+            "Means of tracks need a pattern with {track}, or a table with a track for every image",
+            found=f"{name}: {missing} of {len(split)} images without a track",
+            fix="write it like folder:path=DIR,pattern={split}/{person}/c{camera}/{track}/{*}.jpg",
+        )
 
 
 def without(data: ReIDData, names: set[str]) -> ReIDData:
