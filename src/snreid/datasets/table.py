@@ -1,8 +1,8 @@
 """Your own table: a CSV or Parquet file with one image a row.
 
-It has the columns ``path`` and ``person``, and if known ``camera``, ``split`` and ``track``; others are ignored. Paths are relative to the folder of
-the table. A path that leads out of it (by ``..``, an absolute path or a link) is refused unless ``outside`` allows it, because a table is
-often somebody else's file (reliability.md R12).
+It has the columns ``path`` and ``person``, and if known ``camera``, ``split`` and ``track``; others are ignored. Paths are relative to the
+folder of the table. A path that leads out of it (by ``..``, an absolute path or a link) is refused unless ``outside`` allows it, because
+a table is often somebody else's file (reliability.md R12).
 """
 
 import csv
