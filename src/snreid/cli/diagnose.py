@@ -54,12 +54,12 @@ class Request:
     onnx: OnnxFile = None
     file: OnnxInput = OnnxFlags()
     corruptions: Annotated[tuple[_Kind, ...], flag("of query images; none if no KIND follows", "KIND")] = _ALL
-    severity: Annotated[tuple[int, ...], flag("of corruptions, 1 (mild) to 5 (hard)", "N")] = (1, 3, 5)
+    severity: Annotated[tuple[int, ...], flag("of corruptions, 1 to 5 (hard)", "N")] = (1, 3, 5)
     worst: Annotated[int, flag("number of worst queries on the page", "N")] = 6
     images: Annotated[bool, flag("keep images, and thus people, off the page")] = True
     metric: Metric = None
     json: Json = False
-    out: Annotated[Path | None, out_folder("RUN/diagnosis or runs/diagnosis-FILE")] = None
+    out: Annotated[Path | None, out_folder("RUN/diagnosis")] = None
     machine: MachineFlags = Flags()
 
 

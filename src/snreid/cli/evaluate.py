@@ -54,14 +54,14 @@ class Request:
     ] = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501 noon", "NAME", "-t")] = ()
     features: Annotated[
-        tuple[Path, ...], flag("embeddings: a file, or two (query gallery; FILE.npy TABLE.csv)", "FILE")
+        tuple[Path, ...], flag("embeddings: a file, or two (query, gallery)", "FILE")
     ] = ()
     onnx: OnnxFile = None
     file: OnnxInput = OnnxFlags()
     backend: BackendFlag = None
     batch: Annotated[int | None, flag("images per call of the network", "N", default=str(_BATCH))] = None
     metric: Metric = None
-    tracks: Annotated[bool, flag("score means of tracks ({track} in a pattern)")] = False
+    tracks: Annotated[bool, flag("score means of tracks")] = False
     rerank: Annotated[bool, flag("score re-ranked too (compare with re-ranked only)")] = False
     k1: Annotated[int | None, flag("--rerank: reciprocal neighbours", "N", default="20")] = None
     k2: Annotated[int | None, flag("--rerank: images averaged, 1 to k1", "N", default="6")] = None

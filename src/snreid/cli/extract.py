@@ -57,14 +57,14 @@ class Request:
     data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""
     root: DataFolder = field(default_factory=lambda: Machine().root)
     out: Annotated[Path, flag("file to write", "FILE.npz")] = Path("features.npz")
-    device: Annotated[str, flag("auto, cpu, cuda or cuda:N; torch only", "NAME")] = "auto"
+    device: Annotated[str, flag("auto, cpu, cuda or cuda:N", "NAME")] = "auto"
     half: Annotated[bool, flag("store float16: half the size, 11 significant bits")] = False
     backend: BackendFlag = None
-    batch: Annotated[int | None, flag("images per call of the network", "N", default="the fastest, measured")] = None
-    precision: Annotated[Literal["float32", "bf16"], flag("float32, or bf16 where the hardware has it", "TYPE")] = (
+    batch: Annotated[int | None, flag("images per call of the network", "N", default="the fastest")] = None
+    precision: Annotated[Literal["float32", "bf16"], flag("float32; bf16 wants the hardware", "TYPE")] = (
         "float32"
     )
-    fuse: Annotated[bool, flag("CPU: faster convolutions by private operators of torch")] = False
+    fuse: Annotated[bool, flag("CPU: faster, by private operators of torch")] = False
     skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = False
     file: OnnxInput = OnnxFlags()
     json: Json = False
