@@ -36,6 +36,7 @@ from snreid.training.training_set import join, validation_split
 HELD_OUT, EPOCHS = 0.2, 5
 OTHER = {"market1501": "cuhk03-detected", "cuhk03-detected": "market1501"}
 COLOUR = "--augmentation.saturation 0.4 --augmentation.hue 0.05 --augmentation.grey 0.1"
+PEOPLE = "people:persons=2000,test_persons=0,cameras=240,sites=60"
 RECIPE: dict[str, str] = {
     "mobile": "baseline",
     "colour": f"baseline {COLOUR}",
@@ -90,6 +91,12 @@ TOGETHER: dict[str, str] = {
     "snr-ibn-ema": "snr-no-loss --model.scheme.ibn --ema 0.98",
     "snr-ibn-colour-ema": f"snr-no-loss --model.scheme.ibn {COLOUR} --ema 0.98",
     "ibn-colour": f"baseline-ibn {COLOUR}",
+    "from-people": "snr-no-loss --start people",
+    "from-people-lr-1e-3": "snr-no-loss --start people --optimizer.lr 1e-3",
+    "from-people-lr-5e-4": "snr-no-loss --start people --optimizer.lr 5e-4",
+    "from-people-ema": "snr-no-loss --start people --ema 0.98",
+    "from-people-and-people": f"snr-no-loss --start people --source {{source}} {PEOPLE}",
+    "and-people": f"snr-no-loss --source {{source}} {PEOPLE}",
 }
 CAUSALITY: dict[str, str] = {
     "loss-published": "snr",
@@ -136,12 +143,13 @@ def measured(name: str, words: str, seed: int, given: argparse.Namespace) -> dic
     scored = folder / "search.json"
     if scored.is_file():
         return {**json.loads(scored.read_text(encoding="utf-8")), "losses": losses(folder)}
-    recipe, *flags = words.split()
+    recipe, *flags = words.format(source=given.source).split()
+    source = [] if "--source" in flags else ["--source", given.source]
     if flags == ["circle"]:  # a loss of another kind is no flag
         recipe, flags = str(with_circle(folder)), []
     else:
         flags += ["--preset", "mobile"]
-    how = ["--source", given.source, "--seed", str(seed), "--precision", given.precision]
+    how = [*source, "--seed", str(seed), "--precision", given.precision]
     length = ["--epochs", str(EPOCHS), "--batches-per-epoch", str(given.steps // EPOCHS)]
     held = ["--validation.fraction", str(HELD_OUT), "--validation.every", str(EPOCHS)]
     places = ["--root", str(given.root), "--out", str(folder)]
