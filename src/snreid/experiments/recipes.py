@@ -73,7 +73,7 @@ def baseline_in(preset_name: str = "small") -> Experiment:
     """Baseline-IN: an IN after each stage where SNR has a module, except the last stage; nothing is restituted.
 
     The paper also has one after the last stage. But the spatial mean of an instance-normalized map is its shift, the same for every
-    image (method.md 1.1), so an IN right before the global average pool leaves nothing to compare. Measured: docs/decisions.md.
+    image (method.md 1.1), so an IN right before the global average pool leaves nothing to compare. Measured: docs/log/recipes.md.
     """
     stages = tuple(stage for stage in snr_stages(preset_name) if stage < LAST_STAGE)
     return _row("baseline-in", preset_name, StageInstance(stages=stages, start=_start(preset_name)))
@@ -93,7 +93,7 @@ def snr_stages(preset_name: str) -> tuple[int, ...]:
     first two.
 
     At 96 x 48 the maps of stages 3 and 4 have 6 x 3 positions, and a module after stage 3 costs accuracy on every data set tried, most of
-    all in the training domain. Chosen by measurements on the training domain: docs/decisions.md.
+    all in the training domain. Chosen by measurements on the training domain: docs/log/recipes.md.
     """
     return (1, 2) if preset_name in ("small", "mobile") else (1, 2, 3, LAST_STAGE)
 
@@ -156,7 +156,7 @@ def bau(preset_name: str = "small") -> Experiment:
 def drawn_pretraining(preset_name: str = "small") -> Experiment:
     """Pretraining on drawn pedestrians: Baseline on many people of all built-in domains, as a start for any other row.
 
-    It needs no data and no weights. Start another run from it with ``--model.backbone.weights RUN``; docs/decisions.md has the effect on
+    It needs no data and no weights. Start another run from it with ``--model.backbone.weights RUN``; docs/log/recipes.md has the effect on
     real data with preset ``small``. The number of people and epochs is untested for the larger presets.
     """
     small = preset_name == "small"
@@ -237,7 +237,7 @@ def _small() -> Experiment:
 
 
 def _mobile() -> Experiment:
-    """ImageNet weights installed with pip, and a recipe on unit vectors (docs/training.md; first trials: docs/decisions.md)."""
+    """ImageNet weights installed with pip, and a recipe on unit vectors (docs/training.md; first trials: docs/log/recipes.md)."""
     return Experiment(
         preset="mobile",
         model=ModelConfig(

@@ -57,7 +57,7 @@ class DualCausality(Loss):
 
     form: Form = "paper"
     """``paper``: half cosine distance, one sampled pair per anchor. ``code``: Euclidean, hardest pairs of the batch.
-    ``paper`` is the default: on real data it was no worse in both directions (docs/decisions.md)."""
+    ``paper`` is the default: on real data it was no worse in both directions (docs/log/recipes.md)."""
     stage_weights: tuple[float, ...] = (0.1, 0.1, 0.5, 0.5)
     """lambda_b of backbone stages 1, 2, ... (>= 0; 0 leaves a stage out). Weights of stages without an SNR module are ignored."""
     terms: Terms = "both"

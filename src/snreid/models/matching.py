@@ -3,7 +3,7 @@
 As published, gamma = 1 and beta = 0: every channel of F~ then has the same mean and deviation, while the layers behind were trained on
 channels that differ in both by factors. Here gamma starts as the mean over training images of each channel's own deviation
 sqrt(s2 + eps), and beta as the mean of its mean mu. F~ is then the image in the usual style instead of none, and R = F - F~ the
-unusual part of this image's style. Not in the paper; its effect: docs/decisions.md.
+unusual part of this image's style. Not in the paper; its effect: docs/log/recipes.md.
 """
 
 from collections.abc import Sequence

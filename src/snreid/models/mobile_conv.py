@@ -3,7 +3,7 @@
 oneDNN is slow there for two reasons. In bfloat16 the gradients of a depthwise convolution take five to ten times as long as in
 float32, while those of dense 1 x 1 convolutions take half; so under autocast a trained depthwise convolution stays in float32. And
 the weight gradient of a 5 x 5 depthwise convolution has no fast kernel: on narrow maps it is computed here as 25 sums of products of
-shifted maps, except the inner 3 x 3, for which oneDNN has a fast kernel. Measured: docs/decisions.md.
+shifted maps, except the inner 3 x 3, for which oneDNN has a fast kernel. Measured: docs/log/speed-network.md.
 
 TensorFlow pads a convolution of stride 2 more on one side than on the other. timm computes that from the size of the maps,
 which no graph tracer can follow; here it is a layer of its own, so that batch norms of these networks can be folded.

@@ -1,7 +1,7 @@
 """Keep freed memory in the process, so that the next training step reuses its pages.
 
 The C library returns large blocks to the operating system as soon as they are freed. Training allocates and frees the same feature maps in
-every step, so the system would clear hundreds of thousands of pages a step (docs/decisions.md, "Speed, second look").
+every step, so the system would clear hundreds of thousands of pages a step (docs/log/speed-network.md, "Speed, second look").
 """
 
 import ctypes
@@ -17,7 +17,7 @@ _AT_ONCE = 64 << 20
 def keep_freed_memory() -> bool:
     """Tell the C library to return no freed memory to the system before the process ends.
 
-    Peak memory grows by about a tenth (docs/decisions.md). The setting concerns the whole process, so the command ``snreid`` makes it and
+    Peak memory grows by about a tenth (docs/log/speed-network.md). The setting concerns the whole process, so the command ``snreid`` makes it and
     importing the library does not. It works on Linux with glibc only. The environment has precedence (``MALLOC_...``, ``GLIBC_TUNABLES``).
 
     Returns:

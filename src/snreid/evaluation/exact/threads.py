@@ -1,7 +1,7 @@
 """Use of the processor: several threads of our own, each with single-threaded matrix products.
 
 With one multi-threaded product at a time instead, the matrix library's threads would spin between products, which wastes time
-(docs/decisions.md, "Speed, second look").
+(docs/log/speed-network.md, "Speed, second look").
 """
 
 import os
