@@ -53,9 +53,7 @@ class Request:
         tyro.conf.Positional[Path | None], flag("folder of a finished run, or its exported file", "[RUN]")
     ] = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501 noon", "NAME", "-t")] = ()
-    features: Annotated[
-        tuple[Path, ...], flag("embeddings: a file, or two (query, gallery)", "FILE")
-    ] = ()
+    features: Annotated[tuple[Path, ...], flag("embeddings: a file, or two (query, gallery)", "FILE")] = ()
     onnx: OnnxFile = None
     file: OnnxInput = OnnxFlags()
     backend: BackendFlag = None

@@ -61,9 +61,7 @@ class Request:
     half: Annotated[bool, flag("store float16: half the size, 11 significant bits")] = False
     backend: BackendFlag = None
     batch: Annotated[int | None, flag("images per call of the network", "N", default="the fastest")] = None
-    precision: Annotated[Literal["float32", "bf16"], flag("float32; bf16 wants the hardware", "TYPE")] = (
-        "float32"
-    )
+    precision: Annotated[Literal["float32", "bf16"], flag("float32; bf16 wants the hardware", "TYPE")] = "float32"
     fuse: Annotated[bool, flag("CPU: faster, by private operators of torch")] = False
     skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = False
     file: OnnxInput = OnnxFlags()

@@ -17,7 +17,7 @@ _AT_ONCE = 64 << 20
 def keep_freed_memory() -> bool:
     """Tell the C library to return no freed memory to the system before the process ends.
 
-    Peak memory grows by about a tenth (docs/log/speed-network.md). The setting concerns the whole process, so the command ``snreid`` makes it and
+    Peak memory grows by about a tenth. The setting concerns the whole process, so the command ``snreid`` makes it and
     importing the library does not. It works on Linux with glibc only. The environment has precedence (``MALLOC_...``, ``GLIBC_TUNABLES``).
 
     Returns:
