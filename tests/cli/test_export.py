@@ -9,6 +9,7 @@ import pytest
 from snreid.cli.export import main
 from snreid.cli.extract import main as extract
 from snreid.errors import DataError, ExperimentError
+from snreid.evaluation import read_mark
 from support.tiny import picture_files
 
 pytest.importorskip("onnx", reason="the package onnx is not installed")
@@ -25,13 +26,15 @@ def test_an_exported_file_extracts_what_the_run_does(
     assert told["file"] == str(file) and told["difference"] < 1e-4 and told["bytes"] == file.stat().st_size
     assert main([str(pair[0]), "--int8", "--calibrate", str(tmp_path / "images"), "--out", str(rough)]) == 0
     assert "Cosine to float32 on the 9 calibration images: mean" in capsys.readouterr().out
-    found = []
-    for number, model in enumerate((pair[0], file)):
+    found, marks = [], []
+    for number, model in enumerate((pair[0], file, rough)):
         out = tmp_path / f"{number}.npz"
         assert extract([str(model), *paths, "--out", str(out), "--batch", str(3 - number)]) == 0
         with np.load(out) as stored:
             found.append(stored["embeddings"])
+            marks.append(read_mark(out))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+    assert marks[0] == marks[1] != marks[2] and marks[2].startswith("file ")
 
 
 def test_a_damaged_calibration_image_is_named_and_nothing_is_written(pair: tuple[Path, Path], tmp_path: Path) -> None:

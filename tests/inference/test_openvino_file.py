@@ -29,11 +29,12 @@ def test_the_file_embeds_as_torch_does_and_knows_its_input(tmp_path: Path) -> No
     torch.manual_seed(0)
     chosen = experiment("baseline")
     embedder = Embedder(chosen.model.build(5), chosen.input)
-    file = write_onnx(embedder, tmp_path / "net.onnx").path
+    file = write_onnx(embedder, tmp_path / "net.onnx", weights="ab12").path
     exported = write_openvino(embedder, file, tmp_path / "net.xml")
     assert exported.difference < 1e-4
     opened = OpenVinoEmbedder(path=exported.path).open()
     assert (opened.height, opened.width, opened.mean, opened.std) == (32, 16, chosen.input.mean, chosen.input.std)
+    assert opened.weights == "ab12"
     images = drawn_images(chosen.input, 3)
     expected = embedder(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
     np.testing.assert_allclose(opened(images), expected, atol=1e-4)

@@ -188,11 +188,13 @@ class Network:
     """How its embeddings are compared: the run's, or cosine."""
     model: Path = Path()
     """The run or the file it comes from."""
+    weights: str = ""
+    """What an exported file tells of the weights of its run."""
 
     @cached_property
     def mark(self) -> str:
-        """Whose embeddings these are (``model_mark``)."""
-        return model_mark(self.model)
+        """Whose embeddings these are: the run's, also those of its exported files in float32, or else the file's."""
+        return f"run {self.weights}" if self.weights else model_mark(self.model)
 
 
 def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *, fuse: bool = False) -> Network:
@@ -217,26 +219,31 @@ def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *,
     for note in network.notes:
         session.say(note)
     size, by = (network.height, network.width), onnx.onnx_interpolation or "bilinear"
-    return Network(embed_batch(network), size, by, model=model)
+    return Network(embed_batch(network), size, by, model=model, weights=network.weights)
 
 
 def model_mark(model: Path) -> str:
     """Tells models apart in files of embeddings: a hash of the weights of a run, or of an exported file."""
     import hashlib
 
-    from snreid.models.delta import read_weights
-
     if located(model).is_dir():
-        return f"run {read_weights(located(model)).sha256[:16]}"
+        return f"run {weights_mark(model)}"
     digest = hashlib.sha256()
     for part in dict.fromkeys((model, model.with_suffix(".bin") if own_backend(model) == "openvino" else model)):
         digest.update(part.read_bytes())
     return f"file {digest.hexdigest()[:16]}"
 
 
+def weights_mark(run: Path) -> str:
+    """The first 16 digits of the hash of the weights of a run."""
+    from snreid.models.delta import read_weights
+
+    return read_weights(located(run)).sha256[:16]
+
+
 def require_same_model(mark: str, network: Network, where: Path, session: "Session") -> None:
-    """Raises ``ExperimentError`` if the file ``where`` bears the mark of another model. A run and a file that it was exported to cannot
-    be told to be the same, which is said."""
+    """Raises ``ExperimentError`` if the file ``where`` bears the mark of another model. A run and a file that does not tell its run
+    cannot be told to be the same, which is said."""
     from snreid.errors import ExperimentError
 
     if not mark or mark == network.mark:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from snreid.cli.backends import embed_batch
+from snreid.cli.backends import embed_batch, weights_mark
 from snreid.cli.extract import images_of
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import DataFolder
@@ -85,7 +85,7 @@ def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any
 
     images = _calibration(request, embedder) if request.int8 else []
     with tempfile.TemporaryDirectory() as place:
-        exported = write_onnx(embedder, Path(place) / "float32.onnx")
+        exported = write_onnx(embedder, Path(place) / "float32.onnx", weights=weights_mark(request.run))
         source = exported.path
         if request.int8:
             source = Path(place) / "int8.onnx"

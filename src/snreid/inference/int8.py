@@ -55,7 +55,9 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
             )
         metadata = onnx.load(str(source), load_external_data=False).metadata_props
         model = onnx.load(str(draft))
-        onnx.helper.set_model_props(model, {entry.key: entry.value for entry in metadata})
+        onnx.helper.set_model_props(
+            model, {entry.key: entry.value for entry in metadata if entry.key != "snreid.weights"}
+        )
         draft.write_bytes(model.SerializeToString())
 
 

@@ -114,6 +114,7 @@ class OnnxEmbedder:
             batch=batch,
             bgr=self.bgr,
             notes=_assumed(self.path, mean, std),
+            weights=notes.get("snreid.weights", ""),
         )
         _require_independent(opened, self.path)
         return opened
@@ -177,6 +178,8 @@ class OpenedOnnx:
     """Whether the graph takes blue, green, red."""
     notes: tuple[str, ...] = ()
     """Sentences for the user on what the file does not tell."""
+    weights: str = ""
+    """The hash of the weights of the run that the file was exported from, if it tells; in 8 bits they are others."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Embeddings (B, D), float32, of uint8 RGB images (B, height, width, 3), or of already normalized floats

@@ -38,8 +38,8 @@ class Exported:
     """Largest absolute value of torch's embeddings."""
 
 
-def write_onnx(embedder: Embedder, path: Path) -> Exported:
-    """Writes the model of ``embedder`` (on the CPU) to ``path``.
+def write_onnx(embedder: Embedder, path: Path, *, weights: str = "") -> Exported:
+    """Writes the model of ``embedder`` (on the CPU) to ``path``; ``weights``: a hash of its weights, kept in the metadata.
 
     Raises ``ExperimentError`` without the packages onnx and onnxruntime, ``CheckpointError`` when the network has no ONNX form or its
     ONNX form gives other results; then no new file is left at ``path``.
@@ -69,7 +69,8 @@ def write_onnx(embedder: Embedder, path: Path) -> Exported:
         ) from error
     model = onnx.load_from_string(stored.getvalue())
     _read_constants_directly(model.graph)
-    onnx.helper.set_model_props(model, {f"snreid.{k}": v for k, v in notes(embedder.input).items()})
+    kept = notes(embedder.input) | ({"weights": weights} if weights else {})
+    onnx.helper.set_model_props(model, {f"snreid.{k}": v for k, v in kept.items()})
     with atomic_write(path) as draft:
         draft.write_bytes(model.SerializeToString())
         difference, largest = _compared(embedder, draft)

@@ -46,6 +46,11 @@ class OpenVinoEmbedder:
             if threads := self.threads or core_quota():
                 options["INFERENCE_NUM_THREADS"] = str(threads)
             compiled = core.compile_model(model, "CPU", options)
+            weights = (
+                str(model.get_rt_info(["snreid", "weights"]).astype(str))
+                if model.has_rt_info(["snreid", "weights"])
+                else ""
+            )
             mean, std = (triple(notes[name], name) for name in ("mean", "std"))
             height, width = int(notes["height"]), int(notes["width"])
         except Exception as error:  # the C++ library raises RuntimeError for every defect of a file
@@ -64,6 +69,7 @@ class OpenVinoEmbedder:
             mean=mean,
             std=std,
             batch=None,
+            weights=weights,
         )
 
 
@@ -88,8 +94,8 @@ def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Ex
     onnx = package("onnx", 'pip install "snreid[onnx]"')
     notes = {p.key: p.value for p in onnx.load(str(onnx_file), load_external_data=False).metadata_props}
     model = openvino.Core().read_model(str(onnx_file))
-    for name in _NOTES:
-        model.set_rt_info(notes[f"snreid.{name}"], ["snreid", name])
+    for name, value in notes.items():
+        model.set_rt_info(value, name.split("."))
     with draft_folder(path) as folder:
         draft = folder / "draft.xml"
         openvino.save_model(model, str(draft), compress_to_fp16=False)
