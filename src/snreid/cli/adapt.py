@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from snreid.cli.flags import HELP_ALL, RunFolder, flag, parse, parse_known, pick
-from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
 
 if TYPE_CHECKING:
     from snreid.adaptation import Adaptation
@@ -41,7 +41,7 @@ class Request:
         bool, flag("score the run before and after on the target's test images; only this reads labels")
     ] = False
     out: Annotated[Path | None, out_folder("runs/RUN-METHOD-TARGET")] = None
-    machine: MachineFlags = Flags()
+    machine: TrainingMachineFlags = TrainingFlags()
 
 
 def main(arguments: Sequence[str]) -> int:

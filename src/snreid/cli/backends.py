@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snreid.training.session import Session
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
-BackendFlag: TypeAlias = Annotated[Backend | None, flag("torch, onnxruntime or openvino", "NAME", default="the file's")]
+BackendFlag: TypeAlias = Annotated[Backend | None, flag("torch, onnxruntime, openvino", "NAME", default="the file's")]
 """The flag ``--backend``."""
 _RGB: TypeAlias = tuple[float, float, float] | None
 
@@ -36,7 +36,7 @@ class OnnxFlags:
     mean: Annotated[_RGB, flag("ONNX: mean, 0..1", "R G B", default="its own, or ImageNet's")] = None
     std: Annotated[_RGB, flag("ONNX: standard deviation", "R G B", default="likewise")] = None
     onnx_output: Annotated[
-        str | None, flag("ONNX: output with the embedding", "NAME", default="the one named like it")
+        str | None, flag("ONNX: its embedding output", "NAME", default="by its name")
     ] = None
     onnx_bgr: Annotated[bool, flag("ONNX: it takes blue, green, red, as OpenCV")] = False
     onnx_interpolation: Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from snreid.cli.flags import flag, parse
-from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
 
 SOURCES = ("noon", "overcast")
 """Domains trained on."""
@@ -44,7 +44,7 @@ class Request:
     seed: Annotated[int, flag("random seed of the training; the people stay the same")] = 0
     epochs: Annotated[int, flag("passes over the 3,600 training images, at least 2")] = 6
     out: Annotated[Path | None, out_folder("runs/demo")] = None
-    machine: MachineFlags = Flags()
+    machine: TrainingMachineFlags = TrainingFlags()
 
 
 def main(arguments: Sequence[str]) -> int:

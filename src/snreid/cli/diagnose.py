@@ -47,14 +47,14 @@ class Request:
     """
 
     run: Annotated[
-        tyro.conf.Positional[Path | None], flag("folder of a finished run, or its exported file", "[RUN]")
+        tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")
     ] = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
     features: Annotated[tuple[Path, ...], flag("embeddings, see snreid evaluate", "FILE")] = ()
     onnx: OnnxFile = None
     file: OnnxInput = OnnxFlags()
     corruptions: Annotated[tuple[_Kind, ...], flag("of query images; none if no KIND follows", "KIND")] = _ALL
-    severity: Annotated[tuple[int, ...], flag("of corruptions, 1 (mild) to 5 (hard)", "N")] = (1, 3, 5)
+    severity: Annotated[tuple[int, ...], flag("of corruptions, 1 to 5 (hard)", "N")] = (1, 3, 5)
     worst: Annotated[int, flag("number of worst queries on the page", "N")] = 6
     images: Annotated[bool, flag("keep images, and thus people, off the page")] = True
     metric: Metric = None

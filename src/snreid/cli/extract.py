@@ -47,7 +47,7 @@ class Request:
       snreid extract RUN --data market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or its exported file", "RUN")]
+    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
     images: Annotated[
         tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
     ] = ()
@@ -56,11 +56,11 @@ class Request:
     data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""
     root: DataFolder = field(default_factory=lambda: Machine().root)
     out: Annotated[Path, flag("file to write", "FILE.npz")] = Path("features.npz")
-    device: Annotated[str, flag("auto, cpu, cuda or cuda:N; torch only", "NAME")] = "auto"
+    device: Annotated[str, flag("torch: auto, cpu, cuda, cuda:N", "NAME")] = "auto"
     half: Annotated[bool, flag("store float16: half the size, 11 significant bits")] = False
     backend: BackendFlag = None
-    batch: Annotated[int | None, flag("images per call of the network", "N", default="the fastest, measured")] = None
-    precision: Annotated[Literal["float32", "bf16"], flag("float32, or bf16 where the hardware has it", "TYPE")] = (
+    batch: Annotated[int | None, flag("images at a time", "N", default="the fastest, measured")] = None
+    precision: Annotated[Literal["float32", "bf16"], flag("float32; bf16 if supported", "TYPE")] = (
         "float32"
     )
     fuse: Annotated[bool, flag("CPU: faster convolutions by private operators of torch")] = False

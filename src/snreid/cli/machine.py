@@ -25,14 +25,23 @@ class Flags(Machine):
     root: DataFolder = field(default_factory=lambda: Machine().root)
     device: Annotated[str, flag("auto, cpu, cuda or cuda:N", "NAME")] = Machine.device
     workers: Annotated[int, flag("processes that decode images", "N")] = Machine.workers
-    precision: Annotated[Precision, flag("float32; bf16 and fp16 want a GPU", "TYPE")] = Machine.precision
+    precision: Annotated[Precision, flag("float32; bf16, fp16 want a GPU", "TYPE")] = Machine.precision
     skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = Machine.skip_bad
     memory_gb: Annotated[float, flag("keep sets up to this size decoded", "GB")] = Machine.memory_gb
     cache: Annotated[Path | None, flag("keep decoded pixels here, or set SNREID_CACHE", "DIR")] = field(
         default_factory=lambda: Machine().cache
     )
-    save_seconds: Annotated[float, flag("training: time between checkpoints", "SECONDS")] = Machine.save_seconds
+    save_seconds: tyro.conf.Suppress[float] = Machine.save_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFlags(Flags):
+    """The machine settings of a command that trains, with their ``--help`` texts."""
+
+    save_seconds: Annotated[float, flag("time between checkpoints", "SECONDS")] = Machine.save_seconds
 
 
 MachineFlags: TypeAlias = Annotated[Flags, tyro.conf.arg(name="")]
 """The machine settings as flags without a prefix."""
+TrainingMachineFlags: TypeAlias = Annotated[TrainingFlags, tyro.conf.arg(name="")]
+"""The same, of a command that trains."""

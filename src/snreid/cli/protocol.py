@@ -10,7 +10,7 @@ import tyro
 
 from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.flags import HELP_ALL, Seeds, flag, parse_known, pick
-from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
 from snreid.cli.study import row_experiment
 from snreid.cli.train import help_all
 
@@ -37,7 +37,7 @@ class Request(CellFlags):
     recipe: Annotated[tuple[str, ...], flag("recipes, or rows of your own", "NAME")] = ("baseline", "snr")
     seeds: Seeds = (0,)
     out: Annotated[Path | None, out_folder("runs/protocol-NAME")] = None
-    machine: MachineFlags = Flags()
+    machine: TrainingMachineFlags = TrainingFlags()
 
 
 def main(arguments: Sequence[str]) -> int:

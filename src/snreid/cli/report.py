@@ -42,9 +42,9 @@ class Request:
       snreid report mine.npz theirs.npz
     """
 
-    run: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("folders of finished runs, or files", "RUN...")]
+    run: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("folders of finished runs, people, or files", "RUN...")]
     target: Annotated[tuple[str, ...], flag("data sets to score on", "NAME", "-t")] = ()
-    examples: Annotated[tuple[str, ...], flag("targets whose rank lists are shown", "NAME")] = ()
+    examples: Annotated[tuple[str, ...], flag("targets whose rank lists are shown", "NAME", default="none")] = ()
     out: Annotated[Path | None, out_folder("runs/report-RUNS-on-TARGETS")] = None
     file: OnnxInput = OnnxFlags()
     machine: MachineFlags = Flags()

@@ -9,7 +9,7 @@ import tyro
 
 from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.flags import Seeds, flag, parse, pick
-from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
 
 if TYPE_CHECKING:
     from snreid.studies.paper_tables import PaperTable
@@ -37,7 +37,7 @@ class Request(CellFlags):
     batches_per_epoch: Annotated[int | None, flag("with --epochs: steps of an epoch", "N")] = None
     show: Annotated[bool, flag("print what is there, and train nothing")] = False
     out: Annotated[Path | None, out_folder("runs/reproduce")] = None
-    machine: MachineFlags = Flags()
+    machine: TrainingMachineFlags = TrainingFlags()
 
 
 def main(arguments: Sequence[str]) -> int:

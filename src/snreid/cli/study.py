@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.console import Console
 
 from snreid.cli.flags import HELP_ALL, Preset, Seeds, flag, parse_known, pick
-from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
 from snreid.cli.train import help_all, overridden
 from snreid.system.machine import Machine
 
@@ -49,7 +49,7 @@ class Request:
     examples: Annotated[tuple[str, ...], flag("targets whose rank lists the report shows", "NAME")] = ()
     record: Annotated[Path | None, flag("also write all numbers to this file", "FILE.json")] = None
     out: Annotated[Path | None, out_folder("runs/study-SOURCES")] = None
-    machine: MachineFlags = Flags()
+    machine: TrainingMachineFlags = TrainingFlags()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from snreid.cli.flags import HELP_ALL, flag, parse, parse_known, pick
-from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
 
 if TYPE_CHECKING:
     from snreid.experiments.experiment import Experiment
@@ -39,7 +39,7 @@ class Request:
     preset: Annotated[str | None, flag("small, mobile, short or paper", "NAME", default="small")] = None
     out: Annotated[Path | None, out_folder("runs/RECIPE-SOURCES-SEED")] = None
     compile: Annotated[bool, flag("compile the training step: takes a minute and a C++ compiler")] = False
-    machine: MachineFlags = Flags()
+    machine: TrainingMachineFlags = TrainingFlags()
 
 
 def main(arguments: Sequence[str]) -> int:
