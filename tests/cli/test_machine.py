@@ -25,7 +25,9 @@ def test_flags_are_the_settings_with_their_defaults() -> None:
         assert all(getattr(flags(), name) == getattr(Machine(), name) for name in FLAGS)
 
 
-@pytest.mark.parametrize(("command", "trains"), [("train", True), ("demo", True), ("evaluate", False), ("report", False)])
+@pytest.mark.parametrize(
+    ("command", "trains"), [("train", True), ("demo", True), ("evaluate", False), ("report", False)]
+)
 def test_only_commands_that_train_list_the_time_between_checkpoints(
     command: str, trains: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,9 +35,7 @@ class OnnxFlags:
     width: Annotated[int | None, flag("ONNX: input width (default: as in the file)", "PIXELS")] = None
     mean: Annotated[_RGB, flag("ONNX: mean, 0..1", "R G B", default="its own, or ImageNet's")] = None
     std: Annotated[_RGB, flag("ONNX: standard deviation", "R G B", default="likewise")] = None
-    onnx_output: Annotated[
-        str | None, flag("ONNX: its embedding output", "NAME", default="by its name")
-    ] = None
+    onnx_output: Annotated[str | None, flag("ONNX: its embedding output", "NAME", default="by its name")] = None
     onnx_bgr: Annotated[bool, flag("ONNX: it takes blue, green, red, as OpenCV")] = False
     onnx_interpolation: Annotated[
         Literal["bilinear", "bicubic"] | None, flag("ONNX: filter of resizing", "HOW", default="bilinear")

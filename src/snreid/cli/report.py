@@ -92,7 +92,7 @@ def write(
     began = time.monotonic()
     with open_session(machine, out) as session:
         if (out / "report.html").exists():
-            session.say(f"The page in {out} is replaced; --out keeps it")
+            session.say(f"The page in {out} is replaced; another --out keeps it")
         result = score_models(plan, [_ready(model, file or OnnxFlags(), out, session) for model in models], session)
         if session.first:
             finish(result, out, page, seconds=time.monotonic() - began)
