@@ -248,5 +248,9 @@ def _require_pairs(genuine: int, impostor: int, rate: float) -> None:
             "A false match rate of one in N needs at least N pairs of different persons",
             found=f"{impostor:,} pairs for a rate of {rate:g}, one in {1 / rate:,.0f}",
             fix="calibrate on more persons"
-            + (f", or ask for a higher rate: at {ENOUGH / impostor:.1g}, about {ENOUGH} pairs match" if impostor > ENOUGH else ""),
+            + (
+                f", or ask for a higher rate: at {ENOUGH / impostor:.1g}, about {ENOUGH} pairs match"
+                if impostor > ENOUGH
+                else ""
+            ),
         )
