@@ -171,7 +171,7 @@ def _require_alone(run: Path, backend: Backend) -> None:
         raise ExperimentError(
             "Processes that work together embed with one exported file; a run is exported for one process",
             found=f"--backend {backend} for the run {run} in {others.world} processes",
-            fix=f"snreid export {run} --to {kind} --out {file}, then name {file} in the place of the run; or start one process",
+            fix=f"snreid export {run} --to {kind} --out {file}, then name {file} in place of the run; or start one process",
         )
 
 
@@ -243,7 +243,8 @@ def require_same_model(mark: str, network: Network, where: Path, session: "Sessi
         return
     if mark.split()[0] != network.mark.split()[0]:
         session.say(
-            f"{where} is of a {mark.split()[0]}, this is a {network.mark.split()[0]}: they must be the same model"
+            f"{where} is of a {mark.split()[0]}, and the model named is a {network.mark.split()[0]}: "
+            "whether they are the same model cannot be checked"
         )
         return
     raise ExperimentError(
