@@ -109,7 +109,10 @@ WRONG = [
         f"train snr -s {SOURCE} {' '.join(FLAGS)}".replace("persons 3", "persons 9"),
         ["9 different", "the sources have 6", "add a source"],
     ),
-    ("evaluate NOWHERE -t noon", ["experiment.json", "NOWHERE", "snreid train or snreid adapt made", "comes with snreid: people"]),
+    (
+        "evaluate NOWHERE -t noon",
+        ["experiment.json", "NOWHERE", "snreid train or snreid adapt made", "comes with snreid: people"],
+    ),
     ("evaluate RUN", ["needs a target", "--target market1501"]),
     ("evaluate", ["folder of a run before all flags", "Found: nothing"]),
     ("evaluate RUN --features x.npz -t noon", ["folder of a run before all flags", "run and features"]),

@@ -12,8 +12,8 @@ import tyro
 
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
-from snreid.experiments.packaged import is_packaged
 from snreid.errors import visible
+from snreid.experiments.packaged import is_packaged
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
