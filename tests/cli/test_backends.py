@@ -116,6 +116,6 @@ def test_marks_that_contradict_are_refused_and_marks_of_another_kind_told(pair: 
         require_same_model(mark, network, Path("f.npz"), talk)
     assert not talk.console.file.getvalue()  # type: ignore[attr-defined]
     require_same_model("file 1", network, Path("f.npz"), talk)
-    assert "f.npz is of a file, this is a run" in talk.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "f.npz is of a file, and the model named is a run" in talk.console.file.getvalue()  # type: ignore[attr-defined]
     with pytest.raises(ExperimentError, match=r"f\.npz is of run 2, this model is run \w{16}\."):
         require_same_model("run 2", network, Path("f.npz"), talk)

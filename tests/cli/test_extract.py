@@ -282,7 +282,7 @@ def test_what_names_say_is_what_evaluate_reads(tmp_path: Path, capsys: pytest.Ca
     assert 0.2 < expected["mAP"] < 0.99 and expected["queries"] == 8
     assert scored(["--features", out], capsys) == expected
     assert main([model, "--data", data, "--out", out, *PLAIN]) == 0
-    assert "24 embeddings of 3 numbers, with persons, cameras and splits, in" in capsys.readouterr().out
+    assert "24 embeddings of 3 numbers, with 4 persons, 2 cameras and 2 splits, in" in capsys.readouterr().out
     assert scored(["--features", out], capsys) == expected
 
 

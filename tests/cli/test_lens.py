@@ -10,6 +10,7 @@ from PIL import Image
 
 from snreid.cli import main as command
 from snreid.cli.lens import MOST_SHOWN, main
+from snreid.experiments import packaged
 from support.tiny import SOURCE, TARGET, picture_files, trained
 
 Captured = pytest.CaptureFixture[str]
@@ -45,6 +46,15 @@ def test_data_sets_alone_show_images_of_theirs(pair: tuple[Path, Path], tmp_path
     assert "t-SNE of the embeddings, By data set" in text
     again = lens(capsys, pair[1], "--data", SOURCE, TARGET, "--per-data", 12, "--show", 3, "--out", out)
     assert again == found and out.read_text(encoding="utf-8") == text
+
+
+def test_a_packaged_model_is_named_not_its_place(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(packaged, "HOME", pair[1].parent)
+    assert main([str(pair[1]), str(picture_files(tmp_path, 1)[0]), *HERE]) == 0
+    assert str(pair[1].parent) not in Path("lens.html").read_text(encoding="utf-8")
 
 
 def test_images_alone_have_maps_and_say_what_is_missing(

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import pytest
 
+from snreid.cli import main
 from snreid.cli.machine import Flags, TrainingFlags
 from snreid.system.machine import Machine
 
@@ -19,8 +20,19 @@ def test_the_list_is_frozen() -> None:
 
 
 def test_flags_are_the_settings_with_their_defaults() -> None:
-    assert [f.name for f in fields(Flags)] == [f.name for f in fields(TrainingFlags)] == FLAGS
-    assert all(getattr(Flags(), name) == getattr(Machine(), name) for name in FLAGS)
+    for flags in (Flags, TrainingFlags):
+        assert [f.name for f in fields(flags)] == FLAGS
+        assert all(getattr(flags(), name) == getattr(Machine(), name) for name in FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("command", "trains"), [("train", True), ("demo", True), ("evaluate", False), ("report", False)]
+)
+def test_only_commands_that_train_list_the_time_between_checkpoints(
+    command: str, trains: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    assert ("--save-seconds" in capsys.readouterr().out) is trains
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare", "study", "report", "demo"])

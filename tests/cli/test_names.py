@@ -130,6 +130,7 @@ def test_a_folder_is_looked_for_below_the_data_folder_too(tmp_path: Path, monkey
         ("tiny/noom", "'tiny/noom': no such folder here or in data"),
         ("lost/noon", "no such folder"),
         ("tiny", "'tiny' has no bounding_box_train. Fix: name a data set in it: tiny/dusk, tiny/noon."),
+        ("shop", "'shop' has no bounding_box_train. Fix: name a data set in it: shop/people.csv."),
         ("bare", "'bare' has no bounding_box_train. Fix: read it by a pattern"),
         ("notes.txt", "'notes.txt' is a file. Fix: a table ends in"),
         ("run", "'run' is the folder of a run. Fix: runs come first, then flags"),
@@ -139,9 +140,17 @@ def test_for_a_path_no_drawn_domain_is_offered(
     text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("data/tiny/noon/query", "data/tiny/dusk/bounding_box_train", "data/tiny/other", "bare", "run"):
+    for folder in (
+        "data/tiny/noon/query",
+        "data/tiny/dusk/bounding_box_train",
+        "data/tiny/other",
+        "data/shop/images",
+        "bare",
+        "run",
+    ):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "notes.txt").touch()
+    (tmp_path / "data" / "shop" / "people.csv").touch()
     (tmp_path / "run" / "experiment.json").touch()
     with pytest.raises(ExperimentError) as caught:
         dataset_named(text, Path("data"))

@@ -18,6 +18,10 @@ def test_the_base_is_where_everything_needed_is(tmp_path: Path) -> None:
         find_base(tmp_path, ("", "x"), ("train", "test"), name="toy", home="its page")
     with pytest.raises(DataError, match=r"toy .*images.*holds x, y.*its page"):
         find_base(tmp_path, ("", "x"), ("images",), name="toy", home="its page")
+    for place in ("x", "nowhere"):
+        with pytest.raises(DataError) as own:
+            find_base(tmp_path, (place,), ("train", "test"), name="toy", home="")
+        assert "own page" not in str(own.value)
     with pytest.raises(DataError, match="found once"):
         find_base(tmp_path, ("x", "y"), ("train",), name="toy", home="its page")
     (tmp_path / "file").touch()

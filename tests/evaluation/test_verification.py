@@ -124,7 +124,9 @@ def test_a_pair_matches_by_what_is_printed(rng: np.random.Generator) -> None:
 def test_what_too_few_pairs_cannot_show_is_refused_or_told(rng: np.random.Generator) -> None:
     query, gallery = people(rng)
     pairs = calibrate(query, gallery, false_match_rate=0.5).impostor
-    with pytest.raises(DataError, match=rf"Found: {pairs} pairs for a rate of 0\.001, one in 1,000\. .*a rate of 0\.0"):
+    with pytest.raises(
+        DataError, match=rf"Found: {pairs} pairs for a rate of 0\.001, one in 1,000\. .*a higher rate: at 0\.0"
+    ):
         calibrate(query, gallery, false_match_rate=1e-3)
     rough = calibrate(query, gallery, false_match_rate=29 / pairs)
     assert any("by 29 pairs: fewer than 30 make it rough" in note for note in rough.notes)

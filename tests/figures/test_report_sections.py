@@ -61,6 +61,9 @@ def test_findings_report_gains_and_losses() -> None:
     assert percent(cells["Baseline"].value) in text and "points" not in text
     assert f"{percent(cells['SNR'].difference.value)} points above Baseline" in gain
     assert "Higher on 2 of 2 domains" in gain
+    twin = dataclasses.replace(report.schemes[0], name="Twin")
+    tied = dataclasses.replace(report, schemes=(report.schemes[0], twin))
+    assert "0.0 points from Baseline" in dict(comparison_findings(tied.table()))["Twin"]
     turned = dataclasses.replace(report, baseline="SNR")
     worse = dict(comparison_findings(turned.table()))["Baseline"]
     assert f"{percent(cells['SNR'].difference.value)} points below SNR" in worse and "Higher on 0 of 2" in worse

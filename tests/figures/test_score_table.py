@@ -89,6 +89,12 @@ def test_a_tie_marks_all_its_cells() -> None:
     assert second.difference.value == 0 and not second.difference.clear and second.difference.p_value == 1
 
 
+def test_the_best_of_one_scheme_is_not_marked() -> None:
+    alone = (SchemeResult(name="a", scores={"night": made_up_scores(0.5, 1)}),)
+    table = score_table((ScoredDomain(name="night"),), alone, baseline="a")
+    assert not any(row.cells[0].best for row in table.rows("mAP") if row.cells[0])
+
+
 def test_a_missing_domain_leaves_its_cell_and_the_mean_empty(report: Report) -> None:
     base, *others = report.schemes
     partial = dataclasses.replace(others[0], scores={"night": others[0].scores["night"]})

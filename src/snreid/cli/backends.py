@@ -35,7 +35,7 @@ class OnnxFlags:
     width: Annotated[int | None, flag("ONNX: input width (default: as in the file)", "PIXELS")] = None
     mean: Annotated[_RGB, flag("ONNX: mean, 0..1", "R G B", default="its own, or ImageNet's")] = None
     std: Annotated[_RGB, flag("ONNX: standard deviation", "R G B", default="likewise")] = None
-    onnx_output: Annotated[str | None, flag("ONNX: the embedding's output", "NAME", default="by name")] = None
+    onnx_output: Annotated[str | None, flag("ONNX: its embedding output", "NAME", default="by its name")] = None
     onnx_bgr: Annotated[bool, flag("ONNX: it takes blue, green, red, as OpenCV")] = False
     onnx_interpolation: Annotated[
         Literal["bilinear", "bicubic"] | None, flag("ONNX: filter of resizing", "HOW", default="bilinear")
@@ -171,7 +171,7 @@ def _require_alone(run: Path, backend: Backend) -> None:
         raise ExperimentError(
             "Processes that work together embed with one exported file; a run is exported for one process",
             found=f"--backend {backend} for the run {run} in {others.world} processes",
-            fix=f"snreid export {run} --to {kind} --out {file}, then name {file} in the place of the run; or start one process",
+            fix=f"snreid export {run} --to {kind} --out {file}, then name {file} in place of the run; or start one process",
         )
 
 
@@ -250,7 +250,8 @@ def require_same_model(mark: str, network: Network, where: Path, session: "Sessi
         return
     if mark.split()[0] != network.mark.split()[0]:
         session.say(
-            f"{where} is of a {mark.split()[0]}, this is a {network.mark.split()[0]}: they must be the same model"
+            f"{where} is of a {mark.split()[0]}, and the model named is a {network.mark.split()[0]}: "
+            "whether they are the same model cannot be checked"
         )
         return
     raise ExperimentError(

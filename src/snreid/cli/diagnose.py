@@ -46,9 +46,9 @@ class Request:
       snreid diagnose --features mine.npz --target market1501
     """
 
-    run: Annotated[
-        tyro.conf.Positional[Path | None], flag("folder of a finished run, or its exported file", "[RUN]")
-    ] = None
+    run: Annotated[tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")] = (
+        None
+    )
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
     features: Annotated[tuple[Path, ...], flag("embeddings, see snreid evaluate", "FILE")] = ()
     onnx: OnnxFile = None
@@ -324,7 +324,9 @@ def _pairs_table(result: "Diagnosis") -> Table | None:
 
 
 def _properties_table(result: "Diagnosis") -> Table | None:
-    table = _table("by quarters of what the query image is like", "property", "from", "to", "queries", "mAP", "rank-1")
+    table = _table(
+        "quarters of the queries by a property of their images", "property", "from", "to", "queries", "mAP", "rank-1"
+    )
     for one in result.properties:
         for bucket in one.buckets:
             estimates = bucket.estimates

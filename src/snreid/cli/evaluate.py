@@ -49,11 +49,11 @@ class Request:
       snreid evaluate --features mine.npz --json
     """
 
-    run: Annotated[
-        tyro.conf.Positional[Path | None], flag("folder of a finished run, or its exported file", "[RUN]")
-    ] = None
+    run: Annotated[tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")] = (
+        None
+    )
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501 noon", "NAME", "-t")] = ()
-    features: Annotated[tuple[Path, ...], flag("embeddings: a file, or two (query, gallery)", "FILE")] = ()
+    features: Annotated[tuple[Path, ...], flag("embeddings: FILE, QUERY GALLERY or NPY TABLE", "FILE")] = ()
     onnx: OnnxFile = None
     file: OnnxInput = OnnxFlags()
     backend: BackendFlag = None

@@ -48,7 +48,7 @@ class Request:
       snreid extract RUN --data market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or its exported file", "RUN")]
+    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
     images: Annotated[
         tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
     ] = ()
@@ -57,12 +57,12 @@ class Request:
     data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""
     root: DataFolder = field(default_factory=lambda: Machine().root)
     out: Annotated[Path, flag("file to write", "FILE.npz")] = Path("features.npz")
-    device: Annotated[str, flag("auto, cpu, cuda or cuda:N", "NAME")] = "auto"
+    device: Annotated[str, flag("torch: auto, cpu, cuda, cuda:N", "NAME")] = "auto"
     half: Annotated[bool, flag("store float16: half the size, 11 significant bits")] = False
     backend: BackendFlag = None
-    batch: Annotated[int | None, flag("images per call of the network", "N", default="the fastest")] = None
-    precision: Annotated[Literal["float32", "bf16"], flag("float32; bf16 wants the hardware", "TYPE")] = "float32"
-    fuse: Annotated[bool, flag("CPU: faster, by private operators of torch")] = False
+    batch: Annotated[int | None, flag("images at a time", "N", default="the fastest, measured")] = None
+    precision: Annotated[Literal["float32", "bf16"], flag("float32; bf16 if supported", "TYPE")] = "float32"
+    fuse: Annotated[bool, flag("CPU: faster convolutions by private operators of torch")] = False
     skip_bad: Annotated[bool, flag("go on without images that cannot be read")] = False
     file: OnnxInput = OnnxFlags()
     json: Json = False
@@ -113,8 +113,9 @@ def main(arguments: Sequence[str]) -> int:
             kept = [place for place in range(len(images.sources)) if place not in bad]
             if request.tracks:
                 kept, vectors = _means(images.tracks, kept, vectors)
-            _write(request, {name: values[kept] for name, values in images.labels.items()}, vectors, mark)
-            _say(request, images, vectors, list(bad.values()), batch)
+            labels = {name: values[kept] for name, values in images.labels.items()}
+            _write(request, labels, vectors, mark)
+            _say(request, images, labels, vectors, list(bad.values()), batch)
     return 0
 
 
@@ -270,7 +271,12 @@ def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArra
 
 
 def _say(
-    request: Request, images: _Images, vectors: "NDArray[Any]", bad: Sequence["BadImage"], batch: Sequence[int]
+    request: Request,
+    images: _Images,
+    written: "dict[str, NDArray[Any]]",
+    vectors: "NDArray[Any]",
+    bad: Sequence["BadImage"],
+    batch: Sequence[int],
 ) -> None:
     """Report the written file; ``batch``: images at a time, as requested or measured; empty if there were too few to measure."""
     from snreid.images.reading import listed
@@ -281,8 +287,8 @@ def _say(
     if request.tracks:
         done["tracks"] = len(vectors)
     done["batch"] = batch[0] if batch else None
-    labels = [name for name in images.labels if name != "names"]
-    done["labels"] = labels
+    counts = {name: len(set(values.tolist())) for name, values in written.items() if name != "names"}
+    done["labels"] = list(counts)
     done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad]
     if bad:
         sentence = (
@@ -290,8 +296,9 @@ def _say(
         )
         print(visible(sentence), file=sys.stderr)
     measured = f"; {batch[0]} images at a time were fastest" if batch and not request.batch else ""
-    listed_labels = " and ".join(filter(None, [", ".join(labels[:-1]), *labels[-1:]]))
-    with_labels = f", with {listed_labels}," if labels else ""
+    counted = [f"{count} {name if count > 1 else name[:-1]}" for name, count in counts.items()]
+    listed_labels = " and ".join(filter(None, [", ".join(counted[:-1]), *counted[-1:]]))
+    with_labels = f", with {listed_labels}," if counts else ""
     print(
         json.dumps(done)
         if request.json

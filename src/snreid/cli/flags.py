@@ -43,7 +43,7 @@ def _default(value: str) -> str:
 
 
 Json: TypeAlias = Annotated[bool, flag("print one JSON object")]
-RunFolder: TypeAlias = Annotated[tyro.conf.Positional[Path], flag("folder of a finished run", "RUN")]
+RunFolder: TypeAlias = Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or people", "RUN")]
 Metric: TypeAlias = Annotated[
     Literal["cosine", "euclidean"] | None, flag("cosine or euclidean", "NAME", default="the run's or cosine")
 ]

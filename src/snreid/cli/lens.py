@@ -13,6 +13,7 @@ import tyro
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
 from snreid.errors import visible
+from snreid.experiments.packaged import is_packaged
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
@@ -159,7 +160,7 @@ def _words(run: "Run") -> dict[str, str]:
     sources = ", ".join(source.name for source in experiment.sources)
     return {
         "title": f"SNR lens: {run.name}",
-        "run": f"{run.folder} ({experiment.recipe}, seed {experiment.seed})",
+        "run": f"{run.name if is_packaged(run.folder) else run.folder} ({experiment.recipe}, seed {experiment.seed})",
         "scheme": f"{experiment.model.scheme.label} on {experiment.model.backbone.name}",
         "trained_on": sources,
     }

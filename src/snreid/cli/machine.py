@@ -31,13 +31,13 @@ class Flags(Machine):
     cache: Annotated[Path | None, flag("keep decoded pixels here, or set SNREID_CACHE", "DIR")] = field(
         default_factory=lambda: Machine().cache
     )
-    save_seconds: Annotated[float, tyro.conf.Suppress] = Machine.save_seconds
+    save_seconds: tyro.conf.Suppress[float] = Machine.save_seconds
     """Taken by every command and listed by those that train."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFlags(Flags):
-    """The machine settings of a command that trains."""
+    """The machine settings of a command that trains, with their ``--help`` texts."""
 
     save_seconds: Annotated[float, flag("time between checkpoints", "SECONDS")] = Machine.save_seconds
 
@@ -45,4 +45,4 @@ class TrainingFlags(Flags):
 MachineFlags: TypeAlias = Annotated[Flags, tyro.conf.arg(name="")]
 """The machine settings as flags without a prefix."""
 TrainingMachineFlags: TypeAlias = Annotated[TrainingFlags, tyro.conf.arg(name="")]
-"""The same for a command that trains."""
+"""The same, of a command that trains."""

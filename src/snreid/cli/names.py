@@ -47,6 +47,7 @@ and behind all of that, an @ and what is done with it:
 
 _FOLDERS = ("bounding_box_train", "query")
 """Either identifies a folder in Market-1501's format; reading reports which others are missing."""
+_TABLES = (".csv", ".tsv", ".parquet", ".pq")
 _GRAMMAR = frozenset(":@,='\"")
 _QUOTED = re.compile(r"""(["'])(.+?)\1(?::(.*))?""")
 _OPTION = re.compile(r"""([^,=]*)=("[^"]*"|'[^']*'|[^,]*)(?:,|$)""")
@@ -187,7 +188,7 @@ def _by_path(name: str, root: Path) -> DataSet | None:
     from snreid.datasets import Table
 
     path = spelt(Path(name))
-    if path.suffix.lower() in (".csv", ".tsv", ".parquet", ".pq"):
+    if path.suffix.lower() in _TABLES:
         return Table(path=str(path.absolute() if path.is_file() else path))
     return _market_format(path, root) if name else None
 
@@ -220,7 +221,11 @@ def _no_folder(name: str, root: Path) -> ExperimentError:
         found, fix = f"{name!r} is the folder of a run", "runs come first, then flags: snreid COMMAND RUN --target noon"
     else:
         found = f"{name!r} has no {_FOLDERS[0]}"
-        inner = sorted(one.name for one in there[0].iterdir() if any((one / folder).is_dir() for folder in _FOLDERS))
+        inner = sorted(
+            one.name
+            for one in there[0].iterdir()
+            if one.suffix.lower() in _TABLES or any((one / folder).is_dir() for folder in _FOLDERS)
+        )
         fix = "read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
         if inner:
             fix = f"name a data set in it: {', '.join(str(Path(name) / one) for one in inner[:8])}"

@@ -42,9 +42,9 @@ class Request:
       snreid report mine.npz theirs.npz
     """
 
-    run: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("folders of finished runs, or files", "RUN...")]
+    run: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("folders of finished runs, people, or files", "RUN...")]
     target: Annotated[tuple[str, ...], flag("data sets to score on", "NAME", "-t")] = ()
-    examples: Annotated[tuple[str, ...], flag("targets whose rank lists are shown", "NAME")] = ()
+    examples: Annotated[tuple[str, ...], flag("targets whose rank lists are shown", "NAME", default="none")] = ()
     out: Annotated[Path | None, out_folder("runs/report-RUNS-on-TARGETS")] = None
     file: OnnxInput = OnnxFlags()
     machine: MachineFlags = Flags()
@@ -92,7 +92,7 @@ def write(
     began = time.monotonic()
     with open_session(machine, out) as session:
         if (out / "report.html").exists():
-            session.say(f"The page in {out} is replaced; --out keeps it")
+            session.say(f"The page in {out} is replaced; another --out keeps it")
         result = score_models(plan, [_ready(model, file or OnnxFlags(), out, session) for model in models], session)
         if session.first:
             finish(result, out, page, seconds=time.monotonic() - began)

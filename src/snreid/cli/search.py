@@ -36,7 +36,7 @@ class Request:
       snreid search runs/snr-market1501-0 anna --in features.npz --top 50 --json
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or its exported file", "RUN")]
+    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
     query: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("images of one person, or folders", "QUERY...")]
     gallery: Annotated[Path, flag("the gallery: embeddings and names", "FILE.npz", name="in")]
     top: Annotated[int, flag("images to find", "K")] = 10

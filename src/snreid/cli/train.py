@@ -101,7 +101,7 @@ def _start(request: Request, *, draft: bool = False) -> "Experiment":
 
 
 def _require_word(path: Path) -> None:
-    """Raises ``ExperimentError`` for a file or a folder in the place of a recipe."""
+    """Raises ``ExperimentError`` for a file or a folder in place of a recipe."""
     from snreid.errors import ExperimentError
 
     if path.is_file():

@@ -40,7 +40,7 @@ class Request:
       snreid verify runs/snr-noon-0 a.jpg b.jpg --calibrate my.json
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or its exported file", "RUN")]
+    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("two image files; none to calibrate", "A B")] = ()
     calibrate: Annotated[
         tuple[str, ...], flag("labelled images: a data set or embeddings; or a kept calibration", "NAME|FILE")

@@ -62,7 +62,7 @@ def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name
         folders: Candidates below ``root``; "" is ``root`` itself.
         needed: Entries that the folder must have.
         name: Of the data set.
-        home: Where to get the data set, in words.
+        home: Where to get the data set, in words; empty for a folder of the user's own.
 
     Raises:
         DataError: No candidate has all entries, or more than one has.
@@ -81,18 +81,19 @@ def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name
             found=f"{wanted} in each of: {', '.join(map(str, hits))}",
             fix="give the folder that is meant as the data folder itself",
         )
+    elsewhere = f", or get the data set by hand from its own page: {home}" if home else ""
     best = max((*places, *inner), key=lambda place: len(needed) - len(_lacking(place, needed)))
     missing = _lacking(best, needed)
     if len(missing) < len(needed):
         raise DataError(
             f"{name} needs a folder that holds {wanted}",
             found=f"{best} without {', '.join(missing)}; it holds {_content(best)}",
-            fix=f"unpack the whole archive there, rename what has another name, or get the data set by hand from its own page: {home}",
+            fix=f"unpack the whole archive there, or rename what has another name{elsewhere}",
         )
     raise DataError(
         f"{name} needs a folder that holds {wanted}",
         found=f"none of {_places(root, folders)}{_state(root)}",
-        fix=f"give the right data folder, or get the data set by hand from its own page: {home}",
+        fix=f"give the right data folder{elsewhere}",
     )
 
 

@@ -80,7 +80,7 @@ class MarketFormat(DataSet):
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""
-        base = find_base(root, (self.folder,), tuple(_FOLDERS.values()), name=self.name, home="(a folder of your own)")
+        base = find_base(root, (self.folder,), tuple(_FOLDERS.values()), name=self.name, home="")
         return _read(base, self.name, has_cameras=self.cameras)
 
 

@@ -68,7 +68,7 @@ class Calibration:
         rates += [rate for point in self.roc for rate in point[:2]]
         if not (min(rates) >= 0 and max(rates) <= 1 and 1e-300 < self.step < 1e300 and isfinite(self.threshold)):
             raise ExperimentError(
-                "a calibration has rates between 0 and 1 and a step above 0",
+                "A calibration has rates between 0 and 1 and a step above 0",
                 found=f"rates from {min(rates):g} to {max(rates):g}, step {self.step:g}",
                 fix="calibrate again",
             )
@@ -129,7 +129,7 @@ def calibrate(
     check_values(query, gallery)
     if not 0 < false_match_rate < 1:
         raise ExperimentError(
-            "a false match rate lies between 0 and 1", found=f"{false_match_rate:g}", fix="ask for 0.001, one in 1,000"
+            "A false match rate lies between 0 and 1", found=f"{false_match_rate:g}", fix="ask for 0.001, one in 1,000"
         )
     query, gallery = (_without_junk(side) for side in (query, gallery))
     step, lowest = _steps(query, gallery, metric)
@@ -239,14 +239,18 @@ def _reached(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def _require_pairs(genuine: int, impostor: int, rate: float) -> None:
     if not genuine:
         raise DataError(
-            "a calibration needs pairs of the same person that count: on two cameras, or two images where no cameras are known",
+            "A calibration needs pairs of the same person that count: on two cameras, or two images where no cameras are known",
             found=f"none, and {impostor:,} pairs of different persons",
             fix="check that query and gallery share persons, and that the cameras are right",
         )
     if rate * impostor < 1 - 1e-9:
         raise DataError(
-            "a false match rate shows on at least as many pairs of different persons as it counts one of",
+            "A false match rate of one in N needs at least N pairs of different persons",
             found=f"{impostor:,} pairs for a rate of {rate:g}, one in {1 / rate:,.0f}",
             fix="calibrate on more persons"
-            + (f", or ask for a rate of {30 / impostor:.1g} or more" if impostor > 30 else ""),
+            + (
+                f", or ask for a higher rate: at {ENOUGH / impostor:.1g}, about {ENOUGH} pairs match"
+                if impostor > ENOUGH
+                else ""
+            ),
         )

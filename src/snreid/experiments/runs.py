@@ -20,7 +20,7 @@ import torch
 
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.experiments.experiment import Experiment
-from snreid.experiments.packaged import beside, located
+from snreid.experiments.packaged import NAMES, beside, located
 from snreid.inference.embedder import Embedder
 from snreid.models.delta import has_weights, read_weights
 from snreid.models.reid import CLASSIFIERS
@@ -137,7 +137,7 @@ def open_run(folder: str | Path) -> Run:
 
 def _no_run(folder: Path) -> CheckpointError:
     """The error for a path that is no run, with the runs that lie there."""
-    fix = "give a folder that snreid train or snreid adapt made"
+    fix = f"give a folder that snreid train or snreid adapt made, or a model that comes with snreid: {', '.join(NAMES)}"
     if folder.is_file():
         found = f"{folder} is a file"
     elif not folder.is_dir():

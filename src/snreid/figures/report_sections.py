@@ -32,10 +32,12 @@ def comparison_findings(table: ScoreTable) -> list[tuple[str, str]]:
 
 
 def _difference_text(gap: Difference, table: ScoreTable) -> str:
-    direction = "above" if gap.value >= 0 else "below"
+    size, direction = percent(abs(gap.value)), "above" if gap.value >= 0 else "below"
+    if float(size) == 0:
+        direction = "from"
     interval = minus_signs(f"{points(gap.interval.low)} to {points(gap.interval.high)}")
     level = f"{100 * table.level:.0f}{SPACE}%"
-    return f", {percent(abs(gap.value))} points {direction} {table.baseline} ({level} interval {interval})"
+    return f", {size} points {direction} {table.baseline} ({level} interval {interval})"
 
 
 def _domain_counts(differences: Sequence[Difference]) -> str:

@@ -330,6 +330,8 @@ def mean_with_interval(
 
 
 def _mark_best(rows: list[ScoreRow]) -> tuple[ScoreRow, ...]:
+    if len(rows) < 2:
+        return tuple(rows)
     tops = []
     for column in zip(*(row.cells for row in rows), strict=True):
         tops.append(max((cell.value for cell in column if cell is not None), default=0.0))

@@ -35,15 +35,18 @@ def counting(console: Console | None, what: str) -> Iterator[Callable[[int, int]
 
 
 def _plain(console: Console, what: str) -> Callable[[int, int], None]:
-    began = shown = time.monotonic()
+    shown = time.monotonic()
+    first: tuple[float, int] | None = None
+    """When the first ones were done, and how many: what was prepared for them is not a pace."""
 
     def tell(done: int, count: int) -> None:
         """Print a line if the last one is older than ``_PATIENCE``."""
-        nonlocal shown
+        nonlocal first, shown
         now = time.monotonic()
+        began, before = first = first or (now, done)
         if now - shown >= _PATIENCE:
             shown = now
-            left = (now - began) / max(done, 1) * (count - done)
-            console.out(f"{what}: {done}/{count}, {left:.0f} s left", highlight=False)
+            left = f", {(now - began) / (done - before) * (count - done):.0f} s left" if done > before else ""
+            console.out(f"{what}: {done}/{count}{left}", highlight=False)
 
     return tell
