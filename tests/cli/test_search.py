@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,10 @@ def test_a_labelled_gallery_tells_persons_and_keeps_the_lengths_of_the_euclidean
 
 
 def test_labels_are_told_as_the_gallery_has_them(pair: tuple[Path, Path], photos: list[Path], capsys: Captured) -> None:
-    labels = {"persons": np.array(["anna", "bo", "-1"] * 4), "cameras": np.array(["hall", "-1", "-1"] * 4)}
+    labels: dict[str, Any] = {
+        "persons": np.array(["anna", "bo", "-1"] * 4),
+        "cameras": np.array(["hall", "-1", "-1"] * 4),
+    }
     np.savez("g.npz", embeddings=snreid.load(pair[0]).extract(photos), names=np.array(list(map(str, photos))), **labels)
     words = [str(pair[0]), str(photos[0]), "--in", "g.npz", "--top", "12", *CPU]
     assert main([*words, "--json"]) == 0
