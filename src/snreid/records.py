@@ -22,6 +22,14 @@ NO_TRACK = -1
 DISTRACTOR = 0
 """Person id that a data set's reader gives to distractors, such as Market-1501's: they stay in the gallery, and no query bears it."""
 
+_NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a"})
+
+
+def is_missing(label: str | None) -> bool:
+    """Whether a label is empty, or a word that programs write for it."""
+    return label is None or label.strip().lower() in _NOTHING
+
+
 SPLIT_WORDS = {
     "train": "train",
     "training": "train",
@@ -223,6 +231,8 @@ class Features:
     """(N,) names of the images, or empty. A query ignores a gallery entry of the same name."""
     camera_names: Mapping[int, str] = field(default_factory=dict)
     """Camera -> what it is called, where its name is not its number."""
+    person_names: Mapping[int, str] = field(default_factory=dict)
+    """Person -> what it is called, likewise."""
 
     def camera_text(self, camera: int) -> str:
         """The name of a camera, or its number as text."""

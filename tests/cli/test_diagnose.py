@@ -143,6 +143,7 @@ def test_embeddings_without_cameras_are_diagnosed(tmp_path: Path, capsys: Captur
         (["x.onnx", "-t", "noon"], "the ONNX file exists"),
         (["--features", "x.npz", "-t", "noon", "dusk"], "rows of one data set"),
         (["--features", "x.npz"], "features file exists"),
+        (["--features", "x.npz", "--height", "64"], "are of an ONNX file.*--height with x.npz"),
         (["RUN", "-t", "noon", "--severity", "0"], "1 .mild. to 5.*Found: 0"),
         (["RUN", "-t", "noon", "--worst", "-1"], "0 or more"),
         (["RUN", "-t", "noon", "--out", "RUN"], "folder for pages"),

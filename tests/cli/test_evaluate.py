@@ -186,6 +186,7 @@ def test_an_onnx_file_is_an_embedder(tmp_path: Path, capsys: Captured, monkeypat
         ("--onnx net.xml -t noon --height 64", "an .xml file know theirs.*--height"),
         ("RUN -t noon --std 1 1 1", "a run and an .xml file know theirs.*--std"),
         ("--features f.npz --batch 4", "not computed again.*--batch 4"),
+        ("--features f.npz --onnx-bgr", "are of an ONNX file.*--onnx-bgr with f.npz"),
         ("--features f.npz --backend torch", "not computed again.*--backend torch"),
         ("lost.onnx -t noon", "the ONNX file exists"),
     ],

@@ -13,12 +13,13 @@ import snreid
 from snreid.cli import main as command
 from snreid.cli.backends import model_mark
 from snreid.cli.extract import main
+from snreid.datasets import AllImages
 from snreid.errors import BusyError, CheckpointError, DataError, ExperimentError
 from snreid.evaluation import MARK
 from snreid.experiments.runs import Run
 from snreid.inference.embedder import Embedder, extract
 from snreid.system.locks import file_lock
-from support.tiny import colour_onnx, picture_files
+from support.tiny import SOURCE, TARGET, colour_onnx, drawn, picture_files, trained
 from support.two_processes import answers_of_two
 
 
@@ -26,7 +27,7 @@ class OpenedForTest:
     """A network of another runtime: it embeds an image as its mean colour."""
 
     height, width = 32, 16
-    notes = ()
+    notes, weights = (), ""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -306,6 +307,35 @@ def test_folders_of_query_and_gallery_in_one_file_or_in_two(tmp_path: Path, caps
         assert stored["cameras"].tolist() == ["door1"] * 4, "as they were"
 
 
+def test_tracks_count_anew_in_every_folder(tmp_path: Path) -> None:
+    model = str(colour_onnx(tmp_path / "colour.onnx"))
+    names = crops(tmp_path, "{person}_c{camera}_{n}.png")
+    for number, path in enumerate(names[:8]):
+        part = tmp_path / ("monday" if number % 2 else "sunday")
+        part.mkdir(exist_ok=True)
+        path.rename(part / f"{number // 4}_c1_0001_{number}.png")
+    places, out = [str(tmp_path / "monday"), str(tmp_path / "sunday")], str(tmp_path / "f.npz")
+    words = ["--pattern", "{person}_c{camera}_{track}_{*}.png", "--tracks", *PLAIN]
+    apart = []
+    for place in places:
+        assert main([model, place, *words, "--out", out]) == 0
+        with np.load(out) as stored:
+            apart.append(stored["embeddings"])
+    assert main([model, *places, *words, "--out", out]) == 0
+    with np.load(out) as stored:
+        assert stored["persons"].tolist() == [0, 1, 0, 1]
+        assert stored["embeddings"].tolist() == np.concatenate(apart).tolist()
+
+
+def test_people_of_the_training_are_refused(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", sources=(AllImages(of=drawn()),)).folder
+    with pytest.raises(
+        ExperimentError, match=r"people it was not trained on\. Found: trained on noon@all, target noon"
+    ):
+        main([str(run), "--data", SOURCE, "--device", "cpu", "--out", str(tmp_path / "f.npz")])
+    assert main([str(run), "--data", TARGET, "--device", "cpu", "--out", str(tmp_path / "f.npz")]) == 0
+
+
 def test_left_out_images_have_no_labels(tmp_path: Path) -> None:
     model, paths = colour_onnx(tmp_path / "colour.onnx"), crops(tmp_path, "{person}_c{camera}_{n}.png")
     paths[1].write_bytes(b"")
@@ -329,6 +359,8 @@ def test_left_out_images_have_no_labels(tmp_path: Path) -> None:
         (["photos", "--pattern", "{split}0{person}.png"], "'0' in .*000"),
         (["photos", "--pattern", "{*}{person}.png", "--data", "noon"], "Found: both"),
         (["list.csv"], "name it by --data list.csv"),
+        (["photos", "photos"], r"named once\. Found: .*000\.png 2 times"),
+        (["photos", "photos/001.png", "--pattern", "{person}.png"], r"named once\. Found: .*001\.png 2 times"),
         (["empty"], "none in empty. Fix: name image files, or a folder with images"),
         (["--data", "cuhk02"], "CUHK02"),
     ],

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -93,6 +94,24 @@ def test_a_labelled_gallery_tells_persons_and_keeps_the_lengths_of_the_euclidean
     told = json.loads(capsys.readouterr().out)
     assert [one["distance"] for one in told["found"]] == pytest.approx(sorted(apart.tolist()), abs=1e-3)
     assert "person" not in told["found"][0]
+
+
+def test_labels_are_told_as_the_gallery_has_them(pair: tuple[Path, Path], photos: list[Path], capsys: Captured) -> None:
+    labels: dict[str, Any] = {
+        "persons": np.array(["anna", "bo", "-1"] * 4),
+        "cameras": np.array(["hall", "-1", "-1"] * 4),
+    }
+    np.savez("g.npz", embeddings=snreid.load(pair[0]).extract(photos), names=np.array(list(map(str, photos))), **labels)
+    words = [str(pair[0]), str(photos[0]), "--in", "g.npz", "--top", "12", *CPU]
+    assert main([*words, "--json"]) == 0
+    found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["found"]}
+    assert (found[str(photos[0])]["person"], found[str(photos[0])]["camera"]) == ("anna", "hall")
+    assert found[str(photos[1])]["person"] == "bo" and "camera" not in found[str(photos[1])]
+    assert "person" not in found[str(photos[2])]
+    assert main(words) == 0
+    ends = {line.split()[2]: line.split("  ")[-1] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert ends[str(photos[0])] == "(person anna, camera hall)" and ends[str(photos[1])] == "(person bo)"
+    assert ends[str(photos[2])] == str(photos[2])
 
 
 def raw(run: Path, path: Path) -> np.ndarray:

@@ -90,6 +90,7 @@ def test_a_data_set_gives_the_threshold_its_embeddings_the_same_and_a_kept_one_t
 
     assert main([run, a, b, "--calibrate", "kept.json", "--roc", "again.svg", *QUIET, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
+    assert len(found["notes"]) == 2 and all("rough" in note for note in found["notes"])
     assert again["calibration"] == found and again["same"] == (again["score"] >= found["threshold"])
     assert (tmp_path / "again.svg").read_text() == (tmp_path / "roc.svg").read_text()
     assert main([run, a, a, "--calibrate", "kept.json", *QUIET]) == 0
@@ -166,12 +167,36 @@ def test_what_is_wrong_is_told_before_anything_is_embedded(
     for words, message in (
         ([a], r"compares two images.*Found: .*000\.png"),
         ([], "neither images nor --calibrate"),
+        ([str(tmp_path), str(tmp_path)], "compares two images"),
+        ([a, b, "--calibrate", TARGET, "--fmr", "nan"], "lies between 0 and 1"),
         ([a, b, "--fmr", "0.1"], "--fmr belongs to a calibration"),
         ([a, b, "--calibrate", TARGET, "--roc", "roc.png"], r"--roc names a file that ends in \.svg"),
         ([a, b, "--calibrate", TARGET, "--out", "c.txt"], r"--out names a file that ends in \.json"),
     ):
         with pytest.raises(ExperimentError, match=message):
             main([run, *words])
+
+
+def test_embeddings_of_another_length_give_no_threshold(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    query, gallery = (
+        Features(side.embeddings[:, :5], side.persons, side.cameras, side.names) for side in embedded(pair[0])
+    )
+    write_features(Path("short.npz"), query, gallery)
+    with pytest.raises(ExperimentError, match=r"of the same model\. Found: 5 numbers .* short\.npz, 8 of this model"):
+        main([str(pair[0]), "--calibrate", "short.npz", *RATE, *QUIET])
+
+
+def test_a_calibration_kept_without_an_ending_is_taken_again(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in ([TARGET, *RATE, "--out", "kept"], ["kept"]):
+        assert main([str(pair[0]), "--calibrate", *words, *QUIET, "--json"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
 
 
 def test_a_broken_model_is_told(pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

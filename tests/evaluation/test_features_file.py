@@ -213,6 +213,15 @@ def test_text_is_numbered_over_both_sides_and_shown_as_it_was(file: Path) -> Non
     assert read_features(file)[0].persons.tolist() == [3, 2, 1], "12, 3, 7 in the order of text"
 
 
+@pytest.mark.parametrize("text", ["", " ", "nan", "None", b"null"])
+@pytest.mark.parametrize("content", ["person", "camera"])
+def test_an_empty_text_is_no_label(file: Path, text: Any, content: str) -> None:
+    labels = {f"query_{content}": np.array(["a", "b", "a"]), f"gallery_{content}": np.array(["a", "b", "a", text, "b"])}
+    np.savez(file, **arrays(query_camera=np.arange(3), gallery_camera=np.arange(5)) | labels)
+    with pytest.raises(DataError, match=rf"a {content} that is text is a name.*row 6.*write -1 where"):
+        read_features(file)
+
+
 def together(rng: np.random.Generator, **changes: Any) -> dict[str, Any]:
     """Sixteen images of four persons on two cameras, two of each pair, in one array each."""
     good = {
@@ -355,6 +364,7 @@ def test_a_gallery_is_the_gallerys_images_or_all_that_are_together_with_or_witho
     assert set(bare.persons) == set(bare.cameras) == {-1}
     np.savez(file, features=rows, pids=np.array(["anna", "b", "b", "b", "anna"]), splits=np.array(["query"] * 5))
     assert read_gallery(file).persons.tolist() == [1, 2, 2, 2, 1]
+    assert read_gallery(file).person_names == {1: "anna", 2: "b"}
     np.save(file.with_suffix(".npy"), rows)
     assert len(read_gallery(file.with_suffix(".npy")).persons) == 5
     wrong: list[dict[str, Any]] = [

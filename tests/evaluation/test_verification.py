@@ -11,7 +11,7 @@ from ranking_by_definition import is_ignored, is_match
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import mean_interval, verification
 from snreid.evaluation.verification import Calibration, calibrate, pair_scores
-from snreid.records import Features, Interval
+from snreid.records import NO_CAMERA, Features, Interval
 
 Pair = tuple[Features, Features]
 
@@ -124,14 +124,18 @@ def test_a_pair_matches_by_what_is_printed(rng: np.random.Generator) -> None:
 def test_what_too_few_pairs_cannot_show_is_refused_or_told(rng: np.random.Generator) -> None:
     query, gallery = people(rng)
     pairs = calibrate(query, gallery, false_match_rate=0.5).impostor
-    with pytest.raises(
-        DataError, match=rf"Found: {pairs} pairs for a rate of 0\.001, one in 1,000\. .*a higher rate: at 0\.0"
-    ):
+    with pytest.raises(DataError, match=rf"Found: {pairs} pairs for a rate of 0\.001, one in 1,000\. .*a rate of 0\.0"):
         calibrate(query, gallery, false_match_rate=1e-3)
     rough = calibrate(query, gallery, false_match_rate=29 / pairs)
     assert any("by 29 pairs: fewer than 30 make it rough" in note for note in rough.notes)
     assert any("fewer than 10" in note for note in rough.notes)  # persons
     assert not any("rough." in note for note in calibrate(query, gallery, false_match_rate=31 / pairs).notes[:-1])
+    for few in range(2, 60, 7):  # no advice that would be refused, or that nobody wants
+        side = Features(
+            rng.normal(size=(few + 1, 3)).astype(np.float32), np.arange(few + 1), np.full(few + 1, NO_CAMERA)
+        )
+        with pytest.raises(DataError, match=r"Fix: calibrate on more persons\.$"):
+            calibrate(Features(side.embeddings[:1], side.persons[:1], side.cameras[:1]), side, false_match_rate=1e-3)
     alone = Features(query.embeddings[:2], np.array([1, 2]), np.array([1, 1]))
     with pytest.raises(DataError, match=r"pairs of the same person that count.*none, and 2 pairs of different persons"):
         calibrate(alone, alone, false_match_rate=0.5)
@@ -160,7 +164,15 @@ def test_no_calibration_has_impossible_values() -> None:
         {"true_match_rate": 1.5},
         {"roc": ((-0.1, 0.7, 0.5),)},
         {"threshold": math.inf},
+        {"threshold": math.nan},
+        {"threshold": 1.1},
         {"metric": "l1"},
+        {"step": 0.1},
+        {"step": 1e-200, "metric": "euclidean"},
+        {"threshold": -11.0, "metric": "euclidean"},
+        {"genuine": 0},
+        {"impostor": -1},
+        {"interval": Interval(0.8, 0.6)},
     ):
         with pytest.raises(ExperimentError):
             Calibration(**{**values, **wrong})

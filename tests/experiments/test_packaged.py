@@ -18,8 +18,9 @@ def test_a_name_is_a_folder_of_the_package_unless_a_run_here_is_called_so(
         located(Path("people"))
     (tmp_path / "inside" / "people").mkdir(parents=True)
     (tmp_path / "inside" / "people" / "model.safetensors").touch()
+    (tmp_path / "inside" / "people" / "experiment.json").write_text('{"packaged": {"sha256": "0123456789abcdef"}}')
     assert located(Path("people")) == tmp_path / "inside" / "people"
-    assert beside(Path("people")) == beside(located(Path("people"))) == Path("runs/people")
+    assert beside(Path("people")) == beside(located(Path("people"))) == Path("runs/people-01234567")
     for own in (Path("runs/people"), Path("./other"), tmp_path / "people"):
         assert located(own) == beside(own) == own and not is_packaged(own)
     Path("people").mkdir()  # of images, for example

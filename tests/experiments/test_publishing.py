@@ -1,6 +1,7 @@
 """A packaged run: half the bytes, no classifier, the same embeddings but for rounding, and every command takes its name."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from snreid.adaptation import MAR, AdaptiveBN, Unlabelled, adapt_run
 from snreid.cli import main
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.experiments import packaged
+from snreid.experiments.packaged import beside
 from snreid.experiments.publishing import package, self_test
 from snreid.experiments.runs import Run, open_run
 from snreid.models.weights import load_model
@@ -62,10 +64,11 @@ def test_every_command_takes_the_name_and_writes_nothing_into_the_package(
 ) -> None:
     before = contents(people)
     assert main(["evaluate", "people", "--target", TARGET, "--workers", "0", "--device", "cpu"]) == 0
-    assert (Path("runs") / "people" / "evaluation" / "dusk.npz").is_file()
+    out = beside(Path("people"))
+    assert out.parent == Path("runs") and (out / "evaluation" / "dusk.npz").is_file()
     assert main(["report", "people", "--target", TARGET, "--workers", "0", "--device", "cpu"]) == 0
     assert main(["export", "people"]) == 0
-    assert Path("runs/people/model.onnx").is_file()
+    assert (out / "model.onnx").is_file()
     flags = ["--method", "adaptive-bn", "--evaluate", "--workers", "0", "--device", "cpu"]
     assert main(["adapt", "people", "--target", TARGET, *flags]) == 0
     assert (Path("runs") / "people-adaptive-bn-dusk" / "model.safetensors").is_file()
@@ -121,3 +124,10 @@ def test_the_card_of_the_shipped_model_names_its_weights() -> None:
     assert digest in (folder / "card.md").read_text(encoding="utf-8")
     record = open_run(Path("people")).record
     assert all(source["kind"] == "RenderedPeople" for source in record["experiment"]["sources"])
+
+
+def test_a_run_that_is_called_like_the_packaged_one_keeps_its_scores(people: Path, run: Run) -> None:
+    shutil.copytree(run.folder, "runs/people")
+    before = contents(Path("runs/people"))
+    assert main(["evaluate", "people", "--target", TARGET, "--workers", "0", "--device", "cpu"]) == 0
+    assert contents(Path("runs/people")) == before

@@ -188,8 +188,8 @@ def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
             raise DataError(
                 f"Embeddings that are shown with images have the rows of {data.name}: every image once, in its order",
                 found=mismatch,
-                fix="leave --target out (camera pairs and scores need no images), or write the rows in that order, as "
-                "snreid extract RUN --data does",
+                fix="write the rows in that order, as snreid extract RUN --data does, or look at this file alone, without --target "
+                "(camera pairs and scores need no images)",
             )
 
 

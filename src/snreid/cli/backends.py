@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from snreid.images.reading import BadImage, Interpolation
     from snreid.inference.embedder import EmbedBatch
     from snreid.inference.onnx_embedder import OpenedOnnx
+    from snreid.records import DataSet
     from snreid.training.session import Session
 
 Backend = Literal["torch", "onnxruntime", "openvino"]
@@ -196,6 +197,13 @@ class Network:
         """Whose embeddings these are: the run's, also those of its exported files in float32, or else the file's."""
         return f"run {self.weights}" if self.weights else model_mark(self.model)
 
+    @cached_property
+    def dim(self) -> int:
+        """Numbers in an embedding."""
+        import torch
+
+        return int(self.embed(torch.zeros((1, 3, *self.size), dtype=torch.uint8)).shape[1])
+
 
 def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *, fuse: bool = False) -> Network:
     """The network of a run or a file.
@@ -222,6 +230,13 @@ def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *,
     return Network(embed_batch(network), size, by, model=model, weights=network.weights)
 
 
+def trained_on(model: Path) -> "Sequence[DataSet]":
+    """What a run was trained on; nothing for a file, which does not tell."""
+    from snreid.experiments.runs import open_run
+
+    return () if own_backend(model) else open_run(model).experiment.sources
+
+
 def model_mark(model: Path) -> str:
     """Tells models apart in files of embeddings: a hash of the weights of a run, or of an exported file."""
     import hashlib
@@ -246,7 +261,7 @@ def require_same_model(mark: str, network: Network, where: Path, session: "Sessi
     cannot be told to be the same, which is said."""
     from snreid.errors import ExperimentError
 
-    if not mark or mark == network.mark:
+    if not mark.strip() or mark == network.mark:
         return
     if mark.split()[0] != network.mark.split()[0]:
         session.say(

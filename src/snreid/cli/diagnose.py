@@ -98,6 +98,8 @@ def _check(request: Request) -> None:
         raise ExperimentError(
             "Embeddings in a file are the rows of one data set", found=" ".join(request.target), fix="name one"
         )
+    if request.features:
+        request.file.require_onnx(request.features[0], "torch")
     if request.worst < 0:
         raise ExperimentError("So many worst queries are shown: 0 or more", found=str(request.worst), fix="give 6")
     for severity in request.severity or (0,):

@@ -114,6 +114,8 @@ def _check(request: Request) -> None:
             found="--tracks with --features",
             fix="leave it out; snreid extract --tracks writes means",
         )
+    if request.features:
+        request.file.require_onnx(request.features[0], "torch")
     if given == ["features"] and (request.backend or request.batch is not None):
         raise ExperimentError(
             "Embeddings in a file are not computed again",

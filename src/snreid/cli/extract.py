@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from snreid.cli.backends import (
     chosen_backend,
     own_backend,
     ready,
+    trained_on,
 )
 from snreid.cli.flags import Json, example, flag, parse
 from snreid.cli.machine import DataFolder
@@ -178,6 +179,9 @@ def _of_files(request: Request) -> _Images:
             fix=f"name it by --data {tables[0]}",
         )
     paths, note = images_of(request.images)
+    (path, times), *_ = Counter(path.absolute() for path in paths).most_common(1)
+    if times > 1:  # as images of their own they would change the scores
+        raise DataError("Each image is named once", found=f"{path} {times} times", fix="name it, or its folder, once")
     sources, notes = [FileImage(str(path)) for path in paths], [note] if note else []
     if not request.pattern:
         return _Images(sources, {"names": np.array([source.name for source in sources])}, notes)
@@ -185,17 +189,21 @@ def _of_files(request: Request) -> _Images:
     for place in request.images:
         folder = place if place.is_dir() else place.parent
         names = [Path(path).relative_to(folder).as_posix() for path in images_at([place]).images]
-        rows += label_rows(folder, names, request.pattern)[0]
+        # Tracks count anew in every folder.
+        rows += [replace(row, track=f"{folder}/{row.track}") for row in label_rows(folder, names, request.pattern)[0]]
     tracks = [_Track(places, places) for places in _places(track_numbers(rows)).values()] if request.tracks else ()
     return _Images(sources, _labelled(rows), notes, tracks)
 
 
 def _of_data(request: Request) -> _Images:
     from snreid.cli.names import dataset_named
+    from snreid.datasets import require_unseen_persons
     from snreid.datasets.labels import LabelRow
     from snreid.experiments.scoring import read_targets
 
-    (data,) = read_targets([dataset_named(request.data, request.root)], request.root)
+    named = dataset_named(request.data, request.root)
+    (data,) = read_targets([named], request.root)
+    require_unseen_persons(trained_on(request.run), named)  # a file of embeddings does not tell evaluate what made it
     samples = [
         (sample, part) for part, split in (("query", data.query), ("gallery", data.gallery)) for sample in split.samples
     ]

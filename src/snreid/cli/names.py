@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from snreid.errors import ExperimentError
 from snreid.experiments.serialization import from_json
 from snreid.images.files import spelt
-from snreid.records import NO_CAMERA, DataSet
+from snreid.records import NO_CAMERA, DataSet, is_missing
 
 if TYPE_CHECKING:
     from snreid.datasets import MarketFormat
@@ -145,7 +145,6 @@ def features_named(files: Sequence[Path]) -> "tuple[Features, Features]":
 
     Raises ``ExperimentError`` for more files, ``DataError`` for files that cannot be used.
     """
-    from snreid.datasets.labels import is_missing
     from snreid.datasets.table import ENDINGS, read_rows
     from snreid.evaluation import read_features
 

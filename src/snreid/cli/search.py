@@ -58,9 +58,9 @@ class Found:
     name: str
     distance: float
     """1 - cosine, or the Euclidean distance."""
-    person: int | None = None
-    """None if the gallery has no labels."""
-    camera: int | None = None
+    person: int | str | None = None
+    """As in the gallery, like the camera; None if it does not know."""
+    camera: int | str | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -109,12 +109,21 @@ def _query(network: "Network", paths: Sequence[Path], gallery: "Features", metri
 
 
 def _found(ranks: "RankList", gallery: "Features", metric: str) -> list[Found]:
-    known = bool((gallery.persons >= 0).any())
+    from snreid.records import JUNK, NO_CAMERA
+
     found = []
     for rank, (row, score) in enumerate(zip(ranks.gallery.tolist(), ranks.score.tolist(), strict=True), 1):
         name = gallery.names[row] if gallery.names else f"row {row}"
-        labels = (int(gallery.persons[row]), int(gallery.cameras[row])) if known else ()
-        found.append(Found(rank, name, max(0.0, 1 - score) if metric == "cosine" else abs(score), *labels))
+        person, camera = int(gallery.persons[row]), int(gallery.cameras[row])
+        found.append(
+            Found(
+                rank,
+                name,
+                max(0.0, 1 - score) if metric == "cosine" else abs(score),
+                None if person == JUNK else gallery.person_names.get(person, person),
+                None if camera == NO_CAMERA else gallery.camera_names.get(camera, camera),
+            )
+        )
     return found
 
 
@@ -165,7 +174,10 @@ def _tell(request: Request, paths: Sequence[Path], found: Sequence[Found], metri
         return
     print("rank  distance  image")
     for one in found:
-        who = "" if one.person is None else f"  (person {one.person}, camera {one.camera})"
+        labels = [
+            f"{kind} {label}" for kind, label in (("person", one.person), ("camera", one.camera)) if label is not None
+        ]
+        who = f"  ({', '.join(labels)})" if labels else ""
         print(visible(f"{one.rank:>4}  {one.distance:>8.4f}  {one.name}{who}"))
     if request.out is not None:
         print(visible(f"Sheet: {request.out}"))

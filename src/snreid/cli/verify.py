@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from snreid.cli.backends import OnnxFlags, chosen_backend, embed_files, own_backend, ready, require_same_model
+from snreid.cli.backends import (
+    OnnxFlags,
+    chosen_backend,
+    embed_files,
+    own_backend,
+    ready,
+    require_same_model,
+    trained_on,
+)
 from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
 from snreid.errors import visible
@@ -79,8 +87,10 @@ def main(arguments: Sequence[str]) -> int:
 def _check(request: Request) -> None:
     from snreid.cli.session import require_file
     from snreid.errors import ExperimentError
+    from snreid.evaluation.verification import require_rate
 
-    if len(request.images) not in (0, 2) or not (request.images or request.calibrate):
+    folders = any(path.is_dir() for path in request.images)  # would be all images in them
+    if len(request.images) not in (0, 2) or folders or not (request.images or request.calibrate):
         raise ExperimentError(
             "snreid verify compares two images, or calibrates without any",
             found=" ".join(map(str, request.images)) or "neither images nor --calibrate",
@@ -94,6 +104,8 @@ def _check(request: Request) -> None:
             raise ExperimentError(
                 f"{name} belongs to a calibration", found=f"{name} {value}", fix="add --calibrate NAME, or leave it out"
             )
+    if request.fmr is not None:
+        require_rate(request.fmr)
     for path, ending, name in ((request.roc, ".svg", "--roc"), (request.out, ".json", "--out")):
         if path is not None:
             require_file(path, ending, flag=name)  # before anything is embedded
@@ -110,6 +122,12 @@ def _calibration(request: Request, network: "Network", session: "Session") -> "C
         for file in files:
             require_same_model(read_mark(file) if file.suffix.lower() in _EMBEDDINGS else "", network, file, session)
         query, gallery = features_named(files)
+        if (dim := gallery.embeddings.shape[1]) != network.dim:
+            raise ExperimentError(
+                "Embeddings are compared with those of the same model",
+                found=f"{dim} numbers an embedding in {files[0]}, {network.dim} of this model",
+                fix="name the model that made the file, or make the file again with this one",
+            )
         if metric == "euclidean" and have_length_one(gallery.embeddings):
             raise ExperimentError(
                 "Euclidean distances are of embeddings that are not normalized",
@@ -126,13 +144,11 @@ def _calibration(request: Request, network: "Network", session: "Session") -> "C
 def _embedded(request: Request, network: "Network", session: "Session") -> tuple[Any, Any, str]:
     """Query and gallery of a data set, and its name."""
     from snreid.cli.names import dataset_named
-    from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import read_targets
     from snreid.experiments.targets import embed_target
 
     root, name = request.machine.root, request.calibrate[0]
-    sources = () if own_backend(request.run) else open_run(request.run).experiment.sources
-    (data,) = read_targets([dataset_named(name, root)], root, trained_on=sources)
+    (data,) = read_targets([dataset_named(name, root)], root, trained_on=trained_on(request.run))
     for note in data.remarks:
         session.say(note)
     out = Path("runs") / "verify" if own_backend(request.run) else beside(request.run)
@@ -147,7 +163,7 @@ def _kept(request: Request) -> "Calibration | None":
     from snreid.experiments.serialization import from_json
 
     path = Path(*request.calibrate[:1])
-    if path.suffix.lower() != ".json":
+    if path.suffix.lower() != ".json" and (path.suffix or not path.is_file()):
         return None
     try:
         found = from_json(Calibration, json.loads(path.read_text(encoding="utf-8")), "the calibration")
@@ -194,7 +210,7 @@ def _tell(request: Request, score: float | None, found: "Calibration | None", me
         kept = None
         if found is not None:
             fields = {key: value for key, value in to_json(found).items() if key not in ("kind", "roc")}
-            kept = {**fields, "interval": [found.interval.low, found.interval.high]}
+            kept = {**fields, "interval": [found.interval.low, found.interval.high], "notes": list(found.notes)}
         names = [str(path) for path in request.images]
         print(json.dumps({"images": names, "metric": metric, "score": score, "same": same, "calibration": kept}))
     elif score is not None:

@@ -22,9 +22,18 @@ from unicodedata import normalize
 from snreid.datasets._rules import drop_singles, shown, validated
 from snreid.errors import DataError, ExperimentError
 from snreid.images.reading import FileImage
-from snreid.records import DISTRACTOR, NO_CAMERA, NO_TRACK, SPLIT_WORDS, ReIDData, Sample, Split, first_images
+from snreid.records import (
+    DISTRACTOR,
+    NO_CAMERA,
+    NO_TRACK,
+    SPLIT_WORDS,
+    ReIDData,
+    Sample,
+    Split,
+    first_images,
+    is_missing,
+)
 
-_NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a"})
 _NUMBER = re.compile(r"0*[1-9][0-9]{0,8}")
 _DECIMAL = re.compile(r"[+-]?[0-9]*\.[0-9]+|[+-]?[0-9]+\.")
 
@@ -203,11 +212,6 @@ def _composed(row: LabelRow) -> LabelRow:
     texts = (row.person, row.camera, row.split, row.track)
     person, camera, split, track = (None if text is None else normalize("NFC", text) for text in texts)
     return LabelRow(row.path, person or "", camera, split, row.where, track)
-
-
-def is_missing(label: str | None) -> bool:
-    """Whether a label is empty, or a word that programs write for it."""
-    return label is None or label.strip().lower() in _NOTHING
 
 
 def _require_consistent(rows: list[LabelRow]) -> None:

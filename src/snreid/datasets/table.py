@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from snreid.datasets._rules import shown
-from snreid.datasets.labels import LabelRow, Labels, is_missing, shared_tracks
+from snreid.datasets.labels import LabelRow, Labels, shared_tracks
 from snreid.errors import DataError, ExperimentError
 from snreid.images.files import spelt
-from snreid.records import DataSet, ReIDData
+from snreid.records import DataSet, ReIDData, is_missing
 
 _PARQUET = (".parquet", ".pq")
 ENDINGS = (".csv", ".tsv", ".txt", *_PARQUET)

@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 from snreid.errors import DataError
 from snreid.evaluation.array_file import read_arrays
 from snreid.evaluation.features import check_features, check_pair, check_values, in_half
-from snreid.records import JUNK, NO_CAMERA, SPLIT_WORDS, Features, first_images
+from snreid.records import JUNK, NO_CAMERA, SPLIT_WORDS, Features, first_images, is_missing
 from snreid.system.atomic_files import atomic_write
 
 MARK = "snreid_model"
@@ -78,7 +78,7 @@ def read_features(
 
     Returns:
         Query and gallery. Embeddings are float32 (float64 is rounded), or float16 if the file has it. Persons and cameras that are text
-        are numbered from 1 in sorted order; ``Features.camera_names`` keeps the text.
+        are numbered from 1 in sorted order; ``Features`` keeps the text.
 
     Raises:
         DataError: With the file's name, whenever a file is unusable: missing, truncated, of another kind, missing or misspelt arrays,
@@ -273,20 +273,19 @@ def _spelt(side: str, content: str) -> str:
     return f"{side}_{content}" if side else f"{content}s"
 
 
-def _number(sides: Mapping[str, _Arrays]) -> dict[int, str]:
-    """Makes flat int64 of persons and cameras, and flat text of names and splits. Returns the texts of numbered cameras."""
+def _number(sides: Mapping[str, _Arrays]) -> dict[str, dict[int, str]]:
+    """Makes flat int64 of persons and cameras, and flat text of names and splits. Returns what text was numbered, by content and number."""
     for side, arrays in sides.items():
         for content in ("name", "split"):
             if content in arrays:
                 arrays[content] = _text(_flat(arrays[content], _spelt(side, content)), _spelt(side, content))
-    texts: dict[int, str] = {}
+    texts: dict[str, dict[int, str]] = {}
     for content, none in (("person", JUNK), ("camera", NO_CAMERA)):
         having = {side: arrays for side, arrays in sides.items() if content in arrays}
         found = [_labels(arrays[content], _spelt(side, content)) for side, arrays in having.items()]
         if any(labels.dtype.kind == "U" for labels in found):
-            numbers, spelt = _numbered(found, content, none)
+            numbers, texts[content] = _numbered(found, content, none)
             found = np.split(numbers, np.cumsum([len(labels) for labels in found])[:-1])
-            texts = spelt if content == "camera" else texts
         for arrays, labels in zip(having.values(), found, strict=True):
             arrays[content] = labels
     return texts
@@ -300,7 +299,14 @@ def _numbered(found: Sequence[NDArray[Any]], content: str, none: int) -> tuple[N
             found=" and ".join(str(labels[0]) for labels in found if len(labels)),
             fix="write them alike, for example all as text",
         )
-    labels = label_array(np.concatenate(found).tolist())
+    texts = np.concatenate(found).tolist()
+    if (row := next((row for row, text in enumerate(texts) if is_missing(text)), None)) is not None:
+        raise DataError(
+            f"a {content} that is text is a name",  # else those without one would all be the same
+            found=f"{texts[row]!r} in row {row}",
+            fix=f"give every row its {content}, or write {none} where it is {'junk' if content == 'person' else 'unknown'}",
+        )
+    labels = label_array(texts)
     if labels.dtype.kind != "U":
         return labels, {}
     known = np.unique(labels[labels != str(none)])
@@ -402,7 +408,7 @@ def _rows(whole: _Arrays, count: int) -> dict[str, NDArray[np.int64]]:
     return {"query": asking[first] if len(first) else asking, "gallery": every[test]}
 
 
-def _features(arrays: _Arrays, side: str, camera_names: Mapping[int, str]) -> Features:
+def _features(arrays: _Arrays, side: str, texts: Mapping[str, Mapping[int, str]]) -> Features:
     """The arrays of one side as features; ``check_features`` checks shapes."""
     embeddings = arrays["embeddings"]
     if embeddings.dtype.kind != "f" or embeddings.dtype.itemsize > 8:
@@ -419,7 +425,7 @@ def _features(arrays: _Arrays, side: str, camera_names: Mapping[int, str]) -> Fe
     kind: type[np.float16 | np.float32] = np.float16 if embeddings.dtype == np.float16 else np.float32
     with np.errstate(over="ignore"):  # A float64 beyond float32 becomes infinite and check_lengths names it.
         kept: Any = embeddings.astype(kind, copy=False)
-    return Features(kept, persons, cameras, names, camera_names)
+    return Features(kept, persons, cameras, names, texts.get("camera", {}), texts.get("person", {}))
 
 
 def _transposed(embeddings: NDArray[Any], count: int) -> str:

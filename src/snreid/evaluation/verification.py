@@ -7,7 +7,7 @@ printed, and a pair matches if its rounded score reaches the threshold.
 """
 
 from dataclasses import dataclass
-from math import ceil, isfinite, log10
+from math import ceil, log10
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +66,20 @@ class Calibration:
         similarity(self.metric)
         rates = [self.wanted, self.false_match_rate, self.true_match_rate, self.interval.low, self.interval.high]
         rates += [rate for point in self.roc for rate in point[:2]]
-        if not (min(rates) >= 0 and max(rates) <= 1 and 1e-300 < self.step < 1e300 and isfinite(self.threshold)):
+        fewest = min(self.genuine, self.impostor, self.persons)
+        if not (min(rates) >= 0 and max(rates) <= 1 and self.interval.low <= self.interval.high and fewest >= 1):
             raise ExperimentError(
-                "A calibration has rates between 0 and 1 and a step above 0",
-                found=f"rates from {min(rates):g} to {max(rates):g}, step {self.step:g}",
+                "A calibration is of pairs of both kinds, with rates between 0 and 1",
+                found=f"rates from {min(rates):g} to {max(rates):g}, {fewest} as the smallest number",
+                fix="calibrate again",
+            )
+        cosine = self.metric == "cosine"
+        usual = self.step == COSINE_STEP if cosine else 1e-30 < self.step < 1e30
+        reach = 1 if cosine else 10**_DIGITS * self.step
+        if not (usual and -reach <= self.threshold <= reach + self.step):
+            raise ExperimentError(
+                "A threshold is a possible score, rounded to the step of its metric",
+                found=f"threshold {self.threshold:g}, step {self.step:g}, {self.metric}",
                 fix="calibrate again",
             )
 
@@ -127,10 +137,7 @@ def calibrate(
         (0.61234, 0.58)
     """
     check_values(query, gallery)
-    if not 0 < false_match_rate < 1:
-        raise ExperimentError(
-            "A false match rate lies between 0 and 1", found=f"{false_match_rate:g}", fix="ask for 0.001, one in 1,000"
-        )
+    require_rate(false_match_rate)
     query, gallery = (_without_junk(side) for side in (query, gallery))
     step, lowest = _steps(query, gallery, metric)
     levels, persons, impostors = _levels(query, gallery, metric, step, lowest)
@@ -165,6 +172,14 @@ def calibrate(
         data=data,
         model=model,
     )
+
+
+def require_rate(rate: float) -> None:
+    """Raise ``ExperimentError`` for a wanted false match rate outside (0, 1)."""
+    if not 0 < rate < 1:
+        raise ExperimentError(
+            "A false match rate lies between 0 and 1", found=f"{rate:g}", fix="ask for 0.001, one in 1,000"
+        )
 
 
 def pair_scores(left: Numbers, right: Numbers, metric: str) -> NDArray[np.float64]:
@@ -248,9 +263,5 @@ def _require_pairs(genuine: int, impostor: int, rate: float) -> None:
             "A false match rate of one in N needs at least N pairs of different persons",
             found=f"{impostor:,} pairs for a rate of {rate:g}, one in {1 / rate:,.0f}",
             fix="calibrate on more persons"
-            + (
-                f", or ask for a higher rate: at {ENOUGH / impostor:.1g}, about {ENOUGH} pairs match"
-                if impostor > ENOUGH
-                else ""
-            ),
+            + (f", or ask for a rate of {ENOUGH / impostor:.1g} or more" if impostor >= 2 * ENOUGH else ""),
         )

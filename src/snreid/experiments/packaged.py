@@ -1,5 +1,6 @@
 """Packaged runs: run folders inside snreid. Their names are accepted wherever a run folder is expected."""
 
+import json
 from pathlib import Path
 
 from snreid.errors import CheckpointError
@@ -32,5 +33,12 @@ def is_packaged(folder: Path) -> bool:
 
 
 def beside(folder: Path) -> Path:
-    """Returns the folder for scores and files made from a run: its own, or ``runs/NAME`` here for a packaged run."""
-    return Path("runs") / folder.name if is_packaged(folder) or is_packaged(located(folder)) else folder
+    """Returns the folder for scores and files made from a run: its own, or ``runs/NAME-HASH`` here for a packaged run.
+
+    The hash of the weights keeps its scores apart from those of a run that is called so, and of another version of the package.
+    """
+    inside = folder if is_packaged(folder) else located(folder)
+    if not is_packaged(inside):
+        return folder
+    kept = json.loads((inside / "experiment.json").read_text(encoding="utf-8"))
+    return Path("runs") / f"{inside.name}-{kept['packaged']['sha256'][:8]}"
