@@ -12,7 +12,7 @@ from snreid.experiments.experiment import Experiment
 def test_it_lists_every_recipe_and_preset(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     lines = capsys.readouterr().out.splitlines()
-    known = [*recipes.all_recipes(), *recipes.starting_points()]
+    known = [*recipes.all_recipes(), *recipes.combined(), *recipes.starting_points()]
     assert [line.split()[0] for line in lines[: len(known)]] == known
     assert all(preset in lines[-1] for preset in ("small", "short", "paper"))
 

@@ -1,12 +1,14 @@
 """The rows differ in nothing but their scheme and loss; presets bear the numbers of method.md section 4."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from snreid.errors import ExperimentError
 from snreid.experiments import recipes
+from snreid.experiments.runs import open_run
 from snreid.images.second_view import SecondView
 from snreid.images.transforms import Augmentation
 from snreid.losses import Alignment, CrossEntropy, DomainUniformity, DualCausality, Triplet, Uniformity
@@ -153,3 +155,11 @@ def test_drawn_pretraining_is_the_baseline_from_random_weights_on_all_domains(pr
     assert [source.name for source in start.sources] == [domain.name for domain in DOMAINS]
     assert start.model.backbone == replace(plain.model.backbone, weights="random")
     assert start.model.scheme == Plain() and start.losses == plain.losses and start.input == plain.input
+
+
+def test_snr_plus_is_snr_without_its_loss_from_the_packaged_model() -> None:
+    plus, plain = recipes.snr_plus(), recipes.snr_no_loss("mobile")
+    assert plus == replace(plain, recipe="snr-plus", start="people")
+    assert plus.model == open_run(Path("people")).experiment.model
+    with pytest.raises(ExperimentError, match=r"network of preset mobile.*preset small"):
+        recipes.snr_plus("small")

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     request = parse(Request, arguments, "snreid recipes")
     from snreid.experiments import recipes
 
-    for name, recipe in {**recipes.all_recipes(), **recipes.starting_points()}.items():
+    for name, recipe in {**recipes.all_recipes(), **recipes.combined(), **recipes.starting_points()}.items():
         print(f"{name:<18} {(recipe.__doc__ or '').partition(chr(10))[0]}")
     print(
         "\npresets: small (random weights, 2 cores, minutes), mobile (ImageNet weights, 2 cores, 45 minutes), "

@@ -137,7 +137,7 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
         name, *flags = shlex.split(rest if colon else row) or [""]
     except ValueError as error:
         raise ExperimentError('A row is RECIPE or "NAME: RECIPE FLAGS"', found=f"{row!r} ({error})") from error
-    recipe = pick(recipes.all_recipes(), name, "A recipe", "see snreid recipes")
+    recipe = pick({**recipes.all_recipes(), **recipes.combined()}, name, "A recipe", "see snreid recipes")
     if any(word.split("=")[0] == "--seed" for word in (*words, *flags)):
         raise ExperimentError("A study takes the seeds of all its rows", found="--seed", fix="write --seeds 0 1 2")
     named = ["--recipe", row_name.strip()] if colon else []

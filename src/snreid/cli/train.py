@@ -92,8 +92,9 @@ def _start(request: Request, *, draft: bool = False) -> "Experiment":
         experiment = read_experiment(path, draft=draft)
     else:
         _require_word(path)
-        known = {**recipes.all_recipes(), **recipes.starting_points()}
-        experiment = pick(known, request.recipe, "A recipe", "see snreid recipes")(request.preset or "small")
+        known = {**recipes.all_recipes(), **recipes.combined(), **recipes.starting_points()}
+        recipe = pick(known, request.recipe, "A recipe", "see snreid recipes")
+        experiment = recipe(request.preset) if request.preset else recipe()
     if request.source:
         sources = tuple(dataset_named(name, request.machine.root) for name in request.source)
         experiment = unchecked(type(experiment), {**vars(experiment), "sources": sources})
