@@ -77,7 +77,7 @@ def card(run: Run, folder: Path) -> str:
             "",
             f"- **Network**: {backbone}, recipe {run.experiment.recipe}, {size.height} x {size.width} pixels,"
             f" {training['parameters']:,} parameters in training, weights in float16.",
-            f"- **Start**: EfficientNet-Lite weights of ImageNet (Tan and Le; Google, Apache-2.0), SHA-256 {training['weights']}.",
+            f"- **Start**: {start(training)}.",
             f"- **Data**: `{source}`; {training['images']:,} images of {training['persons']:,} people, made from MakeHuman's CC0 shapes.",
             f"- **Length**: {run.experiment.epochs} epochs, {record['finished']['seconds'] / 3600:.1f} hours"
             f" ({training['device']}, {training['precision']}).",
@@ -87,10 +87,11 @@ def card(run: Run, folder: Path) -> str:
             "",
             "## Purpose and limits",
             "",
-            "A start for cameras of which you have no labelled images: to rank a gallery, to be adapted (`snreid adapt people`), to",
-            "compare with. A rank list is a list of candidates. Measure on your own cameras before anything depends on it. The model",
-            "must not be used to identify people, to follow them without a lawful basis, or for decisions that no human checks",
-            "(docs/ethics.md).",
+            "A start for cameras of which you have no labelled images: to rank a gallery, to be adapted",
+            "(`snreid adapt people --images FOLDER --method adaptive-bn`), to compare with; and for those of which you have, to be",
+            "trained further (`snreid train snr-plus`). A rank list is a list of candidates. Measure on your own cameras before",
+            "anything depends on it. The model must not be used to identify people, to follow them without a lawful basis, or for",
+            "decisions that no human checks (docs/ethics.md).",
             "",
             "## Scores",
             "",
@@ -109,6 +110,14 @@ def card(run: Run, folder: Path) -> str:
             "",
         ]
     )  # fmt: skip
+
+
+def start(training: dict[str, Any]) -> str:
+    """What the training began with."""
+    imagenet = "EfficientNet-Lite weights of ImageNet (Tan and Le; Google, Apache-2.0)"
+    if (before := training.get("start")) is None:
+        return f"{imagenet}, SHA-256 {training['weights']}"
+    return f"the run {before['run']} before it, SHA-256 {before['sha256']}, which began with {imagenet}"
 
 
 def scores(folder: Path) -> Iterable[dict[str, Any]]:

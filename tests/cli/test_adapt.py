@@ -110,6 +110,8 @@ def test_a_folder_that_nobody_has_labelled_is_a_target_too(
     with pytest.raises(ExperimentError, match="Found: neither"):
         main([str(pair[0]), *QUIET])
     (tmp_path / "empty").mkdir()
+    with pytest.raises(ExperimentError, match=f"--images {tmp_path / 'shop'}"):
+        main([str(pair[0]), "-t", str(tmp_path / "shop"), *QUIET])
     for folder, said in (("empty", "none in"), ("nowhere", "is no folder")):
         with pytest.raises(DataError, match=said):
             main([str(pair[0]), "--images", str(tmp_path / folder), *QUIET])

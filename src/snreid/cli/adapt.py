@@ -91,7 +91,6 @@ def _help_all(words: Sequence[str]) -> int:
 
 def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     from snreid.adaptation import Unlabelled, adapt_run
-    from snreid.cli.names import dataset_named
     from snreid.cli.session import open_session, resumable
     from snreid.datasets import require_name
     from snreid.experiments.scoring import read_targets
@@ -100,7 +99,7 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     if request.images is not None:
         unlabelled = Unlabelled.in_folder(request.images)
     else:
-        target = dataset_named(request.target or "", request.machine.root)
+        target = _named(request.target or "", request.machine.root)
         _require_unseen_tests(target)
         # Read once. Labels leave ``data`` only in the evaluation; the adaptation receives only the images.
         data = (
@@ -118,6 +117,20 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
         if request.evaluate and data is not None:
             _evaluate(run, adapted, data, session)
         session.say(f"The adapted run is in {adapted.folder}")
+
+
+def _named(name: str, root: Path) -> "DataSet":
+    """The data set of that name. Raises as ``dataset_named``; a folder without labels is told to be one of ``--images``."""
+    from snreid.cli.names import dataset_named
+    from snreid.errors import ExperimentError
+
+    try:
+        return dataset_named(name, root)
+    except ExperimentError as error:
+        if not Path(name).is_dir():
+            raise
+        fix = f"images without labels are named by --images {name}; with labels, {error.fix}"
+        raise ExperimentError(error.rule, found=error.found, fix=fix) from None
 
 
 def _require_unseen_tests(target: "DataSet") -> None:
