@@ -70,6 +70,8 @@ def test_impossible_numbers_are_refused(wrong: dict[str, int]) -> None:
         {"freeze_epochs": -1},
         {"ema": 1.0},
         {"ema": -0.1},
+        {"start_share": 1.0, "start": "run"},
+        {"start_share": 0.3},
     ],
 )
 def test_more_than_there_is_cannot_be_frozen_nor_all_be_averaged(wrong: dict[str, float]) -> None:
@@ -80,7 +82,7 @@ def test_more_than_there_is_cannot_be_frozen_nor_all_be_averaged(wrong: dict[str
 
 def test_an_experiment_written_before_there_were_frozen_parts_reads_as_one_without() -> None:
     stored = recipes.baseline("small").to_json()
-    for name, off in {"freeze_stages": 0, "freeze_epochs": 0, "ema": 0.0, "start": ""}.items():
+    for name, off in {"freeze_stages": 0, "freeze_epochs": 0, "ema": 0.0, "start": "", "start_share": 0.0}.items():
         assert stored.pop(name) == off
     assert stored["optimizer"].pop("head_lr") == 1.0
     assert Experiment.from_json(stored) == recipes.baseline("small")

@@ -16,7 +16,7 @@ from snreid.experiments import job, run_folder
 from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
 from snreid.models.schemes import StageSNR
-from snreid.models.weights import load_model
+from snreid.models.weights import load_model, save_model
 from snreid.training.averaging import Average
 from snreid.training.loop import Loop, StepReport
 from snreid.training.optim import AdamW
@@ -144,6 +144,30 @@ def test_a_run_starts_from_another_with_all_its_weights(
     sha256 = load_model(whole.folder / "model.safetensors").sha256
     assert record["start"] == {"run": "run", "sha256": sha256, "classifier": True} and record["weights"] is None
     assert "start" not in whole.record["training"]
+
+
+def test_a_share_of_the_start_is_in_the_saved_weights_of_a_resumed_run_too(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = replace(whole.experiment, start=str(whole.folder), seed=5, epochs=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "save_model", lambda *_: (_ for _ in ()).throw(RuntimeError("power cut")))
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(replace(alone, start_share=0.25), tmp_path / "mixed", session())
+    moved = Path(shutil.copytree(whole.folder, tmp_path / "moved"))
+    save_model(whole.folder / "model.safetensors", whole.experiment.model.build(6), {})
+    try:
+        with pytest.raises(CheckpointError, match=r"share of the weights it started from.*instead of \w{12}"):
+            train(replace(alone, start_share=0.25), tmp_path / "mixed", session())
+    finally:
+        shutil.copy(moved / "model.safetensors", whole.folder)
+    run = train(replace(alone, start_share=0.25), tmp_path / "mixed", session())
+    assert run.record["finished"]["checkpoint"] == "averaged, last, 25% of the start"
+    mixed, start, end = weights(run), weights(whole), weights(train(alone, tmp_path / "alone", session()))
+    for name, value in mixed.items():
+        kept = 0.0 if name.startswith("head.classifier") or not value.is_floating_point() else 0.25
+        torch.testing.assert_close(value, (1 - kept) * end[name] + kept * start[name] if kept else end[name])
+    assert any(not torch.equal(mixed[name], end[name]) for name in mixed)
 
 
 def test_the_average_begins_with_norms_that_were_matched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

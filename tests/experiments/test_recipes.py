@@ -159,8 +159,7 @@ def test_drawn_pretraining_is_the_baseline_from_random_weights_on_all_domains(pr
 
 def test_snr_plus_is_snr_without_its_loss_from_the_packaged_model() -> None:
     plus, plain = recipes.snr_plus(), recipes.snr_no_loss("mobile")
-    assert plus == replace(plain, recipe="snr-plus", start="people", optimizer=plus.optimizer)
-    assert plus.optimizer == replace(plain.optimizer, lr=5e-4)
+    assert plus == replace(plain, recipe="snr-plus", start="people", start_share=0.3)
     assert plus.model == open_run(Path("people")).experiment.model
     with pytest.raises(ExperimentError, match=r"network of preset mobile.*preset small"):
         recipes.snr_plus("small")

@@ -60,6 +60,9 @@ class Experiment:
     """Decay per step, in [0, 1), of a moving average of the weights, which is then validated and saved; 0: none."""
     start: str = ""
     """Folder of a finished run whose whole model is the starting point, instead of pretrained weights; empty: none."""
+    start_share: float = 0.0
+    """Share of the weights of ``start``, in [0, 1), in the weights that are saved: the rest is what was trained (WiSE-FT, arXiv
+    2109.01903). Held-out identities are scored with what was trained."""
     validation: Validation = Validation()
     """Held-out source identities."""
     metric: Literal["cosine", "euclidean"] = "cosine"
@@ -149,6 +152,12 @@ class Experiment:
                 "The decay of averaged weights is at least 0 and below 1",
                 found=f"ema {self.ema}",
                 fix="use --ema 0.999, or 0 for none",
+            )
+        if not 0 <= self.start_share < 1 or (self.start_share and not self.start):
+            raise ExperimentError(
+                "The share of the start's weights is at least 0 and below 1, and above 0 only with a start",
+                found=f"start_share {self.start_share}, start {self.start!r}",
+                fix="use --start RUN --start-share 0.3, or 0 for none",
             )
 
     def to_json(self) -> Any:

@@ -19,7 +19,7 @@ from snreid.inference.embedder import Embedder, require_working
 from snreid.losses import memory_of
 from snreid.models.delta import read_weights
 from snreid.models.matching import match_statistics
-from snreid.models.reid import ReIDModel, start_from
+from snreid.models.reid import ReIDModel, move_toward, start_from
 from snreid.models.weights import load_model, restore, save_model
 from snreid.records import ReIDData
 from snreid.training.averaging import Average
@@ -178,8 +178,22 @@ class TrainingJob:
         )
 
     def choose(self, prepared: Prepared) -> str:
-        """Loads the weights that the run keeps (the average if there is one, the best by validation if there was any) into the model;
-        returns a description of them."""
+        """Loads the weights that the run keeps (the average if there is one, the best by validation if there was any, and a share of its
+        start) into the model; returns a description of them."""
+        chosen, share = self._trained(prepared), self.experiment.start_share
+        if share:
+            saved = read_weights(_start(self.experiment).folder)
+            if saved.sha256 != (wanted := prepared.record["training"]["start"]["sha256"]):
+                raise CheckpointError(
+                    "A run ends with a share of the weights it started from",
+                    found=f"{self.experiment.start} with sha256 {saved.sha256[:12]}... instead of {wanted[:12]}...",
+                    fix="put the old weights back, then run the same command again",
+                )
+            move_toward(prepared.model, saved, share)
+            chosen = f"{chosen}, {share:.0%} of the start" if chosen else ""
+        return chosen
+
+    def _trained(self, prepared: Prepared) -> str:
         model, average = prepared.model, prepared.plan.average
         if average is not None:
             model.load_state_dict(average.model.state_dict())

@@ -243,6 +243,14 @@ def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, sourc
     )
 
 
+@torch.no_grad()
+def move_toward(model: ReIDModel, saved: SavedModel, share: float) -> None:
+    """Moves the weights and running statistics of ``model`` to (1 - share) theirs + share ``saved``; classifiers stay."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not name.startswith(CLASSIFIERS):
+            tensor.lerp_(saved.tensors[name].to(tensor), share)
+
+
 def pooled(maps: Tensor, last: nn.Module | None, head: NeckClassifier) -> Embeddings:
     """(B, D): the pooled final maps or tokens, after ``last``, the module that follows them, if any."""
     if last is None:
