@@ -53,7 +53,7 @@ def require_same_sources(name: str, first: Experiment, other_name: str, second: 
     raise ExperimentError(
         "All rows of a table are trained on the same sources: what is seen to one is seen to all",
         found=f"{name} on {words}, {other_name} on {others}" + (" of other settings" if words == others else ""),
-        fix="make a table of each, or train all of them on the same sources",
+        fix="make a table of each, train all of them on the same sources, or set two side by side: snreid compare",
     )
 
 
