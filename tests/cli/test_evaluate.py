@@ -188,7 +188,7 @@ def test_an_onnx_file_is_an_embedder(tmp_path: Path, capsys: Captured, monkeypat
         ("--features f.npz --batch 4", "not computed again.*--batch 4"),
         ("--features f.npz --onnx-bgr", "are of an ONNX file.*--onnx-bgr with f.npz"),
         ("--features f.npz --backend torch", "not computed again.*--backend torch"),
-        ("lost.onnx -t noon", "the ONNX file exists"),
+        ("lost.onnx -t noon", "The ONNX file must exist"),
     ],
 )
 def test_what_computes_is_looked_at_first(words: str, said: str, pair: tuple[Path, Path]) -> None:

@@ -88,7 +88,7 @@ def test_a_matlab_file_cannot_take_much_memory(tmp_path: Path) -> None:
 
 def test_files_of_other_kinds(tmp_path: Path) -> None:
     path = tmp_path / "f.npz"
-    with pytest.raises(DataError, match="exists"):
+    with pytest.raises(DataError, match="must exist"):
         read(path)
     path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64" + bytes(500))
     with pytest.raises(DataError, match=r"7\.3, which is HDF5.*'-v7'"):

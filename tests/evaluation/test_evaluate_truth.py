@@ -39,7 +39,7 @@ def protocols(draw: st.DrawFn) -> tuple[Features, Features]:
 def check_truth(pair: tuple[Features, Features], metric: str, block: Block) -> None:
     truth = scores_by_definition(*pair, metric)
     if not truth.query_index:
-        with pytest.raises(DataError, match="at least one query needs a match"):
+        with pytest.raises(DataError, match="At least one query needs a match"):
             evaluate(*pair, metric=metric, block=block)
         return
     scores = evaluate(*pair, metric=metric, block=block)

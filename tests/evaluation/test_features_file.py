@@ -218,7 +218,7 @@ def test_text_is_numbered_over_both_sides_and_shown_as_it_was(file: Path) -> Non
 def test_an_empty_text_is_no_label(file: Path, text: Any, content: str) -> None:
     labels = {f"query_{content}": np.array(["a", "b", "a"]), f"gallery_{content}": np.array(["a", "b", "a", text, "b"])}
     np.savez(file, **arrays(query_camera=np.arange(3), gallery_camera=np.arange(5)) | labels)
-    with pytest.raises(DataError, match=rf"a {content} that is text is a name.*row 6.*write -1 where"):
+    with pytest.raises(DataError, match=rf"A {content} that is text is a name.*row 6.*write -1 where"):
         read_features(file)
 
 

@@ -114,7 +114,7 @@ def test_a_collapsed_model_gains_nothing() -> None:
 
 def test_errors_are_those_of_evaluate(rng: np.random.Generator) -> None:
     query, gallery = people(rng, 5, 30, noise=1.0)
-    with pytest.raises(DataError, match="at least one query needs a match"):
+    with pytest.raises(DataError, match="At least one query needs a match"):
         evaluate_reranked(query, replace(gallery, persons=gallery.persons * 0))
     with pytest.raises(DataError, match="query embedding is finite"):
         evaluate_reranked(replace(query, embeddings=query.embeddings * np.float32(np.nan)), gallery)

@@ -208,7 +208,7 @@ def test_runs_on_other_queries_are_refused(rng: np.random.Generator) -> None:
     [
         ({"values": np.empty(0), "persons": np.empty(0, np.int64)}, "at least one"),
         ({"level": 1.0}, "between 0 and 1. Found: 1.0"),
-        ({"resamples": 0}, "at least one resample"),
+        ({"resamples": 0}, "At least one resample"),
         ({"persons": np.arange(3)}, "one person per value"),
         ({"values": np.arange(5.0)}, "between 0 and 1. Found: 0 to 4"),
     ],

@@ -219,7 +219,7 @@ def test_wrong_metadata_is_refused(file: Path, notes: dict[str, str]) -> None:
 
 
 def test_missing_damaged_and_foreign_files(file: Path) -> None:
-    with pytest.raises(CheckpointError, match="exists"):
+    with pytest.raises(CheckpointError, match="must exist"):
         OnnxEmbedder(path=file).open()
     whole = graph(file).read_bytes()
     for content in (b"hello", whole[: len(whole) // 2], whole[::-1]):

@@ -42,7 +42,7 @@ def read_arrays(path: Path, choose: Callable[[Sequence[str]], Mapping[Place, str
             than fits the file. Also what ``choose`` raises.
     """
     if not path.is_file():
-        raise DataError("a features file exists", found=str(path), fix="check the path")
+        raise DataError("The features file must exist", found=str(path), fix="check the path")
     try:
         with path.open("rb") as file:  # numpy leaves a file open if it cannot read it
             start = file.read(10)
@@ -58,13 +58,13 @@ def read_arrays(path: Path, choose: Callable[[Sequence[str]], Mapping[Place, str
         raise
     except Exception as error:  # a damaged file makes zipfile, zlib, numpy and scipy raise two dozen different types
         raise DataError(
-            "a features file is an .npz, .npy or .mat of plain arrays, without Python objects in it",
+            "A features file is an .npz, .npy or .mat of plain arrays, without Python objects in it",
             found=f"{path}: {type(error).__name__}: {error}",
             fix="write it with numpy.savez from numeric and text arrays; if it was copied, copy it again",
         ) from error
     newer = start == b"MATLAB 7.3"
     raise DataError(
-        "a features file is an .npz, .npy or .mat of plain arrays",
+        "A features file is an .npz, .npy or .mat of plain arrays",
         found=f"{path} is {'of MATLAB 7.3, which is HDF5' if newer else 'no .npz, .npy or .mat file'}",
         fix="save it in MATLAB with '-v7'"
         if newer

@@ -46,7 +46,7 @@ def scores_of_ranks(ranks: Sequence[NDArray[np.int64]], query: Features, gallery
     scores = score_ranks(ranks, query.persons)
     if not len(scores.query_index):
         raise DataError(
-            "at least one query needs a match: a gallery image of its person"
+            "At least one query needs a match: a gallery image of its person"
             + (" from another camera" if (query.cameras >= 0).any() else ""),
             found=f"none among {scores.queries} queries and {len(gallery.persons)} gallery images",
             fix="check that query and gallery share person ids (-1 is junk, no person) and, if every person "

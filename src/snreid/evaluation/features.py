@@ -19,7 +19,7 @@ def check_pair(query: Features, gallery: Features) -> None:
     dimensions = query.embeddings.shape[1], gallery.embeddings.shape[1]
     if dimensions[0] != dimensions[1]:
         raise DataError(
-            "query and gallery embeddings have the same dimension",
+            "Query and gallery embeddings have the same dimension",
             found=f"query {dimensions[0]}, gallery {dimensions[1]}",
             fix="extract both with the same model",
         )
@@ -30,13 +30,13 @@ def check_features(features: Features, side: str) -> None:
     embeddings = features.embeddings
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise DataError(
-            f"{side} embeddings are a table with one row per image, (N, D), N and D at least 1",
+            f"The {side} embeddings are a table with one row per image, (N, D), N and D at least 1",
             found=f"shape {embeddings.shape}",
             fix=f"give one row per {side} image" if embeddings.size else f"add {side} images",
         )
     if embeddings.dtype not in (np.float32, np.float16):
         raise DataError(
-            f"{side} embeddings are float32 or float16",
+            f"The {side} embeddings are float32 or float16",
             found=str(embeddings.dtype),
             fix="convert them with .astype(numpy.float32)",
         )
@@ -44,7 +44,7 @@ def check_features(features: Features, side: str) -> None:
         _check_labels(labels, len(embeddings), f"{side} {what}", lowest)
     if len(features.names) not in (0, len(embeddings)):
         raise DataError(
-            f"every {side} image has a name, or none has",
+            f"Every {side} image has a name, or none has",
             found=f"{len(features.names)} names, {len(embeddings)} embeddings",
             fix="give one name per row or leave the names out",
         )
@@ -63,12 +63,12 @@ def check_lengths(features: Features, part: slice, squared: NDArray[np.float64],
     if not np.isfinite(values).all():
         column = int(np.flatnonzero(~np.isfinite(values))[0])
         raise DataError(
-            f"every number of a {side} embedding is finite",
+            f"Every number of a {side} embedding is finite",
             found=f"{values[column]} in row {position}{name}, column {column}",
             fix="look at the model that made it (a diverged training, an overflow in half precision) and extract again",
         )
     raise DataError(
-        f"the length of a {side} embedding lies between {SHORTEST:g} and {LONGEST:g}, or is 0",
+        f"The length of a {side} embedding lies between {SHORTEST:g} and {LONGEST:g}, or is 0",
         found=f"{np.sqrt(squared[row]):g} in row {position}{name}",
         fix="divide all embeddings by one number",
     )
@@ -87,13 +87,13 @@ def _check_labels(labels: NDArray[np.generic], count: int, what: str, lowest: in
     """Raise ``DataError`` unless ``labels`` are ``count`` integers, none below ``lowest``."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise DataError(
-            f"the {what} ids are {count} integers, one per embedding",
+            f"The {what} ids are {count} integers, one per embedding",
             found=f"{labels.dtype} array of shape {labels.shape}",
             fix="give one integer per row",
         )
     if labels.min() < lowest:
         raise DataError(
-            f"{what} ids are {lowest} or above",
+            f"The {what} ids are {lowest} or above",
             found=str(labels.min()),
             fix="number them from 0 (-1 marks a junk image, or an unknown camera)",
         )
@@ -117,7 +117,7 @@ def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) ->
         if len(bad):
             row = int(bad[0])
             raise DataError(
-                f"in half precision the numbers of a {side} embedding reach up to {_LARGEST:g}, and not all of them are below 3e-8",
+                f"In half precision the numbers of a {side} embedding reach up to {_LARGEST:g}, and not all of them are below 3e-8",
                 found=f"{np.abs(part[row]).max():g} as the largest in row {start + row}",
                 fix="divide every embedding by its length (cosine does not see the difference) or keep float32",
             )

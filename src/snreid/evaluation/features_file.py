@@ -117,7 +117,7 @@ def read_gallery(path: Path) -> Features:
         chosen = {content: name for (side, content), name in known.items() if side == apart and content in _WORDS}
         if "embeddings" not in chosen:
             raise DataError(
-                "a gallery holds embeddings, and where they are known names, persons and cameras",
+                "A gallery holds embeddings, and where they are known names, persons and cameras",
                 found=f"{path} with {', '.join(sorted(names)) or 'no array'}",
                 fix="make one: snreid extract RUN FOLDER --out FILE.npz",
             )
@@ -174,7 +174,7 @@ def label_array(labels: Iterable[str]) -> NDArray[Any]:
     if (counts > 1).any():
         number = numbers[counts > 1][0]
         found = " and ".join(text for text in spelt.tolist() if int(text) == number)
-        raise DataError("a person or camera is spelt in one way", found=found, fix="use one spelling")
+        raise DataError("A person or camera is spelt in one way", found=found, fix="use one spelling")
     return texts.astype(np.int64)
 
 
@@ -192,7 +192,7 @@ def _read(path: Path, labels: Mapping[str, ArrayLike], *, apart: bool) -> dict[s
         given = {_NAMES.get(name, ("", ""))[1]: np.ravel(values) for name, values in labels.items()}
         if "person" not in given or not given.keys() <= {"person", "camera", "name", "split"}:
             raise DataError(
-                "labels are persons and perhaps cameras, names and splits, one for each row",
+                "Labels are persons and perhaps cameras, names and splits, one for each row",
                 found=", ".join(labels),
                 fix="give persons, and leave out what is none of these",
             )
@@ -206,7 +206,7 @@ def _of_two(files: Sequence[Mapping[str, _Arrays]]) -> dict[str, _Arrays]:
     query, gallery = (file[_TOGETHER] for file in files)
     if ("camera" in query) != ("camera" in gallery):
         raise DataError(
-            "cameras are known of query and gallery, or of neither",
+            "Cameras are known of query and gallery, or of neither",
             found=f"cameras in the file of the {'queries' if 'camera' in query else 'gallery'} only",
             fix="extract both alike",
         )
@@ -223,7 +223,7 @@ def _require_same_rows(names: NDArray[Any] | None, given: NDArray[Any] | None, p
     for row, (here, there) in pairs:
         if Path(str(here)).stem != Path(str(there).replace("\\", "/")).stem:
             raise DataError(
-                "labels have the rows of their file, in its order",
+                "Labels have the rows of their file, in its order",
                 found=f"row {row} of {path} is {here}, of the labels {there}",
                 fix="sort the labels like the file, or extract with labels: snreid extract RUN --data TABLE.csv",
             )
@@ -258,7 +258,7 @@ def _chosen(names: Sequence[str], path: Path, *, labelled: bool, apart: bool) ->
         fix = f"keep one of {' and '.join(twice)}"
     if fix:
         raise DataError(
-            "a features file holds query, gallery, query_person, gallery_person, and for both sides or for none _camera and _name; "
+            "A features file holds query, gallery, query_person, gallery_person, and for both sides or for none _camera and _name; "
             "or embeddings, persons, cameras, names and splits of all images together",
             found=f"{path} with {', '.join(sorted(names)) or 'no array'}",
             fix=fix,
@@ -295,14 +295,14 @@ def _numbered(found: Sequence[NDArray[Any]], content: str, none: int) -> tuple[N
     """Texts of both sides as numbers, those that they are or else from 1 in sorted order; and the texts of the latter."""
     if any(labels.dtype.kind != "U" for labels in found):
         raise DataError(
-            f"the {content}s of query and gallery are both whole numbers or both text",
+            f"The {content}s of query and gallery are both whole numbers or both text",
             found=" and ".join(str(labels[0]) for labels in found if len(labels)),
             fix="write them alike, for example all as text",
         )
     texts = np.concatenate(found).tolist()
     if (row := next((row for row, text in enumerate(texts) if is_missing(text)), None)) is not None:
         raise DataError(
-            f"a {content} that is text is a name",  # else those without one would all be the same
+            f"A {content} that is text is a name",  # else those without one would all be the same
             found=f"{texts[row]!r} in row {row}",
             fix=f"give every row its {content}, or write {none} where it is {'junk' if content == 'person' else 'unknown'}",
         )
@@ -324,13 +324,13 @@ def _labels(array: NDArray[Any], name: str) -> NDArray[Any]:
         whole = (flat == np.floor(flat)) & (np.abs(flat) < 2**53)
     if not whole.all():
         raise DataError(
-            f"the array {name} holds a whole number or a text for each row",
+            f"The array {name} holds a whole number or a text for each row",
             found=f"{flat[~whole][0]} in an array of {flat.dtype}",
             fix="correct it, or write text",
         )
     if flat.size and flat.max() > np.iinfo(np.int64).max:
         raise DataError(
-            f"the integers in {name} fit into 64 bits with sign", found=str(flat.max()), fix="renumber them"
+            f"The integers in {name} fit into 64 bits with sign", found=str(flat.max()), fix="renumber them"
         )
     return flat.astype(np.int64)
 
@@ -341,9 +341,9 @@ def _text(flat: NDArray[Any], name: str) -> NDArray[Any]:
         try:
             return np.char.decode(flat, "utf-8")
         except UnicodeDecodeError as error:
-            raise DataError(f"the array {name} is text in UTF-8", found=str(error), fix="write it as text") from None
+            raise DataError(f"The array {name} is text in UTF-8", found=str(error), fix="write it as text") from None
     if flat.dtype.kind != "U":
-        raise DataError(f"the array {name} is a list of text", found=f"{flat.dtype} array", fix="use text")
+        raise DataError(f"The array {name} is a list of text", found=f"{flat.dtype} array", fix="use text")
     return flat
 
 
@@ -351,7 +351,7 @@ def _flat(array: NDArray[Any], name: str) -> NDArray[Any]:
     """(N,) of an array (N,), (1, N) or (N, 1)."""
     if max(array.shape, default=1) < array.size:
         raise DataError(
-            f"the array {name} holds one label per row", found=f"shape {array.shape}", fix="give one label per row"
+            f"The array {name} holds one label per row", found=f"shape {array.shape}", fix="give one label per row"
         )
     return array.ravel()
 
@@ -360,7 +360,7 @@ def _parted(whole: _Arrays) -> dict[str, _Arrays]:
     """Query and gallery of arrays of all images."""
     if whole["embeddings"].ndim != 2:
         raise DataError(
-            "embeddings are a table with one row per image, (N, D)",
+            "Embeddings are a table with one row per image, (N, D)",
             found=f"shape {whole['embeddings'].shape}",
             fix="give one row per image",
         )
@@ -368,7 +368,7 @@ def _parted(whole: _Arrays) -> dict[str, _Arrays]:
     for content, array in whole.items():
         if content not in ("embeddings", "num_query") and len(array) != count:
             raise DataError(
-                "every row of embeddings has one entry in each other array",
+                "Every row of embeddings has one entry in each other array",
                 found=f"{len(array)} {content}s for {count} rows",
                 fix=_transposed(whole["embeddings"], len(array)) or "give one entry per row, in the order of the rows",
             )
@@ -396,7 +396,7 @@ def _rows(whole: _Arrays, count: int) -> dict[str, NDArray[np.int64]]:
     test = parts == "test"
     if unknown is not None or (test.any() and np.isin(parts, _SIDES).any()):
         raise DataError(
-            f"a split is one of {', '.join(sorted(SPLIT_WORDS))}; test stands for query and gallery",
+            f"A split is one of {', '.join(sorted(SPLIT_WORDS))}; test stands for query and gallery",
             found="test beside query or gallery" if unknown is None else repr(unknown),
             fix="write query or gallery for each row, or leave the splits out",
         )
@@ -413,13 +413,13 @@ def _features(arrays: _Arrays, side: str, texts: Mapping[str, Mapping[int, str]]
     embeddings = arrays["embeddings"]
     if embeddings.dtype.kind != "f" or embeddings.dtype.itemsize > 8:
         raise DataError(
-            f"the {side} embeddings are float16, float32 or float64",
+            f"The {side} embeddings are float16, float32 or float64",
             found=str(embeddings.dtype),
             fix="convert them with .astype(numpy.float32)",
         )
     persons = arrays["person"]
     if fix := _transposed(embeddings, len(persons)):
-        raise DataError(f"{side} embeddings have one row per image", found=f"shape {embeddings.shape}", fix=fix)
+        raise DataError(f"The {side} embeddings have one row per image", found=f"shape {embeddings.shape}", fix=fix)
     cameras = arrays.get("camera", np.full(persons.shape, NO_CAMERA))
     names = tuple(map(str, arrays.get("name", ())))
     kind: type[np.float16 | np.float32] = np.float16 if embeddings.dtype == np.float16 else np.float32

@@ -86,7 +86,7 @@ def encoded(
     """
     if k1 < 1 or k2 < 1:
         raise ExperimentError(
-            "k-reciprocal neighbours are counted from 1",
+            "The k-reciprocal neighbours are counted from 1",
             found=f"k1 {k1}, k2 {k2}",
             fix="use k1 between 10 and 30 and k2 between 1 and k1",
         )

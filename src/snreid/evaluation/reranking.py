@@ -65,7 +65,7 @@ class ReRanking:
             )
         if not 0 <= self.weight <= 1:
             raise ExperimentError(
-                "lambda, the share of the original distance, lies between 0 and 1",
+                "The share lambda of the original distance lies between 0 and 1",
                 found=f"{self.weight}",
                 fix="use 0.3",
             )

@@ -84,7 +84,7 @@ def mean_interval(
     _check(values, persons, level, resamples)
     if values.min() < 0 or values.max() > 1:
         raise ExperimentError(
-            "a score lies between 0 and 1",
+            "A score lies between 0 and 1",
             found=f"{values.min():g} to {values.max():g}",
             fix="divide percent by 100; a difference has difference_interval",
         )
@@ -166,7 +166,7 @@ def compare(
     same = np.array_equal(a.query_index, b.query_index) and np.array_equal(a.persons, b.persons)
     if a.queries != b.queries or not same:
         raise ExperimentError(
-            "a paired test needs two runs scored on the same queries",
+            "A paired test needs two runs scored on the same queries",
             found=f"{len(a.query_index)} of {a.queries} queries with a match and {len(b.query_index)} of {b.queries}"
             + (", other ones" if len(a.query_index) == len(b.query_index) else ""),
             fix="evaluate both runs on the same target with the same query and gallery split",
@@ -224,17 +224,17 @@ def _parts(resamples: int, size: int) -> Iterator[slice]:
 def _check(values: NDArray[np.float64], persons: NDArray[np.int64], level: float, resamples: int) -> None:
     if values.ndim != 1 or not len(values):
         raise ExperimentError(
-            "an interval needs one value per query, at least one",
+            "An interval needs one value per query, at least one",
             found=f"shape {values.shape}",
             fix="score queries first",
         )
     if not 0 < level < 1:
-        raise ExperimentError("the level lies between 0 and 1", found=str(level), fix="use 0.95 for 95 %")
+        raise ExperimentError("The level lies between 0 and 1", found=str(level), fix="use 0.95 for 95 %")
     if resamples < 1:
-        raise ExperimentError("at least one resample is drawn", found=str(resamples), fix=f"use {RESAMPLES}")
+        raise ExperimentError("At least one resample is drawn", found=str(resamples), fix=f"use {RESAMPLES}")
     if persons.shape != values.shape:
         raise ExperimentError(
-            "every value belongs to a query of one person",
+            "Every value belongs to a query of one person",
             found=f"{persons.shape} persons for {values.shape} values",
             fix="give one person per value, as in Scores.persons",
         )

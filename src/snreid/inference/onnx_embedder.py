@@ -68,12 +68,12 @@ class OnnxEmbedder:
         for name, size in (("height", self.height), ("width", self.width)):
             if size is not None and size < 1:
                 raise ExperimentError(
-                    f"the input {name} is at least 1 pixel", found=str(size), fix=f"give --{name} 256"
+                    f"The input {name} is at least 1 pixel", found=str(size), fix=f"give --{name} 256"
                 )
         _check_triple("mean", self.mean, positive=False)
         _check_triple("std", self.std, positive=True)
         if self.threads < 0:
-            raise ExperimentError("threads are 0 (automatic) or more", found=str(self.threads), fix="use 0")
+            raise ExperimentError("Threads are 0 (automatic) or more", found=str(self.threads), fix="use 0")
 
     def open(self) -> "OpenedOnnx":
         """Load the file. Raises ``CheckpointError`` when it is missing, damaged or not an embedder, or when an embedding depends on
@@ -87,7 +87,7 @@ class OnnxEmbedder:
             fixed = tensor.shape[axis] if isinstance(tensor.shape[axis], int) else None
             if field is not None and fixed is not None and field != fixed:
                 raise ExperimentError(
-                    f"the graph of {self.path.name} fixes its input {name}",
+                    f"The graph of {self.path.name} fixes its input {name}",
                     found=f"--{name} {field}, the graph wants {fixed}",
                     fix=f"leave --{name} out",
                 )
@@ -95,7 +95,7 @@ class OnnxEmbedder:
         height, width = size
         if height is None or width is None:
             raise ExperimentError(
-                "the input size of an ONNX file is in its graph, its metadata, its side-car, or given",
+                "The input size of an ONNX file is in its graph, its metadata, its side-car, or given",
                 found=f"none in {self.path}, whose input has the shape {tensor.shape}",
                 fix="give --height and --width, for example --height 256 --width 128",
             )
@@ -127,7 +127,7 @@ class OnnxEmbedder:
         if len(fitting) == 1:
             return fitting[0]
         raise ExperimentError(
-            "one output of an ONNX file is the embedding",
+            "One output of an ONNX file is the embedding",
             found=f"{self.output or f'{len(names)} outputs'}; {self.path.name} has {', '.join(names)}",
             fix=f"name it: --onnx-output {(alike or names)[-1]} (in Python OnnxEmbedder(output=...))",
         )
@@ -137,12 +137,12 @@ class OnnxEmbedder:
             runtime = importlib.import_module("onnxruntime")
         except ImportError as error:
             raise ExperimentError(
-                "an ONNX file needs the package onnxruntime",
+                "An ONNX file needs the package onnxruntime",
                 found="no such package in this environment",
                 fix='pip install "snreid[onnx]"',
             ) from error
         if not self.path.is_file():
-            raise CheckpointError("the ONNX file exists", found=str(self.path), fix="check the path")
+            raise CheckpointError("The ONNX file must exist", found=str(self.path), fix="check the path")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self.threads or core_quota() or 0
         options.log_severity_level = 4  # errors are raised and reported once, in our words.
@@ -150,7 +150,7 @@ class OnnxEmbedder:
             return runtime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # The runtime has a class of exceptions per failure, none of them public.
             raise CheckpointError(
-                "an ONNX file is complete and valid",
+                "An ONNX file is complete and valid",
                 found=f"{self.path}: {_first_line(error)}",
                 fix="export or copy it again, with its external data file if it has one",
             ) from error
@@ -206,7 +206,7 @@ class OpenedOnnx:
         if images.dtype.kind == "f" and images.ndim == 4 and images.shape[1:] == (3, *size) and len(images):
             return np.ascontiguousarray(images, dtype=self.dtype)
         raise DataError(
-            f"images are uint8 (B, {size[0]}, {size[1]}, 3) or normalized floats (B, 3, {size[0]}, {size[1]}), B at least 1",
+            f"Images are uint8 (B, {size[0]}, {size[1]}, 3) or normalized floats (B, 3, {size[0]}, {size[1]}), B at least 1",
             found=f"{images.dtype} of shape {images.shape}",
             fix="resize them to the network's input first",
         )
@@ -216,7 +216,7 @@ class OpenedOnnx:
             embeddings = np.asarray(self.session.run([self.output_name], {self.input_name: values})[0])
         except Exception as error:
             raise CheckpointError(
-                "the ONNX graph runs on a batch of images",
+                "The ONNX graph runs on a batch of images",
                 found=f"batch of shape {values.shape}: {_first_line(error)}",
                 fix="export it with a dynamic batch, or look whether --height and --width are right",
             ) from error
@@ -224,7 +224,7 @@ class OpenedOnnx:
             embeddings = embeddings[:, :, 0, 0]
         if embeddings.ndim != 2 or len(embeddings) != len(values):
             raise CheckpointError(
-                "an output of the graph is one embedding per image, (B, D)",
+                "An output of the graph is one embedding per image, (B, D)",
                 found=f"{self.output_name} of shape {embeddings.shape} for {len(values)} images",
                 fix="name another output (--onnx-output), or export the network with its embedding",
             )
@@ -238,7 +238,7 @@ def _single_input(session: Any, path: Path) -> Any:
     fits = len(tensors) == 1 and tensors[0].type in _TYPES and len(tensors[0].shape) == 4
     if not fits or (isinstance(tensors[0].shape[1], int) and tensors[0].shape[1] != 3):
         raise CheckpointError(
-            "the graph has one input: RGB images (B, 3, H, W), float32 or float16",
+            "The graph has one input: RGB images (B, 3, H, W), float32 or float16",
             found=f"{path} with {'; '.join(shapes) or 'none'}",
             fix="export the image network alone, channels first",
         )
@@ -267,7 +267,7 @@ def _require_independent(network: OpenedOnnx, path: Path) -> None:
     apart, largest = float(np.abs(alone - together[[0, 3]]).max()), float(np.abs(together).max())
     if np.isfinite(apart) and apart > _APART[network.dtype] * max(largest, float(np.abs(alone).max())):
         raise CheckpointError(
-            "the embedding of an image does not depend on the other images of its batch",
+            "The embedding of an image does not depend on the other images of its batch",
             found=f"{path}: alone and among four, embeddings differ by {apart:.2g}, where the largest value is {largest:.2g}",
             fix="export the network in evaluation mode, in PyTorch after model.eval(); quantize with fixed scales",
         )
@@ -292,7 +292,7 @@ def _sidecar(path: Path) -> dict[str, int]:
         ) from error
     if content.get("preprocess", "resize") != "resize":
         raise ExperimentError(
-            "images are resized to the network's input, without padding",
+            "Images are resized to the network's input, without padding",
             found=f'"preprocess": {content["preprocess"]!r} in {file}',
             fix='set "preprocess": "resize" there to evaluate the model like that all the same',
         )
@@ -344,7 +344,7 @@ def _check_triple(name: str, values: Triple | None, *, positive: bool) -> None:
         return
     if len(values) != 3 or not np.isfinite(values).all() or (positive and min(values) <= 0):
         raise ExperimentError(
-            f"the {name} is three finite numbers, one for each of R, G, B" + (", above 0" if positive else ""),
+            f"The {name} is three finite numbers, one for each of R, G, B" + (", above 0" if positive else ""),
             found=str(values),
             fix=f"give --{name} {' '.join(map(str, IMAGENET_STD if positive else IMAGENET_MEAN))}",
         )

@@ -114,7 +114,7 @@ def package(name: str, install: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ExperimentError(
-            f"this needs the package {name.partition('.')[0]}",
+            f"This needs the package {name.partition('.')[0]}",
             found=f"no {name} in this environment",
             fix=install,
         ) from error

@@ -37,7 +37,7 @@ class OpenVinoEmbedder:
         when openvino is not installed."""
         openvino = package("openvino", _INSTALL)
         if not self.path.is_file():
-            raise CheckpointError("the OpenVINO file exists", found=str(self.path), fix="check the path")
+            raise CheckpointError("The OpenVINO file must exist", found=str(self.path), fix="check the path")
         core = openvino.Core()
         try:
             model = core.read_model(str(self.path))
@@ -55,7 +55,7 @@ class OpenVinoEmbedder:
             height, width = int(notes["height"]), int(notes["width"])
         except Exception as error:  # the C++ library raises RuntimeError for every defect of a file
             raise CheckpointError(
-                "an OpenVINO file is one that snreid export wrote, with its .bin file beside it",
+                "An OpenVINO file is one that snreid export wrote, with its .bin file beside it",
                 found=f"{self.path}: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
                 fix="export it again: snreid export RUN --to openvino",
             ) from error
@@ -90,7 +90,7 @@ def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Ex
     the comparison (8 bits differ). Raises as ``write_onnx``."""
     openvino = package("openvino", _INSTALL)
     if path.suffix != ".xml":
-        raise ExperimentError("an OpenVINO file is called .xml", found=path.name, fix=f"name it {path.stem}.xml")
+        raise ExperimentError("An OpenVINO file is called .xml", found=path.name, fix=f"name it {path.stem}.xml")
     onnx = package("onnx", 'pip install "snreid[onnx]"')
     notes = {p.key: p.value for p in onnx.load(str(onnx_file), load_external_data=False).metadata_props}
     model = openvino.Core().read_model(str(onnx_file))

@@ -167,7 +167,7 @@ class Backbone:
             tag = weights.tag or (known[0] if known else "")
             if tag not in known:
                 raise ExperimentError(
-                    f"weights of {self.name} must be random, imagenet, a local file or a tag timm knows",
+                    f"Weights of {self.name} must be random, imagenet, a local file or a tag timm knows",
                     found=repr(self.weights),
                     fix=f"known tags: {', '.join(known) or 'none'}",
                 )

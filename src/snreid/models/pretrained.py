@@ -56,7 +56,7 @@ class Weights:
 
     def __post_init__(self) -> None:
         if not self.text.strip():
-            raise ExperimentError("weights must say where they come from", found="an empty text", fix=_EXPLICIT)
+            raise ExperimentError("Weights must say where they come from", found="an empty text", fix=_EXPLICIT)
 
     @property
     def random(self) -> bool:

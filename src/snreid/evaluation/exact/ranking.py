@@ -59,7 +59,7 @@ class Block:
     def __post_init__(self) -> None:
         if self.queries < 1 or self.gallery < 1:
             raise ExperimentError(
-                "a block holds at least one query and one gallery entry",
+                "A block holds at least one query and one gallery entry",
                 found=f"{self.queries} queries x {self.gallery} gallery entries",
                 fix="use 1 or more for both",
             )
@@ -267,11 +267,11 @@ def _check_request(query: Features, queries: Sequence[int], length: int) -> None
     strange = [int(index) for index in queries if not 0 <= index < count]
     if strange:
         raise ExperimentError(
-            f"rank lists are shown for queries at positions 0 to {count - 1}",
+            f"Rank lists are shown for queries at positions 0 to {count - 1}",
             found=str(strange[0]),
             fix="choose others",
         )
     if length < 1:
         raise ExperimentError(
-            "a rank list shows at least one gallery entry", found=str(length), fix="ask for 1 or more"
+            "A rank list shows at least one gallery entry", found=str(length), fix="ask for 1 or more"
         )

@@ -350,7 +350,7 @@ def similarity(metric: str) -> Similarity:
     if metric == "euclidean":
         return Euclidean()
     raise ExperimentError(
-        "embeddings are compared by 'cosine' or by 'euclidean'", found=repr(metric), fix="choose one of the two"
+        "Embeddings are compared by 'cosine' or by 'euclidean'", found=repr(metric), fix="choose one of the two"
     )
 
 
