@@ -30,14 +30,18 @@ def test_finished_runs_become_a_page_and_nothing_is_trained(
         "dusk",
         "--out",
         str(out),
-        "--workers",
-        "0",
-        "--device",
-        "cpu",
+        "--record",
+        str(tmp_path / "numbers.json"),
+        *QUIET,
     ]
     assert main(words) == 0
     streams = capsys.readouterr()
     shown = streams.out
+    rows = json.loads((tmp_path / "numbers.json").read_text())["rows"]
+    assert [(row["scheme"], row["target"], row["seed"]) for row in rows] == [
+        ("Baseline", "dusk", 0),
+        ("SNR", "dusk", 0),
+    ]
     assert "is replaced" not in streams.err
     assert f"Report: {out / 'report.html'}" in shown
     assert shown.index("Baseline") < shown.index("SNR"), "the first run is what the others are held against"
@@ -122,6 +126,8 @@ def test_files_of_embeddings_are_rows_with_images_and_without(
         (["none.npz"], "features file must exist"),
         (["f.npz", "-t", "nooon"], "did you mean 'noon'"),
         (["f.npz", "./f.npz"], "f.npz twice"),
+        (["f.npz", "--record", "numbers.json"], "f.npz"),
+        (["RUN", "-t", "noon", "--record", "numbers.txt"], "numbers.txt"),
     ],
 )
 def test_wrong_requests_are_refused(

@@ -45,6 +45,7 @@ class Request:
     run: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("folders of finished runs, people, or files", "RUN...")]
     target: Annotated[tuple[str, ...], flag("data sets to score on", "NAME", "-t")] = ()
     examples: Annotated[tuple[str, ...], flag("targets whose rank lists are shown", "NAME", default="none")] = ()
+    record: Annotated[Path | None, flag("also write the numbers of runs to this file", "FILE.json")] = None
     out: Annotated[Path | None, out_folder("runs/report-RUNS-on-TARGETS")] = None
     file: OnnxInput = OnnxFlags()
     machine: MachineFlags = Flags()
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     models = _opened(request)
     targets = [dataset_named(name, request.machine.root) for name in request.target] or [_rows_of(models)]
     out = request.out or Path("runs") / _name([model.name for model in models], [target.name for target in targets])
-    write(models, targets, request.machine, out, request.examples, request.target, request.file)
+    write(models, targets, request.machine, out, request.examples, request.target, request.file, request.record)
     return 0
 
 
@@ -70,6 +71,7 @@ def write(
     examples: tuple[str, ...] = (),
     typed: Sequence[str] = (),
     file: OnnxFlags | None = None,
+    record: Path | None = None,
 ) -> None:
     """Scores the models, prints the table and writes the page.
 
@@ -81,14 +83,26 @@ def write(
         examples: Targets whose rank lists are shown.
         typed: The targets in the user's words, for messages.
         file: The flags of ONNX files.
+        record: File for all numbers as JSON. Only runs have a record: the training of other models is not known.
     """
-    from snreid.cli.session import open_session
+    from snreid.cli.session import open_session, require_file
     from snreid.cli.study import Page, finish
+    from snreid.errors import ExperimentError
+    from snreid.experiments.runs import Run
     from snreid.studies.plan import example_names
     from snreid.studies.run import score_models
 
     plan = _plan(models, targets)
-    page = Page(title=", ".join(model.name for model in models), examples=example_names(plan, examples, typed))
+    if record is not None:
+        require_file(record, ".json", flag="--record")
+        if others := [model.name for model in models if not isinstance(model, Run)]:
+            raise ExperimentError(
+                "A record is of runs, whose training is known",
+                found=others[0],
+                fix="leave it out, or leave out --record",
+            )
+    title = ", ".join(model.name for model in models)
+    page = Page(title=title, examples=example_names(plan, examples, typed), record=record)
     began = time.monotonic()
     with open_session(machine, out) as session:
         if (out / "report.html").exists():
