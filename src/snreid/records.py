@@ -228,7 +228,7 @@ class Features:
     cameras: NDArray[np.int64]
     """(N,)"""
     names: tuple[str, ...] = field(default=())
-    """(N,) names of the images, or empty. A query ignores a gallery entry of the same name."""
+    """(N,) names of the images, or empty. Where no camera tells, a query ignores its person's gallery entry of the same name."""
     camera_names: Mapping[int, str] = field(default_factory=dict)
     """Camera -> what it is called, where its name is not its number."""
     person_names: Mapping[int, str] = field(default_factory=dict)

@@ -32,12 +32,13 @@ def similarity_by_definition(query: Sequence[float], entry: Sequence[float], met
 
 
 def is_ignored(query: Features, gallery: Features, i: int, j: int) -> bool:
-    """Junk, the query's person on the query's camera, or an entry with the query's name."""
+    """Junk, the query's person on the query's camera or, where one of the cameras is unknown, under the query's name."""
     if gallery.persons[j] == -1:
         return True
-    same_camera = query.cameras[i] != -1 and query.cameras[i] == gallery.cameras[j]
-    if query.persons[i] == gallery.persons[j] and same_camera:
-        return True
+    if query.persons[i] != gallery.persons[j]:
+        return False
+    if query.cameras[i] != -1 and gallery.cameras[j] != -1:
+        return bool(query.cameras[i] == gallery.cameras[j])
     return bool(query.names and gallery.names and query.names[i] == gallery.names[j])
 
 

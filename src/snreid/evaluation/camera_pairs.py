@@ -1,8 +1,8 @@
 """Which pairs of cameras fail: scores for each pair of a query camera and a gallery camera.
 
 For the pair (a, b) the queries of camera a search a gallery that holds only the images of camera b; those of all other
-cameras are removed *before* ranking. The rules of `relevance.py` apply unchanged: junk and an entry with the
-query's own name are ignored, strangers of camera b stay. So
+cameras are removed *before* ranking. The rules of `relevance.py` apply unchanged: junk is ignored, strangers of
+camera b stay. So
 
 * a pair of a camera with itself is empty, since every image of the query's person in it is ignored;
 * a query whose person does not appear on camera b has no match in the pair: it is counted, but enters no mean;

@@ -2,8 +2,8 @@
 
 For one query, a gallery entry is
 
-* **ignored** when it is junk (person ``JUNK``), when it shows the query's person on the query's camera (unless that camera
-    is ``NO_CAMERA``), or when names are known and it has the query's own name;
+* **ignored** when it is junk (person ``JUNK``), or shows the query's person on the query's camera. Where one of the two cameras is unknown
+    (``NO_CAMERA``), the entry of the same person that has the query's own name is ignored instead: it is the query's image;
 * a **match** when it is not ignored and shows the query's person. Person 0 is a person like any other: the distractors that a data set's
     reader declares match nobody because no query bears their number;
 * **wrong** otherwise.
@@ -44,8 +44,9 @@ class Relevance:
     """(Q,) index in ``positions`` where the entries of each query's person begin."""
     count: NDArray[np.int64]
     """(Q,) number of these entries."""
-    by_name: dict[int, NDArray[np.int64]]
-    """Positions with the same name as the query at this position; only for queries that have any."""
+    names: tuple[NDArray[np.int64], NDArray[np.int64]] | None
+    """A number for each name of the queries (Q,) and of the gallery (G,), equal for equal names; -1 for a name that no query has. None if
+    names decide nothing."""
 
     def matches(self, query: int) -> NDArray[np.int64]:
         """(M,) positions of the matches of the query at this position."""
@@ -67,9 +68,13 @@ class Relevance:
         # Number of a pair inside its row, added to the start of the row's entries.
         inside = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
         position = self.positions[self.first[queries][row] + inside]
-        camera = self.query.cameras[queries][row]
-        pairs = Pairs(row, position, (camera == NO_CAMERA) | (self.gallery.cameras[position] != camera))
-        return self._with_twins(queries, pairs) if self.by_name else pairs
+        camera, other = self.query.cameras[queries][row], self.gallery.cameras[position]
+        match = (camera == NO_CAMERA) | (other != camera)
+        if self.names is not None:
+            query_name, gallery_name = self.names
+            unknown = (camera == NO_CAMERA) | (other == NO_CAMERA)
+            match &= ~(unknown & (query_name[queries][row] == gallery_name[position]))
+        return Pairs(row, position, match)
 
     def verdicts(self, query: int, positions: NDArray[np.int64]) -> tuple[str, ...]:
         """``"right"``, ``"wrong"`` or ``"ignored"`` for each gallery position (K,)."""
@@ -77,18 +82,6 @@ class Relevance:
         right = np.isin(positions, pairs.position[pairs.match])
         ignored = np.isin(positions, pairs.position) | (self.gallery.persons[positions] == JUNK)
         return tuple("right" if r else "ignored" if i else "wrong" for r, i in zip(right, ignored, strict=True))
-
-    def _with_twins(self, queries: NDArray[np.int64], pairs: Pairs) -> Pairs:
-        """The pairs plus those with equal names, which are ignored whoever they show."""
-        twins = [self.by_name.get(query, np.empty(0, np.int64)) for query in queries.tolist()]
-        row = np.concatenate([pairs.row, np.repeat(np.arange(len(queries)), [len(some) for some in twins])])
-        position = np.concatenate([pairs.position, *twins])
-        match = np.concatenate([pairs.match, np.zeros(len(row) - len(pairs.row), np.bool_)])
-        order = np.lexsort((match, position, row))  # of a pair listed twice the ignored one comes first
-        row, position, match = row[order], position[order], match[order]
-        once = np.ones(len(row), np.bool_)
-        once[1:] = (row[1:] != row[:-1]) | (position[1:] != position[:-1])
-        return Pairs(row[once], position[once], match[once])
 
 
 def relevance(query: Features, gallery: Features) -> Relevance:
@@ -106,18 +99,14 @@ def relevance(query: Features, gallery: Features) -> Relevance:
     labels = gallery.persons[positions]
     first = np.searchsorted(labels, query.persons, side="left")
     last = np.searchsorted(labels, query.persons, side="right")
-    return Relevance(query, gallery, positions, first, last - first, _same_name(query, gallery))
+    return Relevance(query, gallery, positions, first, last - first, _numbered(query, gallery))
 
 
-def _same_name(query: Features, gallery: Features) -> dict[int, NDArray[np.int64]]:
-    """For each query, the gallery positions with its name."""
-    if not query.names or not gallery.names:
-        return {}
-    wanted: dict[str, list[int]] = {}
-    for index, name in enumerate(query.names):
-        wanted.setdefault(name, []).append(index)
-    twins: dict[int, list[int]] = {}
-    for position, name in enumerate(gallery.names):
-        for index in wanted.get(name, ()):
-            twins.setdefault(index, []).append(position)
-    return {index: np.array(positions, dtype=np.int64) for index, positions in twins.items()}
+def _numbered(query: Features, gallery: Features) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """``Relevance.names``."""
+    cameras_known = (query.cameras != NO_CAMERA).all() and (gallery.cameras != NO_CAMERA).all()
+    if cameras_known or not query.names or not gallery.names:
+        return None
+    numbers = {name: number for number, name in enumerate(query.names)}
+    of_query = np.array([numbers[name] for name in query.names], dtype=np.int64)
+    return of_query, np.array([numbers.get(name, -1) for name in gallery.names], dtype=np.int64)
