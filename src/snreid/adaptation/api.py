@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from snreid.adaptation.adaptive_bn import AdaptiveBN
 from snreid.adaptation.base import Adaptation
+from snreid.adaptation.clustering import ClusterContrast
 from snreid.adaptation.folder import adapt_run
 from snreid.adaptation.unlabelled import Unlabelled
 from snreid.experiments.runs import Run, open_run
@@ -29,7 +29,8 @@ def adapt(
         run: A run, its folder, or the name of a packaged run. It stays as it is.
         target: A data set (only its training images are used) or a folder of images.
         out: Folder of the adapted run.
-        method: ``AdaptiveBN`` (statistics alone, seconds), ``ClusterContrast`` or ``MAR``; if None, ``AdaptiveBN``.
+        method: ``ClusterContrast``, ``MAR`` or ``AdaptiveBN`` (statistics alone, seconds); if None, ``ClusterContrast`` with the settings
+            for the run's preset, as ``snreid adapt``.
         root: Folder of the data sets; if None, the variable SNREID_DATA or ``data``.
         device: ``auto`` (CUDA if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         workers: Processes that decode images; 0 decodes in the calling process.
@@ -49,7 +50,7 @@ def adapt(
         >>> adapted = snreid.adapt("runs/snr", "my_cameras/", out="runs/snr-mine")      # doctest: +SKIP
     """
     run = run if isinstance(run, Run) else open_run(run)
-    method = method or AdaptiveBN.for_experiment(run.experiment)
+    method = method or ClusterContrast.for_experiment(run.experiment)
     machine = Machine(root=data_root() if root is None else Path(root), device=device, workers=workers)
     images = (
         Unlabelled.of(target.read(machine.root)) if isinstance(target, DataSet) else Unlabelled.in_folder(Path(target))

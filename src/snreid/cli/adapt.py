@@ -28,15 +28,15 @@ class Request:
     of a method is a flag too: snreid adapt --help-all lists them.
 
     Examples:
-      snreid adapt runs/snr-market1501-0 --target cuhk03
-      snreid adapt runs/snr-market1501-0 --images photos --method adaptive-bn
+      snreid adapt people --images photos
+      snreid adapt runs/snr-market1501-0 --target cuhk03 --method mar
       snreid adapt runs/snr-noon-0 --target night --evaluate --epochs 2
     """
 
     run: RunFolder
     target: Annotated[str | None, flag("data set whose training images are used", "NAME", "-t")] = None
     images: Annotated[Path | None, flag("folder of images, in place of --target", "DIR")] = None
-    method: Annotated[str, flag("mar, clustering or adaptive-bn", "NAME")] = "mar"
+    method: Annotated[str, flag("clustering, mar or adaptive-bn", "NAME")] = "clustering"
     evaluate: Annotated[
         bool, flag("score the run before and after on the target's test images; only this reads labels")
     ] = False
