@@ -21,20 +21,10 @@ class ClonedPerson(DataSet):
     numbered as in ``RandPerson``.
     """
 
-    @property
-    def name(self) -> str:
-        """``clonedperson``."""
-        return "clonedperson"
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "https://github.com/Yanan-Wang-cs/ClonedPerson (clonedperson.tar.gz)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts of the whole; those of the splits are not published."""
-        return (Expected("all", 887_766, 5_621),)
+    name = "clonedperson"
+    home = "https://github.com/Yanan-Wang-cs/ClonedPerson (clonedperson.tar.gz)"
+    expected = (Expected("all", 887_766, 5_621),)
+    """Of the whole; the counts of the splits are not published."""
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders; training persons with one image are dropped with a note. Raises ``DataError`` for a

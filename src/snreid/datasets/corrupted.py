@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from snreid.datasets import corruptions
 from snreid.datasets.corruptions import Kind, check_kind, corrupt
 from snreid.errors import ExperimentError
-from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split, stamp_of
+from snreid.records import DataSet, Expected, ImageSource, ReIDData, Split, stamp_of
 from snreid.system.provenance import program
 
 Side = Literal["query", "gallery", "both"]
@@ -68,7 +68,6 @@ class Corrupted(DataSet):
     same for every score and need not be embedded again."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown corruption, severity or side."""
         check_kind(self.corruption, self.severity)
         if self.side not in get_args(Side):
             raise ExperimentError(
@@ -109,8 +108,20 @@ class Corrupted(DataSet):
         begin = 1 + max(common.rfind("/"), common.rfind("\\"))
 
         def corrupted(split: Split, side: str) -> Split:
-            """The split of one side, corrupted if ``side`` includes it."""
-            return self._corrupted(split, begin) if self.side in (side, "both") else split
+            """The split of one side, unchanged if ``self.side`` is the other."""
+            if self.side not in (side, "both"):
+                return split
+            return Split(
+                tuple(
+                    replace(
+                        sample,
+                        image=CorruptedImage(
+                            sample.image, self.corruption, self.severity, key=sample.image.name[begin:]
+                        ),
+                    )
+                    for sample in split.samples
+                )
+            )
 
         note = f"{'query and gallery' if self.side == 'both' else self.side} images: {self.corruption}, severity {self.severity}"
         return replace(
@@ -120,11 +131,3 @@ class Corrupted(DataSet):
             gallery=corrupted(data.gallery, "gallery"),
             notes=(*data.notes, note),
         )
-
-    def _corrupted(self, split: Split, begin: int) -> Split:
-        def worse(sample: Sample) -> Sample:
-            """The sample with its image corrupted."""
-            image = CorruptedImage(sample.image, self.corruption, self.severity, sample.image.name[begin:])
-            return replace(sample, image=image)
-
-        return Split(tuple(worse(sample) for sample in split.samples))

@@ -29,23 +29,12 @@ class CUHKSYSU(DataSet):
     ``cuhksysu``, ``cuhk_sysu``, ``CUHK_SYSU``.
     """
 
-    @property
-    def name(self) -> str:
-        """``cuhk-sysu``."""
-        return "cuhk-sysu"
-
-    @property
-    def home(self) -> str:
-        """Where to ask for the data set, in words."""
-        return (
-            "the person search page of the Chinese University of Hong Kong, https://github.com/ShuangLI59/person_search (on "
-            "request, for research only); then snreid data crop-sysu RELEASE FOLDER"
-        )
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (Expected("train", IMAGES, PERSONS),)
+    name = "cuhk-sysu"
+    home = (
+        "the person search page of the Chinese University of Hong Kong, https://github.com/ShuangLI59/person_search (on "
+        "request, for research only); then snreid data crop-sysu RELEASE FOLDER"
+    )
+    expected = (Expected("train", IMAGES, PERSONS),)
 
     def read(self, root: Path) -> ReIDData:
         """All samples, for training; persons with one image are dropped with a note. Raises ``DataError`` for a missing folder

@@ -45,7 +45,6 @@ class FolderTree(DataSet):
     """The data set's name in results and files; default: the last part of ``path``."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a pattern that cannot be understood or has no person."""
         object.__setattr__(self, "name", self.name or Path(self.path).name)
         if self.unmatched not in ("refuse", "skip"):
             raise ExperimentError(

@@ -37,20 +37,10 @@ class ILIDS(SplitDataSet):
     below the data folder.
     """
 
-    @property
-    def splits(self) -> DrawnSplits:
-        """The ten splits."""
-        return SPLITS
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "the data page of the computer vision group of Queen Mary University of London (i-LIDS_Pedestrian.tgz)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts; the number of training images depends on the split."""
-        return (Expected("query", 60, 60), Expected("gallery", 60, 60))
+    splits = SPLITS
+    home = "the data page of the computer vision group of Queen Mary University of London (i-LIDS_Pedestrian.tgz)"
+    expected = (Expected("query", 60, 60), Expected("gallery", 60, 60))
+    """The number of training images depends on the split."""
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or other images than the 476 of 119

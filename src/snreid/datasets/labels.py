@@ -71,7 +71,6 @@ class Labels:
     """Person labels of images that are dropped."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown word."""
         for field, value, words in (
             ("role", self.role, ("train", "test")),
             ("queries", self.queries, ("first", "all")),
@@ -110,18 +109,18 @@ class Labels:
         splits: defaultdict[str, list[Sample]] = defaultdict(list)
         for row, track in zip(kept, track_numbers(kept), strict=True):
             camera = cameras[row.camera] if has_cameras and row.camera is not None else NO_CAMERA
-            splits[self._split(row)].append(Sample(FileImage(row.path), persons[row.person], camera, track))
+            splits[split_word(row) or self.role].append(Sample(FileImage(row.path), persons[row.person], camera, track))
         self._refuse_mixture(kept, splits, name)
-        train = self._train(Split(tuple(splits["train"])), remarks)
+        train = Split(tuple(splits["train"]))
+        if self.singles == "drop":
+            train, dropped = drop_singles(train)
+            remarks += [f"train: {dropped} persons with one image dropped"] if dropped else []
         query, gallery = splits["query"], splits["gallery"]
         if splits["test"]:
             query, gallery = self._queries(splits["test"]), splits["test"]
         return validated(
             ReIDData(name, train, Split(tuple(query)), Split(tuple(gallery)), has_cameras, notes=tuple(remarks))
         )
-
-    def _split(self, row: LabelRow) -> str:
-        return split_word(row) or self.role
 
     def _has_cameras(self, rows: list[LabelRow]) -> bool:
         without = [row.where for row in rows if is_missing(row.camera)]
@@ -156,14 +155,6 @@ class Labels:
                 found=f"{len(wrong)} in train or query: {shown(wrong)}",
                 fix="mark them gallery or junk",
             )
-
-    def _train(self, train: Split, notes: list[str]) -> Split:
-        if self.singles == "refuse":
-            return train
-        kept, dropped = drop_singles(train)
-        if dropped:
-            notes.append(f"train: {dropped} persons with one image dropped")
-        return kept
 
     def _queries(self, test: list[Sample]) -> list[Sample]:
         persons = Split(tuple(sample for sample in test if sample.person != DISTRACTOR))

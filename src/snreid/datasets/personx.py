@@ -25,24 +25,13 @@ class PersonX(DataSet):
     ``subset1`` of the data folder.
     """
 
-    @property
-    def name(self) -> str:
-        """``personx``."""
-        return "personx"
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "https://github.com/sxzrt/Instructions-of-the-PersonX-dataset ('a more challenging subset')"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (
-            Expected("train", 9_840, 410, 6),
-            Expected("query", 5_136, 856, 6),
-            Expected("gallery", 30_816, 856, 6),
-        )
+    name = "personx"
+    home = "https://github.com/sxzrt/Instructions-of-the-PersonX-dataset ('a more challenging subset')"
+    expected = (
+        Expected("train", 9_840, 410, 6),
+        Expected("query", 5_136, 856, 6),
+        Expected("gallery", 30_816, 856, 6),
+    )
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""

@@ -26,20 +26,9 @@ class RandPerson(DataSet):
     100 s + c + 1.
     """
 
-    @property
-    def name(self) -> str:
-        """``randperson``."""
-        return "randperson"
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "https://github.com/VideoObjectSearch/RandPerson (the subset used in the paper)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (Expected("train", 132_145, 8_000, 19),)
+    name = "randperson"
+    home = "https://github.com/VideoObjectSearch/RandPerson (the subset used in the paper)"
+    expected = (Expected("train", 132_145, 8_000, 19),)
 
     def read(self, root: Path) -> ReIDData:
         """All samples, for training; persons with one image are dropped with a note. Raises ``DataError`` for a missing
