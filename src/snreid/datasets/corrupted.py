@@ -107,27 +107,19 @@ class Corrupted(DataSet):
         common = os.path.commonprefix(names)  # noqa: RUF071  (no path is made of it)
         begin = 1 + max(common.rfind("/"), common.rfind("\\"))
 
-        def corrupted(split: Split, side: str) -> Split:
-            """The split of one side, unchanged if ``self.side`` is the other."""
-            if self.side not in (side, "both"):
-                return split
-            return Split(
-                tuple(
-                    replace(
-                        sample,
-                        image=CorruptedImage(
-                            sample.image, self.corruption, self.severity, key=sample.image.name[begin:]
-                        ),
-                    )
-                    for sample in split.samples
-                )
-            )
+        def corrupted(split: Split) -> Split:
+            """The split with all of its images corrupted."""
+            samples = []
+            for sample in split.samples:
+                image = CorruptedImage(sample.image, self.corruption, self.severity, sample.image.name[begin:])
+                samples.append(replace(sample, image=image))
+            return Split(tuple(samples))
 
         note = f"{'query and gallery' if self.side == 'both' else self.side} images: {self.corruption}, severity {self.severity}"
         return replace(
             data,
             name=self.name,
-            query=corrupted(data.query, "query"),
-            gallery=corrupted(data.gallery, "gallery"),
+            query=data.query if self.side == "gallery" else corrupted(data.query),
+            gallery=data.gallery if self.side == "query" else corrupted(data.gallery),
             notes=(*data.notes, note),
         )
