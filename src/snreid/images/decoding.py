@@ -120,23 +120,14 @@ class _Decoder(Dataset[DecodedBlock]):
     __getitems__ = __getitem__  # torch calls this with a batch
 
 
-class _Tasks:
-    """The batch sampler of the workers: their next tasks."""
-
-    def __init__(self) -> None:
-        self.next: list[_Task] = []
-
-    def __iter__(self) -> Iterator[_Task]:
-        return iter(self.next)
-
-
 class Decoders:
     """Worker processes that decode. They start on first use and stay for the next epoch, split or size."""
 
     def __init__(self, workers: int) -> None:
         """``workers``: number of processes; 0 decodes in this process."""
         self.workers = workers
-        self._tasks, self._busy = _Tasks(), False
+        self._tasks: list[_Task] = []
+        self._busy = False
         self._loader: DataLoader[Any] | None = None
 
     def decoded(self, blocks: Sequence[Sequence[ImageSource]], height: int, width: int) -> Iterator[DecodedBlock]:
@@ -153,7 +144,7 @@ class Decoders:
             yield from self._ahead(tasks)
 
     def _ahead(self, tasks: list[_Task]) -> Iterator[DecodedBlock]:
-        self._busy, self._tasks.next = True, tasks
+        self._busy, self._tasks[:] = True, tasks
         try:
             if self._loader is None:
                 # A starting worker opens its queues, and would print a traceback if an interrupted parent had removed them.
@@ -241,7 +232,7 @@ def _wait_for_server() -> None:
     context = _processes()
     if context.get_start_method() != "forkserver":
         return
-    probe = context.Process(target=_nothing)  # type: ignore[attr-defined]  # every context has one
+    probe = context.Process()  # type: ignore[attr-defined]  # every context has one
 
     def ask() -> None:
         """Start the probe and wait for its end."""
@@ -251,10 +242,6 @@ def _wait_for_server() -> None:
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join()
-
-
-def _nothing() -> None:
-    pass
 
 
 @contextmanager
