@@ -65,12 +65,6 @@ class Figure:
     """Positions of the face's features: see ``_face``."""
 
 
-@lru_cache(maxsize=112)
-def figure_of(identity: Identity) -> Figure:
-    """The figure of a person; the most recent ones are cached."""
-    return build_figure(identity)
-
-
 _LEGGED = ("trousers", "slim", "wide", "shorts")
 
 
@@ -92,15 +86,16 @@ class _Pictures:
         return len(self.prints) - 1
 
 
-def build_figure(identity: Identity) -> Figure:
-    """Body, clothes, hair and bag of a person, joined."""
+@lru_cache(maxsize=112)
+def figure_of(identity: Identity) -> Figure:
+    """Body, clothes, hair and bag of a person, joined; the most recent figures are cached."""
     body = shape_body(body_model(), identity.physique)
     form, pictures = measure(body), _Pictures()
     cut = _cut(form, identity)
     clothes = _clothes(form, identity, cut, pictures)
-    loads = load(form, identity.bag, cut.thick)
-    clothes[0].decals += loads.straps
-    layers = [_skin(form, identity, cut), *clothes, *_legs(form, identity, cut, pictures), *loads.layers]
+    carried, straps = load(form, identity.bag, cut.thick)
+    clothes[0].decals += straps
+    layers = [_skin(form, identity, cut), *clothes, *_legs(form, identity, cut, pictures), *carried]
     layers += [] if identity.bicycle is None else bicycle_layers(form, identity.bicycle)
     layers += shoe_layers(form, identity.shoes.kind, identity.shoes.colour, identity.shoes.sole)
     hooded = identity.head.hat in ("hood", "beanie")
@@ -250,20 +245,9 @@ def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
 
 
 def _face(body: Body, identity: Identity) -> F32:
-    """Eyes (x, y, z) left and right, size of the head, beard, glasses, hair colour, brow strength."""
-    scalp = Scalp(body)
-    head = identity.head
-    return np.array(
-        [
-            *body.eyes[0],
-            *body.eyes[1],
-            scalp.size,
-            head.beard,
-            float(head.glasses),
-            *(share**2.2 for share in head.hair),
-        ],
-        np.float32,
-    )
+    """Eyes (x, y, z) left and right, size of the head, beard, glasses, hair colour."""
+    head, hair = identity.head, (share**2.2 for share in identity.head.hair)
+    return np.array([*body.eyes[0], *body.eyes[1], Scalp(body).size, head.beard, head.glasses, *hair], np.float32)
 
 
 def _linear_columns(table: F32, first: int) -> F32:

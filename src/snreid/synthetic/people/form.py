@@ -6,7 +6,7 @@ import numpy as np
 
 from snreid.synthetic.people.body import Body, regions
 from snreid.synthetic.people.kernels import vertex_normals
-from snreid.synthetic.people.mesh import F32, Layer, Look, Selection, select, smoothed
+from snreid.synthetic.people.mesh import F32, Layer, Look, Selection, select
 
 _BINS = 36
 
@@ -87,10 +87,6 @@ class Form:
         # Below the crotch the thighs follow the trunk, or a long hem would alternate between them.
         hung = (self.arm < 0.25) & (self.points[:, 2] < top + 0.02)
         return np.where(hung, np.maximum(table[level, column], radius), radius).astype(np.float32)
-
-    def smooth(self, points: F32, rounds: int) -> F32:
-        """See ``mesh.smoothed``."""
-        return smoothed(points, self.shell, rounds)
 
 
 def measure(body: Body) -> Form:

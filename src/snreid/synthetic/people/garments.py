@@ -19,6 +19,7 @@ from snreid.synthetic.people.mesh import (
     grid_faces,
     ramp,
     select,
+    smoothed,
     solid,
     tube,
 )  # fmt: skip
@@ -110,7 +111,7 @@ def _upper_points(form: Form, garment: Garment, off: float, hem: float) -> F32:
     tubed = form.arm_axis + spoke / thick[:, None] * np.maximum(thick + off, sleeve)[:, None]
     share = (form.arm * ramp(form.along_arm, 0.12, 0.5) * (1 - form.hand))[:, None]
     points = (points * (1 - share) + tubed * share).astype(np.float32)
-    return np.asarray(form.smooth(points, 3) + form.normals * np.float32(0.003), np.float32)
+    return np.asarray(smoothed(points, form.shell, 3) + form.normals * np.float32(0.003), np.float32)
 
 
 def _upper_cover(form: Form, garment: Garment, hem: float) -> F32:
@@ -204,7 +205,7 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
     crease = 0.30 + 0.9 * bell(t, 1.0, 0.16) + 0.7 * bell(t, 0.05, 0.25) + (1.1 if slim else 0.9) * bell(t, 1.9, 0.22)
     look = Look(texture=texture, folds=0.50 + 0.45 * garment.loose, hem=0.012, gloss=0.0)
     uv = np.stack([angle * 0.09, z], 1).astype(np.float32)
-    return [form.layer(form.smooth(points.astype(np.float32), 2), cover, uv, crease, look)]
+    return [form.layer(smoothed(points.astype(np.float32), form.shell, 2), cover, uv, crease, look)]
 
 
 def leg_end(form: Form, garment: Garment) -> float:

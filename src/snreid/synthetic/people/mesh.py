@@ -61,27 +61,20 @@ class Layer:
     decals: list[list[float]] = field(default_factory=list)
 
 
-def rigid(count: int, bone: int) -> tuple[I32, F32]:
-    """Influences and weights of vertices that move with one bone."""
-    weights = np.zeros((count, 4), np.float32)
-    weights[:, 0] = 1.0
-    return np.full((count, 4), bone, np.int32), weights
-
-
-def solid(vertices: F32, faces: I32, look: Look, bone: int, uv: F32 | None = None) -> Layer:
+def solid(vertices: F32, faces: I32, look: Look, bone: int) -> Layer:
     """A layer of a rigid object that moves with one bone."""
     count = len(vertices)
-    influences, weights = rigid(count, bone)
-    place = np.zeros((count, 4), np.float32)
-    place[:, 0], place[:, 1] = vertices[:, 0], vertices[:, 2]
+    weights, place = np.zeros((count, 4), np.float32), np.zeros((count, 4), np.float32)
+    weights[:, 0] = 1.0
+    place[:, :2] = vertices[:, [0, 2]]
     return Layer(
         vertices=vertices.astype(np.float32),
         faces=faces,
         look=look,
-        influences=influences,
+        influences=np.full((count, 4), bone, np.int32),
         weights=weights,
         cover=np.ones(count, np.float32),
-        uv=(vertices[:, [0, 2]] if uv is None else uv).astype(np.float32),
+        uv=vertices[:, [0, 2]].astype(np.float32),
         place=place,
         crease=np.full(count, 0.5, np.float32),
     )
