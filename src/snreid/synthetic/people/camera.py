@@ -92,13 +92,8 @@ class Film:
         )  # fmt: skip
 
     def develop(self, light: F32, native: float, key: int) -> NDArray[np.uint8]:
-        """(H, W, 3) RGB from (2 H, 2 W, 3) of linear light.
-
-        Args:
-            light: Light on the film, at twice the size.
-            native: The picture's height in the camera's own pixels.
-            key: Key of the noise.
-        """
+        """(H, W, 3) RGB from (2 H, 2 W, 3) of linear light. ``native``: the picture's height in the camera's own pixels; ``key``: of the
+        noise."""
         from snreid.synthetic.people.kernels import averaged_down, toned  # drawing a camera needs no numba
 
         height, width = light.shape[0] // 2, light.shape[1] // 2

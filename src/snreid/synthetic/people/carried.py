@@ -31,8 +31,8 @@ def phones(form: Form) -> list[Layer]:
         inward = np.cross(across, along)
         inward *= 1.0 if float((thumb - index) @ inward) > 0 else -1.0
         box, faces = rounded_box((0.0, 0.0, 0.0), (0.038, 0.007, 0.078), 0.25)
-        middle = middle + 0.02 * along + 0.035 * inward
-        vertices = (box @ np.stack([across, inward, along]) + middle).astype(np.float32)
+        palm = middle + 0.02 * along + 0.035 * inward
+        vertices = (box @ np.stack([across, inward, along]) + palm).astype(np.float32)
         look = Look(surface=HARD, colour=(0.07, 0.07, 0.08), gloss=0.3)
         layers.append(solid(vertices, faces, look, form.body.model.bone(f"wrist.{side}")))
     return layers

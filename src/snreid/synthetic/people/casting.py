@@ -134,11 +134,10 @@ def _draw_top(draws: Draws, woman: bool, bottom: Garment) -> Garment:
         kind = draws.pick("dress top", ("tee", "tank", "longsleeve"), (5, 3, 3))
     low, high = _SLEEVES[kind]
     short = kind == "shirt" and draws.chance("short sleeves", 0.35)
+    own = _fabric(draws, wardrobe.TOP_COLOURS, wardrobe.PATTERNS[kind])
     return Garment(
         kind=kind,
-        fabric=bottom.fabric
-        if bottom.kind == "dress"
-        else _fabric(draws, wardrobe.TOP_COLOURS, wardrobe.PATTERNS[kind]),
+        fabric=bottom.fabric if bottom.kind == "dress" else own,
         loose=_clipped(draws.bell("loose", 0.35 if woman else 0.55, 0.2)),
         length=_clipped(draws.bell("length", -0.02 if woman else 0.0, 0.035), -0.12, 0.10),
         sleeve=draws.uniform("short sleeve", 0.65, 1.0) if short else draws.uniform("sleeve", low, high),
@@ -195,11 +194,10 @@ def _draw_shoes(draws: Draws, woman: bool) -> Shoes:
 def _draw_bag(draws: Draws) -> Bag:
     kind = _one_of(draws, "kind", wardrobe.BAGS)
     plastic: Colour = (0.85, 0.85, 0.84)
+    white = kind == "shopping" and draws.chance("white", 0.4)
     return Bag(
         kind=kind,
-        colour=plastic
-        if kind == "shopping" and draws.chance("white", 0.4)
-        else _colour(draws, "colour", wardrobe.BAG_COLOURS),
+        colour=plastic if white else _colour(draws, "colour", wardrobe.BAG_COLOURS),
         second=_colour(draws, "second", wardrobe.ANY_COLOURS if draws.chance("bright", 0.3) else wardrobe.BAG_COLOURS),
         size=draws.uniform("size"),
         side=1 if draws.chance("left", 0.5) else -1,

@@ -29,20 +29,17 @@ _OFF = {
     "hoodie": 0.018, "blazer": 0.018, "coat": 0.024, "puffer": 0.040, "gilet": 0.030,
 }  # fmt: skip
 """Metres between body and cloth."""
+_LEGS = {"slim": (0.0, 0.0), "trousers": (0.070, 0.025), "wide": (0.100, 0.04), "shorts": (0.095, 0.03)}
+"""Least radius of a leg, and what a loose one has more, metres."""
 
 
 def upper_layers(
     form: Form, garment: Garment, texture: int, *, under: float = 0.0, tucked: bool = False, window: float | None = None
 ) -> list[Layer]:
-    """A top or an outer garment: trunk and sleeves, collar, hood, a coat's skirt.
+    """A top or an outer garment with its fabric's texture: trunk and sleeves, collar, hood, a coat's skirt.
 
-    Args:
-        form: The body it is cut for.
-        garment: The garment.
-        texture: The number of its fabric.
-        under: Metres of cloth below it.
-        tucked: Whether it is tucked into the waistband.
-        window: Worn below another garment that is open this far (0: closed), so only the visible part is made.
+    ``under``: metres of cloth below it. ``tucked``: into the waistband. ``window``: worn below another garment that is open this far (0:
+    closed), so only the visible part is made.
     """
     off = _OFF[garment.kind] + under
     hem = hem_height(form, garment, tucked)
@@ -58,9 +55,8 @@ def upper_layers(
     uv = np.stack(
         [np.where(arm, form.around_arm * 0.07, angle * 0.16), np.where(arm, -form.along_arm * 0.28, form.points[:, 2])], 1
     )  # fmt: skip
-    sleeve = (
-        bell(form.along_arm, 1.0, 0.3) + 0.8 * bell(form.along_arm, 1.85, 0.25) + 0.5 * bell(form.along_arm, 0.0, 0.3)
-    )
+    t = form.along_arm
+    sleeve = bell(t, 1.0, 0.3) + 0.8 * bell(t, 1.85, 0.25) + 0.5 * bell(t, 0.0, 0.3)
     trunk = 0.35 + 0.9 * bell(form.points[:, 2], form.waist - 0.02, 0.10) + 0.5 * bell(form.points[:, 2], hem, 0.08)
     crease = np.where(arm, 0.3 + sleeve, trunk)
     relief = {"puffer": QUILTED, "gilet": QUILTED, "sweater": RIBBED}.get(garment.kind, SOFT)
@@ -182,21 +178,17 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
     end = leg_end(form, garment)
     slim = garment.kind == "slim"
     off = 0.004 + 0.004 * garment.loose if slim else 0.008 + 0.010 * garment.loose
-    width = {"slim": 0.0, "trousers": 0.070 + 0.025 * garment.loose, "wide": 0.100 + 0.04 * garment.loose}.get(
-        garment.kind, 0.095 + 0.03 * garment.loose
-    )
+    usual, more = _LEGS[garment.kind]
     spoke = form.points - form.leg_axis
     thick = np.linalg.norm(spoke, axis=1) + 1e-6
-    hung = np.maximum(thick + off, width * ramp(form.hip - form.points[:, 2], 0.02, 0.30))
+    hung = np.maximum(thick + off, (usual + more * garment.loose) * ramp(form.hip - form.points[:, 2], 0.02, 0.30))
     share = (form.leg * ramp(form.hip - form.points[:, 2], 0.0, 0.12) * (form.foot < 0.8))[:, None]
     points = form.points + form.normals * off
     points = points * (1 - share) + (form.leg_axis + spoke / thick[:, None] * hung[:, None]) * share
     z = form.points[:, 2]
-    bound = (
-        ramp(z, form.waist - 0.08, form.waist) * 0.006
-        if waistband
-        else -ramp(z, top - 0.08, top - 0.03) * (off + 0.004)
-    )
+    bound = ramp(z, form.waist - 0.08, form.waist) * 0.006
+    if not waistband:
+        bound = -ramp(z, top - 0.08, top - 0.03) * (off + 0.004)
     points = points + form.normals * bound[:, None]
     cover = np.minimum(top - z, z - end)
     cover = np.where(form.arm > 0.2, -1.0, cover).astype(np.float32)

@@ -1,6 +1,7 @@
 """Textures of walls, grounds and objects, from a word and a key."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def _stained(draws: Draws, key: int, colour: tuple[float, float, float], strong:
     return np.asarray(_flat(colour) * factor, np.float32)
 
 
-def _cut_out(colours: F32, opaque: NDArray[np.bool_] | F32) -> F32:
+def _cut_out(colours: F32, opaque: NDArray[Any]) -> F32:
     """Colours (TEXELS, TEXELS, 3) with the opacity (TEXELS, TEXELS) as their fourth channel."""
     return np.concatenate([colours, opaque[..., None]], 2).astype(np.float32)
 
