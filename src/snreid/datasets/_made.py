@@ -15,12 +15,8 @@ Make = Callable[[str, int, int, int, int], Sample]
 
 
 def require_counts(made: Mapping[str, Any], what: str) -> None:
-    """Raise ``ExperimentError`` for settings that cannot be rendered, or that leave a query without a match.
-
-    Args:
-        made: The settings by name.
-        what: Its images in words, such as ``"drawn pedestrians"``.
-    """
+    """Raise ``ExperimentError`` for settings (name -> value) that cannot be rendered, or that leave a query without a match. ``what`` names
+    the images: ``"drawn pedestrians"``."""
     for name, value in made.items():
         least = 0 if name in _MAY_BE_NONE else 1 if name in _AT_LEAST_ONE else None
         if least is not None and value < least:
@@ -56,19 +52,9 @@ def made_split(
 ) -> ReIDData:
     """The split of synthetic people: training and test people are disjoint, and each test person has one query on each camera.
 
-    Training people are labelled from 1, test people after them. Nothing is rendered.
-
-    Args:
-        name: Of the data set.
-        make: Makes one sample.
-        cameras_of: The cameras that see a person, by part and number, ascending.
-        train: Number of people to train on.
-        test: Number of people to test on.
-        distractors: Number of gallery images of strangers.
-        images: Images of a person on each of its cameras.
-
-    Raises:
-        DataError: As ``validated``.
+    Training people are labelled from 1, test people after them. ``cameras_of`` a part and a number are the cameras that see the person;
+    ``train``, ``test`` and ``distractors`` are numbers of people, and ``images`` those of a person on each camera. Nothing is rendered.
+    Raises ``DataError`` as ``validated`` does.
     """
 
     def tracks(part: str, count: int, labelled_after: int) -> Iterator[list[Sample]]:

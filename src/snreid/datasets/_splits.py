@@ -54,14 +54,9 @@ class DrawnSplits:
     """Whether a query and a gallery image of every test person are sampled too."""
 
     def halves(self, split: int, persons: Iterable[int]) -> tuple[frozenset[int], frozenset[int]]:
-        """The persons to train on and those to test on.
+        """The persons to train on and those to test on, of the ``persons`` on disk (may repeat).
 
-        Args:
-            split: 0 to 9.
-            persons: The numbers of the persons on disk; may repeat.
-
-        Raises:
-            DataError: There are more or fewer persons than the split was sampled from, or the shipped file is damaged.
+        Raises ``DataError`` if there are more or fewer than the split was sampled from, or the shipped file is damaged.
         """
         numbers = sorted(set(persons))
         if len(numbers) != self.persons:

@@ -80,12 +80,8 @@ class CUHK03(DataSet):
         )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the three splits.
-
-        Raises:
-            DataError: The protocol or an image that it lists is missing, images are found in two places, or ``cuhk-03.mat`` is to be read
-                without the ``h5py`` package.
-        """
+        """Samples of the three splits. Raises ``DataError`` if the protocol or an image that it lists is missing, if images are found in
+        two places, or if ``cuhk-03.mat`` is to be read without the ``h5py`` package."""
         files, persons, positions = _read_protocol(self._protocol_file(root))
         samples = [
             Sample(source, person, int(_name(file)["camera"]))

@@ -115,15 +115,9 @@ class CropReport:
 def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> CropReport:
     """Cut every box of the release out of its frame, as JPEG of quality 95 without colour subsampling.
 
-    Existing files are never overwritten, so an interrupted run can be continued. Bad boxes and frames are reported, not raised.
-
-    Args:
-        release: The folder of the release.
-        folder: Where to write; made if missing. The usual name is ``cropped_images``.
-        progress: Called with (done, total) after each frame.
-
-    Raises:
-        DataError: The release is not found, or its annotation cannot be understood.
+    Existing files are never overwritten, so an interrupted run can be continued. The folder, usually ``cropped_images``, is made if
+    missing. ``progress(done, total)`` is called after each frame. Bad boxes and frames are reported, not raised; raises ``DataError`` if
+    the release is not found or its annotation cannot be understood.
     """
     base = find_base(
         release,
@@ -151,13 +145,9 @@ def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | Non
 
 
 def read_boxes(path: Path) -> tuple[tuple[PersonBox, ...], tuple[str, ...]]:
-    """Read the boxes of ``Person.mat``.
+    """The boxes of ``Person.mat`` in its order, and the reasons why others cannot be used.
 
-    Returns:
-        The boxes in the order of the file, and the reasons why others cannot be used.
-
-    Raises:
-        DataError: The file is damaged or has another structure.
+    Raises ``DataError`` if the file is damaged or has another structure.
     """
     try:
         content = loadmat(path, variable_names=["Person"])["Person"].ravel()
@@ -203,8 +193,7 @@ def _crops(
 ) -> Iterator[tuple[PersonBox, int, int]]:
     """Cut the boxes of one frame whose crops do not exist yet; the frame is opened only if there are any.
 
-    Yields:
-        Each box that has a crop now, with the crop's height and width.
+    Yields each box that has a crop now, with the crop's height and width.
     """
     left = []
     for box in boxes:

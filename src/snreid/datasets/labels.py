@@ -15,7 +15,7 @@ never compared with itself: images of its own camera are ignored, or, without ca
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from unicodedata import normalize
 
@@ -84,15 +84,9 @@ class Labels:
                 )
 
     def assemble(self, rows: Sequence[LabelRow], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
-        """Make a data set of rows, in the order of their paths.
+        """Make a data set of rows, one for each image, in the order of their paths; ``notes`` are remarks to begin with.
 
-        Args:
-            rows: One for each image.
-            name: Of the data set.
-            notes: Remarks to begin with.
-
-        Raises:
-            DataError: Labels are missing, ambiguous or contradictory, or ``validated`` refuses the data set.
+        Raises ``DataError`` if labels are missing, ambiguous or contradictory, or if ``validated`` refuses the data set.
         """
         remarks = list(notes)
         ordered = [_composed(row) for row in sorted(rows, key=lambda row: row.path)]
@@ -200,9 +194,8 @@ def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
 
 def _composed(row: LabelRow) -> LabelRow:
     """The row with its labels in one Unicode form: macOS writes an accent as a character of its own, other systems do not."""
-    texts = (row.person, row.camera, row.split, row.track)
-    person, camera, split, track = (None if text is None else normalize("NFC", text) for text in texts)
-    return LabelRow(row.path, person or "", camera, split, row.where, track)
+    texts = {"person": row.person, "camera": row.camera, "split": row.split, "track": row.track}
+    return replace(row, **{name: normalize("NFC", text) for name, text in texts.items() if text is not None})
 
 
 def _require_consistent(rows: list[LabelRow]) -> None:

@@ -28,18 +28,10 @@ _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 
 def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Write train, query and gallery images as JPEG of quality 95 without colour subsampling.
+    """Write train, query and gallery images as JPEG of quality 95 without colour subsampling, and return their number.
 
-    Everything is written beside ``folder`` and moved there at the end, so an interrupted run leaves ``folder`` unchanged. Drafts that
-    killed processes left beside it are deleted.
-
-    Args:
-        data: What to write; every image needs a camera.
-        folder: New or empty.
-        progress: Called with (done, total) after each image.
-
-    Returns:
-        The number of images.
+    Everything is written beside ``folder``, which is new or empty, and moved there at the end, so an interrupted run leaves it unchanged.
+    Drafts that killed processes left beside it are deleted. ``progress(done, total)`` is called after each image.
 
     Raises:
         DataError: ``folder`` is not empty, an image's camera is not known, or an image cannot be read.
@@ -128,8 +120,7 @@ def _prefix(folder: Path) -> str:
 def _lock(folder: Path) -> tuple[int | None, bool]:
     """Try to lock a folder until the handle is closed or the process ends.
 
-    Returns:
-        The handle, and whether another process has the lock. The handle is None on Windows and on file systems without locks.
+    Returns the handle, None on Windows and on file systems without locks, and whether another process has the lock.
     """
     if sys.platform == "win32":
         return None, False

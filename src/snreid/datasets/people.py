@@ -56,11 +56,8 @@ class RenderedImage:
         return f"people/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
 
     def picture(self) -> "Picture":
-        """Everything that decides the pixels, to inspect, or to change by ``dataclasses.replace``.
-
-        Raises:
-            ExperimentError: The extra ``people`` is not installed.
-        """
+        """Everything that decides the pixels, to inspect, or to change by ``dataclasses.replace``. Raises ``ExperimentError`` without the
+        extra ``people``."""
         require_people()
         from snreid.synthetic.people.population import picture_of
 
@@ -124,11 +121,8 @@ class RenderedPeople(DataSet):
             )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples with labels; nothing is opened or rendered, and ``root`` is ignored.
-
-        Raises:
-            ExperimentError: The extra ``people`` is not installed.
-        """
+        """Samples with labels; nothing is opened or rendered, and ``root`` is ignored. Raises ``ExperimentError`` without the extra
+        ``people``."""
         require_people()
         return made_split(
             self.name,

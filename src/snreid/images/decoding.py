@@ -45,13 +45,7 @@ class DecodedBlock:
 
 
 def decode(images: Sequence[ImageSource], height: int, width: int) -> DecodedBlock:
-    """Read and resize images, with the pixels of ``reading.resize``; images of one size are resized together.
-
-    Args:
-        images: What to read.
-        height: In pixels.
-        width: In pixels.
-    """
+    """Read and resize images to a size in pixels, with the pixels of ``reading.resize``; images of one size are resized together."""
     reasons = [""] * len(images)
     alike: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
     others: dict[int, NDArray[np.uint8]] = {}

@@ -191,16 +191,9 @@ class PixelStore:
         return part
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
-        """Yield the images of each index batch in order.
+        """Yield the images (B, 3, H, W) of each batch of indices into the split (B,), in order: uint8, channels-last.
 
-        Args:
-            batches: Indices into the split, (B,) each.
-
-        Yields:
-            (B, 3, H, W) uint8, channels-last.
-
-        Raises:
-            DataError: An image has become unreadable since ``open`` and was not decoded then.
+        Raises ``DataError`` if an image has become unreadable since ``open`` and was not decoded then.
         """
         if self._pixels is not None:
             for batch in batches:
@@ -227,17 +220,10 @@ class PixelStore:
 
 
 def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
-    """Add bad images to the ``bad_files.jsonl`` of a folder, each file once.
+    """Add bad images, found among ``count``, to the ``bad_files.jsonl`` of a folder, each file once.
 
-    Args:
-        bad: The images that cannot be read.
-        count: Number of images they were found among.
-        folder: Where the list is.
-        skip: Whether bad images may be left out.
-        write: False in all processes but the first.
-
-    Raises:
-        DataError: Naming the bad images, if they may not be left out or no other image remains.
+    With ``skip``, bad images may be left out; ``write`` is False in all processes but the first. Raises ``DataError`` with the bad images,
+    if they may not be left out or no other image remains.
     """
     path = folder / BAD_FILES
     if write:
@@ -262,19 +248,10 @@ def look_at(
     write: bool,
     console: Console,
 ) -> None:
-    """Open every query and gallery image, so that a bad one is known before hours of training.
+    """Open every query and gallery image of the targets, so that a bad one is known before hours of training.
 
-    Args:
-        targets: Whose images are opened.
-        pixels: Keeps what is decoded.
-        size: Height and width in pixels.
-        folder: As for ``list_bad``.
-        skip: As for ``list_bad``.
-        write: As for ``list_bad``.
-        console: Shows progress and the readers' remarks.
-
-    Raises:
-        DataError: Naming the bad images of all targets; with ``skip``, only if a target's queries or gallery have no other ones.
+    ``size`` is height and width in pixels; ``folder``, ``skip`` and ``write`` are as for ``list_bad``. Raises ``DataError`` with the bad
+    images of all targets; with ``skip``, only if a target's queries or gallery have no other ones.
     """
     bad: dict[str, BadImage] = {}
     every: set[str] = set()
