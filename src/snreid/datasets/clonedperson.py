@@ -15,11 +15,7 @@ from snreid.records import DataSet, Expected, ReIDData
 
 @dataclass(frozen=True, kw_only=True)
 class ClonedPerson(DataSet):
-    """ClonedPerson as released; ``clonedperson@all`` trains on all of it.
-
-    Looked for in the data folder itself and in its folders ``ClonedPerson`` and ``clonedperson``. Persons and cameras are
-    numbered as in ``RandPerson``.
-    """
+    """ClonedPerson as released; ``clonedperson@all`` trains on all of it. Persons and cameras are numbered as in ``RandPerson``."""
 
     name = "clonedperson"
     home = "https://github.com/Yanan-Wang-cs/ClonedPerson (clonedperson.tar.gz)"

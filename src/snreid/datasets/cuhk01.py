@@ -24,10 +24,7 @@ _FORM = "PPPPNNN.png (person from 0001, image 001 to 004), as in 0001003.png"
 
 @dataclass(frozen=True, kw_only=True)
 class CUHK01(SplitDataSet):
-    """CUHK01 on one of ten random splits: 485 persons to train on, 486 to test, 2 cameras.
-
-    Looked for as ``campus``, ``cuhk01/campus`` or ``CUHK01/campus`` below the data folder.
-    """
+    """CUHK01 on one of ten random splits: 485 persons to train on, 486 to test, 2 cameras."""
 
     splits = SPLITS
     collection = "cuhk02"

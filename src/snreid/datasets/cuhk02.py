@@ -23,11 +23,7 @@ _PAIR = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class CUHK02(DataSet):
-    """CUHK02, all of it for training: 1,816 persons, 10 cameras.
-
-    Looked for in the data folder itself and in its folders ``Dataset``, ``cuhk02``, ``CUHK02``, ``cuhk02/Dataset``,
-    ``CUHK02/Dataset``.
-    """
+    """CUHK02, all of it for training: 1,816 persons, 10 cameras."""
 
     name = "cuhk02"
     home = (

@@ -37,12 +37,7 @@ _PROTOCOLS = ("evaluation/data/CUHK03", "data/CUHK03")
 
 @dataclass(frozen=True, kw_only=True)
 class CUHK03(DataSet):
-    """CUHK03-NP: 767 persons to train on, 700 to test, 2 cameras.
-
-    Looked for in the data folder itself and in its folders ``cuhk03``, ``CUHK03``, ``cuhk03-np``, ``CUHK03-NP``,
-    ``cuhk03-full``, ``cuhk03_release``; ``images`` and ``protocol`` say where exactly, below the data folder or
-    absolute.
-    """
+    """CUHK03-NP: 767 persons to train on, 700 to test, 2 cameras."""
 
     collection = "cuhk03"
     """Detected and labelled boxes are cut from the same frames of the same persons."""

@@ -23,11 +23,7 @@ _OUTER = ("CUHK-SYSU", "cuhk-sysu", "cuhksysu", "cuhk_sysu", "CUHK_SYSU")
 
 @dataclass(frozen=True, kw_only=True)
 class CUHKSYSU(DataSet):
-    """CUHK-SYSU's cropped persons, all for training; cameras are not known.
-
-    Looked for as ``cropped_images`` or ``cropped_image`` in the data folder and in its folders ``CUHK-SYSU``, ``cuhk-sysu``,
-    ``cuhksysu``, ``cuhk_sysu``, ``CUHK_SYSU``.
-    """
+    """CUHK-SYSU's cropped persons, all for training; cameras are not known."""
 
     name = "cuhk-sysu"
     home = (

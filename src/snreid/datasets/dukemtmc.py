@@ -27,11 +27,7 @@ _WHY = (
 
 @dataclass(frozen=True, kw_only=True)
 class DukeMTMC(DataSet):
-    """DukeMTMC-reID: 702 persons to train on, 702 to test and 408 more in the gallery, 8 cameras. Withdrawn.
-
-    Looked for in the data folder itself and in its folders ``DukeMTMC-reID``, ``dukemtmc-reid``, ``dukemtmc``,
-    ``dukemtmc-reid/DukeMTMC-reID``.
-    """
+    """DukeMTMC-reID: 702 persons to train on, 702 to test and 408 more in the gallery, 8 cameras. Withdrawn."""
 
     name = "dukemtmc"
     home = "there is none any more, because " + _WHY

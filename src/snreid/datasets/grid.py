@@ -33,11 +33,7 @@ _FORM = "PPPP_C_*.jpeg (person, 0000 a distractor; camera 1 to 8), as in 0001_1_
 
 @dataclass(frozen=True, kw_only=True)
 class GRID(SplitDataSet):
-    """GRID on one of ten random splits: 125 persons to train on, 125 to test among 900 gallery images.
-
-    Looked for in the data folder itself and in its folders ``underground_reid``, ``grid``, ``GRID``,
-    ``grid/underground_reid``, ``GRID/underground_reid``.
-    """
+    """GRID on one of ten random splits: 125 persons to train on, 125 to test among 900 gallery images."""
 
     splits = SPLITS
     home = "Chen Change Loy's page of the QMUL underGround Re-IDentification data set (underground_reid.zip)"

@@ -31,11 +31,7 @@ _IMAGES = 476
 
 @dataclass(frozen=True, kw_only=True)
 class ILIDS(SplitDataSet):
-    """i-LIDS on one of ten random splits: 59 persons to train on, 60 to test, one query and one gallery image each.
-
-    Looked for as ``i-LIDS_Pedestrian/Persons``, ``ilids/i-LIDS_Pedestrian/Persons``, ``QMUL-iLIDS/images`` or ``Persons``
-    below the data folder.
-    """
+    """i-LIDS on one of ten random splits: 59 persons to train on, 60 to test, one query and one gallery image each."""
 
     splits = SPLITS
     home = "the data page of the computer vision group of Queen Mary University of London (i-LIDS_Pedestrian.tgz)"

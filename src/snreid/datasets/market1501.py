@@ -23,10 +23,7 @@ _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 @dataclass(frozen=True, kw_only=True)
 class Market1501(DataSet):
-    """Market-1501 as released: 751 persons to train on, 750 to test, 6 cameras.
-
-    Looked for in the data folder itself and in its folders ``Market-1501-v15.09.15``, ``Market-1501``, ``market1501``.
-    """
+    """Market-1501 as released: 751 persons to train on, 750 to test, 6 cameras."""
 
     name = "market1501"
     home = (

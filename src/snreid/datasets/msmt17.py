@@ -32,11 +32,7 @@ _LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class MSMT17(DataSet):
-    """MSMT17: 1,041 persons to train on, 3,060 to test, 15 cameras.
-
-    Looked for in the data folder itself and in its folders ``MSMT17_V1`` (or ``MSMT17_V2``), ``msmt17/MSMT17_V1``,
-    ``MSMT17/MSMT17_V1``, ``msmt17``, ``MSMT17``. Training persons are numbered from 1, test persons from 10,001.
-    """
+    """MSMT17: 1,041 persons to train on, 3,060 to test, 15 cameras. Training persons are numbered from 1, test persons from 10,001."""
 
     collection = "msmt17"
     """The versions differ in the faces only."""

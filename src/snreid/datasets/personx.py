@@ -19,11 +19,7 @@ _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 @dataclass(frozen=True, kw_only=True)
 class PersonX(DataSet):
-    """PersonX: 410 rendered persons to train on, 856 to test, 6 cameras.
-
-    Looked for in the folders ``personx/subset1``, ``PersonX/subset1``, ``personx``, ``PersonX``, ``PersonX_v1`` and
-    ``subset1`` of the data folder.
-    """
+    """PersonX: 410 rendered persons to train on, 856 to test, 6 cameras."""
 
     name = "personx"
     home = "https://github.com/sxzrt/Instructions-of-the-PersonX-dataset ('a more challenging subset')"

@@ -27,11 +27,7 @@ _LAST = 749
 
 @dataclass(frozen=True, kw_only=True)
 class PRID2011(SplitDataSet):
-    """PRID 2011 on one of ten random splits: 100 persons to train on, 100 to test, 649 in the gallery, 2 cameras.
-
-    Looked for in the data folder itself and in its folders ``prid_2011``, ``prid2011``, ``PRID2011``,
-    ``prid2011/prid_2011``.
-    """
+    """PRID 2011 on one of ten random splits: 100 persons to train on, 100 to test, 649 in the gallery, 2 cameras."""
 
     splits = SPLITS
     home = "the PRID 11 page of the Institute of Computer Graphics and Vision, TU Graz (prid_2011.zip)"

@@ -20,11 +20,7 @@ _FORM = "PPPPPP_sSS_cCC_fFFFFFF.jpg (person, scene, camera, frame), as in 000000
 @dataclass(frozen=True, kw_only=True)
 class RandPerson(DataSet):
     """RandPerson's subset of 132,145 images, all for training: 8,000 rendered persons, 19 cameras.
-
-    Looked for as ``randperson_subset``, ``RandPerson/randperson_subset``, ``randperson/randperson_subset`` or
-    ``randperson/images/subset`` below the data folder. Person 000000 of the files is number 1; camera c of scene s is number
-    100 s + c + 1.
-    """
+    Person 000000 of the files is number 1; camera c of scene s is number 100 s + c + 1."""
 
     name = "randperson"
     home = "https://github.com/VideoObjectSearch/RandPerson (the subset used in the paper)"

@@ -25,10 +25,7 @@ _FORM = "PPP_ANGLE.bmp, as in 000_45.bmp"
 @dataclass(frozen=True, kw_only=True)
 class VIPeR(SplitDataSet):
     """VIPeR on one of ten random halves: 316 persons to train on, 316 to test; camera a is the query, camera b the gallery.
-
-    Looked for in the data folder itself and in its folders ``VIPeR``, ``viper``, ``viper/VIPeR``, ``VIPeR.v1.0``. Person
-    000 of the files is number 1.
-    """
+    Person 000 of the files is number 1."""
 
     splits = SPLITS
     home = "the VIPeR page of the computer vision group of UC Santa Cruz (VIPeR.v1.0.zip)"
