@@ -47,27 +47,23 @@ class DecodedBlock:
 def decode(images: Sequence[ImageSource], height: int, width: int) -> DecodedBlock:
     """Read and resize images to a size in pixels, with the pixels of ``reading.resize``; images of one size are resized together."""
     reasons = [""] * len(images)
+    pixels = np.zeros((len(images), height, width, 3), np.uint8)
     alike: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
-    others: dict[int, NDArray[np.uint8]] = {}
     for place, image in enumerate(images):
         try:
             read = image.read()
             if enlarged_exactly(read, height, width):
                 alike.setdefault(read.shape, []).append((place, read))
             else:
-                others[place] = resize(read, height, width)
+                pixels[place] = resize(read, height, width)
         except DataError as error:
             reasons[place] = (error.found or str(error)).removeprefix(f"{image.name}: ")
-    large = {shape: _enlarge(np.stack([read for _, read in group]), height, width) for shape, group in alike.items()}
-    if len(large) == 1 and len(next(iter(large.values()))) == len(images):  # the usual case: one size, no bad image
-        return DecodedBlock(next(iter(large.values())), tuple(reasons))
-    pixels = torch.zeros(len(images), height, width, 3, dtype=torch.uint8)
-    array = pixels.numpy()
-    for place, resized in others.items():
-        array[place] = resized
-    for shape, group in alike.items():
-        array[[place for place, _ in group]] = large[shape].numpy()
-    return DecodedBlock(pixels, tuple(reasons))
+    for group in alike.values():
+        large = _enlarge(np.stack([read for _, read in group]), height, width)
+        if len(group) == len(images):  # the usual case: one size, no bad image
+            return DecodedBlock(large, tuple(reasons))
+        pixels[[place for place, _ in group]] = large.numpy()
+    return DecodedBlock(torch.from_numpy(pixels), tuple(reasons))
 
 
 def enlarged_exactly(image: NDArray[np.uint8], height: int, width: int) -> bool:

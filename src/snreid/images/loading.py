@@ -163,20 +163,14 @@ class PixelStore:
                 pixels[len(reasons) : len(reasons) + len(block.reasons)] = block.pixels.numpy()
                 reasons += block.reasons
             writing = writing and folder.write(piece, pixels, reasons)
-            collected.add(piece.places, self._lasting(folder, piece, pixels, written=writing), reasons)
+            kept = pixels if self.cached else None
+            if writing and not self.cached and (mapped := next(folder.read([piece]))) is not None:
+                kept = mapped.pixels
+            collected.add(piece.places, kept, reasons)
         if missing and writing:
             count = sum(len(piece.places) for piece in missing)
             size = count * 3 * self.height * self.width / 1e6
             folder.say(f"Decoded pixels of {count:,} images are kept in {folder.folder} ({size:,.0f} MB)")
-
-    def _lasting(
-        self, folder: PixelFolder, piece: Piece, pixels: NDArray[np.uint8], *, written: bool
-    ) -> NDArray[np.uint8] | None:
-        """The pixels to keep of a piece: in memory, mapped from its file, or none."""
-        if self.cached:
-            return pixels
-        mapped = next(folder.read([piece])) if written else None
-        return None if mapped is None else mapped.pixels
 
     def only(self, indices: NDArray[np.int64]) -> "PixelStore":
         """The store of the samples at ``indices`` (N,). Decoded pixels, which may fill most of the memory, are shared, not copied."""
