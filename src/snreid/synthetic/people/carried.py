@@ -4,7 +4,7 @@ import numpy as np
 
 from snreid.synthetic.people.form import Form
 from snreid.synthetic.people.identity import Bag
-from snreid.synthetic.people.mesh import CLOTH, HARD, Layer, Look, rounded_box, solid, tube
+from snreid.synthetic.people.mesh import HARD, Layer, Look, rounded_box, solid, tube
 
 _Decal = list[float]
 _Load = tuple[list[Layer], list[_Decal]]
@@ -43,7 +43,7 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def _look(bag: Bag, second: bool = False, gloss: float = 0.03) -> Look:
-    return Look(surface=CLOTH, colour=bag.second if second else bag.colour, folds=0.35, gloss=gloss)
+    return Look(colour=bag.second if second else bag.colour, folds=0.35, gloss=gloss)
 
 
 def _strap(kind: float, a: float, b: float, c: float, bag: Bag) -> _Decal:

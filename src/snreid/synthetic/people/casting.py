@@ -142,7 +142,6 @@ def _draw_top(draws: Draws, woman: bool, bottom: Garment) -> Garment:
         length=_clipped(draws.bell("length", -0.02 if woman else 0.0, 0.035), -0.12, 0.10),
         sleeve=draws.uniform("short sleeve", 0.65, 1.0) if short else draws.uniform("sleeve", low, high),
         neck=draws.uniform("deep", 0.05, 0.10) if woman or kind == "tank" else draws.uniform("neck", 0.015, 0.045),
-        front=0.0,
         print=Print() if bottom.kind == "dress" else _draw_print(draws, kind),
     )
 

@@ -25,7 +25,7 @@ from snreid.synthetic.people.garments import (
 from snreid.synthetic.people.headwear import Scalp, hair_layers, hat_layers, scarf_layer
 from snreid.synthetic.people.identity import Garment, Identity, Print
 from snreid.synthetic.people.kernels import vertex_normals
-from snreid.synthetic.people.mesh import F32, I32, SKIN, Layer, Look, select
+from snreid.synthetic.people.mesh import F32, I32, SKIN, Layer, Look, compact, select
 from snreid.synthetic.people.textures import PRINT_TEXELS, TEXELS, fabric_texels, print_texels
 from snreid.synthetic.people.wardrobe import Colour
 
@@ -226,14 +226,13 @@ def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
         hidden |= (arm < 0.3) & (z < form.crotch + 0.1) & (z > leg_end(form, identity.bottom) + 0.05) & (foot < 0.5)
     hidden |= (arm < 0.3) & (z > cut.legs) & (z < form.neck - 0.17)
     hidden |= (foot > 0.6) & (identity.shoes.kind != "sandal")
-    faces = chosen.faces[~hidden[chosen.faces].all(1)]
-    used, inverse = np.unique(faces, return_inverse=True)
+    used, faces = compact(chosen.faces[~hidden[chosen.faces].all(1)])
     drawn_in = np.where((head < 0.5) & (hand < 0.5), 0.003, 0.0)
     place = np.stack([points[:, 0], z, points[:, 1], arm], 1)
     ids = chosen.ids[used]
     return Layer(
         vertices=(points - normals * drawn_in[:, None])[used].astype(np.float32),
-        faces=inverse.reshape(faces.shape).astype(np.int32),
+        faces=faces,
         look=Look(surface=SKIN, colour=identity.head.skin, gloss=0.10),
         influences=body.model.influences[ids],
         weights=body.model.weights[ids],

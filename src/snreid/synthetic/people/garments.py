@@ -5,7 +5,6 @@ import numpy as np
 from snreid.synthetic.people.form import Form
 from snreid.synthetic.people.identity import Garment
 from snreid.synthetic.people.mesh import (
-    CLOTH,
     F32,
     HARD,
     I32,
@@ -66,7 +65,6 @@ def upper_layers(
         folds=0.8 if relief == QUILTED else (0.30 if relief == RIBBED else 0.55 + 0.5 * garment.loose),
         gloss=0.07 if relief == QUILTED else 0.0,
         hem=0.035 if garment.kind in ("hoodie", "sweater", "puffer", "jacket") else 0.012,
-        fray=0.0,
     )
     layers = [form.layer(points, cover, uv.astype(np.float32), crease, look)]
     if garment.kind == "coat":
@@ -248,7 +246,7 @@ def tights_layer(form: Form, colour: tuple[float, float, float], top: float) -> 
     cover = np.where(form.arm > 0.2, -1.0, np.minimum(top - z, z - form.ankle + 0.05)).astype(np.float32)
     uv = form.points[:, [0, 2]]
     points = form.points + form.normals * np.float32(0.001)
-    return form.layer(points, cover, uv, np.zeros(len(z), np.float32), Look(surface=CLOTH, colour=colour, gloss=0.01))
+    return form.layer(points, cover, uv, np.zeros(len(z), np.float32), Look(colour=colour, gloss=0.01))
 
 
 def shoe_layers(

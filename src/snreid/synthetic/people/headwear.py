@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from snreid.synthetic.people.body import Body, regions
 from snreid.synthetic.people.identity import Head
-from snreid.synthetic.people.mesh import CLOTH, F32, HAIR, RIBBED, Layer, Look, ramp, rounded_box, select, solid, tube
+from snreid.synthetic.people.mesh import F32, HAIR, RIBBED, Layer, Look, compact, ramp, rounded_box, select, solid, tube
 from snreid.synthetic.people.textures import cloud
 
 _VOLUME = {
@@ -38,11 +38,10 @@ class Scalp:
     def cap(self, cover: NDArray[np.floating], thick: NDArray[np.floating], look: Look) -> Layer:
         """A layer over the part of the head where ``cover`` is positive, ``thick`` metres away from it."""
         cover = np.where(self.head > 0.6, cover, -1.0).astype(np.float32)
-        faces = self.faces[(cover[self.faces] >= -0.03).any(1)]
-        used, inverse = np.unique(faces, return_inverse=True)
+        used, faces = compact(self.faces[(cover[self.faces] >= -0.03).any(1)])
         points = (self.points + self.out * thick[:, None])[used]
         around = np.arctan2(self.out[used, 0], -self.out[used, 1])
-        layer = solid(points, inverse.reshape(faces.shape).astype(np.int32), look, self.bone)
+        layer = solid(points, faces, look, self.bone)
         layer.cover = cover[used]
         layer.uv = np.stack([around * 0.1, points[:, 2]], 1).astype(np.float32)
         return layer
@@ -110,10 +109,10 @@ def _falling(body: Body, scalp: Scalp, head: Head, look: Look, thick: float) -> 
         points[:, 2] - (eye - fall * size),
         np.where(points[:, 1] < scalp.eye[1] + 0.055, points[:, 2] - eye - 0.07, 1.0),
     )
-    influences, weights = body.model.influences[chosen.ids].copy(), body.model.weights[chosen.ids].copy()
     layer = solid(points.astype(np.float32), chosen.faces, look, scalp.bone)
     shoulders = points[:, 2] < eye - 0.17 * size
-    layer.influences[shoulders], layer.weights[shoulders] = influences[shoulders], weights[shoulders]
+    layer.influences[shoulders] = body.model.influences[chosen.ids[shoulders]]
+    layer.weights[shoulders] = body.model.weights[chosen.ids[shoulders]]
     layer.cover = cover.astype(np.float32)
     layer.uv = np.stack([np.arctan2(points[:, 0], points[:, 1]) * 0.1, points[:, 2]], 1).astype(np.float32)
     return layer
@@ -136,9 +135,7 @@ def hat_layers(body: Body, head: Head) -> list[Layer]:
         return []
     scalp = Scalp(body)
     size, eye = scalp.size, float(scalp.eye[2])
-    look = Look(
-        surface=CLOTH, colour=head.hat_colour, folds=0.2, relief=RIBBED if head.hat == "beanie" else 0.0, hem=0.012
-    )
+    look = Look(colour=head.hat_colour, folds=0.2, relief=RIBBED if head.hat == "beanie" else 0.0, hem=0.012)
     low = {"cap": 0.052, "beanie": 0.040, "brim": 0.058, "hood": -0.13}[head.hat] * size
     cover = scalp.points[:, 2] - eye - low
     if head.hat == "hood":

@@ -80,6 +80,12 @@ def solid(vertices: F32, faces: I32, look: Look, bone: int) -> Layer:
     )
 
 
+def compact(faces: I32) -> tuple[I32, I32]:
+    """The vertices that triangles use, ascending, and the triangles with numbers of these."""
+    used, inverse = np.unique(faces, return_inverse=True)
+    return used, inverse.reshape(faces.shape).astype(np.int32)
+
+
 def grid_faces(rows: int, columns: int, closed: bool = True) -> I32:
     """Triangles between the points of a grid (rows, columns); ``closed`` joins the last column to the first."""
     last = columns if closed else columns - 1
@@ -162,9 +168,7 @@ class Selection:
 @lru_cache(maxsize=16)
 def select(model: BodyModel, part: str) -> Selection:
     """One mesh group with its own numbering; the same for every body."""
-    faces = getattr(model, part)
-    ids, inverse = np.unique(faces, return_inverse=True)
-    local = inverse.reshape(faces.shape).astype(np.int32)
+    ids, local = compact(getattr(model, part))
     # The first half of the triangles are quads' corners 0 1 2, the second half 0 2 3 (``assets``). Their diagonals do not
     # connect neighbours: smoothing along them would pull every other vertex up.
     one, two = local[: len(local) // 2], local[len(local) // 2 :]
