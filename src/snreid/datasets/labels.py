@@ -176,8 +176,8 @@ def track_numbers(rows: Sequence[LabelRow]) -> list[int]:
 
 
 def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
-    """A note if the ``source`` of the person labels (a pattern, the name of a column) speaks of tracks, which count anew on every
-    camera, and labels occur on several cameras; else ""."""
+    """A note if the ``source`` of the person labels (a pattern, the name of a column) speaks of tracks, which restart on every camera, and
+    labels occur on several cameras; else ""."""
     if "track" not in source.lower():
         return ""
     cameras: defaultdict[str, set[str | None]] = defaultdict(set)

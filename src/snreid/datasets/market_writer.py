@@ -10,9 +10,9 @@ A whole folder needs more than ``system/atomic_files.py``: its draft is locked w
 import contextlib
 import glob
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,7 +58,6 @@ def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, i
                     _write(sample, partial / name, done)
                 if progress is not None:
                     progress(done, total)
-        partial.chmod(0o777 & ~_umask())
         if folder.exists():
             folder.rmdir()
         os.replace(partial, folder)
@@ -91,7 +90,8 @@ def _write(sample: Sample, folder: Path, frame: int) -> None:
 def _draft(folder: Path) -> tuple[Path, int | None]:
     """Make a draft beside ``folder`` and lock it; the lock is None where the system has no locks."""
     while True:
-        partial = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=folder.parent))
+        partial = folder.parent / f"{_prefix(folder)}{secrets.token_hex(4)}"
+        partial.mkdir()
         lock, taken = _lock(partial)
         if not taken and partial.exists():
             return partial, lock
@@ -137,10 +137,3 @@ def _lock(folder: Path) -> tuple[int | None, bool]:
             os.close(handle)
         return None, False
     return handle, False
-
-
-def _umask() -> int:
-    """The file mask of this process, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -84,7 +84,7 @@ def draft_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give an ``OSError`` of the block (disk full, folder not writable) the name ``path``: that of a failed write bears none."""
+    """Give an ``OSError`` of the block (disk full, folder not writable) the name ``path``: a failed write names no file."""
     try:
         yield
     except OSError as error:

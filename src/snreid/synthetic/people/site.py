@@ -44,7 +44,8 @@ class Light:
         check_range("The height of Light.sun", self.sun[2], 0.01, 100.0)
 
     def row(self, cloud: float) -> F32:
-        """(18,): numbers for the kernels (see ``shading.SUN``). ``cloud``: hidden share of the sun."""
+        """(18,) for the kernels: direction and colour of the sun, sky, ground, direction and colour of the side. ``cloud``: hidden share
+        of the sun."""
         sun, side = np.array(self.sun), np.array(self.side)
         bright, hidden = np.array(self.sun_colour) * (1 - cloud), np.array(self.sun_colour) * cloud
         sky = np.array(self.sky) + 0.25 * hidden
