@@ -91,7 +91,7 @@ def test_an_interrupted_run_goes_on_and_leaves_what_is_there(release: Path, tmp_
     assert all((out / name).read_bytes() == content for name, content in first.items())
     (release / "Image" / "SSM" / "s1.jpg").unlink()  # not needed any more
     again = crop(release, out)
-    assert (again.written, again.kept, again.clipped, again.unreadable) == (0, 5, report.clipped, ())
+    assert (again.written, again.kept, again.clipped, again.unreadable) == (0, 5, report.clipped, [])
 
 
 def test_files_of_others_are_never_touched(release: Path, tmp_path: Path) -> None:

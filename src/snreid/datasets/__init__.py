@@ -1,7 +1,7 @@
 """Data sets: each file has a ``DataSet`` whose ``read(root)`` returns ``ReIDData``.
 
 Reading opens no image, writes nothing and downloads nothing. A name, label or table that cannot be understood raises ``DataError``; nothing
-is guessed.
+is guessed. The folders that a published data set is looked for in are the ``places`` of its ``read``; the error without it lists them.
 """
 
 from snreid.datasets._rules import (

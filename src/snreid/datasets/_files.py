@@ -13,18 +13,9 @@ from snreid.records import NO_CAMERA, Sample
 
 
 def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tuple[str, re.Match[str]]]:
-    """The images of a folder in the order of their names.
+    """Full path and match of each image of a folder, without its sub-folders, in the order of their names.
 
-    Args:
-        folder: Without its sub-folders.
-        pattern: Matches every name.
-        form: The pattern in words, for the message.
-
-    Returns:
-        Full path and match of each image.
-
-    Raises:
-        DataError: The folder cannot be listed, has no image, or has an image with another name.
+    ``form`` is the pattern in words. Raises ``DataError`` if the folder cannot be listed, has no image, or has one with another name.
     """
     names = list_images(folder).images
     if not names:
@@ -55,17 +46,10 @@ def named_samples(folder: Path, pattern: re.Pattern[str], form: str) -> tuple[Sa
 
 
 def find_base(root: Path, folders: Sequence[str], needed: Sequence[str], *, name: str, home: str) -> Path:
-    """The folder of a data set, recognized by its content.
+    """The folder of a data set, recognized by the entries it must have (``needed``).
 
-    Args:
-        root: The data folder.
-        folders: Candidates below ``root``; "" is ``root`` itself.
-        needed: Entries that the folder must have.
-        name: Of the data set.
-        home: Where to get the data set, in words; empty for a folder of the user's own.
-
-    Raises:
-        DataError: No candidate has all entries, or more than one has.
+    ``folders`` are candidates below the data folder ``root``, "" is ``root`` itself. ``home`` says where to get the data set; it is empty
+    for a folder of the user's own. Raises ``DataError`` unless exactly one candidate has all entries.
     """
     places = [root / folder for folder in folders]
     names = dict.fromkeys(folder.rpartition("/")[2] for folder in folders if folder)
@@ -109,14 +93,7 @@ def _complete(places: Sequence[Path], needed: Sequence[str]) -> list[Path]:
 def find_folder(root: Path, folders: Sequence[str], *, name: str, home: str) -> Path:
     """The folder of a data set, recognized by its name: a candidate, or ``root`` itself if it has the last part of a candidate's name.
 
-    Args:
-        root: The data folder.
-        folders: Candidates below ``root``.
-        name: Of the data set.
-        home: Where to get the data set, in words.
-
-    Raises:
-        DataError: There is no such folder, or more than one.
+    Arguments are those of ``find_base``. Raises ``DataError`` unless there is exactly one such folder.
     """
     places = [root / folder for folder in folders if (root / folder).is_dir()]
     if root.is_dir() and root.name in {folder.rpartition("/")[2] for folder in folders}:

@@ -1,6 +1,6 @@
 """What data sets of synthetic people share: their split, which is Market-1501's, and the bounds of their settings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from snreid.datasets._rules import validated
@@ -8,26 +8,21 @@ from snreid.errors import ExperimentError
 from snreid.records import DISTRACTOR, ReIDData, Sample, Split
 from snreid.synthetic.randomness import Draws
 
+_MAY_BE_NONE = ("persons", "train_persons", "test_persons", "distractors")
+_AT_LEAST_ONE = ("cameras", "sites", "cameras_per_person", "images_per_camera")
 Make = Callable[[str, int, int, int, int], Sample]
 """Makes the sample of (part, number in the part, label, camera, shot)."""
 
 
-def require_counts(
-    made: Mapping[str, Any], what: str, lowest: Mapping[str, int], within_cameras: Sequence[str]
-) -> None:
-    """Raise ``ExperimentError`` for settings that cannot be rendered, or that leave a query without a match.
-
-    Args:
-        made: The settings by name, among them ``test_persons``, ``cameras``, ``cameras_per_person`` and ``height``.
-        what: Its images in words, such as ``"drawn pedestrians"``.
-        lowest: The least value of each field that has one.
-        within_cameras: Fields whose value is at most the number of cameras.
-    """
-    for name, least in lowest.items():
-        if (value := made[name]) < least:
+def require_counts(made: Mapping[str, Any], what: str) -> None:
+    """Raise ``ExperimentError`` for settings (name -> value) that cannot be rendered, or that leave a query without a match. ``what`` names
+    the images: ``"drawn pedestrians"``."""
+    for name, value in made.items():
+        least = 0 if name in _MAY_BE_NONE else 1 if name in _AT_LEAST_ONE else None
+        if least is not None and value < least:
             raise ExperimentError(f"{name} of {what} is at least {least}", found=str(value), fix="raise it")
-    for name in within_cameras:
-        if (value := made[name]) > made["cameras"]:
+    for name in ("cameras_per_person", "sites"):
+        if (value := made.get(name, 1)) > made["cameras"]:
             raise ExperimentError(
                 f"{name} of {what} is at most the number of cameras",
                 found=f"{name} {value}, cameras {made['cameras']}",
@@ -57,39 +52,26 @@ def made_split(
 ) -> ReIDData:
     """The split of synthetic people: training and test people are disjoint, and each test person has one query on each camera.
 
-    Training people are labelled from 1, test people after them. Nothing is rendered.
-
-    Args:
-        name: Of the data set.
-        make: Makes one sample.
-        cameras_of: The cameras that see a person, by part and number, ascending.
-        train: Number of people to train on.
-        test: Number of people to test on.
-        distractors: Number of gallery images of strangers.
-        images: Images of a person on each of its cameras.
-
-    Raises:
-        DataError: As ``validated``.
+    Training people are labelled from 1, test people after them. ``cameras_of`` a part and a number are the cameras that see the person;
+    ``train``, ``test`` and ``distractors`` are numbers of people, and ``images`` those of a person on each camera. Nothing is rendered.
+    Raises ``DataError`` as ``validated`` does.
     """
-    trained = [
-        make("train", number, number, camera, shot)
-        for number in range(1, train + 1)
-        for camera in cameras_of("train", number)
-        for shot in range(1, images + 1)
-    ]
+
+    def tracks(part: str, count: int, labelled_after: int) -> Iterator[list[Sample]]:
+        """The images of each person on each camera."""
+        for number in range(1, count + 1):
+            for camera in cameras_of(part, number):
+                yield [make(part, number, labelled_after + number, camera, shot) for shot in range(1, images + 1)]
+
+    trained = tuple(sample for track in tracks("train", train, 0) for sample in track)
     query, gallery = [], []
-    for number in range(1, test + 1):
-        for camera in cameras_of("test", number):
-            for shot in range(1, images + 1):
-                # With one image per camera it is query and gallery at once: the rules keep it from matching itself.
-                sample = make("test", number, train + number, camera, shot)
-                if shot == 1:
-                    query.append(sample)
-                if shot > 1 or images == 1:
-                    gallery.append(sample)
+    for track in tracks("test", test, train):
+        query.append(track[0])
+        # With one image per camera it is query and gallery at once: the rules keep it from matching itself.
+        gallery += track[1:] or track
     for number in range(1, distractors + 1):
         gallery.append(make("distractor", number, DISTRACTOR, cameras_of("distractor", number)[0], 1))
-    return validated(ReIDData(name, Split(tuple(trained)), Split(tuple(query)), Split(tuple(gallery))))
+    return validated(ReIDData(name, Split(trained), Split(tuple(query)), Split(tuple(gallery))))
 
 
 def some_cameras(draws: Draws, cameras: int, count: int) -> list[int]:

@@ -134,21 +134,13 @@ def singles(samples: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def drop_singles(split: Split) -> tuple[Split, int]:
-    """Drop persons with one image, as they may remain when bad images are left out.
-
-    Returns:
-        The split without these persons, and their number.
-    """
+    """The split without persons with one image, who may remain when bad images are left out, and the number of these persons."""
     single = {sample.person for sample in singles(split.samples)}
     return Split(tuple(sample for sample in split.samples if sample.person not in single)), len(single)
 
 
 def has_match(data: ReIDData) -> NDArray[np.bool_]:
-    """Whether each query has a match in the gallery: its person on another camera, or, without cameras, under another name.
-
-    Returns:
-        (queries,) bool.
-    """
+    """(queries,) whether each query has a match in the gallery: its person on another camera, or, without cameras, under another name."""
     places: defaultdict[int, set[int | str]] = defaultdict(set)
     for sample in data.gallery.samples:
         places[sample.person].add(_place(sample, data.has_cameras))

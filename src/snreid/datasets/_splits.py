@@ -53,28 +53,10 @@ class DrawnSplits:
     images: bool = False
     """Whether a query and a gallery image of every test person are sampled too."""
 
-    def require(self, split: int) -> None:
-        """Raise ``ExperimentError`` unless ``split`` is one of the ten."""
-        if not 0 <= split < COUNT:
-            raise ExperimentError(
-                f"{self.name} has {COUNT} splits, 0 to {COUNT - 1}",
-                found=f"split {split}",
-                fix=f"give {self.name}:split=0",
-            )
-
-    def identify(self, split: int) -> str:
-        """The split's name in results: ``viper/3 (sha256 1a2b3c4d5e6f)``."""
-        return f"{self.name}/{split} (sha256 {self.sha256[:12]})"
-
     def halves(self, split: int, persons: Iterable[int]) -> tuple[frozenset[int], frozenset[int]]:
-        """The persons to train on and those to test on.
+        """The persons to train on and those to test on, of the ``persons`` on disk (may repeat).
 
-        Args:
-            split: 0 to 9.
-            persons: The numbers of the persons on disk; may repeat.
-
-        Raises:
-            DataError: There are more or fewer persons than the split was sampled from, or the shipped file is damaged.
+        Raises ``DataError`` if there are more or fewer than the split was sampled from, or the shipped file is damaged.
         """
         numbers = sorted(set(persons))
         if len(numbers) != self.persons:
@@ -161,13 +143,17 @@ class SplitDataSet(DataSet):
     """Number of the split, 0 to 9; published results are means over all ten."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a split that does not exist."""
-        self.splits.require(self.split)
+        if not 0 <= self.split < COUNT:
+            raise ExperimentError(
+                f"{self.splits.name} has {COUNT} splits, 0 to {COUNT - 1}",
+                found=f"split {self.split}",
+                fix=f"give {self.splits.name}:split=0",
+            )
 
     @property
     @abstractmethod
     def splits(self) -> DrawnSplits:
-        """The ten splits."""
+        """All ten splits."""
 
     @property
     def name(self) -> str:
@@ -182,4 +168,4 @@ class SplitDataSet(DataSet):
     @property
     def split_id(self) -> str:
         """As in ``viper/3 (sha256 1a2b3c4d5e6f)``."""
-        return self.splits.identify(self.split)
+        return f"{self.splits.name}/{self.split} (sha256 {self.splits.sha256[:12]})"

@@ -47,11 +47,11 @@ class AllImages(DataSet):
         """
         inner = self.of.read(root)
         require_strangers(inner)  # otherwise two people of one number would become one
+        every = (*inner.train.samples, *inner.query.samples, *inner.gallery.samples)
         once: dict[str, Sample] = {}
-        for split in (inner.train, inner.query, inner.gallery):
-            for sample in split.samples:
-                if sample.person > 0:
-                    once.setdefault(sample.image.name, sample)
+        for sample in every:
+            if sample.person > 0:
+                once.setdefault(sample.image.name, sample)
         train, dropped = drop_singles(Split(tuple(once.values())))
         if not train.samples:
             raise DataError(
@@ -60,9 +60,7 @@ class AllImages(DataSet):
                 fix="name another data set",
             )
         test = len(inner.query) + len(inner.gallery)
-        nobody = sum(
-            sample.person <= 0 for split in (inner.train, inner.query, inner.gallery) for sample in split.samples
-        )
+        nobody = sum(sample.person <= 0 for sample in every)
         notes = [
             *inner.notes,
             f"all labelled images are for training; of {test:,} query and gallery images {nobody:,} are nobody's and left out",
@@ -83,15 +81,11 @@ def require_unseen_persons(sources: Sequence[DataSet], target: DataSet) -> None:
         whole = any(isinstance(layer, AllImages) for layer in of_source)
         splits = {layer.split for layer in (*of_source, *of_target) if isinstance(layer, SplitDataSet)}
         if whole or len(splits) > 1:
+            apart = f"{source.name.replace('@all', '')}, which leaves the test people out" if whole else target.name
             raise ExperimentError(
                 "A model is scored on people it was not trained on",
                 found=f"trained on {source.name}, target {target.name}",
-                fix="take another target, or train on "
-                + (
-                    f"{source.name.replace('@all', '')}, which leaves the test people out"
-                    if whole
-                    else f"{target.name}"
-                ),
+                fix=f"take another target, or train on {apart}",
             )
 
 

@@ -213,16 +213,13 @@ def _decoded(
 
     bad: dict[BadImage, None] = {}
     training: dict[bytes, str] = {}
-    for examined in examine(data.train.samples, workers=workers, progress=tell):
-        if examined.bad is not None:
-            bad[examined.bad] = None
-        else:
-            training.setdefault(examined.digest, examined.sample.image.name)
     same: dict[str, str] = {}
-    for split in (data.query, data.gallery):
+    for split in (data.train, data.query, data.gallery):
         for examined in examine(split.samples, workers=workers, progress=tell):
             if examined.bad is not None:
                 bad[examined.bad] = None
+            elif split is data.train:
+                training.setdefault(examined.digest, examined.sample.image.name)
             elif examined.digest in training:
                 same[examined.sample.image.name] = training[examined.digest]
     return tuple(bad), tuple((train, test) for test, train in same.items())

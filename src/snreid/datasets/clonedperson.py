@@ -15,26 +15,12 @@ from snreid.records import DataSet, Expected, ReIDData
 
 @dataclass(frozen=True, kw_only=True)
 class ClonedPerson(DataSet):
-    """ClonedPerson as released; ``clonedperson@all`` trains on all of it.
+    """ClonedPerson as released; ``clonedperson@all`` trains on all of it. Persons and cameras are numbered as in ``RandPerson``."""
 
-    Looked for in the data folder itself and in its folders ``ClonedPerson`` and ``clonedperson``. Persons and cameras are
-    numbered as in ``RandPerson``.
-    """
-
-    @property
-    def name(self) -> str:
-        """``clonedperson``."""
-        return "clonedperson"
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "https://github.com/Yanan-Wang-cs/ClonedPerson (clonedperson.tar.gz)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts of the whole; those of the splits are not published."""
-        return (Expected("all", 887_766, 5_621),)
+    name = "clonedperson"
+    home = "https://github.com/Yanan-Wang-cs/ClonedPerson (clonedperson.tar.gz)"
+    expected = (Expected("all", 887_766, 5_621),)
+    """Of the whole; the counts of the splits are not published."""
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders; training persons with one image are dropped with a note. Raises ``DataError`` for a

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from snreid.datasets import corruptions
 from snreid.datasets.corruptions import Kind, check_kind, corrupt
 from snreid.errors import ExperimentError
-from snreid.records import DataSet, Expected, ImageSource, ReIDData, Sample, Split, stamp_of
+from snreid.records import DataSet, Expected, ImageSource, ReIDData, Split, stamp_of
 from snreid.system.provenance import program
 
 Side = Literal["query", "gallery", "both"]
@@ -68,7 +68,6 @@ class Corrupted(DataSet):
     same for every score and need not be embedded again."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown corruption, severity or side."""
         check_kind(self.corruption, self.severity)
         if self.side not in get_args(Side):
             raise ExperimentError(
@@ -108,23 +107,19 @@ class Corrupted(DataSet):
         common = os.path.commonprefix(names)  # noqa: RUF071  (no path is made of it)
         begin = 1 + max(common.rfind("/"), common.rfind("\\"))
 
-        def corrupted(split: Split, side: str) -> Split:
-            """The split of one side, corrupted if ``side`` includes it."""
-            return self._corrupted(split, begin) if self.side in (side, "both") else split
+        def corrupted(split: Split) -> Split:
+            """The split with all of its images corrupted."""
+            samples = []
+            for sample in split.samples:
+                image = CorruptedImage(sample.image, self.corruption, self.severity, sample.image.name[begin:])
+                samples.append(replace(sample, image=image))
+            return Split(tuple(samples))
 
         note = f"{'query and gallery' if self.side == 'both' else self.side} images: {self.corruption}, severity {self.severity}"
         return replace(
             data,
             name=self.name,
-            query=corrupted(data.query, "query"),
-            gallery=corrupted(data.gallery, "gallery"),
+            query=data.query if self.side == "gallery" else corrupted(data.query),
+            gallery=data.gallery if self.side == "query" else corrupted(data.gallery),
             notes=(*data.notes, note),
         )
-
-    def _corrupted(self, split: Split, begin: int) -> Split:
-        def worse(sample: Sample) -> Sample:
-            """The sample with its image corrupted."""
-            image = CorruptedImage(sample.image, self.corruption, self.severity, sample.image.name[begin:])
-            return replace(sample, image=image)
-
-        return Split(tuple(worse(sample) for sample in split.samples))

@@ -24,37 +24,21 @@ _FORM = "PPPPNNN.png (person from 0001, image 001 to 004), as in 0001003.png"
 
 @dataclass(frozen=True, kw_only=True)
 class CUHK01(SplitDataSet):
-    """CUHK01 on one of ten random splits: 485 persons to train on, 486 to test, 2 cameras.
+    """CUHK01 on one of ten random splits: 485 persons to train on, 486 to test, 2 cameras."""
 
-    Looked for as ``campus``, ``cuhk01/campus`` or ``CUHK01/campus`` below the data folder.
-    """
-
-    @property
-    def splits(self) -> DrawnSplits:
-        """The ten splits."""
-        return SPLITS
-
-    @property
-    def collection(self) -> str:
-        """``cuhk02``, which contains it."""
-        return "cuhk02"
-
-    @property
-    def home(self) -> str:
-        """Where to ask for the data set, in words."""
-        return (
-            "the CUHK identification page of Xiaogang Wang's group at the Chinese University of Hong Kong (CUHK01.zip on "
-            "request, for research only)"
-        )
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts: 3,884 images in all."""
-        return (
-            Expected("train", 1_940, 485, 2),
-            Expected("query", 972, 486, 1),
-            Expected("gallery", 972, 486, 1),
-        )
+    splits = SPLITS
+    collection = "cuhk02"
+    """Which contains it."""
+    home = (
+        "the CUHK identification page of Xiaogang Wang's group at the Chinese University of Hong Kong (CUHK01.zip on "
+        "request, for research only)"
+    )
+    expected = (
+        Expected("train", 1_940, 485, 2),
+        Expected("query", 972, 486, 1),
+        Expected("gallery", 972, 486, 1),
+    )
+    """3,884 images in all."""
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or other persons than the 971."""

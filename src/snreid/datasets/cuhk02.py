@@ -23,29 +23,14 @@ _PAIR = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class CUHK02(DataSet):
-    """CUHK02, all of it for training: 1,816 persons, 10 cameras.
+    """CUHK02, all of it for training: 1,816 persons, 10 cameras."""
 
-    Looked for in the data folder itself and in its folders ``Dataset``, ``cuhk02``, ``CUHK02``, ``cuhk02/Dataset``,
-    ``CUHK02/Dataset``.
-    """
-
-    @property
-    def name(self) -> str:
-        """``cuhk02``."""
-        return "cuhk02"
-
-    @property
-    def home(self) -> str:
-        """Where to ask for the data set, in words."""
-        return (
-            "the CUHK identification page of Xiaogang Wang's group at the Chinese University of Hong Kong (CUHK02 on request, "
-            "for research only)"
-        )
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (Expected("train", 7_264, 1_816, 10),)
+    name = "cuhk02"
+    home = (
+        "the CUHK identification page of Xiaogang Wang's group at the Chinese University of Hong Kong (CUHK02 on request, "
+        "for research only)"
+    )
+    expected = (Expected("train", 7_264, 1_816, 10),)
 
     def read(self, root: Path) -> ReIDData:
         """All samples, for training. Raises ``DataError`` for a missing folder, a name of another form, or a person with one image."""

@@ -13,12 +13,12 @@ The pixels come from one of three places, whichever exists:
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from snreid.datasets._rules import shown, validated
@@ -37,12 +37,14 @@ _PROTOCOLS = ("evaluation/data/CUHK03", "data/CUHK03")
 
 @dataclass(frozen=True, kw_only=True)
 class CUHK03(DataSet):
-    """CUHK03-NP: 767 persons to train on, 700 to test, 2 cameras.
+    """CUHK03-NP: 767 persons to train on, 700 to test, 2 cameras."""
 
-    Looked for in the data folder itself and in its folders ``cuhk03``, ``CUHK03``, ``cuhk03-np``, ``CUHK03-NP``,
-    ``cuhk03-full``, ``cuhk03_release``; ``images`` and ``protocol`` say where exactly, below the data folder or
-    absolute.
-    """
+    collection = "cuhk03"
+    """Detected and labelled boxes are cut from the same frames of the same persons."""
+    home = (
+        "the CUHK03 page of the Multimedia Laboratory of the Chinese University of Hong Kong (cuhk-03.mat on request, "
+        "for research only); the protocol's .mat files are in https://github.com/zhunzhong07/person-re-ranking"
+    )
 
     boxes: Literal["detected", "labelled"] = "detected"
     """Boxes from a detector, or drawn by hand."""
@@ -52,7 +54,6 @@ class CUHK03(DataSet):
     """``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. None: look in the usual places."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for boxes that do not exist."""
         if self.boxes not in ("detected", "labelled"):
             raise ExperimentError(
                 "CUHK03 has two sets of boxes", found=repr(self.boxes), fix='choose "detected" or "labelled"'
@@ -62,19 +63,6 @@ class CUHK03(DataSet):
     def name(self) -> str:
         """``cuhk03-detected`` or ``cuhk03-labelled``."""
         return f"cuhk03-{self.boxes}"
-
-    @property
-    def collection(self) -> str:
-        """``cuhk03``: detected and labelled boxes are cut from the same frames of the same persons."""
-        return "cuhk03"
-
-    @property
-    def home(self) -> str:
-        """Where to ask for the data set and its protocol, in words."""
-        return (
-            "the CUHK03 page of the Multimedia Laboratory of the Chinese University of Hong Kong (cuhk-03.mat on request, "
-            "for research only); the protocol's .mat files are in https://github.com/zhunzhong07/person-re-ranking"
-        )
 
     @property
     def expected(self) -> tuple[Expected, ...]:
@@ -87,21 +75,14 @@ class CUHK03(DataSet):
         )
 
     def read(self, root: Path) -> ReIDData:
-        """Samples of the three splits.
-
-        Raises:
-            DataError: The protocol or an image that it lists is missing, images are found in two places, or ``cuhk-03.mat`` is to be read
-                without the ``h5py`` package.
-        """
-        protocol = _Protocol.read(self._protocol_file(root))
-        sources = self._sources(root, protocol.files)
+        """Samples of the three splits. Raises ``DataError`` if the protocol or an image that it lists is missing, if images are found in
+        two places, or if ``cuhk-03.mat`` is to be read without the ``h5py`` package."""
+        files, persons, positions = _read_protocol(self._protocol_file(root))
         samples = [
-            Sample(source, int(person), int(_name(file)["camera"]))
-            for source, person, file in zip(sources, protocol.persons, protocol.files, strict=True)
+            Sample(source, person, int(_name(file)["camera"]))
+            for source, person, file in zip(self._sources(root, files), persons, files, strict=True)
         ]
-        train, query, gallery = (
-            Split(tuple(samples[i] for i in chosen)) for chosen in (protocol.train, protocol.query, protocol.gallery)
-        )
+        train, query, gallery = (Split(tuple(samples[i] for i in chosen)) for chosen in positions)
         return validated(ReIDData(self.name, train, query, gallery))
 
     def _protocol_file(self, root: Path) -> Path:
@@ -127,7 +108,9 @@ class CUHK03(DataSet):
         if not unique:
             raise DataError(
                 f"{self.name} needs a folder of extracted images, or cuhk-03.mat",
-                found=self._looked_at(root),
+                found=f"no such folder or file with images as {places[0]}"
+                if self.images is not None
+                else f"neither {', '.join(self._folders())} nor cuhk-03.mat in {root}, nor in its folders {', '.join(_BASES[1:])}",
                 fix=f"give the right data folder or images=..., or get the data set by hand: {self.home}",
             )
         if len(unique) > 1:
@@ -136,10 +119,8 @@ class CUHK03(DataSet):
                 found=", ".join(map(str, unique)),
                 fix="say which one by images=...",
             )
-        place = unique[0]
-        if place.is_file():
-            return self._released(place, files)
-        return self._extracted(place, files)
+        read = self._released if unique[0].is_file() else self._extracted
+        return read(unique[0], files)
 
     def _folders(self) -> list[str]:
         words = ["detected"] if self.boxes == "detected" else ["labeled", "labelled"]
@@ -151,22 +132,17 @@ class CUHK03(DataSet):
         named = [root / base / folder for base in _BASES for folder in self._folders()]
         return named if any(map(_holds_images, named)) else [root, *(root / base / "cuhk-03.mat" for base in _BASES)]
 
-    def _looked_at(self, root: Path) -> str:
-        if self.images is not None:
-            return f"no such folder or file with images as {root / self.images}"
-        bases = ", ".join(_BASES[1:])
-        return f"neither {', '.join(self._folders())} nor cuhk-03.mat in {root}, nor in its folders {bases}"
-
     def _released(self, place: Path, files: tuple[str, ...]) -> list[ImageSource]:
         there = release_images(place, self.boxes)
         wanted = [_cell(file) for file in files]
-        missing = [file for file, cell in zip(files, wanted, strict=True) if cell not in there]
-        self._refuse_missing(missing, place)
+        self._refuse_missing([file for file, cell in zip(files, wanted, strict=True) if cell not in there], place)
         return [ReleaseImage(str(place), self.boxes, *cell) for cell in wanted]
 
     def _extracted(self, place: Path, files: tuple[str, ...]) -> list[ImageSource]:
         there = set(list_images(place).images)
-        forms = [_as_png, _as_jpg] + ([_as_reupload] if self.boxes == "detected" else [])
+        forms: list[Callable[[str], str]] = [str, _as_jpg]
+        if self.boxes == "detected":
+            forms.append(_as_reupload)
         form = max(forms, key=lambda form: sum(form(file) in there for file in files[:1000]))
         names = [form(file) for file in files]
         self._refuse_missing([name for name in names if name not in there], place)
@@ -181,41 +157,29 @@ class CUHK03(DataSet):
             )
 
 
-@dataclass(frozen=True)
-class _Protocol:
-    """The content of the protocol's file, positions counted from 0."""
+def _read_protocol(path: Path) -> tuple[tuple[str, ...], list[int], list[list[int]]]:
+    """The files, their persons, and the positions of train, query and gallery, counted from 0.
 
-    files: tuple[str, ...]
-    persons: NDArray[np.int64]
-    train: NDArray[np.int64]
-    query: NDArray[np.int64]
-    gallery: NDArray[np.int64]
-
-    @classmethod
-    def read(cls, path: Path) -> "_Protocol":
-        """Read and check the file. Raises ``DataError`` with path and reason."""
-        try:
-            content = loadmat(path, variable_names=list(_FIELDS))
-            files = tuple(str(cell.item()) for cell in content["filelist"].ravel())
-            persons, cameras = (content[key].astype(np.int64).ravel() for key in ("labels", "camId"))
-            train, query, gallery = (
-                content[key].astype(np.int64).ravel() - 1 for key in ("train_idx", "query_idx", "gallery_idx")
-            )
-        except Exception as error:  # on a damaged MATLAB file scipy raises almost anything
-            raise _damaged(path, f"{type(error).__name__}: {error}") from None
-        for file in files:
-            _name(file)
-        if not len(files) == len(persons) == len(cameras):
-            raise _damaged(path, f"{len(files)} files, {len(persons)} persons and {len(cameras)} cameras")
-        chosen = np.concatenate([train, query, gallery])
-        if chosen.size and not (chosen.min() >= 0 and chosen.max() < len(files)):
-            raise _damaged(path, f"positions {chosen.min() + 1} to {chosen.max() + 1} in a list of {len(files)} files")
-        wrong = [file for file, camera in zip(files, cameras, strict=True) if int(_name(file)["camera"]) != camera]
-        if wrong:
-            raise _damaged(path, f"camera of the name and camId differ for {shown(wrong)}")
-        if persons.size and persons.min() < 1:
-            raise _damaged(path, f"person {persons.min()}; persons count from 1")
-        return cls(files, persons, train, query, gallery)
+    Raises ``DataError`` with path and reason.
+    """
+    try:
+        content = loadmat(path, variable_names=list(_FIELDS))
+        files = tuple(str(cell.item()) for cell in content["filelist"].ravel())
+        persons, cameras, *positions = (content[key].astype(np.int64).ravel() for key in _FIELDS[1:])
+    except Exception as error:  # on a damaged MATLAB file scipy raises almost anything
+        raise _damaged(path, f"{type(error).__name__}: {error}") from None
+    named = [int(_name(file)["camera"]) for file in files]
+    if not len(files) == len(persons) == len(cameras):
+        raise _damaged(path, f"{len(files)} files, {len(persons)} persons and {len(cameras)} cameras")
+    chosen = np.concatenate(positions)
+    if chosen.size and not (chosen.min() >= 1 and chosen.max() <= len(files)):
+        raise _damaged(path, f"positions {chosen.min()} to {chosen.max()} in a list of {len(files)} files")
+    wrong = [file for file, name, camera in zip(files, named, cameras, strict=True) if name != camera]
+    if wrong:
+        raise _damaged(path, f"camera of the name and camId differ for {shown(wrong)}")
+    if persons.size and persons.min() < 1:
+        raise _damaged(path, f"person {persons.min()}; persons count from 1")
+    return files, persons.tolist(), [(part - 1).tolist() for part in positions]
 
 
 def _damaged(path: Path, problem: str) -> DataError:
@@ -241,10 +205,6 @@ def _cell(file: str) -> tuple[int, int, int]:
     """Position of the image in ``cuhk-03.mat``: (pair, person, index), each from 1."""
     parsed = _name(file)
     return int(parsed["pair"]), int(parsed["person"]), int(parsed["index"])
-
-
-def _as_png(file: str) -> str:
-    return file
 
 
 def _as_jpg(file: str) -> str:

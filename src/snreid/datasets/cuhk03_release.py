@@ -73,13 +73,9 @@ def published_name(pair: int, person: int, index: int) -> str:
 
 
 def release_images(path: Path, boxes: Literal["detected", "labelled"]) -> frozenset[tuple[int, int, int]]:
-    """List the images of the file, without reading pixels.
+    """(pair, person, index) of each image of the file, counted from 1, without reading pixels.
 
-    Returns:
-        (pair, person, index) of each image, counted from 1.
-
-    Raises:
-        DataError: The file is damaged or has another structure, or ``h5py`` is not installed.
+    Raises ``DataError`` if the file is damaged or has another structure, or ``h5py`` is not installed.
     """
     positions: set[tuple[int, int, int]] = set()
     try:
@@ -106,19 +102,10 @@ def extract(
     boxes: Literal["detected", "labelled"] = "detected",
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Write every image of ``cuhk-03.mat`` as PNG under its published name; existing files are replaced.
+    """Write every image of ``cuhk-03.mat`` (``path``) as PNG under its published name; existing files are replaced.
 
-    Args:
-        path: ``cuhk-03.mat``.
-        folder: Where to write; made if missing. The usual name is ``images_detected`` or ``images_labeled``.
-        boxes: Which images.
-        progress: Called with 1 after each image.
-
-    Returns:
-        The number of images.
-
-    Raises:
-        DataError: The file cannot be read.
+    The folder, usually ``images_detected`` or ``images_labeled``, is made if missing. ``progress(1)`` is called after each image. Returns
+    the number of images. Raises ``DataError`` if the file cannot be read.
     """
     images = sorted(release_images(path, boxes))
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,29 +23,14 @@ _OUTER = ("CUHK-SYSU", "cuhk-sysu", "cuhksysu", "cuhk_sysu", "CUHK_SYSU")
 
 @dataclass(frozen=True, kw_only=True)
 class CUHKSYSU(DataSet):
-    """CUHK-SYSU's cropped persons, all for training; cameras are not known.
+    """CUHK-SYSU's cropped persons, all for training; cameras are not known."""
 
-    Looked for as ``cropped_images`` or ``cropped_image`` in the data folder and in its folders ``CUHK-SYSU``, ``cuhk-sysu``,
-    ``cuhksysu``, ``cuhk_sysu``, ``CUHK_SYSU``.
-    """
-
-    @property
-    def name(self) -> str:
-        """``cuhk-sysu``."""
-        return "cuhk-sysu"
-
-    @property
-    def home(self) -> str:
-        """Where to ask for the data set, in words."""
-        return (
-            "the person search page of the Chinese University of Hong Kong, https://github.com/ShuangLI59/person_search (on "
-            "request, for research only); then snreid data crop-sysu RELEASE FOLDER"
-        )
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (Expected("train", IMAGES, PERSONS),)
+    name = "cuhk-sysu"
+    home = (
+        "the person search page of the Chinese University of Hong Kong, https://github.com/ShuangLI59/person_search (on "
+        "request, for research only); then snreid data crop-sysu RELEASE FOLDER"
+    )
+    expected = (Expected("train", IMAGES, PERSONS),)
 
     def read(self, root: Path) -> ReIDData:
         """All samples, for training; persons with one image are dropped with a note. Raises ``DataError`` for a missing folder

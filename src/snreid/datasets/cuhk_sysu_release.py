@@ -11,8 +11,8 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from math import floor, isfinite
 from pathlib import Path
 from typing import Any
@@ -62,24 +62,24 @@ class PersonBox:
         return frame[top : max(self.top + self.height, 0), left : max(self.left + self.width, 0)]
 
 
-@dataclass(frozen=True)
+@dataclass
 class CropReport:
     """The outcome of cutting the boxes of ``Person.mat``."""
 
     folder: str
     """Where the crops are."""
-    persons: int
+    persons: int = 0
     """Persons with at least one crop."""
-    written: int
-    kept: int
+    written: int = 0
+    kept: int = 0
     """Crops that existed before."""
-    clipped: int
+    clipped: int = 0
     """Crops smaller than their box, because it reaches beyond the frame."""
-    malformed: tuple[str, ...]
+    malformed: list[str] = field(default_factory=list)
     """Boxes that cannot be cut, each with its reason."""
-    unreadable: tuple[str, ...]
+    unreadable: list[str] = field(default_factory=list)
     """Frames that are missing or damaged, each with its reason."""
-    others: tuple[str, ...]
+    others: list[str] = field(default_factory=list)
     """Files with the name of a crop that are none; they are not changed."""
 
     @property
@@ -115,15 +115,9 @@ class CropReport:
 def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | None = None) -> CropReport:
     """Cut every box of the release out of its frame, as JPEG of quality 95 without colour subsampling.
 
-    Existing files are never overwritten, so an interrupted run can be continued. Bad boxes and frames are reported, not raised.
-
-    Args:
-        release: The folder of the release.
-        folder: Where to write; made if missing. The usual name is ``cropped_images``.
-        progress: Called with (done, total) after each frame.
-
-    Raises:
-        DataError: The release is not found, or its annotation cannot be understood.
+    Existing files are never overwritten, so an interrupted run can be continued. The folder, usually ``cropped_images``, is made if
+    missing. ``progress(done, total)`` is called after each frame. Bad boxes and frames are reported, not raised; raises ``DataError`` if
+    the release is not found or its annotation cannot be understood.
     """
     base = find_base(
         release,
@@ -139,22 +133,21 @@ def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | Non
     frames: defaultdict[str, list[PersonBox]] = defaultdict(list)
     for box in boxes:
         frames[box.frame].append(box)
-    cropping = _Cropping(folder, list(malformed))
+    report, persons = CropReport(str(folder), malformed=list(malformed)), set[int]()
     for done, (frame, inside) in enumerate(sorted(frames.items()), 1):
-        cropping.take(base / _FRAMES / frame, inside)
+        for box, height, width in _crops(inside, base / _FRAMES / frame, folder, report):
+            persons.add(box.person)
+            report.clipped += (height, width) != (box.height, box.width)
         if progress is not None:
             progress(done, len(frames))
-    return cropping.report()
+    report.persons = len(persons)
+    return report
 
 
 def read_boxes(path: Path) -> tuple[tuple[PersonBox, ...], tuple[str, ...]]:
-    """Read the boxes of ``Person.mat``.
+    """The boxes of ``Person.mat`` in its order, and the reasons why others cannot be used.
 
-    Returns:
-        The boxes in the order of the file, and the reasons why others cannot be used.
-
-    Raises:
-        DataError: The file is damaged or has another structure.
+    Raises ``DataError`` if the file is damaged or has another structure.
     """
     try:
         content = loadmat(path, variable_names=["Person"])["Person"].ravel()
@@ -195,76 +188,49 @@ def _corners(located: NDArray[Any]) -> tuple[int, int, int, int] | str:
     return (left, top, width, height) if width > 0 and height > 0 else f"{text} has no area"
 
 
-class _Cropping:
-    """Cuts frame by frame, and counts."""
+def _crops(
+    boxes: Iterable[PersonBox], frame_path: Path, folder: Path, report: CropReport
+) -> Iterator[tuple[PersonBox, int, int]]:
+    """Cut the boxes of one frame whose crops do not exist yet; the frame is opened only if there are any.
 
-    def __init__(self, folder: Path, malformed: list[str]) -> None:
-        self.folder, self.malformed = folder, malformed
-        self.persons: set[int] = set()
-        self.written = self.kept = self.clipped = 0
-        self.unreadable: list[str] = []
-        self.others: list[str] = []
-
-    def take(self, path: Path, boxes: Sequence[PersonBox]) -> None:
-        """Cut the boxes of one frame whose crops do not exist yet; the frame is opened only if there are any."""
-        left = [box for box in boxes if not self._there(box)]
-        if not left:
-            return
-        try:
-            frame = read_image(path, max_pixels=_FRAME_PIXELS, turn=False)  # boxes are those of the stored pixels
-        except DataError as error:
-            self.unreadable.append(error.found)
-            return
-        for box in left:
-            part = box.cut(frame)
-            if 0 in part.shape:
-                self.malformed.append(
-                    f"p{box.person}, box {box.appearance}, in {box.frame}: at {box.left}, {box.top} outside of the "
-                    f"{frame.shape[1]} x {frame.shape[0]} frame"
-                )
-                continue
-            _write(part, self.folder / box.name)
-            self.written += 1
-            self._count(box, part)
-
-    def _there(self, box: PersonBox) -> bool:
-        path = self.folder / box.name
+    Yields each box that has a crop now, with the crop's height and width.
+    """
+    left = []
+    for box in boxes:
+        path = folder / box.name
         if not os.path.lexists(path):
-            return False
+            left.append(box)
+            continue
         try:
-            part = read_image(path)
+            height, width, _ = read_image(path).shape
         except DataError as error:
-            self.others.append(error.found)
-            return True
-        if part.shape[0] > box.height or part.shape[1] > box.width:
-            size = f"{part.shape[1]} x {part.shape[0]}"
-            self.others.append(f"{path}: {size}, more than the box of {box.width} x {box.height}")
-            return True
-        self.kept += 1
-        self._count(box, part)
-        return True
-
-    def _count(self, box: PersonBox, part: NDArray[np.uint8]) -> None:
-        self.persons.add(box.person)
-        self.clipped += part.shape[:2] != (box.height, box.width)
-
-    def report(self) -> CropReport:
-        """The counts so far."""
-        lists: Iterable[list[str]] = (self.malformed, self.unreadable, self.others)
-        return CropReport(
-            str(self.folder),
-            len(self.persons),
-            self.written,
-            self.kept,
-            self.clipped,
-            *(tuple(names) for names in lists),
-        )
-
-
-def _write(part: NDArray[np.uint8], path: Path) -> None:
-    """Write a crop whole or not at all, because the next run keeps existing files."""
-    with atomic_write(path, durable=False) as draft:
-        Image.fromarray(np.ascontiguousarray(part)).save(draft, format="JPEG", quality=_QUALITY, subsampling=0)
+            report.others.append(error.found)
+            continue
+        if height > box.height or width > box.width:
+            report.others.append(f"{path}: {width} x {height}, more than the box of {box.width} x {box.height}")
+            continue
+        report.kept += 1
+        yield box, height, width
+    if not left:
+        return
+    try:
+        frame = read_image(frame_path, max_pixels=_FRAME_PIXELS, turn=False)  # boxes are those of the stored pixels
+    except DataError as error:
+        report.unreadable.append(error.found)
+        return
+    for box in left:
+        part = box.cut(frame)
+        if 0 in part.shape:
+            report.malformed.append(
+                f"p{box.person}, box {box.appearance}, in {box.frame}: at {box.left}, {box.top} outside of the "
+                f"{frame.shape[1]} x {frame.shape[0]} frame"
+            )
+            continue
+        # Whole or not at all, because the next run keeps existing files.
+        with atomic_write(folder / box.name, durable=False) as draft:
+            Image.fromarray(np.ascontiguousarray(part)).save(draft, format="JPEG", quality=_QUALITY, subsampling=0)
+        report.written += 1
+        yield box, *part.shape[:2]
 
 
 def _damaged(path: Path, problem: str) -> DataError:

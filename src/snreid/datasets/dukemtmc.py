@@ -27,33 +27,18 @@ _WHY = (
 
 @dataclass(frozen=True, kw_only=True)
 class DukeMTMC(DataSet):
-    """DukeMTMC-reID: 702 persons to train on, 702 to test and 408 more in the gallery, 8 cameras. Withdrawn.
+    """DukeMTMC-reID: 702 persons to train on, 702 to test and 408 more in the gallery, 8 cameras. Withdrawn."""
 
-    Looked for in the data folder itself and in its folders ``DukeMTMC-reID``, ``dukemtmc-reid``, ``dukemtmc``,
-    ``dukemtmc-reid/DukeMTMC-reID``.
-    """
+    name = "dukemtmc"
+    home = "there is none any more, because " + _WHY
+    expected = (
+        Expected("train", 16_522, 702, 8),
+        Expected("query", 2_228, 702, 8),
+        Expected("gallery", 17_661, 1_110, 8),
+    )
 
     withdrawn_ok: bool = False
     """Read it although it is withdrawn: you have it, know why it was withdrawn, and take responsibility for using it."""
-
-    @property
-    def name(self) -> str:
-        """``dukemtmc``."""
-        return "dukemtmc"
-
-    @property
-    def home(self) -> str:
-        """Why it has no page any more."""
-        return "there is none any more, because " + _WHY
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (
-            Expected("train", 16_522, 702, 8),
-            Expected("query", 2_228, 702, 8),
-            Expected("gallery", 17_661, 1_110, 8),
-        )
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders, with a warning among the notes. Raises ``DataError`` without ``withdrawn_ok``, and for a missing

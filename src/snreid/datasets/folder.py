@@ -45,7 +45,6 @@ class FolderTree(DataSet):
     """The data set's name in results and files; default: the last part of ``path``."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a pattern that cannot be understood or has no person."""
         object.__setattr__(self, "name", self.name or Path(self.path).name)
         if self.unmatched not in ("refuse", "skip"):
             raise ExperimentError(
@@ -72,20 +71,10 @@ class FolderTree(DataSet):
 
 
 def label_rows(folder: Path, names: Sequence[str], pattern: str, *, skip: bool = False) -> tuple[list[LabelRow], int]:
-    """Read labels from names.
+    """A row for each of the ``names`` (paths below the folder, with ``/``) that matches the pattern, in order, and the number of others.
 
-    Args:
-        folder: The folder.
-        names: Paths of images below it, with ``/``.
-        pattern: As of ``FolderTree``.
-        skip: Whether to leave out names that do not match, unless none does.
-
-    Returns:
-        A row for each name that matches, in order, and the number of others.
-
-    Raises:
-        DataError: Names do not match.
-        ExperimentError: The pattern cannot be understood.
+    ``skip`` leaves the others out, unless no name matches; otherwise they raise ``DataError``. Raises ``ExperimentError`` as
+    ``compile_pattern`` does.
     """
     compiled = compile_pattern(pattern)
     parsed = [(name, compiled.fullmatch(normalize("NFC", name))) for name in names]

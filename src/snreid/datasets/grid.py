@@ -33,17 +33,17 @@ _FORM = "PPPP_C_*.jpeg (person, 0000 a distractor; camera 1 to 8), as in 0001_1_
 
 @dataclass(frozen=True, kw_only=True)
 class GRID(SplitDataSet):
-    """GRID on one of ten random splits: 125 persons to train on, 125 to test among 900 gallery images.
+    """GRID on one of ten random splits: 125 persons to train on, 125 to test among 900 gallery images."""
 
-    Looked for in the data folder itself and in its folders ``underground_reid``, ``grid``, ``GRID``,
-    ``grid/underground_reid``, ``GRID/underground_reid``.
-    """
+    splits = SPLITS
+    home = "Chen Change Loy's page of the QMUL underGround Re-IDentification data set (underground_reid.zip)"
+    expected = (Expected("train", 250, 125), Expected("query", 125, 125), Expected("gallery", 900, 125))
+    """The persons of the gallery do not include the 775 distractors."""
 
     partition: Literal["drawn", "released"] = "drawn"
     """The splits of this program, or those of the release."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a split or a partition that does not exist."""
         super().__post_init__()
         if self.partition not in ("drawn", "released"):
             raise ExperimentError(
@@ -59,21 +59,6 @@ class GRID(SplitDataSet):
     def split_id(self) -> str:
         """As in ``grid/3 (sha256 1a2b3c4d5e6f)``; the hash of a released partition is known once it is read."""
         return super().split_id if self.partition == "drawn" else f"grid/{self.split} of the release"
-
-    @property
-    def splits(self) -> DrawnSplits:
-        """The ten splits."""
-        return SPLITS
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "Chen Change Loy's page of the QMUL underGround Re-IDentification data set (underground_reid.zip)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts; the persons of the gallery do not include the 775 distractors."""
-        return (Expected("train", 250, 125), Expected("query", 125, 125), Expected("gallery", 900, 125))
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or a person without exactly one image

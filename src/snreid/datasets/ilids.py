@@ -31,26 +31,12 @@ _IMAGES = 476
 
 @dataclass(frozen=True, kw_only=True)
 class ILIDS(SplitDataSet):
-    """i-LIDS on one of ten random splits: 59 persons to train on, 60 to test, one query and one gallery image each.
+    """i-LIDS on one of ten random splits: 59 persons to train on, 60 to test, one query and one gallery image each."""
 
-    Looked for as ``i-LIDS_Pedestrian/Persons``, ``ilids/i-LIDS_Pedestrian/Persons``, ``QMUL-iLIDS/images`` or ``Persons``
-    below the data folder.
-    """
-
-    @property
-    def splits(self) -> DrawnSplits:
-        """The ten splits."""
-        return SPLITS
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "the data page of the computer vision group of Queen Mary University of London (i-LIDS_Pedestrian.tgz)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts; the number of training images depends on the split."""
-        return (Expected("query", 60, 60), Expected("gallery", 60, 60))
+    splits = SPLITS
+    home = "the data page of the computer vision group of Queen Mary University of London (i-LIDS_Pedestrian.tgz)"
+    expected = (Expected("query", 60, 60), Expected("gallery", 60, 60))
+    """The number of training images depends on the split."""
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, or other images than the 476 of 119

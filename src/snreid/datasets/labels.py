@@ -15,7 +15,7 @@ never compared with itself: images of its own camera are ignored, or, without ca
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from unicodedata import normalize
 
@@ -71,7 +71,6 @@ class Labels:
     """Person labels of images that are dropped."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown word."""
         for field, value, words in (
             ("role", self.role, ("train", "test")),
             ("queries", self.queries, ("first", "all")),
@@ -85,15 +84,9 @@ class Labels:
                 )
 
     def assemble(self, rows: Sequence[LabelRow], *, name: str, notes: Iterable[str] = ()) -> ReIDData:
-        """Make a data set of rows, in the order of their paths.
+        """Make a data set of rows, one for each image, in the order of their paths; ``notes`` are remarks to begin with.
 
-        Args:
-            rows: One for each image.
-            name: Of the data set.
-            notes: Remarks to begin with.
-
-        Raises:
-            DataError: Labels are missing, ambiguous or contradictory, or ``validated`` refuses the data set.
+        Raises ``DataError`` if labels are missing, ambiguous or contradictory, or if ``validated`` refuses the data set.
         """
         remarks = list(notes)
         ordered = [_composed(row) for row in sorted(rows, key=lambda row: row.path)]
@@ -110,18 +103,18 @@ class Labels:
         splits: defaultdict[str, list[Sample]] = defaultdict(list)
         for row, track in zip(kept, track_numbers(kept), strict=True):
             camera = cameras[row.camera] if has_cameras and row.camera is not None else NO_CAMERA
-            splits[self._split(row)].append(Sample(FileImage(row.path), persons[row.person], camera, track))
+            splits[split_word(row) or self.role].append(Sample(FileImage(row.path), persons[row.person], camera, track))
         self._refuse_mixture(kept, splits, name)
-        train = self._train(Split(tuple(splits["train"])), remarks)
+        train = Split(tuple(splits["train"]))
+        if self.singles == "drop":
+            train, dropped = drop_singles(train)
+            remarks += [f"train: {dropped} persons with one image dropped"] if dropped else []
         query, gallery = splits["query"], splits["gallery"]
         if splits["test"]:
             query, gallery = self._queries(splits["test"]), splits["test"]
         return validated(
             ReIDData(name, train, Split(tuple(query)), Split(tuple(gallery)), has_cameras, notes=tuple(remarks))
         )
-
-    def _split(self, row: LabelRow) -> str:
-        return split_word(row) or self.role
 
     def _has_cameras(self, rows: list[LabelRow]) -> bool:
         without = [row.where for row in rows if is_missing(row.camera)]
@@ -157,14 +150,6 @@ class Labels:
                 fix="mark them gallery or junk",
             )
 
-    def _train(self, train: Split, notes: list[str]) -> Split:
-        if self.singles == "refuse":
-            return train
-        kept, dropped = drop_singles(train)
-        if dropped:
-            notes.append(f"train: {dropped} persons with one image dropped")
-        return kept
-
     def _queries(self, test: list[Sample]) -> list[Sample]:
         persons = Split(tuple(sample for sample in test if sample.person != DISTRACTOR))
         chosen = first_images(persons.persons, persons.cameras, every=self.queries == "all")
@@ -191,8 +176,8 @@ def track_numbers(rows: Sequence[LabelRow]) -> list[int]:
 
 
 def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
-    """A note if the ``source`` of the person labels (a pattern, the name of a column) speaks of tracks, which count anew on every
-    camera, and labels occur on several cameras; else ""."""
+    """A note if the ``source`` of the person labels (a pattern, the name of a column) speaks of tracks, which restart on every camera, and
+    labels occur on several cameras; else ""."""
     if "track" not in source.lower():
         return ""
     cameras: defaultdict[str, set[str | None]] = defaultdict(set)
@@ -209,9 +194,8 @@ def shared_tracks(rows: Iterable[LabelRow], source: str) -> str:
 
 def _composed(row: LabelRow) -> LabelRow:
     """The row with its labels in one Unicode form: macOS writes an accent as a character of its own, other systems do not."""
-    texts = (row.person, row.camera, row.split, row.track)
-    person, camera, split, track = (None if text is None else normalize("NFC", text) for text in texts)
-    return LabelRow(row.path, person or "", camera, split, row.where, track)
+    texts = {"person": row.person, "camera": row.camera, "split": row.split, "track": row.track}
+    return replace(row, **{name: normalize("NFC", text) for name, text in texts.items() if text is not None})
 
 
 def _require_consistent(rows: list[LabelRow]) -> None:

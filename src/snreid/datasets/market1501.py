@@ -6,7 +6,7 @@ end in ``.jpg.jpg``.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from snreid.datasets._files import find_base
@@ -18,43 +18,30 @@ from snreid.records import DISTRACTOR, JUNK, NO_CAMERA, DataSet, Expected, ReIDD
 
 _NAME = re.compile(r"(?P<person>-1|[0-9]{1,9})_c(?P<camera>[0-9]{1,9})s[0-9]+_[0-9]+_[0-9]+(\.[A-Za-z]+)+")
 _FORM = "PPPP_cCsS_FFFFFF_BB.jpg (person, camera, sequence, frame, box), as in 0002_c1s1_000451_03.jpg"
-_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+_FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Market1501(DataSet):
-    """Market-1501 as released: 751 persons to train on, 750 to test, 6 cameras.
+    """Market-1501 as released: 751 persons to train on, 750 to test, 6 cameras."""
 
-    Looked for in the data folder itself and in its folders ``Market-1501-v15.09.15``, ``Market-1501``, ``market1501``.
-    """
-
-    @property
-    def name(self) -> str:
-        """``market1501``."""
-        return "market1501"
-
-    @property
-    def home(self) -> str:
-        """Where to ask for the data set, in words."""
-        return (
-            "the page of Liang Zheng's Market-1501 project (search for 'Market-1501 Dataset, Zheng, Scalable Person "
-            "Re-identification: A Benchmark'); the archive is Market-1501-v15.09.15.zip, for research only"
-        )
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts without junk; the persons of the gallery do not include the distractors."""
-        return (
-            Expected("train", 12_936, 751, 6),
-            Expected("query", 3_368, 750, 6),
-            Expected("gallery", 15_913, 750, 6),
-        )
+    name = "market1501"
+    home = (
+        "the page of Liang Zheng's Market-1501 project (search for 'Market-1501 Dataset, Zheng, Scalable Person "
+        "Re-identification: A Benchmark'); the archive is Market-1501-v15.09.15.zip, for research only"
+    )
+    expected = (
+        Expected("train", 12_936, 751, 6),
+        Expected("query", 3_368, 750, 6),
+        Expected("gallery", 15_913, 750, 6),
+    )
+    """Without junk; the persons of the gallery do not include the distractors."""
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""
-        outer = ("Market-1501-v15.09.15", "Market-1501", "market1501")
-        places = ("", *outer, "market1501/Market-1501-v15.09.15")
-        return _read(find_base(root, places, tuple(_FOLDERS.values()), name=self.name, home=self.home), self.name)
+        release = "Market-1501-v15.09.15"
+        places = ("", release, "Market-1501", "market1501", f"market1501/{release}")
+        return _read(find_base(root, places, _FOLDERS, name=self.name, home=self.home), self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +56,6 @@ class MarketFormat(DataSet):
     """False: ignore the cameras, for instance where all images are of one."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a folder without a name."""
         if not Path(self.folder).name:
             raise ExperimentError(
                 "a data set in Market-1501's format is named by its folder",
@@ -80,35 +66,29 @@ class MarketFormat(DataSet):
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""
-        base = find_base(root, (self.folder,), tuple(_FOLDERS.values()), name=self.name, home="")
+        base = find_base(root, (self.folder,), _FOLDERS, name=self.name, home="")
         return _read(base, self.name, has_cameras=self.cameras)
 
 
 def _read(base: Path, name: str, *, has_cameras: bool = True) -> ReIDData:
     notes: list[str] = []
-    train, query, gallery = (_split(base / folder, notes) for folder in _FOLDERS.values())
-    if not has_cameras:
-        train, query, gallery = map(_without_cameras, (train, query, gallery))
-    for folder, split in (("train", train), ("query", query)):
+    train, query, gallery = (_split(base / folder, has_cameras, notes) for folder in _FOLDERS)
+    for folder, split in zip(_FOLDERS, (train, query), strict=False):
         special = [sample.image.name for sample in split.samples if sample.person == DISTRACTOR]
         if special:
             raise DataError(
                 "distractors (person 0) belong into bounding_box_test only",
-                found=f"{len(special)} in {_FOLDERS[folder]}: {shown(special)}",
+                found=f"{len(special)} in {folder}: {shown(special)}",
                 fix="number persons from 1, or move these files",
             )
     return validated(ReIDData(name, train, query, gallery, has_cameras, notes=tuple(notes)))
 
 
-def _without_cameras(split: Split) -> Split:
-    return Split(tuple(replace(sample, camera=NO_CAMERA) for sample in split.samples))
-
-
-def _split(folder: Path, notes: list[str]) -> Split:
+def _split(folder: Path, has_cameras: bool, notes: list[str]) -> Split:
     listing = list_images(folder)
     if listing.note:
         notes.append(f"{folder.name}: {listing.note}")
-    samples = [_sample(folder, file) for file in listing.images]
+    samples = [_sample(folder, file, has_cameras) for file in listing.images]
     kept = tuple(sample for sample in samples if sample.person != JUNK)
     if len(kept) < len(samples):
         notes.append(f"{folder.name}: {len(samples) - len(kept)} junk images (person -1) dropped")
@@ -124,7 +104,7 @@ def _split(folder: Path, notes: list[str]) -> Split:
     return Split(kept)
 
 
-def _sample(folder: Path, file: str) -> Sample:
+def _sample(folder: Path, file: str, has_cameras: bool) -> Sample:
     parsed = _NAME.fullmatch(file)
     if parsed is None or int(parsed["camera"]) < 1:
         raise DataError(
@@ -132,4 +112,5 @@ def _sample(folder: Path, file: str) -> Sample:
             found=str(folder / file),
             fix="rename or remove the file, or read the folder by a pattern of your own (FolderTree)",
         )
-    return Sample(FileImage(str(folder / file)), int(parsed["person"]), int(parsed["camera"]))
+    camera = int(parsed["camera"]) if has_cameras else NO_CAMERA
+    return Sample(FileImage(str(folder / file)), int(parsed["person"]), camera)

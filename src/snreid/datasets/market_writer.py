@@ -10,9 +10,9 @@ A whole folder needs more than ``system/atomic_files.py``: its draft is locked w
 import contextlib
 import glob
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,18 +28,10 @@ _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 
 def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, int], None] | None = None) -> int:
-    """Write train, query and gallery images as JPEG of quality 95 without colour subsampling.
+    """Write train, query and gallery images as JPEG of quality 95 without colour subsampling, and return their number.
 
-    Everything is written beside ``folder`` and moved there at the end, so an interrupted run leaves ``folder`` unchanged. Drafts that
-    killed processes left beside it are deleted.
-
-    Args:
-        data: What to write; every image needs a camera.
-        folder: New or empty.
-        progress: Called with (done, total) after each image.
-
-    Returns:
-        The number of images.
+    Everything is written beside ``folder``, which is new or empty, and moved there at the end, so an interrupted run leaves it unchanged.
+    Drafts that killed processes left beside it are deleted. ``progress(done, total)`` is called after each image.
 
     Raises:
         DataError: ``folder`` is not empty, an image's camera is not known, or an image cannot be read.
@@ -66,7 +58,6 @@ def write_market_format(data: ReIDData, folder: Path, progress: Callable[[int, i
                     _write(sample, partial / name, done)
                 if progress is not None:
                     progress(done, total)
-        partial.chmod(0o777 & ~_umask())
         if folder.exists():
             folder.rmdir()
         os.replace(partial, folder)
@@ -99,7 +90,8 @@ def _write(sample: Sample, folder: Path, frame: int) -> None:
 def _draft(folder: Path) -> tuple[Path, int | None]:
     """Make a draft beside ``folder`` and lock it; the lock is None where the system has no locks."""
     while True:
-        partial = Path(tempfile.mkdtemp(prefix=_prefix(folder), dir=folder.parent))
+        partial = folder.parent / f"{_prefix(folder)}{secrets.token_hex(4)}"
+        partial.mkdir()
         lock, taken = _lock(partial)
         if not taken and partial.exists():
             return partial, lock
@@ -128,8 +120,7 @@ def _prefix(folder: Path) -> str:
 def _lock(folder: Path) -> tuple[int | None, bool]:
     """Try to lock a folder until the handle is closed or the process ends.
 
-    Returns:
-        The handle, and whether another process has the lock. The handle is None on Windows and on file systems without locks.
+    Returns the handle, None on Windows and on file systems without locks, and whether another process has the lock.
     """
     if sys.platform == "win32":
         return None, False
@@ -146,10 +137,3 @@ def _lock(folder: Path) -> tuple[int | None, bool]:
             os.close(handle)
         return None, False
     return handle, False
-
-
-def _umask() -> int:
-    """The file mask of this process, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -32,17 +32,25 @@ _LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class MSMT17(DataSet):
-    """MSMT17: 1,041 persons to train on, 3,060 to test, 15 cameras.
+    """MSMT17: 1,041 persons to train on, 3,060 to test, 15 cameras. Training persons are numbered from 1, test persons from 10,001."""
 
-    Looked for in the data folder itself and in its folders ``MSMT17_V1`` (or ``MSMT17_V2``), ``msmt17/MSMT17_V1``,
-    ``MSMT17/MSMT17_V1``, ``msmt17``, ``MSMT17``. Training persons are numbered from 1, test persons from 10,001.
-    """
+    collection = "msmt17"
+    """The versions differ in the faces only."""
+    home = (
+        "the MSMT17 page of the PKU-VMC group (search for 'MSMT17, Wei, Person Transfer GAN'): on request, for research "
+        "only"
+    )
+    expected = (
+        Expected("train", 32_621, 1_041, 15),
+        Expected("query", 11_659, 3_060, 15),
+        Expected("gallery", 82_161, 3_060, 15),
+    )
+    """With ``list_val`` in train (method.md 6)."""
 
     version: Literal["v1", "v2"] = "v1"
     """The first release, or the second one with blurred faces."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a version that does not exist."""
         if self.version not in _FOLDERS:
             raise ExperimentError("MSMT17 has two versions", found=repr(self.version), fix='choose "v1" or "v2"')
 
@@ -51,28 +59,6 @@ class MSMT17(DataSet):
         """``msmt17`` or ``msmt17-v2``."""
         return "msmt17" if self.version == "v1" else "msmt17-v2"
 
-    @property
-    def collection(self) -> str:
-        """``msmt17``: the versions differ in the faces only."""
-        return "msmt17"
-
-    @property
-    def home(self) -> str:
-        """Where to ask for the data set, in words."""
-        return (
-            "the MSMT17 page of the PKU-VMC group (search for 'MSMT17, Wei, Person Transfer GAN'): on request, for research "
-            "only"
-        )
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts, with ``list_val`` in train (method.md 6)."""
-        return (
-            Expected("train", 32_621, 1_041, 15),
-            Expected("query", 11_659, 3_060, 15),
-            Expected("gallery", 82_161, 3_060, 15),
-        )
-
     def read(self, root: Path) -> ReIDData:
         """Samples of the lists; images that are in no list are left out with a note. Raises ``DataError`` for a missing folder or list, a
         line of another form, or a listed image that is missing."""
@@ -80,39 +66,37 @@ class MSMT17(DataSet):
         places = ("", outer, f"msmt17/{outer}", f"MSMT17/{outer}", "msmt17", "MSMT17")
         base = find_base(root, places, (train, test, *_LISTS), name=self.name, home=self.home)
         notes: list[str] = []
-        train_list, validation_list = _listed(base, train, _LISTS[:2], 1, notes)
+        training, validation = _listed(base, train, _LISTS[:2], 1, notes)
         query, gallery = _listed(base, test, _LISTS[2:], 1 + _TEST, notes)
-        training = Split((*train_list.samples, *validation_list.samples))
-        return validated(ReIDData(self.name, training, query, gallery, notes=tuple(notes)))
+        return validated(
+            ReIDData(self.name, Split(training + validation), Split(query), Split(gallery), notes=tuple(notes))
+        )
 
 
-def _listed(base: Path, folder: str, lists: tuple[str, ...], first: int, notes: list[str]) -> list[Split]:
-    """The splits of the lists; person 0 of a list becomes number ``first``."""
-    there = set(list_images(base / folder, deep=True).images)
-    splits, listed = [], set[str]()
+def _listed(base: Path, folder: str, lists: tuple[str, ...], first: int, notes: list[str]) -> list[tuple[Sample, ...]]:
+    """The samples of each list; person 0 of a list becomes number ``first``."""
+    place = base / folder
+    there = set(list_images(place, deep=True).images)
+    listed, samples = set[str](), []
     for name in lists:
         lines = _lines(base / name)
         missing = [line["path"] for line in lines if line["path"] not in there]
         if missing:
             raise DataError(
                 f"every image of {name} is there",
-                found=f"{len(missing)} of {len(lines)} missing in {base / folder}: {shown(missing)}",
+                found=f"{len(missing)} of {len(lines)} missing in {place}: {shown(missing)}",
                 fix="unpack the archive again",
             )
         listed |= {line["path"] for line in lines}
-        splits.append(
-            Split(
-                tuple(
-                    Sample(
-                        FileImage(str(base / folder / line["path"])), first + int(line["person"]), int(line["camera"])
-                    )
-                    for line in lines
-                )
+        samples.append(
+            tuple(
+                Sample(FileImage(str(place / line["path"])), first + int(line["person"]), int(line["camera"]))
+                for line in lines
             )
         )
     if rest := len(there - listed):
         notes.append(f"{folder}: {rest} images are in no list and were left out")
-    return splits
+    return samples
 
 
 def _lines(path: Path) -> list[re.Match[str]]:

@@ -56,11 +56,8 @@ class RenderedImage:
         return f"people/{person}_c{self.camera}_{self.shot:02d}~{drawn}"
 
     def picture(self) -> "Picture":
-        """Everything that decides the pixels, to inspect, or to change by ``dataclasses.replace``.
-
-        Raises:
-            ExperimentError: The extra ``people`` is not installed.
-        """
+        """Everything that decides the pixels, to inspect, or to change by ``dataclasses.replace``. Raises ``ExperimentError`` without the
+        extra ``people``."""
         require_people()
         from snreid.synthetic.people.population import picture_of
 
@@ -94,6 +91,9 @@ def _anny_version() -> str:
 class RenderedPeople(DataSet):
     """Synthetic people, sites and cameras. Equal fields give equal labels everywhere, and equal pixels on one machine."""
 
+    name = "people"
+    home = "Rendered by this program from MakeHuman's CC0 bodies; there is nothing to download."
+
     persons: int = 200
     """People to train on."""
     test_persons: int = 100
@@ -114,38 +114,15 @@ class RenderedPeople(DataSet):
     """Pixels, a multiple of 32 from 64 to 512; the width is half of it."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for counts without any person, or that leave a query without a match."""
-        lowest = {
-            "persons": 0,
-            "test_persons": 0,
-            "cameras": 1,
-            "sites": 1,
-            "cameras_per_person": 1,
-            "images_per_camera": 1,
-            "distractors": 0,
-        }
-        require_counts(vars(self), "rendered people", lowest, ["cameras_per_person", "sites"])
+        require_counts(vars(self), "rendered people")
         if self.persons + self.test_persons == 0:
             raise ExperimentError(
                 "Rendered people have at least one person", found="persons 0, test_persons 0", fix="raise one of them"
             )
 
-    @property
-    def name(self) -> str:
-        """``people``."""
-        return "people"
-
-    @property
-    def home(self) -> str:
-        """Where the images come from, in words."""
-        return "Rendered by this program from MakeHuman's CC0 bodies; there is nothing to download."
-
     def read(self, root: Path) -> ReIDData:
-        """Samples with labels; nothing is opened or rendered, and ``root`` is ignored.
-
-        Raises:
-            ExperimentError: The extra ``people`` is not installed.
-        """
+        """Samples with labels; nothing is opened or rendered, and ``root`` is ignored. Raises ``ExperimentError`` without the extra
+        ``people``."""
         require_people()
         return made_split(
             self.name,

@@ -19,30 +19,15 @@ _FOLDERS = ("bounding_box_train", "query", "bounding_box_test")
 
 @dataclass(frozen=True, kw_only=True)
 class PersonX(DataSet):
-    """PersonX: 410 rendered persons to train on, 856 to test, 6 cameras.
+    """PersonX: 410 rendered persons to train on, 856 to test, 6 cameras."""
 
-    Looked for in the folders ``personx/subset1``, ``PersonX/subset1``, ``personx``, ``PersonX``, ``PersonX_v1`` and
-    ``subset1`` of the data folder.
-    """
-
-    @property
-    def name(self) -> str:
-        """``personx``."""
-        return "personx"
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "https://github.com/sxzrt/Instructions-of-the-PersonX-dataset ('a more challenging subset')"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (
-            Expected("train", 9_840, 410, 6),
-            Expected("query", 5_136, 856, 6),
-            Expected("gallery", 30_816, 856, 6),
-        )
+    name = "personx"
+    home = "https://github.com/sxzrt/Instructions-of-the-PersonX-dataset ('a more challenging subset')"
+    expected = (
+        Expected("train", 9_840, 410, 6),
+        Expected("query", 5_136, 856, 6),
+        Expected("gallery", 30_816, 856, 6),
+    )
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the three folders. Raises ``DataError`` for a missing folder or a name of another form."""

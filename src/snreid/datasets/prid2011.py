@@ -27,26 +27,11 @@ _LAST = 749
 
 @dataclass(frozen=True, kw_only=True)
 class PRID2011(SplitDataSet):
-    """PRID 2011 on one of ten random splits: 100 persons to train on, 100 to test, 649 in the gallery, 2 cameras.
+    """PRID 2011 on one of ten random splits: 100 persons to train on, 100 to test, 649 in the gallery, 2 cameras."""
 
-    Looked for in the data folder itself and in its folders ``prid_2011``, ``prid2011``, ``PRID2011``,
-    ``prid2011/prid_2011``.
-    """
-
-    @property
-    def splits(self) -> DrawnSplits:
-        """The ten splits."""
-        return SPLITS
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "the PRID 11 page of the Institute of Computer Graphics and Vision, TU Graz (prid_2011.zip)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (Expected("train", 200, 100, 2), Expected("query", 100, 100, 1), Expected("gallery", 649, 649, 1))
+    splits = SPLITS
+    home = "the PRID 11 page of the Institute of Computer Graphics and Vision, TU Graz (prid_2011.zip)"
+    expected = (Expected("train", 200, 100, 2), Expected("query", 100, 100, 1), Expected("gallery", 649, 649, 1))
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the split. Raises ``DataError`` for a missing folder or image, or a name of another form."""

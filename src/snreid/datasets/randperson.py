@@ -20,26 +20,11 @@ _FORM = "PPPPPP_sSS_cCC_fFFFFFF.jpg (person, scene, camera, frame), as in 000000
 @dataclass(frozen=True, kw_only=True)
 class RandPerson(DataSet):
     """RandPerson's subset of 132,145 images, all for training: 8,000 rendered persons, 19 cameras.
+    Person 000000 of the files is number 1; camera c of scene s is number 100 s + c + 1."""
 
-    Looked for as ``randperson_subset``, ``RandPerson/randperson_subset``, ``randperson/randperson_subset`` or
-    ``randperson/images/subset`` below the data folder. Person 000000 of the files is number 1; camera c of scene s is number
-    100 s + c + 1.
-    """
-
-    @property
-    def name(self) -> str:
-        """``randperson``."""
-        return "randperson"
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "https://github.com/VideoObjectSearch/RandPerson (the subset used in the paper)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (Expected("train", 132_145, 8_000, 19),)
+    name = "randperson"
+    home = "https://github.com/VideoObjectSearch/RandPerson (the subset used in the paper)"
+    expected = (Expected("train", 132_145, 8_000, 19),)
 
     def read(self, root: Path) -> ReIDData:
         """All samples, for training; persons with one image are dropped with a note. Raises ``DataError`` for a missing

@@ -58,7 +58,6 @@ class Table(DataSet):
     """The data set's name in results and files; default: the table's name without its suffix."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a file without a table's suffix."""
         object.__setattr__(self, "name", self.name or Path(self.path).stem)
         if Path(self.path).suffix.lower() not in ENDINGS:
             raise ExperimentError(

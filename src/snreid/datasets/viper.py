@@ -25,25 +25,11 @@ _FORM = "PPP_ANGLE.bmp, as in 000_45.bmp"
 @dataclass(frozen=True, kw_only=True)
 class VIPeR(SplitDataSet):
     """VIPeR on one of ten random halves: 316 persons to train on, 316 to test; camera a is the query, camera b the gallery.
+    Person 000 of the files is number 1."""
 
-    Looked for in the data folder itself and in its folders ``VIPeR``, ``viper``, ``viper/VIPeR``, ``VIPeR.v1.0``. Person
-    000 of the files is number 1.
-    """
-
-    @property
-    def splits(self) -> DrawnSplits:
-        """The ten splits."""
-        return SPLITS
-
-    @property
-    def home(self) -> str:
-        """Where to find the data set, in words."""
-        return "the VIPeR page of the computer vision group of UC Santa Cruz (VIPeR.v1.0.zip)"
-
-    @property
-    def expected(self) -> tuple[Expected, ...]:
-        """Published counts."""
-        return (Expected("train", 632, 316, 2), Expected("query", 316, 316, 1), Expected("gallery", 316, 316, 1))
+    splits = SPLITS
+    home = "the VIPeR page of the computer vision group of UC Santa Cruz (VIPeR.v1.0.zip)"
+    expected = (Expected("train", 632, 316, 2), Expected("query", 316, 316, 1), Expected("gallery", 316, 316, 1))
 
     def read(self, root: Path) -> ReIDData:
         """Samples of the split. Raises ``DataError`` for a missing folder, a name of another form, a person without exactly one image on

@@ -28,12 +28,7 @@ def grey_values(images: Images) -> Float[Tensor, "batch 1 height width"]:
 
 
 def saturated(images: Images, factors: EachImage) -> Images:
-    """Multiply each pixel's difference from its grey value: 0 removes the colour, 1 changes nothing.
-
-    Args:
-        images: RGB (B, 3, H, W) in 0..1.
-        factors: (B,), one for each image.
-    """
+    """Multiply the difference of each pixel of RGB images in 0..1 from its grey value: 0 removes the colour, 1 changes nothing."""
     grey = grey_values(images)
     return (grey + factors.view(-1, 1, 1, 1) * (images - grey)).clamp(0, 1)
 
@@ -44,12 +39,7 @@ def greyed(images: Images, chosen: Bool[Tensor, "batch"]) -> Images:
 
 
 def turn_hue(images: Images, turns: EachImage) -> Images:
-    """Rotate the hue; value and saturation (HSV) stay.
-
-    Args:
-        images: RGB (B, 3, H, W) in 0..1.
-        turns: (B,) angles as shares of the full circle.
-    """
+    """Rotate the hue of RGB images in 0..1 by ``turns``, shares of the full circle; value and saturation (HSV) stay."""
     red, green, blue = images.unbind(1)
     value, low = images.amax(1), images.amin(1)
     spread = value - low
@@ -70,12 +60,8 @@ def turn_hue(images: Images, turns: EachImage) -> Images:
 def rectangles(draws: Float[Tensor, "batch 4"], height: int, width: int, largest: float) -> Rectangles:
     """A random rectangle for each image (random erasing, arXiv 1708.04896), cut to fit the image.
 
-    Args:
-        draws: (B, 4) uniform numbers in 0..1 for the area (0.02 to ``largest`` of the image), the ratio of height to width (0.3 to
-            1 / 0.3), the top and the left edge.
-        height: Of the images, in pixels.
-        width: Of the images, in pixels.
-        largest: Largest share of the image.
+    ``draws`` are uniform numbers in 0..1 for the area (0.02 to ``largest`` of the image), the ratio of height to width (0.3 to 1 / 0.3),
+    the top and the left edge.
     """
     area = (0.02 + (largest - 0.02) * draws[:, 0]) * height * width
     ratio = 0.3 + (1 / 0.3 - 0.3) * draws[:, 1]

@@ -45,35 +45,25 @@ class DecodedBlock:
 
 
 def decode(images: Sequence[ImageSource], height: int, width: int) -> DecodedBlock:
-    """Read and resize images, with the pixels of ``reading.resize``; images of one size are resized together.
-
-    Args:
-        images: What to read.
-        height: In pixels.
-        width: In pixels.
-    """
+    """Read and resize images to a size in pixels, with the pixels of ``reading.resize``; images of one size are resized together."""
     reasons = [""] * len(images)
+    pixels = np.zeros((len(images), height, width, 3), np.uint8)
     alike: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
-    others: dict[int, NDArray[np.uint8]] = {}
     for place, image in enumerate(images):
         try:
             read = image.read()
             if enlarged_exactly(read, height, width):
                 alike.setdefault(read.shape, []).append((place, read))
             else:
-                others[place] = resize(read, height, width)
+                pixels[place] = resize(read, height, width)
         except DataError as error:
             reasons[place] = (error.found or str(error)).removeprefix(f"{image.name}: ")
-    large = {shape: _enlarge(np.stack([read for _, read in group]), height, width) for shape, group in alike.items()}
-    if len(large) == 1 and len(next(iter(large.values()))) == len(images):  # the usual case: one size, no bad image
-        return DecodedBlock(next(iter(large.values())), tuple(reasons))
-    pixels = torch.zeros(len(images), height, width, 3, dtype=torch.uint8)
-    array = pixels.numpy()
-    for place, resized in others.items():
-        array[place] = resized
-    for shape, group in alike.items():
-        array[[place for place, _ in group]] = large[shape].numpy()
-    return DecodedBlock(pixels, tuple(reasons))
+    for group in alike.values():
+        large = _enlarge(np.stack([read for _, read in group]), height, width)
+        if len(group) == len(images):  # the usual case: one size, no bad image
+            return DecodedBlock(large, tuple(reasons))
+        pixels[[place for place, _ in group]] = large.numpy()
+    return DecodedBlock(torch.from_numpy(pixels), tuple(reasons))
 
 
 def enlarged_exactly(image: NDArray[np.uint8], height: int, width: int) -> bool:
@@ -120,23 +110,14 @@ class _Decoder(Dataset[DecodedBlock]):
     __getitems__ = __getitem__  # torch calls this with a batch
 
 
-class _Tasks:
-    """The batch sampler of the workers: their next tasks."""
-
-    def __init__(self) -> None:
-        self.next: list[_Task] = []
-
-    def __iter__(self) -> Iterator[_Task]:
-        return iter(self.next)
-
-
 class Decoders:
     """Worker processes that decode. They start on first use and stay for the next epoch, split or size."""
 
     def __init__(self, workers: int) -> None:
         """``workers``: number of processes; 0 decodes in this process."""
         self.workers = workers
-        self._tasks, self._busy = _Tasks(), False
+        self._tasks: list[_Task] = []
+        self._busy = False
         self._loader: DataLoader[Any] | None = None
 
     def decoded(self, blocks: Sequence[Sequence[ImageSource]], height: int, width: int) -> Iterator[DecodedBlock]:
@@ -153,7 +134,7 @@ class Decoders:
             yield from self._ahead(tasks)
 
     def _ahead(self, tasks: list[_Task]) -> Iterator[DecodedBlock]:
-        self._busy, self._tasks.next = True, tasks
+        self._busy, self._tasks[:] = True, tasks
         try:
             if self._loader is None:
                 # A starting worker opens its queues, and would print a traceback if an interrupted parent had removed them.
@@ -241,7 +222,7 @@ def _wait_for_server() -> None:
     context = _processes()
     if context.get_start_method() != "forkserver":
         return
-    probe = context.Process(target=_nothing)  # type: ignore[attr-defined]  # every context has one
+    probe = context.Process()  # type: ignore[attr-defined]  # every context has one
 
     def ask() -> None:
         """Start the probe and wait for its end."""
@@ -251,10 +232,6 @@ def _wait_for_server() -> None:
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join()
-
-
-def _nothing() -> None:
-    pass
 
 
 @contextmanager

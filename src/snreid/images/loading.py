@@ -163,20 +163,14 @@ class PixelStore:
                 pixels[len(reasons) : len(reasons) + len(block.reasons)] = block.pixels.numpy()
                 reasons += block.reasons
             writing = writing and folder.write(piece, pixels, reasons)
-            collected.add(piece.places, self._lasting(folder, piece, pixels, written=writing), reasons)
+            kept = pixels if self.cached else None
+            if writing and not self.cached and (mapped := next(folder.read([piece]))) is not None:
+                kept = mapped.pixels
+            collected.add(piece.places, kept, reasons)
         if missing and writing:
             count = sum(len(piece.places) for piece in missing)
             size = count * 3 * self.height * self.width / 1e6
             folder.say(f"Decoded pixels of {count:,} images are kept in {folder.folder} ({size:,.0f} MB)")
-
-    def _lasting(
-        self, folder: PixelFolder, piece: Piece, pixels: NDArray[np.uint8], *, written: bool
-    ) -> NDArray[np.uint8] | None:
-        """The pixels to keep of a piece: in memory, mapped from its file, or none."""
-        if self.cached:
-            return pixels
-        mapped = next(folder.read([piece])) if written else None
-        return None if mapped is None else mapped.pixels
 
     def only(self, indices: NDArray[np.int64]) -> "PixelStore":
         """The store of the samples at ``indices`` (N,). Decoded pixels, which may fill most of the memory, are shared, not copied."""
@@ -191,16 +185,9 @@ class PixelStore:
         return part
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
-        """Yield the images of each index batch in order.
+        """Yield the images (B, 3, H, W) of each batch of indices into the split (B,), in order: uint8, channels-last.
 
-        Args:
-            batches: Indices into the split, (B,) each.
-
-        Yields:
-            (B, 3, H, W) uint8, channels-last.
-
-        Raises:
-            DataError: An image has become unreadable since ``open`` and was not decoded then.
+        Raises ``DataError`` if an image has become unreadable since ``open`` and was not decoded then.
         """
         if self._pixels is not None:
             for batch in batches:
@@ -227,17 +214,10 @@ class PixelStore:
 
 
 def list_bad(bad: Sequence[BadImage], count: int, folder: Path, *, skip: bool, write: bool = True) -> None:
-    """Add bad images to the ``bad_files.jsonl`` of a folder, each file once.
+    """Add bad images, found among ``count``, to the ``bad_files.jsonl`` of a folder, each file once.
 
-    Args:
-        bad: The images that cannot be read.
-        count: Number of images they were found among.
-        folder: Where the list is.
-        skip: Whether bad images may be left out.
-        write: False in all processes but the first.
-
-    Raises:
-        DataError: Naming the bad images, if they may not be left out or no other image remains.
+    With ``skip``, bad images may be left out; ``write`` is False in all processes but the first. Raises ``DataError`` with the bad images,
+    if they may not be left out or no other image remains.
     """
     path = folder / BAD_FILES
     if write:
@@ -262,19 +242,10 @@ def look_at(
     write: bool,
     console: Console,
 ) -> None:
-    """Open every query and gallery image, so that a bad one is known before hours of training.
+    """Open every query and gallery image of the targets, so that a bad one is known before hours of training.
 
-    Args:
-        targets: Whose images are opened.
-        pixels: Keeps what is decoded.
-        size: Height and width in pixels.
-        folder: As for ``list_bad``.
-        skip: As for ``list_bad``.
-        write: As for ``list_bad``.
-        console: Shows progress and the readers' remarks.
-
-    Raises:
-        DataError: Naming the bad images of all targets; with ``skip``, only if a target's queries or gallery have no other ones.
+    ``size`` is height and width in pixels; ``folder``, ``skip`` and ``write`` are as for ``list_bad``. Raises ``DataError`` with the bad
+    images of all targets; with ``skip``, only if a target's queries or gallery have no other ones.
     """
     bad: dict[str, BadImage] = {}
     every: set[str] = set()

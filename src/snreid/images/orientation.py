@@ -28,12 +28,8 @@ _TURNS: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 def upright(stored: Pixels, exif: object) -> Pixels:
-    """Turn an image upright.
-
-    Args:
-        stored: (H, W, 3), as the file has it.
-        exif: The file's EXIF block, or None. A damaged one, or an unknown orientation, turns nothing.
-    """
+    """The image (H, W, 3) of a file turned upright by the file's EXIF block; a damaged or missing block, or an unknown orientation, turns
+    nothing."""
     turn = _TURNS.get(_orientation(exif.removeprefix(_MARK))) if isinstance(exif, bytes) else None
     return stored if turn is None else np.ascontiguousarray(turn(stored))
 

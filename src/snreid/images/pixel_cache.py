@@ -54,17 +54,9 @@ class PixelFolder:
     """Called with messages for the user."""
 
     def pieces(self, images: Sequence[ImageSource], height: int, width: int) -> "list[Piece] | None":
-        """The files that the images belong to, in order.
+        """The files that the images belong to, in the order of the split; None if an image has no stamp.
 
         Reads sizes and times of the image files, but does not open them.
-
-        Args:
-            images: In their order in the split.
-            height: In pixels.
-            width: In pixels.
-
-        Returns:
-            None if an image has no stamp.
         """
         stamps = []
         for image in images:
@@ -94,11 +86,8 @@ class PixelFolder:
                 yield outcome if isinstance(outcome, PixelFile) else None
 
     def write(self, piece: "Piece", pixels: NDArray[np.uint8], reasons: Sequence[str]) -> bool:
-        """Write decoded images (N, H, W, 3), whole or not at all. If that fails (disk full, no permission), tell the user why.
-
-        Returns:
-            Whether the file was written.
-        """
+        """Write decoded images (N, H, W, 3), whole or not at all, and return whether it worked. If not (disk full, no permission), tell the
+        user why."""
         try:
             write_bytes(piece.path, _packed(piece, pixels, reasons), durable=False)
         except (OSError, ExperimentError) as error:

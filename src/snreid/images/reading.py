@@ -126,18 +126,10 @@ def file_stamp(path: str) -> str:
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int, *, by: Interpolation = "bilinear") -> NDArray[np.uint8]:
-    """Resize an image: the one resize of training, test and serving.
+    """Resize an image (H, W, 3) uint8: the one resize of training, test and serving.
 
-    Pillow's filter, antialiased when it shrinks. It uses integer arithmetic, so the result is the same on every machine.
-
-    Args:
-        image: (H, W, 3) uint8.
-        height: In pixels, >= 1.
-        width: In pixels, >= 1.
-        by: The filter; another than bilinear is for networks that were trained so.
-
-    Returns:
-        (``height``, ``width``, 3) uint8.
+    Pillow's filter, antialiased when it shrinks. It uses integer arithmetic, so the result is the same on every machine. Another filter
+    than bilinear is for networks that were trained so.
 
     Raises:
         DataError: The image has another shape or type.
@@ -164,13 +156,9 @@ def resize(image: NDArray[np.uint8], height: int, width: int, *, by: Interpolati
 
 
 def recompress(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Compress an image as JPEG with 4:2:0 colour subsampling and decode it again.
+    """Compress an image (H, W, 3) uint8 as JPEG of quality 1 to 100 with 4:2:0 colour subsampling, and decode it again.
 
     Uses libjpeg-turbo's integer transform: the same pixels on any machine with the same version of the library.
-
-    Args:
-        image: (H, W, 3) uint8.
-        quality: 1 to 100.
     """
     encoded = simplejpeg.encode_jpeg(
         np.ascontiguousarray(image), quality=quality, colorspace="RGB", colorsubsampling="420", fastdct=False
@@ -203,18 +191,10 @@ class Examined:
 def examine(
     samples: Iterable[Sample], *, workers: int, progress: Callable[[int], None] | None = None
 ) -> Iterator[Examined]:
-    """Decode the image of every sample once.
+    """Decode the image of every sample once and yield the outcome of each, in order; a bad image raises nothing.
 
-    Args:
-        samples: Their order is kept.
-        workers: Number of threads, >= 1; decoding releases the interpreter lock.
-        progress: Called with the number of images done since its last call.
-
-    Yields:
-        The outcome for each sample; a bad image raises nothing.
-
-    Raises:
-        ExperimentError: There is no worker.
+    ``workers`` >= 1 threads decode, which releases the interpreter lock. ``progress`` is called with the number of images done since its
+    last call. Raises ``ExperimentError`` without a worker.
     """
     if workers < 1:
         raise ExperimentError("images are decoded by at least 1 worker", found=f"{workers}", fix="give 1 or more")

@@ -48,7 +48,6 @@ class SecondView:
     """Probability that a rectangle of 2 to 40 per cent of the image becomes grey (arXiv 1708.04896)."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a probability outside [0, 1], or a number of operations outside 0 to 16."""
         if not all(0 <= p <= 1 for p in (self.randaugment, self.jitter, self.erase)) or not 0 <= self.operations <= 16:
             raise ExperimentError(
                 "The second view has probabilities between 0 and 1 and 0 to 16 operations",

@@ -1,5 +1,7 @@
 """Range checks shared by all parts of a drawn picture."""
 
+from typing import Any
+
 from snreid.errors import ExperimentError
 
 
@@ -15,6 +17,16 @@ def check_word(what: str, value: str, options: tuple[str, ...]) -> None:
         raise ExperimentError(
             f"{what} is one of {', '.join(options)}", found=repr(value), fix="take a word of this list"
         )
+
+
+def check_fields(value: object, **allowed: tuple[Any, ...]) -> None:
+    """Raise ``ExperimentError`` if a field of ``value`` is none of its allowed words, or outside its range (low, high)."""
+    for name, options in allowed.items():
+        what, found = f"{type(value).__name__}.{name}", getattr(value, name)
+        if isinstance(options[0], str):
+            check_word(what, found, options)
+        else:
+            check_range(what, found, *options)
 
 
 def check_size(size: tuple[int, int]) -> None:

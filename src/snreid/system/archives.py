@@ -20,13 +20,9 @@ _FREE = 64 * 2**20
 
 
 def check_arrays(file: IO[bytes], wanted: Container[str] | None = None) -> None:
-    """Raises ``ValueError`` unless the members of an npz file are plain arrays of the size that their headers declare, and unpack to a
-    size that fits the file. For other damage raises what ``zipfile`` raises.
-
-    Args:
-        file: Open for reading; its position is restored.
-        wanted: The names to check; None for all.
-    """
+    """Raises ``ValueError`` unless the members of an npz file are plain arrays of the size that their headers declare, and unpack to a size
+    that fits the file. For other damage raises what ``zipfile`` raises. The position of the file is restored; ``wanted`` are the names to
+    check, None for all."""
     start = file.tell()
     size = file.seek(0, 2)
     total = 0
@@ -44,12 +40,8 @@ def check_arrays(file: IO[bytes], wanted: Container[str] | None = None) -> None:
 
 
 def check_matlab(file: IO[bytes]) -> None:
-    """Raises ``ValueError`` if the compressed variables of a MATLAB file (version 5 to 7) unpack to a size that does not fit the file;
-    what is not compressed cannot. For other damage raises what ``zlib`` raises.
-
-    Args:
-        file: Open for reading; its position is restored.
-    """
+    """Raises ``ValueError`` if the compressed variables of a MATLAB file (version 5 to 7) unpack to a size that does not fit the file; what
+    is not compressed cannot. For other damage raises what ``zlib`` raises. The position of the file is restored."""
     start = file.tell()
     size = file.seek(0, 2)
     file.seek(0)

@@ -69,11 +69,8 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def draft_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder for the draft of ``path``, deleted at the end; for programs that write more than one file.
-
-    Raises:
-        OSError: Any that the block raises, with ``path`` as its file name.
-    """
+    """Yield an empty folder for the draft of ``path``, deleted at the end; for programs that write more than one file. An ``OSError`` of
+    the block names ``path``."""
     folder = None
     try:
         with naming(path):
@@ -87,7 +84,7 @@ def draft_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give an ``OSError`` of the block (disk full, folder not writable) the name ``path``: that of a failed write bears none."""
+    """Give an ``OSError`` of the block (disk full, folder not writable) the name ``path``: a failed write names no file."""
     try:
         yield
     except OSError as error:
@@ -126,9 +123,7 @@ def require_replaceable(path: Path) -> None:
 def require_writable(path: Path) -> None:
     """Check before any work that the file ``path`` can be written. Changes nothing, not even a folder's time.
 
-    Raises:
-        ExperimentError: ``path`` is not a regular file (``require_replaceable``).
-        OSError: With ``path`` as its file name.
+    Raises ``ExperimentError`` as ``require_replaceable`` does, and ``OSError`` with ``path`` as its file name.
     """
     require_replaceable(path)
     with naming(path):
@@ -144,11 +139,9 @@ def require_writable_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, *, older_than: float = DAY) -> None:
-    """Delete the drafts that killed processes left in ``folder``, those of earlier versions included.
+    """Delete the drafts that killed processes left in ``folder`` (not below it), those of earlier versions included.
 
-    Args:
-        folder: Its sub-folders are not searched.
-        older_than: Age in seconds, >= 0. A younger draft may belong to a living process; give 0 where there is no other writer.
+    A draft that is younger than ``older_than`` seconds may belong to a living process; give 0 where there is no other writer.
     """
     for draft in (*folder.glob(".*.tmp.????????"), *folder.glob(".*.tmp")):
         with contextlib.suppress(OSError):  # another process may delete it at the same time

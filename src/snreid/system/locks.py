@@ -24,13 +24,9 @@ if sys.platform != "win32":
 def folder_lock(folder: Path, doing: str, *, part: str = "") -> AbstractContextManager[None]:
     """The lock of a folder, which is made if it is missing and removed again if it stays empty.
 
-    Args:
-        folder: The folder.
-        doing: What this process does there, for the message to others: "training", "filling a table".
-        part: The share K/N of a folder that several processes fill side by side; empty for the whole.
-
-    Raises:
-        BusyError: Another process, or another thread of this one, holds it; when the context is entered.
+    ``doing`` tells others what this process does there: "training", "filling a table". ``part`` is the share K/N of a folder that several
+    processes fill side by side; empty for the whole. Raises ``BusyError``, when the context is entered, if another process or another
+    thread of this one holds it.
     """
     name = f".lock-{part.replace('/', '-of-')}" if part else ".lock"
     return _locked(folder / name, "folder", doing, f"in {folder}")

@@ -15,13 +15,10 @@ _AT_ONCE = 64 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to return no freed memory to the system before the process ends.
+    """Tell the C library to return no freed memory to the system before the process ends, and return whether it was told.
 
-    Peak memory grows by about a tenth. The setting concerns the whole process, so the command ``snreid`` makes it and
-    importing the library does not. It works on Linux with glibc only. The environment has precedence (``MALLOC_...``, ``GLIBC_TUNABLES``).
-
-    Returns:
-        Whether the setting was made.
+    Peak memory grows by about a tenth. The setting concerns the whole process, so the command ``snreid`` makes it and importing the library
+    does not. It works on Linux with glibc only. The environment has precedence (``MALLOC_...``, ``GLIBC_TUNABLES``).
     """
     configured = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if configured or not sys.platform.startswith("linux"):

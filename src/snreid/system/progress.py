@@ -13,14 +13,9 @@ _PATIENCE = 10.0
 
 @contextlib.contextmanager
 def counting(console: Console | None, what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show progress while the block runs.
+    """Show progress while the block runs, behind the text ``what``.
 
-    Args:
-        console: Where to show it; None shows nothing.
-        what: Text in front of the bar.
-
-    Yields:
-        A callable that takes (done, total), or None if ``console`` is None.
+    Yields a callable that takes (done, total), or None if there is no console.
     """
     if console is None:
         yield None

@@ -17,12 +17,8 @@ PACKAGES = ("snreid", "torch", "timm", "numpy", "pillow", "simplejpeg", "safeten
 
 
 def provenance() -> dict[str, Any]:
-    """What a record states about its origin, ready for JSON.
-
-    Returns:
-        Start time (UTC), versions of Python and of ``PACKAGES``, platform, cores, git state of the working folder, and the command, quoted
-        for a shell.
-    """
+    """What a record states about its origin, ready for JSON: start time (UTC), versions of Python and of ``PACKAGES``, platform, cores, git
+    state of the working folder, and the command, quoted for a shell."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -36,11 +32,7 @@ def provenance() -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def program(file: str) -> str:
-    """Hash of the source code of a module.
-
-    Args:
-        file: The module's ``__file__``. For a package (``__init__.py``), all modules in its folder are hashed.
-    """
+    """Hash of the source code of a module, given its ``__file__``; for a package (``__init__.py``), of all modules in its folder."""
     path = Path(file)
     parts = sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]
     digest = hashlib.sha256()
@@ -50,14 +42,9 @@ def program(file: str) -> str:
 
 
 def git_state(folder: Path, *, but: Sequence[str] = ()) -> dict[str, Any] | None:
-    """The commit of a checkout, and whether its files differ from that commit.
+    """The ``commit`` of the checkout that a folder is in, and whether its files are ``changed``; None outside a checkout or without git.
 
-    Args:
-        folder: Any folder of the checkout.
-        but: Paths from the top of the checkout whose changes do not count.
-
-    Returns:
-        ``{"commit": ..., "changed": ...}``, or None outside a checkout or without git.
+    Changes of ``but``, paths from the top of the checkout, do not count.
     """
     others = [":(top)", *(f":(top,exclude,literal){path}" for path in but)] if but else []
     try:

@@ -38,19 +38,19 @@ def test_height(height: float) -> None:
 
 def test_legs_swing_against_each_other() -> None:
     bones = pose(Pedestrian(), PedestrianMoment(phase=0.25, stride=0.07))
-    assert bones.ankles[0][2] > 0.1 and bones.ankles[1][2] < -0.1
+    assert bones[0].ankle[2] > 0.1 and bones[1].ankle[2] < -0.1
     # Arms swing against the legs of their side.
-    assert bones.hands[0][2] < bones.hands[1][2]
+    assert bones[0].hand[2] < bones[1].hand[2]
     later = pose(Pedestrian(), PedestrianMoment(phase=0.75, stride=0.07))
-    assert later.ankles[0][2] == pytest.approx(bones.ankles[1][2])
+    assert later[0].ankle[2] == pytest.approx(bones[1].ankle[2])
 
 
 def test_bones_keep_their_length() -> None:
     lengths = []
     for phase in (0.0, 0.1, 0.3, 0.6):
         bones = pose(Pedestrian(), PedestrianMoment(phase=phase, stride=0.07))
-        lengths.append([np.linalg.norm(np.subtract(bones.knees[0], bones.ankles[0])),
-                        np.linalg.norm(np.subtract(bones.shoulders[1], bones.elbows[1]))])  # fmt: skip
+        lengths.append([np.linalg.norm(np.subtract(bones[0].knee, bones[0].ankle)),
+                        np.linalg.norm(np.subtract(bones[1].shoulder, bones[1].elbow))])  # fmt: skip
     np.testing.assert_allclose(lengths, [lengths[0]] * 4, rtol=1e-12)
 
 

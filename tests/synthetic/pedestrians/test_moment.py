@@ -36,5 +36,5 @@ def test_all_sides_are_seen() -> None:
 def test_impossible_moments_are_refused() -> None:
     with pytest.raises(ExperimentError, match=r"PedestrianMoment.occluder is one of none.*'whale'"):
         PedestrianMoment(occluder="whale")
-    with pytest.raises(ExperimentError, match=r"zoom 9.0, stretch 1.0"):
+    with pytest.raises(ExperimentError, match=r"PedestrianMoment.zoom lies between 0.2 and 3.0.*9.0"):
         PedestrianMoment(zoom=9.0)

@@ -7,7 +7,7 @@ import pytest
 
 from snreid.synthetic.people.assets import BodyModel
 from snreid.synthetic.people.casting import draw_identity
-from snreid.synthetic.people.figure import COVER, build_figure, figure_of
+from snreid.synthetic.people.figure import COVER, figure_of
 from snreid.synthetic.people.identity import BOTTOMS, OUTERS, Bag, Fabric, Garment, Head, Identity, Shoes
 from snreid.synthetic.people.textures import PRINT_TEXELS, TEXELS
 from snreid.synthetic.randomness import Draws
@@ -15,7 +15,7 @@ from snreid.synthetic.randomness import Draws
 
 @pytest.mark.parametrize("number", range(12))
 def test_random_figures_hold_together(model: BodyModel, number: int) -> None:
-    figure = build_figure(draw_identity(Draws.of("figure", number)))
+    figure = figure_of(draw_identity(Draws.of("figure", number)))
     count = len(figure.vertices)
     assert figure.faces.min() >= 0 and figure.faces.max() < count
     assert figure.layer.max() < len(figure.looks) and len(figure.layer) == len(figure.faces) == len(figure.fray)
@@ -49,4 +49,4 @@ def test_each_part_changes_the_figure(model: BodyModel, change: dict[str, object
 @pytest.mark.parametrize("bottom", BOTTOMS)
 def test_all_clothes_go_together(model: BodyModel, outer: str, bottom: str) -> None:
     identity = Identity(outer=Garment(kind=outer, front=0.05), bottom=Garment(kind=bottom))
-    assert len(build_figure(identity).faces) > 5000
+    assert len(figure_of(identity).faces) > 5000

@@ -141,12 +141,12 @@ def test_averaging_toning_blurring(rng: np.random.Generator) -> None:
     assert level == pytest.approx(np.sqrt(means).mean(), rel=1e-4)
 
     toned = out.copy()
-    kernels.toned(toned, np.array([1, 1.2, 0.8], np.float32), 0.45, 0.5, 0.3, 0.1)
+    kernels.toned(toned, np.array([1, 1.2, 0.8], np.float32), 0.45, 0.5, 0.3)
     x = means * [1, 1.2, 0.8]
     x = (1 - np.exp(-1.35 * x)) ** 0.45
     grey = x @ [0.3, 0.59, 0.11]
     x = np.clip(grey[..., None] + (x - grey[..., None]) * 0.5, 0, 1)
-    np.testing.assert_allclose(toned, 0.1 + 0.9 * (x + 0.3 * (x * x * (3 - 2 * x) - x)), rtol=1e-4)
+    np.testing.assert_allclose(toned, x + 0.3 * (x * x * (3 - 2 * x) - x), rtol=1e-4)
 
     taps, blurred = np.array([0.25, 0.5, 0.25], np.float32), np.empty_like(out)
     kernels.blur_into(out, taps, np.empty_like(out), blurred)

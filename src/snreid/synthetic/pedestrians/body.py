@@ -4,8 +4,8 @@ About forty quadrics a person. Heights are shares of the person's height, widths
 adult proportions (crotch at 0.48, shoulders at 0.82, head 0.23 m tall).
 """
 
-from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 from snreid.synthetic.pedestrians.exact import cosine, sine
 from snreid.synthetic.pedestrians.identity import Pedestrian, PedestrianGarment, PedestrianHead
@@ -14,54 +14,43 @@ from snreid.synthetic.pedestrians.solids import Point, Solid, ellipsoid, limb, m
 from snreid.synthetic.pedestrians.surface import Colour, Decal, Surface, shaded
 
 
-@dataclass(frozen=True, slots=True)
-class _Skeleton:
-    """Joints of a body in the body frame, metres; pairs are (left, right)."""
+class _Joints(NamedTuple):
+    """Joints of one side of a body in the body frame, metres."""
 
-    hips: tuple[Point, Point]
-    knees: tuple[Point, Point]
-    ankles: tuple[Point, Point]
-    shoulders: tuple[Point, Point]
-    elbows: tuple[Point, Point]
-    hands: tuple[Point, Point]
-    tilt: tuple[float, float]
-    """Downward tilt of each foot, as the sine of an angle."""
+    hip: Point
+    knee: Point
+    ankle: Point
+    shoulder: Point
+    elbow: Point
+    hand: Point
+    tilt: float
+    """Downward tilt of the foot, as the sine of an angle."""
+
+
+_Skeleton = tuple[_Joints, _Joints]
+"""Left and right."""
 
 
 def pose(identity: Pedestrian, moment: PedestrianMoment) -> _Skeleton:
     """The skeleton in this moment's step."""
+    return _joints(identity, moment, 1), _joints(identity, moment, -1)
+
+
+def _joints(identity: Pedestrian, moment: PedestrianMoment, side: int) -> _Joints:
     build = identity.build
     tall, leg = build.height, 0.252 * build.height * build.legs
-    hip_height = 2.0 * leg + 0.045
-    hips, knees, ankles, tilts, shoulders, elbows, hands = [], [], [], [], [], [], []
-    for side in (1, -1):
-        phase = moment.phase + (0.0 if side > 0 else 0.5)
-        swing = moment.stride * sine(phase)
-        bend = moment.stride * 1.4 * max(0.0, sine(phase - 0.22)) + 0.008
-        hip = (side * 0.078 * build.hips, hip_height, 0.0)
-        knee = _hang(hip, swing, side * 0.003, leg)
-        ankle = _hang(knee, swing - bend, 0.0, leg)
-        hips.append(hip)
-        knees.append(knee)
-        ankles.append(ankle)
-        tilts.append(max(0.0, sine(bend)) * 0.8)
-        carries = identity.bag in ("handbag", "shopping") and side == identity.bag_side
-        arm = -moment.stride * (0.25 if carries else 0.9) * sine(phase)
-        shoulder = (side * 0.178 * build.shoulders, 0.787 * tall, -0.01)
-        elbow = _hang(shoulder, arm - 0.01, side * (0.028 + 0.03 * (build.girth - 1.0)), 0.172 * tall)
-        hand = _hang(elbow, arm + 0.02 + max(0.0, arm) * 0.8, side * 0.008, 0.155 * tall)
-        shoulders.append(shoulder)
-        elbows.append(elbow)
-        hands.append(hand)
-    return _Skeleton(
-        hips=(hips[0], hips[1]),
-        knees=(knees[0], knees[1]),
-        ankles=(ankles[0], ankles[1]),
-        shoulders=(shoulders[0], shoulders[1]),
-        elbows=(elbows[0], elbows[1]),
-        hands=(hands[0], hands[1]),
-        tilt=(tilts[0], tilts[1]),
-    )
+    phase = moment.phase + (0.0 if side > 0 else 0.5)
+    swing = moment.stride * sine(phase)
+    bend = moment.stride * 1.4 * max(0.0, sine(phase - 0.22)) + 0.008
+    hip = (side * 0.078 * build.hips, 2.0 * leg + 0.045, 0.0)
+    knee = _hang(hip, swing, side * 0.003, leg)
+    ankle = _hang(knee, swing - bend, 0.0, leg)
+    carries = identity.bag in ("handbag", "shopping") and side == identity.bag_side
+    arm = -moment.stride * (0.25 if carries else 0.9) * sine(phase)
+    shoulder = (side * 0.178 * build.shoulders, 0.787 * tall, -0.01)
+    elbow = _hang(shoulder, arm - 0.01, side * (0.028 + 0.03 * (build.girth - 1.0)), 0.172 * tall)
+    hand = _hang(elbow, arm + 0.02 + max(0.0, arm) * 0.8, side * 0.008, 0.155 * tall)
+    return _Joints(hip, knee, ankle, shoulder, elbow, hand, tilt=max(0.0, sine(bend)) * 0.8)
 
 
 def _hang(top: Point, forward: float, outward: float, length: float) -> Point:
@@ -81,7 +70,7 @@ def person_solids(identity: Pedestrian, moment: PedestrianMoment) -> list[Solid]
         *_head(identity.head, identity.build.height, identity.build.head),
         *_bag(identity, bones),
     ]
-    sole = min(ankle[1] for ankle in bones.ankles) - 0.045
+    sole = min(joints.ankle[1] for joints in bones) - 0.045
     return [moved(solid, (0.0, -sole, 0.0)) for solid in solids]
 
 
@@ -93,17 +82,18 @@ def _legs(identity: Pedestrian, bones: _Skeleton) -> list[Solid]:
     loose = 1.28 if bottom.kind == "wide" else 1.0
     long = bottom.kind in ("trousers", "wide")
     solids = []
-    for side in (0, 1):
-        hip, knee, ankle = bones.hips[side], bones.knees[side], bones.ankles[side]
-        upper = fabric if long or bottom.kind == "shorts" else skin
-        lower = fabric if long else skin
-        wide = 0.081 * thick * (loose if long else 1.10 if bottom.kind == "shorts" else 0.85)
-        narrow = 0.060 * thick * (loose if long else 1.25 if bottom.kind == "shorts" else 0.9)
-        solids.append(limb(hip, knee, wide, narrow, upper))
-        calf, ankle_width = (0.058 * thick * loose, 0.05 * loose) if long else (0.053 * thick, 0.036 * thick)
-        solids.append(ellipsoid(knee, (calf, calf, calf * 1.1), lower))
-        solids.append(limb(knee, ankle, calf, ankle_width, lower))
-        solids.append(_shoe(identity, ankle, bones.tilt[side]))
+    upper = fabric if long or bottom.kind == "shorts" else skin
+    lower = fabric if long else skin
+    wide = 0.081 * thick * (loose if long else 1.10 if bottom.kind == "shorts" else 0.85)
+    narrow = 0.060 * thick * (loose if long else 1.25 if bottom.kind == "shorts" else 0.9)
+    calf, ankle_width = (0.058 * thick * loose, 0.05 * loose) if long else (0.053 * thick, 0.036 * thick)
+    for joints in bones:
+        solids += [
+            limb(joints.hip, joints.knee, wide, narrow, upper),
+            ellipsoid(joints.knee, (calf, calf, calf * 1.1), lower),
+            limb(joints.knee, joints.ankle, calf, ankle_width, lower),
+            _shoe(identity, joints.ankle, joints.tilt),
+        ]
     if bottom.kind in ("skirt", "long skirt"):
         hem = 0.29 if bottom.kind == "skirt" else 0.12
         solids += _drape(identity, bones, hem, 0.045, fabric)
@@ -115,8 +105,7 @@ def _drape(identity: Pedestrian, bones: _Skeleton, hem: float, flare: float, clo
     tall, thick = identity.build.height, identity.build.limbs
     hips = 0.078 * identity.build.hips + 0.088 * thick
     reach = 0.0
-    for side in (0, 1):
-        (_, top, start), (_, knee, middle), (_, ankle, end) = bones.hips[side], bones.knees[side], bones.ankles[side]
+    for (_, top, start), (_, knee, middle), (_, ankle, end), *_ in bones:
         at = middle if hem * tall >= knee else middle + (end - middle) * (knee - hem * tall) / (knee - ankle)
         at = start + (at - start) * min(1.0, (top - hem * tall) / (top - knee))
         reach = max(reach, abs(at) + 0.075 * thick, abs(middle) * 0.9 + 0.07 * thick)
@@ -224,20 +213,22 @@ def _arms(identity: Pedestrian, bones: _Skeleton) -> list[Solid]:
     long = worn or identity.top.kind in ("shirt", "jumper")
     short = identity.top.kind == "tee"
     more = 0.012 if worn else 0.0
+    upper = sleeve if long or short else skin
+    lower = sleeve if long else skin
+    wide = 0.054 * build.limbs + more + (0.006 if short and not worn else 0.0)
+    narrow = 0.042 * build.limbs + more + (0.008 if short and not worn else 0.0)
+    elbow_width = narrow * 0.98 if long else 0.038 * build.limbs
+    wrist = 0.034 * build.limbs + more if long else 0.027 * build.limbs
     solids = []
-    for side in (0, 1):
-        shoulder, elbow, hand = bones.shoulders[side], bones.elbows[side], bones.hands[side]
-        upper = sleeve if long or short else skin
-        lower = sleeve if long else skin
-        wide = 0.054 * build.limbs + more + (0.006 if short and not worn else 0.0)
-        narrow = 0.042 * build.limbs + more + (0.008 if short and not worn else 0.0)
-        wrist = 0.034 * build.limbs + more if long else 0.027 * build.limbs
-        solids.append(ellipsoid(shoulder, (wide * 1.03, wide * 1.03, wide * 1.03), upper))
-        solids.append(limb(shoulder, elbow, wide, narrow, upper))
-        elbow_width = narrow * 0.98 if long else 0.038 * build.limbs
-        solids.append(ellipsoid(elbow, (elbow_width, elbow_width, elbow_width), lower))
-        solids.append(limb(elbow, hand, elbow_width, wrist, lower))
-        solids.append(ellipsoid((hand[0], hand[1] - 0.045, hand[2] + 0.01), (0.03, 0.045, 0.075), skin))
+    for joints in bones:
+        x, y, z = joints.hand
+        solids += [
+            ellipsoid(joints.shoulder, (wide * 1.03, wide * 1.03, wide * 1.03), upper),
+            limb(joints.shoulder, joints.elbow, wide, narrow, upper),
+            ellipsoid(joints.elbow, (elbow_width, elbow_width, elbow_width), lower),
+            limb(joints.elbow, joints.hand, elbow_width, wrist, lower),
+            ellipsoid((x, y - 0.045, z + 0.01), (0.03, 0.045, 0.075), skin),
+        ]
     return solids
 
 
@@ -313,34 +304,26 @@ def _bag(identity: Pedestrian, bones: _Skeleton) -> list[Solid]:
             Decal("box", shaded(identity.bag_colour, 0.6), side=-1, at=(0.0, -0.13), size=(0.09, 0.05)),
         )
         surface = Surface(identity.bag_colour, decals=trim)
-        place = (0.0, 0.695 * tall, -0.165 * (0.6 + 0.4 * identity.build.girth))
-        x, y, z = place
-        body = moved(upright(0.0, 0.34, 0.135, 0.125, 0.62, surface, at=(x, z)), (0.0, y - 0.2, 0.0))
-        body = body._replace(origin=(0.0, -0.2))
+        y, z = 0.695 * tall, -0.165 * (0.6 + 0.4 * identity.build.girth)
+        body = moved(upright(0.0, 0.34, 0.135, 0.125, 0.62, surface, at=(0.0, z)), (0.0, y - 0.2, 0.0))
         return [
-            body,
-            ellipsoid((x, y + 0.14, z), (0.125, 0.078, 0.085), surface, origin=(0.0, 0.14)),
-            ellipsoid((x, y - 0.2, z), (0.135, 0.084, 0.04), surface, origin=(0.0, -0.2)),
+            body._replace(origin=(0.0, -0.2)),
+            ellipsoid((0.0, y + 0.14, z), (0.125, 0.078, 0.085), surface, origin=(0.0, 0.14)),
+            ellipsoid((0.0, y - 0.2, z), (0.135, 0.084, 0.04), surface, origin=(0.0, -0.2)),
         ]
     flap = (Decal("box", identity.bag_trim, side=0, at=(0.0, 0.03), size=(0.3, 0.012)),)
     surface = Surface(identity.bag_colour, decals=flap)
     if identity.bag == "shoulder":
         place = (side * (0.17 * identity.build.hips + 0.045), 0.50 * tall, -0.02)
         return [ellipsoid(place, (0.06, 0.15, 0.125), surface)]
-    hand = bones.hands[0 if side > 0 else 1]
-    below = (hand[0], hand[1] - 0.24, hand[2])
+    x, hand, z = bones[0 if side > 0 else 1].hand
+    y = hand - 0.24
     if identity.bag == "handbag":
-        strap = (hand[0], hand[1] - 0.05, hand[2])
         return [
-            ellipsoid((below[0], below[1] + 0.01, below[2]), (0.055, 0.145, 0.10), surface),
-            limb(strap, (below[0], below[1] + 0.07, below[2]), 0.02, 0.05, Surface(identity.bag_colour)),
+            ellipsoid((x, y + 0.01, z), (0.055, 0.145, 0.10), surface),
+            limb((x, hand - 0.05, z), (x, y + 0.07, z), 0.02, 0.05, Surface(identity.bag_colour)),
         ]
     return [
-        _sack(below, surface),
-        ellipsoid((below[0], below[1] - 0.13, below[2]), (0.105, 0.13, 0.03), surface),
+        moved(upright(0.0, 0.28, 0.105, 0.06, 1.25, surface, at=(x, z)), (0.0, y - 0.13, 0.0)),
+        ellipsoid((x, y - 0.13, z), (0.105, 0.13, 0.03), surface),
     ]
-
-
-def _sack(below: Point, surface: Surface) -> Solid:
-    x, y, z = below
-    return moved(upright(0.0, 0.28, 0.105, 0.06, 1.25, surface, at=(x, z)), (0.0, y - 0.13, 0.0))

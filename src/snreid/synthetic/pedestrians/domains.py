@@ -1,16 +1,16 @@
 """Domains: distributions over styles and scenes. Each camera varies the domain's style a little, each image the camera's.
 
-``DOMAINS`` lists them by increasing distance from the first. Distance is ``Domain.shift_from``: the difference of the
-average cameras, in units of the spread among cameras of one domain.
+``DOMAINS`` lists them by increasing distance from the first: the difference of the average cameras, in units of the spread
+among cameras of one domain.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import sqrt
+from typing import Any
 
 from snreid.errors import ExperimentError
-from snreid.synthetic.limits import check_range
-from snreid.synthetic.pedestrians.exact import exp2, log2
+from snreid.synthetic.limits import check_fields
+from snreid.synthetic.pedestrians.exact import exp2
 from snreid.synthetic.pedestrians.style import Scene, Style
 from snreid.synthetic.pedestrians.surface import Colour, colour, shaded
 from snreid.synthetic.randomness import Draws
@@ -37,15 +37,13 @@ class Domain:
     """How much the images of one camera differ, 0 to 5."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a domain without walls or grounds or with a spread out of range."""
         if not self.walls or not self.grounds:
             raise ExperimentError(
                 "A domain has at least one wall and one ground",
                 found=f"{len(self.walls)} walls, {len(self.grounds)} grounds",
                 fix="name some",
             )
-        check_range("Domain.camera_spread", self.camera_spread, 0.0, 5.0)
-        check_range("Domain.image_spread", self.image_spread, 0.0, 5.0)
+        check_fields(self, camera_spread=(0.0, 5.0), image_spread=(0.0, 5.0))
 
     def camera(self, seed: int, number: int) -> Style:
         """The style of camera ``number`` (from 1) of this domain under ``seed``."""
@@ -55,32 +53,25 @@ class Domain:
         """The camera's style in one image, with slightly varied exposure, white balance and contrast."""
         return _varied(camera, shot, 0.35 * self.image_spread, optics=False)
 
-    def shift_from(self, other: "Domain") -> float:
-        """Root mean square over the fields of a style, in units of the spread among cameras of one domain; 0 or more."""
-        steps = [
-            (getattr(self.centre, name) - getattr(other.centre, name)) / (step * sqrt(2.0))
-            for name, step in _STEPS.items()
-        ]
-        for mine, theirs in zip(self.centre.illuminant, other.centre.illuminant, strict=True):
-            steps.append((log2(mine) - log2(theirs)) / (_GAIN_STEP * sqrt(2.0)))
-        return sqrt(sum(step * step for step in steps) / len(steps))
 
-
-_STEPS = {
-    "exposure": 0.22,
-    "gamma": 0.05,
-    "contrast": 0.06,
-    "saturation": 0.07,
-    "haze": 0.012,
-    "sharpness": 0.12,
-    "resolution": 0.06,
-    "noise": 1.0,
-    "jpeg": 5.0,
-    "vignetting": 0.05,
-    "shadow": 0.08,
-    "viewpoint": 4.0,
+_LOOK = {
+    "exposure": (0.22, -6.0, 6.0),
+    "gamma": (0.05, 0.3, 3.0),
+    "contrast": (0.06, 0.2, 3.0),
+    "saturation": (0.07, 0.0, 3.0),
+    "haze": (0.012, 0.0, 0.7),
 }
-"""Standard deviation of a field among the cameras of a domain, at ``camera_spread`` 1; noise's grows with its mean."""
+_OPTICS = {
+    "sharpness": (0.12, 0.15, 3.0),
+    "resolution": (0.06, 0.15, 1.0),
+    "noise": (1.0, 0.0, 40.0),
+    "jpeg": (5.0, 5.0, 100.0),
+    "vignetting": (0.05, 0.0, 0.8),
+    "shadow": (0.08, 0.0, 1.0),
+    "viewpoint": (4.0, 3.0, 55.0),
+}
+"""Standard deviation of a field among the cameras of a domain, at ``camera_spread`` 1, and its range; noise's deviation
+grows with its mean. The optics differ only between cameras."""
 _GAIN_STEP = 0.075
 """The same for the illuminant's channels, stops."""
 
@@ -110,42 +101,24 @@ def _like(draws: Draws, name: str, code: str) -> Colour:
 
 
 def _varied(style: Style, draws: Draws, spread: float, *, optics: bool) -> Style:
-    """``style`` with each field varied a little; ``optics`` also varies fields that differ only between cameras."""
-
-    def near(name: str, low: float, high: float) -> float:
-        """The field ``name``, varied within its range."""
-        value: float = getattr(style, name)
-        step = _STEPS[name] * (0.25 * value if name == "noise" else 1.0)
-        return min(max(draws.bell(name, value, step * spread), low), high)
-
-    def gain(name: str, value: float) -> float:
-        """A channel of the illuminant, varied."""
-        return min(value * exp2(draws.bell(name, 0.0, _GAIN_STEP * spread)), 4.0)
-
-    red, green, blue = style.illuminant
-    varied = replace(
-        style,
-        illuminant=(gain("red", red), gain("green", green), gain("blue", blue)),
-        exposure=near("exposure", -6.0, 6.0),
-        gamma=near("gamma", 0.3, 3.0),
-        contrast=near("contrast", 0.2, 3.0),
-        saturation=near("saturation", 0.0, 3.0),
-        haze=near("haze", 0.0, 0.7) if style.haze else 0.0,
+    """``style`` with each field varied a little, the optics only on request."""
+    changed: dict[str, Any] = {}
+    for name, (step, low, high) in {**_LOOK, **(_OPTICS if optics else {})}.items():
+        value = getattr(style, name)
+        step *= 0.25 * value if name == "noise" else 1.0
+        changed[name] = min(max(draws.bell(name, value, step * spread), low), high)
+    if not style.haze:
+        changed["haze"] = 0.0
+    if optics:
+        changed["jpeg"] = int(changed["jpeg"])
+        elevation = draws.bell("elevation", style.light[1], 0.02 * spread)
+        azimuth = style.light[0] + draws.bell("azimuth", 0.0, 0.13 * spread)
+        changed["light"] = (azimuth, min(max(elevation, 0.02), 0.24))
+    changed["illuminant"] = tuple(
+        min(gain * exp2(draws.bell(name, 0.0, _GAIN_STEP * spread)), 4.0)
+        for name, gain in zip(("red", "green", "blue"), style.illuminant, strict=True)
     )
-    if not optics:
-        return varied
-    elevation = draws.bell("elevation", style.light[1], 0.02 * spread)
-    return replace(
-        varied,
-        sharpness=near("sharpness", 0.15, 3.0),
-        resolution=near("resolution", 0.15, 1.0),
-        noise=near("noise", 0.0, 40.0),
-        jpeg=int(near("jpeg", 5.0, 100.0)),
-        vignetting=near("vignetting", 0.0, 0.8),
-        shadow=near("shadow", 0.0, 1.0),
-        light=(style.light[0] + draws.bell("azimuth", 0.0, 0.13 * spread), min(max(elevation, 0.02), 0.24)),
-        viewpoint=near("viewpoint", 3.0, 55.0),
-    )
+    return replace(style, **changed)
 
 
 NOON = Domain(
@@ -294,8 +267,8 @@ DOMAINS: tuple[Domain, ...] = (NOON, OVERCAST, DUSK, MALL, STATION, GARAGE, NIGH
 
 def domain_named(name: str) -> Domain:
     """The domain of this name. Raises ``ExperimentError`` when there is none."""
-    for domain in DOMAINS:
-        if domain.name == name:
-            return domain
-    known = ", ".join(domain.name for domain in DOMAINS)
-    raise ExperimentError("A drawn domain goes by a name of the list", found=repr(name), fix=f"take one of {known}")
+    known = {domain.name: domain for domain in DOMAINS}
+    if name not in known:
+        fix = f"take one of {', '.join(known)}"
+        raise ExperimentError("A drawn domain goes by a name of the list", found=repr(name), fix=fix)
+    return known[name]

@@ -6,7 +6,7 @@ is dressed from the wardrobe of a small group, so that colour alone seldom disti
 
 from dataclasses import dataclass, fields
 
-from snreid.synthetic.limits import check_range, check_word
+from snreid.synthetic.limits import check_fields, check_word
 from snreid.synthetic.pedestrians.surface import PATTERNS, Colour, colour, shaded
 from snreid.synthetic.randomness import Draws
 
@@ -36,10 +36,7 @@ class Build:
     head: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an impossible body."""
-        check_range("Build.height", self.height, 1.0, 2.2)
-        for part in fields(self)[1:]:
-            check_range(f"Build.{part.name}", getattr(self, part.name), 0.6, 1.7)
+        check_fields(self, height=(1.0, 2.2), **{part.name: (0.6, 1.7) for part in fields(self)[1:]})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +54,7 @@ class PedestrianHead:
     hat_colour: Colour = (0.1, 0.1, 0.1)
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown word."""
-        check_word("PedestrianHead.style", self.style, HAIR_STYLES)
-        check_word("PedestrianHead.hat", self.hat, HATS)
+        check_fields(self, style=HAIR_STYLES, hat=HATS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +77,15 @@ class PedestrianGarment:
     """Half its width, metres."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown word or a period of zero."""
-        check_word("PedestrianGarment.kind", self.kind, TOPS + JACKETS + BOTTOMS)
-        check_word("PedestrianGarment.pattern", self.pattern, PATTERNS)
-        check_word("PedestrianGarment.logo", self.logo, LOGOS)
-        check_word("PedestrianGarment.back_logo", self.back_logo, LOGOS)
-        check_range("PedestrianGarment.period", self.period, 0.01, 1.0)
-        check_range("PedestrianGarment.logo_size", self.logo_size, 0.01, 0.3)
+        check_fields(
+            self,
+            kind=TOPS + JACKETS + BOTTOMS,
+            pattern=PATTERNS,
+            logo=LOGOS,
+            back_logo=LOGOS,
+            period=(0.01, 1.0),
+            logo_size=(0.01, 0.3),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +107,7 @@ class Pedestrian:
     """1 or -1: the shoulder or hand that carries it."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown word or a garment worn in the wrong place."""
-        check_word("Pedestrian.bag", self.bag, BAGS)
+        check_fields(self, bag=BAGS)
         check_word("Pedestrian.top.kind", self.top.kind, TOPS)
         check_word("Pedestrian.jacket.kind", self.jacket.kind, JACKETS)
         check_word("Pedestrian.bottom.kind", self.bottom.kind, BOTTOMS)
@@ -128,8 +124,9 @@ _WARM = tuple(map(colour, ("6e2a2c", "8a3a34", "9a5236", "7a3350", "a8763a", "8f
 _VIVID = tuple(map(colour, ("b3262b", "1f57a8", "d9a520", "2b7d46", "d06a1e", "7a3a8c", "2a8f9a")))
 _DENIM = tuple(map(colour, ("27303f", "33425a", "45597a", "5d7496", "1e2430", "7f93ad")))
 
-# For each style of dress: its frequency, then (garment colours and their weights) of top, jacket, bottom, bag.
-_MANNERS: tuple[tuple[float, tuple[tuple[Colour, ...], ...], tuple[tuple[Colour, ...], ...]], ...] = (
+_Palettes = tuple[tuple[Colour, ...], ...]
+# For each style of dress: its frequency, the palettes of tops and jackets, and those of bottoms.
+_MANNERS: tuple[tuple[float, _Palettes, _Palettes], ...] = (
     (0.30, (_DARK, _GREY, _COOL), (_DARK, _DENIM)),
     (0.22, (_LIGHT, _GREY, _COOL, _WARM), (_DENIM, _DARK, _EARTH)),
     (0.16, (_EARTH, _LIGHT, _WARM), (_EARTH, _DENIM, _DARK)),
@@ -147,36 +144,31 @@ def draw_pedestrian(draws: Draws) -> Pedestrian:
     wardrobe = Draws.of("wardrobe", int(draws.uniform("which wardrobe", 0, _GROUPS))) if shared else draws
     female = draws.chance("female", 0.5)
     _, tops, bottoms = wardrobe.pick("manner", _MANNERS, [manner[0] for manner in _MANNERS])
-    top = _draw_top(draws, _tinted(wardrobe, "top", tops))
-    jacket = _draw_jacket(draws, _tinted(wardrobe, "jacket", (_DARK, _DARK, *tops)))
-    bag = draws.pick("bag", BAGS, (0.42, 0.24, 0.16, 0.11, 0.07))
     return Pedestrian(
         build=_draw_build(draws, female),
         head=_draw_head(draws, female),
-        top=top,
-        jacket=jacket,
+        top=_draw_top(draws, _tinted(wardrobe, "top", tops)),
+        jacket=_draw_jacket(draws, _tinted(wardrobe, "jacket", (_DARK, _DARK, *tops))),
         bottom=_draw_bottom(draws, _tinted(wardrobe, "bottom", bottoms), female),
         shoes=_tinted(draws, "shoes", (_DARK, _DARK, _EARTH, _LIGHT, _VIVID)),
         soles=_tinted(draws, "soles", (_LIGHT, _DARK, _GREY)),
-        bag=bag,
+        bag=draws.pick("bag", BAGS, (0.42, 0.24, 0.16, 0.11, 0.07)),
         bag_colour=_tinted(draws, "bag colour", (_DARK, _DARK, _GREY, _EARTH, _COOL, _VIVID)),
         bag_trim=_tinted(draws, "bag trim", (_GREY, _LIGHT, _DARK, _VIVID)),
         bag_side=1 if draws.chance("bag on the left", 0.5) else -1,
     )
 
 
-def _tinted(draws: Draws, name: str, palettes: tuple[tuple[Colour, ...], ...]) -> Colour:
+def _tinted(draws: Draws, name: str, palettes: _Palettes) -> Colour:
     """A slightly varied colour of one of the palettes, as no two fabrics are the same."""
     base = draws.pick(f"{name} colour", draws.pick(f"{name} palette", palettes))
     factor = draws.uniform(f"{name} brightness", 0.8, 1.25)
     grey = 0.3 * base[0] + 0.55 * base[1] + 0.15 * base[2]
-    base = (base[0] + 0.22 * (grey - base[0]), base[1] + 0.22 * (grey - base[1]), base[2] + 0.22 * (grey - base[2]))
-    tint = [draws.uniform(f"{name} tint {channel}", 0.93, 1.07) for channel in range(3)]
-    return (
-        min(base[0] * factor * tint[0], 0.9),
-        min(base[1] * factor * tint[1], 0.9),
-        min(base[2] * factor * tint[2], 0.9),
+    red, green, blue = (
+        min((share + 0.22 * (grey - share)) * factor * draws.uniform(f"{name} tint {channel}", 0.93, 1.07), 0.9)
+        for channel, share in enumerate(base)
     )
+    return red, green, blue
 
 
 def _draw_build(draws: Draws, female: bool) -> Build:
@@ -207,11 +199,10 @@ def _draw_head(draws: Draws, female: bool) -> PedestrianHead:
 
 
 def _draw_top(draws: Draws, base: Colour) -> PedestrianGarment:
-    pattern = draws.pick("top pattern", PATTERNS, (0.50, 0.12, 0.06, 0.06, 0.07, 0.05, 0.10, 0.04))
     return PedestrianGarment(
         kind=draws.pick("top", TOPS, (0.34, 0.38, 0.08, 0.20)),
         colour=base,
-        pattern=pattern,
+        pattern=draws.pick("top pattern", PATTERNS, (0.50, 0.12, 0.06, 0.06, 0.07, 0.05, 0.10, 0.04)),
         second=_tinted(draws, "top second", (_DARK, _GREY, _LIGHT, _COOL, _WARM, _VIVID)),
         period=draws.uniform("top period", 0.05, 0.14),
         logo=draws.pick("logo", LOGOS, (0.45, 0.12, 0.10, 0.07, 0.13, 0.07, 0.06)),

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from snreid.errors import ExperimentError
-from snreid.synthetic.limits import check_word
+from snreid.synthetic.limits import check_fields
 from snreid.synthetic.randomness import Draws
 
 OCCLUDERS = ("none", "pole", "bin", "box", "passer-by")
@@ -35,14 +34,7 @@ class PedestrianMoment:
     """Seed of the sensor's noise and the occluder's appearance."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown occluder or a crop without a person."""
-        check_word("PedestrianMoment.occluder", self.occluder, OCCLUDERS)
-        if not 0.2 <= self.zoom <= 3.0 or not 0.3 <= self.stretch <= 3.0:
-            raise ExperimentError(
-                "PedestrianMoment.zoom lies between 0.2 and 3, PedestrianMoment.stretch between 0.3 and 3",
-                found=f"zoom {self.zoom}, stretch {self.stretch}",
-                fix="take values inside",
-            )
+        check_fields(self, occluder=OCCLUDERS, zoom=(0.2, 3.0), stretch=(0.3, 3.0))
 
 
 def draw_pedestrian_moment(track: Draws, shot: Draws, *, occlusion: float = 0.12) -> PedestrianMoment:

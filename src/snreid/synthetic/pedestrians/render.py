@@ -43,7 +43,6 @@ class PedestrianPicture:
     """Height and width, multiples of 16 from 32 to 512; the width at most three times the height."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unsupported size."""
         check_size(self.size)
         if self.size[1] > 3 * self.size[0]:  # the place behind the person is 3.1 times as wide as a picture is high
             raise ExperimentError(

@@ -16,7 +16,8 @@ from snreid.synthetic.pedestrians.surface import Colour, shaded
 from snreid.synthetic.randomness import Draws, hashed
 
 Plane: TypeAlias = NDArray[np.float64]
-PedestrianPicture: TypeAlias = NDArray[np.float64]
+Planes: TypeAlias = NDArray[np.float64]
+"""(3, H, W) red, green and blue."""
 
 PANORAMA_WIDTH = 6.0
 """Metres."""
@@ -41,8 +42,8 @@ def _noise(x: Plane, y: Plane, size: float, seed: int) -> Plane:
     return low * (1.0 - fy) + high * fy
 
 
-def _mix(first: Colour, second: Colour, share: Plane) -> PedestrianPicture:
-    """(3, H, W): ``first`` where ``share`` is 0, ``second`` where it is 1."""
+def _mix(first: Colour, second: Colour, share: Plane) -> Planes:
+    """``first`` where ``share`` is 0, ``second`` where it is 1."""
     return np.stack([a + (b - a) * share for a, b in zip(first, second, strict=True)])
 
 
@@ -55,8 +56,8 @@ def _cells(x: Plane, y: Plane, wide: float, high: float, joint: float, shifted: 
     return _lattice(column, row, seed), gap.astype(np.float64)
 
 
-def _wall(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
-    """(3, H, W) albedo of the wall at ``x`` along it and height ``h``."""
+def _wall(scene: Scene, x: Plane, h: Plane) -> Planes:
+    """Albedo of the wall at ``x`` along it and height ``h``."""
     kind, seed, first, second = scene.wall, scene.seed, scene.wall_colour, scene.wall_second
     if kind == "bricks":
         tone, gap = _cells(x, h, 0.24, 0.085, 0.012, True, seed)
@@ -81,7 +82,7 @@ def _wall(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
     return _mix(first, second, np.where(h < 0.35, 0.5, 0.0)) * (0.8 + 0.4 * stains)
 
 
-def _facade(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
+def _facade(scene: Scene, x: Plane, h: Plane) -> Planes:
     """Shop windows with goods behind the glass and a sign above, or doors in a plain front."""
     shops = scene.wall == "shops"
     wide, share = (1.5, 0.8) if shops else (1.3, 0.62)
@@ -104,8 +105,8 @@ def _facade(scene: Scene, x: Plane, h: Plane) -> PedestrianPicture:
     return out
 
 
-def _ground(scene: Scene, x: Plane, z: Plane) -> PedestrianPicture:
-    """(3, H, W) albedo of the ground at ``x`` across and ``z`` towards the camera."""
+def _ground(scene: Scene, x: Plane, z: Plane) -> Planes:
+    """Albedo of the ground at ``x`` across and ``z`` towards the camera."""
     kind, seed, first, second = scene.ground, scene.seed + 100, scene.ground_colour, scene.ground_second
     grain = _noise(x, z, 0.03, seed) * 0.5 + _noise(x, z, 0.6, seed + 1) * 0.5
     if kind in ("slabs", "tiles"):
@@ -113,7 +114,7 @@ def _ground(scene: Scene, x: Plane, z: Plane) -> PedestrianPicture:
         tone, gap = _cells(x, z, size, size, 0.02, kind == "slabs", seed)
         return _mix(first, second, gap) * (0.85 + 0.2 * tone + 0.1 * grain)
     if kind == "crossing":
-        phase = (x + 0.3) * (1.0 / 1.0)
+        phase = x + 0.3
         white = (phase - np.floor(phase) < 0.5).astype(np.float64)
         return _mix(first, (0.7, 0.7, 0.68), white) * (0.8 + 0.4 * grain)
     if kind == "planks":
@@ -123,15 +124,15 @@ def _ground(scene: Scene, x: Plane, z: Plane) -> PedestrianPicture:
         return _mix(shaded(first, 0.55), second, _noise(x, z * 0.5, 0.04, seed + 2) * 0.6 + grain * 0.4)
     if kind == "gravel":
         return _mix(first, second, _noise(x, z, 0.025, seed + 2))
-    return first_times(first, 0.75 + 0.5 * grain)
+    return _lit(first, 0.75 + 0.5 * grain)
 
 
-def first_times(base: Colour, factor: Plane) -> PedestrianPicture:
-    """(3, H, W): one colour, its brightness times ``factor``."""
+def _lit(base: Colour, factor: Plane) -> Planes:
+    """One colour, its brightness times ``factor``."""
     return np.stack([channel * factor for channel in base])
 
 
-def _clutter(scene: Scene, x: Plane, h: Plane, out: PedestrianPicture) -> None:
+def _clutter(scene: Scene, x: Plane, h: Plane, out: Planes) -> None:
     """Posters, bins, posts and people far away: rounded upright shapes along the wall, in place."""
     for number in range(scene.clutter):
         draws = Draws.of("clutter", scene.seed, number)
@@ -148,8 +149,7 @@ def _clutter(scene: Scene, x: Plane, h: Plane, out: PedestrianPicture) -> None:
         square = across * across
         upper = up * up * up * up
         inside = square * square * square * square + upper * upper * upper < 1.0
-        rounded = 1.0 - 0.55 * square
-        out[:] = np.where(inside, first_times(tint, rounded), out)
+        out[:] = np.where(inside, _lit(tint, 1.0 - 0.55 * square), out)
 
 
 @lru_cache(maxsize=96)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from snreid.synthetic.limits import check_range, check_word
+from snreid.synthetic.limits import check_fields, check_range
 from snreid.synthetic.pedestrians.surface import Colour
 
 WALLS = ("plaster", "bricks", "shops", "hedge", "panels", "tiles", "fence", "doors")
@@ -29,11 +29,7 @@ class Scene:
     """Seed of bricks, grain, windows and objects."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown word or a value out of range."""
-        check_word("Scene.wall", self.wall, WALLS)
-        check_word("Scene.ground", self.ground, GROUNDS)
-        check_range("Scene.distance", self.distance, 0.5, 60.0)
-        check_range("Scene.clutter", self.clutter, 0, 40)
+        check_fields(self, wall=WALLS, ground=GROUNDS, distance=(0.5, 60.0), clutter=(0, 40))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +67,11 @@ class Style:
     scene: Scene = Scene()
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a value out of range."""
         for channel in self.illuminant:
             check_range("Style.illuminant", channel, 0.0, 4.0)
-        limits = {
-            "exposure": (-6.0, 6.0), "gamma": (0.3, 3.0), "contrast": (0.2, 3.0), "saturation": (0.0, 3.0),
-            "sharpness": (0.1, 3.0), "resolution": (0.15, 1.0), "noise": (0.0, 40.0), "jpeg": (5, 100),
-            "haze": (0.0, 0.7), "vignetting": (0.0, 0.8), "shadow": (0.0, 1.0), "viewpoint": (2.0, 60.0),
-        }  # fmt: skip
-        for name, (low, high) in limits.items():
-            check_range(f"Style.{name}", getattr(self, name), low, high)
+        check_fields(
+            self, exposure=(-6.0, 6.0), gamma=(0.3, 3.0), contrast=(0.2, 3.0), saturation=(0.0, 3.0), sharpness=(0.1, 3.0),
+            resolution=(0.15, 1.0), noise=(0.0, 40.0), jpeg=(5, 100), haze=(0.0, 0.7), vignetting=(0.0, 0.8),
+            shadow=(0.0, 1.0), viewpoint=(2.0, 60.0),
+        )  # fmt: skip
         check_range("Style.light's elevation", self.light[1], 0.0, 0.25)

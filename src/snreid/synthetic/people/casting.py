@@ -1,11 +1,14 @@
 """Random people, drawn from the written distributions of ``wardrobe``: equal draws give equal people on every machine."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 from snreid.synthetic.people import wardrobe
 from snreid.synthetic.people.identity import PRINTS, Bag, Fabric, Gait, Garment, Head, Identity, Physique, Print, Shoes
 from snreid.synthetic.people.wardrobe import Colour, Weighted
 from snreid.synthetic.randomness import Draws
+
+T = TypeVar("T")
 
 
 def draw_identity(draws: Draws) -> Identity:
@@ -14,11 +17,8 @@ def draw_identity(draws: Draws) -> Identity:
     bottom = _draw_bottom(draws.below("bottom"), woman)
     physique = _draw_physique(draws.below("physique"), woman)
     outer = _draw_outer(draws.below("outer"))
-    rides = (
-        draws.chance("rides", wardrobe.RIDERS)
-        and outer.kind != "coat"
-        and bottom.kind in ("trousers", "slim", "shorts")
-    )
+    rides = outer.kind != "coat" and bottom.kind in ("trousers", "slim", "shorts")
+    rides = rides and draws.chance("rides", wardrobe.RIDERS)
     return Identity(
         physique=physique,
         head=_draw_head(draws.below("head"), woman, physique.age),
@@ -41,13 +41,13 @@ def _clipped(value: float, low: float = 0.0, high: float = 1.0) -> float:
     return min(max(value, low), high)
 
 
-def _word(draws: Draws, name: str, table: Weighted) -> str:
-    return draws.pick(name, [word for word, _ in table], [weight for _, weight in table])
+def _one_of(draws: Draws, name: str, table: tuple[tuple[T, float], ...]) -> T:
+    return draws.pick(name, [value for value, _ in table], [weight for _, weight in table])
 
 
 def _colour(draws: Draws, name: str, table: Weighted) -> Colour:
     """A slightly varied shade of one of the table's colours, as no two fabrics are the same."""
-    shades = wardrobe.COLOURS[_word(draws, f"{name} word", table)]
+    shades = wardrobe.COLOURS[_one_of(draws, f"{name} word", table)]
     shade = draws.pick(f"{name} shade", shades)
     factor = draws.uniform(f"{name} brightness", 0.85, 1.15)
     red, green, blue = (
@@ -58,19 +58,17 @@ def _colour(draws: Draws, name: str, table: Weighted) -> Colour:
 
 
 def _fabric(draws: Draws, colours: Weighted, patterns: Weighted) -> Fabric:
-    pattern = _word(draws, "pattern", patterns)
     return Fabric(
         colour=_colour(draws, "colour", colours),
         second=_colour(draws, "second", wardrobe.ANY_COLOURS if draws.chance("bright", 0.4) else wardrobe.TOP_COLOURS),
-        pattern=pattern,
+        pattern=_one_of(draws, "pattern", patterns),
         period=draws.uniform("period", 0.025, 0.09),
         seed=draws.bits("pattern seed") >> 40,
     )
 
 
 def _draw_physique(draws: Draws, woman: bool) -> Physique:
-    low, high = draws.pick("span", [span for span, _ in wardrobe.AGES], [weight for _, weight in wardrobe.AGES])
-    age = draws.uniform("age", low, high)
+    age = draws.uniform("age", *_one_of(draws, "span", wardrobe.AGES))
     heavier = 0.12 * (age - 18) / 62
     return Physique(
         gender=_clipped(draws.bell("gender", 0.95 if woman else 0.05, 0.05)),
@@ -89,18 +87,16 @@ def _share(draws: Draws, name: str) -> float:
 
 
 def _draw_head(draws: Draws, woman: bool, age: float) -> Head:
-    skins, hairs = wardrobe.SKINS, wardrobe.HAIR_COLOURS
-    skin = draws.pick("skin", [one for one, _ in skins], [weight for _, weight in skins])
-    hair = draws.pick("hair", [one for one, _ in hairs], [weight for _, weight in hairs])
+    skin, hair = _one_of(draws, "skin", wardrobe.SKINS), _one_of(draws, "hair", wardrobe.HAIR_COLOURS)
     grey = _clipped((age - 45) / 25 * draws.uniform("grey", 0.0, 1.6))
     mixed = [share + grey * (target - share) for share, target in zip(hair, wardrobe.GREY_HAIR, strict=True)]
     factor = draws.uniform("skin brightness", 0.66, 0.82)
     return Head(
         skin=(_clipped(skin[0] * factor), _clipped(skin[1] * factor), _clipped(skin[2] * factor)),
         hair=(mixed[0], mixed[1], mixed[2]),
-        style=_word(draws, "style", wardrobe.HAIR_WOMEN if woman else wardrobe.HAIR_MEN),
+        style=_one_of(draws, "style", wardrobe.HAIR_WOMEN if woman else wardrobe.HAIR_MEN),
         length=draws.uniform("length"),
-        hat=_word(draws, "hat", wardrobe.HATS),
+        hat=_one_of(draws, "hat", wardrobe.HATS),
         hat_colour=_colour(draws, "hat", wardrobe.OUTER_COLOURS),
         beard=draws.uniform("beard", 0.3, 1.0) if not woman and draws.chance("bearded", wardrobe.BEARD) else 0.0,
         glasses=draws.chance("glasses", wardrobe.GLASSES),
@@ -133,27 +129,25 @@ _SLEEVES = {
 
 
 def _draw_top(draws: Draws, woman: bool, bottom: Garment) -> Garment:
-    kind = _word(draws, "kind", wardrobe.TOPS_WOMEN if woman else wardrobe.TOPS_MEN)
+    kind = _one_of(draws, "kind", wardrobe.TOPS_WOMEN if woman else wardrobe.TOPS_MEN)
     if bottom.kind == "dress":
         kind = draws.pick("dress top", ("tee", "tank", "longsleeve"), (5, 3, 3))
     low, high = _SLEEVES[kind]
     short = kind == "shirt" and draws.chance("short sleeves", 0.35)
+    own = _fabric(draws, wardrobe.TOP_COLOURS, wardrobe.PATTERNS[kind])
     return Garment(
         kind=kind,
-        fabric=bottom.fabric
-        if bottom.kind == "dress"
-        else _fabric(draws, wardrobe.TOP_COLOURS, wardrobe.PATTERNS[kind]),
+        fabric=bottom.fabric if bottom.kind == "dress" else own,
         loose=_clipped(draws.bell("loose", 0.35 if woman else 0.55, 0.2)),
         length=_clipped(draws.bell("length", -0.02 if woman else 0.0, 0.035), -0.12, 0.10),
         sleeve=draws.uniform("short sleeve", 0.65, 1.0) if short else draws.uniform("sleeve", low, high),
         neck=draws.uniform("deep", 0.05, 0.10) if woman or kind == "tank" else draws.uniform("neck", 0.015, 0.045),
-        front=0.0,
         print=Print() if bottom.kind == "dress" else _draw_print(draws, kind),
     )
 
 
 def _draw_outer(draws: Draws) -> Garment:
-    kind = _word(draws, "kind", wardrobe.OUTERS)
+    kind = _one_of(draws, "kind", wardrobe.OUTERS)
     is_open = draws.chance("open", wardrobe.OPEN_FRONT.get(kind, 0.0))
     return Garment(
         kind=kind,
@@ -168,15 +162,11 @@ def _draw_outer(draws: Draws) -> Garment:
 
 
 def _draw_bottom(draws: Draws, woman: bool) -> Garment:
-    kind = _word(draws, "kind", wardrobe.BOTTOMS_WOMEN if woman else wardrobe.BOTTOMS_MEN)
+    kind = _one_of(draws, "kind", wardrobe.BOTTOMS_WOMEN if woman else wardrobe.BOTTOMS_MEN)
     skirt = kind in ("skirt", "long skirt", "dress")
-    fabric = _fabric(
-        draws,
-        wardrobe.SKIRT_COLOURS if skirt else wardrobe.BOTTOM_COLOURS,
-        wardrobe.PATTERNS["skirt" if skirt else "bottom"],
-    )
-    jeans = _word(draws, "colour word", wardrobe.BOTTOM_COLOURS) == "denim" and not skirt
-    if jeans:
+    colours = wardrobe.SKIRT_COLOURS if skirt else wardrobe.BOTTOM_COLOURS
+    fabric = _fabric(draws, colours, wardrobe.PATTERNS["skirt" if skirt else "bottom"])
+    if not skirt and _one_of(draws, "colour word", colours) == "denim":  # jeans
         fabric = replace(fabric, pattern="denim")
     return Garment(
         kind=kind,
@@ -187,7 +177,7 @@ def _draw_bottom(draws: Draws, woman: bool) -> Garment:
 
 
 def _draw_shoes(draws: Draws, woman: bool) -> Shoes:
-    kind = _word(draws, "kind", wardrobe.SHOES_WOMEN if woman else wardrobe.SHOES_MEN)
+    kind = _one_of(draws, "kind", wardrobe.SHOES_WOMEN if woman else wardrobe.SHOES_MEN)
     colour = _colour(draws, "colour", wardrobe.SHOE_COLOURS)
     white: Colour = (0.85, 0.85, 0.83)
     dark: Colour = (0.10, 0.09, 0.09)
@@ -201,13 +191,12 @@ def _draw_shoes(draws: Draws, woman: bool) -> Shoes:
 
 
 def _draw_bag(draws: Draws) -> Bag:
-    kind = _word(draws, "kind", wardrobe.BAGS)
+    kind = _one_of(draws, "kind", wardrobe.BAGS)
     plastic: Colour = (0.85, 0.85, 0.84)
+    white = kind == "shopping" and draws.chance("white", 0.4)
     return Bag(
         kind=kind,
-        colour=plastic
-        if kind == "shopping" and draws.chance("white", 0.4)
-        else _colour(draws, "colour", wardrobe.BAG_COLOURS),
+        colour=plastic if white else _colour(draws, "colour", wardrobe.BAG_COLOURS),
         second=_colour(draws, "second", wardrobe.ANY_COLOURS if draws.chance("bright", 0.3) else wardrobe.BAG_COLOURS),
         size=draws.uniform("size"),
         side=1 if draws.chance("left", 0.5) else -1,

@@ -25,7 +25,7 @@ from snreid.synthetic.people.garments import (
 from snreid.synthetic.people.headwear import Scalp, hair_layers, hat_layers, scarf_layer
 from snreid.synthetic.people.identity import Garment, Identity, Print
 from snreid.synthetic.people.kernels import vertex_normals
-from snreid.synthetic.people.mesh import F32, I32, SKIN, Layer, Look, select
+from snreid.synthetic.people.mesh import F32, I32, SKIN, Layer, Look, compact, select
 from snreid.synthetic.people.textures import PRINT_TEXELS, TEXELS, fabric_texels, print_texels
 from snreid.synthetic.people.wardrobe import Colour
 
@@ -65,12 +65,6 @@ class Figure:
     """Positions of the face's features: see ``_face``."""
 
 
-@lru_cache(maxsize=112)
-def figure_of(identity: Identity) -> Figure:
-    """The figure of a person; the most recent ones are cached."""
-    return build_figure(identity)
-
-
 _LEGGED = ("trousers", "slim", "wide", "shorts")
 
 
@@ -92,15 +86,16 @@ class _Pictures:
         return len(self.prints) - 1
 
 
-def build_figure(identity: Identity) -> Figure:
-    """Body, clothes, hair and bag of a person, joined."""
+@lru_cache(maxsize=112)
+def figure_of(identity: Identity) -> Figure:
+    """Body, clothes, hair and bag of a person, joined; the most recent figures are cached."""
     body = shape_body(body_model(), identity.physique)
     form, pictures = measure(body), _Pictures()
     cut = _cut(form, identity)
     clothes = _clothes(form, identity, cut, pictures)
-    loads = load(form, identity.bag, cut.thick)
-    clothes[0].decals += loads.straps
-    layers = [_skin(form, identity, cut), *clothes, *_legs(form, identity, cut, pictures), *loads.layers]
+    carried, straps = load(form, identity.bag, cut.thick)
+    clothes[0].decals += straps
+    layers = [_skin(form, identity, cut), *clothes, *_legs(form, identity, cut, pictures), *carried]
     layers += [] if identity.bicycle is None else bicycle_layers(form, identity.bicycle)
     layers += shoe_layers(form, identity.shoes.kind, identity.shoes.colour, identity.shoes.sole)
     hooded = identity.head.hat in ("hood", "beanie")
@@ -231,14 +226,13 @@ def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
         hidden |= (arm < 0.3) & (z < form.crotch + 0.1) & (z > leg_end(form, identity.bottom) + 0.05) & (foot < 0.5)
     hidden |= (arm < 0.3) & (z > cut.legs) & (z < form.neck - 0.17)
     hidden |= (foot > 0.6) & (identity.shoes.kind != "sandal")
-    faces = chosen.faces[~hidden[chosen.faces].all(1)]
-    used, inverse = np.unique(faces, return_inverse=True)
+    used, faces = compact(chosen.faces[~hidden[chosen.faces].all(1)])
     drawn_in = np.where((head < 0.5) & (hand < 0.5), 0.003, 0.0)
     place = np.stack([points[:, 0], z, points[:, 1], arm], 1)
     ids = chosen.ids[used]
     return Layer(
         vertices=(points - normals * drawn_in[:, None])[used].astype(np.float32),
-        faces=inverse.reshape(faces.shape).astype(np.int32),
+        faces=faces,
         look=Look(surface=SKIN, colour=identity.head.skin, gloss=0.10),
         influences=body.model.influences[ids],
         weights=body.model.weights[ids],
@@ -250,20 +244,9 @@ def _skin(form: Form, identity: Identity, cut: _Cut) -> Layer:
 
 
 def _face(body: Body, identity: Identity) -> F32:
-    """Eyes (x, y, z) left and right, size of the head, beard, glasses, hair colour, brow strength."""
-    scalp = Scalp(body)
-    head = identity.head
-    return np.array(
-        [
-            *body.eyes[0],
-            *body.eyes[1],
-            scalp.size,
-            head.beard,
-            float(head.glasses),
-            *(share**2.2 for share in head.hair),
-        ],
-        np.float32,
-    )
+    """Eyes (x, y, z) left and right, size of the head, beard, glasses, hair colour."""
+    head, hair = identity.head, (share**2.2 for share in identity.head.hair)
+    return np.array([*body.eyes[0], *body.eyes[1], Scalp(body).size, head.beard, head.glasses, *hair], np.float32)
 
 
 def _linear_columns(table: F32, first: int) -> F32:

@@ -6,7 +6,7 @@ import numpy as np
 
 from snreid.synthetic.people.body import Body, regions
 from snreid.synthetic.people.kernels import vertex_normals
-from snreid.synthetic.people.mesh import F32, Layer, Look, Selection, select, smoothed
+from snreid.synthetic.people.mesh import F32, Layer, Look, Selection, compact, select
 
 _BINS = 36
 
@@ -45,14 +45,13 @@ class Form:
 
     def layer(self, points: F32, cover: F32, uv: F32, crease: F32, look: Look) -> Layer:
         """A layer of this stocking without the vertices that have no cloth."""
-        faces = self.shell.faces[(cover[self.shell.faces] >= -0.05).any(1)]
-        used, inverse = np.unique(faces, return_inverse=True)
+        used, faces = compact(self.shell.faces[(cover[self.shell.faces] >= -0.05).any(1)])
         ids, model = self.shell.ids[used], self.body.model
         rest = self.points[used]
         front = (rest[:, 1] < self.middle).astype(np.float32)
         return Layer(
             vertices=points[used].astype(np.float32),
-            faces=inverse.reshape(faces.shape).astype(np.int32),
+            faces=faces,
             look=look,
             influences=model.influences[ids],
             weights=model.weights[ids],
@@ -87,10 +86,6 @@ class Form:
         # Below the crotch the thighs follow the trunk, or a long hem would alternate between them.
         hung = (self.arm < 0.25) & (self.points[:, 2] < top + 0.02)
         return np.where(hung, np.maximum(table[level, column], radius), radius).astype(np.float32)
-
-    def smooth(self, points: F32, rounds: int) -> F32:
-        """See ``mesh.smoothed``."""
-        return smoothed(points, self.shell, rounds)
 
 
 def measure(body: Body) -> Form:

@@ -5,7 +5,6 @@ import numpy as np
 from snreid.synthetic.people.form import Form
 from snreid.synthetic.people.identity import Garment
 from snreid.synthetic.people.mesh import (
-    CLOTH,
     F32,
     HARD,
     I32,
@@ -19,6 +18,7 @@ from snreid.synthetic.people.mesh import (
     grid_faces,
     ramp,
     select,
+    smoothed,
     solid,
     tube,
 )  # fmt: skip
@@ -28,20 +28,17 @@ _OFF = {
     "hoodie": 0.018, "blazer": 0.018, "coat": 0.024, "puffer": 0.040, "gilet": 0.030,
 }  # fmt: skip
 """Metres between body and cloth."""
+_LEGS = {"slim": (0.0, 0.0), "trousers": (0.070, 0.025), "wide": (0.100, 0.04), "shorts": (0.095, 0.03)}
+"""Least radius of a leg, and what a loose one has more, metres."""
 
 
 def upper_layers(
     form: Form, garment: Garment, texture: int, *, under: float = 0.0, tucked: bool = False, window: float | None = None
 ) -> list[Layer]:
-    """A top or an outer garment: trunk and sleeves, collar, hood, a coat's skirt.
+    """A top or an outer garment with its fabric's texture: trunk and sleeves, collar, hood, a coat's skirt.
 
-    Args:
-        form: The body it is cut for.
-        garment: The garment.
-        texture: The number of its fabric.
-        under: Metres of cloth below it.
-        tucked: Whether it is tucked into the waistband.
-        window: Worn below another garment that is open this far (0: closed), so only the visible part is made.
+    ``under``: metres of cloth below it. ``tucked``: into the waistband. ``window``: worn below another garment that is open this far (0:
+    closed), so only the visible part is made.
     """
     off = _OFF[garment.kind] + under
     hem = hem_height(form, garment, tucked)
@@ -57,9 +54,8 @@ def upper_layers(
     uv = np.stack(
         [np.where(arm, form.around_arm * 0.07, angle * 0.16), np.where(arm, -form.along_arm * 0.28, form.points[:, 2])], 1
     )  # fmt: skip
-    sleeve = (
-        bell(form.along_arm, 1.0, 0.3) + 0.8 * bell(form.along_arm, 1.85, 0.25) + 0.5 * bell(form.along_arm, 0.0, 0.3)
-    )
+    t = form.along_arm
+    sleeve = bell(t, 1.0, 0.3) + 0.8 * bell(t, 1.85, 0.25) + 0.5 * bell(t, 0.0, 0.3)
     trunk = 0.35 + 0.9 * bell(form.points[:, 2], form.waist - 0.02, 0.10) + 0.5 * bell(form.points[:, 2], hem, 0.08)
     crease = np.where(arm, 0.3 + sleeve, trunk)
     relief = {"puffer": QUILTED, "gilet": QUILTED, "sweater": RIBBED}.get(garment.kind, SOFT)
@@ -69,7 +65,6 @@ def upper_layers(
         folds=0.8 if relief == QUILTED else (0.30 if relief == RIBBED else 0.55 + 0.5 * garment.loose),
         gloss=0.07 if relief == QUILTED else 0.0,
         hem=0.035 if garment.kind in ("hoodie", "sweater", "puffer", "jacket") else 0.012,
-        fray=0.0,
     )
     layers = [form.layer(points, cover, uv.astype(np.float32), crease, look)]
     if garment.kind == "coat":
@@ -110,7 +105,7 @@ def _upper_points(form: Form, garment: Garment, off: float, hem: float) -> F32:
     tubed = form.arm_axis + spoke / thick[:, None] * np.maximum(thick + off, sleeve)[:, None]
     share = (form.arm * ramp(form.along_arm, 0.12, 0.5) * (1 - form.hand))[:, None]
     points = (points * (1 - share) + tubed * share).astype(np.float32)
-    return np.asarray(form.smooth(points, 3) + form.normals * np.float32(0.003), np.float32)
+    return np.asarray(smoothed(points, form.shell, 3) + form.normals * np.float32(0.003), np.float32)
 
 
 def _upper_cover(form: Form, garment: Garment, hem: float) -> F32:
@@ -181,21 +176,17 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
     end = leg_end(form, garment)
     slim = garment.kind == "slim"
     off = 0.004 + 0.004 * garment.loose if slim else 0.008 + 0.010 * garment.loose
-    width = {"slim": 0.0, "trousers": 0.070 + 0.025 * garment.loose, "wide": 0.100 + 0.04 * garment.loose}.get(
-        garment.kind, 0.095 + 0.03 * garment.loose
-    )
+    usual, more = _LEGS[garment.kind]
     spoke = form.points - form.leg_axis
     thick = np.linalg.norm(spoke, axis=1) + 1e-6
-    hung = np.maximum(thick + off, width * ramp(form.hip - form.points[:, 2], 0.02, 0.30))
+    hung = np.maximum(thick + off, (usual + more * garment.loose) * ramp(form.hip - form.points[:, 2], 0.02, 0.30))
     share = (form.leg * ramp(form.hip - form.points[:, 2], 0.0, 0.12) * (form.foot < 0.8))[:, None]
     points = form.points + form.normals * off
     points = points * (1 - share) + (form.leg_axis + spoke / thick[:, None] * hung[:, None]) * share
     z = form.points[:, 2]
-    bound = (
-        ramp(z, form.waist - 0.08, form.waist) * 0.006
-        if waistband
-        else -ramp(z, top - 0.08, top - 0.03) * (off + 0.004)
-    )
+    bound = ramp(z, form.waist - 0.08, form.waist) * 0.006
+    if not waistband:
+        bound = -ramp(z, top - 0.08, top - 0.03) * (off + 0.004)
     points = points + form.normals * bound[:, None]
     cover = np.minimum(top - z, z - end)
     cover = np.where(form.arm > 0.2, -1.0, cover).astype(np.float32)
@@ -204,7 +195,7 @@ def leg_layers(form: Form, garment: Garment, texture: int, top: float, *, waistb
     crease = 0.30 + 0.9 * bell(t, 1.0, 0.16) + 0.7 * bell(t, 0.05, 0.25) + (1.1 if slim else 0.9) * bell(t, 1.9, 0.22)
     look = Look(texture=texture, folds=0.50 + 0.45 * garment.loose, hem=0.012, gloss=0.0)
     uv = np.stack([angle * 0.09, z], 1).astype(np.float32)
-    return [form.layer(form.smooth(points.astype(np.float32), 2), cover, uv, crease, look)]
+    return [form.layer(smoothed(points.astype(np.float32), form.shell, 2), cover, uv, crease, look)]
 
 
 def leg_end(form: Form, garment: Garment) -> float:
@@ -255,7 +246,7 @@ def tights_layer(form: Form, colour: tuple[float, float, float], top: float) -> 
     cover = np.where(form.arm > 0.2, -1.0, np.minimum(top - z, z - form.ankle + 0.05)).astype(np.float32)
     uv = form.points[:, [0, 2]]
     points = form.points + form.normals * np.float32(0.001)
-    return form.layer(points, cover, uv, np.zeros(len(z), np.float32), Look(surface=CLOTH, colour=colour, gloss=0.01))
+    return form.layer(points, cover, uv, np.zeros(len(z), np.float32), Look(colour=colour, gloss=0.01))
 
 
 def shoe_layers(

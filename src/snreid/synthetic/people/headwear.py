@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from snreid.synthetic.people.body import Body, regions
 from snreid.synthetic.people.identity import Head
-from snreid.synthetic.people.mesh import CLOTH, F32, HAIR, RIBBED, Layer, Look, ramp, rounded_box, select, solid, tube
+from snreid.synthetic.people.mesh import F32, HAIR, RIBBED, Layer, Look, compact, ramp, rounded_box, select, solid, tube
 from snreid.synthetic.people.textures import cloud
 
 _VOLUME = {
@@ -38,11 +38,10 @@ class Scalp:
     def cap(self, cover: NDArray[np.floating], thick: NDArray[np.floating], look: Look) -> Layer:
         """A layer over the part of the head where ``cover`` is positive, ``thick`` metres away from it."""
         cover = np.where(self.head > 0.6, cover, -1.0).astype(np.float32)
-        faces = self.faces[(cover[self.faces] >= -0.03).any(1)]
-        used, inverse = np.unique(faces, return_inverse=True)
+        used, faces = compact(self.faces[(cover[self.faces] >= -0.03).any(1)])
         points = (self.points + self.out * thick[:, None])[used]
         around = np.arctan2(self.out[used, 0], -self.out[used, 1])
-        layer = solid(points, inverse.reshape(faces.shape).astype(np.int32), look, self.bone)
+        layer = solid(points, faces, look, self.bone)
         layer.cover = cover[used]
         layer.uv = np.stack([around * 0.1, points[:, 2]], 1).astype(np.float32)
         return layer
@@ -63,21 +62,16 @@ def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
     line = np.where(scalp.angle < 1.1, forehead + corner, forehead + (temple - forehead) * ramp(scalp.angle, 1.1, 1.6))
     line = np.where(scalp.angle > 1.75, temple + (nape - temple) * ramp(scalp.angle, 1.75, 2.3), line)
     across = np.arctan2(scalp.out[:, 0], -scalp.out[:, 1])
-    line = (
-        line
-        + 0.006 * size * np.sin(across * 4 + 40 * head.length)
-        + 0.004 * size * np.sin(across * 11 + 90 * head.length)
-    )
+    line = line + 0.006 * size * np.sin(across * 4 + 40 * head.length)
+    line = line + 0.004 * size * np.sin(across * 11 + 90 * head.length)
     cover = scalp.points[:, 2] - line
     volume = _VOLUME[head.style] * (0.75 + 0.5 * head.length) * size
     grow = ramp(cover, -0.012, 0.035) * volume
-    grow *= _tufts(scalp.points, head) * (
-        1 + 0.45 * np.clip(scalp.out[:, 2], 0, 1) * (head.style in ("short", "swept"))
-    )
+    upward = np.clip(scalp.out[:, 2], 0, 1)
+    grow *= _tufts(scalp.points, head) * (1 + 0.45 * upward * (head.style in ("short", "swept")))
     if head.style == "swept":  # combed to one side, higher in front
-        grow *= 1 + 0.5 * np.clip(scalp.out[:, 0] * (1 if head.length > 0.5 else -1), -0.6, 1) * ramp(
-            -scalp.out[:, 1], -0.2, 0.8
-        )
+        aside = np.clip(scalp.out[:, 0] * (1 if head.length > 0.5 else -1), -0.6, 1)
+        grow *= 1 + 0.5 * aside * ramp(-scalp.out[:, 1], -0.2, 0.8)
     if head.style in ("crop", "buzz", "short", "swept"):  # shorter at the sides
         grow *= 0.55 + 0.45 * ramp(scalp.points[:, 2], eye + 0.02, eye + 0.08 * size)
     if head.hat != "none":
@@ -86,12 +80,11 @@ def hair_layers(body: Body, head: Head, thick: float) -> list[Layer]:
     if falls:
         layers.append(_falling(body, scalp, head, look, thick))
     if head.style == "tied":
-        layers += _tail(scalp, head, look)
+        layers.append(_tail(scalp, head, look))
     if head.style == "bun":
         high = 0.02 + 0.08 * head.length
         centre = (0.0, scalp.back + 0.016, eye + high * size)
-        vertices, faces = rounded_box(centre, (0.042, 0.036, 0.040), 0.9)
-        layers.append(solid(vertices, faces, look, scalp.bone, vertices[:, [0, 2]]))
+        layers.append(solid(*rounded_box(centre, (0.042, 0.036, 0.040), 0.9), look, scalp.bone))
     return layers
 
 
@@ -116,16 +109,16 @@ def _falling(body: Body, scalp: Scalp, head: Head, look: Look, thick: float) -> 
         points[:, 2] - (eye - fall * size),
         np.where(points[:, 1] < scalp.eye[1] + 0.055, points[:, 2] - eye - 0.07, 1.0),
     )
-    influences, weights = body.model.influences[chosen.ids].copy(), body.model.weights[chosen.ids].copy()
     layer = solid(points.astype(np.float32), chosen.faces, look, scalp.bone)
     shoulders = points[:, 2] < eye - 0.17 * size
-    layer.influences[shoulders], layer.weights[shoulders] = influences[shoulders], weights[shoulders]
+    layer.influences[shoulders] = body.model.influences[chosen.ids[shoulders]]
+    layer.weights[shoulders] = body.model.weights[chosen.ids[shoulders]]
     layer.cover = cover.astype(np.float32)
     layer.uv = np.stack([np.arctan2(points[:, 0], points[:, 1]) * 0.1, points[:, 2]], 1).astype(np.float32)
     return layer
 
 
-def _tail(scalp: Scalp, head: Head, look: Look) -> list[Layer]:
+def _tail(scalp: Scalp, head: Head, look: Look) -> Layer:
     """A ponytail: a tube that leaves the head and falls."""
     length = (0.14 + 0.20 * head.length) * scalp.size
     t = np.linspace(0, 1, 9)
@@ -133,8 +126,7 @@ def _tail(scalp: Scalp, head: Head, look: Look) -> list[Layer]:
     path = start + np.stack(
         [0 * t, 0.055 * np.sin(np.pi * np.minimum(t * 1.3, 1.0) * 0.7), 0.02 * t - length * t**1.2], -1
     )
-    vertices, faces = tube(path, 0.010 + 0.024 * np.sin(np.pi * np.clip(t * 0.85 + 0.12, 0, 1)), 9)
-    return [solid(vertices, faces, look, scalp.bone, vertices[:, [0, 2]])]
+    return solid(*tube(path, 0.010 + 0.024 * np.sin(np.pi * np.clip(t * 0.85 + 0.12, 0, 1)), 9), look, scalp.bone)
 
 
 def hat_layers(body: Body, head: Head) -> list[Layer]:
@@ -143,9 +135,7 @@ def hat_layers(body: Body, head: Head) -> list[Layer]:
         return []
     scalp = Scalp(body)
     size, eye = scalp.size, float(scalp.eye[2])
-    look = Look(
-        surface=CLOTH, colour=head.hat_colour, folds=0.2, relief=RIBBED if head.hat == "beanie" else 0.0, hem=0.012
-    )
+    look = Look(colour=head.hat_colour, folds=0.2, relief=RIBBED if head.hat == "beanie" else 0.0, hem=0.012)
     low = {"cap": 0.052, "beanie": 0.040, "brim": 0.058, "hood": -0.13}[head.hat] * size
     cover = scalp.points[:, 2] - eye - low
     if head.hat == "hood":
@@ -160,8 +150,8 @@ def hat_layers(body: Body, head: Head) -> list[Layer]:
         vertices[:, 2] -= 0.35 * np.clip(front - 0.01 - vertices[:, 1], 0, 1) ** 1.2
         layers.append(solid(vertices, faces, look, scalp.bone))
     if head.hat == "brim":
-        vertices, faces = rounded_box((0.0, float(scalp.centre[1]), eye + 0.062 * size), (0.15, 0.165, 0.006), 0.9)
-        layers.append(solid(vertices, faces, look, scalp.bone))
+        brim = rounded_box((0.0, float(scalp.centre[1]), eye + 0.062 * size), (0.15, 0.165, 0.006), 0.9)
+        layers.append(solid(*brim, look, scalp.bone))
     return layers
 
 
@@ -172,5 +162,5 @@ def scarf_layer(body: Body, colour: tuple[float, float, float]) -> Layer:
     path = np.stack(
         [np.sin(around) * 0.075, base[1] - 0.012 + np.cos(around) * 0.078, base[2] + 0.045 + 0.016 * np.cos(around)], -1
     )
-    vertices, faces = tube(path, np.full(len(around), 0.030), 8)
-    return solid(vertices, faces, Look(colour=colour, folds=0.9), body.model.bone("neck01"))
+    rolled = tube(path, np.full(len(around), 0.030), 8)
+    return solid(*rolled, Look(colour=colour, folds=0.9), body.model.bone("neck01"))

@@ -5,7 +5,7 @@ Every field can be changed independently (``dataclasses.replace``). ``casting.dr
 
 from dataclasses import dataclass
 
-from snreid.synthetic.limits import check_range, check_word
+from snreid.synthetic.limits import check_fields, check_range, check_word
 from snreid.synthetic.people.wardrobe import Colour
 
 HAIR_STYLES = ("bald", "buzz", "crop", "short", "swept", "curly", "bob", "long", "tied", "bun")
@@ -43,11 +43,8 @@ class Physique:
     """Shares of MakeHuman's three head shapes, as its files call them: african, asian, caucasian."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an impossible body of an adult."""
-        check_range("Physique.age", self.age, YOUNGEST, OLDEST)
-        check_range("Physique.height", self.height, 0.2, 0.65)
-        for name in ("gender", "muscle", "weight", "proportions", "bust"):
-            check_range(f"Physique.{name}", getattr(self, name), 0.0, 1.0)
+        check_fields(self, age=(YOUNGEST, OLDEST), height=(0.2, 0.65))
+        check_fields(self, **dict.fromkeys(("gender", "muscle", "weight", "proportions", "bust"), (0.0, 1.0)))
         for share in self.ancestry:
             check_range("Each share of Physique.ancestry", share, 0.0, 1.0)
         check_range("The sum of Physique.ancestry", sum(self.ancestry), 0.01, 3.0)
@@ -68,9 +65,7 @@ class Fabric:
     """Seed of its irregular part."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown pattern."""
-        check_word("Fabric.pattern", self.pattern, PATTERNS)
-        check_range("Fabric.period", self.period, 0.005, 0.5)
+        check_fields(self, pattern=PATTERNS, period=(0.005, 0.5))
         for share in (*self.colour, *self.second):
             check_range("A colour's share", share, 0.0, 1.0)
 
@@ -92,9 +87,7 @@ class Print:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown print."""
-        check_word("Print.kind", self.kind, PRINTS)
-        check_range("Print.size", self.size, 0.01, 0.3)
+        check_fields(self, kind=PRINTS, size=(0.01, 0.3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +109,14 @@ class Garment:
     print: Print = Print()
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown kind or an unrealistic cut."""
-        check_word("Garment.kind", self.kind, TOPS + OUTERS + BOTTOMS)
-        check_range("Garment.loose", self.loose, 0.0, 1.0)
-        check_range("Garment.length", self.length, -0.3, 0.4)
-        check_range("Garment.sleeve", self.sleeve, -0.2, 2.0)
-        check_range("Garment.front", self.front, 0.0, 0.2)
+        check_fields(
+            self,
+            kind=TOPS + OUTERS + BOTTOMS,
+            loose=(0.0, 1.0),
+            length=(-0.3, 0.4),
+            sleeve=(-0.2, 2.0),
+            front=(0.0, 0.2),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,11 +138,7 @@ class Head:
     scarf: Colour | None = None
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown word."""
-        check_word("Head.style", self.style, HAIR_STYLES)
-        check_word("Head.hat", self.hat, HATS)
-        check_range("Head.length", self.length, 0.0, 1.0)
-        check_range("Head.beard", self.beard, 0.0, 1.0)
+        check_fields(self, style=HAIR_STYLES, hat=HATS, length=(0.0, 1.0), beard=(0.0, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +152,7 @@ class Shoes:
     socks: Colour = _WHITE
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown kind."""
-        check_word("Shoes.kind", self.kind, SHOES)
+        check_fields(self, kind=SHOES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +169,7 @@ class Bag:
     """1 left, -1 right."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown kind."""
-        check_word("Bag.kind", self.kind, BAGS)
-        check_range("Bag.size", self.size, 0.0, 1.0)
+        check_fields(self, kind=BAGS, size=(0.0, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +198,6 @@ class Identity:
     gait: Gait = Gait()
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a garment worn in the wrong place."""
         check_word("Identity.top.kind", self.top.kind, TOPS)
         check_word("Identity.outer.kind", self.outer.kind, OUTERS)
         check_word("Identity.bottom.kind", self.bottom.kind, BOTTOMS)

@@ -2,23 +2,19 @@
 
 from math import pi
 
-from snreid.synthetic.people.pieces import Pieces, furniture, scattered
+from snreid.synthetic.people.pieces import Pieces, furniture
 
 
 def mall(pieces: Pieces) -> None:
     """A mall: shop windows all around, pillars, stands."""
     pieces.ground(0, 0, 60, 60, pieces.picture("tiles"), pieces.draws.uniform("tile", 2.0, 4.0))
-    pieces.ring(
-        13, ("shopfront", "shopfront", "plaster", "tiles", "window"), 4.5, glow=pieces.draws.uniform("glow", 0.3, 1.0)
-    )
-    for draws in pieces.spread("pillar", 1, 4):
-        x, y = scattered(draws, 4, 9)
+    glow = pieces.draws.uniform("glow", 0.3, 1.0)
+    pieces.ring(13, ("shopfront", "shopfront", "plaster", "tiles", "window"), 4.5, glow=glow)
+    for draws, x, y in pieces.scattered("pillar", 1, 4, (4, 9)):
         pieces.post(x, y, draws.uniform("thick", 0.5, 0.9), 4.5, pieces.picture("tiles", 1))
-    for draws in pieces.spread("stand", 0, 4):
-        x, y = scattered(draws, 3.5, 9)
-        pieces.upright(
-            x, y, draws.uniform("turn", 0, pi), 0.8, 1.7, pieces.picture("poster", int(draws.uniform("v", 0, 3)))
-        )
+    for draws, x, y in pieces.scattered("stand", 0, 4, (3.5, 9)):
+        poster = pieces.picture("poster", int(draws.uniform("v", 0, 3)))
+        pieces.upright(x, y, draws.uniform("turn", 0, pi), 0.8, 1.7, poster)
         pieces.footprints.append((x, y, 0.5))
     furniture(pieces, posts=1, benches=3, bikes=0, rails=3, bins=2)
 
@@ -55,15 +51,8 @@ def shop(pieces: Pieces) -> None:
             draws = pieces.draws.below("shelf", str(row), index)
             if draws.chance("there", 0.8):
                 goods = pieces.picture("shelves", int(draws.uniform("v", 0, 4)))
-                pieces.box(
-                    index * 3.0,
-                    row,
-                    0.0,
-                    (2.6, 0.7, draws.uniform("h", 1.3, 2.1)),
-                    goods,
-                    pieces.picture("metal"),
-                    None,
-                )
+                size = (2.6, 0.7, draws.uniform("h", 1.3, 2.1))
+                pieces.box(index * 3.0, row, 0.0, size, goods, pieces.picture("metal"), None)
     pieces.ring(12, ("shelves", "plaster", "shopfront"), 3.5, glow=0.3)
     furniture(pieces, posts=1, benches=0, bikes=0, rails=1, bins=2)
 
@@ -72,14 +61,11 @@ def hall(pieces: Pieces) -> None:
     """An entrance hall: glass doors and tall windows with daylight behind, pillars, notices, queues."""
     floor = pieces.picture(pieces.draws.pick("floor", ("tiles", "concrete", "carpet", "paving")))
     pieces.ground(0, 0, 60, 60, floor, pieces.draws.uniform("tile", 1.6, 4.0))
-    day = pieces.draws.uniform("day", 0.4, 2.2)
-    pieces.ring(
-        11, ("window", "window", "panel", "plaster", "shopfront"), pieces.draws.uniform("high", 3.2, 5.5), glow=day
-    )
-    for draws in pieces.spread("pillar", 0, 3):
-        pieces.post(*scattered(draws, 3.5, 8), draws.uniform("thick", 0.35, 0.8), 5.0, pieces.picture("concrete", 1))
-    for draws in pieces.spread("desk", 0, 3):
-        x, y = scattered(draws, 3.5, 8)
+    day, high = pieces.draws.uniform("day", 0.4, 2.2), pieces.draws.uniform("high", 3.2, 5.5)
+    pieces.ring(11, ("window", "window", "panel", "plaster", "shopfront"), high, glow=day)
+    for draws, x, y in pieces.scattered("pillar", 0, 3, (3.5, 8)):
+        pieces.post(x, y, draws.uniform("thick", 0.35, 0.8), 5.0, pieces.picture("concrete", 1))
+    for draws, x, y in pieces.scattered("desk", 0, 3, (3.5, 8)):
         size = (draws.uniform("w", 1.2, 3.0), 0.7, draws.uniform("h", 0.8, 1.2))
         pieces.box(x, y, draws.uniform("turn", 0, pi), size, pieces.picture("panel", 1), pieces.picture("wood"))
     _notices(pieces, 3)
@@ -101,9 +87,8 @@ def walkway(pieces: Pieces) -> None:
             high, glow = {"poster": 1.3, "door": 2.2, "window": 1.6}[kind], day if kind == "window" else 0.1
             picture = pieces.picture(kind, int(draws.uniform("v", 0, 3)))
             low = 0.0 if kind == "door" else 0.9
-            pieces.upright(
-                index * 4.2, -wide + 0.06, 0.0, draws.uniform("w", 0.9, 2.6), high, picture, z=low, glow=glow
-            )
+            broad = draws.uniform("w", 0.9, 2.6)
+            pieces.upright(index * 4.2, -wide + 0.06, 0.0, broad, high, picture, z=low, glow=glow)
     edge = pieces.draws.pick("edge", ("railing", "concrete", "none"))
     if edge != "none":
         pieces.upright(0, wide, 0.0, 70, 1.05, pieces.picture(edge, 2), 1.4, blocks=True)
@@ -121,8 +106,7 @@ def walkway(pieces: Pieces) -> None:
 
 def _notices(pieces: Pieces, most: int) -> None:
     """Free-standing boards and roll-up posters."""
-    for draws in pieces.spread("notice", 0, most):
-        x, y = scattered(draws, 3.5, 8)
+    for draws, x, y in pieces.scattered("notice", 0, most, (3.5, 8)):
         picture = pieces.picture("poster", int(draws.uniform("v", 0, 3)))
         pieces.upright(x, y, draws.uniform("turn", 0, pi), draws.uniform("w", 0.6, 1.6), 1.8, picture)
         pieces.footprints.append((x, y, 0.6))

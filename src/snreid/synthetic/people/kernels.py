@@ -213,8 +213,8 @@ def averaged_down(light: F32, aliased: float, out: F32) -> float:
 
 
 @compiled
-def toned(x: F32, gains: F32, power: float, saturation: float, contrast: float, lift: float) -> None:
-    """From linear light to display values in place: gains, shoulder, gamma, saturation, contrast, lift."""
+def toned(x: F32, gains: F32, power: float, saturation: float, contrast: float) -> None:
+    """From linear light to display values in place: gains, shoulder, gamma, saturation, contrast."""
     for row in range(x.shape[0]):
         for column in range(x.shape[1]):
             pixel = x[row, column]
@@ -224,8 +224,7 @@ def toned(x: F32, gains: F32, power: float, saturation: float, contrast: float, 
             grey = 0.3 * pixel[0] + 0.59 * pixel[1] + 0.11 * pixel[2]
             for k in range(3):
                 value = min(max(grey + (pixel[k] - grey) * saturation, 0.0), 1.0)
-                value += contrast * (value * value * (3 - 2 * value) - value)
-                pixel[k] = lift + (1 - lift) * value
+                pixel[k] = value + contrast * (value * value * (3 - 2 * value) - value)
 
 
 @compiled

@@ -61,30 +61,29 @@ class Layer:
     decals: list[list[float]] = field(default_factory=list)
 
 
-def rigid(count: int, bone: int) -> tuple[I32, F32]:
-    """Influences and weights of vertices that move with one bone."""
-    weights = np.zeros((count, 4), np.float32)
-    weights[:, 0] = 1.0
-    return np.full((count, 4), bone, np.int32), weights
-
-
-def solid(vertices: F32, faces: I32, look: Look, bone: int, uv: F32 | None = None) -> Layer:
+def solid(vertices: F32, faces: I32, look: Look, bone: int) -> Layer:
     """A layer of a rigid object that moves with one bone."""
     count = len(vertices)
-    influences, weights = rigid(count, bone)
-    place = np.zeros((count, 4), np.float32)
-    place[:, 0], place[:, 1] = vertices[:, 0], vertices[:, 2]
+    weights, place = np.zeros((count, 4), np.float32), np.zeros((count, 4), np.float32)
+    weights[:, 0] = 1.0
+    place[:, :2] = vertices[:, [0, 2]]
     return Layer(
         vertices=vertices.astype(np.float32),
         faces=faces,
         look=look,
-        influences=influences,
+        influences=np.full((count, 4), bone, np.int32),
         weights=weights,
         cover=np.ones(count, np.float32),
-        uv=(vertices[:, [0, 2]] if uv is None else uv).astype(np.float32),
+        uv=vertices[:, [0, 2]].astype(np.float32),
         place=place,
         crease=np.full(count, 0.5, np.float32),
     )
+
+
+def compact(faces: I32) -> tuple[I32, I32]:
+    """The vertices that triangles use, ascending, and the triangles with numbers of these."""
+    used, inverse = np.unique(faces, return_inverse=True)
+    return used, inverse.reshape(faces.shape).astype(np.int32)
 
 
 def grid_faces(rows: int, columns: int, closed: bool = True) -> I32:
@@ -169,9 +168,7 @@ class Selection:
 @lru_cache(maxsize=16)
 def select(model: BodyModel, part: str) -> Selection:
     """One mesh group with its own numbering; the same for every body."""
-    faces = getattr(model, part)
-    ids, inverse = np.unique(faces, return_inverse=True)
-    local = inverse.reshape(faces.shape).astype(np.int32)
+    ids, local = compact(getattr(model, part))
     # The first half of the triangles are quads' corners 0 1 2, the second half 0 2 3 (``assets``). Their diagonals do not
     # connect neighbours: smoothing along them would pull every other vertex up.
     one, two = local[: len(local) // 2], local[len(local) // 2 :]

@@ -5,7 +5,7 @@ from math import atan2, cos, pi, sin
 
 import numpy as np
 
-from snreid.synthetic.limits import check_range
+from snreid.synthetic.limits import check_fields
 from snreid.synthetic.people import wardrobe
 from snreid.synthetic.people.camera import Viewpoint
 from snreid.synthetic.people.identity import Identity
@@ -45,10 +45,7 @@ class CropBox:
     """Share of the person, from the head, that is inside: below 1 the legs are missing."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a box without a person."""
-        check_range("CropBox.zoom", self.zoom, 0.5, 3.0)
-        check_range("CropBox.aspect", self.aspect, 0.15, 2.0)
-        check_range("CropBox.cut", self.cut, 0.2, 1.0)
+        check_fields(self, zoom=(0.5, 3.0), aspect=(0.15, 2.0), cut=(0.2, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,29 +62,25 @@ class Moment:
     """Seed of the sensor's noise."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for a hidden share of the sun above 1."""
-        check_range("Moment.cloud", self.cloud, 0.0, 1.0)
+        check_fields(self, cloud=(0.0, 1.0))
 
 
 def draw_moment(view: Viewpoint, stage: SceneArrays, who: Identity, track: Draws, shot: Draws) -> Moment:
     """A random moment in front of a camera. ``track`` is shared by the shots of one person on one camera."""
     place = _place(view, stage, shot)
     towards = atan2(view.place[1] - place[1], view.place[0] - place[0]) + pi / 2  # heading that faces the camera
-    way = track.pick(
-        "way", (0.0, pi, pi / 2, -pi / 2, pi / 4, -pi / 4, 3 * pi / 4, -3 * pi / 4), (3, 3, 2, 2, 1, 1, 1, 1)
-    )
+    ways = (0.0, pi, pi / 2, -pi / 2, pi / 4, -pi / 4, 3 * pi / 4, -3 * pi / 4)
+    way = track.pick("way", ways, (3, 3, 2, 2, 1, 1, 1, 1))
     turned = shot.pick("turned", (0.0, pi / 2, -pi / 2, pi), (7, 1, 1, 0.6))
     heading = towards + way + turned + track.bell("bend", 0.0, 0.2) + shot.bell("heading", 0.0, 0.25)
     action = shot.pick("action", [word for word, _ in wardrobe.ACTIONS], [weight for _, weight in wardrobe.ACTIONS])
     action = action if who.bicycle is None else "ride"
-    others = _others(view, stage, place, shot) if shot.chance("crowded", _CROWDED) else ()
+    clear = shot.chance("mostly clear", 0.8)
     return Moment(
         step=Step(place=place, heading=heading, posture=_posture(who, action, shot)),
-        others=others,
+        others=_others(view, stage, place, shot) if shot.chance("crowded", _CROWDED) else (),
         box=_box(shot.below("box")),
-        cloud=shot.uniform("cloud", 0.0, 0.25)
-        if shot.chance("mostly clear", 0.8)
-        else shot.uniform("clouded", 0.3, 0.95),
+        cloud=shot.uniform("cloud", 0.0, 0.25) if clear else shot.uniform("clouded", 0.3, 0.95),
         seed=shot.bits("noise") >> 16,
     )
 
@@ -113,12 +106,11 @@ def _place(view: Viewpoint, stage: SceneArrays, draws: Draws) -> tuple[float, fl
 def _posture(who: Identity, action: str, draws: Draws) -> Posture:
     gait, leaning = who.gait, 0.30 if action == "ride" else 0.0
     standing = action == "stand" or (action in ("phone", "call", "hold") and draws.chance("stops", 0.4))
+    walks = min(max(gait.stride * draws.uniform("pace", 0.75, 1.15), 0.1), 1.5)
     return Posture(
         action=action,
         phase=draws.uniform("phase"),
-        stride=draws.uniform("still", 0.0, 0.12)
-        if standing
-        else min(max(gait.stride * draws.uniform("pace", 0.75, 1.15), 0.1), 1.5),
+        stride=draws.uniform("still", 0.0, 0.12) if standing else walks,
         swing=gait.swing,
         spread=gait.spread + draws.uniform("spread", -0.02, 0.04),
         lean=min(max(gait.lean + leaning + draws.bell("lean", 0.0, 0.025), -0.1), 0.5),
@@ -153,9 +145,7 @@ def _others(
         aside = side * other.uniform("aside", 0.36, 0.8) * (1.0 + 0.12 * max(behind, 0.0))
         x, y = place[0] + c * behind + s * aside, place[1] + s * behind - c * aside
         if stage.free(x, y):
-            number = int(other.uniform("who", 0, CROWD))
-            others.append((
-                number,
-                Step(place=(x, y), heading=other.uniform("heading", -pi, pi), posture=_posture(Identity(), "walk", other)),
-            ))  # fmt: skip
+            posture = _posture(Identity(), "walk", other)
+            step = Step(place=(x, y), heading=other.uniform("heading", -pi, pi), posture=posture)
+            others.append((int(other.uniform("who", 0, CROWD)), step))
     return tuple(others)

@@ -1,5 +1,6 @@
 """The parts of places: grounds, walls, boxes, trees, cars, street furniture."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import cos, pi, sin
 
@@ -11,6 +12,8 @@ from snreid.synthetic.randomness import Draws
 
 Point = tuple[float, float, float]
 _WHITE: Point = (1.0, 1.0, 1.0)
+_TILES = {"facade": 4.0, "shopfront": 3.6, "brick": 1.4, "plaster": 4.0, "hedge": 2.0, "tiles": 2.4}
+"""Metres after which the texture of a wall repeats, if not 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +97,8 @@ class Pieces:
                 tint=tint, blocks=blocks, closed=True,
             )  # fmt: skip
         corner = (x - c * wide / 2 + s * deep / 2, y - s * wide / 2 - c * deep / 2, z + high)
-        self.quad(
-            corner,
-            (c * wide, s * wide, 0.0),
-            (-s * deep, c * deep, 0.0),
-            top,
-            tile,
-            tint=tint,
-            blocks=blocks,
-            closed=True,
-        )
+        edges = (c * wide, s * wide, 0.0), (-s * deep, c * deep, 0.0)
+        self.quad(corner, *edges, top, tile, tint=tint, blocks=blocks, closed=True)
         self.footprints += [
             (x + c * share * wide / 2, y + s * share * wide / 2, deep / 2 + 0.1)
             for share in np.linspace(-0.9, 0.9, max(1, int(2 * wide / max(deep, 0.3))))
@@ -117,15 +112,8 @@ class Pieces:
         """A trunk with a crown of crossing textures."""
         draws = self.draws.below("tree", name)
         thick, high = draws.uniform("thick", 0.18, 0.45), draws.uniform("high", 2.0, 3.2)
-        self.box(
-            x,
-            y,
-            draws.uniform("turn", 0, pi),
-            (thick, thick, high + 0.6),
-            self.picture("bark"),
-            self.picture("bark"),
-            0.8,
-        )
+        bark = self.picture("bark")
+        self.box(x, y, draws.uniform("turn", 0, pi), (thick, thick, high + 0.6), bark, bark, 0.8)
         crown = draws.uniform("crown", 2.5, 5.0)
         for index in range(3):
             leaves = self.picture("foliage", index % 2)
@@ -136,16 +124,13 @@ class Pieces:
         draws = self.draws.below("car", name)
         variant = int(draws.uniform("variant", 0, 4))
         side, c, s = self.picture("car", variant), cos(turn), sin(turn)
-        picture = self.pictures[side]
-        red, green, blue = (float(share) / 255 for share in picture[70, 64, :3])
+        red, green, blue = (float(share) / 255 for share in self.pictures[side][70, 64, :3])
         paint = (red, green, blue)
         for aside in (-0.85, 0.85):
             self.upright(x - s * aside, y + c * aside, turn, 4.4, 1.5, side, blocks=True)
         white = self.picture("metal", 9)
-        for across, wide, low, high in ((-2.1, 1.7, 0.25, 0.55), (2.1, 1.7, 0.25, 0.55)):
-            self.upright(
-                x + c * across, y + s * across, turn + pi / 2, wide, high, white, z=low, tint=paint, blocks=True
-            )
+        for end in (-2.1, 2.1):
+            self.upright(x + c * end, y + s * end, turn + pi / 2, 1.7, 0.55, white, z=0.25, tint=paint, blocks=True)
         for start, length, level in ((-2.1, 4.2, 0.82), (-0.9, 1.7, 1.42)):
             corner = (x + c * start + s * 0.85, y + s * start - c * 0.85, level)
             self.quad(corner, (c * length, s * length, 0.0), (-s * 1.7, c * 1.7, 0.0), white, tint=paint, blocks=True)
@@ -155,6 +140,14 @@ class Pieces:
         """Draws for a random number of objects."""
         count = int(self.draws.uniform(f"{name} count", low, high + 0.999))
         return [self.draws.below(name, index) for index in range(count)]
+
+    def scattered(
+        self, name: str, low: int, high: int, between: tuple[float, float]
+    ) -> Iterator[tuple[Draws, float, float]]:
+        """Draws and places for a random number of objects, between two distances from the middle."""
+        for draws in self.spread(name, low, high):
+            angle, away = draws.uniform("angle", -pi, pi), draws.uniform("away", *between)
+            yield draws, away * cos(angle), away * sin(angle)
 
     def ring(self, radius: float, kinds: tuple[str, ...], high: float, *, glow: float = 0.0) -> None:
         """Walls all around, in pieces that vary a little in distance and in kind."""
@@ -166,9 +159,7 @@ class Pieces:
             kind = draws.pick("kind", kinds)
             wide = 2.4 * pi * away / count
             picture = self.picture(kind, int(draws.uniform("variant", 0, 2)))
-            tile = {"facade": 4.0, "shopfront": 3.6, "brick": 1.4, "plaster": 4.0, "hedge": 2.0, "tiles": 2.4}.get(
-                kind, 3.0
-            )
+            tile = _TILES.get(kind, 3.0)
             tall = {"hedge": 1.8, "shopfront": 3.4}.get(kind, high)
             tilt = angle + pi / 2 + draws.bell("tilt", 0.0, 0.12)
             x, y = away * cos(angle), away * sin(angle)
@@ -182,44 +173,31 @@ class Pieces:
         along = draws.uniform("along", -0.35, 0.35) * wide
         place = (x + cos(tilt) * along - 0.06 * cos(angle), y + sin(tilt) * along - 0.06 * sin(angle))
         if draws.chance("door", 0.5):
-            self.upright(
-                *place, tilt, draws.uniform("w", 1.0, 2.2), 2.2, self.picture("door", int(draws.uniform("v", 0, 2)))
-            )
+            picture = self.picture("door", int(draws.uniform("v", 0, 2)))
+            self.upright(*place, tilt, draws.uniform("w", 1.0, 2.2), 2.2, picture)
         else:
             picture = self.picture("poster", int(draws.uniform("v", 0, 3)))
             self.upright(*place, tilt, draws.uniform("w", 0.7, 2.5), draws.uniform("h", 0.8, 1.8), picture, z=0.7)
 
 
-def scattered(draws: Draws, low: float, high: float) -> tuple[float, float]:
-    """A random point between two distances from the middle."""
-    angle, away = draws.uniform("angle", -pi, pi), draws.uniform("away", low, high)
-    return away * cos(angle), away * sin(angle)
-
-
 def furniture(pieces: Pieces, *, posts: int, benches: int, bikes: int, rails: int, bins: int) -> None:
     """Posts, benches, bicycles, railings and bins, at most this many of each."""
-    for draws in pieces.spread("post", 0, posts):
-        x, y = scattered(draws, 2.5, 9)
-        pieces.post(
-            x, y, draws.uniform("thick", 0.08, 0.2), draws.pick("high", (1.0, 1.1, 3.2)), pieces.picture("metal")
-        )
-    for draws in pieces.spread("bench", 0, benches):
-        x, y = scattered(draws, 3.5, 10)
+    for draws, x, y in pieces.scattered("post", 0, posts, (2.5, 9)):
+        high = draws.pick("high", (1.0, 1.1, 3.2))
+        pieces.post(x, y, draws.uniform("thick", 0.08, 0.2), high, pieces.picture("metal"))
+    for draws, x, y in pieces.scattered("bench", 0, benches, (3.5, 10)):
         wood = pieces.picture("wood")
         pieces.box(x, y, draws.uniform("turn", 0, pi), (1.7, 0.5, 0.12), wood, wood, z=0.36)
-    for draws in pieces.spread("bikes", 0, bikes):
-        x, y = scattered(draws, 4.0, 10)
+    for draws, x, y in pieces.scattered("bikes", 0, bikes, (4.0, 10)):
         turn = draws.uniform("turn", 0, pi)
         for index in range(int(draws.uniform("row", 1, 5))):
             bike = pieces.picture("bicycle", index % 3)
             px, py = x - 0.6 * index * sin(turn), y + 0.6 * index * cos(turn)
             pieces.upright(px, py, turn + draws.bell(f"lean {index}", 0, 0.15), 1.75, 1.2, bike, blocks=True)
             pieces.footprints.append((px, py, 0.7))
-    for draws in pieces.spread("rail", 0, rails):
-        x, y = scattered(draws, 3.0, 10)
+    for draws, x, y in pieces.scattered("rail", 0, rails, (3.0, 10)):
         turn, wide = draws.uniform("turn", 0, pi), draws.uniform("wide", 2.0, 6.0)
         pieces.upright(x, y, turn, wide, 1.05, pieces.picture("railing"), 1.4, blocks=True)
-    for draws in pieces.spread("bin", 0, bins):
-        x, y = scattered(draws, 3.0, 9)
+    for draws, x, y in pieces.scattered("bin", 0, bins, (3.0, 9)):
         metal = pieces.picture("metal", 1)
         pieces.box(x, y, draws.uniform("turn", 0, pi), (0.5, 0.5, 0.95), metal, metal)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from snreid.synthetic.limits import check_range, check_word
+from snreid.synthetic.limits import check_fields
 
 ACTIONS = ("walk", "stand", "phone", "call", "hold", "pockets", "ride")
 """Actions of the arms and legs. With a stride, all but ``stand`` and ``ride`` (a bicycle) walk."""
@@ -32,8 +32,4 @@ class Posture:
     """1 or -1: the hanging arm that carries something; 0 none."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an impossible posture."""
-        check_word("Posture.action", self.action, ACTIONS)
-        check_range("Posture.stride", self.stride, 0.0, 1.6)
-        check_range("Posture.swing", self.swing, 0.0, 2.0)
-        check_range("Posture.lean", self.lean, -0.3, 0.8)
+        check_fields(self, action=ACTIONS, stride=(0.0, 1.6), swing=(0.0, 2.0), lean=(-0.3, 0.8))

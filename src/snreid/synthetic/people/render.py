@@ -56,7 +56,6 @@ class Picture:
     """Height and width, multiples of 16 from 32 to 512."""
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unsupported size."""
         check_size(self.size)
 
     def draw(self) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """Textures of walls, grounds and objects, from a word and a key."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +13,16 @@ from snreid.synthetic.randomness import Draws
 F32 = NDArray[np.float32]
 TEXELS = 128
 _GREYS = (
-    (0.62, 0.60, 0.57),
-    (0.50, 0.49, 0.47),
-    (0.72, 0.70, 0.66),
-    (0.42, 0.42, 0.43),
-    (0.66, 0.61, 0.54),
-    (0.55, 0.52, 0.50),
-)
+    (0.62, 0.60, 0.57), (0.50, 0.49, 0.47), (0.72, 0.70, 0.66), (0.42, 0.42, 0.43), (0.66, 0.61, 0.54), (0.55, 0.52, 0.50)
+)  # fmt: skip
 _PAINTS = (
     (0.85, 0.85, 0.86), (0.10, 0.10, 0.11), (0.55, 0.56, 0.58), (0.30, 0.31, 0.33), (0.55, 0.10, 0.10), (0.12, 0.20, 0.40),
     (0.70, 0.68, 0.62), (0.16, 0.26, 0.20),
 )  # fmt: skip
 _SIGNS = (
-    (0.75, 0.15, 0.15),
-    (0.12, 0.30, 0.60),
-    (0.85, 0.75, 0.25),
-    (0.15, 0.45, 0.30),
-    (0.9, 0.9, 0.9),
-    (0.12, 0.12, 0.14),
+    (0.75, 0.15, 0.15), (0.12, 0.30, 0.60), (0.85, 0.75, 0.25), (0.15, 0.45, 0.30), (0.9, 0.9, 0.9), (0.12, 0.12, 0.14),
     (0.8, 0.5, 0.2),
-)
+)  # fmt: skip
 _DOWN, _ACROSS = (
     axis.astype(np.float32)
     for axis in np.meshgrid(np.arange(TEXELS) / TEXELS, np.arange(TEXELS) / TEXELS, indexing="ij")
@@ -58,6 +49,11 @@ def _stained(draws: Draws, key: int, colour: tuple[float, float, float], strong:
     return np.asarray(_flat(colour) * factor, np.float32)
 
 
+def _cut_out(colours: F32, opaque: NDArray[Any]) -> F32:
+    """Colours (TEXELS, TEXELS, 3) with the opacity (TEXELS, TEXELS) as their fourth channel."""
+    return np.concatenate([colours, opaque[..., None]], 2).astype(np.float32)
+
+
 def _blocks(key: int, rows: int, columns: int, offset: float, gap: float) -> tuple[NDArray[np.bool_], F32]:
     """(the gaps between the blocks of a wall or pavement, a factor for each block)."""
     row = np.floor(_DOWN * rows)
@@ -82,12 +78,8 @@ def _paving(draws: Draws, key: int) -> F32:
 
 
 def _tiles(draws: Draws, key: int) -> F32:
-    made = _stained(
-        draws,
-        key,
-        draws.pick("tile", ((0.74, 0.72, 0.68), (0.62, 0.60, 0.57), (0.80, 0.79, 0.77), (0.50, 0.47, 0.44))),
-        0.05,
-    )
+    glazes = ((0.74, 0.72, 0.68), (0.62, 0.60, 0.57), (0.80, 0.79, 0.77), (0.50, 0.47, 0.44))
+    made = _stained(draws, key, draws.pick("tile", glazes), 0.05)
     count = int(draws.uniform("count", 2, 5))
     seams, tone = _blocks(key, count, count, 0.0, 0.03)
     made *= (0.5 + 0.5 * tone)[..., None]
@@ -99,12 +91,8 @@ def _tiles(draws: Draws, key: int) -> F32:
 
 
 def _brick(draws: Draws, key: int) -> F32:
-    made = _stained(
-        draws,
-        key,
-        draws.pick("clay", ((0.50, 0.28, 0.21), (0.58, 0.42, 0.33), (0.62, 0.58, 0.52), (0.40, 0.24, 0.20))),
-        0.10,
-    )
+    clays = ((0.50, 0.28, 0.21), (0.58, 0.42, 0.33), (0.62, 0.58, 0.52), (0.40, 0.24, 0.20))
+    made = _stained(draws, key, draws.pick("clay", clays), 0.10)
     seams, tone = _blocks(key, 16, 8, 0.5, 0.07)
     made *= tone[..., None]
     made[seams] = made[seams] * 0.5 + 0.28
@@ -125,24 +113,19 @@ def _grass(draws: Draws, key: int) -> F32:
     made = colour * (0.55 + 0.9 * tone[..., None])
     if draws.chance("leaves", 0.4):
         fallen = grain(key + 4, TEXELS // 2, TEXELS // 2).repeat(2, 0).repeat(2, 1) > 0.80
-        made[fallen] = np.array([0.44, 0.33, 0.24], np.float32) * (
-            0.6 + 0.7 * grain(key + 5, TEXELS, TEXELS)[fallen][:, None]
-        )
+        tone = 0.6 + 0.7 * grain(key + 5, TEXELS, TEXELS)[fallen][:, None]
+        made[fallen] = np.array([0.44, 0.33, 0.24], np.float32) * tone
     return np.asarray(made, np.float32)
 
 
 def _facade(draws: Draws, key: int) -> F32:
     made = _brick(draws, key) if draws.chance("brick", 0.4) else _plaster(draws, key)
-    columns, rows = int(draws.uniform("columns", 1, 4)), 2
-    inside = (
-        ((_ACROSS * columns) % 1 > 0.22)
-        & ((_ACROSS * columns) % 1 < 0.80)
-        & ((_DOWN * rows) % 1 > 0.2)
-        & ((_DOWN * rows) % 1 < 0.72)
-    )
+    columns = int(draws.uniform("columns", 1, 4))
+    across, down = (_ACROSS * columns) % 1, (_DOWN * 2) % 1
+    inside = (across > 0.22) & (across < 0.80) & (down > 0.2) & (down < 0.72)
     glass = draws.uniform("glass", 0.06, 0.30) * (0.7 + 0.6 * cloud(key + 8, TEXELS, 6))
     made[inside] = glass[inside][:, None] * np.array([0.95, 1.0, 1.08], np.float32)
-    frame = inside & ~(((_ACROSS * columns * 2) % 1 > 0.06) & ((_DOWN * rows) % 1 > 0.23) & ((_DOWN * rows) % 1 < 0.69))
+    frame = inside & ~(((_ACROSS * columns * 2) % 1 > 0.06) & (down > 0.23) & (down < 0.69))
     made[frame] = draws.uniform("frame", 0.3, 0.9)
     return made
 
@@ -151,9 +134,8 @@ def _shopfront(draws: Draws, key: int) -> F32:
     made = _flat(draws.pick("frame", ((0.16, 0.16, 0.17), (0.35, 0.33, 0.31), (0.70, 0.69, 0.67))))
     glass = (_DOWN > 0.24) & (_DOWN < 0.93) & ((_ACROSS * 3) % 1 > 0.05)
     goods = grain(key + 6, 10, 14)[(np.floor(_DOWN * 10)).astype(np.int64), np.floor(_ACROSS * 14).astype(np.int64)]
-    made[glass] = 0.10 + 0.5 * (cloud(key, TEXELS, 7)[glass] ** 2 * goods[glass])[:, None] * np.array(
-        [1.0, 0.95, 0.85], np.float32
-    )
+    shown = (cloud(key, TEXELS, 7)[glass] ** 2 * goods[glass])[:, None]
+    made[glass] = 0.10 + 0.5 * shown * np.array([1.0, 0.95, 0.85], np.float32)
     sign = (_DOWN > 0.04) & (_DOWN < 0.20)
     made[sign] = draws.pick("sign", _SIGNS)
     letters = sign & (_DOWN > 0.08) & (_DOWN < 0.16) & (_ACROSS > 0.2) & (_ACROSS < 0.8) & ((_ACROSS * 17) % 1 > 0.4)
@@ -169,31 +151,22 @@ def _window(draws: Draws, key: int) -> F32:
     seen = np.array(outside, np.float32) * (0.5 + 0.9 * cloud(key + 2, TEXELS, 12)[..., None])
     made = np.where((horizon > _DOWN)[..., None], sky, seen).astype(np.float32)
     columns, bar = int(draws.uniform("columns", 1, 5)), draws.uniform("bar", 0.03, 0.09)
-    frame = (
-        ((_ACROSS * columns) % 1 < bar * columns)
-        | (_DOWN < 0.03)
-        | (np.abs(_DOWN - draws.uniform("rail", 0.3, 0.7)) < 0.015)
-    )
-    made[frame] = draws.uniform("frame", 0.08, 0.5)
+    rail = np.abs(_DOWN - draws.uniform("rail", 0.3, 0.7)) < 0.015
+    made[((_ACROSS * columns) % 1 < bar * columns) | (_DOWN < 0.03) | rail] = draws.uniform("frame", 0.08, 0.5)
     return made
 
 
 def _panel(draws: Draws, key: int) -> F32:
     """A painted wall: another tone below, perhaps a coloured band, seams of boards."""
     tints = (
-        (0.86, 0.85, 0.82),
-        (0.78, 0.82, 0.80),
-        (0.80, 0.76, 0.66),
-        (0.62, 0.68, 0.74),
-        (0.74, 0.58, 0.46),
+        (0.86, 0.85, 0.82), (0.78, 0.82, 0.80), (0.80, 0.76, 0.66), (0.62, 0.68, 0.74), (0.74, 0.58, 0.46),
         (0.55, 0.62, 0.52),
-    )
+    )  # fmt: skip
     made = _stained(draws, key, draws.pick("paint", tints), 0.06)
     made[draws.uniform("dado", 0.55, 0.95) < _DOWN] *= draws.uniform("below", 0.45, 0.95)
     if draws.chance("band", 0.35):
-        made[np.abs(_DOWN - draws.uniform("at", 0.3, 0.7)) < draws.uniform("half", 0.02, 0.08)] = draws.pick(
-            "colour", _SIGNS
-        )
+        band = np.abs(_DOWN - draws.uniform("at", 0.3, 0.7)) < draws.uniform("half", 0.02, 0.08)
+        made[band] = draws.pick("colour", _SIGNS)
     if draws.chance("boards", 0.5):
         made[(_ACROSS * int(draws.uniform("count", 2, 6))) % 1 < 0.03] *= 0.7
     return made
@@ -233,14 +206,11 @@ def _poster(draws: Draws, key: int) -> F32:
 
 def _foliage(draws: Draws, key: int) -> F32:
     tone = cloud(key, TEXELS, 9) * 0.35 + cloud(key + 1, TEXELS, 30) * 0.35 + grain(key + 3, TEXELS, TEXELS) * 0.3
-    autumn = draws.chance("autumn", 0.2)
-    colour = np.array([0.48, 0.36, 0.16] if autumn else [0.24, 0.36, 0.14], np.float32) * draws.uniform(
-        "light", 0.7, 1.3
-    )
-    made = colour * (0.25 + 1.4 * tone[..., None] ** 1.3)
+    colour = (0.48, 0.36, 0.16) if draws.chance("autumn", 0.2) else (0.24, 0.36, 0.14)
+    made = np.array(colour, np.float32) * draws.uniform("light", 0.7, 1.3) * (0.25 + 1.4 * tone[..., None] ** 1.3)
     round_ = 1.15 - 2.0 * np.hypot(_ACROSS - 0.5, _DOWN - 0.5)
     opaque = (round_ + 0.9 * (cloud(key + 2, TEXELS, 8) - 0.5) + 0.5 * (cloud(key + 7, TEXELS, 24) - 0.5)) > 0.28
-    return np.concatenate([made, opaque[..., None]], 2).astype(np.float32)
+    return _cut_out(made, opaque)
 
 
 def _hedge(draws: Draws, key: int) -> F32:
@@ -265,9 +235,7 @@ def _wood(draws: Draws, key: int) -> F32:
 def _railing(draws: Draws, key: int) -> F32:
     count = int(draws.uniform("bars", 6, 15))
     opaque = ((_ACROSS * count) % 1 < 0.22) | (_DOWN < 0.07) | ((_DOWN > 0.88) & (_DOWN < 0.94))
-    return np.concatenate([_stained(draws, key, draws.pick("paint", _PAINTS), 0.05), opaque[..., None]], 2).astype(
-        np.float32
-    )
+    return _cut_out(_stained(draws, key, draws.pick("paint", _PAINTS), 0.05), opaque)
 
 
 def _shelves(draws: Draws, key: int) -> F32:
@@ -283,17 +251,13 @@ def _shelves(draws: Draws, key: int) -> F32:
 
 
 def _litter(draws: Draws, key: int) -> F32:
-    opaque = (cloud(key, TEXELS, 40) > 0.70) & (
-        np.hypot(_ACROSS - 0.5, _DOWN - 0.5) < 0.5 * cloud(key + 1, TEXELS, 5) + 0.2
-    )
+    near = np.hypot(_ACROSS - 0.5, _DOWN - 0.5) < 0.5 * cloud(key + 1, TEXELS, 5) + 0.2
     made = np.array([0.42, 0.33, 0.25], np.float32) * (0.5 + cloud(key + 2, TEXELS, 30)[..., None])
-    return np.concatenate([made, opaque[..., None]], 2).astype(np.float32)
+    return _cut_out(made, near & (cloud(key, TEXELS, 40) > 0.70))
 
 
 def _lines(draws: Draws, key: int) -> F32:
-    made = _stained(draws, key, (0.80, 0.79, 0.75), 0.10)
-    worn = cloud(key + 2, TEXELS, 20) > 0.18
-    return np.concatenate([made, worn[..., None]], 2).astype(np.float32)
+    return _cut_out(_stained(draws, key, (0.80, 0.79, 0.75), 0.10), cloud(key + 2, TEXELS, 20) > 0.18)
 
 
 def _bicycle(draws: Draws, key: int) -> F32:
@@ -314,7 +278,7 @@ def _bicycle(draws: Draws, key: int) -> F32:
     opaque = np.asarray(image.resize((TEXELS, TEXELS), Image.Resampling.BOX), np.float32) / 255 > 0.35
     made = _flat(draws.pick("paint", _PAINTS)) * 0.8
     made[_DOWN > 0.62] *= 0.45
-    return np.concatenate([made, opaque[..., None]], 2).astype(np.float32)
+    return _cut_out(made, opaque)
 
 
 def _car(draws: Draws, key: int) -> F32:
@@ -340,8 +304,8 @@ def _car(draws: Draws, key: int) -> F32:
         pen.ellipse((x - 15, 184, x + 15, 228), fill=(130, 130, 134))
         ImageDraw.Draw(mask).ellipse((x - 27, 162, x + 27, 250), fill=255)
     made = np.asarray(image.resize((TEXELS, TEXELS), Image.Resampling.BOX), np.float32) / 255
-    opaque = np.asarray(mask.resize((TEXELS, TEXELS), Image.Resampling.BOX), np.float32)[..., None] / 255
-    return np.concatenate([made * (1.08 - 0.25 * _DOWN[..., None]), opaque], 2).astype(np.float32)
+    opaque = np.asarray(mask.resize((TEXELS, TEXELS), Image.Resampling.BOX), np.float32) / 255
+    return _cut_out(made * (1.08 - 0.25 * _DOWN[..., None]), opaque)
 
 
 SURFACES: dict[str, Callable[[Draws, int], F32]] = {

@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 from snreid.synthetic.people.kernels import F32, I32, compiled
 
-SUN, SUN_COLOUR, SKY, GROUND, SIDE, SIDE_COLOUR = 0, 3, 6, 9, 12, 15
-"""Start of each triple in the row of ``site.Light.row``."""
 SHADOW_SIZE = 112
 """Texels per side of a person's shadow map."""
 
@@ -204,7 +202,7 @@ def shade_person(
     relief: F32, linear: F32, light: F32, eye: F32, maps: F32, bases: F32, corners: F32, sunlit: float, reach: float,
     span: float,
 ) -> None:  # fmt: skip
-    """Fill ``rgb`` (H, W, 3) where ``owner`` is ``who``. ``light``: see ``SUN``; ``sunlit``: share of the sun that reaches
+    """Fill ``rgb`` (H, W, 3) where ``owner`` is ``who``. ``light``: see ``site.Light.row``; ``sunlit``: share of the sun that reaches
     the place; ``reach``: pixels per ten centimetres; ``span``: metres covered by a fabric's texture."""
     height, width = depth.shape
     v = np.empty(8, np.float32)

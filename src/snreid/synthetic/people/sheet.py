@@ -15,11 +15,7 @@ _GAP = 2
 def people_sheet(
     rows: Sequence[Sequence[Picture]], *, scale: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB: all pictures of ``rows``, enlarged ``scale`` times.
-
-    Raises:
-        ExperimentError: There is nothing to show, or the scale is below 1.
-    """
+    """(H, W, 3) RGB: all pictures of ``rows``, ``scale`` times enlarged. Raises ``ExperimentError`` for an empty sheet or scale below 1."""
     total = sum(len(row) for row in rows)
     if not total or scale < 1:
         raise ExperimentError(

@@ -11,7 +11,7 @@ from math import cos, pi, sin
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.synthetic.limits import check_range, check_word
+from snreid.synthetic.limits import check_fields, check_range
 from snreid.synthetic.people.layouts import LAYOUTS
 from snreid.synthetic.people.pieces import Pieces
 from snreid.synthetic.randomness import Draws
@@ -38,14 +38,14 @@ class Light:
     side_colour: Colour = (0.15, 0.15, 0.15)
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for impossible light."""
         for name in ("sun_colour", "sky", "ground", "side_colour"):
             for share in getattr(self, name):
                 check_range(f"Each share of Light.{name}", share, 0.0, 20.0)
         check_range("The height of Light.sun", self.sun[2], 0.01, 100.0)
 
     def row(self, cloud: float) -> F32:
-        """(18,): numbers for the kernels (see ``shading.SUN``). ``cloud``: hidden share of the sun."""
+        """(18,) for the kernels: direction and colour of the sun, sky, ground, direction and colour of the side. ``cloud``: hidden share
+        of the sun."""
         sun, side = np.array(self.sun), np.array(self.side)
         bright, hidden = np.array(self.sun_colour) * (1 - cloud), np.array(self.sun_colour) * cloud
         sky = np.array(self.sky) + 0.25 * hidden
@@ -64,8 +64,7 @@ class Site:
     light: Light = Light()
 
     def __post_init__(self) -> None:
-        """Raise ``ExperimentError`` for an unknown kind of place."""
-        check_word("Site.kind", self.kind, SITES)
+        check_fields(self, kind=SITES)
 
     @property
     def indoor(self) -> bool:
@@ -116,15 +115,14 @@ def _draw_light(draws: Draws, indoor: bool) -> Light:
             side=side,
             side_colour=_scaled((1.0, 0.95, 0.9), draws.uniform("shop windows", 0.0, 0.4)),
         )
-    clear = draws.chance("clear", 0.45)
+    if draws.chance("clear", 0.45):
+        sun, sky = draws.uniform("sun", 0.6, 1.4), draws.uniform("sky", 0.28, 0.5)
+    else:
+        sun, sky = draws.uniform("haze", 0.0, 0.25), draws.uniform("grey sky", 0.5, 0.9)
     return Light(
         sun=(cos(around) * cos(up), sin(around) * cos(up), sin(up)),
-        sun_colour=_scaled(
-            (1.0, 0.94, 0.82), draws.uniform("sun", 0.6, 1.4) if clear else draws.uniform("haze", 0.0, 0.25)
-        ),
-        sky=_scaled(
-            (0.90, 1.0, 1.12), draws.uniform("sky", 0.28, 0.5) if clear else draws.uniform("grey sky", 0.5, 0.9)
-        ),
+        sun_colour=_scaled((1.0, 0.94, 0.82), sun),
+        sky=_scaled((0.90, 1.0, 1.12), sky),
         ground=_scaled((1.0, 0.95, 0.88), draws.uniform("bounce", 0.12, 0.3)),
         side=side,
         side_colour=_scaled((1.0, 1.0, 1.0), draws.uniform("brighter half", 0.05, 0.6)),

@@ -75,9 +75,8 @@ def _pattern(fabric: Fabric) -> tuple[F32, F32]:
     if pattern == "heather":
         return none, 0.90 + 0.20 * cloud(fabric.seed, n, 64)
     if pattern == "knit":
-        return none, (0.86 + 0.18 * (np.abs((across * 48 + 0.5 * np.floor(down * 40)) % 1 - 0.5) * 2)).astype(
-            np.float32
-        )
+        stitches = np.abs((across * 48 + 0.5 * np.floor(down * 40)) % 1 - 0.5) * 2
+        return none, (0.86 + 0.18 * stitches).astype(np.float32)
     if pattern == "hoops":
         return ((down * repeats) % 1 < 0.42).astype(np.float32), plain
     if pattern == "stripes":
@@ -87,9 +86,8 @@ def _pattern(fabric: Fabric) -> tuple[F32, F32]:
         fine = ((across * repeats + 0.7) % 1 < 0.07) | ((down * repeats + 0.7) % 1 < 0.07)
         return bars.astype(np.float32), np.where(fine, np.float32(0.6), plain)
     if pattern == "dots":
-        return (((across * repeats) % 1 - 0.5) ** 2 + ((down * repeats) % 1 - 0.5) ** 2 < 0.06).astype(
-            np.float32
-        ), plain
+        away = ((across * repeats) % 1 - 0.5) ** 2 + ((down * repeats) % 1 - 0.5) ** 2
+        return (away < 0.06).astype(np.float32), plain
     if pattern in ("floral", "camouflage", "tie-dye"):
         cells = {"floral": 18, "camouflage": 8, "tie-dye": 4}[pattern]
         return np.clip((cloud(fabric.seed, n, cells) - 0.52) * 12, 0, 1), plain
