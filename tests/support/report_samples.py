@@ -103,8 +103,6 @@ def make_report(*, domain: str = "evening street", seeds: int = 1) -> Report:
         ),
         notes=("A note",),
         made="today",
-        resamples=200,
-        files={"results.json": "all numbers"},
     )
 
 

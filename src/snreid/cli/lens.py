@@ -58,7 +58,8 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.analysis.lens.look import Reading, look
     from snreid.cli.session import open_session, require_file
     from snreid.experiments.runs import open_run
-    from snreid.figures.lens_page import write_lens
+    from snreid.figures.lens_page import render_lens
+    from snreid.system.atomic_files import write_text
 
     require_file(request.out, ".html", ".htm")  # before anything is computed
     run = open_run(request.run)
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         if session.first:
             lens = _described(look(embedder, shown, chosen, reading, **_words(run)), request)
-            write_lens(request.out, lens)
+            write_text(request.out, render_lens(lens))
             _tell(lens, request)
     return 0
 

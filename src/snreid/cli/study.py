@@ -104,14 +104,14 @@ def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
 
 def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> None:
     """Prints the table, writes the report page and, if requested, the record."""
-    from snreid.figures import text_table, write_report
+    from snreid.figures import render_report, text_table
     from snreid.studies.records import record, report
-    from snreid.system.atomic_files import write_json
+    from snreid.system.atomic_files import write_json, write_text
     from snreid.system.provenance import provenance
 
     console = Console()
     console.out(text_table(result.table), highlight=False)
-    html = report(
+    contents = report(
         result,
         page.title,
         descriptions=page.descriptions,
@@ -119,7 +119,8 @@ def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> No
         examples=page.examples,
         commands=[provenance()["command"]],
     )
-    console.out(f"Report: {write_report(out / 'report.html', html)}   ({seconds:.0f} s)", highlight=False)
+    write_text(out / "report.html", render_report(contents))
+    console.out(f"Report: {out / 'report.html'}   ({seconds:.0f} s)", highlight=False)
     if page.record is not None:
         write_json(page.record, record(result, page.title, seconds))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from math import isnan
-from pathlib import Path
 
 from snreid.errors import ExperimentError
 from snreid.figures.activation_maps import MAP_MEANINGS
@@ -18,7 +17,6 @@ from snreid.figures.style_distances import (
     shade_of,
     share_text,
 )
-from snreid.system.atomic_files import write_text
 
 _SUMMARY_HEADS = {
     "within": "Cameras of one data set",
@@ -72,18 +70,6 @@ def render_lens(lens: Lens) -> str:
         },
         scatter_charts=charts,
     )
-
-
-def write_lens(path: Path, lens: Lens) -> Path:
-    """Renders the page, writes it to ``path`` and returns the path; the file is written whole or not at all.
-
-    Raises:
-        DataError: An image cannot be read.
-        ExperimentError: No image has maps.
-        OSError: The folder cannot be written.
-    """
-    write_text(path, render_lens(lens))
-    return path
 
 
 def lens_findings(lens: Lens) -> list[tuple[str, str]]:
