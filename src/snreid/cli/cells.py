@@ -52,7 +52,7 @@ def fill_and_show(
     from snreid.system.locks import folder_lock
 
     plans = [plan for _, plan in chosen]
-    shard = shard_named(flags.shard) if flags.shard else None
+    shard = shard_named(flags.shard) if flags.shard else (0, 1)
     if flags.records is not None:
         require_folder(flags.records, "--records")
     began = time.monotonic()
@@ -65,7 +65,7 @@ def fill_and_show(
                 fill_in_jobs([command, *arguments], flags.jobs, wanted(plans, available, out), out, session)
             elif not only_show:
                 fill(plans, available, out, session, shard=shard)
-        if session.first and shard is None:
+        if session.first and not flags.shard:
             filled = [(table, collect(plan, available, out, skip_bad=machine.skip_bad)) for table, plan in chosen]
             failed = _show(filled, flags, time.monotonic() - began)
     return int(failed and not only_show)

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
     protocol = _protocol(request)
     rows = _rows(request, rest)
-    cases = tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
+    cases = tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases)
     plan = Plan(
         cases=cases,
         rows=rows,
@@ -73,14 +73,15 @@ def main(arguments: Sequence[str]) -> int:
 def _protocol(request: Request) -> "Protocol":
     """The protocol of that name, or the single-source protocol for ``A-to-B``."""
     from snreid.cli.names import dataset_named
-    from snreid.studies.protocols import SingleSource, protocols
+    from snreid.studies.protocols import protocols, single_source
 
     known = {protocol.name: protocol for protocol in protocols()}
     source, to, target = request.name.partition("-to-")
     if to and request.name not in known:
         root = request.machine.root
-        single, whole = dataset_named(source, root), dataset_named(target, root)
-        return SingleSource(source=single, target=whole, all_splits="split=" not in target)
+        return single_source(
+            dataset_named(source, root), dataset_named(target, root), all_splits="split=" not in target
+        )
     return pick(known, request.name, "A protocol is A-to-B for two data sets, or", "see snreid protocol --list")
 
 

@@ -81,7 +81,7 @@ def _opted(protocol: "Protocol", request: Request) -> "tuple[Case, ...]":
     """The protocol's cases, with withdrawn data if requested."""
     from snreid.studies.protocols import with_withdrawn
 
-    return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
+    return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases)
 
 
 def _plan(request: Request, table: "PaperTable", cases: "tuple[Case, ...]") -> "Plan":

@@ -239,18 +239,6 @@ def _read(data: DataSet, root: Path) -> tuple[ReIDData | None, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shard:
-    """A share of the cells, for several processes that fill one table in parallel."""
-
-    number: int = 0
-    of: int = 1
-
-    def has(self, position: int) -> bool:
-        """Whether the training at this position belongs to the share."""
-        return position % self.of == self.number
-
-
-@dataclass(frozen=True, slots=True)
 class Training:
     """A run to train, for all cells that need it."""
 

@@ -22,7 +22,7 @@ from snreid.experiments.scoring import Result, read_result, require_same_images,
 from snreid.figures import SchemeResult, ScoredDomain, ScoreTable, score_table
 from snreid.records import ReIDData, Scores
 from snreid.studies.others import OtherModel
-from snreid.studies.plan import Availability, Plan, Row, Shard, Training, require_available, wanted
+from snreid.studies.plan import Availability, Plan, Row, Training, require_available, wanted
 from snreid.studies.protocols import Benchmark, Case
 from snreid.studies.rows import check_rows
 from snreid.system.atomic_files import write_text
@@ -157,7 +157,7 @@ def fill(
     out: Path,
     session: Session,
     *,
-    shard: Shard | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> None:
     """Trains, adapts and scores every cell of the plans that is missing below ``out`` and whose data are available.
 
@@ -169,13 +169,11 @@ def fill(
         available: The data on this machine, for every case.
         out: Folder of all runs.
         session: The session to compute in.
-        shard: Fill only this share of the cells.
+        shard: (k, n): fill only every n-th training, from the k-th on; several processes then fill one table.
     """
-    shard = shard or Shard()
+    number, of = shard
     todo = wanted(plans, available, out)
-    for position, training in enumerate(todo):
-        if not shard.has(position):
-            continue
+    for position, training in list(enumerate(todo))[number::of]:
         data = _targets([available[case] for case in training.cases])
         sources = " + ".join(source.name for source in training.experiment.sources)
         session.console.rule(f"{sources}: {training.label} ({position + 1} of {len(todo)})", align="left")
