@@ -4,9 +4,8 @@
 images. Target labels only describe results; they never select anything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -241,7 +240,16 @@ def _measured(samples: Sequence[Sample], session: Session, out: Path, name: str)
     bad: dict[str, BadImage] = {}
     measured: list[ImageProperties | None] = []
     waiting = iter(samples)
-    look: Callable[[Sample], ImageProperties | None] = partial(_look, bad)
+
+    def look(sample: Sample) -> ImageProperties | None:
+        """Measures an image, or notes why it cannot be read."""
+        name = sample.image.name
+        try:
+            return measure(sample.image.read())
+        except DataError as error:
+            bad[name] = BadImage(name, (error.found or str(error)).removeprefix(f"{name}: "))
+            return None
+
     with (
         ThreadPoolExecutor(max(1, session.machine.workers)) as pool,
         counting(session.console, f"measuring {name}") as progress,
@@ -254,12 +262,3 @@ def _measured(samples: Sequence[Sample], session: Session, out: Path, name: str)
         count = len({sample.image.name for sample in samples})
         list_bad(tuple(bad.values()), count, out, skip=session.machine.skip_bad)
     return measured
-
-
-def _look(bad: dict[str, BadImage], sample: Sample) -> ImageProperties | None:
-    try:
-        return measure(sample.image.read())
-    except DataError as error:
-        named = sample.image.name
-        bad[named] = BadImage(named, (error.found or str(error)).removeprefix(f"{named}: "))
-        return None

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     """Analyse and write the page."""
     request = parse(Request, arguments, "snreid lens")
     _check(request)
-    from snreid.analysis.lens.look import Reading, look
+    from snreid.analysis.lens.look import look
     from snreid.cli.session import open_session, require_file
     from snreid.experiments.runs import open_run
     from snreid.figures.lens_page import render_lens
@@ -67,14 +67,8 @@ def main(arguments: Sequence[str]) -> int:
     shown = _shown(request, chosen)
     with open_session(request.machine, request.out.absolute().parent) as session:
         embedder = run.embedder(device=session.device, bf16=request.machine.precision == "bf16")
-        reading = Reading(
-            console=session.console,
-            workers=request.machine.workers,
-            memory_gb=request.machine.memory_gb,
-            skip_bad=request.machine.skip_bad,
-        )
         if session.first:
-            lens = _described(look(embedder, shown, chosen, reading, **_words(run)), request)
+            lens = _described(look(embedder, shown, chosen, session, **_words(run)), request)
             write_text(request.out, render_lens(lens))
             _tell(lens, request)
     return 0

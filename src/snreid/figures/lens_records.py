@@ -87,7 +87,7 @@ class NeighbourShare:
 
     share: float
     chance: float
-    """The same for a random neighbour."""
+    """The same for a random allowed neighbour: the value for perfectly mixed labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
