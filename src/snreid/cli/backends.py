@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import tyro
 
 from snreid.cli.flags import flag
+from snreid.errors import DataError, ExperimentError
 from snreid.experiments.packaged import located
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ class OnnxFlags:
 
     def require_onnx(self, model: Path, backend: Backend) -> None:
         """Raises ``ExperimentError`` if a flag is given and ``model`` is no ONNX file."""
-        from snreid.errors import ExperimentError
-
         names = [one.name for one in fields(self)]
         asked = [name for name in names if getattr(self, name) not in (None, False)]
         if asked and (backend != "onnxruntime" or located(model).is_dir()):
@@ -90,7 +89,6 @@ def chosen_backend(
     Raises:
         ExperimentError: The flags contradict each other or the file, or several processes would each export the run.
     """
-    from snreid.errors import ExperimentError
     from snreid.training.distributed import chosen_device
 
     backend = given or own or "torch"
@@ -144,7 +142,6 @@ def named_model(
 def _require_usual(backend: Backend, precision: str, device: str | None) -> None:
     """Raises ``ExperimentError`` if another runtime than torch is to compute in another precision than float32 or not on the CPU; for
     such a runtime ``auto`` means the CPU even if there is a GPU."""
-    from snreid.errors import ExperimentError
     from snreid.training.distributed import chosen_device
 
     elsewhere = device is not None and device.startswith("cuda")
@@ -163,7 +160,6 @@ def _require_alone(run: Path, backend: Backend) -> None:
     """Raises ``ExperimentError`` if several processes would each export the run and hold two networks meanwhile."""
     import os
 
-    from snreid.errors import ExperimentError
     from snreid.training.distributed import launched_rank
 
     if others := launched_rank(os.environ):
@@ -259,8 +255,6 @@ def weights_mark(run: Path) -> str:
 def require_same_model(mark: str, network: Network, where: Path, session: "Session") -> None:
     """Raises ``ExperimentError`` if the file ``where`` bears the mark of another model. A run and a file that does not tell its run
     cannot be told to be the same, which is said."""
-    from snreid.errors import ExperimentError
-
     if not mark.strip() or mark == network.mark:
         return
     if mark.split()[0] != network.mark.split()[0]:
@@ -278,7 +272,6 @@ def require_same_model(mark: str, network: Network, where: Path, session: "Sessi
 
 def embed_files(network: Network, paths: "Sequence[Path]", *, unit: bool) -> "NDArray[np.float32]":
     """The embeddings (N, D) of a few images, all of which must be readable; of length 1 if ``unit``."""
-    from snreid.errors import DataError
     from snreid.images.reading import listed
     from snreid.inference.embedder import SHOWN_BAD, USUAL_BATCH, extract
 

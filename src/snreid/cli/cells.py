@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from snreid.cli.flags import Json, Preset, flag
+from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named
+from snreid.cli.session import open_session, require_folder, resumable
+from snreid.system.atomic_files import write_json
+from snreid.system.locks import folder_lock
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -45,11 +49,8 @@ def fill_and_show(
 
     ``arguments`` are those of ``command``, for the processes that ``--jobs`` starts.
     """
-    from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named
-    from snreid.cli.session import open_session, require_folder, resumable
     from snreid.studies.plan import availabilities, wanted
     from snreid.studies.run import collect, fill
-    from snreid.system.locks import folder_lock
 
     plans = [plan for _, plan in chosen]
     shard = shard_named(flags.shard) if flags.shard else (0, 1)
@@ -75,7 +76,6 @@ def _show(filled: "Sequence[tuple[PaperTable, Sequence[CaseResult]]]", flags: Ce
     """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns
     whether a cell has failed."""
     from snreid.studies.published_table import case_record, comparison_text
-    from snreid.system.atomic_files import write_json
 
     objects, failed = [], False
     for table, results in filled:

@@ -10,11 +10,16 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from snreid import __version__
 from snreid.cli.backends import OnnxFile, OnnxFlags, OnnxInput, named_model, ready
 from snreid.cli.flags import Json, Metric, example, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
-from snreid.errors import visible
+from snreid.cli.names import dataset_named, features_named
+from snreid.cli.session import open_session
+from snreid.errors import ExperimentError, visible
 from snreid.experiments.packaged import beside
+from snreid.system.atomic_files import write_json, write_text
+from snreid.system.provenance import provenance
 
 if TYPE_CHECKING:
     from snreid.cli.backends import Network
@@ -81,7 +86,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(request: Request) -> None:
     from snreid.datasets.corruptions import check_kind
-    from snreid.errors import ExperimentError
 
     given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
     if len(given) != 1:
@@ -114,8 +118,6 @@ def _check(request: Request) -> None:
 
 def _from_features(request: Request) -> list["Diagnosis"]:
     from snreid.analysis.diagnosis import diagnose, require_rows
-    from snreid.cli.names import features_named
-    from snreid.cli.session import open_session
     from snreid.evaluation import remarks
     from snreid.figures import DiagnosisPage
 
@@ -151,7 +153,6 @@ def _from_features(request: Request) -> list["Diagnosis"]:
 
 def _from_network(request: Request) -> list["Diagnosis"]:
     """Diagnose a run or a file on every target."""
-    from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
 
     model, backend = named_model(request.run, request.onnx, request.file, precision=request.machine.precision)
@@ -168,7 +169,6 @@ def _from_network(request: Request) -> list["Diagnosis"]:
 
 
 def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tuple["DataSet", "ReIDData"]]:
-    from snreid.cli.names import dataset_named
     from snreid.experiments.scoring import read_targets
 
     named = [dataset_named(name, request.machine.root) for name in request.target]
@@ -253,8 +253,6 @@ def _notes(data: "ReIDData | None", left_out: Sequence[str] = ()) -> list[str]:
 def _made() -> str:
     import time
 
-    from snreid import __version__
-
     return f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}"
 
 
@@ -282,8 +280,6 @@ def _looks(
 def _write(page: "DiagnosisPage", out: Path, session: "Session") -> None:
     from snreid.datasets import require_name
     from snreid.figures import render_diagnosis
-    from snreid.system.atomic_files import write_json, write_text
-    from snreid.system.provenance import provenance
 
     target = page.diagnosis.target
     require_name(target)

@@ -22,6 +22,9 @@ from snreid.cli.backends import (
 )
 from snreid.cli.flags import Json, Metric, example, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.names import dataset_named, features_named
+from snreid.cli.session import open_session
+from snreid.errors import ExperimentError
 from snreid.experiments.packaged import beside
 
 if TYPE_CHECKING:
@@ -91,8 +94,6 @@ def _place(request: Request, *, own_metric: bool = True) -> Path | None:
 
 
 def _check(request: Request) -> None:
-    from snreid.errors import ExperimentError
-
     given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
     if len(given) != 1:
         raise ExperimentError(
@@ -132,7 +133,6 @@ def _check(request: Request) -> None:
 
 def _reranking(request: Request) -> "ReRanking | None":
     """The settings of --rerank; ``ExperimentError`` for settings out of range or without --rerank."""
-    from snreid.errors import ExperimentError
     from snreid.evaluation import ReRanking
 
     settings: dict[str, Any] = {"k1": request.k1, "k2": request.k2, "weight": request.share}
@@ -150,7 +150,6 @@ def _reranking(request: Request) -> "ReRanking | None":
 
 
 def _from_features(request: Request, again: "ReRanking | None") -> list["Result"]:
-    from snreid.cli.names import features_named
     from snreid.evaluation import evaluate, remarks
     from snreid.experiments.scoring import Result, keep_result, with_reranking
     from snreid.training.distributed import chosen_device
@@ -170,8 +169,6 @@ def _from_features(request: Request, again: "ReRanking | None") -> list["Result"
 
 
 def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
-    from snreid.cli.names import dataset_named
-    from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
     from snreid.experiments.targets import embed_target, track_means

@@ -22,7 +22,12 @@ from snreid.cli.backends import (
 )
 from snreid.cli.flags import Json, example, flag, parse
 from snreid.cli.machine import DataFolder
-from snreid.errors import visible
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
+from snreid.images.files import images_at
+from snreid.system.atomic_files import atomic_write
+from snreid.system.locks import file_lock
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -72,10 +77,7 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Embed and write; of several processes each embeds a part, and the first one writes."""
     request = parse(Request, arguments, "snreid extract")
-    from snreid.cli.session import open_session, require_file
-    from snreid.errors import ExperimentError
     from snreid.images.reading import BadImage
-    from snreid.system.locks import file_lock
 
     require_file(request.out, ".npz")  # before images are embedded
     backend = chosen_backend(
@@ -144,7 +146,6 @@ class _Track(NamedTuple):
 def _images(request: Request) -> _Images:
     """The named images, or those of the named data set, with their labels."""
     from snreid.datasets.folder import compile_pattern
-    from snreid.errors import ExperimentError
 
     if bool(request.data) == bool(request.images) or (request.data and request.pattern):
         raise ExperimentError(
@@ -168,8 +169,6 @@ def _of_files(request: Request) -> _Images:
     from snreid.datasets.folder import label_rows
     from snreid.datasets.labels import track_numbers
     from snreid.datasets.table import ENDINGS
-    from snreid.errors import DataError
-    from snreid.images.files import images_at
     from snreid.images.reading import FileImage
 
     if tables := [place for place in request.images if place.suffix.lower() in ENDINGS and place.is_file()]:
@@ -196,7 +195,6 @@ def _of_files(request: Request) -> _Images:
 
 
 def _of_data(request: Request) -> _Images:
-    from snreid.cli.names import dataset_named
     from snreid.datasets import require_unseen_persons
     from snreid.datasets.labels import LabelRow
     from snreid.experiments.scoring import read_targets
@@ -270,7 +268,6 @@ def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArra
     import numpy as np
 
     from snreid.evaluation import MARK, in_half
-    from snreid.system.atomic_files import atomic_write
 
     embeddings = in_half(vectors, "extracted") if request.half else vectors
     arrays: dict[str, Any] = {**labels, "embeddings": embeddings, MARK: np.str_(mark)}
@@ -317,9 +314,6 @@ def _say(
 def images_of(places: Sequence[Path]) -> tuple[list[Path], str]:
     """The named image files and those in the named folders, and a note on other files there. Raises ``DataError`` when there
     are none."""
-    from snreid.errors import DataError
-    from snreid.images.files import images_at
-
     there = images_at(places)
     if not there.images:
         found = f"none in {', '.join(map(str, places)) or 'an empty list'}"

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from snreid import __version__
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
-from snreid.errors import visible
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
 from snreid.experiments.packaged import is_packaged
+from snreid.images.files import images_at
+from snreid.system.atomic_files import write_text
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
@@ -56,10 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     request = parse(Request, arguments, "snreid lens")
     _check(request)
     from snreid.analysis.lens.look import look
-    from snreid.cli.session import open_session, require_file
     from snreid.experiments.runs import open_run
     from snreid.figures.lens_page import render_lens
-    from snreid.system.atomic_files import write_text
 
     require_file(request.out, ".html", ".htm")  # before anything is computed
     run = open_run(request.run)
@@ -75,8 +78,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(request: Request) -> None:
-    from snreid.errors import ExperimentError
-
     if not request.images and not request.data:
         raise ExperimentError(
             "The lens needs something to look at: image files, or data sets",
@@ -93,8 +94,6 @@ def _check(request: Request) -> None:
 
 def _chosen(request: Request) -> "list[Chosen]":
     from snreid.analysis.lens.choose import choose
-    from snreid.cli.names import dataset_named
-    from snreid.errors import DataError
 
     root = request.machine.root
     sets = [dataset_named(name, root) for name in request.data]
@@ -133,9 +132,6 @@ def _title(name: str, sample: "Sample") -> str:
 
 def _files(paths: Sequence[Path]) -> list[Path]:
     """The files; for a folder the images below it, evenly sampled if there are many. Raises ``DataError`` for a folder without images."""
-    from snreid.errors import DataError
-    from snreid.images.files import images_at
-
     kept: list[Path] = []
     for path in paths:
         there = images_at([path])
@@ -164,8 +160,6 @@ def _words(run: "Run") -> dict[str, str]:
 def _described(lens: "Lens", request: Request) -> "Lens":
     """The lens with notes on what the request left open."""
     from dataclasses import replace
-
-    from snreid import __version__
 
     notes = list(lens.notes)
     if not request.images:

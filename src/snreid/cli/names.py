@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snreid.errors import ExperimentError
-from snreid.experiments.serialization import from_json
+from snreid.experiments.serialization import from_json, to_json
 from snreid.images.files import spelt
 from snreid.records import NO_CAMERA, DataSet, is_missing
 
@@ -275,8 +275,6 @@ def _options(start: DataSet, options: str, text: str) -> dict[str, Any]:
 
 
 def _present(start: DataSet) -> dict[str, Any]:
-    from snreid.experiments.serialization import to_json
-
     return dict(to_json(start))
 
 

@@ -12,6 +12,9 @@ import tyro
 from snreid.cli.backends import OnnxFlags, OnnxInput, chosen_backend, own_backend, ready
 from snreid.cli.flags import flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.names import dataset_named, features_named
+from snreid.cli.session import open_session
+from snreid.errors import ExperimentError
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -53,8 +56,6 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Score the models and write the page."""
     request = parse(Request, arguments, "snreid report")
-    from snreid.cli.names import dataset_named
-
     models = _opened(request)
     targets = [dataset_named(name, request.machine.root) for name in request.target] or [_rows_of(models)]
     out = request.out or Path("runs") / _name([model.name for model in models], [target.name for target in targets])
@@ -82,7 +83,6 @@ def write(
         typed: The targets in the user's words, for messages.
         file: The flags of ONNX files.
     """
-    from snreid.cli.session import open_session
     from snreid.cli.study import Page, finish
     from snreid.studies.plan import example_names
     from snreid.studies.run import score_models
@@ -100,8 +100,6 @@ def write(
 
 def _opened(request: Request) -> "list[Run | FeaturesFile | Path]":
     """Each run and file of embeddings, and the paths of networks."""
-    from snreid.cli.names import features_named
-    from snreid.errors import ExperimentError
     from snreid.experiments.runs import open_run
     from snreid.studies.others import FeaturesFile
 

@@ -11,7 +11,9 @@ import tyro
 
 from snreid.cli.backends import OnnxFlags, chosen_backend, embed_files, own_backend, ready, require_same_model
 from snreid.cli.flags import Json, Metric, flag, parse
-from snreid.errors import DataError, visible
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
+from snreid.system.atomic_files import atomic_write
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -67,8 +69,6 @@ def main(arguments: Sequence[str]) -> int:
     """Embeds the query, ranks, draws, prints."""
     request = parse(Request, arguments, "snreid search")
     from snreid.cli.extract import images_of
-    from snreid.cli.session import open_session, require_file
-    from snreid.errors import ExperimentError
     from snreid.evaluation import rank_lists, read_gallery, read_mark
 
     if request.top < 1:
@@ -132,7 +132,6 @@ def _sheet(
 ) -> list[str]:
     """Draws the contact sheet. Returns the names of the images that are missing on it."""
     from snreid.figures import Hit, search_picture
-    from snreid.system.atomic_files import atomic_write
 
     assert request.out is not None
     folders = [folder for folder in (request.images, Path(), request.gallery.parent) if folder is not None]
