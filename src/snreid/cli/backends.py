@@ -3,11 +3,11 @@
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import tyro
 
-from snreid.cli.flags import flag
+from snreid.cli.flags import example, flag
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.packaged import located
 
@@ -69,28 +69,29 @@ def own_backend(model: Path) -> Backend | None:
 
 def chosen_backend(
     model: Path,
-    given: Backend | None,
     *,
-    own: Backend | None,
-    batch: int | None,
     precision: str,
+    given: Backend | None = None,
+    batch: int | None = None,
     device: str | None = None,
+    unnamed: Backend | None = None,
 ) -> Backend:
     """Choose the runtime of the network.
 
     Args:
         model: The folder of a run, or a file.
-        given: The flag ``--backend``.
-        own: The runtime of ``model``, None for the folder of a run.
-        batch: The flag ``--batch``.
         precision: The flag ``--precision``.
+        given: The flag ``--backend``.
+        batch: The flag ``--batch``.
         device: Device for the network; None if not given.
+        unnamed: The runtime of a file whose suffix does not tell it.
 
     Raises:
         ExperimentError: The flags contradict each other or the file, or several processes would each export the run.
     """
     from snreid.training.distributed import chosen_device
 
+    own = own_backend(model) or unnamed
     backend = given or own or "torch"
     if own is not None and backend != own:
         raise ExperimentError(
@@ -118,25 +119,30 @@ def named_model(
     batch: int | None = None,
     precision: str,
 ) -> tuple[Path, Backend]:
-    """The model of a command that takes RUN or ``--onnx``, and its runtime.
+    """The model of a command that takes RUN or ``--onnx`` (an ONNX file whatever its name), and its runtime.
 
-    Args:
-        run: The folder of a run, or an exported file; None if ``onnx`` is given.
-        onnx: The flag ``--onnx``: an ONNX file whatever its name.
-        flags: The other flags of an ONNX file.
-        given: As in ``chosen_backend``.
-        batch: As in ``chosen_backend``.
-        precision: As in ``chosen_backend``.
-
-    Raises:
-        ExperimentError: As ``chosen_backend`` does, and for flags of an ONNX file without one.
+    Raises ``ExperimentError`` as ``chosen_backend`` does, and for ``flags`` of an ONNX file without one.
     """
     model = run or onnx
     assert model is not None
-    own = own_backend(model) or (None if onnx is None else "onnxruntime")
-    backend = chosen_backend(model, given, own=own, batch=batch, precision=precision)
+    unnamed: Backend | None = None if onnx is None else "onnxruntime"
+    backend = chosen_backend(model, precision=precision, given=given, batch=batch, unnamed=unnamed)
     flags.require_onnx(model, backend)
     return model, backend
+
+
+def require_one_source(request: Any, command: str) -> None:
+    """Raises ``ExperimentError`` unless ``request`` names either a run or ``--onnx`` or ``--features``, the last without flags of an ONNX
+    file."""
+    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
+    if len(given) != 1:
+        raise ExperimentError(
+            f"snreid {command} takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
+            found=" and ".join(given) or "nothing",
+            fix=f"write it like {example(type(request))}",
+        )
+    if request.features:
+        request.file.require_onnx(request.features[0], "torch")
 
 
 def _require_usual(backend: Backend, precision: str, device: str | None) -> None:
@@ -163,8 +169,7 @@ def _require_alone(run: Path, backend: Backend) -> None:
     from snreid.training.distributed import launched_rank
 
     if others := launched_rank(os.environ):
-        kind = "onnx" if backend == "onnxruntime" else "openvino"
-        file = "model.onnx" if backend == "onnxruntime" else "model.xml"
+        kind, file = ("onnx", "model.onnx") if backend == "onnxruntime" else ("openvino", "model.xml")
         raise ExperimentError(
             "Processes that work together embed with one exported file; a run is exported for one process",
             found=f"--backend {backend} for the run {run} in {others.world} processes",

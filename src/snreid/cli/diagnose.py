@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from snreid import __version__
-from snreid.cli.backends import OnnxFile, OnnxFlags, OnnxInput, named_model, ready
-from snreid.cli.flags import Json, Metric, example, flag, parse
+from snreid.cli.backends import OnnxFile, OnnxFlags, OnnxInput, named_model, ready, require_one_source
+from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
 from snreid.cli.names import dataset_named, features_named
 from snreid.cli.session import open_session
@@ -87,14 +87,8 @@ def main(arguments: Sequence[str]) -> int:
 def _check(request: Request) -> None:
     from snreid.datasets.corruptions import check_kind
 
-    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
-    if len(given) != 1:
-        raise ExperimentError(
-            "snreid diagnose takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
-            found=" and ".join(given) or "nothing",
-            fix=f"write it like {example(Request)}",
-        )
-    if given != ["features"] and not request.target:
+    require_one_source(request, "diagnose")
+    if not request.features and not request.target:
         raise ExperimentError(
             "A diagnosis of a network needs a target", found="none", fix="name one: --target market1501"
         )
@@ -102,8 +96,6 @@ def _check(request: Request) -> None:
         raise ExperimentError(
             "Embeddings in a file are the rows of one data set", found=" ".join(request.target), fix="name one"
         )
-    if request.features:
-        request.file.require_onnx(request.features[0], "torch")
     if request.worst < 0:
         raise ExperimentError("So many worst queries are shown: 0 or more", found=str(request.worst), fix="give 6")
     for severity in request.severity or (0,):

@@ -19,8 +19,9 @@ from snreid.cli.backends import (
     named_model,
     own_backend,
     ready,
+    require_one_source,
 )
-from snreid.cli.flags import Json, Metric, example, flag, parse
+from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
 from snreid.cli.names import dataset_named, features_named
 from snreid.cli.session import open_session
@@ -94,30 +95,22 @@ def _place(request: Request, *, own_metric: bool = True) -> Path | None:
 
 
 def _check(request: Request) -> None:
-    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
-    if len(given) != 1:
-        raise ExperimentError(
-            "snreid evaluate takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
-            found=" and ".join(given) or "nothing",
-            fix=f"write it like {example(Request)}",
-        )
-    if given != ["features"] and not request.target:
+    require_one_source(request, "evaluate")
+    if not request.features and not request.target:
         raise ExperimentError("Scoring images needs a target", found="none", fix="name one: --target market1501")
-    if given == ["features"] and request.target:
+    if request.features and request.target:
         raise ExperimentError(
             "Embeddings in a file bring their own query and gallery",
             found=f"--target {' '.join(request.target)}",
             fix="leave it out",
         )
-    if given == ["features"] and request.tracks:
+    if request.features and request.tracks:
         raise ExperimentError(
             "--tracks takes the means of embeddings that are computed from images",
             found="--tracks with --features",
             fix="leave it out; snreid extract --tracks writes means",
         )
-    if request.features:
-        request.file.require_onnx(request.features[0], "torch")
-    if given == ["features"] and (request.backend or request.batch is not None):
+    if request.features and (request.backend or request.batch is not None):
         raise ExperimentError(
             "Embeddings in a file are not computed again",
             found=f"--backend {request.backend}" if request.backend else f"--batch {request.batch}",
@@ -217,17 +210,14 @@ def _show(results: list["Result"], request: Request) -> None:
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
         return
     console = Console()
-    print_table([row for one in objects for row in (one, *_reranked_rows(one))])
+    rows: list[dict[str, Any]] = []
+    for one in objects:  # below a target's own row the re-ranked one
+        rows += [one, {**one["reranked"], "target": f"{one['target']}, re-ranked"}] if "reranked" in one else [one]
+    print_table(rows)
     for note in dict.fromkeys(f"{one['target']}: {note}" for one in objects for note in one["notes"]):
         console.out(note, highlight=False)
     if again := [one["reranked"]["how"] for one in objects if "reranked" in one]:
         console.out(f"{again[0].capitalize()} {_AS_A_SET}", highlight=False)
-
-
-def _reranked_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The table row below a target's own, if it was re-ranked."""
-    again: dict[str, Any] | None = row.get("reranked")
-    return [{**again, "target": f"{row['target']}, re-ranked"}] if again else []
 
 
 def print_table(objects: list[dict[str, Any]]) -> None:
@@ -244,17 +234,10 @@ def table(objects: list[dict[str, Any]]) -> Table:
     shown.add_column("", no_wrap=True)
     for row in objects:
         shown.add_column(str(row["target"]), justify="right", no_wrap=True)
-    measures = {
-        "mAP": "mAP",
-        "rank-1": "rank1",
-        "rank-5": "rank5",
-        "rank-10": "rank10",
-        "rank-20": "rank20",
-        "mINP": "mINP",
-    }
-    for name, key in measures.items():
+    for name in ("mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP"):
+        key = name.replace("-", "")
         shown.add_row(name, *(_percent(row[key], row[f"{key}_interval"]) for row in objects))
-    for name, key in {"queries": "queries", "without match": "skipped_queries"}.items():
+    for name, key in (("queries", "queries"), ("without match", "skipped_queries")):
         shown.add_row(name, *(str(row[key]) for row in objects))
     return shown
 

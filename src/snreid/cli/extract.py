@@ -16,7 +16,6 @@ from snreid.cli.backends import (
     OnnxFlags,
     OnnxInput,
     chosen_backend,
-    own_backend,
     ready,
     trained_on,
 )
@@ -82,10 +81,9 @@ def main(arguments: Sequence[str]) -> int:
     require_file(request.out, ".npz")  # before images are embedded
     backend = chosen_backend(
         request.run,
-        request.backend,
-        own=own_backend(request.run),
-        batch=request.batch,
         precision=request.precision,
+        given=request.backend,
+        batch=request.batch,
         device=request.device,
     )
     request.file.require_onnx(request.run, backend)
@@ -287,14 +285,16 @@ def _say(
     from snreid.images.reading import listed
     from snreid.inference.embedder import SHOWN_BAD
 
-    images_read = len(images.sources) - len(bad)
-    done: dict[str, object] = {"file": str(request.out), "images": images_read, "dim": int(vectors.shape[1])}
-    if request.tracks:
-        done["tracks"] = len(vectors)
-    done["batch"] = batch[0] if batch else None
     counts = {name: len(set(values.tolist())) for name, values in written.items() if name != "names"}
-    done["labels"] = list(counts)
-    done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad]
+    done: dict[str, object] = {
+        "file": str(request.out),
+        "images": len(images.sources) - len(bad),
+        "dim": int(vectors.shape[1]),
+        **({"tracks": len(vectors)} if request.tracks else {}),
+        "batch": batch[0] if batch else None,
+        "labels": list(counts),
+        "left_out": [{"name": one.name, "reason": one.reason} for one in bad],
+    }
     if bad:
         sentence = (
             f"{len(bad)} of {len(images.sources)} images could not be read and are left out: {listed(bad, SHOWN_BAD)}."

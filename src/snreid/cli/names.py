@@ -6,7 +6,7 @@ import re
 import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -48,6 +48,8 @@ and behind all of that, an @ and what is done with it:
 _FOLDERS = ("bounding_box_train", "query")
 """Either identifies a folder in Market-1501's format; reading reports which others are missing."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
+_SIDES: "dict[str, Side]" = {"": "query", "-gallery": "gallery", "-both": "both"}
+"""Endings of a corruption's word, and the images that it makes worse."""
 _GRAMMAR = frozenset(":@,='\"")
 _QUOTED = re.compile(r"""(["'])(.+?)\1(?::(.*))?""")
 _OPTION = re.compile(r"""([^,=]*)=("[^"]*"|'[^']*'|[^,]*)(?:,|$)""")
@@ -68,7 +70,7 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
     start = _known().get(name) or _by_path(name, root)
     if start is None:
         raise _no_folder(name, root) if _is_path(name, root) and not _is_worded(text, root) else _no_name(text, root)
-    return replace(start, **_options(start, options, text))  # type: ignore[type-var]
+    return _with_options(start, options, text) if options else start
 
 
 def _name_and_options(text: str, root: Path) -> tuple[str, str]:
@@ -127,10 +129,8 @@ def _wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
     from snreid.datasets import KINDS, SEVERITIES, AllImages
 
     wrappers: dict[str, Callable[[DataSet], DataSet]] = {"all": lambda inner: AllImages(of=inner)}
-    for kind, severity in product(KINDS, SEVERITIES):
-        wrappers[f"{kind}-{severity}"] = partial(_worse, kind, severity, "query")
-        wrappers[f"{kind}-{severity}-gallery"] = partial(_worse, kind, severity, "gallery")
-        wrappers[f"{kind}-{severity}-both"] = partial(_worse, kind, severity, "both")
+    for kind, severity, (ending, side) in product(KINDS, SEVERITIES, _SIDES.items()):
+        wrappers[f"{kind}-{severity}{ending}"] = partial(_worse, kind, severity, side)
     return wrappers
 
 
@@ -267,15 +267,9 @@ def _folder_tree(options: str) -> DataSet:
     return from_json(FolderTree, {"kind": "FolderTree", **values}, "folder")
 
 
-def _options(start: DataSet, options: str, text: str) -> dict[str, Any]:
-    if not options:
-        return {}
-    read = from_json(type(start), {**_present(start), **_nested(type(start), options, text)}, text.partition(":")[0])
-    return {f.name: getattr(read, f.name) for f in fields(read)}  # type: ignore[arg-type]
-
-
-def _present(start: DataSet) -> dict[str, Any]:
-    return dict(to_json(start))
+def _with_options(start: DataSet, options: str, text: str) -> DataSet:
+    values = {**to_json(start), **_nested(type(start), options, text)}
+    return from_json(type(start), values, text.partition(":")[0])
 
 
 def _nested(kind: type, options: str, text: str) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _opened(request: Request) -> "list[Run | FeaturesFile | Path]":
             fix="name one target, or leave the file out",
         )
     for path in [model for model in models if isinstance(model, Path)] or request.run[:1]:
-        backend = chosen_backend(path, None, own=own_backend(path), batch=None, precision=request.machine.precision)
+        backend = chosen_backend(path, precision=request.machine.precision)
         request.file.require_onnx(path, backend)
     return models
 

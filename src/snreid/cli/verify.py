@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     request = parse(Request, arguments, "snreid verify")
     _check(request)
     machine, kept = request.machine, _kept(request)
-    backend = chosen_backend(request.run, None, own=own_backend(request.run), batch=None, precision=machine.precision)
+    backend = chosen_backend(request.run, precision=machine.precision)
     with open_session(machine, None) as session:
         network = ready(request.run, backend, OnnxFlags(), session)
         if kept is not None:

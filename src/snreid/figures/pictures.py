@@ -42,15 +42,8 @@ def search_picture(
 ) -> Image.Image:
     """A contact sheet: the query images in a row, below them the ``hits`` in rows, best first. Missing images are grey and say so.
 
-    Args:
-        title: The line above all.
-        queries: The query images; as many as fit into a row are shown.
-        hits: What was found.
-        columns: Images in a row.
-        height: Height of one image in pixels; images are half as wide.
-
-    Raises:
-        DataError: An image cannot be read.
+    ``columns``: images in a row; no more query images are shown. ``height``: of one image, which is half as wide, in pixels. Raises
+    ``DataError`` for an image that cannot be read.
     """
     width, gap, head, foot = height // 2, 8, 28, 28
     tiles = [Hit(sample, "query") for sample in queries[:columns]]

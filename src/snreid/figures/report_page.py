@@ -74,7 +74,7 @@ def render_report(report: Report) -> str:
         "report",
         report.title,
         _facts(report),
-        [name for name, content in sections.items() if content],
+        sections,
         made=report.made,
         report=report,
         table=table,

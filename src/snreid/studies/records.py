@@ -10,7 +10,7 @@ from snreid import __version__
 from snreid.evaluation import rank_lists, read_features
 from snreid.experiments.runs import Run
 from snreid.experiments.scoring import Result, features_path
-from snreid.figures import RankExample, Report, RunDetails, ScoredDomain, ScoreTable, choose_queries, typical_queries
+from snreid.figures import RankExample, Report, RunDetails, ScoreTable, choose_queries, typical_queries
 from snreid.figures.report_page import SELECTION
 from snreid.images.reading import FileImage
 from snreid.records import Features, RankList, ReIDData, Sample
@@ -55,7 +55,12 @@ def report(
         title=title,
         trained_on=", ".join(sorted(source.name for source in result.case.sources)) or "not known",
         domains=tuple(
-            _domain(result, domain, (descriptions or {}).get(domain.name, "")) for domain in result.domains()
+            replace(
+                domain,
+                description=(descriptions or {}).get(domain.name, ""),
+                samples=_spread(result.available.data[domain.name]),
+            )
+            for domain in result.domains()
         ),
         schemes=tuple(replace(result.scheme(row), description=_description(row)) for row in result.rows),
         baseline=result.rows[0].label,
@@ -95,10 +100,6 @@ def _selection(runs: Mapping[str, Sequence[Run]]) -> str:
 def _runs(result: CaseResult, row: str) -> tuple[Run, ...]:
     """The runs of a row, one per seed; in a study each is scored on every target. None for a model that was not trained here."""
     return next(iter(result.runs[row].values()), ())
-
-
-def _domain(result: CaseResult, domain: ScoredDomain, description: str) -> ScoredDomain:
-    return replace(domain, description=description, samples=_spread(result.available.data[domain.name]))
 
 
 def _spread(data: ReIDData) -> tuple[Sample, ...]:

@@ -224,11 +224,8 @@ def _failure_recorded(training: Training, folder: Path, session: Session) -> Ite
 
 def _targets(available: Sequence[Availability]) -> list[ReIDData]:
     """The targets of these cases, each data set once."""
-    return list({name: case.data[name] for case in available for name in _scored(case)}.values())
-
-
-def _scored(available: Availability) -> list[str]:
-    return [target.name for benchmark in available.benchmarks for target in benchmark.targets]
+    scored = [(case, target.name) for case in available for column in case.benchmarks for target in column.targets]
+    return list({name: case.data[name] for case, name in scored}.values())
 
 
 def collect(
