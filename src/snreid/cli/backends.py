@@ -55,6 +55,11 @@ class OnnxFlags:
             )
 
 
+Model: TypeAlias = Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
+"""The argument RUN of commands that take exported files too."""
+MaybeModel: TypeAlias = Annotated[
+    tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")
+]
 OnnxFile: TypeAlias = Annotated[Path | None, flag("this ONNX file (of anybody) in place of RUN", "FILE.onnx")]
 """The flag ``--onnx``."""
 OnnxInput: TypeAlias = Annotated[OnnxFlags, tyro.conf.arg(name="")]
@@ -76,18 +81,10 @@ def chosen_backend(
     device: str | None = None,
     unnamed: Backend | None = None,
 ) -> Backend:
-    """Choose the runtime of the network.
+    """Choose the runtime of a run or a file by the flags ``--backend`` (``given``), ``--batch``, ``--precision`` and ``--device``.
 
-    Args:
-        model: The folder of a run, or a file.
-        precision: The flag ``--precision``.
-        given: The flag ``--backend``.
-        batch: The flag ``--batch``.
-        device: Device for the network; None if not given.
-        unnamed: The runtime of a file whose suffix does not tell it.
-
-    Raises:
-        ExperimentError: The flags contradict each other or the file, or several processes would each export the run.
+    ``unnamed``: the runtime of a file whose suffix does not tell it. Raises ``ExperimentError`` if the flags contradict each other or the
+    file, or if several processes would each export the run.
     """
     from snreid.training.distributed import chosen_device
 
@@ -207,15 +204,7 @@ class Network:
 
 
 def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *, fuse: bool = False) -> Network:
-    """The network of a run or a file.
-
-    Args:
-        model: The folder of a run, or a file.
-        backend: As ``chosen_backend`` returns it.
-        onnx: The flags of an ONNX file.
-        session: The session to compute in; it also tells what the file does not tell.
-        fuse: As in ``Run.embedder``.
-    """
+    """The network of a run or a file. The session says what was assumed about a file; ``fuse`` is as in ``Run.embedder``."""
     from snreid.experiments.runs import open_run
 
     if backend == "torch":

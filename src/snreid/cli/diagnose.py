@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from snreid import __version__
-from snreid.cli.backends import OnnxFile, OnnxFlags, OnnxInput, named_model, ready, require_one_source
+from snreid.cli.backends import MaybeModel, OnnxFile, OnnxFlags, OnnxInput, named_model, ready, require_one_source
 from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
 from snreid.cli.names import dataset_named, features_named
@@ -51,9 +50,7 @@ class Request:
       snreid diagnose --features mine.npz --target market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")] = (
-        None
-    )
+    run: MaybeModel = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
     features: Annotated[tuple[Path, ...], flag("embeddings, see snreid evaluate", "FILE")] = ()
     onnx: OnnxFile = None

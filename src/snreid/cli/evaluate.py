@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from snreid.cli.backends import (
     BackendFlag,
+    MaybeModel,
     OnnxFile,
     OnnxFlags,
     OnnxInput,
@@ -53,9 +53,7 @@ class Request:
       snreid evaluate --features mine.npz --json
     """
 
-    run: Annotated[tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")] = (
-        None
-    )
+    run: MaybeModel = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501 noon", "NAME", "-t")] = ()
     features: Annotated[tuple[Path, ...], flag("embeddings: FILE, QUERY GALLERY or NPY TABLE", "FILE")] = ()
     onnx: OnnxFile = None

@@ -8,18 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-import tyro
-
 from snreid.cli.backends import (
     Backend,
     BackendFlag,
+    Model,
     OnnxFlags,
     OnnxInput,
     chosen_backend,
     ready,
     trained_on,
 )
-from snreid.cli.flags import Json, example, flag, parse
+from snreid.cli.flags import Images, Json, example, flag, parse
 from snreid.cli.machine import DataFolder
 from snreid.cli.names import dataset_named
 from snreid.cli.session import open_session, require_file
@@ -53,10 +52,8 @@ class Request:
       snreid extract RUN --data market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
-    images: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
-    ] = ()
+    run: Model
+    images: Images = ()
     pattern: Annotated[str, flag("how names below the folders tell persons", "PATTERN")] = ""
     tracks: Annotated[bool, flag("a row for each track: the mean of its images")] = False
     data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""

@@ -8,10 +8,8 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
 from snreid import __version__
-from snreid.cli.flags import Json, RunFolder, flag, parse
+from snreid.cli.flags import Images, Json, RunFolder, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
 from snreid.cli.names import dataset_named
 from snreid.cli.session import open_session, require_file
@@ -45,9 +43,7 @@ class Request:
     """
 
     run: RunFolder
-    images: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
-    ] = ()
+    images: Images = ()
     data: Annotated[tuple[str, ...], flag("data sets to compare, e.g. noon night", "NAME")] = ()
     out: Annotated[Path, flag("page to write", "FILE.html")] = Path("lens.html")
     per_data: Annotated[int, flag("most images of each data set", "N")] = 180

@@ -47,6 +47,8 @@ and behind all of that, an @ and what is done with it:
 
 _FOLDERS = ("bounding_box_train", "query")
 """Either identifies a folder in Market-1501's format; reading reports which others are missing."""
+EMBEDDINGS = (".npz", ".npy", ".mat")
+"""Endings of files of embeddings."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 _SIDES: "dict[str, Side]" = {"": "query", "-gallery": "gallery", "-both": "both"}
 """Endings of a corruption's word, and the images that it makes worse."""
@@ -198,8 +200,11 @@ def _market_format(path: Path, root: Path) -> "MarketFormat | None":
     # Absolute if it is here, so that a run folder is valid from everywhere; below the data folder the name stays.
     below = spelt(root / path)
     places = ((path, str(path.absolute())), (below, str(path if below == root / path else below.absolute())))
-    matching = (name for place, name in places if any((place / folder).is_dir() for folder in _FOLDERS))
-    return next((MarketFormat(folder=name) for name in matching), None)
+    return next((MarketFormat(folder=name) for place, name in places if _in_market_format(place)), None)
+
+
+def _in_market_format(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in _FOLDERS)
 
 
 def _is_path(name: str, root: Path) -> bool:
@@ -212,22 +217,18 @@ def _no_folder(name: str, root: Path) -> ExperimentError:
     if not there and Path(name).is_file():
         found, fix = f"{name!r} is a file", "a table ends in .csv, .tsv, .parquet or .pq"
     elif not there:
-        found, fix = (
-            f"{name!r}: no such folder here or in {root}",
-            "check the path, or give the data folder by --root",
-        )
+        found = f"{name!r}: no such folder here or in {root}"
+        fix = "check the path, or give the data folder by --root"
     elif (Path(name) / "experiment.json").is_file():
         found, fix = f"{name!r} is the folder of a run", "runs come first, then flags: snreid COMMAND RUN --target noon"
     else:
         found = f"{name!r} has no {_FOLDERS[0]}"
-        inner = sorted(
-            one.name
-            for one in there[0].iterdir()
-            if one.suffix.lower() in _TABLES or any((one / folder).is_dir() for folder in _FOLDERS)
+        inside = sorted(
+            path.name for path in there[0].iterdir() if path.suffix.lower() in _TABLES or _in_market_format(path)
         )
         fix = "read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
-        if inner:
-            fix = f"name a data set in it: {', '.join(str(Path(name) / one) for one in inner[:8])}"
+        if inside:
+            fix = f"name a data set in it: {', '.join(str(Path(name) / path) for path in inside[:8])}"
     return ExperimentError(
         f"A data set that is a folder lies here or in the data folder and has {_FOLDERS[0]}, query and bounding_box_test",
         found=found,

@@ -88,7 +88,6 @@ def _protocol(request: Request) -> "Protocol":
 
 def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
     """The rows as typed. Raises ``ExperimentError`` for none, or for two with the same folder or table name."""
-    from snreid.cli.study import row_experiment
     from snreid.studies.plan import Row
 
     rows = tuple(Row.of(row_experiment(text, request.preset, (), words)) for text in request.recipe)

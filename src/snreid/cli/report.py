@@ -12,7 +12,7 @@ import tyro
 from snreid.cli.backends import OnnxFlags, OnnxInput, chosen_backend, own_backend, ready
 from snreid.cli.flags import flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
-from snreid.cli.names import dataset_named, features_named
+from snreid.cli.names import EMBEDDINGS, dataset_named, features_named
 from snreid.cli.session import open_session
 from snreid.errors import ExperimentError
 from snreid.system.machine import Machine
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from snreid.studies.plan import Plan
     from snreid.training.session import Session
 
-_EMBEDDINGS = (".npz", ".mat", ".npy")
 _LONGEST_NAME = 120
 """Bytes in the name of a report's folder; file systems allow 255."""
 
@@ -72,16 +71,9 @@ def write(
     typed: Sequence[str] = (),
     file: OnnxFlags | None = None,
 ) -> None:
-    """Scores the models, prints the table and writes the page.
+    """Scores the models (a path is a network in a file), prints the table and writes the page to the folder ``out``.
 
-    Args:
-        models: Runs, embeddings, and paths of networks in files.
-        targets: What they are scored on.
-        machine: The settings.
-        out: Folder of the page.
-        examples: Targets whose rank lists are shown.
-        typed: The targets in the user's words, for messages.
-        file: The flags of ONNX files.
+    ``examples``: targets whose rank lists are shown. ``typed``: the targets in the user's words. ``file``: the flags of ONNX files.
     """
     from snreid.cli.study import Page, finish
     from snreid.studies.plan import example_names
@@ -107,7 +99,7 @@ def _opened(request: Request) -> "list[Run | FeaturesFile | Path]":
     for path in request.run:
         if own_backend(path):
             models.append(path)
-        elif path.suffix.lower() in _EMBEDDINGS and not path.is_dir():
+        elif path.suffix.lower() in EMBEDDINGS and not path.is_dir():
             query, gallery = features_named([path])
             models.append(FeaturesFile(name=path.name, query=query, gallery=gallery))
         else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from snreid.cli.backends import OnnxFlags, chosen_backend, embed_files, ready, require_same_model
+from snreid.cli.backends import Model, OnnxFlags, chosen_backend, embed_files, ready, require_same_model
 from snreid.cli.extract import images_of
 from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.session import open_session, require_file
@@ -39,7 +39,7 @@ class Request:
       snreid search runs/snr-market1501-0 anna --in features.npz --top 50 --json
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
+    run: Model
     query: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("images of one person, or folders", "QUERY...")]
     gallery: Annotated[Path, flag("the gallery: embeddings and names", "FILE.npz", name="in")]
     top: Annotated[int, flag("images to find", "K")] = 10

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_session(machine: Machine, out: Path | None = None) -> Iterator["Session"]:
-    """A session of the processes that torchrun or srun started, or of this one alone; only the first one talks.
-
-    Args:
-        machine: The settings.
-        out: Folder that the command writes to, checked before any work.
+    """A session of the processes that torchrun or srun started, or of this one alone; only the first one talks. ``out``, the folder that
+    the command writes to, is checked before any work.
 
     Raises:
         ExperimentError: A file is in the way of a folder, or the machine cannot compute in this precision.

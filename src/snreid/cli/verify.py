@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from snreid.cli.backends import (
+    Model,
     OnnxFlags,
     chosen_backend,
     embed_files,
@@ -20,7 +21,7 @@ from snreid.cli.backends import (
 )
 from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
-from snreid.cli.names import dataset_named, features_named
+from snreid.cli.names import EMBEDDINGS, dataset_named, features_named
 from snreid.cli.session import open_session, require_file
 from snreid.errors import DataError, ExperimentError, visible
 from snreid.experiments.packaged import beside
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from snreid.training.session import Session
 
 _USUAL = 1e-3
-_EMBEDDINGS = (".npz", ".npy", ".mat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Request:
       snreid verify runs/snr-noon-0 a.jpg b.jpg --calibrate my.json
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
+    run: Model
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("two image files; none to calibrate", "A B")] = ()
     calibrate: Annotated[
         tuple[str, ...], flag("labelled images: a data set or embeddings; or a kept calibration", "NAME|FILE")
@@ -96,7 +96,7 @@ def _check(request: Request) -> None:
             found=" ".join(map(str, request.images)) or "neither images nor --calibrate",
             fix=f"write it like snreid verify {request.run} a.jpg b.jpg",
         )
-    if len(request.calibrate) > 1 and Path(request.calibrate[0]).suffix.lower() not in _EMBEDDINGS:
+    if len(request.calibrate) > 1 and Path(request.calibrate[0]).suffix.lower() not in EMBEDDINGS:
         found = " ".join(request.calibrate)
         raise ExperimentError("A calibration is made on one data set", found=found, fix="name one")
     for value, name in ((request.fmr, "--fmr"), (request.roc, "--roc"), (request.out, "--out")):
@@ -116,9 +116,9 @@ def _calibration(request: Request, network: "Network", session: "Session") -> "C
     from snreid.evaluation import calibrate, have_length_one, read_mark
 
     files, metric = [Path(word) for word in request.calibrate], request.metric or network.metric
-    if files[0].suffix.lower() in _EMBEDDINGS:
+    if files[0].suffix.lower() in EMBEDDINGS:
         for file in files:
-            require_same_model(read_mark(file) if file.suffix.lower() in _EMBEDDINGS else "", network, file, session)
+            require_same_model(read_mark(file) if file.suffix.lower() in EMBEDDINGS else "", network, file, session)
         query, gallery = features_named(files)
         if (dim := gallery.embeddings.shape[1]) != network.dim:
             raise ExperimentError(

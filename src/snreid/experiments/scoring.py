@@ -90,21 +90,11 @@ def with_reranking(result: Result, query: Features, gallery: Features, metric: s
 
 
 def score_run(run: Run, data: Sequence[ReIDData], session: Session, *, embeddings: bool = False) -> list[Result]:
-    """Scores a finished run on targets. Reuses scores stored in its folder.
+    """Scores a finished run on targets (from ``read_targets``), one result for each. Reuses scores stored in its folder.
 
-    Args:
-        run: The run.
-        data: The targets, as ``read_targets`` returns them.
-        session: The session to compute in.
-        embeddings: Also store the embeddings of each target; a folder that cannot be written then raises ``OSError`` instead of
-            printing a remark.
-
-    Returns:
-        One result per target.
-
-    Raises:
-        CheckpointError: The run is not finished, or its weights are damaged.
-        DataError: An image cannot be read, or stored scores are damaged.
+    ``embeddings``: also store the embeddings of each target; a folder that cannot be written then raises ``OSError`` instead of printing
+    a remark. Raises ``CheckpointError`` if the run is not finished or its weights are damaged, ``DataError`` if an image cannot be read or
+    stored scores are damaged.
     """
     results = []
     embedder = None

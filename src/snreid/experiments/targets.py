@@ -38,19 +38,11 @@ def embed_target(
     batch: int = USUAL_BATCH,
     by: Interpolation = "bilinear",
 ) -> TargetFeatures:
-    """Embeds a target's query and gallery.
+    """Embeds a target's query and gallery, ``batch`` images at a time.
 
-    Args:
-        embed: Any callable that turns uint8 images (B, 3, H, W) into embeddings (B, D).
-        size: Height and width of its input images, pixels.
-        data: The target.
-        session: The session to compute in.
-        out: Folder in which unreadable images are listed.
-        batch: Images per call of ``embed``.
-        by: How images are resized to ``size``.
-
-    Raises:
-        DataError: An image cannot be read and ``session.machine.skip_bad`` is off, or no image is left.
+    ``embed``: any callable that turns uint8 images (B, 3, H, W) into embeddings (B, D). ``size``: height and width of these images in
+    pixels. ``by``: how they are resized. ``out``: folder in which unreadable images are listed. Raises ``DataError`` if an image cannot be
+    read and ``session.machine.skip_bad`` is off, or if no image is left.
     """
     pixels, console, group = session.pixels, session.console, session.group
     pixels.tell(data, console)

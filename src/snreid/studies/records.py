@@ -37,13 +37,8 @@ def report(
 ) -> Report:
     """Builds the report page of a study.
 
-    Args:
-        result: All scores of the study.
-        title: Title of the page.
-        descriptions: Target name -> a sentence about it.
-        notes: Sentences below the table.
-        examples: Targets whose rank lists are shown; their embeddings must be stored.
-        commands: Commands that reproduce the study; if empty, those of the runs.
+    ``descriptions``: target name -> a sentence about it. ``notes``: sentences below the table. ``examples``: targets whose rank lists are
+    shown; their embeddings must be stored. ``commands``: those that reproduce the study; if empty, those of the runs.
     """
     runs = {row.label: _runs(result, row.name) for row in result.rows}
     unreadable = tuple(
@@ -166,16 +161,10 @@ def _run_record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunD
 
 
 def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
-    """Builds the record of one case.
+    """Builds the record of one case, whose comparison took so many ``seconds``.
 
-    Args:
-        result: The filled cells.
-        title: What was compared.
-        seconds: How long the comparison took.
-
-    Returns:
-        JSON: the table, and per row, target and seed the scores, the training time and the commit trained at. Versions and command are
-        those of the current process.
+    It holds the table, and per row, target and seed the scores, the training time and the commit trained at. Versions and command are
+    those of the current process.
     """
     data = result.available.data
     rows = [

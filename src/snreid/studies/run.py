@@ -107,12 +107,7 @@ def pooled_scores(parts: Sequence[Scores]) -> Scores:
 
 
 def run_study(plan: Plan, out: Path, session: Session) -> CaseResult:
-    """Trains and scores the missing cells of a study below ``out`` and returns all cells.
-
-    Args:
-        plan: From ``study_plan``.
-        out: Folder of the study; its runs are in ``RECIPE-SEED``.
-        session: The session to compute in.
+    """Trains and scores the missing cells of a ``study_plan`` below ``out`` and returns all cells.
 
     Raises:
         DataError: A target or source is missing, or an image cannot be read.
@@ -164,12 +159,8 @@ def fill(
     In a table, a training that ends in NaN or an adaptation that fails leaves its reason in its folder, and the others continue; the next
     call retries it. Any other error of training or scoring is raised.
 
-    Args:
-        plans: The plans to fill.
-        available: The data on this machine, for every case.
-        out: Folder of all runs.
-        session: The session to compute in.
-        shard: (k, n): fill only every n-th training, from the k-th on; several processes then fill one table.
+    ``available``: the data on this machine, for every case. ``shard``: (k, n) fills only every n-th training, from the k-th on, so that
+    several processes fill one table.
     """
     number, of = shard
     todo = wanted(plans, available, out)
@@ -233,13 +224,8 @@ def collect(
 ) -> tuple[CaseResult, ...]:
     """Collects the filled cells below ``out``: finished runs of exactly these experiments, with scores on exactly these images.
 
-    Trains and scores nothing. A seed of a trained row counts once every available benchmark is scored.
-
-    Args:
-        plan: The plan.
-        available: The data on this machine, for every case.
-        out: Folder of all runs.
-        skip_bad: Accept scores without images that cannot be read.
+    Trains and scores nothing. A seed of a trained row counts once every available benchmark is scored. ``available``: the data on this
+    machine, for every case. ``skip_bad``: accept scores without images that cannot be read.
     """
     return tuple(collect_case(plan, available[case], out, skip_bad=skip_bad) for case in plan.cases)
 
