@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snreid.figures import Hit, Report, search_picture
-from snreid.figures.pictures import data_uri, fit
+from snreid.figures.pictures import Hit, data_uri, fit, search_picture
+from snreid.figures.report_page import Report
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from snreid.errors import DataError
-from snreid.figures import Report, ScoredDomain, render_report
+from snreid.figures.report_page import Report, render_report
+from snreid.figures.score_table import ScoredDomain
 from snreid.records import Sample
 from support.browser import CHROMIUM, browse, measure
 from support.report_samples import HOSTILE, Node, every, make_report, read_html

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from snreid.figures import Report, SchemeResult, ScoredDomain, render_report, score_table
 from snreid.figures.formatting import p_text, percent, percent_range, points_with_interval
+from snreid.figures.report_page import Report, render_report
 from snreid.figures.report_sections import comparison_findings
+from snreid.figures.score_table import SchemeResult, ScoredDomain, score_table
 from support.report_samples import Node, make_report, read_html
 
 

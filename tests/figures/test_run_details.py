@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from snreid.figures import RunDetails, render_report
-from snreid.figures.run_details import duration, flat
+from snreid.figures.report_page import render_report
+from snreid.figures.run_details import RunDetails, duration, flat
 from support.report_samples import Node, make_report, read_html
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from snreid.errors import ExperimentError
 from snreid.evaluation.uncertainty import compare
-from snreid.figures import Difference, Report, SchemeResult, ScoredDomain, render_report, score_table
+from snreid.figures.report_page import Report, render_report
 from snreid.figures.report_sections import comparison_findings
-from snreid.figures.score_table import mean_with_interval
+from snreid.figures.score_table import Difference, SchemeResult, ScoredDomain, mean_with_interval, score_table
 from snreid.records import Interval, Scores
 from support.report_samples import made_up_scores, make_report
 

@@ -2,8 +2,9 @@
 
 import re
 
-from snreid.figures import Report, text_table
 from snreid.figures.formatting import percent
+from snreid.figures.report_page import Report
+from snreid.figures.text_tables import text_table
 
 
 def test_text_table_has_a_line_per_domain(report: Report) -> None:

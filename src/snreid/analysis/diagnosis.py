@@ -31,7 +31,7 @@ from snreid.evaluation import (
     subset_scores,
 )
 from snreid.evaluation.exact.relevance import relevance
-from snreid.figures import RankExample
+from snreid.figures.rank_lists import RankExample
 from snreid.images.loading import PixelStore, list_bad
 from snreid.images.reading import BadImage, Interpolation
 from snreid.images.resized import resized

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from snreid.cli.backends import Network
     from snreid.evaluation import Diagnosis, Estimate
     from snreid.experiments.runs import Run
-    from snreid.figures import DiagnosisPage, RankExample
+    from snreid.figures.diagnosis_page import DiagnosisPage
+    from snreid.figures.rank_lists import RankExample
     from snreid.records import DataSet, Features, ReIDData, Sample
     from snreid.training.session import Session
 
@@ -108,7 +109,7 @@ def _check(request: Request) -> None:
 def _from_features(request: Request) -> list["Diagnosis"]:
     from snreid.analysis.diagnosis import diagnose, require_rows
     from snreid.evaluation import remarks
-    from snreid.figures import DiagnosisPage
+    from snreid.figures.diagnosis_page import DiagnosisPage
 
     query, gallery = features_named(request.features)
     file = request.features[0]
@@ -177,7 +178,7 @@ def _of_network(
     from snreid.analysis.diagnosis import corruption_effects, diagnose
     from snreid.experiments.scoring import score
     from snreid.experiments.targets import embed_target
-    from snreid.figures import DiagnosisPage
+    from snreid.figures.diagnosis_page import DiagnosisPage
 
     run = None if isinstance(model, Path) else model
     sources = () if run is None else run.experiment.sources
@@ -268,7 +269,7 @@ def _looks(
 
 def _write(page: "DiagnosisPage", out: Path, session: "Session") -> None:
     from snreid.datasets import require_name
-    from snreid.figures import render_diagnosis
+    from snreid.figures.diagnosis_page import render_diagnosis
 
     target = page.diagnosis.target
     require_name(target)

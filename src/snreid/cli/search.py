@@ -129,7 +129,7 @@ def _sheet(
     request: Request, paths: Sequence[Path], found: Sequence[Found], metric: str, say: Callable[[str], None]
 ) -> list[str]:
     """Draws the contact sheet. Returns the names of the images that are missing on it."""
-    from snreid.figures import Hit, search_picture
+    from snreid.figures.pictures import Hit, search_picture
 
     assert request.out is not None
     folders = [folder for folder in (request.images, Path(), request.gallery.parent) if folder is not None]

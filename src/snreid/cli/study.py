@@ -107,7 +107,8 @@ def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
 
 def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> None:
     """Prints the table, writes the report page and, if requested, the record."""
-    from snreid.figures import render_report, text_table
+    from snreid.figures.report_page import render_report
+    from snreid.figures.text_tables import text_table
     from snreid.studies.records import record, report
 
     console = Console()

@@ -186,7 +186,7 @@ def _score(request: Request, network: "Network", metric: str) -> float:
 
 
 def _write(request: Request, found: "Calibration | None") -> None:
-    from snreid.figures import roc_svg
+    from snreid.figures.roc_chart import roc_svg
 
     if found is not None and request.out is not None:
         write_json(request.out, to_json(found))

@@ -10,8 +10,11 @@ from snreid import __version__
 from snreid.evaluation import rank_lists, read_features
 from snreid.experiments.runs import Run
 from snreid.experiments.scoring import Result, features_path
-from snreid.figures import RankExample, Report, RunDetails, ScoreTable, choose_queries, typical_queries
-from snreid.figures.report_page import SELECTION
+from snreid.figures.query_choice import choose_queries, typical_queries
+from snreid.figures.rank_lists import RankExample
+from snreid.figures.report_page import SELECTION, Report
+from snreid.figures.run_details import RunDetails
+from snreid.figures.score_table import ScoreTable
 from snreid.images.reading import FileImage
 from snreid.records import Features, RankList, ReIDData, Sample
 from snreid.studies.others import OtherModel

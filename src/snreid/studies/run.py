@@ -19,7 +19,7 @@ from snreid.experiments.experiment import Experiment
 from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
 from snreid.experiments.scoring import Result, read_result, require_same_images, score_run, tell
-from snreid.figures import SchemeResult, ScoredDomain, ScoreTable, score_table
+from snreid.figures.score_table import SchemeResult, ScoredDomain, ScoreTable, score_table
 from snreid.records import ReIDData, Scores
 from snreid.studies.others import OtherModel
 from snreid.studies.plan import Availability, Plan, Row, Training, require_available, wanted
