@@ -8,6 +8,7 @@ import numpy as np
 from snreid.datasets import require_pairs
 from snreid.evaluation import evaluate
 from snreid.experiments.experiment import Experiment
+from snreid.experiments.targets import rows_of
 from snreid.images.loading import PixelStore, list_bad
 from snreid.inference.embedder import Embedder, features, require_finite
 from snreid.models.reid import ReIDModel
@@ -36,12 +37,7 @@ class HeldOut:
         known = self.images.split.cameras >= 0
         cameras = self.images.split.cameras + 1000 * self.images.sources * known
         joint = Features(embedded.embeddings, self.images.persons + 1, cameras, embedded.names)
-        return evaluate(_rows(joint, self.query), _rows(joint, self.gallery), metric=experiment.metric)
-
-
-def _rows(features: Features, index: Labels) -> Features:
-    names = tuple(features.names[i] for i in index)
-    return Features(features.embeddings[index], features.persons[index], features.cameras[index], names)
+        return evaluate(rows_of(joint, self.query), rows_of(joint, self.gallery), metric=experiment.metric)
 
 
 def training_set(experiment: Experiment, session: Session, out: Path) -> tuple[TrainingSet, PixelStore, HeldOut | None]:

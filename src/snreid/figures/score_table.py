@@ -236,13 +236,9 @@ def _columns(domains: list[ScoredDomain], schemes: tuple[SchemeResult, ...]) -> 
     unseen = [column for column in columns if column.kind != "seen"]
     if len(unseen) > 1:
         counts = (sum(c.queries for c in unseen), sum(c.skipped for c in unseen), min(c.persons for c in unseen))
-        columns.insert(0, ScoreColumn(_mean_name(unseen), "mean", *counts))
+        known = all(column.kind == "unseen" for column in unseen)
+        columns.insert(0, ScoreColumn(f"mean of {len(unseen)}{' unseen' if known else ''}", "mean", *counts))
     return tuple(columns)
-
-
-def _mean_name(columns: list[ScoreColumn]) -> str:
-    known = all(column.kind == "unseen" for column in columns)
-    return f"mean of {len(columns)}{' unseen' if known else ''}"
 
 
 def _scored_cell(

@@ -14,9 +14,9 @@ from snreid.figures.query_choice import choose_queries, typical_queries
 from snreid.figures.rank_lists import RankExample
 from snreid.figures.report_page import SELECTION, Report
 from snreid.figures.run_details import RunDetails
-from snreid.figures.score_table import ScoreTable
+from snreid.figures.score_table import Difference, ScoreTable
 from snreid.images.reading import FileImage
-from snreid.records import Features, RankList, ReIDData, Sample
+from snreid.records import Features, ReIDData, Sample
 from snreid.studies.others import OtherModel
 from snreid.studies.plan import Row
 from snreid.studies.rows import DESCRIPTIONS, adapted_notes
@@ -124,20 +124,19 @@ def _examples(result: CaseResult, target: str) -> list[RankExample]:
         chosen = typical_queries(scores[0])
     else:
         chosen = choose_queries(*scores, baseline_name=ends[0].label, scheme_name=ends[1].label)
-    lists: dict[str, dict[int, RankList]] = {}
+    queries, lists = [choice.query for choice in chosen], []
     for row in ends:
         query, gallery, metric = _embedded(result, row, target)
-        ranked = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, metric)
-        lists[row.label] = {ranks.query: ranks for ranks in ranked}
+        lists.append(rank_lists(query, gallery, queries, RANK_LENGTH, metric))
     return [
         RankExample(
             domain=target,
             query=data.query,
             gallery=data.gallery,
-            lists=tuple((row.label, lists[row.label][c.query]) for row in ends),
-            reason=c.reason,
+            lists=tuple((row.label, ranks) for row, ranks in zip(ends, of_query, strict=True)),
+            reason=choice.reason,
         )
-        for c in chosen
+        for choice, *of_query in zip(chosen, *lists, strict=True)
     ]
 
 
@@ -197,28 +196,23 @@ def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
 
 def _cells(table: ScoreTable) -> list[dict[str, Any]]:
     """The table's cells as data: mean over seeds, interval over persons, paired difference to the first row."""
-    cells = []
-    for metric, rows in table.groups:
-        for row in rows:
-            for column, cell in zip(table.columns, row.cells, strict=True):
-                if cell is None:
-                    continue
-                gap = cell.difference
-                cells.append(
-                    {
-                        "metric": metric,
-                        "scheme": row.scheme,
-                        "target": column.name,
-                        "kind": column.kind,
-                        "value": cell.value,
-                        "interval": [cell.interval.low, cell.interval.high],
-                        "seeds": list(cell.seeds),
-                        "difference": gap
-                        and {
-                            "value": gap.value,
-                            "interval": [gap.interval.low, gap.interval.high],
-                            "p_value": gap.p_value,
-                        },
-                    }
-                )
-    return cells
+    return [
+        {
+            "metric": metric,
+            "scheme": row.scheme,
+            "target": column.name,
+            "kind": column.kind,
+            "value": cell.value,
+            "interval": [cell.interval.low, cell.interval.high],
+            "seeds": list(cell.seeds),
+            "difference": None if (gap := cell.difference) is None else _gap(gap),
+        }
+        for metric, rows in table.groups
+        for row in rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell is not None
+    ]
+
+
+def _gap(gap: Difference) -> dict[str, Any]:
+    return {"value": gap.value, "interval": [gap.interval.low, gap.interval.high], "p_value": gap.p_value}

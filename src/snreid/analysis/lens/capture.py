@@ -1,7 +1,7 @@
 """Captures the output of every stage of a model, and of the module after it (method.md section 1)."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,16 +66,12 @@ def _watched(embedder: Embedder) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
         """Forward hook: on the module after a stage it sees input and output, on a bare stage only the output."""
         seen[number] = (inputs[0] if str(number) in model.after else output, output)
 
-    handles = []
-    for stage in model.stages:
-        key = str(stage.number)
-        place = model.after[key] if key in model.after else model.backbone.get_submodule(stage.name)
-        handles.append(place.register_forward_hook(partial(keep, stage.number)))
-    try:
+    with ExitStack() as hooks:
+        for stage in model.stages:
+            key = str(stage.number)
+            place = model.after[key] if key in model.after else model.backbone.get_submodule(stage.name)
+            hooks.callback(place.register_forward_hook(partial(keep, stage.number)).remove)
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _look(stage: Stage, module: nn.Module | None, given: Tensor, passed: Tensor, size: tuple[int, int]) -> StageLook:
