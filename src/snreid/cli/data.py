@@ -247,7 +247,7 @@ def _crop_sysu(request: CropSysu) -> int:
 
 
 def _list(request: List) -> int:
-    names, wrappers = known_names(), known_wrappers()
+    names, wrappers = list(known_names()), list(known_wrappers())
     if request.json:
         print(json.dumps({"names": names, "wrappers": wrappers, "help": HELP}))
     else:

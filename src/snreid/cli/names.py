@@ -64,12 +64,12 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
     if _GRAMMAR.intersection(text) and (there := _there(text, root)) is not None:
         return there
     inner, _, word = text.rpartition("@")
-    if inner and word in (wrappers := _wrappers()):
+    if inner and word in (wrappers := known_wrappers()):
         return wrappers[word](dataset_named(inner, root))
     name, options = _name_and_options(text, root)
     if name == "folder":
         return _folder_tree(options)
-    start = _known().get(name) or _by_path(name, root)
+    start = known_names().get(name) or _by_path(name, root)
     if start is None:
         raise _no_folder(name, root) if _is_path(name, root) and not _is_worded(text, root) else _no_name(text, root)
     return _with_options(start, options, text) if options else start
@@ -104,7 +104,7 @@ def _is_worded(text: str, root: Path) -> bool:
     return False
 
 
-def _known() -> dict[str, DataSet]:
+def known_names() -> dict[str, DataSet]:
     """Every data set of the family that is read by its name alone, its other boxes and releases, and the drawn domains."""
     import snreid.datasets as family
     from snreid.synthetic.pedestrians import DOMAINS
@@ -126,7 +126,7 @@ def _is_required(field: "Field[Any]") -> bool:
     return field.default is MISSING and field.default_factory is MISSING
 
 
-def _wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
+def known_wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
     """The words allowed after an ``@``, and what each makes of the data set before it."""
     from snreid.datasets import KINDS, SEVERITIES, AllImages
 
@@ -167,22 +167,12 @@ def features_named(files: Sequence[Path]) -> "tuple[Features, Features]":
     return read_features(files[0], labels=labels)
 
 
-def known_wrappers() -> tuple[str, ...]:
-    """Every word allowed after an ``@``."""
-    return tuple(_wrappers())
-
-
 def wrapper_forms() -> str:
     """The allowed words in short: corruptions by their form."""
     from snreid.datasets import KINDS
 
-    plain = [word for word in _wrappers() if not word.startswith(KINDS)]
+    plain = [word for word in known_wrappers() if not word.startswith(KINDS)]
     return f"{', '.join(plain)}, KIND-SEVERITY (KIND {', '.join(KINDS)}; SEVERITY 1 to 5; -gallery or -both behind it)"
-
-
-def known_names() -> tuple[str, ...]:
-    """Every name of a data set."""
-    return tuple(_known())
 
 
 def _by_path(name: str, root: Path) -> DataSet | None:
@@ -248,8 +238,8 @@ def _no_name(text: str, root: Path) -> ExperimentError:
             fix=f"did you mean {right!r}?" if close else "leave it out, or see snreid data list",
         )
     name, _, _ = text.partition(":")
-    close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
-    known = "a name that snreid data list shows" if close else ", ".join(_known())
+    close = difflib.get_close_matches(name, [*known_names(), "folder"], n=1)
+    known = "a name that snreid data list shows" if close else ", ".join(known_names())
     return ExperimentError(
         f"A data set is named by {known}, a table, or a folder in Market-1501's format here or in {root}",
         found=repr(name),
