@@ -233,11 +233,11 @@ def _wanted(request: Request) -> list[tuple[_Kind, int]]:
 def _notes(data: "ReIDData | None", left_out: Sequence[str] = ()) -> list[str]:
     from snreid.datasets.copies import copied_queries, copies_note
 
-    missing = [f"{len(left_out)} images could not be read and were left out of everything."] if left_out else []
     if data is None:
-        return missing
+        return []
+    missing = f"{len(left_out)} images could not be read and were left out of everything." if left_out else ""
     copies = copies_note(len(copied_queries(data)), len(data.query))
-    return [*data.remarks, *missing, *filter(None, [copies])]
+    return [*data.remarks, *filter(None, [missing, copies])]
 
 
 def _made() -> str:

@@ -174,12 +174,13 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     )
     named = [dataset_named(name, request.machine.root) for name in request.target]
     run = None if request.run is None else open_run(request.run).experiment
-    sources, metric = ((), "cosine") if run is None else (run.sources, run.metric)
+    sources, own_metric = ((), "cosine") if run is None else (run.sources, run.metric)
+    metric = request.metric or own_metric
     data = read_targets(named, request.machine.root, trained_on=sources)
     folder = _place(request) or Path("runs") / "onnx"
     with open_session(request.machine, folder) as session:
         network = ready(model, backend, request.file, session)
-        kept = _place(request, own_metric=(request.metric or metric) == metric)
+        kept = _place(request, own_metric=metric == own_metric)
         results = []
         for target in data:
             embedded = embed_target(
@@ -192,10 +193,10 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
                 by=network.by,
             )
             if request.tracks:
-                embedded = track_means(embedded, request.metric or metric)
-            result = score(embedded, request.metric or metric, session.group)
+                embedded = track_means(embedded, metric)
+            result = score(embedded, metric, session.group)
             if again:
-                result = with_reranking(result, embedded.query, embedded.gallery, request.metric or metric, again)
+                result = with_reranking(result, embedded.query, embedded.gallery, metric, again)
             if session.first and kept is not None:
                 keep_result(kept, result, session.say)
             results.append(result)

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str]) -> int:
     with open_session(request.machine, request.out.absolute().parent) as session:
         embedder = run.embedder(device=session.device, bf16=request.machine.precision == "bf16")
         if session.first:
-            lens = _described(look(embedder, shown, chosen, session, **_words(run)), request)
+            lens = _described(look(embedder, shown, chosen, session), run, request)
             write_text(request.out, render_lens(lens))
             _tell(lens, request)
     return 0
@@ -142,21 +142,8 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(kept))
 
 
-def _words(run: "Run") -> dict[str, str]:
-    experiment = run.experiment
-    sources = ", ".join(source.name for source in experiment.sources)
-    return {
-        "title": f"SNR lens: {run.name}",
-        "run": f"{run.name if is_packaged(run.folder) else run.folder} ({experiment.recipe}, seed {experiment.seed})",
-        "scheme": f"{experiment.model.scheme.label} on {experiment.model.backbone.name}",
-        "trained_on": sources,
-    }
-
-
-def _described(lens: "Lens", request: Request) -> "Lens":
-    """The lens with notes on what the request left open."""
-    from dataclasses import replace
-
+def _described(lens: "Lens", run: "Run", request: Request) -> "Lens":
+    """The lens with words on the run, and notes on what the request left open."""
     notes = list(lens.notes)
     if not request.images:
         titles = "; ".join(image.title for image in lens.images)
@@ -164,12 +151,20 @@ def _described(lens: "Lens", request: Request) -> "Lens":
             0,
             f"No image file was named, so {len(lens.images)} images of the data sets are shown, evenly taken: {titles}.",
         )
-    folders = [path for path in request.images if path.is_dir()]
-    if folders:
+    if folders := [path for path in request.images if path.is_dir()]:
         notes.insert(
             0, f"Of a folder ({', '.join(map(str, folders))}) at most {MOST_SHOWN} images are shown, evenly taken."
         )
-    return replace(lens, notes=tuple(notes), made=f"snreid {__version__}; t-SNE and halves with seed 0.")
+    experiment = run.experiment
+    return replace(
+        lens,
+        title=f"SNR lens: {run.name}",
+        run=f"{run.name if is_packaged(run.folder) else run.folder} ({experiment.recipe}, seed {experiment.seed})",
+        scheme=f"{experiment.model.scheme.label} on {experiment.model.backbone.name}",
+        trained_on=", ".join(source.name for source in experiment.sources),
+        notes=tuple(notes),
+        made=f"snreid {__version__}; t-SNE and halves with seed 0.",
+    )
 
 
 def _tell(lens: "Lens", request: Request) -> None:

@@ -6,8 +6,9 @@ import re
 import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import is_dataclass
 from functools import partial
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,7 @@ def known_names() -> dict[str, DataSet]:
     drawn: dict[str, DataSet] = {domain.name: family.DrawnPedestrians(domain=domain.name) for domain in DOMAINS}
     exported = map(vars(family).get, family.__all__)
     kinds = [kind for kind in exported if isinstance(kind, type) and issubclass(kind, DataSet)]
-    alone = [kind() for kind in kinds if not any(map(_is_required, fields(kind)))]  # type: ignore[arg-type]
+    alone = [kind() for kind in kinds if all(p.default is not p.empty for p in signature(kind).parameters.values())]
     files: dict[str, DataSet] = {
         **{data.name.removesuffix("-split0"): data for data in alone if data.name not in drawn},
         "cuhk03": family.CUHK03(),
@@ -120,10 +121,6 @@ def known_names() -> dict[str, DataSet]:
         "msmt17-v2": family.MSMT17(version="v2"),
     }
     return dict(sorted(files.items())) | drawn
-
-
-def _is_required(field: "Field[Any]") -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
 
 
 def known_wrappers() -> dict[str, Callable[[DataSet], DataSet]]:

@@ -118,10 +118,10 @@ class Cloud:
 class Lens:
     """The content of the page."""
 
-    title: str
-    run: str
-    scheme: str
-    trained_on: str
+    title: str = ""
+    run: str = ""
+    scheme: str = ""
+    trained_on: str = ""
     images: tuple[SeenImage, ...]
     gates: tuple[GateValues, ...] = ()
     gate_words: str = ""

@@ -193,13 +193,8 @@ def score_table(
 ) -> ScoreTable:
     """Schemes x domains with 95 % intervals. Columns: the mean over the unseen domains (if there are two or more), these, the seen ones.
 
-    Args:
-        domains: The columns.
-        schemes: The rows.
-        baseline: Name of the scheme that all others are compared with. If no scheme has this name, there are no differences.
-
-    Raises:
-        ExperimentError: There is nothing to show, a name occurs twice, or a scheme answered other queries than the baseline.
+    All schemes are compared with the one named ``baseline``; if there is none of this name, there are no differences. Raises
+    ``ExperimentError`` if there is nothing to show, a name occurs twice, or a scheme answered other queries than the baseline.
     """
     _check_names("domain", [domain.name for domain in domains])
     _check_names("scheme", [scheme.name for scheme in schemes])

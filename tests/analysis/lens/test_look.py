@@ -30,7 +30,7 @@ def embedder(scheme: Scheme) -> Embedder:
 
 def through(model: Embedder, shown: list[Path], *chosen: Chosen, **changes: Any) -> Lens:
     samples = [(path.name, Sample(FileImage(str(path)), 1, NO_CAMERA)) for path in shown]
-    return look(model, samples, chosen, session(**changes), title="t", run="r", scheme="s", trained_on="n")
+    return look(model, samples, chosen, session(**changes))
 
 
 @pytest.fixture(scope="module")

@@ -43,13 +43,8 @@ def look(
     shown: Sequence[tuple[str, Sample]],
     chosen: Sequence[Chosen],
     session: Session,
-    *,
-    title: str,
-    run: str,
-    scheme: str,
-    trained_on: str,
 ) -> Lens:
-    """Applies the lens to a trained model.
+    """Applies the lens to a trained model; the caller adds what the page says about the run.
 
     ``shown``: images whose maps are shown, each with its title. ``chosen``: images of data sets for style distances, gates by camera,
     neighbours and the t-SNE plot; may be empty. Their labels order and colour the results but select nothing. Raises ``DataError``
@@ -61,9 +56,7 @@ def look(
     store = store.only(store.good)
     images, gates, seen = _images(embedder, store, titles)
     notes += _module_notes(embedder, seen)
-    lens = Lens(
-        title=title, run=run, scheme=scheme, trained_on=trained_on, images=images, gates=gates, gate_words=_each(seen)
-    )
+    lens = Lens(images=images, gates=gates, gate_words=_each(seen))
     if chosen:
         lens = _with_data(lens, embedder, chosen, session, notes)
     else:
