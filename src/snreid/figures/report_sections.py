@@ -51,13 +51,13 @@ def interval_charts(table: ScoreTable) -> list[IntervalChart]:
     for metric in METRICS:
         groups = []
         for i, column in enumerate(table.columns):
-            cells = [(row.scheme, style, row.cells[i]) for style, row in enumerate(table.rows(metric.name))]
+            cells = [(row.scheme, style, row.cells[i]) for style, row in enumerate(table.rows(metric))]
             rows = [
                 IntervalRow(name, style, cell.value, cell.interval) for name, style, cell in cells if cell is not None
             ]
             if rows:
                 groups.append((f"{column.name} (seen)" if column.kind == "seen" else column.name, rows))
-        charts.append(IntervalChart(title=metric.name, groups=groups))
+        charts.append(IntervalChart(title=metric, groups=groups))
     return charts
 
 

@@ -24,18 +24,12 @@ from snreid.records import Interval, Sample, Scores
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class QueryMetric:
-    """One number per query whose mean is reported; shares between 0 and 1, shown in percent."""
-
-    name: str
-    per_query: Callable[[Scores], Values]
-    """Scores -> (V,) one value per valid query."""
-
-
-MEAN_AP = QueryMetric("mAP", lambda scores: scores.average_precision)
-RANK_1 = QueryMetric("rank-1", lambda scores: (scores.first_rank == 1).astype(np.float64))
-METRICS = (MEAN_AP, RANK_1)
+QueryMetric = Callable[[Scores], Values]
+"""Scores -> (V,) one share between 0 and 1 for each valid query. Their mean is reported, in percent."""
+METRICS: Mapping[str, QueryMetric] = {
+    "mAP": lambda scores: scores.average_precision,
+    "rank-1": lambda scores: (scores.first_rank == 1).astype(np.float64),
+}
 """What the table shows, in this order."""
 
 
@@ -86,7 +80,7 @@ class SchemeResult:
 
     def per_query(self, metric: QueryMetric, domain: str) -> Values:
         """(V,) the metric of every valid query on ``domain``, averaged over the seeds."""
-        mean: Values = np.mean([metric.per_query(scores) for scores in self.runs(domain)], axis=0)
+        mean: Values = np.mean([metric(scores) for scores in self.runs(domain)], axis=0)
         return mean
 
     def cmc(self, domain: str, length: int) -> Values:
@@ -201,14 +195,14 @@ def score_table(
     ordered = sorted(domains, key=lambda domain: domain.seen is True)
     base = next((scheme for scheme in schemes if scheme.name == baseline), None)
     groups = []
-    for metric in METRICS:
+    for name, metric in METRICS.items():
         rows = []
         for scheme in schemes:
             cells = [_scored_cell(metric, domain, scheme, base) for domain in ordered]
             unseen = [cell for cell, domain in zip(cells, ordered, strict=True) if not domain.seen]
             mean = [_mean_cell(unseen)] if len(unseen) > 1 else []
             rows.append(ScoreRow(scheme.name, (*mean, *cells)))
-        groups.append((metric.name, _mark_best(rows)))
+        groups.append((name, _mark_best(rows)))
     return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline)
 
 
@@ -257,7 +251,7 @@ def _scored_cell(
     return Cell(
         value=float(values.mean()),
         interval=mean_interval(values, persons),
-        seeds=tuple(float(metric.per_query(scores).mean()) for scores in runs),
+        seeds=tuple(float(metric(scores).mean()) for scores in runs),
         difference=difference,
     )
 

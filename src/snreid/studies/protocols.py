@@ -95,11 +95,13 @@ def single_source(source: DataSet, target: DataSet, *, all_splits: bool = False)
     With ``all_splits``, a target of ten random splits is scored on all of them instead of the named one.
     """
     # Other splits of the source's own collection query people that it was trained on.
-    whole = all_splits and target.collection != source.collection
-    if whole and isinstance(target, VIPeR | PRID2011 | GRID | ILIDS | CUHK01):
-        benchmark = splits_of(target.name.removesuffix(str(target.split)).removesuffix("-split"), target)
-    else:
-        benchmark = single(target)
+    benchmark = single(target)
+    if (
+        all_splits
+        and target.collection != source.collection
+        and isinstance(target, VIPeR | PRID2011 | GRID | ILIDS | CUHK01)
+    ):
+        benchmark = splits_of(target)
     seen = (single(source),) if source.name != target.name else ()
     name = f"{source.name}-to-{benchmark.name}"
     case = Case(name=name, sources=(source,), benchmarks=(benchmark, *seen))
@@ -219,19 +221,15 @@ def single(target: DataSet) -> Benchmark:
     return Benchmark(name=target.name, targets=(target,))
 
 
-def splits_of(name: str, data: VIPeR | PRID2011 | GRID | ILIDS | CUHK01) -> Benchmark:
+def splits_of(data: VIPeR | PRID2011 | GRID | ILIDS | CUHK01) -> Benchmark:
     """Returns the benchmark of the ten random splits of a small data set."""
+    name = data.name.removesuffix(str(data.split)).removesuffix("-split")
     return Benchmark(name=name, targets=tuple(replace(data, split=number) for number in range(SPLITS)))
 
 
 def small_sets() -> tuple[Benchmark, ...]:
     """PRID, GRID, VIPeR and i-LIDS, ten splits each, in the usual order of published tables."""
-    return (
-        splits_of("prid2011", PRID2011()),
-        splits_of("grid", GRID()),
-        splits_of("viper", VIPeR()),
-        splits_of("ilids", ILIDS()),
-    )
+    return splits_of(PRID2011()), splits_of(GRID()), splits_of(VIPeR()), splits_of(ILIDS())
 
 
 def protocol_2(name: str = "p2", *, all_images: bool = False) -> Protocol:
