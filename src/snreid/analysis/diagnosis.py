@@ -175,14 +175,11 @@ def looks(
 def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
     """Raises ``DataError`` unless labels and number of the embeddings match the images of ``data``, row by row."""
     for embedded, split, side in ((query, data.query, "query"), (gallery, data.gallery, "gallery")):
-        mismatch = ""
         if len(embedded.persons) != len(split):
             mismatch = f"{len(embedded.persons)} {side} rows for {len(split)} images"
-        elif not np.array_equal(embedded.persons, split.persons) or not np.array_equal(embedded.cameras, split.cameras):
-            rows = (embedded.persons != split.persons) | (embedded.cameras != split.cameras)
-            mismatch = (
-                f"other labels in {int(rows.sum())} {side} rows, the first of them row {int(np.flatnonzero(rows)[0])}"
-            )
+        else:
+            rows = np.flatnonzero((embedded.persons != split.persons) | (embedded.cameras != split.cameras))
+            mismatch = f"other labels in {len(rows)} {side} rows, the first of them row {rows[0]}" if len(rows) else ""
         if mismatch:
             raise DataError(
                 f"Embeddings that are shown with images have the rows of {data.name}: every image once, in its order",

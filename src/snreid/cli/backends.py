@@ -31,7 +31,7 @@ _RGB: TypeAlias = tuple[float, float, float] | None
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxFlags:
-    """What an ONNX file of others may not tell about its input and output."""
+    """What a foreign ONNX file may not say about its input and output."""
 
     height: Annotated[int | None, flag("ONNX: input height (default: as in the file)", "PIXELS")] = None
     width: Annotated[int | None, flag("ONNX: input width (default: as in the file)", "PIXELS")] = None
@@ -247,8 +247,8 @@ def weights_mark(run: Path) -> str:
 
 
 def require_same_model(mark: str, network: Network, where: Path, session: "Session") -> None:
-    """Raises ``ExperimentError`` if the file ``where`` bears the mark of another model. A run and a file that does not tell its run
-    cannot be told to be the same, which is said."""
+    """Raises ``ExperimentError`` if the file ``where`` was made by another model. Says so if that cannot be checked: one is of a run, the
+    other of a file that does not name its run."""
     if not mark.strip() or mark == network.mark:
         return
     if mark.split()[0] != network.mark.split()[0]:
@@ -270,7 +270,7 @@ def embed_files(network: Network, paths: "Sequence[Path]", *, unit: bool) -> "ND
     from snreid.inference.embedder import SHOWN_BAD, USUAL_BATCH, extract
 
     def refuse(bad: "Mapping[int, BadImage]") -> None:
-        """No embedding stands for a part of the images."""
+        """Refuses to embed only some of the images."""
         found = listed(list(bad.values()), SHOWN_BAD)
         raise DataError("Every image must be readable", found=found, fix="restore it, or name others")
 

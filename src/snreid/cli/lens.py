@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -182,26 +182,22 @@ def _tell(lens: "Lens", request: Request) -> None:
 
 def to_json(lens: "Lens", out: Path) -> dict[str, Any]:
     """The numbers of the page for JSON; undefined numbers are null."""
-    stages = sorted(
-        {one.stage for image in lens.images for one in image.stages} | {table.stage for table in lens.styles}
-    )
-    styles = {table.stage: table for table in lens.styles}
-    rows = []
-    for stage in stages:
-        seen = [one for image in lens.images for one in image.stages if one.stage == stage]
-        gates = {gate.label: gate.mean for gate in lens.gates if gate.stage == stage}
-        rows.append(
-            {
-                "stage": stage,
-                "given_back": [one.given_back for one in seen],
-                "gate": gates,
-                "style": {n: _numbers(means) for n, means in styles[stage].summaries.items()}
-                if stage in styles
-                else {},
-            }
-        )
+    styles = {table.stage: table.summaries for table in lens.styles}
+    rows = [
+        {
+            "stage": stage,
+            "given_back": [one.given_back for image in lens.images for one in image.stages if one.stage == stage],
+            "gate": {gate.label: gate.mean for gate in lens.gates if gate.stage == stage},
+            "style": {
+                name: {key: None if isnan(value) else value for key, value in means.items()}
+                for name, means in styles.get(stage, {}).items()
+            },
+        }
+        for stage in sorted({one.stage for image in lens.images for one in image.stages} | set(styles))
+    ]
     neighbours = [
-        {"what": one.what, **{key: _share(getattr(one, key)) for key in ("domain", "camera")}} for one in lens.mixed
+        {"what": one.what, "domain": one.domain and asdict(one.domain), "camera": one.camera and asdict(one.camera)}
+        for one in lens.mixed
     ]
     return {
         "file": str(out),
@@ -213,11 +209,3 @@ def to_json(lens: "Lens", out: Path) -> dict[str, Any]:
         "neighbours": neighbours,
         "notes": list(lens.notes),
     }
-
-
-def _share(found: Any) -> dict[str, float] | None:
-    return None if found is None else {"share": found.share, "chance": found.chance}
-
-
-def _numbers(means: Any) -> dict[str, float | None]:
-    return {key: None if isnan(value) else value for key, value in means.items()}

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _experiment(request: Request, rest: list[str]) -> "Experiment":
-    """The experiment of the request. Flags may mend what contradicts itself in a file."""
+    """The experiment of the request. Flags may resolve contradictions in a file."""
     try:
         start = _start(request)
     except ExperimentError as refused:

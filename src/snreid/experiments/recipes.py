@@ -205,7 +205,7 @@ def all_recipes() -> dict[str, Recipe]:
 
 
 def combined() -> dict[str, Recipe]:
-    """What gains together, by name; no table rows, because their start is another."""
+    """Recipes that combine what helps, by name; they start from another model, so they are no table rows."""
     return _named(snr_plus)
 
 
