@@ -33,10 +33,10 @@ def test_a_file_has_a_runtime_of_its_own_and_a_folder_has_none(tmp_path: Path) -
 def test_the_flag_counts_before_torch_and_the_file_before_the_flag() -> None:
     folder, file = Path("runs/snr"), Path("net.xml")
     usual: dict[str, Any] = {"batch": None, "precision": "float32"}
-    assert chosen_backend(folder, None, own=None, **usual) == "torch"
-    assert chosen_backend(folder, "openvino", own=None, **usual) == "openvino"
-    assert chosen_backend(file, None, own="openvino", **usual) == "openvino"
-    assert chosen_backend(folder, None, own=None, batch=1, precision="bf16") == "torch"
+    assert chosen_backend(folder, **usual) == "torch"
+    assert chosen_backend(folder, given="openvino", **usual) == "openvino"
+    assert chosen_backend(file, **usual) == "openvino"
+    assert chosen_backend(folder, batch=1, precision="bf16") == "torch"
     for given, own, changes, message in (
         ("torch", "openvino", {}, r"net\.xml with --backend torch"),
         (None, None, {"batch": 0}, r"--batch 0"),
@@ -59,14 +59,14 @@ def test_the_flag_counts_before_torch_and_the_file_before_the_flag() -> None:
         (None, None, {"device": "gpu"}, "auto, cpu, cuda"),
     ):
         with pytest.raises(ExperimentError, match=message):
-            chosen_backend(file, given, own=own, **{**usual, **changes})  # type: ignore[arg-type]
+            chosen_backend(file if own else folder, given=given, **{**usual, **changes})  # type: ignore[arg-type]
 
 
 def test_another_runtime_takes_the_cpu_where_no_device_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     for device in ("auto", "cpu", None):
-        found = chosen_backend(Path("net.xml"), None, own="openvino", batch=None, precision="float32", device=device)
+        found = chosen_backend(Path("net.xml"), precision="float32", device=device)
         assert found == "openvino"
 
 

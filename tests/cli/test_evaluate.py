@@ -316,7 +316,7 @@ def test_several_processes_take_an_exported_file_and_no_run(
 ) -> None:
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("snreid.cli.session.open_session", lambda *_: sys.exit("all of them join"))
+    monkeypatch.setattr("snreid.cli.evaluate.open_session", lambda *_: sys.exit("all of them join"))
     words = [str(pair[0]), "-t", TARGET, *QUIET]
     for backend, file in (("onnxruntime", "--to onnx --out model.onnx"), ("openvino", "--to openvino --out model.xml")):
         with pytest.raises(ExperimentError, match=rf"in 2 processes\. Fix: snreid export {pair[0]} {file}"):

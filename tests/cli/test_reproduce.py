@@ -8,7 +8,7 @@ import pytest
 from snreid.cli.reproduce import main
 from snreid.datasets import DukeMTMC
 from snreid.errors import ExperimentError
-from snreid.studies.protocols import SingleSource
+from snreid.studies.protocols import single_source
 from support.tiny import drawn
 from support.tiny_tables import tiny_table
 from support.trees import touch
@@ -114,7 +114,7 @@ def test_the_list_takes_withdrawn_data_where_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     touch(tmp_path, NAMES)
-    duke = SingleSource(source=DukeMTMC(), target=drawn())
+    duke = single_source(DukeMTMC(), drawn())
     table = tiny_table(settings={"duke": duke}, published={})
     monkeypatch.setattr("snreid.studies.paper_tables.tables", lambda: (table,))
     assert main(["--list", "--root", str(tmp_path)]) == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from snreid.figures import Report
+from snreid.figures.report_page import Report
 from support.report_samples import make_report
 
 

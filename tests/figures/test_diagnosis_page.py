@@ -16,8 +16,8 @@ from snreid.evaluation import (
     mean_drop,
     subset_scores,
 )
-from snreid.figures import DiagnosisPage, RankExample, render_diagnosis
-from snreid.figures.diagnosis_page import diagnosis_findings
+from snreid.figures.diagnosis_page import DiagnosisPage, diagnosis_findings, render_diagnosis
+from snreid.figures.rank_lists import RankExample
 from snreid.records import Features
 from support.browser import CHROMIUM, measure
 from support.report_samples import HOSTILE, Node, every, rank_list, read_html, split

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.figures.lens_page import lens_findings, render_lens, write_lens
+from snreid.figures.lens_page import lens_findings, render_lens
 from snreid.figures.lens_records import BINS, SeenImage
 from support.browser import CHROMIUM, measure
 from support.lens_samples import gate, make_lens, stage_maps, style
@@ -109,12 +109,6 @@ def test_a_gate_is_a_histogram_with_its_mean() -> None:
     assert [float(bar.attributes["x"] or 0) for bar in bars] == [8 * 5 + 1, 8 * 10 + 1]
     (mean,) = (line for line in first.all("line") if line.attributes["class"] == "mean")
     assert float(mean.attributes["x1"] or 0) == pytest.approx(0.46 * 8 * BINS)
-
-
-def test_a_page_is_written_whole(tmp_path: Path) -> None:
-    path = write_lens(tmp_path / "deep" / "lens.html", make_lens())
-    assert path.read_text(encoding="utf-8") == render_lens(make_lens())
-    assert [p.name for p in path.parent.iterdir()] == ["lens.html"]
 
 
 @pytest.mark.slow

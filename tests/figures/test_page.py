@@ -53,11 +53,11 @@ def test_no_template_turns_escaping_off() -> None:
 
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(Exception, match="'report' is undefined"):
-        render_page("report", "title", {}, ["Domains"], made="")
+        render_page("report", "title", {}, {"Domains": True}, made="")
 
 
 def test_sections_are_named_by_their_headings() -> None:
-    root = read_html(render_page("lens", "title", {"Run": "x", "Data": ""}, ["How to read this"], made="today"))
+    root = read_html(render_page("lens", "title", {"Run": "x", "Data": ""}, {"How to read this": True}, made="today"))
     (section,) = root.all("section")
     (heading,) = section.all("h2")
     assert section.attributes["id"] == "how-to-read-this"
@@ -85,5 +85,5 @@ def test_floats_have_at_most_two_decimals() -> None:
 
 
 def test_a_name_that_is_not_utf8_can_be_written() -> None:
-    page = render_page("report", os.fsdecode(b"caf\xe9"), {"run": "a\x1b[31m"}, (), made="now")
+    page = render_page("report", os.fsdecode(b"caf\xe9"), {"run": "a\x1b[31m"}, {}, made="now")
     assert r"caf\udce9" in page and r"a\u001b[31m" in page and page.encode()

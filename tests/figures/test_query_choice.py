@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.figures import choose_queries, typical_queries
+from snreid.figures.query_choice import choose_queries, typical_queries
 from snreid.records import Scores
 from support.report_samples import made_up_scores
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from snreid.errors import ExperimentError
-from snreid.figures import RankExample, Report, render_report
 from snreid.figures.pictures import data_uri
-from snreid.figures.rank_lists import SIGNS
+from snreid.figures.rank_lists import SIGNS, RankExample
+from snreid.figures.report_page import Report, render_report
 from snreid.records import RankList, Sample, Split
 from support.report_samples import Node, Patch, rank_list, read_html, split
 

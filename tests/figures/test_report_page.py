@@ -1,7 +1,6 @@
 """The whole page: whole, self-contained, safe, legible; opened in a browser where there is one."""
 
 import dataclasses
-import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -10,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from snreid.errors import DataError, ExperimentError
-from snreid.figures import Report, ScoredDomain, render_report, write_report
+from snreid.errors import DataError
+from snreid.figures.report_page import Report, render_report
+from snreid.figures.score_table import ScoredDomain
 from snreid.records import Sample
 from support.browser import CHROMIUM, browse, measure
 from support.report_samples import HOSTILE, Node, every, make_report, read_html
@@ -79,7 +79,6 @@ def test_names_from_users_stay_text() -> None:
         notes=(HOSTILE,),
         made=HOSTILE,
         selection=HOSTILE,
-        files={HOSTILE: HOSTILE},
         schemes=tuple(dataclasses.replace(s, name=s.name + HOSTILE, description=HOSTILE) for s in report.schemes),
         baseline="Baseline" + HOSTILE,
         runs=tuple(
@@ -109,17 +108,11 @@ def test_the_same_report_gives_the_same_text_and_a_small_file(report: Report) ->
 
 
 def test_parts_without_content_are_left_out() -> None:
-    report = dataclasses.replace(make_report(), examples=(), runs=(), files={}, notes=())
+    report = dataclasses.replace(make_report(), examples=(), runs=(), notes=())
     page = read_html(render_report(report))
     headings = [h2.text for h2 in page.all("h2")]
     assert headings == ["Results", "How to read this", "CMC curves", "Domains"]
     assert [a.text for a in page.all("a")] == headings
-
-
-def test_writing_makes_the_folder_and_leaves_nothing_else(tmp_path: Path, report: Report) -> None:
-    path = write_report(tmp_path / "runs" / "report.html", report)
-    assert path.read_text(encoding="utf-8") == render_report(report)
-    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
 
 class Broken:
@@ -129,30 +122,10 @@ class Broken:
         raise DataError("an image can be read", found=f"{self.name} is truncated", fix="replace it")
 
 
-def test_a_report_that_fails_leaves_the_old_file_alone(
-    tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("old", encoding="utf-8")
+def test_an_image_that_cannot_be_read_is_named(report: Report) -> None:
     broken = (*report.domains[:-1], ScoredDomain(name="night", samples=(Sample(Broken(), 1, 1),)))
     with pytest.raises(DataError, match=r"broken\.jpg is truncated"):
-        write_report(path, dataclasses.replace(report, domains=broken))
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_report(path, report)
-    assert path.read_text(encoding="utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_settings_that_make_no_sense_are_refused(report: Report) -> None:
-    with pytest.raises(ExperimentError, match="ranks=1"):
-        dataclasses.replace(report, ranks=1)
-    with pytest.raises(ExperimentError, match="level=95"):
-        dataclasses.replace(report, level=95)
+        render_report(dataclasses.replace(report, domains=broken))
 
 
 # --- legible ---------------------------------------------------------------------------------------------------------
@@ -205,7 +178,8 @@ def test_in_a_browser_the_page_never_scrolls_sideways_and_every_image_shows(tmp_
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on the PATH")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_in_a_browser_the_page_is_painted(tmp_path: Path, report: Report, width: int) -> None:
-    path, shot = write_report(tmp_path / "report.html", report), tmp_path / "shot.png"
+    path, shot = tmp_path / "report.html", tmp_path / "shot.png"
+    path.write_text(render_report(report), encoding="utf-8")
     browse(tmp_path, f"--window-size={width},6000", f"--screenshot={shot}", path.as_uri())
     with Image.open(shot) as image:
         assert image.width == width

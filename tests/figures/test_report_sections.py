@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from snreid.figures import Report, SchemeResult, ScoredDomain, render_report, score_table
 from snreid.figures.formatting import p_text, percent, percent_range, points_with_interval
+from snreid.figures.report_page import Report, render_report
 from snreid.figures.report_sections import comparison_findings
+from snreid.figures.score_table import SchemeResult, ScoredDomain, score_table
 from support.report_samples import Node, make_report, read_html
 
 
@@ -72,9 +73,9 @@ def test_findings_report_gains_and_losses() -> None:
 def test_findings_with_one_unseen_domain_and_with_none() -> None:
     report = make_report()
     night = (ScoredDomain(name="night"),)
-    table = score_table(night, report.schemes, baseline="Baseline", resamples=50)
+    table = score_table(night, report.schemes, baseline="Baseline")
     assert all(" on night" in text and "Higher" not in text for _, text in comparison_findings(table))
-    seen = score_table((ScoredDomain(name="studio", seen=True),), report.schemes, baseline="Baseline", resamples=50)
+    seen = score_table((ScoredDomain(name="studio", seen=True),), report.schemes, baseline="Baseline")
     assert "nothing about cameras never seen" in comparison_findings(seen)[0][1]
 
 
@@ -87,7 +88,7 @@ def test_a_scheme_without_scores_is_shown_as_not_scored() -> None:
 
 
 def test_terms_are_explained(report: Report) -> None:
-    root = section(dataclasses.replace(report, resamples=2000), "How to read this")
+    root = section(report, "How to read this")
     terms = {term.text for term in root.all("dt")}
     assert {"mAP", "rank-1", "Seen and unseen", "95 % interval", "Skipped queries"} <= terms
     assert root.all("p", "selection")[0].text == report.selection
@@ -107,12 +108,13 @@ def test_the_curves_are_those_of_the_scores(report: Report) -> None:
     assert lines == wanted
 
 
-def test_short_curves_show_only_their_ranks_and_a_missing_scheme_keeps_the_colours() -> None:
+def test_the_curves_have_four_ranks_and_a_missing_scheme_keeps_the_colours() -> None:
     report = make_report()
     first, *rest = report.schemes
     partial = dataclasses.replace(first, scores={"studio": first.scores["studio"]})
-    root = section(dataclasses.replace(report, schemes=(partial, *rest), ranks=6), "CMC curves")
-    assert [th.text for th in root.all("thead")[0].all("th")] == ["Domain", "Scheme", "rank-1, %", "rank-5, %"]
+    root = section(dataclasses.replace(report, schemes=(partial, *rest)), "CMC curves")
+    heads = [th.text for th in root.all("thead")[0].all("th")]
+    assert heads == ["Domain", "Scheme", *(f"rank-{k}, %" for k in (1, 5, 10, 20))]
     drawn = [[line.attributes["class"] for line in svg.all("polyline")] for svg in root.all("svg")]
     assert drawn == [["curve s1", "curve s2"], ["curve s1", "curve s2"], ["curve s0", "curve s1", "curve s2"]]
 

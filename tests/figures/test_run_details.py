@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from snreid.figures import RunDetails, render_report
-from snreid.figures.run_details import duration, flat
+from snreid.figures.report_page import render_report
+from snreid.figures.run_details import RunDetails, duration, flat
 from support.report_samples import Node, make_report, read_html
 
 
 def experiment(*runs: RunDetails) -> Node:
-    """The section of a report with these runs and without files."""
-    report = dataclasses.replace(make_report(), runs=runs, files={}, examples=())
+    """The section of a report with these runs."""
+    report = dataclasses.replace(make_report(), runs=runs, examples=())
     return read_html(render_report(report)).part("Experiment")
 
 
@@ -58,7 +58,7 @@ def test_what_differs_is_visible_and_what_is_shared_is_folded() -> None:
         "norm": ["Baseline", "Baseline-IN", "SNR"],
     }
     folded = {part.all("summary")[0].text: part.text for part in root.all("details")}
-    assert list(folded) == ["Settings that all runs share (4)", "Versions", "Files beside this report"]
+    assert list(folded) == ["Settings that all runs share (4)", "Versions"]
     assert "optim.lr0.00035" in folded["Settings that all runs share (4)"]
     assert [code.text for code in root.all("code")] == [f"snreid train {run.name}" for run in report.runs]
 

@@ -12,7 +12,7 @@ from snreid.experiments import recipes
 from snreid.losses import DualCausality
 from snreid.models.schemes import StageSNR
 from snreid.studies.paper_tables import PaperTable, Published, Row, tables
-from snreid.studies.protocols import Drawn
+from snreid.studies.protocols import drawn
 
 
 def table(name: str) -> PaperTable:
@@ -113,13 +113,13 @@ def test_a_number_for_a_cell_that_the_table_does_not_have_is_refused() -> None:
             name="x",
             title="x",
             rows=rows,
-            settings={"drawn": Drawn()},
+            settings={"drawn": drawn()},
             published={("snr", "drawn", "mars"): Published(1, 2, "SNR")},
         )
     with pytest.raises(ExperimentError, match="its own rows and columns"):
-        PaperTable(name="x", title="x", rows=rows, settings={"drawn": Drawn()}, order=("snr", "nobody"))
+        PaperTable(name="x", title="x", rows=rows, settings={"drawn": drawn()}, order=("snr", "nobody"))
     with pytest.raises(ExperimentError, match="each row once"):
-        PaperTable(name="x", title="x", rows=(*rows, rows[0]), settings={"drawn": Drawn()})
+        PaperTable(name="x", title="x", rows=(*rows, rows[0]), settings={"drawn": drawn()})
 
 
 def test_what_others_print_of_methods_that_can_be_trained_here_stands_under_their_rows() -> None:

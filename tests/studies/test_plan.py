@@ -8,22 +8,18 @@ import pytest
 
 from snreid.datasets import AllImages, Market1501
 from snreid.errors import ExperimentError
-from snreid.studies.plan import Plan, Shard, availabilities, availability, example_names, study_plan, trainings, wanted
-from snreid.studies.protocols import SingleSource, single
+from snreid.studies.plan import Plan, availabilities, availability, example_names, study_plan, trainings, wanted
+from snreid.studies.protocols import single, single_source
 from support.tiny import drawn, experiment
-from support.tiny_tables import Tiny, adapted, rows
+from support.tiny_tables import adapted, rows, tiny
 
 
 def plan(**changes: Any) -> Plan:
-    return replace(Plan(cases=Tiny().cases(), rows=rows("baseline", "snr"), seeds=(0, 1)), **changes)
-
-
-def test_shares_are_disjoint_and_together_the_whole() -> None:
-    assert [[k for k in range(7) if Shard(n, 3).has(k)] for n in range(3)] == [[0, 3, 6], [1, 4], [2, 5]]
+    return replace(Plan(cases=tiny().cases, rows=rows("baseline", "snr"), seeds=(0, 1)), **changes)
 
 
 def test_what_is_adapted_comes_with_the_run_it_starts_from() -> None:
-    here = Tiny().cases()[0]
+    here = tiny().cases[0]
     row = adapted("snr", "adaptive-bn")
     assert row.adapted_to(here) == ("dusk",) and rows("snr")[0].adapted_to(here) == ()
     (one, _) = trainings([plan(rows=(row, *rows("snr")), seeds=(3,))], Path("x"))
@@ -32,7 +28,7 @@ def test_what_is_adapted_comes_with_the_run_it_starts_from() -> None:
 
 
 def test_rows_say_how_long_they_train_where_the_case_does_not_count() -> None:
-    here = Tiny().cases()[0]
+    here = tiny().cases[0]
     row = rows("baseline")[0]
     assert plan().experiment(row, here, 0).batches_per_epoch == 1
     assert plan(case_budget=False).experiment(row, here, 0).batches_per_epoch is None
@@ -49,7 +45,7 @@ def test_a_cell_of_two_tables_is_filled_once() -> None:
 
 
 def test_a_case_says_what_is_missing_and_runs_with_the_columns_that_are_there(tmp_path: Path) -> None:
-    here, away = Tiny().cases()
+    here, away = tiny().cases
     assert availability(here, tmp_path).can_run and not availability(here, tmp_path).absent
     found = availability(away, tmp_path)
     assert not found.can_train and "market1501" in found.absent["market1501"].lower()
@@ -68,7 +64,7 @@ def test_a_seed_counts_once() -> None:
 
 def test_a_data_set_to_train_on_only_is_a_source_and_no_target(tmp_path: Path) -> None:
     source = AllImages(of=drawn())
-    (case,) = SingleSource(source=source, target=drawn("dusk")).cases()
+    (case,) = single_source(source, drawn("dusk")).cases
     assert [column.name for column in case.benchmarks] == ["dusk", "noon@all"]
     found = availability(case, tmp_path)
     assert found.can_run and [column.name for column in found.benchmarks] == ["dusk"]
@@ -77,7 +73,7 @@ def test_a_data_set_to_train_on_only_is_a_source_and_no_target(tmp_path: Path) -
 
 
 def test_what_is_wanted_is_what_the_data_here_allow(tmp_path: Path) -> None:
-    here, away = Tiny().cases()
+    here, away = tiny().cases
     lost = replace(
         here, name="lost", benchmarks=(*here.benchmarks, *replace(away, benchmarks=(single(Market1501()),)).benchmarks)
     )
@@ -88,10 +84,10 @@ def test_what_is_wanted_is_what_the_data_here_allow(tmp_path: Path) -> None:
 
 
 def test_nobody_is_scored_on_images_that_were_trained_on(tmp_path: Path) -> None:
-    (case,) = SingleSource(source=AllImages(of=drawn()), target=drawn(), seen=False).cases()
+    (case,) = single_source(AllImages(of=drawn()), drawn()).cases
     found = availability(case, tmp_path)
     assert not found.can_run and found.can_train
-    assert found.absent == {"noon as a target": "16 of its 16 test images are trained on"}
+    assert found.absent["noon as a target"] == "16 of its 16 test images are trained on"
 
 
 def study_of(**changes: Any) -> Plan:

@@ -12,14 +12,14 @@ from snreid.studies.plan import Plan, availabilities
 from snreid.studies.published_table import case_record, comparison_text, order_sentences
 from snreid.studies.run import CaseResult, collect, fill
 from support.tiny import session
-from support.tiny_tables import Tiny, adapted, tiny_table
+from support.tiny_tables import adapted, tiny, tiny_table
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[PaperTable, tuple[CaseResult, ...]]:
     out = tmp_path_factory.mktemp("compared")
     table = tiny_table()
-    plan = Plan(cases=Tiny().cases(), rows=table.rows, seeds=(0, 1))
+    plan = Plan(cases=tiny().cases, rows=table.rows, seeds=(0, 1))
     available = availabilities([plan], out / "no-data")
     fill([plan], available, out, session())
     return table, collect(plan, available, out)
@@ -113,7 +113,7 @@ def test_the_record_holds_table_rows_published_spreads_and_order(
 
 def test_a_table_that_nobody_has_filled_says_so(tmp_path: Path) -> None:
     table = tiny_table()
-    plan = Plan(cases=Tiny(absent=False).cases(), rows=table.rows)
+    plan = Plan(cases=tiny(absent=False).cases, rows=table.rows)
     assert "nothing trained yet" in comparison_text(table, collect(plan, availabilities([plan], tmp_path), tmp_path))
 
 

@@ -14,7 +14,8 @@ from snreid.errors import DataError, ExperimentError
 from snreid.evaluation import read_features
 from snreid.experiments.runs import Run, open_run
 from snreid.experiments.scoring import features_path
-from snreid.figures import Report, render_report, text_table
+from snreid.figures.report_page import Report, render_report
+from snreid.figures.text_tables import text_table
 from snreid.records import DataSet, ReIDData, Scores, Split
 from snreid.studies.plan import Availability, Plan, study_plan
 from snreid.studies.records import record, report

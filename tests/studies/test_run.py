@@ -12,15 +12,15 @@ from snreid.experiments.experiment import Experiment
 from snreid.experiments.runs import Run, open_run
 from snreid.records import Scores
 from snreid.studies import run as orchestrator
-from snreid.studies.plan import Plan, Shard, availabilities
+from snreid.studies.plan import Plan, availabilities
 from snreid.studies.protocols import Budget, single
 from snreid.studies.run import FAILED, CaseResult, pooled_scores
 from support.tiny import drawn, session
-from support.tiny_tables import Tiny, adapted, rows
+from support.tiny_tables import adapted, rows, tiny
 
 
 def plan(**changes: Any) -> Plan:
-    return replace(Plan(cases=Tiny().cases(), rows=rows("baseline", "snr"), seeds=(0, 1)), **changes)
+    return replace(Plan(cases=tiny().cases, rows=rows("baseline", "snr"), seeds=(0, 1)), **changes)
 
 
 def fill(what: Plan, out: Path, **more: Any) -> None:
@@ -101,7 +101,7 @@ def test_cells_of_another_budget_or_preset_are_not_taken_for_these(filled: tuple
 
 
 def test_two_cases_of_the_same_sources_are_one_training_that_is_scored_for_both(tmp_path: Path) -> None:
-    here = Tiny(absent=False).cases()[0]
+    here = tiny(absent=False).cases[0]
     other = replace(here, benchmarks=(single(drawn("mall")),))  # of the same name, as the table of adaptation has it
     both = plan(cases=(here, other), rows=rows("baseline"), seeds=(0,))
     fill(both, tmp_path)
@@ -111,7 +111,7 @@ def test_two_cases_of_the_same_sources_are_one_training_that_is_scored_for_both(
 
 
 def test_shares_are_disjoint_and_together_the_whole(tmp_path: Path) -> None:
-    fill(plan(seeds=(0,)), tmp_path, shard=Shard(1, 2))
+    fill(plan(seeds=(0,)), tmp_path, shard=(1, 2))
     assert [path.name for path in (tmp_path / "small/noon").iterdir()] == ["snr-0"]
     partly = collected(plan(seeds=(0,)), tmp_path)[0]
     assert partly.filled and not partly.runs["baseline"] and partly.table.rows("mAP")[0].cells[0] is None
@@ -141,7 +141,7 @@ def test_one_training_that_ends_in_nan_does_not_cost_the_others(
 
 
 def test_an_adapted_row_starts_from_the_trained_run_and_is_scored_on_its_target_alone(tmp_path: Path) -> None:
-    with_it = plan(cases=Tiny(absent=False).cases(), rows=(*rows("snr"), adapted("snr", "adaptive-bn")), seeds=(0,))
+    with_it = plan(cases=tiny(absent=False).cases, rows=(*rows("snr"), adapted("snr", "adaptive-bn")), seeds=(0,))
     fill(with_it, tmp_path)
     assert {path.name for path in (tmp_path / "small/noon").iterdir()} == {"snr-0", "snr-0-adaptive-bn-dusk"}
     (found,) = collected(with_it, tmp_path)
@@ -166,7 +166,7 @@ def test_an_adaptation_that_cannot_be_made_does_not_cost_the_others(
         raise ExperimentError("Two clusters at least", found="one", fix="raise eps")
 
     monkeypatch.setattr(orchestrator, "adapt_run", adapt)
-    with_it = plan(cases=Tiny(absent=False).cases(), rows=(adapted("snr", "adaptive-bn"), *rows("snr")), seeds=(0,))
+    with_it = plan(cases=tiny(absent=False).cases, rows=(adapted("snr", "adaptive-bn"), *rows("snr")), seeds=(0,))
     fill(with_it, tmp_path)
     (found,) = collected(with_it, tmp_path)
     assert "Two clusters at least" in found.failed["SNR + adaptive-bn, seed 0"] and found.runs["snr"]["dusk"]
@@ -177,7 +177,7 @@ def test_an_adaptation_with_other_settings_is_not_taken_for_the_rows(
 ) -> None:
     from snreid.adaptation import AdaptiveBN
 
-    with_it = plan(cases=Tiny(absent=False).cases(), rows=(*rows("snr"), adapted("snr", "adaptive-bn")), seeds=(0,))
+    with_it = plan(cases=tiny(absent=False).cases, rows=(*rows("snr"), adapted("snr", "adaptive-bn")), seeds=(0,))
     fill(with_it, tmp_path)
     assert collected(with_it, tmp_path)[0].runs["snr-adaptive-bn"]
     start = AdaptiveBN.for_experiment

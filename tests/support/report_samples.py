@@ -7,8 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.figures import RankExample, Report, RunDetails, SchemeResult, ScoredDomain
 from snreid.figures.page import ENVIRONMENT
+from snreid.figures.rank_lists import RankExample
+from snreid.figures.report_page import Report
+from snreid.figures.run_details import RunDetails
+from snreid.figures.score_table import SchemeResult, ScoredDomain
 from snreid.records import RankList, Sample, Scores, Split
 
 EMPTY = {"meta", "img", "br", "hr", "link", "input", "col"}
@@ -103,8 +106,6 @@ def make_report(*, domain: str = "evening street", seeds: int = 1) -> Report:
         ),
         notes=("A note",),
         made="today",
-        resamples=200,
-        files={"results.json": "all numbers"},
     )
 
 

@@ -1,6 +1,6 @@
 """A table that is filled in seconds: two rows, one drawn source, a seen and two unseen columns, one of them the mean of two splits."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from snreid.studies.paper_tables import PaperTable, Published
@@ -9,31 +9,15 @@ from snreid.studies.protocols import Benchmark, Budget, Case, Protocol, single
 from support.tiny import drawn, experiment
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tiny(Protocol):
+def tiny(*, absent: bool = True) -> Protocol:
     """Noon to dusk and to two splits of night; a second case whose source is not on any machine."""
+    from snreid.datasets import Market1501
 
-    absent: bool = True
-
-    @property
-    def name(self) -> str:
-        """``tiny``."""
-        return "tiny"
-
-    @property
-    def about(self) -> str:
-        """In words."""
-        return "for tests"
-
-    def cases(self) -> tuple[Case, ...]:
-        """Two, or one."""
-        from snreid.datasets import Market1501
-
-        splits = Benchmark(name="night", targets=(drawn("night"), drawn("night", seed=1, people="noon")))
-        benchmarks = (single(drawn("dusk")), splits, single(drawn("noon")))
-        here = Case(name="here", sources=(drawn(),), benchmarks=benchmarks, small=Budget(epochs=2, batches_per_epoch=1))
-        away = Case(name="away", sources=(Market1501(),), benchmarks=(single(drawn("dusk")),))
-        return (here, away) if self.absent else (here,)
+    splits = Benchmark(name="night", targets=(drawn("night"), drawn("night", seed=1, people="noon")))
+    benchmarks = (single(drawn("dusk")), splits, single(drawn("noon")))
+    here = Case(name="here", sources=(drawn(),), benchmarks=benchmarks, small=Budget(epochs=2, batches_per_epoch=1))
+    away = Case(name="away", sources=(Market1501(),), benchmarks=(single(drawn("dusk")),))
+    return Protocol(name="tiny", about="for tests", cases=(here, away) if absent else (here,))
 
 
 def rows(*names: str) -> tuple[Row, ...]:
@@ -54,7 +38,7 @@ def tiny_table(**changes: Any) -> PaperTable:
         name="tiny",
         title="A tiny table",
         rows=rows("baseline", "snr"),
-        settings={"tiny": Tiny()},
+        settings={"tiny": tiny()},
         published={
             ("snr", "here", "dusk"): Published(50.0, None, "SNR"),
             ("snr", "away", "dusk"): Published(33.6, 55.1, "SNR"),

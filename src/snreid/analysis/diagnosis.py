@@ -4,9 +4,8 @@
 images. Target labels only describe results; they never select anything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from snreid.evaluation import (
     subset_scores,
 )
 from snreid.evaluation.exact.relevance import relevance
-from snreid.figures import RankExample
+from snreid.figures.rank_lists import RankExample
 from snreid.images.loading import PixelStore, list_bad
 from snreid.images.reading import BadImage, Interpolation
 from snreid.images.resized import resized
@@ -176,14 +175,11 @@ def looks(
 def require_rows(query: Features, gallery: Features, data: ReIDData) -> None:
     """Raises ``DataError`` unless labels and number of the embeddings match the images of ``data``, row by row."""
     for embedded, split, side in ((query, data.query, "query"), (gallery, data.gallery, "gallery")):
-        mismatch = ""
         if len(embedded.persons) != len(split):
             mismatch = f"{len(embedded.persons)} {side} rows for {len(split)} images"
-        elif not np.array_equal(embedded.persons, split.persons) or not np.array_equal(embedded.cameras, split.cameras):
-            rows = (embedded.persons != split.persons) | (embedded.cameras != split.cameras)
-            mismatch = (
-                f"other labels in {int(rows.sum())} {side} rows, the first of them row {int(np.flatnonzero(rows)[0])}"
-            )
+        else:
+            rows = np.flatnonzero((embedded.persons != split.persons) | (embedded.cameras != split.cameras))
+            mismatch = f"other labels in {len(rows)} {side} rows, the first of them row {rows[0]}" if len(rows) else ""
         if mismatch:
             raise DataError(
                 f"Embeddings that are shown with images have the rows of {data.name}: every image once, in its order",
@@ -241,7 +237,16 @@ def _measured(samples: Sequence[Sample], session: Session, out: Path, name: str)
     bad: dict[str, BadImage] = {}
     measured: list[ImageProperties | None] = []
     waiting = iter(samples)
-    look: Callable[[Sample], ImageProperties | None] = partial(_look, bad)
+
+    def look(sample: Sample) -> ImageProperties | None:
+        """Measures an image, or notes why it cannot be read."""
+        name = sample.image.name
+        try:
+            return measure(sample.image.read())
+        except DataError as error:
+            bad[name] = BadImage(name, (error.found or str(error)).removeprefix(f"{name}: "))
+            return None
+
     with (
         ThreadPoolExecutor(max(1, session.machine.workers)) as pool,
         counting(session.console, f"measuring {name}") as progress,
@@ -254,12 +259,3 @@ def _measured(samples: Sequence[Sample], session: Session, out: Path, name: str)
         count = len({sample.image.name for sample in samples})
         list_bad(tuple(bad.values()), count, out, skip=session.machine.skip_bad)
     return measured
-
-
-def _look(bad: dict[str, BadImage], sample: Sample) -> ImageProperties | None:
-    try:
-        return measure(sample.image.read())
-    except DataError as error:
-        named = sample.image.name
-        bad[named] = BadImage(named, (error.found or str(error)).removeprefix(f"{named}: "))
-        return None

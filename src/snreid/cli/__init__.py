@@ -163,15 +163,12 @@ def _run(words: list[str], *, own: bool) -> int:
 
         print(f"snreid {__version__}")
         return 0
-    return _command(words[0], words[1:], own=own)
-
-
-def _command(name: str, words: list[str], *, own: bool) -> int:
+    name, *arguments = words
     try:
         with _terminable(), _answered_once(own=own):
             pick(dict.fromkeys(COMMANDS), name, "A command", "see snreid --help")
-            _check_values(words)
-            done: int = module(name).main(words)
+            _check_values(arguments)
+            done: int = module(name).main(arguments)
     except Interrupted as stop:
         message = f"stopped by {stop.found}; {_next_step(stop)}." if hasattr(stop, "__notes__") else str(stop)
         print(f"snreid: {message}", file=sys.stderr)

@@ -11,6 +11,9 @@ from rich.console import Console
 
 from snreid.cli.flags import HELP_ALL, RunFolder, flag, parse, parse_known, pick
 from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, resumable
+from snreid.errors import ExperimentError
 
 if TYPE_CHECKING:
     from snreid.adaptation import Adaptation
@@ -49,7 +52,6 @@ def main(arguments: Sequence[str]) -> int:
     if HELP_ALL in arguments:
         return _help_all(arguments)
     request, rest = parse_known(Request, arguments, "snreid adapt")
-    from snreid.errors import ExperimentError
     from snreid.experiments.runs import open_run
 
     given = [name for name, value in (("--target", request.target), ("--images", request.images)) if value is not None]
@@ -91,7 +93,6 @@ def _help_all(words: Sequence[str]) -> int:
 
 def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
     from snreid.adaptation import Unlabelled, adapt_run
-    from snreid.cli.session import open_session, resumable
     from snreid.datasets import require_name
     from snreid.experiments.scoring import read_targets
 
@@ -121,9 +122,6 @@ def _adapt(request: Request, run: "Run", method: "Adaptation") -> None:
 
 def _named(name: str, root: Path) -> "DataSet":
     """The data set of that name. Raises as ``dataset_named``; a folder without labels is told to be one of ``--images``."""
-    from snreid.cli.names import dataset_named
-    from snreid.errors import ExperimentError
-
     try:
         return dataset_named(name, root)
     except ExperimentError as error:
@@ -136,7 +134,6 @@ def _named(name: str, root: Path) -> "DataSet":
 def _require_unseen_tests(target: "DataSet") -> None:
     """Refuses ``NAME@all``, whose training images are the test images too."""
     from snreid.datasets import AllImages, layers
-    from snreid.errors import ExperimentError
 
     for layer in layers(target):
         if isinstance(layer, AllImages):

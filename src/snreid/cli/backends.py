@@ -3,11 +3,12 @@
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import tyro
 
-from snreid.cli.flags import flag
+from snreid.cli.flags import example, flag
+from snreid.errors import DataError, ExperimentError
 from snreid.experiments.packaged import located
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _RGB: TypeAlias = tuple[float, float, float] | None
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxFlags:
-    """What an ONNX file of others may not tell about its input and output."""
+    """What a foreign ONNX file may not say about its input and output."""
 
     height: Annotated[int | None, flag("ONNX: input height (default: as in the file)", "PIXELS")] = None
     width: Annotated[int | None, flag("ONNX: input width (default: as in the file)", "PIXELS")] = None
@@ -44,8 +45,6 @@ class OnnxFlags:
 
     def require_onnx(self, model: Path, backend: Backend) -> None:
         """Raises ``ExperimentError`` if a flag is given and ``model`` is no ONNX file."""
-        from snreid.errors import ExperimentError
-
         names = [one.name for one in fields(self)]
         asked = [name for name in names if getattr(self, name) not in (None, False)]
         if asked and (backend != "onnxruntime" or located(model).is_dir()):
@@ -56,6 +55,11 @@ class OnnxFlags:
             )
 
 
+Model: TypeAlias = Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
+"""The argument RUN of commands that take exported files too."""
+MaybeModel: TypeAlias = Annotated[
+    tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")
+]
 OnnxFile: TypeAlias = Annotated[Path | None, flag("this ONNX file (of anybody) in place of RUN", "FILE.onnx")]
 """The flag ``--onnx``."""
 OnnxInput: TypeAlias = Annotated[OnnxFlags, tyro.conf.arg(name="")]
@@ -70,29 +74,21 @@ def own_backend(model: Path) -> Backend | None:
 
 def chosen_backend(
     model: Path,
-    given: Backend | None,
     *,
-    own: Backend | None,
-    batch: int | None,
     precision: str,
+    given: Backend | None = None,
+    batch: int | None = None,
     device: str | None = None,
+    unnamed: Backend | None = None,
 ) -> Backend:
-    """Choose the runtime of the network.
+    """Choose the runtime of a run or a file by the flags ``--backend`` (``given``), ``--batch``, ``--precision`` and ``--device``.
 
-    Args:
-        model: The folder of a run, or a file.
-        given: The flag ``--backend``.
-        own: The runtime of ``model``, None for the folder of a run.
-        batch: The flag ``--batch``.
-        precision: The flag ``--precision``.
-        device: Device for the network; None if not given.
-
-    Raises:
-        ExperimentError: The flags contradict each other or the file, or several processes would each export the run.
+    ``unnamed``: the runtime of a file whose suffix does not tell it. Raises ``ExperimentError`` if the flags contradict each other or the
+    file, or if several processes would each export the run.
     """
-    from snreid.errors import ExperimentError
     from snreid.training.distributed import chosen_device
 
+    own = own_backend(model) or unnamed
     backend = given or own or "torch"
     if own is not None and backend != own:
         raise ExperimentError(
@@ -120,31 +116,35 @@ def named_model(
     batch: int | None = None,
     precision: str,
 ) -> tuple[Path, Backend]:
-    """The model of a command that takes RUN or ``--onnx``, and its runtime.
+    """The model of a command that takes RUN or ``--onnx`` (an ONNX file whatever its name), and its runtime.
 
-    Args:
-        run: The folder of a run, or an exported file; None if ``onnx`` is given.
-        onnx: The flag ``--onnx``: an ONNX file whatever its name.
-        flags: The other flags of an ONNX file.
-        given: As in ``chosen_backend``.
-        batch: As in ``chosen_backend``.
-        precision: As in ``chosen_backend``.
-
-    Raises:
-        ExperimentError: As ``chosen_backend`` does, and for flags of an ONNX file without one.
+    Raises ``ExperimentError`` as ``chosen_backend`` does, and for ``flags`` of an ONNX file without one.
     """
     model = run or onnx
     assert model is not None
-    own = own_backend(model) or (None if onnx is None else "onnxruntime")
-    backend = chosen_backend(model, given, own=own, batch=batch, precision=precision)
+    unnamed: Backend | None = None if onnx is None else "onnxruntime"
+    backend = chosen_backend(model, precision=precision, given=given, batch=batch, unnamed=unnamed)
     flags.require_onnx(model, backend)
     return model, backend
+
+
+def require_one_source(request: Any, command: str) -> None:
+    """Raises ``ExperimentError`` unless ``request`` names either a run or ``--onnx`` or ``--features``, the last without flags of an ONNX
+    file."""
+    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
+    if len(given) != 1:
+        raise ExperimentError(
+            f"snreid {command} takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
+            found=" and ".join(given) or "nothing",
+            fix=f"write it like {example(type(request))}",
+        )
+    if request.features:
+        request.file.require_onnx(request.features[0], "torch")
 
 
 def _require_usual(backend: Backend, precision: str, device: str | None) -> None:
     """Raises ``ExperimentError`` if another runtime than torch is to compute in another precision than float32 or not on the CPU; for
     such a runtime ``auto`` means the CPU even if there is a GPU."""
-    from snreid.errors import ExperimentError
     from snreid.training.distributed import chosen_device
 
     elsewhere = device is not None and device.startswith("cuda")
@@ -163,12 +163,10 @@ def _require_alone(run: Path, backend: Backend) -> None:
     """Raises ``ExperimentError`` if several processes would each export the run and hold two networks meanwhile."""
     import os
 
-    from snreid.errors import ExperimentError
     from snreid.training.distributed import launched_rank
 
     if others := launched_rank(os.environ):
-        kind = "onnx" if backend == "onnxruntime" else "openvino"
-        file = "model.onnx" if backend == "onnxruntime" else "model.xml"
+        kind, file = ("onnx", "model.onnx") if backend == "onnxruntime" else ("openvino", "model.xml")
         raise ExperimentError(
             "Processes that work together embed with one exported file; a run is exported for one process",
             found=f"--backend {backend} for the run {run} in {others.world} processes",
@@ -206,15 +204,7 @@ class Network:
 
 
 def ready(model: Path, backend: Backend, onnx: OnnxFlags, session: "Session", *, fuse: bool = False) -> Network:
-    """The network of a run or a file.
-
-    Args:
-        model: The folder of a run, or a file.
-        backend: As ``chosen_backend`` returns it.
-        onnx: The flags of an ONNX file.
-        session: The session to compute in; it also tells what the file does not tell.
-        fuse: As in ``Run.embedder``.
-    """
+    """The network of a run or a file. The session says what was assumed about a file; ``fuse`` is as in ``Run.embedder``."""
     from snreid.experiments.runs import open_run
 
     if backend == "torch":
@@ -257,10 +247,8 @@ def weights_mark(run: Path) -> str:
 
 
 def require_same_model(mark: str, network: Network, where: Path, session: "Session") -> None:
-    """Raises ``ExperimentError`` if the file ``where`` bears the mark of another model. A run and a file that does not tell its run
-    cannot be told to be the same, which is said."""
-    from snreid.errors import ExperimentError
-
+    """Raises ``ExperimentError`` if the file ``where`` was made by another model. Says so if that cannot be checked: one is of a run, the
+    other of a file that does not name its run."""
     if not mark.strip() or mark == network.mark:
         return
     if mark.split()[0] != network.mark.split()[0]:
@@ -278,12 +266,11 @@ def require_same_model(mark: str, network: Network, where: Path, session: "Sessi
 
 def embed_files(network: Network, paths: "Sequence[Path]", *, unit: bool) -> "NDArray[np.float32]":
     """The embeddings (N, D) of a few images, all of which must be readable; of length 1 if ``unit``."""
-    from snreid.errors import DataError
     from snreid.images.reading import listed
     from snreid.inference.embedder import SHOWN_BAD, USUAL_BATCH, extract
 
     def refuse(bad: "Mapping[int, BadImage]") -> None:
-        """No embedding stands for a part of the images."""
+        """Refuses to embed only some of the images."""
         found = listed(list(bad.values()), SHOWN_BAD)
         raise DataError("Every image must be readable", found=found, fix="restore it, or name others")
 

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from snreid.cli.flags import Json, Preset, flag
+from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named
+from snreid.cli.session import open_session, require_folder, resumable
+from snreid.system.atomic_files import write_json
+from snreid.system.locks import folder_lock
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -45,14 +49,11 @@ def fill_and_show(
 
     ``arguments`` are those of ``command``, for the processes that ``--jobs`` starts.
     """
-    from snreid.cli.jobs import check_jobs, fill_in_jobs, shard_named
-    from snreid.cli.session import open_session, require_folder, resumable
     from snreid.studies.plan import availabilities, wanted
     from snreid.studies.run import collect, fill
-    from snreid.system.locks import folder_lock
 
     plans = [plan for _, plan in chosen]
-    shard = shard_named(flags.shard) if flags.shard else None
+    shard = shard_named(flags.shard) if flags.shard else (0, 1)
     if flags.records is not None:
         require_folder(flags.records, "--records")
     began = time.monotonic()
@@ -65,7 +66,7 @@ def fill_and_show(
                 fill_in_jobs([command, *arguments], flags.jobs, wanted(plans, available, out), out, session)
             elif not only_show:
                 fill(plans, available, out, session, shard=shard)
-        if session.first and shard is None:
+        if session.first and not flags.shard:
             filled = [(table, collect(plan, available, out, skip_bad=machine.skip_bad)) for table, plan in chosen]
             failed = _show(filled, flags, time.monotonic() - began)
     return int(failed and not only_show)
@@ -75,7 +76,6 @@ def _show(filled: "Sequence[tuple[PaperTable, Sequence[CaseResult]]]", flags: Ce
     """Prints every table as far as it is filled, and writes ``TABLE-CASE.json`` into the folder of records if there is one. Returns
     whether a cell has failed."""
     from snreid.studies.published_table import case_record, comparison_text
-    from snreid.system.atomic_files import write_json
 
     objects, failed = [], False
     for table, results in filled:

@@ -11,6 +11,9 @@ from rich.console import Console
 
 from snreid.cli.flags import Json, example, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session
+from snreid.errors import ExperimentError
 
 if TYPE_CHECKING:
     from snreid.evaluation import PairedComparison, PairedDifference
@@ -39,9 +42,6 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Score what is missing, then compare."""
     request = parse(Request, arguments, "snreid compare")
-    from snreid.cli.names import dataset_named
-    from snreid.cli.session import open_session
-    from snreid.errors import ExperimentError
     from snreid.evaluation import compare
     from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import read_targets, require_same_images, score_run

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 import tyro
 from rich.console import Console
 
+from snreid.cli import Terminated
 from snreid.cli.flags import Json, flag, parse, pick
 from snreid.cli.machine import DataFolder
+from snreid.cli.names import HELP, dataset_named, known_names, known_wrappers, wrapper_forms
+from snreid.errors import ExperimentError
+from snreid.system.atomic_files import atomic_write, require_writable
 from snreid.system.machine import data_root
+from snreid.system.progress import counting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,9 +135,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(request: Check) -> int:
-    from snreid.cli.names import dataset_named
     from snreid.datasets import check
-    from snreid.system.progress import counting
 
     good = True
     for name in request.name:
@@ -150,9 +153,7 @@ def _check(request: Check) -> int:
 
 
 def _make(request: Make) -> int:
-    from snreid.cli import Terminated
     from snreid.datasets.market_writer import write_market_format
-    from snreid.system.progress import counting
 
     for number, (name, people, folder) in enumerate(_sets(request)):
         data = people.read(Path())
@@ -187,10 +188,8 @@ def _sets(request: Make) -> "list[tuple[str, DataSet, Path]]":
 def _sheet(request: Sheet) -> int:
     from PIL import Image
 
-    from snreid.errors import ExperimentError
     from snreid.synthetic.pedestrians import DOMAINS, domain_named
     from snreid.synthetic.pedestrians.sheet import contact_sheet
-    from snreid.system.atomic_files import atomic_write, require_writable
 
     file = request.out or request.file
     if file.suffix.lower() != ".png":
@@ -211,7 +210,6 @@ def _sheet_of(name: str) -> "NDArray[np.uint8]":
     """Rendered people, a row for each."""
     from snreid.datasets import RenderedImage
     from snreid.synthetic.people.sheet import people_sheet
-    from snreid.system.progress import counting
 
     data = _people_named(name).read(Path())
     samples = data.train.samples or data.gallery.samples
@@ -226,11 +224,8 @@ def _sheet_of(name: str) -> "NDArray[np.uint8]":
 
 def _people_named(name: str) -> "RenderedPeople":
     """The rendered people of a name. Reads their body model first, with a progress bar if it must be built."""
-    from snreid.cli.names import dataset_named
     from snreid.datasets import RenderedPeople
-    from snreid.errors import ExperimentError
     from snreid.synthetic.people.assets import body_model
-    from snreid.system.progress import counting
 
     people = dataset_named(name)
     if not isinstance(people, RenderedPeople):
@@ -244,7 +239,6 @@ def _people_named(name: str) -> "RenderedPeople":
 
 def _crop_sysu(request: CropSysu) -> int:
     from snreid.datasets.cuhk_sysu_release import crop
-    from snreid.system.progress import counting
 
     with counting(Console(stderr=True), "cutting persons out of frames") as progress:
         report = crop(request.release, request.folder, progress)
@@ -253,9 +247,7 @@ def _crop_sysu(request: CropSysu) -> int:
 
 
 def _list(request: List) -> int:
-    from snreid.cli.names import HELP, known_names, known_wrappers, wrapper_forms
-
-    names, wrappers = known_names(), known_wrappers()
+    names, wrappers = list(known_names()), list(known_wrappers())
     if request.json:
         print(json.dumps({"names": names, "wrappers": wrappers, "help": HELP}))
     else:

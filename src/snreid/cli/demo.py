@@ -8,6 +8,7 @@ from typing import Annotated
 
 from snreid.cli.flags import flag, parse
 from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
+from snreid.errors import ExperimentError
 
 SOURCES = ("noon", "overcast")
 """Domains trained on."""
@@ -53,7 +54,6 @@ def main(arguments: Sequence[str]) -> int:
     from snreid.cli import report
     from snreid.cli.study import Page, run
     from snreid.datasets import DrawnPedestrians
-    from snreid.errors import ExperimentError
     from snreid.experiments import packaged, recipes
     from snreid.experiments.runs import open_run
     from snreid.studies.plan import study_plan

@@ -6,21 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from snreid.cli.backends import OnnxFile, OnnxFlags, OnnxInput, named_model, ready
-from snreid.cli.flags import Json, Metric, example, flag, parse
+from snreid import __version__
+from snreid.cli.backends import MaybeModel, OnnxFile, OnnxFlags, OnnxInput, named_model, ready, require_one_source
+from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
-from snreid.errors import visible
+from snreid.cli.names import dataset_named, features_named
+from snreid.cli.session import open_session
+from snreid.errors import ExperimentError, visible
 from snreid.experiments.packaged import beside
+from snreid.system.atomic_files import write_json, write_text
+from snreid.system.provenance import provenance
 
 if TYPE_CHECKING:
     from snreid.cli.backends import Network
     from snreid.evaluation import Diagnosis, Estimate
     from snreid.experiments.runs import Run
-    from snreid.figures import DiagnosisPage, RankExample
+    from snreid.figures.diagnosis_page import DiagnosisPage
+    from snreid.figures.rank_lists import RankExample
     from snreid.records import DataSet, Features, ReIDData, Sample
     from snreid.training.session import Session
 
@@ -46,9 +51,7 @@ class Request:
       snreid diagnose --features mine.npz --target market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")] = (
-        None
-    )
+    run: MaybeModel = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501", "NAME", "-t")] = ()
     features: Annotated[tuple[Path, ...], flag("embeddings, see snreid evaluate", "FILE")] = ()
     onnx: OnnxFile = None
@@ -81,16 +84,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(request: Request) -> None:
     from snreid.datasets.corruptions import check_kind
-    from snreid.errors import ExperimentError
 
-    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
-    if len(given) != 1:
-        raise ExperimentError(
-            "snreid diagnose takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
-            found=" and ".join(given) or "nothing",
-            fix=f"write it like {example(Request)}",
-        )
-    if given != ["features"] and not request.target:
+    require_one_source(request, "diagnose")
+    if not request.features and not request.target:
         raise ExperimentError(
             "A diagnosis of a network needs a target", found="none", fix="name one: --target market1501"
         )
@@ -98,8 +94,6 @@ def _check(request: Request) -> None:
         raise ExperimentError(
             "Embeddings in a file are the rows of one data set", found=" ".join(request.target), fix="name one"
         )
-    if request.features:
-        request.file.require_onnx(request.features[0], "torch")
     if request.worst < 0:
         raise ExperimentError("So many worst queries are shown: 0 or more", found=str(request.worst), fix="give 6")
     for severity in request.severity or (0,):
@@ -114,10 +108,8 @@ def _check(request: Request) -> None:
 
 def _from_features(request: Request) -> list["Diagnosis"]:
     from snreid.analysis.diagnosis import diagnose, require_rows
-    from snreid.cli.names import features_named
-    from snreid.cli.session import open_session
     from snreid.evaluation import remarks
-    from snreid.figures import DiagnosisPage
+    from snreid.figures.diagnosis_page import DiagnosisPage
 
     query, gallery = features_named(request.features)
     file = request.features[0]
@@ -151,7 +143,6 @@ def _from_features(request: Request) -> list["Diagnosis"]:
 
 def _from_network(request: Request) -> list["Diagnosis"]:
     """Diagnose a run or a file on every target."""
-    from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
 
     model, backend = named_model(request.run, request.onnx, request.file, precision=request.machine.precision)
@@ -168,7 +159,6 @@ def _from_network(request: Request) -> list["Diagnosis"]:
 
 
 def _targets(request: Request, trained_on: Sequence["DataSet"] = ()) -> list[tuple["DataSet", "ReIDData"]]:
-    from snreid.cli.names import dataset_named
     from snreid.experiments.scoring import read_targets
 
     named = [dataset_named(name, request.machine.root) for name in request.target]
@@ -188,7 +178,7 @@ def _of_network(
     from snreid.analysis.diagnosis import corruption_effects, diagnose
     from snreid.experiments.scoring import score
     from snreid.experiments.targets import embed_target
-    from snreid.figures import DiagnosisPage
+    from snreid.figures.diagnosis_page import DiagnosisPage
 
     run = None if isinstance(model, Path) else model
     sources = () if run is None else run.experiment.sources
@@ -243,17 +233,15 @@ def _wanted(request: Request) -> list[tuple[_Kind, int]]:
 def _notes(data: "ReIDData | None", left_out: Sequence[str] = ()) -> list[str]:
     from snreid.datasets.copies import copied_queries, copies_note
 
-    missing = [f"{len(left_out)} images could not be read and were left out of everything."] if left_out else []
     if data is None:
-        return missing
+        return []
+    missing = f"{len(left_out)} images could not be read and were left out of everything." if left_out else ""
     copies = copies_note(len(copied_queries(data)), len(data.query))
-    return [*data.remarks, *missing, *filter(None, [copies])]
+    return [*data.remarks, *filter(None, [missing, copies])]
 
 
 def _made() -> str:
     import time
-
-    from snreid import __version__
 
     return f"snreid {__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}"
 
@@ -281,9 +269,7 @@ def _looks(
 
 def _write(page: "DiagnosisPage", out: Path, session: "Session") -> None:
     from snreid.datasets import require_name
-    from snreid.figures import render_diagnosis
-    from snreid.system.atomic_files import write_json, write_text
-    from snreid.system.provenance import provenance
+    from snreid.figures.diagnosis_page import render_diagnosis
 
     target = page.diagnosis.target
     require_name(target)

@@ -7,21 +7,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from snreid.cli.backends import (
     BackendFlag,
+    MaybeModel,
     OnnxFile,
     OnnxFlags,
     OnnxInput,
     named_model,
     own_backend,
     ready,
+    require_one_source,
 )
-from snreid.cli.flags import Json, Metric, example, flag, parse
+from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.names import dataset_named, features_named
+from snreid.cli.session import open_session
+from snreid.errors import ExperimentError
 from snreid.experiments.packaged import beside
 
 if TYPE_CHECKING:
@@ -49,9 +53,7 @@ class Request:
       snreid evaluate --features mine.npz --json
     """
 
-    run: Annotated[tyro.conf.Positional[Path | None], flag("folder or exported file of a run, or people", "[RUN]")] = (
-        None
-    )
+    run: MaybeModel = None
     target: Annotated[tuple[str, ...], flag("one or more data sets, e.g. market1501 noon", "NAME", "-t")] = ()
     features: Annotated[tuple[Path, ...], flag("embeddings: FILE, QUERY GALLERY or NPY TABLE", "FILE")] = ()
     onnx: OnnxFile = None
@@ -91,32 +93,22 @@ def _place(request: Request, *, own_metric: bool = True) -> Path | None:
 
 
 def _check(request: Request) -> None:
-    from snreid.errors import ExperimentError
-
-    given = [name for name in ("run", "features", "onnx") if getattr(request, name) not in (None, ())]
-    if len(given) != 1:
-        raise ExperimentError(
-            "snreid evaluate takes the folder of a run before all flags, or --features FILE, or --onnx FILE.onnx",
-            found=" and ".join(given) or "nothing",
-            fix=f"write it like {example(Request)}",
-        )
-    if given != ["features"] and not request.target:
+    require_one_source(request, "evaluate")
+    if not request.features and not request.target:
         raise ExperimentError("Scoring images needs a target", found="none", fix="name one: --target market1501")
-    if given == ["features"] and request.target:
+    if request.features and request.target:
         raise ExperimentError(
             "Embeddings in a file bring their own query and gallery",
             found=f"--target {' '.join(request.target)}",
             fix="leave it out",
         )
-    if given == ["features"] and request.tracks:
+    if request.features and request.tracks:
         raise ExperimentError(
             "--tracks takes the means of embeddings that are computed from images",
             found="--tracks with --features",
             fix="leave it out; snreid extract --tracks writes means",
         )
-    if request.features:
-        request.file.require_onnx(request.features[0], "torch")
-    if given == ["features"] and (request.backend or request.batch is not None):
+    if request.features and (request.backend or request.batch is not None):
         raise ExperimentError(
             "Embeddings in a file are not computed again",
             found=f"--backend {request.backend}" if request.backend else f"--batch {request.batch}",
@@ -132,7 +124,6 @@ def _check(request: Request) -> None:
 
 def _reranking(request: Request) -> "ReRanking | None":
     """The settings of --rerank; ``ExperimentError`` for settings out of range or without --rerank."""
-    from snreid.errors import ExperimentError
     from snreid.evaluation import ReRanking
 
     settings: dict[str, Any] = {"k1": request.k1, "k2": request.k2, "weight": request.share}
@@ -150,7 +141,6 @@ def _reranking(request: Request) -> "ReRanking | None":
 
 
 def _from_features(request: Request, again: "ReRanking | None") -> list["Result"]:
-    from snreid.cli.names import features_named
     from snreid.evaluation import evaluate, remarks
     from snreid.experiments.scoring import Result, keep_result, with_reranking
     from snreid.training.distributed import chosen_device
@@ -170,8 +160,6 @@ def _from_features(request: Request, again: "ReRanking | None") -> list["Result"
 
 
 def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
-    from snreid.cli.names import dataset_named
-    from snreid.cli.session import open_session
     from snreid.experiments.runs import open_run
     from snreid.experiments.scoring import keep_result, read_targets, score, with_reranking
     from snreid.experiments.targets import embed_target, track_means
@@ -186,12 +174,13 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
     )
     named = [dataset_named(name, request.machine.root) for name in request.target]
     run = None if request.run is None else open_run(request.run).experiment
-    sources, metric = ((), "cosine") if run is None else (run.sources, run.metric)
+    sources, own_metric = ((), "cosine") if run is None else (run.sources, run.metric)
+    metric = request.metric or own_metric
     data = read_targets(named, request.machine.root, trained_on=sources)
     folder = _place(request) or Path("runs") / "onnx"
     with open_session(request.machine, folder) as session:
         network = ready(model, backend, request.file, session)
-        kept = _place(request, own_metric=(request.metric or metric) == metric)
+        kept = _place(request, own_metric=metric == own_metric)
         results = []
         for target in data:
             embedded = embed_target(
@@ -204,10 +193,10 @@ def _from_images(request: Request, again: "ReRanking | None") -> list["Result"]:
                 by=network.by,
             )
             if request.tracks:
-                embedded = track_means(embedded, request.metric or metric)
-            result = score(embedded, request.metric or metric, session.group)
+                embedded = track_means(embedded, metric)
+            result = score(embedded, metric, session.group)
             if again:
-                result = with_reranking(result, embedded.query, embedded.gallery, request.metric or metric, again)
+                result = with_reranking(result, embedded.query, embedded.gallery, metric, again)
             if session.first and kept is not None:
                 keep_result(kept, result, session.say)
             results.append(result)
@@ -220,17 +209,14 @@ def _show(results: list["Result"], request: Request) -> None:
         print(json.dumps(objects[0] if len(objects) == 1 else {"targets": objects}))
         return
     console = Console()
-    print_table([row for one in objects for row in (one, *_reranked_rows(one))])
+    rows: list[dict[str, Any]] = []
+    for one in objects:  # below a target's own row the re-ranked one
+        rows += [one, {**one["reranked"], "target": f"{one['target']}, re-ranked"}] if "reranked" in one else [one]
+    print_table(rows)
     for note in dict.fromkeys(f"{one['target']}: {note}" for one in objects for note in one["notes"]):
         console.out(note, highlight=False)
     if again := [one["reranked"]["how"] for one in objects if "reranked" in one]:
         console.out(f"{again[0].capitalize()} {_AS_A_SET}", highlight=False)
-
-
-def _reranked_rows(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The table row below a target's own, if it was re-ranked."""
-    again: dict[str, Any] | None = row.get("reranked")
-    return [{**again, "target": f"{row['target']}, re-ranked"}] if again else []
 
 
 def print_table(objects: list[dict[str, Any]]) -> None:
@@ -247,17 +233,10 @@ def table(objects: list[dict[str, Any]]) -> Table:
     shown.add_column("", no_wrap=True)
     for row in objects:
         shown.add_column(str(row["target"]), justify="right", no_wrap=True)
-    measures = {
-        "mAP": "mAP",
-        "rank-1": "rank1",
-        "rank-5": "rank5",
-        "rank-10": "rank10",
-        "rank-20": "rank20",
-        "mINP": "mINP",
-    }
-    for name, key in measures.items():
+    for name in ("mAP", "rank-1", "rank-5", "rank-10", "rank-20", "mINP"):
+        key = name.replace("-", "")
         shown.add_row(name, *(_percent(row[key], row[f"{key}_interval"]) for row in objects))
-    for name, key in {"queries": "queries", "without match": "skipped_queries"}.items():
+    for name, key in (("queries", "queries"), ("without match", "skipped_queries")):
         shown.add_row(name, *(str(row[key]) for row in objects))
     return shown
 

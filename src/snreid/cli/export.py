@@ -11,8 +11,11 @@ from snreid.cli.backends import embed_batch, weights_mark
 from snreid.cli.extract import images_of
 from snreid.cli.flags import Json, RunFolder, flag, parse
 from snreid.cli.machine import DataFolder
-from snreid.errors import visible
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
 from snreid.experiments.packaged import beside
+from snreid.system.atomic_files import write_bytes
 from snreid.system.machine import Machine, data_root
 
 if TYPE_CHECKING:
@@ -54,8 +57,6 @@ _MOST = 512
 def main(arguments: Sequence[str]) -> int:
     """Export and print."""
     request = parse(Request, arguments, "snreid export")
-    from snreid.cli.session import require_file
-    from snreid.errors import ExperimentError
     from snreid.experiments.runs import load
 
     if request.int8 != bool(request.calibrate) or (request.score and not request.int8):
@@ -94,8 +95,6 @@ def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any
             converted = write_openvino(None if request.int8 else embedder, source, out)
             exported = exported if request.int8 else converted
         else:
-            from snreid.system.atomic_files import write_bytes
-
             write_bytes(out, source.read_bytes())
     done: dict[str, Any] = {"file": str(out), "bytes": out.stat().st_size}
     if request.to == "openvino":
@@ -107,7 +106,6 @@ def _written(request: Request, embedder: "Embedder", out: Path) -> dict[str, Any
 
 
 def _calibration(request: Request, embedder: "Embedder") -> list["NDArray[np.uint8]"]:
-    from snreid.errors import DataError
     from snreid.images.reading import read_image, resize
 
     paths, note = images_of(request.calibrate)
@@ -138,8 +136,6 @@ def _cost(
     costs = {"calibration_images": len(images), "cosine_mean": float(cosine.mean()), "cosine_min": float(cosine.min())}
     if request.score is None:
         return costs
-    from snreid.cli.names import dataset_named
-    from snreid.cli.session import open_session
     from snreid.experiments.scoring import read_targets, score
     from snreid.experiments.targets import embed_target
 

@@ -8,21 +8,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-import tyro
-
 from snreid.cli.backends import (
     Backend,
     BackendFlag,
+    Model,
     OnnxFlags,
     OnnxInput,
     chosen_backend,
-    own_backend,
     ready,
     trained_on,
 )
-from snreid.cli.flags import Json, example, flag, parse
+from snreid.cli.flags import Images, Json, example, flag, parse
 from snreid.cli.machine import DataFolder
-from snreid.errors import visible
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
+from snreid.images.files import images_at
+from snreid.system.atomic_files import atomic_write
+from snreid.system.locks import file_lock
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -49,10 +52,8 @@ class Request:
       snreid extract RUN --data market1501
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
-    images: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
-    ] = ()
+    run: Model
+    images: Images = ()
     pattern: Annotated[str, flag("how names below the folders tell persons", "PATTERN")] = ""
     tracks: Annotated[bool, flag("a row for each track: the mean of its images")] = False
     data: Annotated[str, flag("data set: its query and gallery, labelled", "NAME")] = ""
@@ -72,18 +73,14 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Embed and write; of several processes each embeds a part, and the first one writes."""
     request = parse(Request, arguments, "snreid extract")
-    from snreid.cli.session import open_session, require_file
-    from snreid.errors import ExperimentError
     from snreid.images.reading import BadImage
-    from snreid.system.locks import file_lock
 
     require_file(request.out, ".npz")  # before images are embedded
     backend = chosen_backend(
         request.run,
-        request.backend,
-        own=own_backend(request.run),
-        batch=request.batch,
         precision=request.precision,
+        given=request.backend,
+        batch=request.batch,
         device=request.device,
     )
     request.file.require_onnx(request.run, backend)
@@ -144,7 +141,6 @@ class _Track(NamedTuple):
 def _images(request: Request) -> _Images:
     """The named images, or those of the named data set, with their labels."""
     from snreid.datasets.folder import compile_pattern
-    from snreid.errors import ExperimentError
 
     if bool(request.data) == bool(request.images) or (request.data and request.pattern):
         raise ExperimentError(
@@ -168,8 +164,6 @@ def _of_files(request: Request) -> _Images:
     from snreid.datasets.folder import label_rows
     from snreid.datasets.labels import track_numbers
     from snreid.datasets.table import ENDINGS
-    from snreid.errors import DataError
-    from snreid.images.files import images_at
     from snreid.images.reading import FileImage
 
     if tables := [place for place in request.images if place.suffix.lower() in ENDINGS and place.is_file()]:
@@ -196,7 +190,6 @@ def _of_files(request: Request) -> _Images:
 
 
 def _of_data(request: Request) -> _Images:
-    from snreid.cli.names import dataset_named
     from snreid.datasets import require_unseen_persons
     from snreid.datasets.labels import LabelRow
     from snreid.experiments.scoring import read_targets
@@ -270,7 +263,6 @@ def _write(request: Request, labels: "dict[str, NDArray[Any]]", vectors: "NDArra
     import numpy as np
 
     from snreid.evaluation import MARK, in_half
-    from snreid.system.atomic_files import atomic_write
 
     embeddings = in_half(vectors, "extracted") if request.half else vectors
     arrays: dict[str, Any] = {**labels, "embeddings": embeddings, MARK: np.str_(mark)}
@@ -290,14 +282,16 @@ def _say(
     from snreid.images.reading import listed
     from snreid.inference.embedder import SHOWN_BAD
 
-    images_read = len(images.sources) - len(bad)
-    done: dict[str, object] = {"file": str(request.out), "images": images_read, "dim": int(vectors.shape[1])}
-    if request.tracks:
-        done["tracks"] = len(vectors)
-    done["batch"] = batch[0] if batch else None
     counts = {name: len(set(values.tolist())) for name, values in written.items() if name != "names"}
-    done["labels"] = list(counts)
-    done["left_out"] = [{"name": one.name, "reason": one.reason} for one in bad]
+    done: dict[str, object] = {
+        "file": str(request.out),
+        "images": len(images.sources) - len(bad),
+        "dim": int(vectors.shape[1]),
+        **({"tracks": len(vectors)} if request.tracks else {}),
+        "batch": batch[0] if batch else None,
+        "labels": list(counts),
+        "left_out": [{"name": one.name, "reason": one.reason} for one in bad],
+    }
     if bad:
         sentence = (
             f"{len(bad)} of {len(images.sources)} images could not be read and are left out: {listed(bad, SHOWN_BAD)}."
@@ -317,9 +311,6 @@ def _say(
 def images_of(places: Sequence[Path]) -> tuple[list[Path], str]:
     """The named image files and those in the named folders, and a note on other files there. Raises ``DataError`` when there
     are none."""
-    from snreid.errors import DataError
-    from snreid.images.files import images_at
-
     there = images_at(places)
     if not there.images:
         found = f"none in {', '.join(map(str, places)) or 'an empty list'}"

@@ -44,6 +44,9 @@ def _default(value: str) -> str:
 
 Json: TypeAlias = Annotated[bool, flag("print one JSON object")]
 RunFolder: TypeAlias = Annotated[tyro.conf.Positional[Path], flag("folder of a finished run, or people", "RUN")]
+Images: TypeAlias = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
+]
 Metric: TypeAlias = Annotated[
     Literal["cosine", "euclidean"] | None, flag("cosine or euclidean", "NAME", default="the run's or cosine")
 ]
@@ -52,12 +55,7 @@ Seeds: TypeAlias = Annotated[tuple[int, ...], flag("random seeds; each trains ev
 
 
 def parse(kind: type[T], words: Sequence[str], command: str) -> T:
-    """Reads the arguments of a command.
-
-    Args:
-        kind: A dataclass; its fields are the flags.
-        words: The arguments after the name of the command.
-        command: Its full name, such as ``snreid data make``.
+    """Reads the arguments that follow the full name of a ``command``. ``kind``: a dataclass whose fields are the flags.
 
     Raises:
         ExperimentError: A required positional argument is missing.
@@ -92,16 +90,9 @@ def _options(kind: type, words: Sequence[str], command: str) -> dict[str, Any]:
 
 
 def pick(known: Mapping[str, V], word: str, what: str, otherwise: str) -> V:
-    """The value for a name.
+    """The value for a name. For an unknown one raises ``ExperimentError`` with the closest, or else the fix ``otherwise``.
 
-    Args:
-        known: All names.
-        word: The given name.
-        what: What it names, such as "A recipe".
-        otherwise: The fix if no known name is close.
-
-    Raises:
-        ExperimentError: The name is unknown; offers the closest one.
+    ``what``: what the word names, such as "A recipe".
     """
     if word in known:
         return known[word]

@@ -13,7 +13,7 @@ from snreid.errors import ExperimentError, SnreidError
 from snreid.system.cores import usable_cores
 
 if TYPE_CHECKING:
-    from snreid.studies.plan import Shard, Training
+    from snreid.studies.plan import Training
     from snreid.training.session import Session
 
 _POLL_SECONDS = 1.0
@@ -21,14 +21,12 @@ _PATIENCE_SECONDS = 60.0
 """A process asked to stop saves its state first."""
 
 
-def shard_named(text: str) -> "Shard":
+def shard_named(text: str) -> tuple[int, int]:
     """``K/N`` as a share of the cells, K from 0. Raises ``ExperimentError`` for anything else."""
-    from snreid.studies.plan import Shard
-
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
         raise ExperimentError("A share of the cells is K/N, K from 0 to N - 1", found=repr(text), fix="write 0/2")
-    return Shard(int(number), int(of))
+    return int(number), int(of)
 
 
 def check_jobs(jobs: int, world: int = 1, shard: str = "") -> None:

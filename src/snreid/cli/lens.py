@@ -3,17 +3,20 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-
-from snreid.cli.flags import Json, RunFolder, flag, parse
+from snreid import __version__
+from snreid.cli.flags import Images, Json, RunFolder, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
-from snreid.errors import visible
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
 from snreid.experiments.packaged import is_packaged
+from snreid.images.files import images_at
+from snreid.system.atomic_files import write_text
 
 if TYPE_CHECKING:
     from snreid.analysis.lens.choose import Chosen
@@ -40,9 +43,7 @@ class Request:
     """
 
     run: RunFolder
-    images: Annotated[
-        tyro.conf.Positional[tuple[Path, ...]], flag("image files, or folders of them", "[IMAGE...]")
-    ] = ()
+    images: Images = ()
     data: Annotated[tuple[str, ...], flag("data sets to compare, e.g. noon night", "NAME")] = ()
     out: Annotated[Path, flag("page to write", "FILE.html")] = Path("lens.html")
     per_data: Annotated[int, flag("most images of each data set", "N")] = 180
@@ -55,10 +56,9 @@ def main(arguments: Sequence[str]) -> int:
     """Analyse and write the page."""
     request = parse(Request, arguments, "snreid lens")
     _check(request)
-    from snreid.analysis.lens.look import Reading, look
-    from snreid.cli.session import open_session, require_file
+    from snreid.analysis.lens.look import look
     from snreid.experiments.runs import open_run
-    from snreid.figures.lens_page import write_lens
+    from snreid.figures.lens_page import render_lens
 
     require_file(request.out, ".html", ".htm")  # before anything is computed
     run = open_run(request.run)
@@ -66,22 +66,14 @@ def main(arguments: Sequence[str]) -> int:
     shown = _shown(request, chosen)
     with open_session(request.machine, request.out.absolute().parent) as session:
         embedder = run.embedder(device=session.device, bf16=request.machine.precision == "bf16")
-        reading = Reading(
-            console=session.console,
-            workers=request.machine.workers,
-            memory_gb=request.machine.memory_gb,
-            skip_bad=request.machine.skip_bad,
-        )
         if session.first:
-            lens = _described(look(embedder, shown, chosen, reading, **_words(run)), request)
-            write_lens(request.out, lens)
+            lens = _described(look(embedder, shown, chosen, session), run, request)
+            write_text(request.out, render_lens(lens))
             _tell(lens, request)
     return 0
 
 
 def _check(request: Request) -> None:
-    from snreid.errors import ExperimentError
-
     if not request.images and not request.data:
         raise ExperimentError(
             "The lens needs something to look at: image files, or data sets",
@@ -98,8 +90,6 @@ def _check(request: Request) -> None:
 
 def _chosen(request: Request) -> "list[Chosen]":
     from snreid.analysis.lens.choose import choose
-    from snreid.cli.names import dataset_named
-    from snreid.errors import DataError
 
     root = request.machine.root
     sets = [dataset_named(name, root) for name in request.data]
@@ -138,9 +128,6 @@ def _title(name: str, sample: "Sample") -> str:
 
 def _files(paths: Sequence[Path]) -> list[Path]:
     """The files; for a folder the images below it, evenly sampled if there are many. Raises ``DataError`` for a folder without images."""
-    from snreid.errors import DataError
-    from snreid.images.files import images_at
-
     kept: list[Path] = []
     for path in paths:
         there = images_at([path])
@@ -155,23 +142,8 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(kept))
 
 
-def _words(run: "Run") -> dict[str, str]:
-    experiment = run.experiment
-    sources = ", ".join(source.name for source in experiment.sources)
-    return {
-        "title": f"SNR lens: {run.name}",
-        "run": f"{run.name if is_packaged(run.folder) else run.folder} ({experiment.recipe}, seed {experiment.seed})",
-        "scheme": f"{experiment.model.scheme.label} on {experiment.model.backbone.name}",
-        "trained_on": sources,
-    }
-
-
-def _described(lens: "Lens", request: Request) -> "Lens":
-    """The lens with notes on what the request left open."""
-    from dataclasses import replace
-
-    from snreid import __version__
-
+def _described(lens: "Lens", run: "Run", request: Request) -> "Lens":
+    """The lens with words on the run, and notes on what the request left open."""
     notes = list(lens.notes)
     if not request.images:
         titles = "; ".join(image.title for image in lens.images)
@@ -179,12 +151,20 @@ def _described(lens: "Lens", request: Request) -> "Lens":
             0,
             f"No image file was named, so {len(lens.images)} images of the data sets are shown, evenly taken: {titles}.",
         )
-    folders = [path for path in request.images if path.is_dir()]
-    if folders:
+    if folders := [path for path in request.images if path.is_dir()]:
         notes.insert(
             0, f"Of a folder ({', '.join(map(str, folders))}) at most {MOST_SHOWN} images are shown, evenly taken."
         )
-    return replace(lens, notes=tuple(notes), made=f"snreid {__version__}; t-SNE and halves with seed 0.")
+    experiment = run.experiment
+    return replace(
+        lens,
+        title=f"SNR lens: {run.name}",
+        run=f"{run.name if is_packaged(run.folder) else run.folder} ({experiment.recipe}, seed {experiment.seed})",
+        scheme=f"{experiment.model.scheme.label} on {experiment.model.backbone.name}",
+        trained_on=", ".join(source.name for source in experiment.sources),
+        notes=tuple(notes),
+        made=f"snreid {__version__}; t-SNE and halves with seed 0.",
+    )
 
 
 def _tell(lens: "Lens", request: Request) -> None:
@@ -202,26 +182,22 @@ def _tell(lens: "Lens", request: Request) -> None:
 
 def to_json(lens: "Lens", out: Path) -> dict[str, Any]:
     """The numbers of the page for JSON; undefined numbers are null."""
-    stages = sorted(
-        {one.stage for image in lens.images for one in image.stages} | {table.stage for table in lens.styles}
-    )
-    styles = {table.stage: table for table in lens.styles}
-    rows = []
-    for stage in stages:
-        seen = [one for image in lens.images for one in image.stages if one.stage == stage]
-        gates = {gate.label: gate.mean for gate in lens.gates if gate.stage == stage}
-        rows.append(
-            {
-                "stage": stage,
-                "given_back": [one.given_back for one in seen],
-                "gate": gates,
-                "style": {n: _numbers(means) for n, means in styles[stage].summaries.items()}
-                if stage in styles
-                else {},
-            }
-        )
+    styles = {table.stage: table.summaries for table in lens.styles}
+    rows = [
+        {
+            "stage": stage,
+            "given_back": [one.given_back for image in lens.images for one in image.stages if one.stage == stage],
+            "gate": {gate.label: gate.mean for gate in lens.gates if gate.stage == stage},
+            "style": {
+                name: {key: None if isnan(value) else value for key, value in means.items()}
+                for name, means in styles.get(stage, {}).items()
+            },
+        }
+        for stage in sorted({one.stage for image in lens.images for one in image.stages} | set(styles))
+    ]
     neighbours = [
-        {"what": one.what, **{key: _share(getattr(one, key)) for key in ("domain", "camera")}} for one in lens.mixed
+        {"what": one.what, "domain": one.domain and asdict(one.domain), "camera": one.camera and asdict(one.camera)}
+        for one in lens.mixed
     ]
     return {
         "file": str(out),
@@ -233,11 +209,3 @@ def to_json(lens: "Lens", out: Path) -> dict[str, Any]:
         "neighbours": neighbours,
         "notes": list(lens.notes),
     }
-
-
-def _share(found: Any) -> dict[str, float] | None:
-    return None if found is None else {"share": found.share, "chance": found.chance}
-
-
-def _numbers(means: Any) -> dict[str, float | None]:
-    return {key: None if isnan(value) else value for key, value in means.items()}

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from snreid.cli.flags import Json, parse
+from snreid.errors import CheckpointError
+from snreid.system.cores import usable_cores
+from snreid.system.provenance import provenance
 
 _SAME = 0.999
 """Cosine from which an embedding equals the stored one up to rounding; 8-bit models differ more, other weights far more."""
@@ -41,12 +44,9 @@ def checked() -> dict[str, Any]:
     """Versions, cores, devices, and for each packaged model the smallest cosine of its self-test, or why there is none."""
     import torch
 
-    from snreid.errors import CheckpointError
     from snreid.experiments.packaged import NAMES
     from snreid.experiments.publishing import self_test
     from snreid.experiments.runs import open_run
-    from snreid.system.cores import usable_cores
-    from snreid.system.provenance import provenance
 
     made = provenance()
     results: dict[str, Any] = {

@@ -6,14 +6,15 @@ import re
 import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from dataclasses import is_dataclass
 from functools import partial
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snreid.errors import ExperimentError
-from snreid.experiments.serialization import from_json
+from snreid.experiments.serialization import from_json, to_json
 from snreid.images.files import spelt
 from snreid.records import NO_CAMERA, DataSet, is_missing
 
@@ -47,7 +48,11 @@ and behind all of that, an @ and what is done with it:
 
 _FOLDERS = ("bounding_box_train", "query")
 """Either identifies a folder in Market-1501's format; reading reports which others are missing."""
+EMBEDDINGS = (".npz", ".npy", ".mat")
+"""Endings of files of embeddings."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
+_SIDES: "dict[str, Side]" = {"": "query", "-gallery": "gallery", "-both": "both"}
+"""Endings of a corruption's word, and the images that it makes worse."""
 _GRAMMAR = frozenset(":@,='\"")
 _QUOTED = re.compile(r"""(["'])(.+?)\1(?::(.*))?""")
 _OPTION = re.compile(r"""([^,=]*)=("[^"]*"|'[^']*'|[^,]*)(?:,|$)""")
@@ -60,15 +65,15 @@ def dataset_named(text: str, root: Path = Path()) -> DataSet:
     if _GRAMMAR.intersection(text) and (there := _there(text, root)) is not None:
         return there
     inner, _, word = text.rpartition("@")
-    if inner and word in (wrappers := _wrappers()):
+    if inner and word in (wrappers := known_wrappers()):
         return wrappers[word](dataset_named(inner, root))
     name, options = _name_and_options(text, root)
     if name == "folder":
         return _folder_tree(options)
-    start = _known().get(name) or _by_path(name, root)
+    start = known_names().get(name) or _by_path(name, root)
     if start is None:
         raise _no_folder(name, root) if _is_path(name, root) and not _is_worded(text, root) else _no_name(text, root)
-    return replace(start, **_options(start, options, text))  # type: ignore[type-var]
+    return _with_options(start, options, text) if options else start
 
 
 def _name_and_options(text: str, root: Path) -> tuple[str, str]:
@@ -100,7 +105,7 @@ def _is_worded(text: str, root: Path) -> bool:
     return False
 
 
-def _known() -> dict[str, DataSet]:
+def known_names() -> dict[str, DataSet]:
     """Every data set of the family that is read by its name alone, its other boxes and releases, and the drawn domains."""
     import snreid.datasets as family
     from snreid.synthetic.pedestrians import DOMAINS
@@ -108,7 +113,7 @@ def _known() -> dict[str, DataSet]:
     drawn: dict[str, DataSet] = {domain.name: family.DrawnPedestrians(domain=domain.name) for domain in DOMAINS}
     exported = map(vars(family).get, family.__all__)
     kinds = [kind for kind in exported if isinstance(kind, type) and issubclass(kind, DataSet)]
-    alone = [kind() for kind in kinds if not any(map(_is_required, fields(kind)))]  # type: ignore[arg-type]
+    alone = [kind() for kind in kinds if all(p.default is not p.empty for p in signature(kind).parameters.values())]
     files: dict[str, DataSet] = {
         **{data.name.removesuffix("-split0"): data for data in alone if data.name not in drawn},
         "cuhk03": family.CUHK03(),
@@ -118,19 +123,13 @@ def _known() -> dict[str, DataSet]:
     return dict(sorted(files.items())) | drawn
 
 
-def _is_required(field: "Field[Any]") -> bool:
-    return field.default is MISSING and field.default_factory is MISSING
-
-
-def _wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
+def known_wrappers() -> dict[str, Callable[[DataSet], DataSet]]:
     """The words allowed after an ``@``, and what each makes of the data set before it."""
     from snreid.datasets import KINDS, SEVERITIES, AllImages
 
     wrappers: dict[str, Callable[[DataSet], DataSet]] = {"all": lambda inner: AllImages(of=inner)}
-    for kind, severity in product(KINDS, SEVERITIES):
-        wrappers[f"{kind}-{severity}"] = partial(_worse, kind, severity, "query")
-        wrappers[f"{kind}-{severity}-gallery"] = partial(_worse, kind, severity, "gallery")
-        wrappers[f"{kind}-{severity}-both"] = partial(_worse, kind, severity, "both")
+    for kind, severity, (ending, side) in product(KINDS, SEVERITIES, _SIDES.items()):
+        wrappers[f"{kind}-{severity}{ending}"] = partial(_worse, kind, severity, side)
     return wrappers
 
 
@@ -165,22 +164,12 @@ def features_named(files: Sequence[Path]) -> "tuple[Features, Features]":
     return read_features(files[0], labels=labels)
 
 
-def known_wrappers() -> tuple[str, ...]:
-    """Every word allowed after an ``@``."""
-    return tuple(_wrappers())
-
-
 def wrapper_forms() -> str:
     """The allowed words in short: corruptions by their form."""
     from snreid.datasets import KINDS
 
-    plain = [word for word in _wrappers() if not word.startswith(KINDS)]
+    plain = [word for word in known_wrappers() if not word.startswith(KINDS)]
     return f"{', '.join(plain)}, KIND-SEVERITY (KIND {', '.join(KINDS)}; SEVERITY 1 to 5; -gallery or -both behind it)"
-
-
-def known_names() -> tuple[str, ...]:
-    """Every name of a data set."""
-    return tuple(_known())
 
 
 def _by_path(name: str, root: Path) -> DataSet | None:
@@ -198,8 +187,11 @@ def _market_format(path: Path, root: Path) -> "MarketFormat | None":
     # Absolute if it is here, so that a run folder is valid from everywhere; below the data folder the name stays.
     below = spelt(root / path)
     places = ((path, str(path.absolute())), (below, str(path if below == root / path else below.absolute())))
-    matching = (name for place, name in places if any((place / folder).is_dir() for folder in _FOLDERS))
-    return next((MarketFormat(folder=name) for name in matching), None)
+    return next((MarketFormat(folder=name) for place, name in places if _in_market_format(place)), None)
+
+
+def _in_market_format(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in _FOLDERS)
 
 
 def _is_path(name: str, root: Path) -> bool:
@@ -212,22 +204,18 @@ def _no_folder(name: str, root: Path) -> ExperimentError:
     if not there and Path(name).is_file():
         found, fix = f"{name!r} is a file", "a table ends in .csv, .tsv, .parquet or .pq"
     elif not there:
-        found, fix = (
-            f"{name!r}: no such folder here or in {root}",
-            "check the path, or give the data folder by --root",
-        )
+        found = f"{name!r}: no such folder here or in {root}"
+        fix = "check the path, or give the data folder by --root"
     elif (Path(name) / "experiment.json").is_file():
         found, fix = f"{name!r} is the folder of a run", "runs come first, then flags: snreid COMMAND RUN --target noon"
     else:
         found = f"{name!r} has no {_FOLDERS[0]}"
-        inner = sorted(
-            one.name
-            for one in there[0].iterdir()
-            if one.suffix.lower() in _TABLES or any((one / folder).is_dir() for folder in _FOLDERS)
+        inside = sorted(
+            path.name for path in there[0].iterdir() if path.suffix.lower() in _TABLES or _in_market_format(path)
         )
         fix = "read it by a pattern of your own: folder:path=DIR,pattern={person}_c{camera}_{*}.jpg"
-        if inner:
-            fix = f"name a data set in it: {', '.join(str(Path(name) / one) for one in inner[:8])}"
+        if inside:
+            fix = f"name a data set in it: {', '.join(str(Path(name) / path) for path in inside[:8])}"
     return ExperimentError(
         f"A data set that is a folder lies here or in the data folder and has {_FOLDERS[0]}, query and bounding_box_test",
         found=found,
@@ -247,8 +235,8 @@ def _no_name(text: str, root: Path) -> ExperimentError:
             fix=f"did you mean {right!r}?" if close else "leave it out, or see snreid data list",
         )
     name, _, _ = text.partition(":")
-    close = difflib.get_close_matches(name, [*_known(), "folder"], n=1)
-    known = "a name that snreid data list shows" if close else ", ".join(_known())
+    close = difflib.get_close_matches(name, [*known_names(), "folder"], n=1)
+    known = "a name that snreid data list shows" if close else ", ".join(known_names())
     return ExperimentError(
         f"A data set is named by {known}, a table, or a folder in Market-1501's format here or in {root}",
         found=repr(name),
@@ -267,17 +255,9 @@ def _folder_tree(options: str) -> DataSet:
     return from_json(FolderTree, {"kind": "FolderTree", **values}, "folder")
 
 
-def _options(start: DataSet, options: str, text: str) -> dict[str, Any]:
-    if not options:
-        return {}
-    read = from_json(type(start), {**_present(start), **_nested(type(start), options, text)}, text.partition(":")[0])
-    return {f.name: getattr(read, f.name) for f in fields(read)}  # type: ignore[arg-type]
-
-
-def _present(start: DataSet) -> dict[str, Any]:
-    from snreid.experiments.serialization import to_json
-
-    return dict(to_json(start))
+def _with_options(start: DataSet, options: str, text: str) -> DataSet:
+    values = {**to_json(start), **_nested(type(start), options, text)}
+    return from_json(type(start), values, text.partition(":")[0])
 
 
 def _nested(kind: type, options: str, text: str) -> dict[str, Any]:

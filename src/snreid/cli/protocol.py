@@ -11,8 +11,10 @@ import tyro
 from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.flags import HELP_ALL, Seeds, flag, parse_known, pick
 from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
+from snreid.cli.names import dataset_named
 from snreid.cli.study import row_experiment
 from snreid.cli.train import help_all
+from snreid.errors import DataError, ExperimentError
 
 if TYPE_CHECKING:
     from snreid.studies.plan import Plan, Row
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 
     protocol = _protocol(request)
     rows = _rows(request, rest)
-    cases = tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
+    cases = tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases)
     plan = Plan(
         cases=cases,
         rows=rows,
@@ -72,22 +74,20 @@ def main(arguments: Sequence[str]) -> int:
 
 def _protocol(request: Request) -> "Protocol":
     """The protocol of that name, or the single-source protocol for ``A-to-B``."""
-    from snreid.cli.names import dataset_named
-    from snreid.studies.protocols import SingleSource, protocols
+    from snreid.studies.protocols import protocols, single_source
 
     known = {protocol.name: protocol for protocol in protocols()}
     source, to, target = request.name.partition("-to-")
     if to and request.name not in known:
         root = request.machine.root
-        single, whole = dataset_named(source, root), dataset_named(target, root)
-        return SingleSource(source=single, target=whole, all_splits="split=" not in target)
+        return single_source(
+            dataset_named(source, root), dataset_named(target, root), all_splits="split=" not in target
+        )
     return pick(known, request.name, "A protocol is A-to-B for two data sets, or", "see snreid protocol --list")
 
 
 def _rows(request: Request, words: list[str]) -> "tuple[Row, ...]":
     """The rows as typed. Raises ``ExperimentError`` for none, or for two with the same folder or table name."""
-    from snreid.cli.study import row_experiment
-    from snreid.errors import ExperimentError
     from snreid.studies.plan import Row
 
     rows = tuple(Row.of(row_experiment(text, request.preset, (), words)) for text in request.recipe)
@@ -108,7 +108,6 @@ def _says_how_long(words: Sequence[str]) -> bool:
 
 def _require_some(plan: "Plan", root: Path) -> None:
     """Raise ``DataError``, naming what is missing, when no case of the protocol can run."""
-    from snreid.errors import DataError
     from snreid.studies.plan import availability
 
     available = [availability(case, root) for case in plan.cases]

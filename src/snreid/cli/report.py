@@ -12,6 +12,9 @@ import tyro
 from snreid.cli.backends import OnnxFlags, OnnxInput, chosen_backend, own_backend, ready
 from snreid.cli.flags import flag, parse
 from snreid.cli.machine import Flags, MachineFlags, out_folder
+from snreid.cli.names import EMBEDDINGS, dataset_named, features_named
+from snreid.cli.session import open_session, require_file
+from snreid.errors import ExperimentError
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from snreid.studies.plan import Plan
     from snreid.training.session import Session
 
-_EMBEDDINGS = (".npz", ".mat", ".npy")
 _LONGEST_NAME = 120
 """Bytes in the name of a report's folder; file systems allow 255."""
 
@@ -54,8 +56,6 @@ class Request:
 def main(arguments: Sequence[str]) -> int:
     """Score the models and write the page."""
     request = parse(Request, arguments, "snreid report")
-    from snreid.cli.names import dataset_named
-
     models = _opened(request)
     targets = [dataset_named(name, request.machine.root) for name in request.target] or [_rows_of(models)]
     out = request.out or Path("runs") / _name([model.name for model in models], [target.name for target in targets])
@@ -73,21 +73,12 @@ def write(
     file: OnnxFlags | None = None,
     record: Path | None = None,
 ) -> None:
-    """Scores the models, prints the table and writes the page.
+    """Scores the models (a path is a network in a file), prints the table and writes the page to the folder ``out``.
 
-    Args:
-        models: Runs, embeddings, and paths of networks in files.
-        targets: What they are scored on.
-        machine: The settings.
-        out: Folder of the page.
-        examples: Targets whose rank lists are shown.
-        typed: The targets in the user's words, for messages.
-        file: The flags of ONNX files.
-        record: File for all numbers as JSON. Only runs have a record: the training of other models is not known.
+    ``examples``: targets whose rank lists are shown. ``typed``: the targets in the user's words. ``file``: the flags of ONNX files.
+    ``record``: file for all numbers as JSON; only runs have one, as the training of other models is not known.
     """
-    from snreid.cli.session import open_session, require_file
     from snreid.cli.study import Page, finish
-    from snreid.errors import ExperimentError
     from snreid.experiments.runs import Run
     from snreid.studies.plan import example_names
     from snreid.studies.run import score_models
@@ -114,8 +105,6 @@ def write(
 
 def _opened(request: Request) -> "list[Run | FeaturesFile | Path]":
     """Each run and file of embeddings, and the paths of networks."""
-    from snreid.cli.names import features_named
-    from snreid.errors import ExperimentError
     from snreid.experiments.runs import open_run
     from snreid.studies.others import FeaturesFile
 
@@ -123,7 +112,7 @@ def _opened(request: Request) -> "list[Run | FeaturesFile | Path]":
     for path in request.run:
         if own_backend(path):
             models.append(path)
-        elif path.suffix.lower() in _EMBEDDINGS and not path.is_dir():
+        elif path.suffix.lower() in EMBEDDINGS and not path.is_dir():
             query, gallery = features_named([path])
             models.append(FeaturesFile(name=path.name, query=query, gallery=gallery))
         else:
@@ -145,7 +134,7 @@ def _opened(request: Request) -> "list[Run | FeaturesFile | Path]":
             fix="name one target, or leave the file out",
         )
     for path in [model for model in models if isinstance(model, Path)] or request.run[:1]:
-        backend = chosen_backend(path, None, own=own_backend(path), batch=None, precision=request.machine.precision)
+        backend = chosen_backend(path, precision=request.machine.precision)
         request.file.require_onnx(path, backend)
     return models
 

@@ -10,6 +10,7 @@ import tyro
 from snreid.cli.cells import CellFlags, fill_and_show
 from snreid.cli.flags import Seeds, flag, parse, pick
 from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
+from snreid.errors import ExperimentError
 
 if TYPE_CHECKING:
     from snreid.studies.paper_tables import PaperTable
@@ -54,7 +55,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def _chosen(request: Request) -> "list[tuple[PaperTable, Plan]]":
     """The tables and their plans. Raises ``ExperimentError`` for an unknown name."""
-    from snreid.errors import ExperimentError
     from snreid.studies.paper_tables import tables
 
     known = {table.name: table for table in tables()}
@@ -81,11 +81,10 @@ def _opted(protocol: "Protocol", request: Request) -> "tuple[Case, ...]":
     """The protocol's cases, with withdrawn data if requested."""
     from snreid.studies.protocols import with_withdrawn
 
-    return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases())
+    return tuple(with_withdrawn(case) if request.withdrawn else case for case in protocol.cases)
 
 
 def _plan(request: Request, table: "PaperTable", cases: "tuple[Case, ...]") -> "Plan":
-    from snreid.errors import ExperimentError
     from snreid.studies.plan import Plan
     from snreid.studies.protocols import Budget
 

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from snreid.cli.backends import OnnxFlags, chosen_backend, embed_files, own_backend, ready, require_same_model
+from snreid.cli.backends import Model, OnnxFlags, chosen_backend, embed_files, ready, require_same_model
+from snreid.cli.extract import images_of
 from snreid.cli.flags import Json, Metric, flag, parse
-from snreid.errors import DataError, visible
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
+from snreid.system.atomic_files import atomic_write
 from snreid.system.machine import Machine
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class Request:
       snreid search runs/snr-market1501-0 anna --in features.npz --top 50 --json
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
+    run: Model
     query: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("images of one person, or folders", "QUERY...")]
     gallery: Annotated[Path, flag("the gallery: embeddings and names", "FILE.npz", name="in")]
     top: Annotated[int, flag("images to find", "K")] = 10
@@ -66,9 +69,6 @@ class Found:
 def main(arguments: Sequence[str]) -> int:
     """Embeds the query, ranks, draws, prints."""
     request = parse(Request, arguments, "snreid search")
-    from snreid.cli.extract import images_of
-    from snreid.cli.session import open_session, require_file
-    from snreid.errors import ExperimentError
     from snreid.evaluation import rank_lists, read_gallery, read_mark
 
     if request.top < 1:
@@ -77,9 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         require_file(request.out, ".png")
     gallery = read_gallery(request.gallery)
     paths, note = images_of(request.query)
-    backend = chosen_backend(
-        request.run, None, own=own_backend(request.run), batch=None, precision="float32", device=request.device
-    )
+    backend = chosen_backend(request.run, precision="float32", device=request.device)
     with open_session(Machine(device=request.device if backend == "torch" else "cpu")) as session:
         if note:
             session.say(note)
@@ -131,8 +129,7 @@ def _sheet(
     request: Request, paths: Sequence[Path], found: Sequence[Found], metric: str, say: Callable[[str], None]
 ) -> list[str]:
     """Draws the contact sheet. Returns the names of the images that are missing on it."""
-    from snreid.figures import Hit, search_picture
-    from snreid.system.atomic_files import atomic_write
+    from snreid.figures.pictures import Hit, search_picture
 
     assert request.out is not None
     folders = [folder for folder in (request.images, Path(), request.gallery.parent) if folder is not None]
@@ -174,9 +171,8 @@ def _tell(request: Request, paths: Sequence[Path], found: Sequence[Found], metri
         return
     print("rank  distance  image")
     for one in found:
-        labels = [
-            f"{kind} {label}" for kind, label in (("person", one.person), ("camera", one.camera)) if label is not None
-        ]
+        named = (("person", one.person), ("camera", one.camera))
+        labels = [f"{kind} {label}" for kind, label in named if label is not None]
         who = f"  ({', '.join(labels)})" if labels else ""
         print(visible(f"{one.rank:>4}  {one.distance:>8.4f}  {one.name}{who}"))
     if request.out is not None:

@@ -7,6 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snreid.cli import Terminated
+from snreid.errors import CheckpointError, ExperimentError, Interrupted, SnreidError
+from snreid.system.atomic_files import require_writable, require_writable_folder
 from snreid.system.cores import core_quota
 from snreid.system.machine import Machine
 
@@ -16,17 +19,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_session(machine: Machine, out: Path | None = None) -> Iterator["Session"]:
-    """A session of the processes that torchrun or srun started, or of this one alone; only the first one talks.
-
-    Args:
-        machine: The settings.
-        out: Folder that the command writes to, checked before any work.
+    """A session of the processes that torchrun or srun started, or of this one alone; only the first one talks. ``out``, the folder that
+    the command writes to, is checked before any work.
 
     Raises:
         ExperimentError: A file is in the way of a folder, or the machine cannot compute in this precision.
         SnreidError: Another process of the job was lost.
     """
-    from snreid.errors import SnreidError
     from snreid.training.precision import require_precision
     from snreid.training.session import Session
 
@@ -68,9 +67,6 @@ def keep_to_quota() -> None:
 @contextmanager
 def resumable(out: Path) -> Iterator[None]:
     """Adds the current contents of the folder ``out`` to the message of a stopped command."""
-    from snreid.cli import Terminated
-    from snreid.errors import CheckpointError, Interrupted
-
     try:
         yield
     except (KeyboardInterrupt, Terminated, Interrupted) as stop:
@@ -103,9 +99,6 @@ def saved_text(out: Path) -> str:
 def require_file(path: Path, *endings: str, flag: str = "--out") -> None:
     """Raises ``ExperimentError`` or ``OSError``, before hours of work, unless ``path`` can be written and its name has one of the
     ``endings``. One without an ending is taken as it is."""
-    from snreid.errors import ExperimentError
-    from snreid.system.atomic_files import require_writable
-
     if path.suffix and path.suffix.lower() not in endings:
         raise ExperimentError(
             f"{flag} names a file that ends in {' or '.join(endings)}: its content is of this kind",
@@ -118,9 +111,6 @@ def require_file(path: Path, *endings: str, flag: str = "--out") -> None:
 def require_folder(place: Path, flag: str) -> None:
     """Raises ``ExperimentError`` if a file is in the way of the folder ``place``, ``OSError`` if nothing can be written there; before
     hours of work."""
-    from snreid.errors import ExperimentError
-    from snreid.system.atomic_files import require_writable_folder
-
     if taken := next((path for path in (place, *place.parents) if path.exists() and not path.is_dir()), None):
         raise ExperimentError(f"{flag} is a folder", found=f"{taken} is a file", fix="name a folder, new or old")
     require_writable_folder(place)

@@ -12,8 +12,14 @@ from rich.console import Console
 
 from snreid.cli.flags import HELP_ALL, Preset, Seeds, flag, parse_known, pick
 from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, require_file, resumable
 from snreid.cli.train import help_all, overridden
+from snreid.errors import ExperimentError
+from snreid.system.atomic_files import write_json, write_text
+from snreid.system.locks import folder_lock
 from snreid.system.machine import Machine
+from snreid.system.provenance import provenance
 
 if TYPE_CHECKING:
     from snreid.experiments.experiment import Experiment
@@ -57,7 +63,6 @@ def main(arguments: Sequence[str]) -> int:
     request, rest = parse_known(Request, arguments, "snreid study")
     if HELP_ALL in rest:
         return help_all(Request, "snreid study", row_experiment(request.recipe[0], request.preset, (), []))
-    from snreid.cli.names import dataset_named
     from snreid.studies.plan import example_names, study_plan
 
     sources = tuple(dataset_named(name, request.machine.root) for name in request.source)
@@ -88,9 +93,7 @@ class Page:
 
 def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
     """Trains and scores what is missing, then prints the table and writes report and record."""
-    from snreid.cli.session import open_session, require_file, resumable
     from snreid.studies.run import run_study
-    from snreid.system.locks import folder_lock
 
     require_file(out / "report.html", ".html")  # before hours of training
     if page.record is not None:
@@ -104,14 +107,13 @@ def run(plan: "Plan", machine: Machine, out: Path, page: Page) -> None:
 
 def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> None:
     """Prints the table, writes the report page and, if requested, the record."""
-    from snreid.figures import text_table, write_report
+    from snreid.figures.report_page import render_report
+    from snreid.figures.text_tables import text_table
     from snreid.studies.records import record, report
-    from snreid.system.atomic_files import write_json
-    from snreid.system.provenance import provenance
 
     console = Console()
     console.out(text_table(result.table), highlight=False)
-    html = report(
+    contents = report(
         result,
         page.title,
         descriptions=page.descriptions,
@@ -119,7 +121,8 @@ def finish(result: "CaseResult", out: Path, page: Page, *, seconds: float) -> No
         examples=page.examples,
         commands=[provenance()["command"]],
     )
-    console.out(f"Report: {write_report(out / 'report.html', html)}   ({seconds:.0f} s)", highlight=False)
+    write_text(out / "report.html", render_report(contents))
+    console.out(f"Report: {out / 'report.html'}   ({seconds:.0f} s)", highlight=False)
     if page.record is not None:
         write_json(page.record, record(result, page.title, seconds))
 
@@ -129,7 +132,6 @@ def row_experiment(row: str, preset: str, sources: "tuple[DataSet, ...]", words:
 
     Raises ``ExperimentError`` for an unknown recipe or a seed; an unknown flag ends the command with help.
     """
-    from snreid.errors import ExperimentError
     from snreid.experiments import recipes
 
     row_name, colon, rest = row.partition(":")

@@ -10,6 +10,10 @@ import tyro
 
 from snreid.cli.flags import HELP_ALL, flag, parse, parse_known, pick
 from snreid.cli.machine import TrainingFlags, TrainingMachineFlags, out_folder
+from snreid.cli.names import dataset_named
+from snreid.cli.session import open_session, resumable
+from snreid.errors import ExperimentError
+from snreid.experiments.serialization import unchecked
 
 if TYPE_CHECKING:
     from snreid.experiments.experiment import Experiment
@@ -50,16 +54,12 @@ def main(arguments: Sequence[str]) -> int:
         return help_all(Request, "snreid train", _start(request))
     experiment = _experiment(request, rest)
     if not experiment.sources:
-        from snreid.errors import ExperimentError
-
         raise ExperimentError("Training needs a source", found="none", fix="name one: --source market1501")
     return _train(request, experiment)
 
 
 def _experiment(request: Request, rest: list[str]) -> "Experiment":
-    """The experiment of the request. Flags may mend what contradicts itself in a file."""
-    from snreid.errors import ExperimentError
-
+    """The experiment of the request. Flags may resolve contradictions in a file."""
     try:
         start = _start(request)
     except ExperimentError as refused:
@@ -74,10 +74,7 @@ def _experiment(request: Request, rest: list[str]) -> "Experiment":
 
 
 def _start(request: Request, *, draft: bool = False) -> "Experiment":
-    from snreid.cli.names import dataset_named
-    from snreid.errors import ExperimentError
     from snreid.experiments import recipes
-    from snreid.experiments.serialization import unchecked
 
     path = Path(request.recipe)
     if path.suffix in SUFFIXES:
@@ -103,8 +100,6 @@ def _start(request: Request, *, draft: bool = False) -> "Experiment":
 
 def _require_word(path: Path) -> None:
     """Raises ``ExperimentError`` for a file or a folder in place of a recipe."""
-    from snreid.errors import ExperimentError
-
     if path.is_file():
         fix = f"end its name in one of {', '.join(SUFFIXES)}"
     elif (path / "experiment.json").is_file():
@@ -121,7 +116,6 @@ def overridden(experiment: "Experiment", words: list[str], command: str = "train
         SystemExit: With code 2 for an unknown flag or a wrong value, after tyro has printed it.
     """
     from snreid.experiments.experiment import Experiment
-    from snreid.experiments.serialization import unchecked
 
     hidden = unchecked(Experiment, {**vars(experiment), "sources": ()})
     changed = tyro.cli(Experiment, default=hidden, args=words, prog=f"snreid {command}", config=_AS_RECIPE)
@@ -139,8 +133,6 @@ def help_all(kind: type, command: str, experiment: "Experiment") -> int:
 
 
 def _train(request: Request, experiment: "Experiment") -> int:
-    from snreid.cli.names import dataset_named
-    from snreid.cli.session import open_session, resumable
     from snreid.experiments.job import train
     from snreid.experiments.scoring import read_targets, score_run
 

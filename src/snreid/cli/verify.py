@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from snreid.cli.backends import (
+    Model,
     OnnxFlags,
     chosen_backend,
     embed_files,
@@ -20,8 +21,12 @@ from snreid.cli.backends import (
 )
 from snreid.cli.flags import Json, Metric, flag, parse
 from snreid.cli.machine import Flags, MachineFlags
-from snreid.errors import visible
+from snreid.cli.names import EMBEDDINGS, dataset_named, features_named
+from snreid.cli.session import open_session, require_file
+from snreid.errors import DataError, ExperimentError, visible
 from snreid.experiments.packaged import beside
+from snreid.experiments.serialization import from_json, to_json
+from snreid.system.atomic_files import write_json, write_text
 
 if TYPE_CHECKING:
     from snreid.cli.backends import Network
@@ -29,7 +34,6 @@ if TYPE_CHECKING:
     from snreid.training.session import Session
 
 _USUAL = 1e-3
-_EMBEDDINGS = (".npz", ".npy", ".mat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ class Request:
       snreid verify runs/snr-noon-0 a.jpg b.jpg --calibrate my.json
     """
 
-    run: Annotated[tyro.conf.Positional[Path], flag("folder or exported file of a run, or people", "RUN")]
+    run: Model
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], flag("two image files; none to calibrate", "A B")] = ()
     calibrate: Annotated[
         tuple[str, ...], flag("labelled images: a data set or embeddings; or a kept calibration", "NAME|FILE")
@@ -67,10 +71,8 @@ def main(arguments: Sequence[str]) -> int:
     """Embeds, calibrates, compares, prints."""
     request = parse(Request, arguments, "snreid verify")
     _check(request)
-    from snreid.cli.session import open_session
-
     machine, kept = request.machine, _kept(request)
-    backend = chosen_backend(request.run, None, own=own_backend(request.run), batch=None, precision=machine.precision)
+    backend = chosen_backend(request.run, precision=machine.precision)
     with open_session(machine, None) as session:
         network = ready(request.run, backend, OnnxFlags(), session)
         if kept is not None:
@@ -85,8 +87,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _check(request: Request) -> None:
-    from snreid.cli.session import require_file
-    from snreid.errors import ExperimentError
     from snreid.evaluation.verification import require_rate
 
     folders = any(path.is_dir() for path in request.images)  # would be all images in them
@@ -96,7 +96,7 @@ def _check(request: Request) -> None:
             found=" ".join(map(str, request.images)) or "neither images nor --calibrate",
             fix=f"write it like snreid verify {request.run} a.jpg b.jpg",
         )
-    if len(request.calibrate) > 1 and Path(request.calibrate[0]).suffix.lower() not in _EMBEDDINGS:
+    if len(request.calibrate) > 1 and Path(request.calibrate[0]).suffix.lower() not in EMBEDDINGS:
         found = " ".join(request.calibrate)
         raise ExperimentError("A calibration is made on one data set", found=found, fix="name one")
     for value, name in ((request.fmr, "--fmr"), (request.roc, "--roc"), (request.out, "--out")):
@@ -113,14 +113,12 @@ def _check(request: Request) -> None:
 
 def _calibration(request: Request, network: "Network", session: "Session") -> "Calibration":
     """Of embeddings in a file, or of a data set."""
-    from snreid.cli.names import features_named
-    from snreid.errors import ExperimentError
     from snreid.evaluation import calibrate, have_length_one, read_mark
 
     files, metric = [Path(word) for word in request.calibrate], request.metric or network.metric
-    if files[0].suffix.lower() in _EMBEDDINGS:
+    if files[0].suffix.lower() in EMBEDDINGS:
         for file in files:
-            require_same_model(read_mark(file) if file.suffix.lower() in _EMBEDDINGS else "", network, file, session)
+            require_same_model(read_mark(file) if file.suffix.lower() in EMBEDDINGS else "", network, file, session)
         query, gallery = features_named(files)
         if (dim := gallery.embeddings.shape[1]) != network.dim:
             raise ExperimentError(
@@ -143,7 +141,6 @@ def _calibration(request: Request, network: "Network", session: "Session") -> "C
 
 def _embedded(request: Request, network: "Network", session: "Session") -> tuple[Any, Any, str]:
     """Query and gallery of a data set, and its name."""
-    from snreid.cli.names import dataset_named
     from snreid.experiments.scoring import read_targets
     from snreid.experiments.targets import embed_target
 
@@ -158,9 +155,7 @@ def _embedded(request: Request, network: "Network", session: "Session") -> tuple
 
 def _kept(request: Request) -> "Calibration | None":
     """What --out has kept, if --calibrate names such a file."""
-    from snreid.errors import DataError, ExperimentError
     from snreid.evaluation import Calibration
-    from snreid.experiments.serialization import from_json
 
     path = Path(*request.calibrate[:1])
     if path.suffix.lower() != ".json" and (path.suffix or not path.is_file()):
@@ -191,9 +186,7 @@ def _score(request: Request, network: "Network", metric: str) -> float:
 
 
 def _write(request: Request, found: "Calibration | None") -> None:
-    from snreid.experiments.serialization import to_json
-    from snreid.figures import roc_svg
-    from snreid.system.atomic_files import write_json, write_text
+    from snreid.figures.roc_chart import roc_svg
 
     if found is not None and request.out is not None:
         write_json(request.out, to_json(found))
@@ -203,7 +196,6 @@ def _write(request: Request, found: "Calibration | None") -> None:
 
 def _tell(request: Request, score: float | None, found: "Calibration | None", metric: str) -> None:
     from snreid.evaluation import score_text
-    from snreid.experiments.serialization import to_json
 
     same = None if score is None or found is None else found.matches(score)
     if request.json:

@@ -51,7 +51,9 @@ def train(
         >>> experiment = replace(snreid.recipes.snr("mobile"), sources=(Market1501(),))     # doctest: +SKIP
         >>> run = snreid.train(experiment, out="runs/snr", root="data")                     # doctest: +SKIP
     """
-    machine = Machine(root=_root(root), device=device, precision=precision, workers=workers)
+    machine = Machine(
+        root=data_root() if root is None else Path(root), device=device, precision=precision, workers=workers
+    )
     return train_run(experiment, Path(out), Session.start(machine, quiet=quiet))
 
 
@@ -88,10 +90,6 @@ def score(
         '6.6% mAP, 6.0% rank-1'
     """
     run = run if isinstance(run, Run) else open_run(run)
-    machine = Machine(root=_root(root), device=device, workers=workers)
+    machine = Machine(root=data_root() if root is None else Path(root), device=device, workers=workers)
     data = read_targets([target], machine.root, trained_on=run.experiment.sources)
     return score_run(run, data, Session.start(machine, quiet=quiet))[0].scores
-
-
-def _root(root: str | Path | None) -> Path:
-    return data_root() if root is None else Path(root)

@@ -8,6 +8,7 @@ import numpy as np
 from snreid.datasets import require_pairs
 from snreid.evaluation import evaluate
 from snreid.experiments.experiment import Experiment
+from snreid.experiments.targets import rows_of
 from snreid.images.loading import PixelStore, list_bad
 from snreid.inference.embedder import Embedder, features, require_finite
 from snreid.models.reid import ReIDModel
@@ -29,35 +30,21 @@ class HeldOut:
     """Positions of the gallery images."""
 
     def scores(self, model: ReIDModel, experiment: Experiment, session: Session, *, epoch: int) -> Scores:
-        """Scores the model on the held-out images. ``epoch`` appears in the error message only.
-
-        Raises:
-            DivergenceError: An embedding is not finite.
-        """
+        """Scores the model on the held-out images. Raises ``DivergenceError``, naming the ``epoch``, if an embedding is not finite."""
         embedder = Embedder(model, experiment.input, device=session.device, bf16=session.machine.bf16)
         embedded = features(embedder, self.store, group=session.group)
         require_finite(embedded.embeddings, where=f"held-out images after epoch {epoch}")
         known = self.images.split.cameras >= 0
         cameras = self.images.split.cameras + 1000 * self.images.sources * known
         joint = Features(embedded.embeddings, self.images.persons + 1, cameras, embedded.names)
-        return evaluate(_rows(joint, self.query), _rows(joint, self.gallery), metric=experiment.metric)
-
-
-def _rows(features: Features, index: Labels) -> Features:
-    names = tuple(features.names[i] for i in index)
-    return Features(features.embeddings[index], features.persons[index], features.cameras[index], names)
+        return evaluate(rows_of(joint, self.query), rows_of(joint, self.gallery), metric=experiment.metric)
 
 
 def training_set(experiment: Experiment, session: Session, out: Path) -> tuple[TrainingSet, PixelStore, HeldOut | None]:
     """Returns an experiment's training set, its opened images in the same order, and the held-out identities.
 
-    Args:
-        experiment: The experiment.
-        session: The session to read in.
-        out: Folder in which unreadable images are listed.
-
-    Raises:
-        DataError: A source is missing or has no pairs, or an image cannot be read.
+    ``out``: folder in which unreadable images are listed. Raises ``DataError`` if a source is missing or has no pairs, or if an image
+    cannot be read.
     """
     machine, console, first = session.machine, session.console, session.first
     sources = [source.read(machine.root) for source in experiment.sources]

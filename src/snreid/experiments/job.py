@@ -43,27 +43,10 @@ def train(
     targets: Sequence[ReIDData] = (),
     compile_step: bool = False,
 ) -> Run:
-    """Trains an experiment and writes the run to a folder.
+    """``snreid.train`` in a session; raises as it does.
 
-    Resumes an interrupted run, which ends with the same weights; returns a finished one as it is.
-
-    Args:
-        experiment: The experiment.
-        out: Folder of the run.
-        session: The session to compute in.
-        targets: Data sets whose images are also opened first, so that an unreadable one shows up before hours of training.
-        compile_step: Compile the training step with ``torch.compile`` if the machine can.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        DataError: An image cannot be read (all of them are listed before training), or a source is missing.
-        ExperimentError: The settings contradict each other, or the folder holds another run.
-        CheckpointError: A weight file or a training state is missing or damaged.
-        DivergenceError: The loss is no longer finite.
-        Interrupted: After SIGTERM or Ctrl-C; the state is saved.
-        BusyError: Another process is writing to the folder.
+    The images of the ``targets`` are also opened first, so that an unreadable one shows up before hours of training. With
+    ``compile_step`` the training step is compiled with ``torch.compile`` if the machine can.
     """
     if not experiment.sources:
         raise ExperimentError("Training needs a source", found="none", fix="name one: --source market1501")
@@ -91,7 +74,7 @@ class Prepared:
     """experiment.json as written at the start."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TrainingJob:
     """The training of one run: the request, and the images opened for it."""
 
@@ -114,8 +97,8 @@ class TrainingJob:
         folder: RunFolder,
         former: Run | None,
         *,
-        targets: Sequence[ReIDData] = (),
-        compile_step: bool = False,
+        targets: Sequence[ReIDData],
+        compile_step: bool,
     ) -> Self:
         """Checks that the model can be built, then opens all images. Raises as ``train`` does."""
         # Building first reports a bad model before images are read. A resumed run has its weights in its checkpoints.
@@ -133,16 +116,7 @@ class TrainingJob:
             write=session.first,
             console=session.console,
         )
-        return cls(
-            experiment=experiment,
-            folder=folder,
-            former=former,
-            start=start,
-            training=training,
-            store=store,
-            held=held,
-            compile_step=compile_step,
-        )
+        return cls(experiment, folder, former, start, training, store, held, compile_step)
 
     def prepare(self) -> Prepared:
         """Builds model and plan, then writes the record (last, so that a request that cannot be trained leaves nothing behind)."""

@@ -3,8 +3,8 @@
 Variants use ``dataclasses.replace``, so a table of ablations reads as a list of differences.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from snreid.datasets import DrawnPedestrians
 from snreid.errors import ExperimentError
@@ -32,17 +32,8 @@ from snreid.synthetic.pedestrians import DOMAINS
 from snreid.training.optim import Adam, AdamW, WarmupCosine, WarmupHalving, WarmupSteps
 from snreid.training.sampling import Sampling
 
-
-class Recipe(Protocol):
-    """A row: takes the name of a preset, or has one by default, and returns the experiment."""
-
-    __name__: str
-
-    def __call__(self, preset_name: str = ..., /) -> Experiment:
-        """Returns the experiment."""
-        ...
-
-
+Recipe = Callable[..., Experiment]
+"""A row: takes the name of a preset, or has one by default."""
 LAST_STAGE = 4
 """The stage right before the global average pool."""
 
@@ -214,7 +205,7 @@ def all_recipes() -> dict[str, Recipe]:
 
 
 def combined() -> dict[str, Recipe]:
-    """What gains together, by name; no table rows, because their start is another."""
+    """Recipes that combine what helps, by name; they start from another model, so they are no table rows."""
     return _named(snr_plus)
 
 

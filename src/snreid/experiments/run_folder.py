@@ -42,14 +42,12 @@ class RunFolder:
     def resume(self, doing: str, check: Callable[[Run], None]) -> Iterator[Run | None]:
         """Opens the run already in the folder and removes what a killed process left half written.
 
-        Unless that run is finished, the folder is locked until the block ends.
+        Unless that run is finished, the folder is locked until the block ends. Yields None if there is nothing to resume: a request
+        that failed at its start leaves nothing to protect.
 
         Args:
             doing: What this process does there, as for ``folder_lock``.
             check: Raises if that run is not the requested one; called before anything is changed.
-
-        Yields:
-            The run, or None if there is nothing to resume. A request that failed at its start leaves nothing to protect.
 
         Raises:
             BusyError: Another process is writing to the folder.
@@ -104,7 +102,7 @@ class RunFolder:
         """Trains a plan to its end, starting from the last checkpoint, with log and progress line.
 
         Args:
-            plan: The plan.
+            plan: What to train.
             settings: JSON of the request, stored in each checkpoint.
             is_same: Whether the settings of a checkpoint match the request; an older version may have stored fewer fields.
             epoch_start: As in ``Hooks``.

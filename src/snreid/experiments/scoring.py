@@ -90,21 +90,11 @@ def with_reranking(result: Result, query: Features, gallery: Features, metric: s
 
 
 def score_run(run: Run, data: Sequence[ReIDData], session: Session, *, embeddings: bool = False) -> list[Result]:
-    """Scores a finished run on targets. Reuses scores stored in its folder.
+    """Scores a finished run on targets (from ``read_targets``), one result for each. Reuses scores stored in its folder.
 
-    Args:
-        run: The run.
-        data: The targets, as ``read_targets`` returns them.
-        session: The session to compute in.
-        embeddings: Also store the embeddings of each target; a folder that cannot be written then raises ``OSError`` instead of
-            printing a remark.
-
-    Returns:
-        One result per target.
-
-    Raises:
-        CheckpointError: The run is not finished, or its weights are damaged.
-        DataError: An image cannot be read, or stored scores are damaged.
+    ``embeddings``: also store the embeddings of each target; a folder that cannot be written then raises ``OSError`` instead of printing
+    a remark. Raises ``CheckpointError`` if the run is not finished or its weights are damaged, ``DataError`` if an image cannot be read or
+    stored scores are damaged.
     """
     results = []
     embedder = None
@@ -148,8 +138,7 @@ def read_targets(targets: Sequence[DataSet], root: Path, *, trained_on: Sequence
     names = [target.name for target in targets]
     for name in names:
         require_name(name)
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
+    if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(
             "Each target has a name of its own",
             found=f"{twice[0]} twice",
@@ -189,21 +178,18 @@ def score(embedded: TargetFeatures, metric: str, group: ProcessGroup | None = No
 
 
 def _scores(embedded: TargetFeatures, metric: str, group: ProcessGroup | None) -> Scores:
+    device = "cpu" if group is None else str(group.device)
     if group is None or group.world == 1:
-        return evaluate(embedded.query, embedded.gallery, metric=metric, device=_device(group))
+        return evaluate(embedded.query, embedded.gallery, metric=metric, device=device)
     # Every process checks all values first, so that an error stops all of them with the same message and none waits in vain.
     check_values(embedded.query, embedded.gallery)
     count = len(embedded.query.persons)
     first, last = group.rank * count // group.world, (group.rank + 1) * count // group.world
-    part = _scores_of(embedded, slice(first, last), metric, _device(group))
+    part = _scores_of(embedded, slice(first, last), metric, device)
     merged = {name: np.concatenate(group.gather_arrays(values)) for name, values in part.items()}
     if not len(merged["query_index"]):
         return evaluate(embedded.query, embedded.gallery, metric=metric)  # raises the error for no valid query
     return Scores(**merged, queries=count, persons=embedded.query.persons[merged["query_index"]])
-
-
-def _device(group: ProcessGroup | None) -> str:
-    return "cpu" if group is None else str(group.device)
 
 
 def save_result(folder: Path, result: Result, embedded: TargetFeatures | None = None) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snreid.errors import DataError
 from snreid.evaluation import group_means
@@ -38,19 +39,11 @@ def embed_target(
     batch: int = USUAL_BATCH,
     by: Interpolation = "bilinear",
 ) -> TargetFeatures:
-    """Embeds a target's query and gallery.
+    """Embeds a target's query and gallery, ``batch`` images at a time.
 
-    Args:
-        embed: Any callable that turns uint8 images (B, 3, H, W) into embeddings (B, D).
-        size: Height and width of its input images, pixels.
-        data: The target.
-        session: The session to compute in.
-        out: Folder in which unreadable images are listed.
-        batch: Images per call of ``embed``.
-        by: How images are resized to ``size``.
-
-    Raises:
-        DataError: An image cannot be read and ``session.machine.skip_bad`` is off, or no image is left.
+    ``embed``: any callable that turns uint8 images (B, 3, H, W) into embeddings (B, D). ``size``: height and width of these images in
+    pixels. ``by``: how they are resized. ``out``: folder in which unreadable images are listed. Raises ``DataError`` if an image cannot be
+    read and ``session.machine.skip_bad`` is off, or if no image is left.
     """
     pixels, console, group = session.pixels, session.console, session.group
     pixels.tell(data, console)
@@ -87,9 +80,7 @@ def track_means(embedded: TargetFeatures, metric: str) -> TargetFeatures:
     asked = np.unique(embedded.used.query.tracks)
     if np.isin(asked, images.tracks).all():
         rows = np.searchsorted(images.tracks, asked)
-        names = tuple(gallery.names[row] for row in rows)
-        query = Features(gallery.embeddings[rows], gallery.persons[rows], gallery.cameras[rows], names)
-        asking = Split(tuple(images.samples[row] for row in rows))
+        query, asking = rows_of(gallery, rows), Split(tuple(images.samples[row] for row in rows))
     else:
         query, asking = _means(embedded.query, embedded.used.query, metric, embedded.used.name)
     return replace(embedded, query=query, gallery=gallery, used=replace(embedded.used, query=asking, gallery=images))
@@ -99,9 +90,14 @@ def _means(features: Features, split: Split, metric: str, name: str) -> tuple[Fe
     """The mean of each track, tracks ascending, and the first image of each."""
     require_tracks(split, name)
     _, first, groups = np.unique(split.tracks, return_index=True, return_inverse=True)
-    means, names = group_means(features.embeddings, groups, metric), tuple(features.names[row] for row in first)
-    samples = tuple(split.samples[row] for row in first)
-    return Features(means, features.persons[first], features.cameras[first], names), Split(samples)
+    means = replace(rows_of(features, first), embeddings=group_means(features.embeddings, groups, metric))
+    return means, Split(tuple(split.samples[row] for row in first))
+
+
+def rows_of(features: Features, rows: NDArray[np.int64]) -> Features:
+    """Returns these rows of embeddings, labels and names."""
+    names = tuple(features.names[row] for row in rows)
+    return Features(features.embeddings[rows], features.persons[rows], features.cameras[rows], names)
 
 
 def require_tracks(split: Split, name: str) -> None:

@@ -154,7 +154,6 @@ class IntervalChart:
     title: str
     groups: Sequence[tuple[str, Sequence[IntervalRow]]]
     """(heading, rows), at least one row in all."""
-    level: float = 0.95
 
     width: ClassVar[int] = 360
     left: ClassVar[int] = 10

@@ -71,7 +71,7 @@ def render_diagnosis(page: DiagnosisPage) -> str:
         "diagnosis",
         f"Where it fails: {diagnosis.target}",
         facts,
-        [name for name, content in sections.items() if content],
+        sections,
         made=page.made,
         page=page,
         diagnosis=diagnosis,

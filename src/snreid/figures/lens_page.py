@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from math import isnan
-from pathlib import Path
 
 from snreid.errors import ExperimentError
 from snreid.figures.activation_maps import MAP_MEANINGS
@@ -13,12 +12,10 @@ from snreid.figures.scatter import OTHER, ScatterChart
 from snreid.figures.style_distances import (
     change_text,
     distance_text,
-    first_and_last,
     largest_distance,
     shade_of,
     share_text,
 )
-from snreid.system.atomic_files import write_text
 
 _SUMMARY_HEADS = {
     "within": "Cameras of one data set",
@@ -57,7 +54,7 @@ def render_lens(lens: Lens) -> str:
         "lens",
         lens.title,
         facts,
-        [name for name, content in sections.items() if content],
+        sections,
         made=lens.made,
         lens=lens,
         findings=lens_findings(lens),
@@ -72,18 +69,6 @@ def render_lens(lens: Lens) -> str:
         },
         scatter_charts=charts,
     )
-
-
-def write_lens(path: Path, lens: Lens) -> Path:
-    """Renders the page, writes it to ``path`` and returns the path; the file is written whole or not at all.
-
-    Raises:
-        DataError: An image cannot be read.
-        ExperimentError: No image has maps.
-        OSError: The folder cannot be written.
-    """
-    write_text(path, render_lens(lens))
-    return path
 
 
 def lens_findings(lens: Lens) -> list[tuple[str, str]]:
@@ -118,13 +103,14 @@ def _gate_findings(lens: Lens, stage: int) -> list[str]:
 
 def _style_findings(table: StyleTable) -> list[str]:
     parts = []
-    last = list(table.summaries)[-1]
+    summaries = table.summaries
+    last = list(summaries)[-1]
     for key, name in (("within", "cameras of one data set"), ("across", "cameras of two data sets")):
-        before, after = first_and_last(table.summaries, key)
+        before, after = summaries["F"][key], summaries[last][key]
         if isnan(before):
             continue
         text = f"{name} are {distance_text(before)} apart"
-        if len(table.summaries) > 1:
+        if len(summaries) > 1:
             text += f" at F and {distance_text(after)} at {last} ({change_text(before, after)})"
         parts.append(text)
     return parts

@@ -87,7 +87,7 @@ class NeighbourShare:
 
     share: float
     chance: float
-    """The same for a random neighbour."""
+    """The same for a random allowed neighbour: the value for perfectly mixed labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +118,10 @@ class Cloud:
 class Lens:
     """The content of the page."""
 
-    title: str
-    run: str
-    scheme: str
-    trained_on: str
+    title: str = ""
+    run: str = ""
+    scheme: str = ""
+    trained_on: str = ""
     images: tuple[SeenImage, ...]
     gates: tuple[GateValues, ...] = ()
     gate_words: str = ""

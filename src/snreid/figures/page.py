@@ -3,7 +3,7 @@
 Jinja escapes every value (autoescape is on, no template uses ``safe``), so a hostile name of a data set stays text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,7 +19,7 @@ from snreid.records import Sample
 
 
 def render_page(
-    kind: str, title: str, facts: Mapping[str, str], sections: Sequence[str], *, made: str, **values: Any
+    kind: str, title: str, facts: Mapping[str, str], sections: Mapping[str, object], *, made: str, **values: Any
 ) -> str:
     """The text of one HTML file.
 
@@ -27,18 +27,16 @@ def render_page(
         kind: ``report``, ``diagnosis`` or ``lens``: the folder of the sections' templates.
         title: The title of the document and its first heading.
         facts: Term to description, shown below the title; empty descriptions are left out.
-        sections: Headings in the order of the page. The template of ``CMC curves`` is ``KIND/cmc-curves.html.j2``.
+        sections: Headings in the order of the page, and their content; those without content are left out. The template of
+            ``CMC curves`` is ``KIND/cmc-curves.html.j2``.
         made: When and by which version the page was made.
         values: What the templates of the sections refer to.
 
-    Returns:
-        The document. The same arguments give the same text.
-
-    Raises:
-        DataError: An image that is shown cannot be read.
+    The same arguments give the same text. Raises ``DataError`` if an image that is shown cannot be read.
     """
     page = ENVIRONMENT.get_template("page.html.j2")
-    return page.render(kind=kind, title=title, facts=facts, sections=sections, made=made, **values)
+    shown = [name for name, content in sections.items() if content]
+    return page.render(kind=kind, title=title, facts=facts, sections=shown, made=made, **values)
 
 
 def _shown(value: object) -> object:

@@ -21,20 +21,7 @@ class ChosenQuery:
 def typical_queries(scores: Scores) -> tuple[ChosenQuery, ...]:
     """The queries with the highest, the median and the lowest average precision, for a report of one scheme.
 
-    Ties go to the earlier query.
-
-    Args:
-        scores: Scores of the scheme.
-
-    Returns:
-        One to three queries without repetition.
-
-    Raises:
-        ExperimentError: There is no valid query.
-
-    Example:
-        >>> [choice.query for choice in typical_queries(scores)]        # doctest: +SKIP
-        [12, 3, 40]
+    Each is listed once; ties go to the earlier query. Raises ``ExperimentError`` if there is no valid query.
     """
     precision = scores.average_precision
     if len(precision) == 0:
@@ -56,19 +43,8 @@ def choose_queries(
 ) -> tuple[ChosenQuery, ...]:
     """The query on which a scheme gains most over the baseline, the median one, and the one on which it loses most.
 
-    The gain is the difference of the average precision. Ties go to the earlier query, so the choice is deterministic.
-
-    Args:
-        baseline: Scores of the baseline.
-        scheme: Scores of the scheme, on the same queries.
-        baseline_name: Name of the baseline in the reasons.
-        scheme_name: Name of the scheme in the reasons.
-
-    Returns:
-        One to three queries without repetition.
-
-    Raises:
-        ExperimentError: The valid queries of the two differ, or there are none.
+    The gain is the difference of the average precision. Each query is listed once; ties go to the earlier one. The names are for the
+    reasons. Raises ``ExperimentError`` if the valid queries of the two differ, or there are none.
     """
     if not np.array_equal(baseline.query_index, scheme.query_index) or len(scheme.query_index) == 0:
         raise ExperimentError(

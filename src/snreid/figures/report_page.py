@@ -1,22 +1,20 @@
 """The report of a comparison: one HTML file without external resources or scripts, legible on a phone.
 
-A frozen ``Report`` holds the content; ``render_report`` is a pure function of it, ``write_report`` writes the text to disk. The page is
-made of the templates in ``templates/report``, its style sheet is ``templates/page.css``.
+A frozen ``Report`` holds the content; ``render_report`` is a pure function of it. The page is made of the templates in
+``templates/report``, its style sheet is ``templates/page.css``.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from snreid.errors import ExperimentError
 from snreid.evaluation.uncertainty import RESAMPLES
 from snreid.figures.page import render_page
 from snreid.figures.rank_lists import RankExample
 from snreid.figures.report_sections import cmc_charts, comparison_findings, interval_charts
 from snreid.figures.run_details import RunDetails, RunTable
 from snreid.figures.score_table import SchemeResult, ScoredDomain, ScoreTable, score_table
-from snreid.system.atomic_files import write_text
 
+_RANKS = 20
+"""Length of the CMC curves."""
 SELECTION = (
     "No label of an unseen domain influenced any choice: no checkpoint, no setting, no stopping time. "
     "Those labels were used once, at the end, to compute the numbers above."
@@ -47,41 +45,10 @@ class Report:
     """How checkpoints and settings were chosen. Replace it if the default sentence is not true."""
     made: str = ""
     """When and by which version the report was made, as text; an argument, so that rendering stays pure."""
-    ranks: int = 20
-    """Length of the CMC curves, at least 2."""
-    level: float = 0.95
-    """Confidence level of the intervals, between 0 and 1."""
-    resamples: int = RESAMPLES
-    """Bootstrap draws per interval."""
-    seed: int = 0
-    """Seed of the bootstrap."""
-    same_people: bool = False
-    """Whether the domains show the same people (synthetic pedestrians): their scores are correlated then, and the interval of the mean
-    over domains is the widest under any correlation."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Names and one-line descriptions of files beside the report, listed at its end."""
-
-    def __post_init__(self) -> None:
-        if self.ranks < 2:
-            raise ExperimentError(
-                "a CMC curve needs at least two ranks", found=f"ranks={self.ranks}", fix="give 2 or more, 20 is usual"
-            )
-        if not 0 < self.level < 1:
-            raise ExperimentError(
-                "a confidence level lies between 0 and 1", found=f"level={self.level}", fix="give 0.95 for 95 %"
-            )
 
     def table(self) -> ScoreTable:
-        """The numbers alone, for a terminal or ``markdown_table``. Raises what ``score_table`` raises."""
-        return score_table(
-            self.domains,
-            self.schemes,
-            baseline=self.baseline,
-            level=self.level,
-            resamples=self.resamples,
-            seed=self.seed,
-            same_people=self.same_people,
-        )
+        """The numbers alone. Raises what ``score_table`` raises."""
+        return score_table(self.domains, self.schemes, baseline=self.baseline)
 
 
 def render_report(report: Report) -> str:
@@ -94,42 +61,29 @@ def render_report(report: Report) -> str:
         ExperimentError: The scores contradict each other.
     """
     table = report.table()
-    charts = cmc_charts(table, report.schemes, report.ranks)
+    charts = cmc_charts(table, report.schemes, _RANKS)
     sections = {
         "Results": True,
         "How to read this": True,
         "CMC curves": charts,
         "Rank lists": report.examples,
         "Domains": True,
-        "Experiment": report.runs or report.files,
+        "Experiment": report.runs,
     }
     return render_page(
         "report",
         report.title,
         _facts(report),
-        [name for name, content in sections.items() if content],
+        sections,
         made=report.made,
         report=report,
         table=table,
+        resamples=RESAMPLES,
         findings=comparison_findings(table),
         interval_charts=interval_charts(table),
         cmc_charts=charts,
         runs=RunTable(report.runs),
     )
-
-
-def write_report(path: Path, report: Report) -> Path:
-    """Renders the report, writes it to ``path`` and returns the path; missing folders are made.
-
-    The file is written whole or not at all.
-
-    Raises:
-        DataError: An image cannot be read.
-        ExperimentError: The scores contradict each other.
-        OSError: The folder cannot be written.
-    """
-    write_text(path, render_report(report))
-    return path
 
 
 def _facts(report: Report) -> dict[str, str]:

@@ -23,7 +23,7 @@ def comparison_findings(table: ScoreTable) -> list[tuple[str, str]]:
             continue
         text = f": mAP{SPACE}{percent(cell.value)} on {where}"
         if cell.difference is not None:
-            text += _difference_text(cell.difference, table)
+            text += _difference_text(cell.difference, table.baseline)
             cells = [row.cells[i] for i in unseen]
             differences = [c.difference for c in cells if c is not None and c.difference is not None]
             text += _domain_counts(differences) if len(differences) > 1 else ""
@@ -31,13 +31,12 @@ def comparison_findings(table: ScoreTable) -> list[tuple[str, str]]:
     return findings
 
 
-def _difference_text(gap: Difference, table: ScoreTable) -> str:
+def _difference_text(gap: Difference, baseline: str) -> str:
     size, direction = percent(abs(gap.value)), "above" if gap.value >= 0 else "below"
     if float(size) == 0:
         direction = "from"
     interval = minus_signs(f"{points(gap.interval.low)} to {points(gap.interval.high)}")
-    level = f"{100 * table.level:.0f}{SPACE}%"
-    return f", {size} points {direction} {table.baseline} ({level} interval {interval})"
+    return f", {size} points {direction} {baseline} (95{SPACE}% interval {interval})"
 
 
 def _domain_counts(differences: Sequence[Difference]) -> str:
@@ -52,13 +51,13 @@ def interval_charts(table: ScoreTable) -> list[IntervalChart]:
     for metric in METRICS:
         groups = []
         for i, column in enumerate(table.columns):
-            cells = [(row.scheme, style, row.cells[i]) for style, row in enumerate(table.rows(metric.name))]
+            cells = [(row.scheme, style, row.cells[i]) for style, row in enumerate(table.rows(metric))]
             rows = [
                 IntervalRow(name, style, cell.value, cell.interval) for name, style, cell in cells if cell is not None
             ]
             if rows:
                 groups.append((f"{column.name} (seen)" if column.kind == "seen" else column.name, rows))
-        charts.append(IntervalChart(title=metric.name, groups=groups, level=table.level))
+        charts.append(IntervalChart(title=metric, groups=groups))
     return charts
 
 

@@ -38,12 +38,8 @@ class RunTable:
     @property
     def shared(self) -> dict[str, str]:
         """Settings with the same value in all runs."""
-        columns = self.columns
-        return (
-            {name: value for name, value in columns[0].items() if all(column.get(name) == value for column in columns)}
-            if columns
-            else {}
-        )
+        first, *others = self.columns or [{}]
+        return {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
 
     @property
     def differing(self) -> list[tuple[str, list[str]]]:

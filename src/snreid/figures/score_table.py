@@ -7,14 +7,12 @@ interval is that of the per-query differences.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
 from snreid.evaluation.uncertainty import (
-    RESAMPLES,
     difference_interval,
     disagreement,
     few_persons,
@@ -26,26 +24,12 @@ from snreid.records import Interval, Sample, Scores
 Values = NDArray[np.float64]
 
 
-class _Draw(TypedDict):
-    """Settings of intervals and tests, the same for all cells."""
-
-    level: float
-    resamples: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class QueryMetric:
-    """One number per query whose mean is reported; shares between 0 and 1, shown in percent."""
-
-    name: str
-    per_query: Callable[[Scores], Values]
-    """Scores -> (V,) one value per valid query."""
-
-
-MEAN_AP = QueryMetric("mAP", lambda scores: scores.average_precision)
-RANK_1 = QueryMetric("rank-1", lambda scores: (scores.first_rank == 1).astype(np.float64))
-METRICS = (MEAN_AP, RANK_1)
+QueryMetric = Callable[[Scores], Values]
+"""Scores -> (V,) one share between 0 and 1 for each valid query. Their mean is reported, in percent."""
+METRICS: Mapping[str, QueryMetric] = {
+    "mAP": lambda scores: scores.average_precision,
+    "rank-1": lambda scores: (scores.first_rank == 1).astype(np.float64),
+}
 """What the table shows, in this order."""
 
 
@@ -96,7 +80,7 @@ class SchemeResult:
 
     def per_query(self, metric: QueryMetric, domain: str) -> Values:
         """(V,) the metric of every valid query on ``domain``, averaged over the seeds."""
-        mean: Values = np.mean([metric.per_query(scores) for scores in self.runs(domain)], axis=0)
+        mean: Values = np.mean([metric(scores) for scores in self.runs(domain)], axis=0)
         return mean
 
     def cmc(self, domain: str, length: int) -> Values:
@@ -172,10 +156,6 @@ class ScoreTable:
     groups: tuple[tuple[str, tuple[ScoreRow, ...]], ...]
     """(metric name, rows) in the order of ``METRICS``."""
     baseline: str
-    level: float
-    """Confidence level of every interval, such as 0.95."""
-    same_people: bool = False
-    """How the intervals of the mean were computed, see ``mean_with_interval``."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -204,40 +184,26 @@ def score_table(
     schemes: tuple[SchemeResult, ...],
     *,
     baseline: str,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    same_people: bool = False,
 ) -> ScoreTable:
-    """Schemes x domains with intervals. Columns: the mean over the unseen domains (if there are two or more), these, the seen ones.
+    """Schemes x domains with 95 % intervals. Columns: the mean over the unseen domains (if there are two or more), these, the seen ones.
 
-    Args:
-        domains: The columns.
-        schemes: The rows.
-        baseline: Name of the scheme that all others are compared with. If no scheme has this name, there are no differences.
-        level: Confidence level, between 0 and 1.
-        resamples: Draws of the bootstrap and of the sign-flip test.
-        seed: Seed of both.
-        same_people: Whether the domains show the same people, see ``mean_with_interval``.
-
-    Raises:
-        ExperimentError: There is nothing to show, a name occurs twice, or a scheme answered other queries than the baseline.
+    All schemes are compared with the one named ``baseline``; if there is none of this name, there are no differences. Raises
+    ``ExperimentError`` if there is nothing to show, a name occurs twice, or a scheme answered other queries than the baseline.
     """
     _check_names("domain", [domain.name for domain in domains])
     _check_names("scheme", [scheme.name for scheme in schemes])
     ordered = sorted(domains, key=lambda domain: domain.seen is True)
     base = next((scheme for scheme in schemes if scheme.name == baseline), None)
-    draw: _Draw = {"level": level, "resamples": resamples, "seed": seed}
     groups = []
-    for metric in METRICS:
+    for name, metric in METRICS.items():
         rows = []
         for scheme in schemes:
-            cells = [_scored_cell(metric, domain, scheme, base, draw) for domain in ordered]
+            cells = [_scored_cell(metric, domain, scheme, base) for domain in ordered]
             unseen = [cell for cell, domain in zip(cells, ordered, strict=True) if not domain.seen]
-            mean = [_mean_cell(unseen, same_people)] if len(unseen) > 1 else []
+            mean = [_mean_cell(unseen)] if len(unseen) > 1 else []
             rows.append(ScoreRow(scheme.name, (*mean, *cells)))
-        groups.append((metric.name, _mark_best(rows)))
-    return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline, level, same_people)
+        groups.append((name, _mark_best(rows)))
+    return ScoreTable(_columns(ordered, schemes), tuple(groups), baseline)
 
 
 def _check_names(kind: str, names: list[str]) -> None:
@@ -259,17 +225,13 @@ def _columns(domains: list[ScoredDomain], schemes: tuple[SchemeResult, ...]) -> 
     unseen = [column for column in columns if column.kind != "seen"]
     if len(unseen) > 1:
         counts = (sum(c.queries for c in unseen), sum(c.skipped for c in unseen), min(c.persons for c in unseen))
-        columns.insert(0, ScoreColumn(_mean_name(unseen), "mean", *counts))
+        known = all(column.kind == "unseen" for column in unseen)
+        columns.insert(0, ScoreColumn(f"mean of {len(unseen)}{' unseen' if known else ''}", "mean", *counts))
     return tuple(columns)
 
 
-def _mean_name(columns: list[ScoreColumn]) -> str:
-    known = all(column.kind == "unseen" for column in columns)
-    return f"mean of {len(columns)}{' unseen' if known else ''}"
-
-
 def _scored_cell(
-    metric: QueryMetric, domain: ScoredDomain, scheme: SchemeResult, base: SchemeResult | None, draw: _Draw
+    metric: QueryMetric, domain: ScoredDomain, scheme: SchemeResult, base: SchemeResult | None
 ) -> Cell | None:
     runs = scheme.runs(domain.name)
     if not runs:
@@ -284,17 +246,17 @@ def _scored_cell(
                 fix="score both on the same query and gallery split",
             )
         change = values - base.per_query(metric, domain.name)
-        p_value = sign_flip_p_value(change, persons, resamples=draw["resamples"], seed=draw["seed"])
-        difference = Difference(float(change.mean()), difference_interval(change, persons, **draw), p_value)
+        p_value = sign_flip_p_value(change, persons)
+        difference = Difference(float(change.mean()), difference_interval(change, persons), p_value)
     return Cell(
         value=float(values.mean()),
-        interval=mean_interval(values, persons, **draw),
-        seeds=tuple(float(metric.per_query(scores).mean()) for scores in runs),
+        interval=mean_interval(values, persons),
+        seeds=tuple(float(metric(scores).mean()) for scores in runs),
         difference=difference,
     )
 
 
-def _mean_cell(cells: list[Cell | None], same_people: bool) -> Cell | None:
+def _mean_cell(cells: list[Cell | None]) -> Cell | None:
     """The mean over domains; None if the scheme was not scored on all of them."""
     scored = [cell for cell in cells if cell is not None]
     if len(scored) < len(cells):
@@ -302,39 +264,31 @@ def _mean_cell(cells: list[Cell | None], same_people: bool) -> Cell | None:
     gaps = [cell.difference for cell in scored if cell.difference is not None]
     difference = None
     if len(gaps) == len(scored):
-        change = mean_with_interval([g.value for g in gaps], [g.interval for g in gaps], same_people=same_people)
-        difference = Difference(*change)
-    value, interval = mean_with_interval(
-        [cell.value for cell in scored], [cell.interval for cell in scored], same_people=same_people
-    )
+        difference = Difference(*mean_with_interval([g.value for g in gaps], [g.interval for g in gaps]))
+    value, interval = mean_with_interval([cell.value for cell in scored], [cell.interval for cell in scored])
     count = min(len(cell.seeds) for cell in scored)
     seeds = tuple(float(np.mean([cell.seeds[i] for cell in scored])) for i in range(count))
     return Cell(value, interval, seeds, difference)
 
 
-def mean_with_interval(
-    values: list[float], intervals: list[Interval], *, same_people: bool = False
-) -> tuple[float, Interval]:
+def mean_with_interval(values: list[float], intervals: list[Interval]) -> tuple[float, Interval]:
     """The mean of n >= 1 estimates and its interval, from their intervals (all of one level).
 
     The squared distances from value to bound are summed, each side separately, which is correct for independent estimates (MOVER:
-    Zou and Donner 2008, doi.org/10.1002/sim.3095). With ``same_people`` the domains show the same people, so their scores are
-    correlated; the distances themselves are summed then, which is the widest interval under any correlation.
+    Zou and Donner 2008, doi.org/10.1002/sim.3095).
     """
     centre = float(np.mean(values))
     below = np.array([value - interval.low for value, interval in zip(values, intervals, strict=True)])
     above = np.array([interval.high - value for value, interval in zip(values, intervals, strict=True)])
-    order = 1 if same_people else 2
-    down, up = (float(np.linalg.norm(side, ord=order)) / len(values) for side in (below, above))
+    down, up = (float(np.linalg.norm(side)) / len(values) for side in (below, above))
     return centre, Interval(centre - down, centre + up, intervals[0].level)
 
 
 def _mark_best(rows: list[ScoreRow]) -> tuple[ScoreRow, ...]:
     if len(rows) < 2:
         return tuple(rows)
-    tops = []
-    for column in zip(*(row.cells for row in rows), strict=True):
-        tops.append(max((cell.value for cell in column if cell is not None), default=0.0))
+    columns = zip(*(row.cells for row in rows), strict=True)
+    tops = [max((cell.value for cell in column if cell is not None), default=0.0) for column in columns]
     return tuple(
         ScoreRow(row.scheme, tuple(_with_best(cell, top) for cell, top in zip(row.cells, tops, strict=True)))
         for row in rows

@@ -1,6 +1,5 @@
 """Style distances between cameras: their text, their change from stage to stage, the shades of their tables."""
 
-from collections.abc import Mapping
 from math import isnan
 
 import numpy as np
@@ -44,8 +43,3 @@ def largest_distance(table: StyleTable) -> float:
     """The largest distance between two different cameras over all maps of a stage; 0 if there is none."""
     off_diagonal = [matrix[~np.eye(len(matrix), dtype=bool)] for matrix in table.matrices.values()]
     return max((float(np.nanmax(values)) for values in off_diagonal if not np.isnan(values).all()), default=0.0)
-
-
-def first_and_last(summaries: Mapping[str, Mapping[str, float]], key: str) -> tuple[float, float]:
-    """One mean before (F) and after the last map of a stage."""
-    return summaries["F"][key], list(summaries.values())[-1][key]

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from snreid.analysis.diagnosis import require_rows
 from snreid.evaluation import read_features
@@ -20,16 +21,13 @@ class OtherModel(ABC):
 
     name: str
     """Name in tables: that of the file."""
+    about: ClassVar[str]
+    """A sentence on what it is."""
 
     @property
     def label(self) -> str:
         """The name."""
         return self.name
-
-    @property
-    @abstractmethod
-    def about(self) -> str:
-        """A sentence on what it is."""
 
     @abstractmethod
     def score(self, data: ReIDData, session: Session) -> Result:
@@ -44,6 +42,7 @@ class OtherModel(ABC):
 class NetworkFile(OtherModel):
     """A network in a file."""
 
+    about = "A network in a file, which does not tell what it was trained on and how it was chosen."
     embed: EmbedBatch
     size: tuple[int, int]
     """Height and width of its input images, pixels."""
@@ -51,11 +50,6 @@ class NetworkFile(OtherModel):
     """How its images are resized."""
     results: Path
     """Folder where its scores and embeddings are kept."""
-
-    @property
-    def about(self) -> str:
-        """What a file does not tell."""
-        return "A network in a file, which does not tell what it was trained on and how it was chosen."
 
     def score(self, data: ReIDData, session: Session) -> Result:
         """Embeds and scores a target, and keeps both."""
@@ -74,13 +68,9 @@ class NetworkFile(OtherModel):
 class FeaturesFile(OtherModel):
     """Embeddings of one target in a file."""
 
+    about = "Embeddings in a file, which do not tell what their network was trained on and how it was chosen."
     query: Features
     gallery: Features
-
-    @property
-    def about(self) -> str:
-        """What embeddings do not tell."""
-        return "Embeddings in a file, which do not tell what their network was trained on and how it was chosen."
 
     def score(self, data: ReIDData, session: Session) -> Result:
         """Scores the embeddings if they are those of the target."""

@@ -17,11 +17,11 @@ from snreid.losses import DualCausality
 from snreid.models.schemes import StageSNR
 from snreid.studies.plan import Row
 from snreid.studies.protocols import (
-    Drawn,
-    PaperSources,
     Protocol,
-    Protocol1,
+    drawn,
     market_cuhk03,
+    paper_sources,
+    protocol_1,
     protocol_2,
     protocol_3,
 )
@@ -63,7 +63,7 @@ class PaperTable:
             (row, case.name, column.name)
             for row in names
             for p in self.settings.values()
-            for case in p.cases()
+            for case in p.cases
             for column in case.benchmarks
         }
         lost = [key for key in self.published if key not in known]
@@ -110,11 +110,19 @@ ALL_STAGES = (1, 2, 3, 4)
 
 def _settings() -> dict[str, Protocol]:
     """The protocols for the paper's tables: drawn pedestrians, a pair of available data sets, the paper's own data."""
-    return {"drawn": Drawn(), "real": market_cuhk03(), "paper": PaperSources()}
+    return {"drawn": drawn(), "real": market_cuhk03(), "paper": paper_sources()}
 
 
 _M_TO_D, _D_TO_M = ("market1501-to-dukemtmc", "dukemtmc"), ("dukemtmc-to-market1501", "market1501")
 _M_TO_M, _D_TO_D = ("market1501-to-dukemtmc", "market1501"), ("dukemtmc-to-market1501", "dukemtmc")
+_BASELINE: Cells = {
+    ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
+    ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+}
+_SNR: Cells = {
+    ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
+    ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+}
 
 
 def main_comparison() -> PaperTable:
@@ -129,15 +137,13 @@ def main_comparison() -> PaperTable:
         SNR,
     )
     published = {
-        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
-        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+        **_BASELINE,
         ("baseline", *_M_TO_M): Published(82.8, None, "SNR"),
         ("baseline", *_D_TO_D): Published(71.2, None, "SNR"),
         ("baseline-a-in", *_M_TO_D): Published(24.1, 42.7, "SNR"),
         ("baseline-a-in", *_D_TO_M): Published(26.5, 56.0, "SNR"),
         ("snr-no-loss", *_M_TO_D): Published(26.1, None, "SNR"),
-        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
-        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        **_SNR,
         ("snr", *_M_TO_M): Published(84.7, None, "SNR"),
         ("snr", *_D_TO_D): Published(72.9, None, "SNR"),
     }
@@ -157,11 +163,9 @@ def loss_ablation() -> PaperTable:
         SNR,
     )
     published = {
-        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
-        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+        **_BASELINE,
         ("snr-no-loss", *_M_TO_D): Published(26.1, None, "SNR"),
-        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
-        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        **_SNR,
     }
     title = "Ablation of the dual causality loss"
     return PaperTable(name="loss", title=title, rows=rows, settings=_settings(), published=published)
@@ -175,8 +179,7 @@ def stage_ablation() -> PaperTable:
     published = {
         ("snr-all-stages", *_M_TO_D): Published(33.6, 55.1, "SNR"),
         ("snr-all-stages", *_D_TO_M): Published(33.9, 66.7, "SNR"),
-        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
-        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
+        **_BASELINE,
     }
     return PaperTable(name="stages", title=title, rows=rows, settings=_settings(), published=published)
 
@@ -191,12 +194,7 @@ def residual_ablation() -> PaperTable:
         _scheme("snr-gate-channel-spatial", "SNR (channel and spatial)", gate="channel_spatial"),
         SNR,
     )
-    published = {
-        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
-        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
-        ("baseline", *_M_TO_D): Published(19.8, 35.3, "SNR"),
-        ("baseline", *_D_TO_M): Published(21.8, 48.3, "SNR"),
-    }
+    published = {**_SNR, **_BASELINE}
     title = "Ways to split the residual (SNR: the channel gate)"
     return PaperTable(name="residual", title=title, rows=rows, settings=_settings(), published=published)
 
@@ -230,8 +228,7 @@ def other_methods() -> PaperTable:
         ("baseline-ibn", *_D_TO_M): Published(33.3, None, "TLL"),
         ("mixstyle", *_M_TO_D): Published(27.2, None, "TLL"),
         ("mixstyle", *_D_TO_M): Published(31.6, None, "TLL"),
-        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
-        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        **_SNR,
     }
     title = "Other methods on the same trunk"
     return PaperTable(name="methods", title=title, rows=rows, settings=_settings(), published=published)
@@ -250,12 +247,11 @@ def adaptation() -> PaperTable:
         *(_adapted(start, method, f"{start.label} + {word}") for method, word in named for start in (BASELINE, SNR)),
     )
     published = {
-        ("snr", *_M_TO_D): Published(33.6, 55.1, "SNR"),
-        ("snr", *_D_TO_M): Published(33.9, 66.7, "SNR"),
+        **_SNR,
         ("snr-mar", *_M_TO_D): Published(58.1, 76.3, "OU"),
         ("snr-mar", *_D_TO_M): Published(61.7, 82.8, "OU"),
     }
-    settings = {**_settings(), "drawn": Drawn(targets=("station", "night"))}
+    settings = {**_settings(), "drawn": drawn(("station", "night"))}
     title = "Unsupervised adaptation, before and after"
     return PaperTable(name="adaptation", title=title, rows=rows, settings=settings, published=published)
 
@@ -279,7 +275,7 @@ def generalization() -> PaperTable:
         ("snr", "p3-msmt17", "msmt17"): Published(7.7, None, "LB"),
         ("snr", "p3-market1501", "market1501"): Published(52.4, None, "LB"),
     }
-    settings: dict[str, Protocol] = {"p1": Protocol1(), "p2": protocol_2(), "p3": protocol_3()}
+    settings = {"p1": protocol_1(), "p2": protocol_2(), "p3": protocol_3()}
     title = "Protocols P1, P2 and P3"
     return PaperTable(name="generalization", title=title, rows=rows, settings=settings, published=published)
 

@@ -108,15 +108,10 @@ class Plan:
 
 
 def study_plan(experiments: Sequence[Experiment], targets: Sequence[DataSet], seeds: Sequence[int]) -> Plan:
-    """Returns the plan of a study: experiments on the same sources, with the same seeds, scored on the same targets.
+    """Returns the plan of a study: experiments on the same sources, one per row, trained with the same seeds (their own are ignored) and
+    scored on the same targets. Those of a source's ``collection`` count as seen.
 
-    Args:
-        experiments: One per row; their own seeds are ignored.
-        targets: Those of a source's ``collection`` count as seen.
-        seeds: Every row is trained with each seed.
-
-    Raises:
-        ExperimentError: There is no experiment, target or seed, one is repeated, or the sources differ.
+    Raises ``ExperimentError`` if there is no experiment, target or seed, one is repeated, or the sources differ.
     """
     names = [label(experiment) for experiment in experiments], [target.name for target in targets], [*map(str, seeds)]
     for kind, given in zip(("scheme", "target", "seed"), names, strict=True):
@@ -135,15 +130,10 @@ def study_plan(experiments: Sequence[Experiment], targets: Sequence[DataSet], se
 
 
 def example_names(plan: Plan, typed: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
-    """Returns the names of the targets whose rank lists are requested.
+    """Returns the names of the targets of a study whose rank lists are requested.
 
-    Args:
-        plan: The plan of a study.
-        typed: The request: names of targets, or words as in ``targets``.
-        targets: The words by which the plan's targets were requested, in order.
-
-    Raises:
-        ExperimentError: A data set is no target.
+    ``typed``: the request, by names of targets or by words of ``targets``, which are those by which the plan's targets were requested, in
+    order. Raises ``ExperimentError`` for a data set that is no target.
     """
     known = [benchmark.name for case in plan.cases for benchmark in case.benchmarks]
     names = dict(zip(known, known, strict=True)) | dict(zip(targets, known, strict=False))
@@ -236,18 +226,6 @@ def _read(data: DataSet, root: Path) -> tuple[ReIDData | None, str]:
         return data.read(root), ""
     except DataError as error:
         return None, str(error)
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A share of the cells, for several processes that fill one table in parallel."""
-
-    number: int = 0
-    of: int = 1
-
-    def has(self, position: int) -> bool:
-        """Whether the training at this position belongs to the share."""
-        return position % self.of == self.number
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,13 @@ from snreid import __version__
 from snreid.evaluation import rank_lists, read_features
 from snreid.experiments.runs import Run
 from snreid.experiments.scoring import Result, features_path
-from snreid.figures import RankExample, Report, RunDetails, ScoredDomain, ScoreTable, choose_queries, typical_queries
-from snreid.figures.report_page import SELECTION
+from snreid.figures.query_choice import choose_queries, typical_queries
+from snreid.figures.rank_lists import RankExample
+from snreid.figures.report_page import SELECTION, Report
+from snreid.figures.run_details import RunDetails
+from snreid.figures.score_table import Difference, ScoreTable
 from snreid.images.reading import FileImage
-from snreid.records import Features, RankList, ReIDData, Sample
+from snreid.records import Features, ReIDData, Sample
 from snreid.studies.others import OtherModel
 from snreid.studies.plan import Row
 from snreid.studies.rows import DESCRIPTIONS, adapted_notes
@@ -37,13 +40,8 @@ def report(
 ) -> Report:
     """Builds the report page of a study.
 
-    Args:
-        result: All scores of the study.
-        title: Title of the page.
-        descriptions: Target name -> a sentence about it.
-        notes: Sentences below the table.
-        examples: Targets whose rank lists are shown; their embeddings must be stored.
-        commands: Commands that reproduce the study; if empty, those of the runs.
+    ``descriptions``: target name -> a sentence about it. ``notes``: sentences below the table. ``examples``: targets whose rank lists are
+    shown; their embeddings must be stored. ``commands``: those that reproduce the study; if empty, those of the runs.
     """
     runs = {row.label: _runs(result, row.name) for row in result.rows}
     unreadable = tuple(
@@ -55,7 +53,12 @@ def report(
         title=title,
         trained_on=", ".join(sorted(source.name for source in result.case.sources)) or "not known",
         domains=tuple(
-            _domain(result, domain, (descriptions or {}).get(domain.name, "")) for domain in result.domains()
+            replace(
+                domain,
+                description=(descriptions or {}).get(domain.name, ""),
+                samples=_spread(result.available.data[domain.name]),
+            )
+            for domain in result.domains()
         ),
         schemes=tuple(replace(result.scheme(row), description=_description(row)) for row in result.rows),
         baseline=result.rows[0].label,
@@ -97,10 +100,6 @@ def _runs(result: CaseResult, row: str) -> tuple[Run, ...]:
     return next(iter(result.runs[row].values()), ())
 
 
-def _domain(result: CaseResult, domain: ScoredDomain, description: str) -> ScoredDomain:
-    return replace(domain, description=description, samples=_spread(result.available.data[domain.name]))
-
-
 def _spread(data: ReIDData) -> tuple[Sample, ...]:
     """Images of different persons and cameras, evenly spaced in the query split, without names that are no files."""
     samples = data.query.samples
@@ -125,20 +124,19 @@ def _examples(result: CaseResult, target: str) -> list[RankExample]:
         chosen = typical_queries(scores[0])
     else:
         chosen = choose_queries(*scores, baseline_name=ends[0].label, scheme_name=ends[1].label)
-    lists: dict[str, dict[int, RankList]] = {}
+    queries, lists = [choice.query for choice in chosen], []
     for row in ends:
         query, gallery, metric = _embedded(result, row, target)
-        ranked = rank_lists(query, gallery, [c.query for c in chosen], RANK_LENGTH, metric)
-        lists[row.label] = {ranks.query: ranks for ranks in ranked}
+        lists.append(rank_lists(query, gallery, queries, RANK_LENGTH, metric))
     return [
         RankExample(
             domain=target,
             query=data.query,
             gallery=data.gallery,
-            lists=tuple((row.label, lists[row.label][c.query]) for row in ends),
-            reason=c.reason,
+            lists=tuple((row.label, ranks) for row, ranks in zip(ends, of_query, strict=True)),
+            reason=choice.reason,
         )
-        for c in chosen
+        for choice, *of_query in zip(chosen, *lists, strict=True)
     ]
 
 
@@ -165,16 +163,10 @@ def _run_record(name: str, runs: Sequence[Run], commands: Sequence[str]) -> RunD
 
 
 def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
-    """Builds the record of one case.
+    """Builds the record of one case, whose comparison took so many ``seconds``.
 
-    Args:
-        result: The filled cells.
-        title: What was compared.
-        seconds: How long the comparison took.
-
-    Returns:
-        JSON: the table, and per row, target and seed the scores, the training time and the commit trained at. Versions and command are
-        those of the current process.
+    It holds the table, and per row, target and seed the scores, the training time and the commit trained at. Versions and command are
+    those of the current process.
     """
     data = result.available.data
     rows = [
@@ -204,28 +196,23 @@ def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
 
 def _cells(table: ScoreTable) -> list[dict[str, Any]]:
     """The table's cells as data: mean over seeds, interval over persons, paired difference to the first row."""
-    cells = []
-    for metric, rows in table.groups:
-        for row in rows:
-            for column, cell in zip(table.columns, row.cells, strict=True):
-                if cell is None:
-                    continue
-                gap = cell.difference
-                cells.append(
-                    {
-                        "metric": metric,
-                        "scheme": row.scheme,
-                        "target": column.name,
-                        "kind": column.kind,
-                        "value": cell.value,
-                        "interval": [cell.interval.low, cell.interval.high],
-                        "seeds": list(cell.seeds),
-                        "difference": gap
-                        and {
-                            "value": gap.value,
-                            "interval": [gap.interval.low, gap.interval.high],
-                            "p_value": gap.p_value,
-                        },
-                    }
-                )
-    return cells
+    return [
+        {
+            "metric": metric,
+            "scheme": row.scheme,
+            "target": column.name,
+            "kind": column.kind,
+            "value": cell.value,
+            "interval": [cell.interval.low, cell.interval.high],
+            "seeds": list(cell.seeds),
+            "difference": None if (gap := cell.difference) is None else _gap(gap),
+        }
+        for metric, rows in table.groups
+        for row in rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell is not None
+    ]
+
+
+def _gap(gap: Difference) -> dict[str, Any]:
+    return {"value": gap.value, "interval": [gap.interval.low, gap.interval.high], "p_value": gap.p_value}

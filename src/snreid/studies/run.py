@@ -19,10 +19,10 @@ from snreid.experiments.experiment import Experiment
 from snreid.experiments.job import train
 from snreid.experiments.runs import Run, open_run
 from snreid.experiments.scoring import Result, read_result, require_same_images, score_run, tell
-from snreid.figures import SchemeResult, ScoredDomain, ScoreTable, score_table
+from snreid.figures.score_table import SchemeResult, ScoredDomain, ScoreTable, score_table
 from snreid.records import ReIDData, Scores
 from snreid.studies.others import OtherModel
-from snreid.studies.plan import Availability, Plan, Row, Shard, Training, require_available, wanted
+from snreid.studies.plan import Availability, Plan, Row, Training, require_available, wanted
 from snreid.studies.protocols import Benchmark, Case
 from snreid.studies.rows import check_rows
 from snreid.system.atomic_files import write_text
@@ -107,12 +107,7 @@ def pooled_scores(parts: Sequence[Scores]) -> Scores:
 
 
 def run_study(plan: Plan, out: Path, session: Session) -> CaseResult:
-    """Trains and scores the missing cells of a study below ``out`` and returns all cells.
-
-    Args:
-        plan: From ``study_plan``.
-        out: Folder of the study; its runs are in ``RECIPE-SEED``.
-        session: The session to compute in.
+    """Trains and scores the missing cells of a ``study_plan`` below ``out`` and returns all cells.
 
     Raises:
         DataError: A target or source is missing, or an image cannot be read.
@@ -157,25 +152,19 @@ def fill(
     out: Path,
     session: Session,
     *,
-    shard: Shard | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> None:
     """Trains, adapts and scores every cell of the plans that is missing below ``out`` and whose data are available.
 
     In a table, a training that ends in NaN or an adaptation that fails leaves its reason in its folder, and the others continue; the next
     call retries it. Any other error of training or scoring is raised.
 
-    Args:
-        plans: The plans to fill.
-        available: The data on this machine, for every case.
-        out: Folder of all runs.
-        session: The session to compute in.
-        shard: Fill only this share of the cells.
+    ``available``: the data on this machine, for every case. ``shard``: (k, n) fills only every n-th training, from the k-th on, so that
+    several processes fill one table.
     """
-    shard = shard or Shard()
+    number, of = shard
     todo = wanted(plans, available, out)
-    for position, training in enumerate(todo):
-        if not shard.has(position):
-            continue
+    for position, training in list(enumerate(todo))[number::of]:
         data = _targets([available[case] for case in training.cases])
         sources = " + ".join(source.name for source in training.experiment.sources)
         session.console.rule(f"{sources}: {training.label} ({position + 1} of {len(todo)})", align="left")
@@ -226,11 +215,8 @@ def _failure_recorded(training: Training, folder: Path, session: Session) -> Ite
 
 def _targets(available: Sequence[Availability]) -> list[ReIDData]:
     """The targets of these cases, each data set once."""
-    return list({name: case.data[name] for case in available for name in _scored(case)}.values())
-
-
-def _scored(available: Availability) -> list[str]:
-    return [target.name for benchmark in available.benchmarks for target in benchmark.targets]
+    scored = [(case, target.name) for case in available for column in case.benchmarks for target in column.targets]
+    return list({name: case.data[name] for case, name in scored}.values())
 
 
 def collect(
@@ -238,13 +224,8 @@ def collect(
 ) -> tuple[CaseResult, ...]:
     """Collects the filled cells below ``out``: finished runs of exactly these experiments, with scores on exactly these images.
 
-    Trains and scores nothing. A seed of a trained row counts once every available benchmark is scored.
-
-    Args:
-        plan: The plan.
-        available: The data on this machine, for every case.
-        out: Folder of all runs.
-        skip_bad: Accept scores without images that cannot be read.
+    Trains and scores nothing. A seed of a trained row counts once every available benchmark is scored. ``available``: the data on this
+    machine, for every case. ``skip_bad``: accept scores without images that cannot be read.
     """
     return tuple(collect_case(plan, available[case], out, skip_bad=skip_bad) for case in plan.cases)
 

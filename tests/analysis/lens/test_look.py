@@ -2,18 +2,16 @@
 
 import math
 from dataclasses import replace
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from snreid.analysis.lens.capture import dissect
 from snreid.analysis.lens.choose import Chosen, choose
-from snreid.analysis.lens.look import Reading, activation, histogram, look
+from snreid.analysis.lens.look import activation, histogram, look
 from snreid.errors import DataError, DivergenceError
 from snreid.figures.lens_records import BINS, Lens
 from snreid.images.loading import PixelStore
@@ -22,7 +20,7 @@ from snreid.images.transforms import InputFormat
 from snreid.inference.embedder import Embedder
 from snreid.models import Backbone, ModelConfig, Plain, Scheme, StageInstance, StageSNR
 from snreid.records import NO_CAMERA, Sample, Split
-from support.tiny import drawn, picture_files
+from support.tiny import drawn, picture_files, session
 
 
 def embedder(scheme: Scheme) -> Embedder:
@@ -30,13 +28,9 @@ def embedder(scheme: Scheme) -> Embedder:
     return Embedder(ModelConfig(backbone=backbone, scheme=scheme).build(4).eval(), InputFormat(height=32, width=16))
 
 
-def reading(**changes: Any) -> Reading:
-    return replace(Reading(console=Console(file=StringIO())), **changes)
-
-
 def through(model: Embedder, shown: list[Path], *chosen: Chosen, **changes: Any) -> Lens:
     samples = [(path.name, Sample(FileImage(str(path)), 1, NO_CAMERA)) for path in shown]
-    return look(model, samples, chosen, reading(**changes), title="t", run="r", scheme="s", trained_on="n")
+    return look(model, samples, chosen, session(**changes))
 
 
 @pytest.fixture(scope="module")

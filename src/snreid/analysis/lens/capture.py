@@ -1,7 +1,7 @@
 """Captures the output of every stage of a model, and of the module after it (method.md section 1)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,43 +66,30 @@ def _watched(embedder: Embedder) -> Iterator[dict[int, tuple[Tensor, Tensor]]]:
         """Forward hook: on the module after a stage it sees input and output, on a bare stage only the output."""
         seen[number] = (inputs[0] if str(number) in model.after else output, output)
 
-    handles = []
-    for stage in model.stages:
-        key = str(stage.number)
-        place = model.after[key] if key in model.after else model.backbone.get_submodule(stage.name)
-        handles.append(place.register_forward_hook(partial(keep, stage.number)))
-    try:
+    with ExitStack() as hooks:
+        for stage in model.stages:
+            key = str(stage.number)
+            place = model.after[key] if key in model.after else model.backbone.get_submodule(stage.name)
+            hooks.callback(place.register_forward_hook(partial(keep, stage.number)).remove)
         yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _look(stage: Stage, module: nn.Module | None, given: Tensor, passed: Tensor, size: tuple[int, int]) -> StageLook:
     """Builds the record of one stage, with maps of shape (B, C, H, W)."""
 
-    def view(maps: Tensor) -> Maps:
+    def view_grid(maps: Tensor) -> Maps:
         """(B, C, H, W), float32, on the CPU."""
-        return _grid(channels_first(maps, stage.layout, stage.prefix_tokens), stage.stride, size).float().cpu()
+        return _grid(maps, stage.stride, size).float().cpu()
 
-    maps, result = view(given), view(passed)
+    maps, result = (view_grid(channels_first(m, stage.layout, stage.prefix_tokens)) for m in (given, passed))
     if isinstance(module, SNR):
-        parts = _each(module.parts(given), lambda one: _grid(one, stage.stride, size).float().cpu())
+        found = module.parts(given)
+        grids = {name: view_grid(getattr(found, name)) for name in ("maps", "normalized", "relevant", "irrelevant")}
+        parts = SNRParts(**grids, gate=None if found.gate is None else found.gate.float().cpu())
         return StageLook(stage.number, maps, parts.normalized, parts, result)
     if isinstance(module, StageInstanceNorm):
         return StageLook(stage.number, maps, result, None, result)
     return StageLook(stage.number, maps, None, None, result, "" if module is None else type(module).__name__)
-
-
-def _each(parts: SNRParts, change: Callable[[Tensor], Tensor]) -> SNRParts:
-    gate = None if parts.gate is None else parts.gate.float().cpu()
-    return SNRParts(
-        maps=change(parts.maps),
-        normalized=change(parts.normalized),
-        relevant=change(parts.relevant),
-        irrelevant=change(parts.irrelevant),
-        gate=gate,
-    )
 
 
 def _grid(maps: Maps, stride: int, size: tuple[int, int]) -> Maps:

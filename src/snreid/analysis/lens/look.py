@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor
 
 from snreid.analysis.lens.capture import StageLook, dissect
 from snreid.analysis.lens.choose import Chosen, Sets, group
-from snreid.analysis.lens.neighbours import Mixing, mixing, plane, standardized, unit
+from snreid.analysis.lens.neighbours import mixing, plane, standardized, unit
 from snreid.analysis.lens.style import ChannelStatistics, style_matrix, summarize
 from snreid.errors import DataError
 from snreid.figures.lens_records import (
@@ -20,7 +19,6 @@ from snreid.figures.lens_records import (
     GateValues,
     Lens,
     Mixed,
-    NeighbourShare,
     SeenImage,
     StageMaps,
     StyleTable,
@@ -32,6 +30,7 @@ from snreid.models.snr import SNR
 from snreid.records import Sample, Split
 from snreid.system.progress import counting
 from snreid.tensors import Maps
+from snreid.training.session import Session
 
 _BATCH = 32
 _SHOWN_BAD = 20
@@ -39,45 +38,27 @@ _WORTH_WORKERS = 1000
 """Below this number of images, starting processes takes longer than decoding."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How to read images; it affects no result."""
-
-    console: Console
-    workers: int = 0
-    memory_gb: float = 4.0
-    skip_bad: bool = False
-    """Continue without unreadable images; the notes name them."""
-
-
 def look(
     embedder: Embedder,
     shown: Sequence[tuple[str, Sample]],
     chosen: Sequence[Chosen],
-    reading: Reading,
-    *,
-    title: str,
-    run: str,
-    scheme: str,
-    trained_on: str,
+    session: Session,
 ) -> Lens:
-    """Applies the lens to a trained model.
+    """Applies the lens to a trained model; the caller adds what the page says about the run.
 
     ``shown``: images whose maps are shown, each with its title. ``chosen``: images of data sets for style distances, gates by camera,
     neighbours and the t-SNE plot; may be empty. Their labels order and colour the results but select nothing. Raises ``DataError``
     for unreadable images, ``DivergenceError`` for a model that does not embed them as finite numbers.
     """
     notes: list[str] = []
-    store = _read(Split(tuple(sample for _, sample in shown)), "the images to be shown", embedder, reading, notes)
+    store = _read(Split(tuple(sample for _, sample in shown)), "the images to be shown", embedder, session, notes)
     titles = [shown[place][0] for place in store.good]
     store = store.only(store.good)
     images, gates, seen = _images(embedder, store, titles)
     notes += _module_notes(embedder, seen)
-    lens = Lens(
-        title=title, run=run, scheme=scheme, trained_on=trained_on, images=images, gates=gates, gate_words=_each(seen)
-    )
+    lens = Lens(images=images, gates=gates, gate_words=_each(seen))
     if chosen:
-        lens = _with_data(lens, embedder, chosen, reading, notes)
+        lens = _with_data(lens, embedder, chosen, session, notes)
     else:
         notes.append(
             "Style distances, gates by camera and the t-SNE picture take data sets with cameras; none was named (--data)."
@@ -114,19 +95,19 @@ def histogram(gate: Tensor) -> NDArray[np.float64]:
     return np.asarray((counts / places.shape[1]).numpy())
 
 
-def _read(split: Split, what: str, embedder: Embedder, reading: Reading, notes: list[str]) -> PixelStore:
+def _read(split: Split, what: str, embedder: Embedder, session: Session, notes: list[str]) -> PixelStore:
     """Opens the images. Raises ``DataError`` naming the unreadable ones, or notes them with ``skip_bad``."""
-    workers = reading.workers if len(split) >= _WORTH_WORKERS else 0
+    workers = session.machine.workers if len(split) >= _WORTH_WORKERS else 0
     size = embedder.input.height, embedder.input.width
-    store = PixelStore(split, *size, workers=workers, memory_gb=reading.memory_gb)
-    with counting(reading.console, f"reading {what}") as progress:
+    store = PixelStore(split, *size, workers=workers, memory_gb=session.machine.memory_gb)
+    with counting(session.console, f"reading {what}") as progress:
         bad = store.open(progress)
-    if bad and (not reading.skip_bad or len(bad) == len(split)):
+    if bad and (not session.machine.skip_bad or len(bad) == len(split)):
         raise DataError(
             "Every image must be readable",
             found=f"{len(bad)} of {len(split)} of {what} are not: {listed(bad, _SHOWN_BAD)}",
             fix="restore these files or leave them out"
-            + ("" if reading.skip_bad else ", or go on without them: --skip-bad"),
+            + ("" if session.machine.skip_bad else ", or go on without them: --skip-bad"),
         )
     if bad:
         notes.append(
@@ -193,9 +174,8 @@ def _each(seen: Sequence[StageLook]) -> str:
     if gate is None:
         return ""
     channels, positions = gate.shape[1] > 1, gate.shape[2] * gate.shape[3] > 1
-    return {(True, False): "each channel", (False, True): "each position"}.get(
-        (channels, positions), "each channel and position"
-    )
+    words = {(True, False): "each channel", (False, True): "each position"}
+    return words.get((channels, positions), "each channel and position")
 
 
 def _module_notes(embedder: Embedder, seen: Sequence[StageLook]) -> list[str]:
@@ -252,15 +232,15 @@ class _Gathered:
         return statistics
 
 
-def _with_data(lens: Lens, embedder: Embedder, chosen: Sequence[Chosen], reading: Reading, notes: list[str]) -> Lens:
+def _with_data(lens: Lens, embedder: Embedder, chosen: Sequence[Chosen], session: Session, notes: list[str]) -> Lens:
     """Returns the lens with the parts that need data sets."""
     gathered, used = _Gathered(), []
     for data in chosen:
-        store = _read(data.split, f"the images of {data.name}", embedder, reading, notes)
+        store = _read(data.split, f"the images of {data.name}", embedder, session, notes)
         store = store.only(store.good)
         used.append(replace(data, split=store.split))
         blocks = _blocks(len(store.split))
-        with counting(reading.console, f"looking at {data.name}") as progress:
+        with counting(session.console, f"looking at {data.name}") as progress:
             for places, pixels in zip(blocks, store.batches(blocks), strict=True):
                 seen, embedding = dissect(embedder, pixels)
                 gathered.add(seen, np.asarray(embedding.numpy(), dtype=np.float32))
@@ -273,7 +253,7 @@ def _with_data(lens: Lens, embedder: Embedder, chosen: Sequence[Chosen], reading
     statistics = gathered.statistics()
     everyone = Split(tuple(sample for data in used for sample in data.split.samples))
     names = tuple(data.name for data in used for _ in data.split.samples)
-    with counting(reading.console, "t-SNE"):
+    with counting(session.console, "t-SNE"):
         points = plane(unit(embeddings))
     if points is None:
         notes.append("No t-SNE picture: it takes five images or more whose embeddings differ.")
@@ -318,18 +298,15 @@ def _mixed(
 
     F~ is left out: normalization gives every image the same style, so its neighbours would be rounding noise.
     """
-    order = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    domains = np.array([order[name] for name in names], dtype=np.int64)
+    domains = _numbered(names)
     # Every distractor counts as a different person.
     keys = [
         (name, sample.person) if sample.person > 0 else (name, -place)
         for place, (name, sample) in enumerate(zip(names, everyone.samples, strict=True))
     ]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    persons = np.array([numbers[key] for key in keys], dtype=np.int64)
-    known = everyone.cameras >= 0
+    persons = _numbered(keys)
     # Each image without a camera forms its own group, so it has no neighbours.
-    among = np.where(known, domains, len(order) + np.arange(len(domains)))
+    among = np.where(everyone.cameras >= 0, domains, len(domains) + np.arange(len(domains)))
     described = [
         (f"stage {stage}, {name}", standardized(by_map[name].vectors))
         for stage, by_map in statistics.items()
@@ -338,15 +315,17 @@ def _mixed(
     ]
     rows = []
     for what, vectors in (*described, ("embedding", unit(embeddings))):
-        domain = _share(mixing(vectors, domains, persons))
-        camera = _share(mixing(vectors, everyone.cameras, persons, among))
+        domain = mixing(vectors, domains, persons)
+        camera = mixing(vectors, everyone.cameras, persons, among)
         if domain is not None or camera is not None:
             rows.append(Mixed(what=what, domain=domain, camera=camera))
     return tuple(rows)
 
 
-def _share(mixed: Mixing | None) -> NeighbourShare | None:
-    return None if mixed is None else NeighbourShare(mixed.share, mixed.chance)
+def _numbered(keys: Sequence[object]) -> NDArray[np.int64]:
+    """The place of each key among the different ones."""
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys], dtype=np.int64)
 
 
 def _counted(used: Sequence[Chosen]) -> str:

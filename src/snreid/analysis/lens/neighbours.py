@@ -1,10 +1,11 @@
 """Nearest-neighbour statistics and a t-SNE plot of embeddings. The only file that imports scikit-learn's manifold."""
 
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from snreid.figures.lens_records import NeighbourShare
 
 FEWEST = 5
 """Fewest images for a plot."""
@@ -12,24 +13,12 @@ _PERPLEXITY = 30.0
 _BLOCK = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Mixing:
-    """How often an image's nearest neighbour has the same label, and how often a random neighbour would."""
-
-    share: float
-    """Between 0 and 1."""
-    chance: float
-    """The same for a random allowed neighbour: the value for perfectly mixed labels."""
-    images: int
-    """Number of images with allowed neighbours of both the same and another label; only these count."""
-
-
 def mixing(
     vectors: NDArray[np.float64],
     labels: NDArray[np.int64],
     persons: NDArray[np.int64],
     among: NDArray[np.int64] | None = None,
-) -> Mixing | None:
+) -> NeighbourShare | None:
     """Returns the share of images whose nearest neighbour (Euclidean) has their label, ignoring neighbours of the same person.
 
     ``vectors``: (N, D). ``labels``, ``persons``: (N,). ``among``: (N,); only images of equal value are neighbours. The same person
@@ -50,7 +39,7 @@ def mixing(
         hits.append(same[np.arange(len(rows)), nearest][choice])
         chances.append(((allowed & same).sum(1) / np.maximum(allowed.sum(1), 1))[choice])
     hit, chance = np.concatenate(hits or [np.zeros(0)]), np.concatenate(chances or [np.zeros(0)])
-    return Mixing(float(hit.mean()), float(chance.mean()), len(hit)) if len(hit) else None
+    return NeighbourShare(float(hit.mean()), float(chance.mean())) if len(hit) else None
 
 
 def standardized(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,6 +27,8 @@ Vectors = NDArray[np.float64]
 """(N, C): one value per image and channel."""
 Matrix = NDArray[np.float64]
 """(G, G): one value for each pair of sets."""
+Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""(C,) means and (C,) variances of the channels of a set of images."""
 
 FLOOR = 0.01
 """Lower bound on the mean variance of two sets, as a share of the channel's variance over all sets: a channel that is constant in both
@@ -53,7 +55,7 @@ class ChannelStatistics:
                 found=f"shapes {self.mean.shape} and {self.variance.shape}",
             )
 
-    def of(self, images: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def of(self, images: NDArray[np.int64]) -> Moments:
         """Returns mean and biased variance, (C,) each, of every channel over all positions of these images (maps of one size)."""
         means = self.mean[images]
         return means.mean(0), self.variance[images].mean(0) + means.var(0)
@@ -64,12 +66,8 @@ class ChannelStatistics:
         return np.concatenate([self.mean, np.sqrt(self.variance)], axis=1)
 
 
-def style_distance(
-    first: tuple[NDArray[np.float64], NDArray[np.float64]],
-    second: tuple[NDArray[np.float64], NDArray[np.float64]],
-    whole: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> float:
-    """Returns D >= 0 of two sets given as (mean, variance), (C,) each. ``whole``: those of all compared images, for the floors."""
+def style_distance(first: Moments, second: Moments, whole: Moments) -> float:
+    """Returns D >= 0 of two sets. ``whole``: those of all compared images, for the floors."""
     (m_a, v_a), (m_b, v_b), (mean, variance) = first, second, whole
     heard = variance > _SILENT * np.maximum(1, mean**2)
     if not heard.any():
@@ -98,10 +96,7 @@ def style_matrix(statistics: ChannelStatistics, sets: Sequence[NDArray[np.int64]
 
 
 def _halves(
-    statistics: ChannelStatistics,
-    images: NDArray[np.int64],
-    whole: tuple[NDArray[np.float64], NDArray[np.float64]],
-    draw: np.random.Generator,
+    statistics: ChannelStatistics, images: NDArray[np.int64], whole: Moments, draw: np.random.Generator
 ) -> float:
     distances = []
     for _ in range(SPLITS):
