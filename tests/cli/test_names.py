@@ -346,5 +346,5 @@ def test_files_of_embeddings_are_one_or_two(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,person\n")
     with pytest.raises(DataError, match=r"t\.csv is no \.npz"):
         features_named([tmp_path / "t.csv"])
-    with pytest.raises(DataError, match="a table is a file"):
+    with pytest.raises(DataError, match="A table is a file"):
         features_named([tmp_path / "a.npz", tmp_path / "none.csv"])

@@ -182,7 +182,7 @@ def test_a_data_set_that_no_flag_can_mend_is_refused(tmp_path: Path) -> None:
     stored["sources"], stored["epochs"] = [{"kind": "Table", "path": "people.doc"}], 0
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(stored))
-    with pytest.raises(ExperimentError, match="a table ends in"):
+    with pytest.raises(ExperimentError, match="A table ends in"):
         main([str(path), "--epochs", "3"])
 
 

@@ -83,7 +83,7 @@ def test_every_fault_names_its_place(cells: list[tuple[str, str, str | None, str
 
 def test_a_distractor_belongs_into_the_gallery() -> None:
     for place in ("train", "query"):
-        with pytest.raises(DataError, match="distractors belong"):
+        with pytest.raises(DataError, match="Distractors belong"):
             read(("a", "x", None, place), ("b", "1", None, "gallery"), labels=Labels(distractors=("x",)))
 
 

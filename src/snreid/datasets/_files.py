@@ -20,13 +20,13 @@ def named_images(folder: Path, pattern: re.Pattern[str], form: str) -> list[tupl
     names = list_images(folder).images
     if not names:
         raise DataError(
-            "a folder of a data set holds images", found=f"none in {folder}", fix="unpack the archive again"
+            "A folder of a data set holds images", found=f"none in {folder}", fix="unpack the archive again"
         )
     parsed = [(name, pattern.fullmatch(name)) for name in names]
     strange = [name for name, match in parsed if match is None]
     if strange:
         raise DataError(
-            f"an image in this folder is named {form}",
+            f"An image in this folder is named {form}",
             found=f"{len(strange)} of {len(names)} in {folder} are not: {shown(strange)}",
             fix="rename or remove them, or read the folder by a pattern of your own (FolderTree)",
         )

@@ -58,7 +58,7 @@ def require_name(name: str) -> None:
     """Raise ``DataError`` if a data set's name cannot be part of the names of its result files."""
     if problem := unfit_name(name):
         raise DataError(
-            "the name of a data set becomes part of the names of files",
+            "The name of a data set becomes part of the names of files",
             found=f"{name!r}: {problem}",
             fix="rename its folder or table, give its full path, or give it a name of its own: name=shop",
         )
@@ -69,7 +69,7 @@ def require_unique(split: Split, *, where: str) -> None:
     twice = [name for name, count in Counter(sample.image.name for sample in split.samples).items() if count > 1]
     if twice:
         raise DataError(
-            f"an image is in a split once ({where})",
+            f"An image is in a split once ({where})",
             found=f"{len(twice)} twice or more: {shown(twice)}",
             fix="remove the repeated lines or files",
         )
@@ -80,7 +80,7 @@ def require_cameras(split: Split, *, has_cameras: bool, where: str) -> None:
     wrong = [s.image.name for s in split.samples if (s.camera < 1 if has_cameras else s.camera != NO_CAMERA)]
     if wrong:
         raise DataError(
-            f"cameras are numbered from 1, for all images or for none ({where})",
+            f"Cameras are numbered from 1, for all images or for none ({where})",
             found=f"{len(wrong)} images without a right camera: {shown(wrong)}",
             fix="correct these cameras, or leave cameras out for all images",
         )
@@ -92,7 +92,7 @@ def require_apart(data: ReIDData) -> None:
     shared = sorted({s.image.name for s in (*data.query.samples, *data.gallery.samples)} & training)
     if shared:
         raise DataError(
-            f"an image is either for training or for the test ({data.name})",
+            f"An image is either for training or for the test ({data.name})",
             found=f"{len(shared)} in both: {shown(shared)}",
             fix="put each image into one of the two",
         )
@@ -107,7 +107,7 @@ def require_strangers(data: ReIDData) -> None:
     if met:
         pairs = [f"{training[person].image.name} = {met[person].image.name}" for person in sorted(met)]
         raise DataError(
-            f"a person is either in training or in the test ({data.name})",
+            f"A person is either in training or in the test ({data.name})",
             found=f"{len(pairs)} persons in both: {shown(pairs)}",
             fix="put all images of a person into one of the two; different people need different labels",
         )
@@ -118,7 +118,7 @@ def require_pairs(split: Split, *, where: str) -> None:
     single = singles(split.samples)
     if single:
         raise DataError(
-            f"every person in training has at least 2 images ({where})",
+            f"Every person in training has at least 2 images ({where})",
             found=f"{len(single)} with one image: {shown([f'person {s.person} ({s.image.name})' for s in single])}",
             fix="add images of them, remove them, or drop them by labels.singles=drop where the data set is your own table "
             "or folder tree (in Python Labels(singles='drop'))",

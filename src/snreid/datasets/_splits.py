@@ -61,7 +61,7 @@ class DrawnSplits:
         numbers = sorted(set(persons))
         if len(numbers) != self.persons:
             raise DataError(
-                f"a split of {self.name} is drawn from its {self.persons} persons, and with others it is another split",
+                f"A split of {self.name} is drawn from its {self.persons} persons, and with others it is another split",
                 found=f"{len(numbers)} persons",
                 fix="restore the missing files, or remove those that do not belong there",
             )
@@ -89,7 +89,7 @@ class DrawnSplits:
 
     def _damaged(self, path: Path, problem: str) -> DataError:
         return DataError(
-            f"the splits of {self.name} are read as they were shipped",
+            f"The splits of {self.name} are read as they were shipped",
             found=f"{path}: {problem}",
             fix="install snreid again",
         )

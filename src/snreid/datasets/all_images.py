@@ -55,7 +55,7 @@ class AllImages(DataSet):
         train, dropped = drop_singles(Split(tuple(once.values())))
         if not train.samples:
             raise DataError(
-                f"a data set to train on has persons with two images or more ({self.name})",
+                f"A data set to train on has persons with two images or more ({self.name})",
                 found=f"{len(once)} labelled images, {dropped} persons with one image",
                 fix="name another data set",
             )

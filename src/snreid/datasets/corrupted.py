@@ -71,7 +71,7 @@ class Corrupted(DataSet):
         check_kind(self.corruption, self.severity)
         if self.side not in get_args(Side):
             raise ExperimentError(
-                f"a corruption acts on one of {', '.join(get_args(Side))}",
+                f"A corruption acts on one of {', '.join(get_args(Side))}",
                 found=repr(self.side),
                 fix="choose one of them",
             )

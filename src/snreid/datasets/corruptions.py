@@ -81,10 +81,10 @@ def corrupt(pixels: Pixels, kind: Kind, severity: int, key: str) -> Pixels:
 def check_kind(kind: str, severity: int) -> None:
     """Raise ``ExperimentError`` unless both are known."""
     if kind not in KINDS:
-        raise ExperimentError(f"a corruption is one of {', '.join(KINDS)}", found=repr(kind), fix="choose one of them")
+        raise ExperimentError(f"A corruption is one of {', '.join(KINDS)}", found=repr(kind), fix="choose one of them")
     if severity not in SEVERITIES:
         raise ExperimentError(
-            "the severity of a corruption is 1 (mild) to 5 (hard)", found=str(severity), fix="choose one of these"
+            "The severity of a corruption is 1 (mild) to 5 (hard)", found=str(severity), fix="choose one of these"
         )
 
 

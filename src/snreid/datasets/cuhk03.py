@@ -115,7 +115,7 @@ class CUHK03(DataSet):
             )
         if len(unique) > 1:
             raise DataError(
-                f"the images of {self.name} have to be found once below the data folder",
+                f"The images of {self.name} have to be found once below the data folder",
                 found=", ".join(map(str, unique)),
                 fix="say which one by images=...",
             )
@@ -151,7 +151,7 @@ class CUHK03(DataSet):
     def _refuse_missing(self, missing: list[str], place: Path) -> None:
         if missing:
             raise DataError(
-                f"every image that the protocol of {self.name} lists has to be there",
+                f"Every image that the protocol of {self.name} lists has to be there",
                 found=f"{len(missing)} missing in {place}: {shown(missing)}",
                 fix="extract the images again, or give the right folder by images=...",
             )
@@ -184,7 +184,7 @@ def _read_protocol(path: Path) -> tuple[tuple[str, ...], list[int], list[list[in
 
 def _damaged(path: Path, problem: str) -> DataError:
     return DataError(
-        f"the file of CUHK03's new protocol holds {', '.join(_FIELDS)} (positions counted from 1)",
+        f"The file of CUHK03's new protocol holds {', '.join(_FIELDS)} (positions counted from 1)",
         found=f"{path}: {problem}",
         fix="copy the file again from the place where the protocol is published",
     )
@@ -194,7 +194,7 @@ def _name(file: str) -> re.Match[str]:
     parsed = _NAME.fullmatch(file)
     if parsed is None or not 1 <= int(parsed["index"]) <= 10 or int(parsed["person"]) < 1:
         raise DataError(
-            "an image of CUHK03 is named PAIR_ID_CAMERA_INDEX.png, as in 1_001_1_01.png",
+            "An image of CUHK03 is named PAIR_ID_CAMERA_INDEX.png, as in 1_001_1_01.png",
             found=repr(file),
             fix="use the protocol's file as it was published",
         )

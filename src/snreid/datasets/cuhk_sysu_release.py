@@ -128,7 +128,7 @@ def crop(release: Path, folder: Path, progress: Callable[[int, int], None] | Non
     )
     boxes, malformed = read_boxes(base / _ANNOTATION)
     if folder.exists() and not folder.is_dir():
-        raise DataError("crops are written into a folder", found=f"{folder} is a file", fix="name another folder")
+        raise DataError("Crops are written into a folder", found=f"{folder} is a file", fix="name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     frames: defaultdict[str, list[PersonBox]] = defaultdict(list)
     for box in boxes:

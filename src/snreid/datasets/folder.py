@@ -48,7 +48,7 @@ class FolderTree(DataSet):
         object.__setattr__(self, "name", self.name or Path(self.path).name)
         if self.unmatched not in ("refuse", "skip"):
             raise ExperimentError(
-                "unmatched images are refused or skipped", found=repr(self.unmatched), fix='"refuse" or "skip"'
+                "Unmatched images are refused or skipped", found=repr(self.unmatched), fix='"refuse" or "skip"'
             )
         compile_pattern(self.pattern)
 
@@ -58,7 +58,7 @@ class FolderTree(DataSet):
         folder = root / self.path
         if not folder.is_dir():
             raise DataError(
-                "a folder tree is read from a folder", found=f"{folder} is none", fix="check the data folder and path"
+                "A folder tree is read from a folder", found=f"{folder} is none", fix="check the data folder and path"
             )
         listing = list_images(folder, deep=True)
         rows, strange = label_rows(folder, listing.images, self.pattern, skip=self.unmatched == "skip")
@@ -81,7 +81,7 @@ def label_rows(folder: Path, names: Sequence[str], pattern: str, *, skip: bool =
     strange = [name for name, match in parsed if match is None]
     if strange and (not skip or len(strange) == len(parsed)):
         raise DataError(
-            f"the path of every image below {folder} fits the pattern {pattern}",
+            f"The path of every image below {folder} fits the pattern {pattern}",
             found=f"{len(strange)} of {len(parsed)} do not: {shown(strange)}",
             fix="correct the pattern, rename the files, or leave them out by unmatched=skip (in Python unmatched='skip')",
         )
@@ -136,7 +136,7 @@ def _template(pattern: str) -> str:
 
 def _misformed(pattern: str, problem: str) -> ExperimentError:
     return ExperimentError(
-        "a pattern holds {person}, and where known {camera}, {split} and {track}; or {track} and {camera}",
+        "A pattern holds {person}, and where known {camera}, {split} and {track}; or {track} and {camera}",
         found=f"{pattern!r}: {problem}",
         fix='write it like "{person}_c{camera}_{*}.jpg", or as a regular expression with (?P<person>...)',
     )

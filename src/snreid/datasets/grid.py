@@ -75,7 +75,7 @@ class GRID(SplitDataSet):
                 if person == DISTRACTOR or (asked.count(person), known.count(person)) != (1, 1)
             }
             raise DataError(
-                "a person of GRID is once in probe and once in gallery",
+                "A person of GRID is once in probe and once in gallery",
                 found=f"{len(odd)} persons are not, in {base}: {shown([f'{person:04d}' for person in sorted(odd)])}",
                 fix="unpack the archive again",
             )
@@ -114,7 +114,7 @@ def _released(path: Path, split: int, persons: frozenset[int]) -> tuple[frozense
 
 def _unknown(path: Path, problem: str) -> DataError:
     return DataError(
-        f"the partitions of the release are ten lists of {SPLITS.train} of GRID's persons (trainIdxAll)",
+        f"The partitions of the release are ten lists of {SPLITS.train} of GRID's persons (trainIdxAll)",
         found=f"{path}: {problem}",
         fix="unpack the archive again, or take the splits that come with this program: partition=drawn",
     )

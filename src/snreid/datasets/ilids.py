@@ -50,7 +50,7 @@ class ILIDS(SplitDataSet):
         single = [person for person, samples in by_person.items() if len(samples) < 2]
         if len(images) != _IMAGES or single:
             raise DataError(
-                f"a split of i-LIDS is drawn from its {_IMAGES} images, two or more of a person",
+                f"A split of i-LIDS is drawn from its {_IMAGES} images, two or more of a person",
                 found=f"{len(images)} images in {folder}, {len(single)} persons with one",
                 fix="restore the missing files, or remove those that do not belong there",
             )

@@ -94,7 +94,7 @@ class Labels:
         if len(kept) < len(ordered):
             remarks.append(f"{len(ordered) - len(kept)} junk images dropped (persons {', '.join(self.junk)})")
         if not kept:
-            raise DataError(f"a data set holds images ({name})", found="none", fix="check the folder, pattern or table")
+            raise DataError(f"A data set holds images ({name})", found="none", fix="check the folder, pattern or table")
         has_cameras = self._has_cameras(kept)
         _require_consistent(kept)
         persons = _numbers([row for row in kept if row.person not in self.distractors], "person", remarks)
@@ -122,7 +122,7 @@ class Labels:
             return False
         if without:
             raise DataError(
-                "cameras are given for all images or for none",
+                "Cameras are given for all images or for none",
                 found=f"{len(without)} of {len(rows)} images without: {shown(without)}",
                 fix="fill in these cameras, or ignore all of them by labels.cameras=false (in Python Labels(cameras=False))",
             )
@@ -132,20 +132,20 @@ class Labels:
         unassigned = [row.where for row in rows if row.split is None]
         if 0 < len(unassigned) < len(rows):
             raise DataError(
-                f"a split is given for all images or for none ({name})",
+                f"A split is given for all images or for none ({name})",
                 found=f"{len(unassigned)} of {len(rows)} images without: {shown(unassigned)}",
                 fix="fill in these splits, or leave out all of them and give labels.role=test (in Python Labels(role='test'))",
             )
         if splits["test"] and (splits["query"] or splits["gallery"]):
             raise DataError(
-                f"test images are either marked test or marked query and gallery ({name})",
+                f"Test images are either marked test or marked query and gallery ({name})",
                 found=f"{len(splits['test'])} test, {len(splits['query'])} query, {len(splits['gallery'])} gallery",
                 fix="use one of the two ways",
             )
         wrong = [s.image.name for s in (*splits["train"], *splits["query"]) if s.person == DISTRACTOR]
         if wrong:
             raise DataError(
-                f"distractors belong into the gallery ({name})",
+                f"Distractors belong into the gallery ({name})",
                 found=f"{len(wrong)} in train or query: {shown(wrong)}",
                 fix="mark them gallery or junk",
             )
@@ -161,7 +161,7 @@ def split_word(row: LabelRow) -> str:
     word = "" if row.split is None else SPLIT_WORDS.get(row.split.strip().lower())
     if word is None:
         raise DataError(
-            f"a split is one of {', '.join(sorted(SPLIT_WORDS))}",
+            f"A split is one of {', '.join(sorted(SPLIT_WORDS))}",
             found=f"{row.split!r} in {row.where}",
             fix="rename the split, or leave the split out and give labels.role=test (in Python Labels(role='test'))",
         )
@@ -208,7 +208,7 @@ def _require_consistent(rows: list[LabelRow]) -> None:
         if (before.person, before.camera) == (row.person, row.camera) and before.split != row.split:
             continue  # both a query and in the gallery; `validated` refuses train and test together
         raise DataError(
-            "an image is listed once in a split, always as the same person on the same camera",
+            "An image is listed once in a split, always as the same person on the same camera",
             found=f"{row.path} in {before.where} and in {row.where}",
             fix="remove one of the two",
         )
@@ -221,7 +221,7 @@ def _numbers(rows: list[LabelRow], kind: Literal["person", "camera"], notes: lis
         label = row.person if kind == "person" else row.camera
         if label is None or is_missing(label) or _DECIMAL.fullmatch(label):
             raise DataError(
-                f"a {kind} is a whole number or a name",
+                f"A {kind} is a whole number or a name",
                 found=f"{label!r} in {row.where}",
                 fix=f"write 7 instead of 7.0, and give every image a {kind}",
             )
@@ -233,7 +233,7 @@ def _numbers(rows: list[LabelRow], kind: Literal["person", "camera"], notes: lis
             other = spelt.setdefault(number, label)
             if other != label:
                 raise DataError(
-                    f"a {kind} is spelt in one way",
+                    f"A {kind} is spelt in one way",
                     found=f"{other!r} in {labels[other]} and {label!r} in {labels[label]}",
                     fix="use one spelling, with or without leading zeros",
                 )

@@ -58,7 +58,7 @@ class MarketFormat(DataSet):
     def __post_init__(self) -> None:
         if not Path(self.folder).name:
             raise ExperimentError(
-                "a data set in Market-1501's format is named by its folder",
+                "A data set in Market-1501's format is named by its folder",
                 found=repr(self.folder),
                 fix="give a folder below the data folder, such as folder='my_site'",
             )
@@ -77,7 +77,7 @@ def _read(base: Path, name: str, *, has_cameras: bool = True) -> ReIDData:
         special = [sample.image.name for sample in split.samples if sample.person == DISTRACTOR]
         if special:
             raise DataError(
-                "distractors (person 0) belong into bounding_box_test only",
+                "Distractors (person 0) belong into bounding_box_test only",
                 found=f"{len(special)} in {folder}: {shown(special)}",
                 fix="number persons from 1, or move these files",
             )
@@ -97,7 +97,7 @@ def _split(folder: Path, has_cameras: bool, notes: list[str]) -> Split:
         notes.append(f"{folder.name}: {distractors} distractors (person 0) kept; they match nobody")
     if not kept:
         raise DataError(
-            "each folder of a data set in Market-1501's format holds images",
+            "Each folder of a data set in Market-1501's format holds images",
             found=f"none in {folder}",
             fix="unpack the archive again, or check the folder",
         )
@@ -108,7 +108,7 @@ def _sample(folder: Path, file: str, has_cameras: bool) -> Sample:
     parsed = _NAME.fullmatch(file)
     if parsed is None or int(parsed["camera"]) < 1:
         raise DataError(
-            f"a file name in Market-1501's format is {_FORM}, cameras from 1",
+            f"A file name in Market-1501's format is {_FORM}, cameras from 1",
             found=str(folder / file),
             fix="rename or remove the file, or read the folder by a pattern of your own (FolderTree)",
         )

@@ -83,7 +83,7 @@ def _listed(base: Path, folder: str, lists: tuple[str, ...], first: int, notes: 
         missing = [line["path"] for line in lines if line["path"] not in there]
         if missing:
             raise DataError(
-                f"every image of {name} is there",
+                f"Every image of {name} is there",
                 found=f"{len(missing)} of {len(lines)} missing in {place}: {shown(missing)}",
                 fix="unpack the archive again",
             )
@@ -103,13 +103,13 @@ def _lines(path: Path) -> list[re.Match[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("a list of MSMT17 is a text file", found=f"{path}: {error}", fix="unpack it again") from None
+        raise DataError("A list of MSMT17 is a text file", found=f"{path}: {error}", fix="unpack it again") from None
     numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     parsed = [(number, line, _LINE.fullmatch(line)) for number, line in numbered]
     wrong = [f"line {number} is {line[:80]!r}" for number, line, match in parsed if match is None]
     if wrong or not parsed:
         raise DataError(
-            f"a line of a list of MSMT17 is {_FORM}",
+            f"A line of a list of MSMT17 is {_FORM}",
             found=f"{path}: {shown(wrong) or 'no line'}",
             fix="use the list as it was published",
         )

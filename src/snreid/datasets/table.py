@@ -61,7 +61,7 @@ class Table(DataSet):
         object.__setattr__(self, "name", self.name or Path(self.path).stem)
         if Path(self.path).suffix.lower() not in ENDINGS:
             raise ExperimentError(
-                f"a table ends in {', '.join(ENDINGS)}", found=repr(self.path), fix="rename or convert it"
+                f"A table ends in {', '.join(ENDINGS)}", found=repr(self.path), fix="rename or convert it"
             )
 
     def read(self, root: Path) -> ReIDData:
@@ -95,7 +95,7 @@ class Table(DataSet):
             located.append(replace(row, path=path))
         if wrong:
             raise DataError(
-                f"every path of a table names an image file below {folder}",
+                f"Every path of a table names an image file below {folder}",
                 found=f"{len(wrong)} do not: {shown(wrong)}",
                 fix="correct the paths, give images=DIR, or allow other folders by outside=true (in Python outside=True)",
             )
@@ -107,7 +107,7 @@ class Table(DataSet):
 def read_rows(table: Path, columns: Columns = Columns()) -> list[LabelRow]:
     """The rows of a table as written. Raises ``DataError`` with table and line for a row that cannot be used."""
     if not table.is_file():
-        raise DataError("a table is a file", found=f"{table} is none", fix="check the data folder and path")
+        raise DataError("A table is a file", found=f"{table} is none", fix="check the data folder and path")
     return list((_parquet_rows if table.suffix.lower() in _PARQUET else _text_rows)(table, columns))
 
 
@@ -148,7 +148,7 @@ def _text_rows(table: Path, columns: Columns) -> Iterator[LabelRow]:
                 yield _row([None if at is None else cells[at] for at in where], line)
     except UnicodeDecodeError as error:
         raise DataError(
-            "a CSV table is UTF-8 text",
+            "A CSV table is UTF-8 text",
             found=f"{table}: {error}",
             fix="save it as UTF-8 (a spreadsheet asks when it saves)",
         ) from None
@@ -161,7 +161,7 @@ def _parquet_rows(table: Path, columns: Columns) -> Iterator[LabelRow]:
         from pyarrow import parquet
     except ImportError:
         raise DataError(
-            "a Parquet table is read by the pyarrow package",
+            "A Parquet table is read by the pyarrow package",
             found=f"{table}, and pyarrow is not installed",
             fix="pip install 'snreid[parquet]', or write the table as CSV",
         ) from None
@@ -188,7 +188,7 @@ def _positions(table: Path, header: list[str], columns: Columns) -> list[int | N
     twice = [name for name in names if header.count(name) > 1]
     if missing or twice:
         raise DataError(
-            f"a table has the columns {columns.path} and {columns.person}, each once",
+            f"A table has the columns {columns.path} and {columns.person}, each once",
             found=f"{table} has {shown(header) or 'no columns'}",
             fix="add or rename columns, or say how they are called: columns.person=id (in Python columns=Columns(person='id'))",
         )
@@ -208,7 +208,7 @@ def _row(cells: list[Any], where: str) -> LabelRow:
 
 def _unusable(where: str, problem: str) -> DataError:
     return DataError(
-        "every row of a table has a path and a person, and as many cells as there are columns",
+        "Every row of a table has a path and a person, and as many cells as there are columns",
         found=f"{where}: {problem}",
         fix="correct this line; a text with a comma, quote or line break inside stands in double quotes",
     )

@@ -39,7 +39,7 @@ class VIPeR(SplitDataSet):
         cameras = [_camera(base / folder, number) for number, folder in ((1, "cam_a"), (2, "cam_b"))]
         if odd := sorted(cameras[0].keys() ^ cameras[1].keys()):
             raise DataError(
-                "a person of VIPeR is on both cameras",
+                "A person of VIPeR is on both cameras",
                 found=f"{len(odd)} on one only in {base}: {shown([f'{person - 1:03d}' for person in odd])}",
                 fix="unpack the archive again",
             )
@@ -56,7 +56,7 @@ def _camera(folder: Path, camera: int) -> dict[int, Sample]:
         person = int(name["person"]) + 1
         if person in samples:
             raise DataError(
-                "a person of VIPeR has one image on each camera",
+                "A person of VIPeR has one image on each camera",
                 found=f"{samples[person].image.name} and {path}",
                 fix="remove the one that does not belong there",
             )

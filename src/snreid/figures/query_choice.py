@@ -25,7 +25,7 @@ def typical_queries(scores: Scores) -> tuple[ChosenQuery, ...]:
     """
     precision = scores.average_precision
     if len(precision) == 0:
-        raise ExperimentError("queries are chosen from those with a match", found="none", fix="score other images")
+        raise ExperimentError("Queries are chosen from those with a match", found="none", fix="score other images")
     order = np.argsort(-precision, kind="stable")
     chosen: dict[int, ChosenQuery] = {}
     for place, rule in zip(
@@ -48,7 +48,7 @@ def choose_queries(
     """
     if not np.array_equal(baseline.query_index, scheme.query_index) or len(scheme.query_index) == 0:
         raise ExperimentError(
-            "queries are chosen from those that both schemes answered",
+            "Queries are chosen from those that both schemes answered",
             found=f"{len(baseline.query_index)} and {len(scheme.query_index)} valid queries, not the same ones",
             fix="score both schemes on the same query and gallery split",
         )

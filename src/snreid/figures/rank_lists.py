@@ -45,7 +45,7 @@ class RankExample:
         queries = {ranks.query for _, ranks in self.lists}
         if len(queries) != 1 or not 0 <= min(queries) < len(self.query):
             raise ExperimentError(
-                "a rank example shows one query of its query split, ranked by one or more schemes",
+                "A rank example shows one query of its query split, ranked by one or more schemes",
                 found=f"queries {sorted(queries)} of a split with {len(self.query)} images",
                 fix="give rank lists of the same query",
             )
@@ -54,7 +54,7 @@ class RankExample:
             strange = sorted(set(ranks.verdict) - set(SIGNS))
             if outside or strange or not len(ranks.gallery) == len(ranks.score) == len(ranks.verdict):
                 raise ExperimentError(
-                    "each entry of a rank list has a gallery position, a score and a verdict (right, wrong, ignored)",
+                    "Each entry of a rank list has a gallery position, a score and a verdict (right, wrong, ignored)",
                     found=f"scheme {scheme!r}: positions outside {outside}, verdicts {strange}, lengths "
                     f"{len(ranks.gallery)}, {len(ranks.score)}, {len(ranks.verdict)}",
                     fix="make the list with evaluation's ranking on the same gallery split",

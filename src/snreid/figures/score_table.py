@@ -62,13 +62,13 @@ class SchemeResult:
             runs = self.runs(domain)
             if not runs or any(len(scores.average_precision) == 0 for scores in runs):
                 raise ExperimentError(
-                    "every scored domain needs at least one query with a valid match",
+                    "Every scored domain needs at least one query with a valid match",
                     found=f"none for scheme {self.name!r} on {domain!r}",
                     fix="leave the domain out of the result, or check the cameras of its query and gallery split",
                 )
             if any(not np.array_equal(scores.query_index, runs[0].query_index) for scores in runs):
                 raise ExperimentError(
-                    "all seeds of a scheme have to answer the same queries",
+                    "All seeds of a scheme have to answer the same queries",
                     found=f"different valid queries for scheme {self.name!r} on {domain!r}",
                     fix="score every seed on the same query and gallery split",
                 )
@@ -209,7 +209,7 @@ def score_table(
 def _check_names(kind: str, names: list[str]) -> None:
     if not names or len(set(names)) < len(names):
         raise ExperimentError(
-            f"a report needs at least one {kind}, each with its own name",
+            f"A report needs at least one {kind}, each with its own name",
             found=", ".join(repr(name) for name in names) or f"no {kind}",
             fix=f"give every {kind} once, under a unique name",
         )
@@ -241,7 +241,7 @@ def _scored_cell(
     if base is not None and base.name != scheme.name and base.runs(domain.name):
         if not np.array_equal(runs[0].query_index, base.runs(domain.name)[0].query_index):
             raise ExperimentError(
-                "a scheme is compared with the baseline on the same queries",
+                "A scheme is compared with the baseline on the same queries",
                 found=f"{scheme.name!r} and {base.name!r} have different valid queries on {domain.name!r}",
                 fix="score both on the same query and gallery split",
             )

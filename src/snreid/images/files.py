@@ -49,7 +49,7 @@ def list_images(folder: Path, *, deep: bool = False) -> Listing:
         names = sorted(_names(folder, deep))
     except OSError as error:
         raise DataError(
-            "a folder of images has to be readable",
+            "A folder of images has to be readable",
             found=f"{folder}: {error}",
             fix="check the path and its permissions",
         ) from None

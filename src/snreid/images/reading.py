@@ -137,15 +137,15 @@ def resize(image: NDArray[np.uint8], height: int, width: int, *, by: Interpolati
     """
     if height < 1 or width < 1:
         raise ExperimentError(
-            "an image size is at least 1 x 1", found=f"height {height}, width {width}", fix="give positive sizes"
+            "An image size is at least 1 x 1", found=f"height {height}, width {width}", fix="give positive sizes"
         )
     if by not in _FILTERS:
         raise ExperimentError(
-            "an image is resized by 'bilinear' or by 'bicubic'", found=repr(by), fix="choose one of the two"
+            "An image is resized by 'bilinear' or by 'bicubic'", found=repr(by), fix="choose one of the two"
         )
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise DataError(
-            "an image is an array (height, width, 3) of uint8",
+            "An image is an array (height, width, 3) of uint8",
             found=f"shape {image.shape}, type {image.dtype}",
             fix="convert it to 8-bit RGB first",
         )
@@ -197,7 +197,7 @@ def examine(
     last call. Raises ``ExperimentError`` without a worker.
     """
     if workers < 1:
-        raise ExperimentError("images are decoded by at least 1 worker", found=f"{workers}", fix="give 1 or more")
+        raise ExperimentError("Images are decoded by at least 1 worker", found=f"{workers}", fix="give 1 or more")
     waiting = iter(samples)
     with ThreadPoolExecutor(workers) as pool:
         while block := list(islice(waiting, _BLOCK)):
