@@ -106,11 +106,14 @@ def readme(words: Mapping[str, Any], records: Mapping[str, Record]) -> str:
         record = records[name]
         preset = next(iter(record["experiments"].values()))["preset"]
         for scheme, label in _selected(record, selection):
+            adapted = {run.get("adapted_to") for run in record["rows"] if run["scheme"] == scheme}
             cells = {True: [], False: []}
             for column in _main_columns(record):
-                value = f"{column.removesuffix(SEEN)} {_value(record, 'mAP', scheme, column)}"
+                name = column.removesuffix(SEEN)
+                value = f"{name}{' without labels' * (name in adapted)} {_value(record, 'mAP', scheme, column)}"
                 rank1 = _cell(record, "rank-1", scheme, column)
-                cells[column.endswith(SEEN)].append(f"{value} / {100 * rank1['value']:.1f}" if rank1 else value)
+                seen = column.endswith(SEEN) or name in adapted
+                cells[seen].append(f"{value} / {100 * rank1['value']:.1f}" if rank1 else value)
             rows.append([f"`{preset}`", label, _sources(record), "<br>".join(cells[False]), "<br>".join(cells[True])])
     if len(rows) > README_ROWS:
         raise SystemExit(f"words.json selects {len(rows)} rows for the README; it has room for {README_ROWS}")

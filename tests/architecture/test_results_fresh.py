@@ -91,6 +91,17 @@ def test_a_row_that_was_not_scored_everywhere_is_written_with_dashes(root: Path)
     assert writer.record_page(record).count("not run") == 0
 
 
+def test_cameras_that_a_row_was_adapted_to_are_not_called_never_seen(root: Path) -> None:
+    writer = _script(root / "benchmarks" / "write_results.py")
+    words, records = writer.read_records()
+    record = records["people"]
+    scheme, target = record["rows"][0]["scheme"], record["rows"][0]["target"]
+    rows = [{**row, "adapted_to": target} for row in record["rows"]]
+    page = writer.readme({**words, "readme": {"people": {scheme: "X"}}}, {**records, "people": {**record, "rows": rows}})
+    never, seen = next(line for line in page.splitlines() if "| X |" in line).split("|")[4:6]
+    assert f"{target} without labels" in seen and target not in never and never.strip()
+
+
 def test_a_record_that_no_finding_names_is_listed_all_the_same(root: Path) -> None:
     writer = _script(root / "benchmarks" / "write_results.py")
     words, records = writer.read_records()

@@ -114,6 +114,20 @@ def test_the_record_holds_every_single_score(done: Done) -> None:
         assert row["mAP"] == pytest.approx(scores.mean_ap) and row["rank1"] == pytest.approx(scores.rank(1))
         assert row["train_seconds"] > 0
     assert set(written["experiments"]) == {"Baseline", "SNR"}
+    assert not any("adapted_to" in row for row in written["rows"])
+
+
+def test_the_record_says_what_a_run_was_adapted_to(done: Done) -> None:
+    _plan, result, _ = done
+    adapted = {
+        target: tuple(
+            replace(run, record={**run.record, "adaptation": {"target": "dusk", "method": {}}}) for run in runs
+        )
+        for target, runs in result.runs["snr"].items()
+    }
+    rows = record(replace(result, runs={**result.runs, "snr": adapted}), "tiny", 1.0)["rows"]
+    assert {row.get("adapted_to") for row in rows if row["scheme"] == "SNR"} == {"dusk"}
+    assert {row.get("adapted_to") for row in rows if row["scheme"] == "Baseline"} == {None}
 
 
 def unscored(plan: Plan, data: tuple[ReIDData, ...], run: Run) -> CaseResult:

@@ -175,6 +175,7 @@ def record(result: CaseResult, title: str, seconds: float) -> dict[str, Any]:
             "seed": run.experiment.seed,
             "train_seconds": run.record["finished"]["seconds"],
             "trained_at": (run.record["provenance"].get("git") or {}).get("commit"),
+            **({"adapted_to": run.record["adaptation"]["target"]} if "adaptation" in run.record else {}),
             **Result(target, scores, data[target]).to_json(),
         }
         for row in result.rows
