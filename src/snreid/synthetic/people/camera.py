@@ -167,7 +167,7 @@ def blurred(image: F32, sigma: float) -> F32:
 
 
 def draw_camera(draws: Draws, site: Site) -> Camera:
-    """A random camera that looks at the middle of a site with an unobstructed view."""
+    """A random camera that looks at the middle of a site, with an unobstructed view if one is found in ``_TRIES`` tries."""
     stage = scene_arrays(site.kind, site.seed)
     for attempt in range(_TRIES):
         viewpoint = _draw_viewpoint(draws.below("try", attempt), site)
