@@ -14,7 +14,7 @@ repeats them.
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -76,10 +76,7 @@ class _Mixed(Scheme):
 class MixStyle(_Mixed):
     """MixStyle: mixes the means and standard deviations of two images (Zhou et al., ICLR 2021, arXiv 2104.02008)."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in tables."""
-        return "MixStyle"
+    label: ClassVar[str] = "MixStyle"
 
     @property
     def _style(self) -> Literal["moments", "distribution"]:
@@ -90,10 +87,7 @@ class MixStyle(_Mixed):
 class EFDMix(_Mixed):
     """EFDMix: mixes the whole distributions of two images, value by value (Zhang et al., CVPR 2022, arXiv 2203.07740)."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in tables."""
-        return "EFDMix"
+    label: ClassVar[str] = "EFDMix"
 
     @property
     def _style(self) -> Literal["moments", "distribution"]:

@@ -1,5 +1,6 @@
 """Normalization layers of the baselines: affine instance norm, IBN-a's half, switchable norm, batch-instance norm."""
 
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -54,7 +55,7 @@ class AffineInstance(nn.Module):
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift, eps and folded activation of a batch norm."""
         made = cls(norm.num_features, eps=norm.eps, tail=activation_of(norm))
-        _copy_affine(norm, made.weight, made.bias)
+        _inherit(norm, made)
         made.inherited = True
         return made
 
@@ -74,12 +75,7 @@ class AffineInstance(nn.Module):
 
     def _in_layout(self, maps: Maps) -> Maps:
         """Channels-last, as the maps are: torch would copy them and pass contiguous maps to the next convolution."""
-        kind = working_dtype(maps)
-
-        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
-            """The affine map."""
-            return _slope_offset(mean, variance, self.eps, weight, bias)
-
+        kind, rule = working_dtype(maps), partial(_slope_offset, eps=self.eps)
         with without_autocast(maps):
             return instance_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
 
@@ -101,10 +97,9 @@ class HalfInstance(nn.Module):
         """With the scale, shift and running statistics of a batch norm, each in its half."""
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
         half = made.instance_channels
-        _copy_affine(norm, made.instance.weight, made.instance.bias, slice(None, half))
+        _inherit(norm, made.instance, slice(None, half))
         made.instance.inherited = True
-        _copy_affine(norm, made.batch.weight, made.batch.bias, slice(half, None))
-        _copy_running(norm, made.batch.running_mean, made.batch.running_var, slice(half, None))
+        _inherit(norm, made.batch, slice(half, None))
         return made
 
     def forward(self, maps: Maps) -> Maps:
@@ -126,8 +121,8 @@ class HalfInstance(nn.Module):
         def rule(mean: Tensor, variance: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
             """The affine map, from the image's own moments and from the batch's."""
             whole = _of_batch(mean[:, half:], variance[:, half:]) if known is None else known
-            instance = _slope_offset(mean[:, :half], variance[:, :half], self.instance.eps, *weights[:2])
-            rest = _slope_offset(*whole, self.batch.eps, *weights[2:])
+            instance = _slope_offset(mean[:, :half], variance[:, :half], *weights[:2], eps=self.instance.eps)
+            rest = _slope_offset(*whole, *weights[2:], eps=self.batch.eps)
             return tuple(torch.cat([a, b.expand(len(a), -1)], 1) for a, b in zip(instance, rest, strict=True))
 
         weights = (self.instance.weight, self.instance.bias, self.batch.weight, self.batch.bias)
@@ -163,8 +158,7 @@ class Switchable(nn.Module):
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift and running statistics of a batch norm and equal mixing weights."""
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
-        _copy_affine(norm, made.weight, made.bias)
-        _copy_running(norm, made.running_mean, made.running_var)
+        _inherit(norm, made)
         return made
 
     def forward(self, maps: Maps) -> Maps:
@@ -182,14 +176,11 @@ class Switchable(nn.Module):
         with without_autocast(maps):
             normalized, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         if self.training:
-            self._remember(mean.detach(), variance.detach())
+            batch = _of_batch(mean.detach(), variance.detach())
+            for running, now in zip((self.running_mean, self.running_var), batch, strict=True):
+                running.lerp_(now.to(running.dtype), self.momentum)
         result: Tensor = self.tail(normalized)
         return result
-
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Updates the running statistics with those of the batch."""
-        for running, now in zip((self.running_mean, self.running_var), _of_batch(mean, variance), strict=True):
-            running.lerp_(now.to(running.dtype), self.momentum)
 
 
 def _of_batch(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,8 +225,8 @@ class BatchInstance(nn.Module):
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift and running statistics of a batch norm; it starts as that batch norm."""
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
-        _copy_affine(norm, made.weight, made.bias)
-        _copy_running(norm, made.batch.running_mean, made.batch.running_var)
+        _inherit(norm, made)
+        _inherit(norm, made.batch)
         return made
 
     def forward(self, maps: Maps) -> Maps:
@@ -261,8 +252,8 @@ class BatchInstance(nn.Module):
         def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, share: Tensor) -> tuple[Tensor, ...]:
             """The mix of two affine maps is one."""
             whole = _of_batch(mean, variance) if known is None else known
-            by_image, offset = _slope_offset(mean, variance, self.eps, weight * (1 - share), bias)
-            by_batch, offset = _slope_offset(*whole, self.batch.eps, weight * share, offset)
+            by_image, offset = _slope_offset(mean, variance, weight * (1 - share), bias, eps=self.eps)
+            by_batch, offset = _slope_offset(*whole, weight * share, offset, eps=self.batch.eps)
             return by_image + by_batch, offset
 
         weights = (self.weight, self.bias, self._share())
@@ -296,23 +287,16 @@ class StageInstanceNorm(nn.Module):
         return torch.cat([maps[:, : self.prefix_tokens], normalized], 1)
 
 
-def _copy_affine(norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, part: slice = slice(None)) -> None:
+def _inherit(norm: nn.BatchNorm2d, made: nn.Module, part: slice = slice(None)) -> None:
+    """Copies the scale, shift and running statistics that both norms have, of the channels ``part`` of ``norm``."""
     with torch.no_grad():
-        if norm.affine:
-            weight.copy_(norm.weight[part])
-            bias.copy_(norm.bias[part])
-
-
-def _copy_running(
-    norm: nn.BatchNorm2d, mean: Tensor | None, variance: Tensor | None, part: slice = slice(None)
-) -> None:
-    with torch.no_grad():
-        for target, source in ((mean, norm.running_mean), (variance, norm.running_var)):
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            target, source = getattr(made, name, None), getattr(norm, name)
             if target is not None and source is not None:
                 target.copy_(source[part])
 
 
-def _slope_offset(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def _slope_offset(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     """Slope and offset of gamma (F - mu) / sqrt(s2 + eps) + beta, per channel (C) or per image and channel (B, C) like the moments."""
     scale = weight * torch.rsqrt(variance + eps)
     return scale, torch.addcmul(bias, scale, mean, value=-1)
