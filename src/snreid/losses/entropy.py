@@ -34,11 +34,7 @@ class EntropyCausality(Loss):
         check_stage_choices(self.stage_weights, self.terms)
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """Weighted sum over stages; ``persons`` is not used.
-
-        Raises:
-            ExperimentError: The model has no weighted SNR stage, or its stages have no classifiers.
-        """
+        """Weighted sum over stages. Raises ``ExperimentError`` if the model has no weighted SNR stage, or its stages no classifiers."""
         losses = []
         for stage, weight in weighted_stages(outputs.stages, self.stage_weights):
             logits = stage.logits

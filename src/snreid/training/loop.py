@@ -135,13 +135,8 @@ class Loop:
     ) -> None:
         """``save_seconds``: least time between two checkpoints; those at the end and at a signal are always written. ``lag``: how many
         steps the host may run ahead of the results it has read; None: 1 on CUDA, 0 on CPU."""
-        self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = (
-            plan,
-            checkpoints,
-            group,
-            hooks,
-            save_seconds,
-        )
+        self.plan, self.checkpoints, self.group = plan, checkpoints, group
+        self.hooks, self.save_seconds = hooks, save_seconds
         self.device = next(plan.model.parameters()).device
         self.lag = int(self.device.type == "cuda") if lag is None else lag
         self.guard = FiniteGuard(plan.model)
@@ -206,7 +201,7 @@ class Loop:
             # which reports a lost process at once.
             share_buffers(self.plan.model, self.group)
             if self.plan.average is not None:
-                self.plan.average.share(self.group)
+                share_buffers(self.plan.average.model, self.group)
             stop.interruptible()
             kept = self.hooks.epoch_end(position.epoch, position.kept or {})
             stop.deferring = True  # inside the block, so that no signal slips in between
@@ -236,9 +231,8 @@ class Loop:
     ) -> None:
         plan, began = self.plan, time.monotonic()
         length = len(plan.batches)
-        rate = plan.optim.set_rate(
-            optimizer, plan.schedule.factor(position.epoch + position.batch / length, plan.epochs)
-        )
+        factor = plan.schedule.factor(position.epoch + position.batch / length, plan.epochs)
+        rate = plan.optim.set_rate(optimizer, factor)
         self.guard.before()
         total, parts = self._gradients(objective, position.epoch * length + position.batch, batches)
         bad = agree_there(self.guard.verdict(total), self.group)
@@ -359,8 +353,7 @@ class Loop:
             if not right:
                 raise ValueError(f"its {name} is {values.get(name, getattr(state, name, None))!r}")
         self.plan.model.load_state_dict(_below("model.", tensors))
-        optimized = OptimizerState(_below("optimizer.", tensors), dict(values["optimizer"]))
-        restore_optimizer(optimizer, optimized)
+        restore_optimizer(optimizer, OptimizerState(_below("optimizer.", tensors), dict(values["optimizer"])))
         self.guard.in_a_row = values["in_a_row"]
         if self.scale is not None:
             self.scale.restore(_below("scale.", tensors))
@@ -379,15 +372,9 @@ class Loop:
             if self.plan.average is not None:
                 tensors |= {f"average.{name}": value for name, value in self.plan.average.tensors().items()}
             values = {"optimizer": flat.values, "kept": position.kept or {}, "skipped": position.skipped}
-            values |= {"in_a_row": self.guard.in_a_row, "pending": position.pending}
-            state = TrainingState(
-                tensors=tensors,
-                step=position.step,
-                epoch=position.epoch,
-                batch=position.batch,
-                values={**values, **(self.hooks.values or {})},
-            )
-            self.checkpoints.save(state)
+            values |= {"in_a_row": self.guard.in_a_row, "pending": position.pending, **(self.hooks.values or {})}
+            where = {"step": position.step, "epoch": position.epoch, "batch": position.batch}
+            self.checkpoints.save(TrainingState(tensors=tensors, values=values, **where))
         if together:
             self.group.barrier()
 
