@@ -9,7 +9,6 @@ The mean of the batch variances (torch's ``momentum=None``) would omit how the b
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -116,7 +115,10 @@ def _one_pass(
     moments = {name: _Moments() for name in norms}
     counters = {name: norm.num_batches_tracked for name, norm in norms.items() if not isinstance(norm, Switchable)}
     counted = {name: None if counter is None else counter.clone() for name, counter in counters.items()}
-    hooks = [norm.register_forward_pre_hook(partial(_collect, moments[name])) for name, norm in norms.items()]
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, inputs, seen=moments[name]: seen.add(inputs[0]))
+        for name, norm in norms.items()
+    ]
     done, device = 0, job.session.group.device
     try:
         for norm in norms.values():
@@ -142,7 +144,3 @@ def _one_pass(
             ):
                 if buffer is not None and value is not None:
                     buffer.copy_(value)
-
-
-def _collect(moments: _Moments, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    moments.add(inputs[0])

@@ -7,7 +7,7 @@ with SNR or without; with SNR its causality loss still applies to the labelled s
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from snreid.adaptation.base import Adaptation
+from snreid.adaptation.base import Adaptation, causality_losses
 from snreid.adaptation.job import AdaptationJob
 from snreid.adaptation.mar_losses import camera_statistics, log_multilabels, mean_over_cameras, threshold_of_all
 from snreid.adaptation.mar_network import MARNetwork, MARObjective
@@ -23,7 +23,6 @@ from snreid.adaptation.two_sources import TwoBatches, TwoStores
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.experiment import Experiment
 from snreid.inference.embedder import features
-from snreid.losses import DualCausality, EntropyCausality, Loss
 from snreid.system.progress import counting
 from snreid.training.optim import SGD, WarmupSteps
 from snreid.training.plan import TrainingPlan
@@ -38,6 +37,7 @@ class MAR(Adaptation):
     """Soft multilabel learning: total = L_MDL + 2e-4 L_CML + 50 (L_AL + 0.2 L_RJ), plus L_SNR if the run was trained with it."""
 
     name: ClassVar[str] = "mar"
+    needs_source = True  # the agents are the source's persons
 
     epochs: int = 20
     """Epochs; L_MDL applies from the second one on."""
@@ -98,22 +98,14 @@ class MAR(Adaptation):
                 found=f"mining {self.mining}, margin {self.margin}, scale {self.scale}",
                 fix="use --mining 0.005 --margin 1 --scale 30",
             )
-        if (
-            self.source_images is not None
-            and self.source_images > 1
-            and (self.source_batch % self.source_images or self.source_batch < 2 * self.source_images)
-        ):
+        images = self.source_images or 1
+        if images > 1 and (self.source_batch % images or self.source_batch < 2 * images):
             raise ExperimentError(
                 "The source's part of a batch holds the same number of images of at least two people",
                 found=f"source_batch {self.source_batch}, source_images {self.source_images}",
                 fix=f"set --source-batch to a multiple of {self.source_images}",
             )
         self._optim()  # raises for a bad learning rate
-
-    @property
-    def needs_source(self) -> bool:
-        """Always: the agents are the source's persons."""
-        return True
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
@@ -135,10 +127,10 @@ class MAR(Adaptation):
     def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
         """See ``Adaptation.fit``."""
         source, target = job.labelled, job.target
-        causality = self._causality(job.experiment)
+        causality = causality_losses(job.experiment, self.causality_weight)
         if not target.has_cameras:
             job.session.say(
-                f"{target.name} has no cameras: L_CML holds batches against the whole set instead of cameras against each other",
+                f"{target.name} has no cameras: L_CML compares batches with the whole set instead of cameras with each other"
             )
         job.model.freeze(job.experiment.freeze_stages)
         batches = self._batches(job, bool(causality))
@@ -180,14 +172,6 @@ class MAR(Adaptation):
 
         job.folder.loop(plan, settings=self.to_json(), is_same=self.is_in, epoch_start=activate)
         return {"threshold": float(model.threshold)}
-
-    def _causality(self, experiment: Experiment) -> tuple[Loss, ...]:
-        """The run's own losses on SNR modules, weighted."""
-        kinds = (DualCausality, EntropyCausality)
-        losses = [loss for loss in experiment.losses if isinstance(loss, kinds) and loss.weight > 0]
-        return tuple(
-            replace(loss, weight=loss.weight * self.causality_weight) for loss in losses if self.causality_weight
-        )
 
     def _optim(self) -> SGD:
         return SGD(lr=self.lr, momentum=0.9, weight_decay=self.weight_decay, decay_norms=False)
@@ -231,11 +215,10 @@ class MAR(Adaptation):
         with counting(job.session.console, f"describing {job.target.name}") as progress:
             embeddings = features(job.embedder(), job.store, progress=progress).embeddings
         with torch.no_grad():
-            vectors = functional.normalize(torch.from_numpy(embeddings).to(job.session.group.device), dim=1)
+            device = job.session.group.device
+            vectors = functional.normalize(torch.from_numpy(embeddings).to(device), dim=1)
             log_labels = log_multilabels(vectors, model.agents(), self.scale)
-            statistics = camera_statistics(
-                log_labels, torch.from_numpy(job.target.cameras).to(job.session.group.device)
-            )
+            statistics = camera_statistics(log_labels, torch.from_numpy(job.target.cameras).to(device))
             if statistics is None:
                 raise DataError(
                     "Statistics of a camera need two of its images",

@@ -70,10 +70,8 @@ class MARNetwork(nn.Module):
     def remember(self, images: Tensor, labels: Tensor) -> Tensor:
         """Stores multilabels (B, K) of target images (B,): unchanged the first time, later with a weight of a tenth. Returns the stored
         multilabels of these images."""
-        known = self.remembered[images].unsqueeze(1)
-        kept = torch.where(
-            known, MEMORY_KEPT * self.memory[images] + (1 - MEMORY_KEPT) * labels.detach(), labels.detach()
-        )
+        known, labels = self.remembered[images].unsqueeze(1), labels.detach()
+        kept = torch.where(known, MEMORY_KEPT * self.memory[images] + (1 - MEMORY_KEPT) * labels, labels)
         self.memory[images] = kept
         self.remembered[images] = True
         return kept
@@ -115,11 +113,11 @@ class MARObjective(nn.Module):
         border = self.source_batch
         persons = self.persons[positions[:border]]
         seen = positions[border:] - len(self.persons)
-        outputs = outputs_of(self.model.network, images[:border], precision=self.precision)
-        source = functional.normalize(outputs.embedding, dim=1)
-        target = functional.normalize(
-            outputs_of(self.model.network, images[border:], precision=self.precision).embedding, dim=1
+        outputs, others = (
+            outputs_of(self.model.network, part, precision=self.precision)
+            for part in (images[:border], images[border:])
         )
+        source, target = (functional.normalize(part.embedding, dim=1) for part in (outputs, others))
         agents = self.model.agents()
         consistency, known, joint = self.weights
         parts = {
