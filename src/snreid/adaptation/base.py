@@ -88,4 +88,5 @@ def weighted(losses: Iterable[Loss], factor: float) -> tuple[Loss, ...]:
 
 def methods() -> dict[str, type[Adaptation]]:
     """Every method by its name."""
-    return {kind.name: kind for kind in sorted(known_kinds(Adaptation).values(), key=lambda kind: kind.name)}
+    kinds: list[type[Adaptation]] = list(known_kinds(Adaptation).values())
+    return {kind.name: kind for kind in sorted(kinds, key=lambda kind: kind.name)}

@@ -18,11 +18,8 @@ from snreid.system.archives import check_arrays, check_growth, check_matlab
 ONLY = "embeddings"
 """What the one array of an ``.npy`` file is called here."""
 Place = TypeVar("Place", bound=Hashable)
-_BYTES = {"double": 8, "single": 4, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4} | {
-    "int64": 8,
-    "uint64": 8,
-    "char": 4,
-    "cell": 8,
+_BYTES = {"double": 8, "single": 4, "char": 4, "cell": 8} | {
+    f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
 """MATLAB's classes that are read, and the bytes of an element in memory."""
 

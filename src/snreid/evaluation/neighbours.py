@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.exact.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, Similarity, squared_lengths
+from snreid.evaluation.exact.similarity import (
+    SMALLEST,
+    UNIT_ROUNDOFF,
+    Cosine,
+    Similarity,
+    squared_lengths,
+    stretches,
+)
 from snreid.evaluation.exact.threads import MOST_AHEAD, in_order, products_alone, threads
 
 _TILE = 1 << 10
@@ -47,7 +54,7 @@ class Embeddings:
     def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
         """(P,) float64: the keys that rank the images ``right`` (P,) among the neighbours of the images ``left`` (P,)."""
         keys = np.empty(len(left))
-        for part in _stretches(len(left), _PAIRS // self.rows.shape[1]):
+        for part in stretches(len(left), _PAIRS // self.rows.shape[1]):
             first, second = (self.rows[side[part]].astype(np.float64) for side in (left, right))
             keys[part] = self.compare.key_rows(first, second, self.squared[right[part]])
         return keys
@@ -63,12 +70,12 @@ class Embeddings:
 
         def measure(stretch: slice) -> None:
             """Distances of a stretch of the pairs."""
-            for part in _stretches(stretch.stop - stretch.start, step):
+            for part in stretches(stretch.stop - stretch.start, step):
                 these = others[stretch][part]
                 apart[these] = self._apart(first[these], second[these])
 
-        stretches = list(_stretches(len(others), step * _STEPS))
-        for _ in in_order(measure, stretches, threads() if len(stretches) > 1 else 1):
+        work = list(stretches(len(others), step * _STEPS))
+        for _ in in_order(measure, work, threads() if len(work) > 1 else 1):
             pass
         return np.asarray(apart[place.reshape(-1)])
 
@@ -124,12 +131,6 @@ def _inner(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.
     return total
 
 
-def _stretches(count: int, step: int) -> Iterator[slice]:
-    """Slices of ``count`` items, ``step`` (at least 1) at a time."""
-    step = max(1, step)
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
 @dataclass(frozen=True, slots=True)
 class Nearest:
     """(U, U) in CSR form: the nearest images of each image, sorted by column."""
@@ -175,7 +176,7 @@ def nearest(
     Fills ``kept`` in the same pass.
     """
     errors = images.errors()
-    blocks = [slice(s, min(s + _TILE, len(images.rows))) for s in range(0, len(images.rows), _TILE)]
+    blocks = list(stretches(len(images.rows), _TILE))
     near = [_Leaders(max(counts) + 1, errors[block]) for block in blocks]
     far = [_Leaders(1, errors[block], sign=-1) for block in blocks] if farthest else []
     members: list[tuple[NDArray[np.int64], ...]] = []

@@ -6,7 +6,6 @@ bootstrap of fifty hits is [1, 1]. Sign-flip permutation test with the p-value (
 Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010). Nothing here covers the training seed.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from snreid.errors import ExperimentError
+from snreid.evaluation.exact.similarity import stretches
 from snreid.records import Interval, Scores
 
 RESAMPLES = 2000
@@ -121,7 +121,7 @@ def sign_flip_p_value(
     observed = abs(float(sums.sum()))
     generator = np.random.default_rng(seed)
     hits = 0
-    for part in _parts(resamples, len(sums)):
+    for part in stretches(resamples, _DRAWS_AT_ONCE // len(sums)):
         signs = generator.integers(0, 2, size=(part.stop - part.start, len(sums)), dtype=np.int8) * 2 - 1
         # A sum equal to the observed one up to rounding is a hit: without the margin, the order of summation would decide.
         hits += int((np.abs((signs * sums).sum(axis=1)) >= observed - 1e-12 * len(differences)).sum())
@@ -201,7 +201,7 @@ def _bootstrap(
     """Percentile interval of the mean of all values, from their sum and number for each person (P,)."""
     generator = np.random.default_rng(seed)
     means = np.empty(resamples)
-    for part in _parts(resamples, len(sums)):
+    for part in stretches(resamples, _DRAWS_AT_ONCE // len(sums)):
         drawn = generator.integers(0, len(sums), size=(part.stop - part.start, len(sums)))
         means[part] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -214,11 +214,6 @@ def _clopper_pearson(share: float, draws: float, level: float) -> Interval:
     low = float(betaincinv(hits, draws - hits + 1, tail)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, draws - hits, 1 - tail)) if hits < draws else 1.0
     return Interval(low=low, high=high, level=level)
-
-
-def _parts(resamples: int, size: int) -> Iterator[slice]:
-    step = max(1, _DRAWS_AT_ONCE // size)
-    return (slice(start, min(start + step, resamples)) for start in range(0, resamples, step))
 
 
 def _check(values: NDArray[np.float64], persons: NDArray[np.int64], level: float, resamples: int) -> None:

@@ -279,7 +279,8 @@ def _is_conv(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
 
 def _shared(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether the module is called more than once."""
-    return sum(other.op == "call_module" and other.target == node.target for other in traced.graph.nodes) > 1
+    calls = [other for other in traced.graph.nodes if other.op == "call_module" and other.target == node.target]
+    return len(calls) > 1
 
 
 def _clean(traced: fx.GraphModule) -> None:

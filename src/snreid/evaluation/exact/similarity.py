@@ -20,14 +20,13 @@ Accumulating in float64 is therefore unnecessary: float32 decides whatever it ca
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
 
-MetricName = Literal["cosine", "euclidean"]
 SLICE = 512
 """Dimensions per partial product of ``product``: shorter slices bound rounding more tightly, longer ones are faster."""
 RUN = 32
@@ -50,6 +49,12 @@ Numbers = NDArray[np.floating[Any]]
 SHORTEST, LONGEST = 1e-15, 1e15
 """Allowed Euclidean length of a non-zero embedding: within it, float32 neither overflows nor loses more than
 ``error`` allows."""
+
+
+def stretches(count: int, step: int) -> Iterator[slice]:
+    """Slices of ``count`` items, ``step`` (at least 1) at a time."""
+    step = max(1, step)
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def squared_lengths(rows: Numbers) -> NDArray[np.float64]:
@@ -356,8 +361,7 @@ def similarity(metric: str) -> Similarity:
 
 def _parts(count: int, dimension: int) -> Iterator[slice]:
     """Slices of ``count`` rows whose float64 copy takes 1 MB: it bounds memory and stays in the cache."""
-    step = max(1, _AT_ONCE // dimension)
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+    return stretches(count, _AT_ONCE // dimension)
 
 
 def _in_runs(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
