@@ -12,19 +12,7 @@ def test_a_step_is_a_line_of_the_log_and_moves_the_bar(tmp_path: Path) -> None:
     said, log = console(), MetricsLog(tmp_path, tensorboard=False)
     log.start()
     bar = ProgressLine(said, total_steps=1, epochs=1)
-    step = StepReport(
-        step=1,
-        epoch=0,
-        batch=0,
-        batches=1,
-        epochs=1,
-        rate=0.5,
-        parts={"A": 2.0},
-        images=8,
-        seconds=0.1,
-        waited=0.0,
-        skipped=0,
-    )
+    step = StepReport(step=1, epoch=0, rate=0.5, parts={"A": 2.0}, images=8, seconds=0.1, waited=0.0, skipped=0)
     follow(log, bar)(step)
     told = {"epoch": 0.0, "rate": 0.5, "seconds": 0.1, "waited": 0.0, "skipped": 0.0, "A": 2.0}
     assert read_metrics(tmp_path) == [{"step": 1, **told}]

@@ -25,18 +25,11 @@ _BYTES = {"double": 8, "single": 4, "char": 4, "cell": 8} | {
 
 
 def read_arrays(path: Path, choose: Callable[[Sequence[str]], Mapping[Place, str]]) -> dict[Place, NDArray[Any]]:
-    """Read some arrays of a file.
+    """The arrays of a file that ``choose`` picks, given the names of all, each under a key of its own. The content decides what the file
+    is; an ``.npy`` file is mapped, not read.
 
-    Args:
-        path: The file; its content decides what it is. An ``.npy`` file is mapped, not read.
-        choose: Called with the names of all arrays; returns those to read, each under a key of its own.
-
-    Returns:
-        Key -> array.
-
-    Raises:
-        DataError: There is no such file, it is of another kind or damaged, or an array to read holds Python objects or unpacks to more
-            than fits the file. Also what ``choose`` raises.
+    Raises ``DataError`` if there is no such file, it is of another kind or damaged, or an array to read holds Python objects or unpacks
+    to more than fits the file. Also what ``choose`` raises.
     """
     if not path.is_file():
         raise DataError("The features file must exist", found=str(path), fix="check the path")

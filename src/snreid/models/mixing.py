@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from snreid.errors import ExperimentError
 from snreid.models.kernels import without_autocast, working_dtype
 from snreid.models.schemes import Scheme, check_stages, chosen_stages
-from snreid.models.snr import Layout
+from snreid.models.snr import Layout, channels_first, in_layout
 from snreid.models.trunk import Trunk
 
 Positions = Float[Tensor, "batch channels positions"]
@@ -120,16 +120,9 @@ class StageMixing(nn.Module):
         partner = torch.randperm(count).to(maps.device)
         wide = maps.to(working_dtype(maps))
         with without_autocast(maps):
-            return self._mixed(wide, partner, share.to(wide.dtype)).to(maps.dtype)
-
-    def _mixed(self, maps: Tensor, partner: Partner, share: Share) -> Tensor:
-        if self.layout == "nchw":
-            return self.mix(maps.flatten(2), partner, share).view_as(maps)
-        if self.layout == "nhwc":
-            channels_first = maps.permute(0, 3, 1, 2)
-            return self.mix(channels_first.flatten(2), partner, share).view(channels_first.shape).permute(0, 2, 3, 1)
-        prefix, patches = maps[:, : self.prefix_tokens], maps[:, self.prefix_tokens :]
-        return torch.cat([prefix, self.mix(patches.transpose(1, 2), partner, share).transpose(1, 2)], 1)
+            inner = channels_first(wide, self.layout, self.prefix_tokens)
+            mixed = self.mix(inner.flatten(2), partner, share.to(wide.dtype)).view(inner.shape)
+            return in_layout(mixed, wide, self.layout, self.prefix_tokens).to(maps.dtype)
 
 
 def mix_moments(maps: Positions, partner: Partner, share: Share) -> Positions:

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from snreid.models.instance_affine import instance_affine
 from snreid.models.kernels import has_pixels, kernels_for, without_autocast, working_dtype
-from snreid.models.snr import Layout
+from snreid.models.snr import Layout, channels_first, in_layout
 from snreid.tensors import Maps
 
 
@@ -279,12 +279,8 @@ class StageInstanceNorm(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Keeps shape and layout."""
-        if self.layout == "nchw":
-            return self.norm(maps)  # type: ignore[no-any-return]
-        if self.layout == "nhwc":
-            return self.norm(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
-        normalized = self.norm(maps[:, self.prefix_tokens :].transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
-        return torch.cat([maps[:, : self.prefix_tokens], normalized], 1)
+        normalized = self.norm(channels_first(maps, self.layout, self.prefix_tokens))
+        return in_layout(normalized, maps, self.layout, self.prefix_tokens)
 
 
 def _inherit(norm: nn.BatchNorm2d, made: nn.Module, part: slice = slice(None)) -> None:

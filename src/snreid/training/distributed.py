@@ -43,7 +43,6 @@ class ProcessGroup:
 
     rank: int
     world: int
-    local_rank: int
     device: torch.device
     """Where this process computes."""
 
@@ -96,7 +95,7 @@ def join(
     """
     rank = launched_rank(os.environ if environment is None else environment)
     if rank is None:
-        return ProcessGroup(rank=0, world=1, local_rank=0, device=chosen_device(device))
+        return ProcessGroup(rank=0, world=1, device=chosen_device(device))
     own_device = chosen_device(device, rank.local_rank)
     if own_device.type == "cuda":
         torch.cuda.set_device(own_device)
@@ -107,7 +106,7 @@ def join(
         world_size=rank.world,
         timeout=timedelta(seconds=timeout),
     )
-    return ProcessGroup(rank=rank.rank, world=rank.world, local_rank=rank.local_rank, device=own_device)
+    return ProcessGroup(rank=rank.rank, world=rank.world, device=own_device)
 
 
 def launched_rank(environment: Mapping[str, str]) -> Rank | None:

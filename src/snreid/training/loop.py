@@ -42,11 +42,7 @@ class StepReport:
 
     step: int
     epoch: int
-    batch: int
-    """Its first batch, from 0."""
-    batches: int
-    """Batches in an epoch."""
-    epochs: int
+    """From 0."""
     rate: float
     """Learning rate of the step."""
     parts: Mapping[str, float]
@@ -247,18 +243,11 @@ class Loop:
         numbers = Later([bad, ~torch.isfinite(total), bad if scale is None else scale, *parts.values()])
         if self.scale is not None:
             self.scale.update(bad)
-        step, epoch, batch = position.step, position.epoch, position.batch
         position.step += 1
-        position.batch = (batch + len(batches)) % length
-        position.pending = position.batch == 0
-        position.epoch += position.pending
         waited = sum(batch.waited for batch in batches)
         report = StepReport(
-            step=step + 1,
-            epoch=epoch,
-            batch=batch,
-            batches=length,
-            epochs=plan.epochs,
+            step=position.step,
+            epoch=position.epoch,
             rate=rate,
             parts={},
             images=sum(len(batch.whole) for batch in batches),
@@ -266,6 +255,9 @@ class Loop:
             waited=waited,
             skipped=0,
         )
+        position.batch = (position.batch + len(batches)) % length
+        position.pending = position.batch == 0
+        position.epoch += position.pending
         self._untold.append(_Untold(report, numbers, tuple(parts), tuple(batch.whole for batch in batches)))
         self._tell(position, self.lag)
 
