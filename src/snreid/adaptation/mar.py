@@ -6,28 +6,47 @@ with SNR or without; with SNR its causality loss still applies to the labelled s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from snreid.adaptation.base import Adaptation, causality_losses
 from snreid.adaptation.job import AdaptationJob
-from snreid.adaptation.mar_losses import camera_statistics, log_multilabels, mean_over_cameras, threshold_of_all
-from snreid.adaptation.mar_network import MARNetwork, MARObjective
+from snreid.adaptation.mar_losses import (
+    LabelStatistics,
+    agent_loss,
+    batch_threshold,
+    camera_statistics,
+    consistency_loss,
+    discriminative_loss,
+    joint_loss,
+    log_multilabels,
+    mean_over_cameras,
+    moved,
+    pair_agreements,
+    threshold_of_all,
+)
+from snreid.adaptation.mar_network import MARNetwork
 from snreid.adaptation.two_sources import TwoBatches, TwoStores
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.experiment import Experiment
 from snreid.inference.embedder import features
+from snreid.losses import Loss, total_loss
+from snreid.system.machine import Precision
 from snreid.system.progress import counting
+from snreid.tensors import Scalar
 from snreid.training.optim import SGD, WarmupSteps
+from snreid.training.parallel import outputs_of
 from snreid.training.plan import TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
 
+THRESHOLD_MOMENTUM = 0.1
+"""Share by which T moves towards the threshold of a batch."""
 _PAIR_IMAGES = 4
 """Images per person in the source part of a batch if a causality loss needs pairs."""
 
@@ -136,16 +155,11 @@ class MAR(Adaptation):
         batches = self._batches(job, bool(causality))
         model, device = MARNetwork(job.model, len(target)), job.session.group.device
         objective = MARObjective(
+            self,
             model,
             persons=torch.from_numpy(source.training.persons).to(device),
             cameras=torch.from_numpy(target.cameras).to(device),
-            source_batch=self.source_batch,
-            scale=self.scale,
-            margin=self.margin,
-            mining=self.mining,
-            weights=(self.consistency_weight, self.source_weight, self.joint_weight),
             causality=causality,
-            average_agents=self.average_agents,
             precision=job.session.machine.precision,
         )
         if job.folder.checkpoints.last() is None:
@@ -227,6 +241,77 @@ class MAR(Adaptation):
                 )
             model.set_statistics(mean_over_cameras(statistics))
             model.threshold.copy_(threshold_of_all(_spread(log_labels.exp(), self.threshold_images), self.mining))
+
+
+class MARObjective(nn.Module):
+    """A ``TrainingPlan.objective``: takes normalized images and their positions, returns the total and its parts.
+
+    The first ``source_batch`` images of a batch are the source's. Source and target images pass through the network separately, as in the
+    published code, so that batch norms never mix the two.
+    """
+
+    def __init__(
+        self,
+        method: MAR,
+        model: MARNetwork,
+        *,
+        persons: Tensor,
+        cameras: Tensor,
+        causality: Sequence[Loss],
+        precision: Precision,
+    ) -> None:
+        """``persons``: (S,) of the source images. ``cameras``: (N,) of the target images. ``causality``: losses on the stages of the
+        source images."""
+        super().__init__()
+        self.method, self.model, self.persons, self.cameras = method, model, persons, cameras
+        self.causality, self.precision = causality, precision
+        self.active = False
+        """Whether L_MDL applies: from the second epoch on."""
+
+    def forward(self, images: Tensor, positions: Tensor) -> tuple[Scalar, dict[str, Scalar]]:
+        """(B, 3, H, W) and (B,) -> the total, and weighted, detached parts by name."""
+        method, border = self.method, self.method.source_batch
+        persons = self.persons[positions[:border]]
+        seen = positions[border:] - len(self.persons)
+        outputs, others = (
+            outputs_of(self.model.network, part, precision=self.precision)
+            for part in (images[:border], images[border:])
+        )
+        source, target = (functional.normalize(part.embedding, dim=1) for part in (outputs, others))
+        agents, known = self.model.agents(), method.source_weight
+        parts = {
+            "AL": known * agent_loss(source, agents, persons, method.scale),
+            "RJ": known * method.joint_weight * joint_loss(source, persons, target, agents, method.margin),
+        }
+        log_labels = log_multilabels(target, agents, method.scale)
+        parts["CML"] = method.consistency_weight * self._consistency(log_labels, self.cameras[seen])
+        if self.active:
+            parts["MDL"] = self._discrimination(target, seen, log_labels)
+        total = torch.stack(list(parts.values())).sum()
+        shown = {name: part.detach() for name, part in parts.items()}
+        if self.causality:
+            causality = total_loss(self.causality, outputs, persons)
+            total, shown = total + causality.total, {**shown, **causality.parts}
+        return total, shown
+
+    def _consistency(self, log_labels: Tensor, cameras: Tensor) -> Scalar:
+        """The running statistics are updated first, as in the published code."""
+        statistics = camera_statistics(log_labels, cameras)
+        if statistics is None:
+            return log_labels.sum() * 0
+        momentum = min(1.0, (self.method.source_batch + len(log_labels)) / 10_000)
+        self.model.set_statistics(moved(self.model.statistics(), mean_over_cameras(statistics), momentum))
+        running = LabelStatistics(self.model.label_mean.clone(), self.model.label_std.clone())
+        return consistency_loss(statistics, running, average_agents=self.method.average_agents)
+
+    def _discrimination(self, target: Tensor, seen: Tensor, log_labels: Tensor) -> Scalar:
+        """T is updated after it is used, as in the published code."""
+        labels = self.model.remember(seen, log_labels.exp())
+        loss = discriminative_loss(target, labels, self.model.threshold, self.method.mining)
+        with torch.no_grad():
+            now = batch_threshold(pair_agreements(labels), self.method.mining)
+            self.model.threshold.lerp_(now, THRESHOLD_MOMENTUM)
+        return loss
 
 
 def _spread(labels: Tensor, count: int | None) -> Tensor:

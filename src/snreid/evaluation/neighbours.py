@@ -20,6 +20,7 @@ from snreid.evaluation.exact.similarity import (
     SMALLEST,
     UNIT_ROUNDOFF,
     Cosine,
+    Doubles,
     Similarity,
     squared_lengths,
     stretches,
@@ -43,7 +44,7 @@ class Embeddings:
     rows: NDArray[np.float32]
     """(U, D)"""
     compare: Similarity
-    squared: NDArray[np.float64]
+    squared: Doubles
     """(U,) squared lengths."""
 
     @classmethod
@@ -51,7 +52,7 @@ class Embeddings:
         """Rows (U, D) with their lengths."""
         return cls(rows, compare, squared_lengths(rows))
 
-    def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> Doubles:
         """(P,) float64: the keys that rank the images ``right`` (P,) among the neighbours of the images ``left`` (P,)."""
         keys = np.empty(len(left))
         for part in stretches(len(left), _PAIRS // self.rows.shape[1]):
@@ -59,7 +60,7 @@ class Embeddings:
             keys[part] = self.compare.key_rows(first, second, self.squared[right[part]])
         return keys
 
-    def distances(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    def distances(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> Doubles:
         """(P,) distances of pairs, the same in both directions; exactly 0 between an image and itself."""
         low, high = np.minimum(left, right), np.maximum(left, right)
         pairs, place = np.unique(low * len(self.rows) + high, return_inverse=True)
@@ -79,7 +80,7 @@ class Embeddings:
             pass
         return np.asarray(apart[place.reshape(-1)])
 
-    def _apart(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _apart(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> Doubles:
         """(P,) distances of a few pairs with long runs of the same left image; a pair's distance does not depend on the other pairs."""
         runs = np.concatenate([[True], left[1:] != left[:-1]])
         first = self.rows[left[runs]].astype(np.float64)[np.cumsum(runs) - 1]
@@ -112,9 +113,7 @@ class Embeddings:
         return np.asarray(np.nextafter(bound.astype(np.float32), np.float32(np.inf)))
 
 
-def squared_distances(
-    compare: Similarity, keys: NDArray[np.float64], squared: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def squared_distances(compare: Similarity, keys: Doubles, squared: Doubles) -> Doubles:
     """(P,) the squared distances, 2 - 2 cos or |x - y|^2, that belong to keys (P,) of images with these squared lengths, (P,) or (1,)."""
     if not isinstance(compare, Cosine):
         return np.negative(keys)
@@ -122,7 +121,7 @@ def squared_distances(
     return np.asarray(np.maximum(2 - 2 * cosine, 0.0))
 
 
-def _inner(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+def _inner(left: Doubles, right: Doubles) -> Doubles:
     """(P,) inner products of the rows of (P, D) and (P, D) in one pass; a product and a sum would take two."""
     total = np.zeros(len(left))
     for start in range(0, left.shape[1], _TOGETHER):
@@ -140,7 +139,7 @@ class Nearest:
     nearer: NDArray[np.int32]
     """How many images are strictly nearer than this one, 0 for the image itself. Comparing it with any of the requested counts
     gives an exact answer; between two of them it may be off by the float32 rounding error."""
-    farthest: NDArray[np.float64] | None
+    farthest: Doubles | None
     """(U,) the distance of the farthest image, if requested."""
 
 
@@ -180,7 +179,7 @@ def nearest(
     near = [_Leaders(max(counts) + 1, errors[block]) for block in blocks]
     far = [_Leaders(1, errors[block], sign=-1) for block in blocks] if farthest else []
     members: list[tuple[NDArray[np.int64], ...]] = []
-    distances: list[NDArray[np.float64]] = []
+    distances: list[Doubles] = []
     with products_alone():
         tiles = in_order(lambda tile: images.scores(*tile), _tiles(images, blocks), min(threads(), MOST_AHEAD))
         for i, block in enumerate(blocks):
@@ -327,7 +326,7 @@ def _before(group: NDArray[np.int64], weights: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(total - total[np.searchsorted(group, group)])
 
 
-def _farthest(images: Embeddings, leaders: _Leaders, start: int) -> NDArray[np.float64]:
+def _farthest(images: Embeddings, leaders: _Leaders, start: int) -> Doubles:
     """(R,) the distance of each row's farthest image."""
     row, column, _ = leaders.in_order()
     leaders.forget()

@@ -39,21 +39,14 @@ class Optim(ABC):
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a learning rate or a factor on it that is not positive, or a negative decay."""
-        _require(
-            math.isfinite(self.lr) and self.lr > 0, "The learning rate is positive", self.lr, "use 3.5e-4 with Adam"
-        )
-        _require(
-            math.isfinite(self.weight_decay) and self.weight_decay >= 0,
-            "The weight decay is not negative",
-            self.weight_decay,
-            "use 5e-4, or 0 for none",
-        )
-        _require(
-            math.isfinite(self.head_lr) and self.head_lr > 0,
+        lr, decay, head = self.lr, self.weight_decay, self.head_lr
+        _require(0 < lr < math.inf, "The learning rate is positive", lr, "use 3.5e-4 with Adam")
+        _require(0 <= decay < math.inf, "The weight decay is not negative", decay, "use 5e-4, or 0 for none")
+        rule, fix = (
             "The factor on the head's learning rate is positive",
-            self.head_lr,
             "use 10, or 1 for the same rate as the backbone's",
         )
+        _require(0 < head < math.inf, rule, head, fix)
 
     @abstractmethod
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
@@ -72,12 +65,8 @@ class Optim(ABC):
 
     def _groups(self, network: nn.Module) -> list[dict[str, Any]]:
         named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-        _require(
-            bool(named),
-            "Training needs trainable parameters",
-            "none requires a gradient",
-            "unfreeze a part of the network",
-        )
+        rule, fix = "Training needs trainable parameters", "unfreeze a part of the network"
+        _require(bool(named), rule, "none requires a gradient", fix)
         matrices, vectors = [n for n in named if n[1].ndim > 1], [n for n in named if n[1].ndim <= 1]
         parts = [(named, self.weight_decay)] if self.decay_norms else [(matrices, self.weight_decay), (vectors, 0.0)]
         groups: list[dict[str, Any]] = []
@@ -108,7 +97,7 @@ class Adam(Optim):
         """Raises ``ExperimentError`` for moments outside [0, 1) or an eps that is not positive."""
         super().__post_init__()
         _require(all(0 <= b < 1 for b in self.betas), "Adam's betas are in [0, 1)", self.betas, "use (0.9, 0.999)")
-        _require(math.isfinite(self.eps) and self.eps > 0, "Adam's eps is positive", self.eps, "use 1e-8")
+        _require(0 < self.eps < math.inf, "Adam's eps is positive", self.eps, "use 1e-8")
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """See ``Optim.build``."""
@@ -184,12 +173,8 @@ class Schedule(ABC):
 
     def __post_init__(self) -> None:
         """Raises ``ExperimentError`` for a negative warm-up or a start outside (0, 1]."""
-        _require(
-            math.isfinite(self.warmup_epochs) and self.warmup_epochs >= 0,
-            "The warm-up lasts at least 0 epochs",
-            self.warmup_epochs,
-            "use 10, or 0 for none",
-        )
+        warmup = self.warmup_epochs
+        _require(0 <= warmup < math.inf, "The warm-up lasts at least 0 epochs", warmup, "use 10, or 0 for none")
         _require(0 < self.start <= 1, "The warm-up starts at a factor above 0 and at most 1", self.start, "use 0.01")
 
     def factor(self, epoch: float, epochs: float) -> float:
