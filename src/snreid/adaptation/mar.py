@@ -117,13 +117,7 @@ class MAR(Adaptation):
                 found=f"mining {self.mining}, margin {self.margin}, scale {self.scale}",
                 fix="use --mining 0.005 --margin 1 --scale 30",
             )
-        images = self.source_images or 1
-        if images > 1 and (self.source_batch % images or self.source_batch < 2 * images):
-            raise ExperimentError(
-                "The source's part of a batch holds the same number of images of at least two people",
-                found=f"source_batch {self.source_batch}, source_images {self.source_images}",
-                fix=f"set --source-batch to a multiple of {self.source_images}",
-            )
+        self._require_two_people(self.source_images or 1)
         self._optim()  # raises for a bad learning rate
 
     @classmethod
@@ -196,7 +190,14 @@ class MAR(Adaptation):
         length = self.batches_per_epoch or max(1, len(training.split) // self.source_batch)
         identities = None
         if images > 1:
-            self._require_people(images, training.identities)
+            self._require_two_people(images)
+            if self.source_batch > training.identities * images:
+                raise ExperimentError(
+                    f"The source's part of a batch has {images} images of each of its people",
+                    found=f"--source-batch {self.source_batch}, which takes {self.source_batch // images} people; the source has "
+                    f"{training.identities}",
+                    fix=f"lower --source-batch to {training.identities * images} or less",
+                )
             sampling = Sampling(persons=self.source_batch // images, images=images)
             identities = IdentityBatches(sampling, training.persons, training.domains, self.seed, length)
         return TwoBatches(
@@ -209,19 +210,14 @@ class MAR(Adaptation):
             identities=identities,
         )
 
-    def _require_people(self, images: int, known: int) -> None:
-        """The source's part of a batch shows at least two of the ``known`` people, ``images`` images of each."""
+    def _require_two_people(self, images: int) -> None:
+        """The source's part of a batch shows at least two people, ``images`` images of each."""
         if self.source_batch % images or self.source_batch < 2 * images:
             raise ExperimentError(
-                f"The source's part of a batch has {images} images of each of at least two people, for the causality loss",
+                f"The source's part of a batch has {images} images of each of at least two people",
                 found=f"--source-batch {self.source_batch}",
-                fix=f"use --source-batch {max(2, self.source_batch // images) * images}, or --causality-weight 0",
-            )
-        if self.source_batch > known * images:
-            raise ExperimentError(
-                f"The source's part of a batch has {images} images of each of its people",
-                found=f"--source-batch {self.source_batch}, which takes {self.source_batch // images} people; the source has {known}",
-                fix=f"lower --source-batch to {known * images} or less",
+                fix=f"use --source-batch {max(2, self.source_batch // images) * images}"
+                + ("" if self.source_images else ", or --causality-weight 0, as only the causality loss needs pairs"),
             )
 
     def _initialize(self, model: MARNetwork, job: AdaptationJob) -> None:

@@ -12,7 +12,6 @@ repeats them.
 """
 
 import math
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -37,9 +36,10 @@ _EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Mixed(Scheme):
-    """Common base of MixStyle and EFDMix."""
+class _Mixed:
+    """What MixStyle and EFDMix share."""
 
+    _style: ClassVar[Literal["moments", "distribution"]]
     stages: tuple[int, ...] = (1, 2)
     """Stages to mix after, counted from 1. Both papers mix after the early ones: later maps encode the person."""
     probability: float = 0.5
@@ -57,11 +57,6 @@ class _Mixed(Scheme):
                 fix="use 0.5 and 0.1",
             )
 
-    @property
-    @abstractmethod
-    def _style(self) -> Literal["moments", "distribution"]:
-        """What the module mixes."""
-
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage."""
         return {
@@ -73,25 +68,19 @@ class _Mixed(Scheme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixStyle(_Mixed):
+class MixStyle(_Mixed, Scheme):
     """MixStyle: mixes the means and standard deviations of two images (Zhou et al., ICLR 2021, arXiv 2104.02008)."""
 
     label: ClassVar[str] = "MixStyle"
-
-    @property
-    def _style(self) -> Literal["moments", "distribution"]:
-        return "moments"
+    _style = "moments"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EFDMix(_Mixed):
+class EFDMix(_Mixed, Scheme):
     """EFDMix: mixes the whole distributions of two images, value by value (Zhang et al., CVPR 2022, arXiv 2203.07740)."""
 
     label: ClassVar[str] = "EFDMix"
-
-    @property
-    def _style(self) -> Literal["moments", "distribution"]:
-        return "distribution"
+    _style = "distribution"
 
 
 class StageMixing(nn.Module):
