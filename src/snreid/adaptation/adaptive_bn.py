@@ -40,7 +40,6 @@ class AdaptiveBN(Adaptation):
     many passes as there are norms in a row, the statistics equal those of a layer-by-layer estimate."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a batch below 2 or no pass."""
         super().__post_init__()
         if self.batch < 2 or self.passes < 1:
             raise ExperimentError(

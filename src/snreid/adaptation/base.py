@@ -25,7 +25,6 @@ class Adaptation(ABC):
     """All randomness is a pure function of it."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for invalid settings."""
         if not 0 <= self.seed < 2**32:
             raise ExperimentError("The seed is between 0 and 2^32 - 1", found=str(self.seed), fix="use --seed 0")
 

@@ -81,7 +81,6 @@ class ClusterContrast(Adaptation):
     0 uses no source image. Losses that need a second view or prototypes are left out."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for settings out of range."""
         super().__post_init__()
         check_memory_choices(self.temperature, self.momentum, self.update)
         factors = (self.causality_weight, self.source_weight)

@@ -93,7 +93,6 @@ class MAR(Adaptation):
     """T starts from all pairs of this many target images, evenly spread over the set; left out: of all images."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for invalid settings."""
         super().__post_init__()
         counts = {
             "epochs": (self.epochs, 1),

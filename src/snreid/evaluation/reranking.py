@@ -56,7 +56,6 @@ class ReRanking:
     """lambda, 0 to 1: the weight of the original distance. 1 ranks by it alone."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a value out of range."""
         if not 1 <= self.k2 <= self.k1 <= MOST_NEIGHBOURS:
             raise ExperimentError(
                 f"Re-ranking looks at k1 neighbours, 1 to {MOST_NEIGHBOURS}, and averages k2 of them, 1 to k1",

@@ -65,7 +65,6 @@ class OnnxEmbedder:
     """CPU threads of the runtime; 0: the runtime's choice, or the quota of a container."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for sizes below 1, a mean or std of other than 3 numbers, a std that is not positive."""
         for name, size in (("height", self.height), ("width", self.width)):
             if size is not None and size < 1:
                 raise ExperimentError(

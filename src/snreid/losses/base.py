@@ -24,7 +24,6 @@ class Loss(ABC):
     """Factor of this loss in the total, >= 0. ``__call__`` does not apply it."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a negative or non-finite weight."""
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ExperimentError(
                 f"The weight of a loss is a finite number >= 0 ({type(self).__name__})",

@@ -29,7 +29,6 @@ class EntropyCausality(Loss):
     """L+ and L-, only L+ (``clarification``), or only L- (``destruction``)."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for an unknown term or unusable stage weights."""
         super().__post_init__()
         check_stage_choices(self.stage_weights, self.terms)
 

@@ -39,7 +39,6 @@ class Alignment(Loss):
     """k: nearest neighbours, the image itself included, among both views of the batch."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for fewer than one neighbour."""
         super().__post_init__()
         if self.neighbours < 1:
             raise ExperimentError(
@@ -74,7 +73,6 @@ class DomainUniformity(Loss):
     """Share of the old prototype that stays at each image of the person, 0 to below 1."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a momentum outside [0, 1)."""
         super().__post_init__()
         if not 0 <= self.momentum < 1:
             raise ExperimentError(

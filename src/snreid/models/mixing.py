@@ -48,7 +48,6 @@ class _Mixed:
     """Of Beta(alpha, alpha): below 1 one of the two styles dominates."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for invalid stages, a probability outside [0, 1] or an alpha that is not positive."""
         check_stages(self.stages)
         if not 0 <= self.probability <= 1 or not (math.isfinite(self.alpha) and self.alpha > 0):
             raise ExperimentError(

@@ -156,7 +156,7 @@ def require_fitting(model: nn.Module, saved: SavedModel, *, source: str, spare: 
         if name in saved.tensors and _kind(saved.tensors[name]) != _kind(tensor)
     ]
     differences = [
-        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        f"{len(names)} {what} ({shown(names)})"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("of another kind", other))
         if names
     ]
@@ -185,6 +185,11 @@ def require_usable(tensors: Mapping[str, Tensor], *, source: str) -> None:
             found=f"{defect} in {name} of {source}",
             fix="copy the file again, or take the weights of another training",
         )
+
+
+def shown(names: list[str]) -> str:
+    """The first of the names, for a message."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _kind(tensor: Tensor) -> str:

@@ -38,7 +38,6 @@ class Optim(ABC):
     parameters without ``backbone`` among the parts of their name."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a learning rate or a factor on it that is not positive, or a negative decay."""
         lr, decay, head = self.lr, self.weight_decay, self.head_lr
         _require(0 < lr < math.inf, "The learning rate is positive", lr, "use 3.5e-4 with Adam")
         _require(0 <= decay < math.inf, "The weight decay is not negative", decay, "use 5e-4, or 0 for none")
@@ -94,7 +93,6 @@ class Adam(Optim):
     """Added to the square root of the second moment, > 0."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for moments outside [0, 1) or an eps that is not positive."""
         super().__post_init__()
         _require(all(0 <= b < 1 for b in self.betas), "Adam's betas are in [0, 1)", self.betas, "use (0.9, 0.999)")
         _require(0 < self.eps < math.inf, "Adam's eps is positive", self.eps, "use 1e-8")
@@ -131,7 +129,6 @@ class SGD(Optim):
     """Look ahead along the momentum; needs momentum > 0."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a momentum outside [0, 1) or Nesterov without momentum."""
         super().__post_init__()
         _require(0 <= self.momentum < 1, "The momentum is in [0, 1)", self.momentum, "use 0.9")
         _require(not self.nesterov or self.momentum > 0, "Nesterov needs a momentum", self.momentum, "use momentum 0.9")
@@ -172,7 +169,6 @@ class Schedule(ABC):
     """Factor at epoch 0 when there is a warm-up, above 0 (else the first step is lost) and at most 1."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a negative warm-up or a start outside (0, 1]."""
         warmup = self.warmup_epochs
         _require(0 <= warmup < math.inf, "The warm-up lasts at least 0 epochs", warmup, "use 10, or 0 for none")
         _require(0 < self.start <= 1, "The warm-up starts at a factor above 0 and at most 1", self.start, "use 0.01")
@@ -198,7 +194,6 @@ class WarmupSteps(Schedule):
     """Factor at each milestone, in (0, 1]."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for milestones that do not ascend or lie in the warm-up, or a drop outside (0, 1]."""
         super().__post_init__()
         marks = (self.warmup_epochs, *self.milestones)
         _require(
@@ -222,7 +217,6 @@ class WarmupHalving(Schedule):
     """Epochs between two halvings, > 0."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for an interval that is not positive."""
         super().__post_init__()
         _require(self.every > 0, "The epochs between two halvings are more than 0", self.every, "use 40")
 
@@ -238,7 +232,6 @@ class WarmupCosine(Schedule):
     """Factor at the end of training, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a floor outside (0, 1]."""
         super().__post_init__()
         _require(0 < self.floor <= 1, "The floor is above 0 and at most 1", self.floor, "use 0.001")
 
