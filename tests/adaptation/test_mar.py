@@ -23,8 +23,7 @@ from snreid.experiments.runs import Run
 from snreid.images.loading import PixelStore
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.follow import follow
-from snreid.training.log import read_metrics
+from snreid.training.log import follow, read_metrics
 from snreid.training.loop import StepReport, TrainingPlan
 from support.tiny import console, data_of, drawn, picture_files, session, trained
 

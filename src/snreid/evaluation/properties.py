@@ -146,7 +146,8 @@ def trend(
     if not x.any() or not y.any():
         return None
     p_value = sign_flip_p_value(x * y, persons, resamples=resamples, seed=seed)
-    return Trend(_correlation(x, y), _rho_interval(x, y, persons, resamples, seed), p_value)
+    rho = float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
+    return Trend(rho, _rho_interval(x, y, persons, resamples, seed), p_value)
 
 
 def _ranks(values: Doubles) -> Doubles:
@@ -154,11 +155,6 @@ def _ranks(values: Doubles) -> Doubles:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[place])
-
-
-def _correlation(x: Doubles, y: Doubles) -> float:
-    """Pearson's correlation of centred values."""
-    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
 
 
 def _rho_interval(x: Doubles, y: Doubles, persons: NDArray[np.int64], resamples: int, seed: int) -> Interval:

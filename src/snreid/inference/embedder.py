@@ -296,16 +296,12 @@ class Fastest:
             began = self._clock()
             parts.append(self._embed(part))
             if self.chosen is None and len(part) == size and size in self._plan:
-                self._note(size, (self._clock() - began) / size)
+                self._plan.remove(size)
+                self._seconds[size].append((self._clock() - began) / size)
+                if not self._plan:
+                    self.chosen = min(self.sizes, key=lambda size: min(self._seconds[size][1:]))
             at += len(part)
         return np.concatenate(parts)
-
-    def _note(self, size: int, seconds: float) -> None:
-        """Records ``seconds`` per image."""
-        self._plan.remove(size)
-        self._seconds[size].append(seconds)
-        if not self._plan:
-            self.chosen = min(self.sizes, key=lambda size: min(self._seconds[size][1:]))
 
 
 def features(

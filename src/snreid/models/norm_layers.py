@@ -67,17 +67,14 @@ class AffineInstance(nn.Module):
         # On contiguous maps torch's kernels are faster: one call does the whole gradient. But for a single image torch 2.15 computes it
         # wrongly if the incoming gradient is channels-last.
         if _one_pass(maps, self.weight) and (len(maps) == 1 or (has_pixels(maps) and not maps.is_contiguous())):
-            normalized = self._in_layout(maps)
+            # Channels-last, as the maps are: torch would copy them and pass contiguous maps to the next convolution.
+            kind, rule = working_dtype(maps), partial(_slope_offset, eps=self.eps)
+            with without_autocast(maps):
+                normalized = instance_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
         else:
             normalized = functional.instance_norm(maps, weight=self.weight, bias=self.bias, eps=self.eps)
         result: Tensor = self.tail(normalized)
         return result
-
-    def _in_layout(self, maps: Maps) -> Maps:
-        """Channels-last, as the maps are: torch would copy them and pass contiguous maps to the next convolution."""
-        kind, rule = working_dtype(maps), partial(_slope_offset, eps=self.eps)
-        with without_autocast(maps):
-            return instance_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
 
 
 class HalfInstance(nn.Module):

@@ -99,9 +99,10 @@ def join(
     own_device = chosen_device(device, rank.local_rank)
     if own_device.type == "cuda":
         torch.cuda.set_device(own_device)
+    ipv6 = ":" in rank.address and not rank.address.startswith("[")
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo",
-        init_method=f"tcp://{_bracketed(rank.address)}:{rank.port}",
+        init_method=f"tcp://{f'[{rank.address}]' if ipv6 else rank.address}:{rank.port}",
         rank=rank.rank,
         world_size=rank.world,
         timeout=timedelta(seconds=timeout),
@@ -163,10 +164,6 @@ def _number(environment: Mapping[str, str], name: str) -> int:
             found=repr(environment.get(name, "nothing")),
             fix="start with torchrun --nproc-per-node N, or with srun",
         ) from error
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address and not address.startswith("[") else address  # IPv6 with a port
 
 
 def chosen_device(name: str, local_rank: int = 0) -> torch.device:

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -22,6 +23,27 @@ _LARGEST = 1e15
 
 Metric = SupportsFloat | str
 """A number, a tensor with one element, or a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step, for logs and progress bars."""
+
+    step: int
+    epoch: int
+    """From 0."""
+    rate: float
+    """Learning rate of the step."""
+    parts: Mapping[str, float]
+    """Weighted contribution of each loss, averaged over the batches of the step."""
+    images: int
+    """Images of the step over all processes."""
+    seconds: float
+    """Wall time of the step, data included."""
+    waited: float
+    """Seconds of the step spent waiting for images."""
+    skipped: int
+    """Steps skipped so far because of a non-finite loss or gradient."""
 
 
 class MetricsLog:
@@ -208,6 +230,18 @@ class ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def follow(log: MetricsLog, bar: ProgressLine) -> Callable[[StepReport], None]:
+    """A ``Hooks.report`` that shows each step on ``bar`` and writes it to ``log``. For the first process only."""
+
+    def report(step: StepReport) -> None:
+        """Reports one step."""
+        bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts, waited=step.waited)
+        values = {name: getattr(step, name) for name in ("epoch", "rate", "seconds", "waited", "skipped")}
+        log.write(step.step, {**values, **step.parts})
+
+    return report
 
 
 def loss_text(parts: Mapping[str, SupportsFloat]) -> str:

@@ -27,6 +27,7 @@ from snreid.training.async_copy import Later, sent
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.finite_guard import FiniteGuard
+from snreid.training.log import StepReport
 from snreid.training.optim import OptimizerState, apply_step, flatten_optimizer, restore_optimizer
 from snreid.training.parallel import Objective, agree, agree_there, part_of_step, share_buffers, wrap
 from snreid.training.plan import TrainingPlan
@@ -34,27 +35,6 @@ from snreid.training.precision import LossScale
 from snreid.training.stop_signal import StopSignal, stopped
 
 __all__ = ["Hooks", "Loop", "StepReport", "TrainingPlan"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """One step, for logs and progress bars."""
-
-    step: int
-    epoch: int
-    """From 0."""
-    rate: float
-    """Learning rate of the step."""
-    parts: Mapping[str, float]
-    """Weighted contribution of each loss, averaged over the batches of the step."""
-    images: int
-    """Images of the step over all processes."""
-    seconds: float
-    """Wall time of the step, data included."""
-    waited: float
-    """Seconds of the step spent waiting for images."""
-    skipped: int
-    """Steps skipped so far because of a non-finite loss or gradient."""
 
 
 @dataclass(frozen=True, kw_only=True)

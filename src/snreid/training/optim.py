@@ -298,10 +298,11 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -
     for label, tensor in state.tensors.items():
         name, key = label.rsplit("/", 1)
         entries.setdefault(index_of[name], {})[key] = _laid_out_as(parameters[index_of[name]], tensor)
-    groups = [
-        {**{k: _as_before(v, now.get(k)) for k, v in group.items()}, **{k: now[k] for k in _OF_THE_PROCESS if k in now}}
-        for group, now in zip(state.values["groups"], current["param_groups"], strict=True)
-    ]
+    groups = []
+    for group, now in zip(state.values["groups"], current["param_groups"], strict=True):
+        # JSON has no tuples (Adam's betas).
+        settings = {k: tuple(v) if isinstance(now.get(k), tuple) else v for k, v in group.items()}
+        groups.append({**settings, **{k: now[k] for k in _OF_THE_PROCESS if k in now}})
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
 
 
@@ -310,10 +311,6 @@ def _laid_out_as(parameter: Tensor, saved: Tensor) -> Tensor:
     if saved.shape != parameter.shape:
         return saved  # a step counter
     return torch.empty_like(parameter, dtype=saved.dtype, device=saved.device, requires_grad=False).copy_(saved)
-
-
-def _as_before(saved: Any, now: Any) -> Any:
-    return tuple(saved) if isinstance(now, tuple) else saved  # JSON has no tuples (Adam's betas)
 
 
 def _names(state: Mapping[str, Any]) -> dict[int, str]:

@@ -52,7 +52,11 @@ def outputs_of(network: nn.Module, images: Tensor, *, precision: Precision) -> O
     """Runs a network on normalized images (B, 3, H, W) under autocast to ``precision``; returns float32 outputs."""
     with autocast(precision, images.device.type):
         outputs: Outputs = network(images)
-    return outputs if precision == "float32" else _in_float32(outputs)
+    if precision == "float32":
+        return outputs
+    # Losses run in float32; stage vectors already are.
+    pooled, embedding, logits = outputs.pooled.float(), outputs.embedding.float(), outputs.logits.float()
+    return replace(outputs, pooled=pooled, embedding=embedding, logits=logits)
 
 
 def wrap(objective: nn.Module, group: ProcessGroup) -> nn.Module:
@@ -127,9 +131,3 @@ def _some(outputs: Outputs, rows: slice) -> Outputs:
 def _rows(three: Three, rows: slice) -> Three:
     normalized, restored = three.normalized[rows], three.restored[rows]
     return replace(three, normalized=normalized, restored=restored, contaminated=three.contaminated[rows])
-
-
-def _in_float32(outputs: Outputs) -> Outputs:
-    """Casts head outputs to float32, so that losses under autocast run in float32 (stage vectors already are)."""
-    pooled, embedding, logits = outputs.pooled.float(), outputs.embedding.float(), outputs.logits.float()
-    return replace(outputs, pooled=pooled, embedding=embedding, logits=logits)
