@@ -133,8 +133,5 @@ def some(features: Features, rows: NDArray[np.int64]) -> Features:
 def remarks(query: Features) -> tuple[str, ...]:
     """Sentences for the user about labels that are allowed but often a mistake."""
     junk = int((query.persons == JUNK).sum())
-    return (
-        (f"{junk} of {len(query.persons)} queries are junk (person -1), which matches nobody: they are skipped.",)
-        if junk
-        else ()
-    )
+    text = f"{junk} of {len(query.persons)} queries are junk (person -1), which matches nobody: they are skipped."
+    return (text,) if junk else ()

@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,7 @@ class Optim(ABC):
 class Adam(Optim):
     """Adam (arXiv 1412.6980) with L2 decay in the gradient, unlike ``AdamW``: re-identification recipes are tuned for it."""
 
+    _kind: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
     lr: float = 3.5e-4
     amsgrad: bool = False
     """Divide by the largest second moment so far (method.md section 4, preset ``paper``)."""
@@ -99,7 +100,7 @@ class Adam(Optim):
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """See ``Optim.build``."""
-        return torch.optim.Adam(
+        return self._kind(
             self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, fused=True
         )
 
@@ -108,14 +109,9 @@ class Adam(Optim):
 class AdamW(Adam):
     """Adam with decoupled weight decay (arXiv 1711.05101): w <- w - rate (m / (sqrt(v) + eps) + weight_decay w)."""
 
+    _kind: ClassVar[type[torch.optim.Adam]] = torch.optim.AdamW
     weight_decay: float = 0.01
     """Share of a weight that each step subtracts, times the learning rate, >= 0."""
-
-    def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """See ``Optim.build``."""
-        return torch.optim.AdamW(
-            self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, fused=True
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
