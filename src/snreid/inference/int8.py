@@ -60,7 +60,7 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the quantizer's warning about each bias on the root logger, which nobody can act on."""
+    """Silences the quantizer's warnings about biases on the root logger, which call for no action."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -170,9 +170,9 @@ class OpenedOnnx:
     bgr: bool = False
     """Whether the graph takes blue, green, red."""
     notes: tuple[str, ...] = ()
-    """Sentences for the user on what the file does not tell."""
+    """Sentences for the user about what the file leaves open."""
     weights: str = ""
-    """The hash of the weights of the run that the file was exported from, if it tells; in 8 bits they are others."""
+    """Hash of the weights of the run that the file was exported from; empty if unknown, as for 8-bit files, whose weights differ."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Embeddings (B, D), float32, of uint8 RGB images (B, height, width, 3), or of already normalized floats
@@ -239,7 +239,7 @@ def _single_input(session: Any, path: Path) -> Any:
 
 
 def _assumed(path: Path, mean: Triple | None, std: Triple | None) -> tuple[str, ...]:
-    """A sentence where the file does not tell its normalization."""
+    """A sentence if the file does not state its normalization."""
     silent = [name for name, values in (("mean", mean), ("std", std)) if values is None]
     flags = " and ".join(f"--{name}" for name in silent)
     text = f"{path.name} does not tell its {' and '.join(silent)}: ImageNet's are assumed ({flags} change that)."

@@ -23,16 +23,16 @@ def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
     """Whether ``module`` is of exactly this class and has no hooks, so that an equivalent computation may replace it."""
-    return module is not None and type(module) is kind and not heard(module)
+    return module is not None and type(module) is kind and not has_hooks(module)
 
 
-def heard(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether the module has hooks."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(hooks)
 
 
-def learns_anew(module: nn.Module) -> bool:
+def has_new_parameters(module: nn.Module) -> bool:
     """Whether a norm has parameters not inherited from a batch norm: mixing weights, or a scale and a shift of its own."""
     return isinstance(module, Switchable | BatchInstance) or (
         isinstance(module, AffineInstance) and not module.inherited

@@ -20,7 +20,7 @@ from snreid.errors import ExperimentError
 from snreid.models.backbone import Backbone
 from snreid.models.freezing import Freezing
 from snreid.models.head import Head, NeckClassifier, as_weights, linear_classifier
-from snreid.models.norm_layers import exactly, heard
+from snreid.models.norm_layers import exactly, has_hooks
 from snreid.models.schemes import Plain, Scheme
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
 from snreid.models.trunk import Trunk
@@ -198,7 +198,7 @@ def _split(module: SNR, maps: Tensor) -> SNRSplit:
     kind = type(module)
     if kind.forward is not SNR.forward and kind.split is SNR.split:
         return replace(module.split(maps), maps=module(maps))
-    if not heard(module):
+    if not has_hooks(module):
         return module.split(maps)
     splits: list[SNRSplit] = []
 
