@@ -32,11 +32,11 @@ def restitute(maps: Maps, gamma: Tensor, beta: Tensor, gate: tuple[Tensor, ...],
     ``maps``: F. ``gamma``, ``beta``: (C). ``gate``: W1, b1, W2, b2 of the channel gate. ``eps`` > 0.
     Call it with autocast off. Differentiable to any order.
     """
-    kind, rule = working_dtype(maps), partial(_affine, eps=eps)
+    kind, rule = working_dtype(maps), partial(affine, eps=eps)
     return Restituted(*instance_affine(maps, rule, *(part.to(kind) for part in (gamma, beta, *gate))))
 
 
-def _affine(
+def affine(
     mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor, *gate: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Slope and offset of F~+ = slope F + offset, and a; all (B, C) (method.md 1.1)."""
