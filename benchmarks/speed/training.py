@@ -83,7 +83,7 @@ class Ours:
     """The loop of ``snreid train``, a whole epoch at each call, without a checkpoint."""
 
     def __init__(self, made: Plan) -> None:
-        self.plan, self.alone = made, ProcessGroup(rank=0, world=1, local_rank=0, device=torch.device("cpu"))
+        self.plan, self.alone = made, ProcessGroup(rank=0, world=1, device=torch.device("cpu"))
         self.reports: list[StepReport] = []
 
     def __call__(self) -> None:

@@ -23,8 +23,7 @@ from snreid.experiments.runs import Run
 from snreid.images.loading import PixelStore
 from snreid.models.weights import load_model
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.follow import follow
-from snreid.training.log import read_metrics
+from snreid.training.log import follow, read_metrics
 from snreid.training.loop import StepReport, TrainingPlan
 from support.tiny import console, data_of, drawn, picture_files, session, trained
 
@@ -205,7 +204,7 @@ def test_the_source_must_be_the_one_it_was_trained_on(dusk: Unlabelled, tmp_path
         ({"mining": 0.0}, "mined share"),
         ({"margin": 5.0}, "margin 5.0"),
         ({"joint_weight": -1.0}, "not negative"),
-        ({"source_images": 3}, "source_batch 184, source_images 3"),
+        ({"source_images": 3}, "has 3 images of each of at least two people. Found: --source-batch 184"),
         ({"lr": 0.0}, "learning rate is positive"),
     ],
 )

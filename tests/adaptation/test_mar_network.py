@@ -5,14 +5,14 @@ import torch
 from torch.nn import functional
 
 from reference import mar as slow
+from snreid.adaptation.mar import MAR, MARObjective
 from snreid.adaptation.mar_losses import LabelStatistics
-from snreid.adaptation.mar_network import MARNetwork, MARObjective
+from snreid.adaptation.mar_network import MARNetwork
 from snreid.losses import total_loss
 from support.tiny import experiment
 
 PERSONS = torch.tensor([0, 0, 1, 1, 2, 2])
 CAMERAS = torch.tensor([1, 1, 2, 2, 1, 2, 1, 2])
-WEIGHTS = (0.01, 50.0, 0.2)
 
 
 def objective(recipe: str = "baseline", mining: float = 0.3) -> MARObjective:
@@ -25,17 +25,13 @@ def objective(recipe: str = "baseline", mining: float = 0.3) -> MARObjective:
     model.set_statistics(LabelStatistics(torch.full((3,), -2.0), torch.full((3,), 0.5)))
     with torch.no_grad():
         model.threshold.fill_(0.6)
+    method = MAR(source_batch=4, target_batch=5, scale=3.0, margin=1.0, mining=mining, consistency_weight=0.01)
     return MARObjective(
+        method,
         model,
         persons=PERSONS,
         cameras=CAMERAS,
-        source_batch=4,
-        scale=3.0,
-        margin=1.0,
-        mining=mining,
-        weights=WEIGHTS,
         causality=[loss for loss in settings.losses if type(loss).__name__ == "DualCausality"],
-        average_agents=False,
         precision="float32",
     )
 

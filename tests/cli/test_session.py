@@ -80,7 +80,7 @@ LOST = "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection cl
 def test_a_process_that_has_gone_is_told_and_a_mistake_of_ours_is_not_hidden(
     monkeypatch: pytest.MonkeyPatch, world: int, said: str, kind: type[Exception], shown: str
 ) -> None:
-    group = distributed.ProcessGroup(rank=world - 1, world=world, local_rank=0, device=torch.device("cpu"))
+    group = distributed.ProcessGroup(rank=world - 1, world=world, device=torch.device("cpu"))
     monkeypatch.setattr("snreid.training.session.join", lambda device: group)
     with pytest.raises(kind, match=shown), open_session(Machine(device="cpu")):
         raise RuntimeError(said)

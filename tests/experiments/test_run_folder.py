@@ -14,7 +14,7 @@ from snreid.adaptation import MAR, AdaptiveBN, Unlabelled, adapt_run
 from snreid.errors import BusyError, CheckpointError, Interrupted
 from snreid.experiments.runs import Run
 from snreid.system.locks import folder_lock
-from snreid.training.follow import follow
+from snreid.training.log import follow
 from snreid.training.loop import StepReport
 from support.tiny import drawn, session, trained
 

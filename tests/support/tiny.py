@@ -38,7 +38,7 @@ _TYPED = (
 )
 FLAGS = _TYPED.split()
 """Settings as a person types them."""
-ALONE = ProcessGroup(rank=0, world=1, local_rank=0, device=torch.device("cpu"))
+ALONE = ProcessGroup(rank=0, world=1, device=torch.device("cpu"))
 
 
 def drawn(domain: str = "noon", **changes: Any) -> DrawnPedestrians:

@@ -50,7 +50,7 @@ def test_torchrun_inside_slurm_wins() -> None:
 def test_one_process_is_no_group(environment: dict[str, str]) -> None:
     assert launched_rank(environment) is None
     group = join("cpu", environment=environment)
-    assert group == ProcessGroup(rank=0, world=1, local_rank=0, device=torch.device("cpu"))
+    assert group == ProcessGroup(rank=0, world=1, device=torch.device("cpu"))
     assert group.first
 
 

@@ -14,12 +14,15 @@ from snreid.training.log import (
     METRICS_FILE,
     MetricsLog,
     ProgressLine,
+    StepReport,
     duration_text,
+    follow,
     loss_text,
     read_metrics,
     skipped_text,
     waited_text,
 )
+from support.tiny import console
 
 
 def log_of(folder: Path, steps: range, start: int = 0) -> MetricsLog:
@@ -230,3 +233,14 @@ def test_lines_of_another_hand_count_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("\n".join([*lines, '{"step": ' + "[" * 100_000]))
     assert len(read_metrics(tmp_path)) == 2
     assert skipped_text(tmp_path) == waited_text(tmp_path) == ""
+
+
+def test_a_step_is_a_line_of_the_log_and_moves_the_bar(tmp_path: Path) -> None:
+    said, log = console(), MetricsLog(tmp_path, tensorboard=False)
+    log.start()
+    bar = ProgressLine(said, total_steps=1, epochs=1)
+    step = StepReport(step=1, epoch=0, rate=0.5, parts={"A": 2.0}, images=8, seconds=0.1, waited=0.0, skipped=0)
+    follow(log, bar)(step)
+    told = {"epoch": 0.0, "rate": 0.5, "seconds": 0.1, "waited": 0.0, "skipped": 0.0, "A": 2.0}
+    assert read_metrics(tmp_path) == [{"step": 1, **told}]
+    assert "step 1/1  loss 2.00 (A 2.00)" in said.file.getvalue()  # type: ignore[attr-defined]

@@ -9,7 +9,6 @@ The mean of the batch variances (torch's ``momentum=None``) would omit how the b
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,7 +40,6 @@ class AdaptiveBN(Adaptation):
     many passes as there are norms in a row, the statistics equal those of a layer-by-layer estimate."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a batch below 2 or no pass."""
         super().__post_init__()
         if self.batch < 2 or self.passes < 1:
             raise ExperimentError(
@@ -116,7 +114,10 @@ def _one_pass(
     moments = {name: _Moments() for name in norms}
     counters = {name: norm.num_batches_tracked for name, norm in norms.items() if not isinstance(norm, Switchable)}
     counted = {name: None if counter is None else counter.clone() for name, counter in counters.items()}
-    hooks = [norm.register_forward_pre_hook(partial(_collect, moments[name])) for name, norm in norms.items()]
+    hooks = [
+        norm.register_forward_pre_hook(lambda _, inputs, seen=moments[name]: seen.add(inputs[0]))
+        for name, norm in norms.items()
+    ]
     done, device = 0, job.session.group.device
     try:
         for norm in norms.values():
@@ -142,7 +143,3 @@ def _one_pass(
             ):
                 if buffer is not None and value is not None:
                     buffer.copy_(value)
-
-
-def _collect(moments: _Moments, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    moments.add(inputs[0])

@@ -1,14 +1,15 @@
 """The base class of adaptation methods."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from snreid.adaptation.job import AdaptationJob
 from snreid.errors import ExperimentError
 from snreid.experiments.experiment import Experiment
 from snreid.experiments.serialization import from_json, known_kinds, to_json
+from snreid.losses import DualCausality, EntropyCausality, Loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,6 @@ class Adaptation(ABC):
     """All randomness is a pure function of it."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for invalid settings."""
         if not 0 <= self.seed < 2**32:
             raise ExperimentError("The seed is between 0 and 2^32 - 1", found=str(self.seed), fix="use --seed 0")
 
@@ -72,6 +72,17 @@ class Adaptation(ABC):
             return Adaptation.from_json(stored) == self
         except ExperimentError:
             return False
+
+
+def causality_losses(experiment: Experiment, factor: float) -> tuple[Loss, ...]:
+    """The causality losses of a run, their weights multiplied by ``factor``; those of weight 0 are left out."""
+    return weighted((loss for loss in experiment.losses if isinstance(loss, DualCausality | EntropyCausality)), factor)
+
+
+def weighted(losses: Iterable[Loss], factor: float) -> tuple[Loss, ...]:
+    """The losses, their weights multiplied by ``factor``; those of weight 0 are left out."""
+    scaled = [replace(loss, weight=loss.weight * factor) for loss in losses]
+    return tuple(loss for loss in scaled if loss.weight > 0)
 
 
 def methods() -> dict[str, type[Adaptation]]:

@@ -13,7 +13,7 @@ initialization from a model trained on a source instead of ImageNet (as in their
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from snreid.adaptation.base import Adaptation
+from snreid.adaptation.base import Adaptation, causality_losses, weighted
 from snreid.adaptation.job import AdaptationJob
 from snreid.adaptation.memory import (
     OUTLIER,
@@ -39,7 +39,7 @@ from snreid.evaluation.exact.similarity import widened
 from snreid.experiments.experiment import Experiment
 from snreid.images.transforms import Augmentation
 from snreid.inference.embedder import features, require_finite
-from snreid.losses import DualCausality, EntropyCausality, Loss, LossParts, total_loss
+from snreid.losses import Loss, LossParts, total_loss
 from snreid.training.log import MetricsLog
 from snreid.training.optim import Adam, Optim, Schedule, WarmupCosine, WarmupSteps
 from snreid.training.parallel import outputs_of
@@ -81,7 +81,6 @@ class ClusterContrast(Adaptation):
     0 uses no source image. Losses that need a second view or prototypes are left out."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for settings out of range."""
         super().__post_init__()
         check_memory_choices(self.temperature, self.momentum, self.update)
         factors = (self.causality_weight, self.source_weight)
@@ -104,9 +103,9 @@ class ClusterContrast(Adaptation):
 
         Their k1 and eps are smaller, because DBSCAN soon merges the clusters of a weak model. Chosen on PKU-Reid, which is in no table.
         """
-        if experiment.preset not in ("small", "mobile"):
-            return cls(seed=experiment.seed)
         mobile = experiment.preset == "mobile"
+        if not mobile and experiment.preset != "small":
+            return cls(seed=experiment.seed)
         return cls(
             seed=experiment.seed,
             epochs=8 if mobile else 4,
@@ -140,15 +139,10 @@ class ClusterContrast(Adaptation):
         job.folder.loop(plan, settings=self.to_json(), is_same=self.is_in, epoch_start=training.cluster)
         return {"clusters": len(training.centres), "outliers": int((training.clusters == OUTLIER).sum())}
 
-    def causality_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
-        """Returns the run's causality losses, weighted by ``causality_weight``."""
-        kept = [loss for loss in experiment.losses if isinstance(loss, DualCausality | EntropyCausality)]
-        return _weighted(kept, self.causality_weight)
-
     def source_losses(self, experiment: Experiment) -> tuple[Loss, ...]:
         """Returns the run's losses that need only one view of a batch, weighted by ``source_weight``."""
         kept = [loss for loss in experiment.losses if not loss.two_views and loss.memory is None]
-        return _weighted(kept, self.source_weight)
+        return weighted(kept, self.source_weight)
 
     def _source_batches(self, job: AdaptationJob) -> IdentityBatches | None:
         if not self.needs_source:
@@ -157,11 +151,6 @@ class ClusterContrast(Adaptation):
         return IdentityBatches(
             job.experiment.sampling, training.persons, training.domains, self.seed, self.batches_per_epoch
         )
-
-
-def _weighted(losses: Sequence[Loss], factor: float) -> tuple[Loss, ...]:
-    weighted = [replace(loss, weight=loss.weight * factor) for loss in losses]
-    return tuple(loss for loss in weighted if loss.weight > 0)
 
 
 class _Clustered(nn.Module):
@@ -177,7 +166,8 @@ class _Clustered(nn.Module):
     def __init__(self, method: ClusterContrast, job: AdaptationJob) -> None:
         super().__init__()
         self.method, self.job = method, job
-        self.losses, self.source_losses = method.causality_losses(job.experiment), method.source_losses(job.experiment)
+        self.losses = causality_losses(job.experiment, method.causality_weight)
+        self.source_losses = method.source_losses(job.experiment)
         self.network = job.model
         device = job.session.group.device
         known = job.labelled.training.persons if method.needs_source else np.zeros(0, dtype=np.int64)
@@ -241,7 +231,12 @@ class _Clustered(nn.Module):
         facts = {"epoch": epoch, "clusters": count, "outliers": outliers, "cluster_seconds": seconds}
         MetricsLog(job.folder.path, tensorboard=False).write(first, facts)
         if count < 2:
-            raise _too_few(text, where, density, lonely=outliers > len(clusters) // 2)
+            change = "raise" if outliers > len(clusters) // 2 else "lower"
+            raise ExperimentError(
+                "Contrast needs at least two clusters",
+                found=f"{text} of {where}, with eps {density.eps}",
+                fix=f"{change} --density.eps in another --out folder; the last checkpoint is kept in this one",
+            )
         labels = torch.from_numpy(clusters)
         self.centres = cluster_centres(torch.from_numpy(vectors), labels).to(self.centres)
         self.clusters.copy_(labels)
@@ -251,14 +246,6 @@ class _Clustered(nn.Module):
 def _as_many_centres(module: _Clustered, state: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
     """Resizes the centres to match a checkpoint: their number differs between epochs."""
     module.centres = module.centres.new_zeros(state[prefix + "centres"].shape)
-
-
-def _too_few(text: str, where: str, density: Density, *, lonely: bool) -> ExperimentError:
-    return ExperimentError(
-        "Contrast needs at least two clusters",
-        found=f"{text} of {where}, with eps {density.eps}",
-        fix=f"{'raise' if lonely else 'lower'} --density.eps in another --out folder; the last checkpoint is kept in this one",
-    )
 
 
 @dataclass(frozen=True)

@@ -85,12 +85,7 @@ def adapt_run(method: Adaptation, run: Run, target: Unlabelled, out: Path, sessi
         record = _start_record({**entry, "left_out": left_out}, method, run, folder, former)
         began = time.monotonic()
         job = AdaptationJob(
-            experiment=run.experiment,
-            model=embedder.model,
-            target=readable,
-            store=store,
-            source=source,
-            folder=folder,
+            experiment=run.experiment, model=embedder.model, target=readable, store=store, source=source, folder=folder
         )
         facts = method.fit(job)
         job.model.eval()
@@ -179,9 +174,6 @@ def _finish(
         session.say(f"delta.safetensors holds what changed: {size / 1000:.1f} kB")
     else:
         persons = job.model.head.classifier.out_features
-        save_model(
-            folder / "model.safetensors",
-            job.model,
-            {"experiment": record["experiment"], "persons": persons, "chosen": "last"},
-        )
+        metadata = {"experiment": record["experiment"], "persons": persons, "chosen": "last"}
+        save_model(folder / "model.safetensors", job.model, metadata)
     job.folder.finish(record, seconds, checkpoint="last", facts=dict(facts))

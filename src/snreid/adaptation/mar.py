@@ -6,29 +6,47 @@ with SNR or without; with SNR its causality loss still applies to the labelled s
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from snreid.adaptation.base import Adaptation
+from snreid.adaptation.base import Adaptation, causality_losses
 from snreid.adaptation.job import AdaptationJob
-from snreid.adaptation.mar_losses import camera_statistics, log_multilabels, mean_over_cameras, threshold_of_all
-from snreid.adaptation.mar_network import MARNetwork, MARObjective
+from snreid.adaptation.mar_losses import (
+    LabelStatistics,
+    agent_loss,
+    batch_threshold,
+    camera_statistics,
+    consistency_loss,
+    discriminative_loss,
+    joint_loss,
+    log_multilabels,
+    mean_over_cameras,
+    moved,
+    pair_agreements,
+    threshold_of_all,
+)
+from snreid.adaptation.mar_network import MARNetwork
 from snreid.adaptation.two_sources import TwoBatches, TwoStores
 from snreid.errors import DataError, ExperimentError
 from snreid.experiments.experiment import Experiment
 from snreid.inference.embedder import features
-from snreid.losses import DualCausality, EntropyCausality, Loss
+from snreid.losses import Loss, total_loss
+from snreid.system.machine import Precision
 from snreid.system.progress import counting
+from snreid.tensors import Scalar
 from snreid.training.optim import SGD, WarmupSteps
+from snreid.training.parallel import outputs_of
 from snreid.training.plan import TrainingPlan
 from snreid.training.sampling import IdentityBatches, Sampling
 
+THRESHOLD_MOMENTUM = 0.1
+"""Share by which T moves towards the threshold of a batch."""
 _PAIR_IMAGES = 4
 """Images per person in the source part of a batch if a causality loss needs pairs."""
 
@@ -38,6 +56,7 @@ class MAR(Adaptation):
     """Soft multilabel learning: total = L_MDL + 2e-4 L_CML + 50 (L_AL + 0.2 L_RJ), plus L_SNR if the run was trained with it."""
 
     name: ClassVar[str] = "mar"
+    needs_source = True  # the agents are the source's persons
 
     epochs: int = 20
     """Epochs; L_MDL applies from the second one on."""
@@ -74,7 +93,6 @@ class MAR(Adaptation):
     """T starts from all pairs of this many target images, evenly spread over the set; left out: of all images."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for invalid settings."""
         super().__post_init__()
         counts = {
             "epochs": (self.epochs, 1),
@@ -98,22 +116,8 @@ class MAR(Adaptation):
                 found=f"mining {self.mining}, margin {self.margin}, scale {self.scale}",
                 fix="use --mining 0.005 --margin 1 --scale 30",
             )
-        if (
-            self.source_images is not None
-            and self.source_images > 1
-            and (self.source_batch % self.source_images or self.source_batch < 2 * self.source_images)
-        ):
-            raise ExperimentError(
-                "The source's part of a batch holds the same number of images of at least two people",
-                found=f"source_batch {self.source_batch}, source_images {self.source_images}",
-                fix=f"set --source-batch to a multiple of {self.source_images}",
-            )
+        self._require_two_people(self.source_images or 1)
         self._optim()  # raises for a bad learning rate
-
-    @property
-    def needs_source(self) -> bool:
-        """Always: the agents are the source's persons."""
-        return True
 
     @classmethod
     def for_experiment(cls, experiment: Experiment) -> Self:
@@ -135,25 +139,20 @@ class MAR(Adaptation):
     def fit(self, job: AdaptationJob) -> Mapping[str, Any]:
         """See ``Adaptation.fit``."""
         source, target = job.labelled, job.target
-        causality = self._causality(job.experiment)
+        causality = causality_losses(job.experiment, self.causality_weight)
         if not target.has_cameras:
             job.session.say(
-                f"{target.name} has no cameras: L_CML holds batches against the whole set instead of cameras against each other",
+                f"{target.name} has no cameras: L_CML compares batches with the whole set instead of cameras with each other"
             )
         job.model.freeze(job.experiment.freeze_stages)
         batches = self._batches(job, bool(causality))
         model, device = MARNetwork(job.model, len(target)), job.session.group.device
         objective = MARObjective(
+            self,
             model,
             persons=torch.from_numpy(source.training.persons).to(device),
             cameras=torch.from_numpy(target.cameras).to(device),
-            source_batch=self.source_batch,
-            scale=self.scale,
-            margin=self.margin,
-            mining=self.mining,
-            weights=(self.consistency_weight, self.source_weight, self.joint_weight),
             causality=causality,
-            average_agents=self.average_agents,
             precision=job.session.machine.precision,
         )
         if job.folder.checkpoints.last() is None:
@@ -181,14 +180,6 @@ class MAR(Adaptation):
         job.folder.loop(plan, settings=self.to_json(), is_same=self.is_in, epoch_start=activate)
         return {"threshold": float(model.threshold)}
 
-    def _causality(self, experiment: Experiment) -> tuple[Loss, ...]:
-        """The run's own losses on SNR modules, weighted."""
-        kinds = (DualCausality, EntropyCausality)
-        losses = [loss for loss in experiment.losses if isinstance(loss, kinds) and loss.weight > 0]
-        return tuple(
-            replace(loss, weight=loss.weight * self.causality_weight) for loss in losses if self.causality_weight
-        )
-
     def _optim(self) -> SGD:
         return SGD(lr=self.lr, momentum=0.9, weight_decay=self.weight_decay, decay_norms=False)
 
@@ -198,7 +189,14 @@ class MAR(Adaptation):
         length = self.batches_per_epoch or max(1, len(training.split) // self.source_batch)
         identities = None
         if images > 1:
-            self._require_people(images, training.identities)
+            self._require_two_people(images)
+            if self.source_batch > training.identities * images:
+                raise ExperimentError(
+                    f"The source's part of a batch has {images} images of each of its people",
+                    found=f"--source-batch {self.source_batch}, which takes {self.source_batch // images} people; the source has "
+                    f"{training.identities}",
+                    fix=f"lower --source-batch to {training.identities * images} or less",
+                )
             sampling = Sampling(persons=self.source_batch // images, images=images)
             identities = IdentityBatches(sampling, training.persons, training.domains, self.seed, length)
         return TwoBatches(
@@ -211,19 +209,14 @@ class MAR(Adaptation):
             identities=identities,
         )
 
-    def _require_people(self, images: int, known: int) -> None:
-        """The source's part of a batch shows at least two of the ``known`` people, ``images`` images of each."""
+    def _require_two_people(self, images: int) -> None:
+        """The source's part of a batch shows at least two people, ``images`` images of each."""
         if self.source_batch % images or self.source_batch < 2 * images:
             raise ExperimentError(
-                f"The source's part of a batch has {images} images of each of at least two people, for the causality loss",
+                f"The source's part of a batch has {images} images of each of at least two people",
                 found=f"--source-batch {self.source_batch}",
-                fix=f"use --source-batch {max(2, self.source_batch // images) * images}, or --causality-weight 0",
-            )
-        if self.source_batch > known * images:
-            raise ExperimentError(
-                f"The source's part of a batch has {images} images of each of its people",
-                found=f"--source-batch {self.source_batch}, which takes {self.source_batch // images} people; the source has {known}",
-                fix=f"lower --source-batch to {known * images} or less",
+                fix=f"use --source-batch {max(2, self.source_batch // images) * images}"
+                + ("" if self.source_images else ", or --causality-weight 0, as only the causality loss needs pairs"),
             )
 
     def _initialize(self, model: MARNetwork, job: AdaptationJob) -> None:
@@ -231,11 +224,10 @@ class MAR(Adaptation):
         with counting(job.session.console, f"describing {job.target.name}") as progress:
             embeddings = features(job.embedder(), job.store, progress=progress).embeddings
         with torch.no_grad():
-            vectors = functional.normalize(torch.from_numpy(embeddings).to(job.session.group.device), dim=1)
+            device = job.session.group.device
+            vectors = functional.normalize(torch.from_numpy(embeddings).to(device), dim=1)
             log_labels = log_multilabels(vectors, model.agents(), self.scale)
-            statistics = camera_statistics(
-                log_labels, torch.from_numpy(job.target.cameras).to(job.session.group.device)
-            )
+            statistics = camera_statistics(log_labels, torch.from_numpy(job.target.cameras).to(device))
             if statistics is None:
                 raise DataError(
                     "Statistics of a camera need two of its images",
@@ -244,6 +236,77 @@ class MAR(Adaptation):
                 )
             model.set_statistics(mean_over_cameras(statistics))
             model.threshold.copy_(threshold_of_all(_spread(log_labels.exp(), self.threshold_images), self.mining))
+
+
+class MARObjective(nn.Module):
+    """A ``TrainingPlan.objective``: takes normalized images and their positions, returns the total and its parts.
+
+    The first ``source_batch`` images of a batch are the source's. Source and target images pass through the network separately, as in the
+    published code, so that batch norms never mix the two.
+    """
+
+    def __init__(
+        self,
+        method: MAR,
+        model: MARNetwork,
+        *,
+        persons: Tensor,
+        cameras: Tensor,
+        causality: Sequence[Loss],
+        precision: Precision,
+    ) -> None:
+        """``persons``: (S,) of the source images. ``cameras``: (N,) of the target images. ``causality``: losses on the stages of the
+        source images."""
+        super().__init__()
+        self.method, self.model, self.persons, self.cameras = method, model, persons, cameras
+        self.causality, self.precision = causality, precision
+        self.active = False
+        """Whether L_MDL applies: from the second epoch on."""
+
+    def forward(self, images: Tensor, positions: Tensor) -> tuple[Scalar, dict[str, Scalar]]:
+        """(B, 3, H, W) and (B,) -> the total, and weighted, detached parts by name."""
+        method, border = self.method, self.method.source_batch
+        persons = self.persons[positions[:border]]
+        seen = positions[border:] - len(self.persons)
+        outputs, others = (
+            outputs_of(self.model.network, part, precision=self.precision)
+            for part in (images[:border], images[border:])
+        )
+        source, target = (functional.normalize(part.embedding, dim=1) for part in (outputs, others))
+        agents, known = self.model.agents(), method.source_weight
+        parts = {
+            "AL": known * agent_loss(source, agents, persons, method.scale),
+            "RJ": known * method.joint_weight * joint_loss(source, persons, target, agents, method.margin),
+        }
+        log_labels = log_multilabels(target, agents, method.scale)
+        parts["CML"] = method.consistency_weight * self._consistency(log_labels, self.cameras[seen])
+        if self.active:
+            parts["MDL"] = self._discrimination(target, seen, log_labels)
+        total = torch.stack(list(parts.values())).sum()
+        shown = {name: part.detach() for name, part in parts.items()}
+        if self.causality:
+            causality = total_loss(self.causality, outputs, persons)
+            total, shown = total + causality.total, {**shown, **causality.parts}
+        return total, shown
+
+    def _consistency(self, log_labels: Tensor, cameras: Tensor) -> Scalar:
+        """The running statistics are updated first, as in the published code."""
+        statistics = camera_statistics(log_labels, cameras)
+        if statistics is None:
+            return log_labels.sum() * 0
+        momentum = min(1.0, (self.method.source_batch + len(log_labels)) / 10_000)
+        self.model.set_statistics(moved(self.model.statistics(), mean_over_cameras(statistics), momentum))
+        running = LabelStatistics(self.model.label_mean.clone(), self.model.label_std.clone())
+        return consistency_loss(statistics, running, average_agents=self.method.average_agents)
+
+    def _discrimination(self, target: Tensor, seen: Tensor, log_labels: Tensor) -> Scalar:
+        """T is updated after it is used, as in the published code."""
+        labels = self.model.remember(seen, log_labels.exp())
+        loss = discriminative_loss(target, labels, self.model.threshold, self.method.mining)
+        with torch.no_grad():
+            now = batch_threshold(pair_agreements(labels), self.method.mining)
+            self.model.threshold.lerp_(now, THRESHOLD_MOMENTUM)
+        return loss
 
 
 def _spread(labels: Tensor, count: int | None) -> Tensor:

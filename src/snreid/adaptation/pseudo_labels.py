@@ -31,7 +31,6 @@ class Density:
     """Images within ``eps`` of an image, including itself, that make it a core of a cluster."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a value out of range."""
         if not 0 < self.eps < 1:
             raise ExperimentError(
                 "Images within a Jaccard distance above 0 and below 1 are neighbours",

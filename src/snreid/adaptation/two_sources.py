@@ -48,7 +48,6 @@ class TwoBatches:
     """Draws the source part by identities, if a loss needs several images of a person; None: image by image."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` if one side has too few images for a batch."""
         for what, count, batch in (
             ("source", self.source_count, self.source_batch),
             ("target", self.target_count, self.target_batch),

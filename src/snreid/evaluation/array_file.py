@@ -18,28 +18,18 @@ from snreid.system.archives import check_arrays, check_growth, check_matlab
 ONLY = "embeddings"
 """What the one array of an ``.npy`` file is called here."""
 Place = TypeVar("Place", bound=Hashable)
-_BYTES = {"double": 8, "single": 4, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4} | {
-    "int64": 8,
-    "uint64": 8,
-    "char": 4,
-    "cell": 8,
+_BYTES = {"double": 8, "single": 4, "char": 4, "cell": 8} | {
+    f"{sign}int{bits}": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
 """MATLAB's classes that are read, and the bytes of an element in memory."""
 
 
 def read_arrays(path: Path, choose: Callable[[Sequence[str]], Mapping[Place, str]]) -> dict[Place, NDArray[Any]]:
-    """Read some arrays of a file.
+    """The arrays of a file that ``choose`` picks, given the names of all, each under a key of its own. The content decides what the file
+    is; an ``.npy`` file is mapped, not read.
 
-    Args:
-        path: The file; its content decides what it is. An ``.npy`` file is mapped, not read.
-        choose: Called with the names of all arrays; returns those to read, each under a key of its own.
-
-    Returns:
-        Key -> array.
-
-    Raises:
-        DataError: There is no such file, it is of another kind or damaged, or an array to read holds Python objects or unpacks to more
-            than fits the file. Also what ``choose`` raises.
+    Raises ``DataError`` if there is no such file, it is of another kind or damaged, or an array to read holds Python objects or unpacks
+    to more than fits the file. Also what ``choose`` raises.
     """
     if not path.is_file():
         raise DataError("The features file must exist", found=str(path), fix="check the path")

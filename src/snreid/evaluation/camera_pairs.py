@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from snreid.evaluation.evaluate import score_ranks
 from snreid.evaluation.exact.ranking import Block, match_ranks
-from snreid.evaluation.features import check_values
+from snreid.evaluation.features import check_values, some
 from snreid.evaluation.subset_scores import SubsetScores, subset_scores
 from snreid.records import JUNK, NO_CAMERA, Features, Scores
 
@@ -96,7 +96,7 @@ def camera_pairs(
         askers = np.flatnonzero((query.cameras != NO_CAMERA) & (query.cameras != there))
         ranks: dict[int, NDArray[np.int64]] = {}
         if len(askers):
-            ranked = match_ranks(_rows(query, askers), _rows(gallery, entries), metric=metric, block=block)
+            ranked = match_ranks(some(query, askers), some(gallery, entries), metric=metric, block=block)
             ranks = dict(zip(askers.tolist(), ranked, strict=True))
         for here in asking:
             mine = np.flatnonzero(query.cameras == here)
@@ -122,8 +122,3 @@ def camera_pairs(
 def _cameras(labels: NDArray[np.int64]) -> list[int]:
     """The known cameras, ascending."""
     return [int(camera) for camera in np.unique(labels) if camera != NO_CAMERA]
-
-
-def _rows(features: Features, rows: NDArray[np.int64]) -> Features:
-    names = tuple(features.names[i] for i in rows) if features.names else ()
-    return Features(features.embeddings[rows], features.persons[rows], features.cameras[rows], names)

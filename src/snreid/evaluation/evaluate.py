@@ -61,12 +61,11 @@ def score_ranks(ranks: Sequence[NDArray[np.int64]], persons: NDArray[np.int64]) 
     If no query has a match, the ``Scores`` are empty and their means undefined.
     """
     valid = [index for index, of_query in enumerate(ranks) if len(of_query)]
+    matched = [ranks[index] for index in valid]
     return Scores(
-        average_precision=np.array([average_precision(ranks[index]) for index in valid], dtype=np.float64),
-        inverse_negative_penalty=np.array(
-            [inverse_negative_penalty(ranks[index]) for index in valid], dtype=np.float64
-        ),
-        first_rank=np.array([first_rank(ranks[index]) for index in valid], dtype=np.int64),
+        average_precision=np.array([average_precision(of_query) for of_query in matched], dtype=np.float64),
+        inverse_negative_penalty=np.array([inverse_negative_penalty(of_query) for of_query in matched], np.float64),
+        first_rank=np.array([first_rank(of_query) for of_query in matched], dtype=np.int64),
         query_index=np.array(valid, dtype=np.int64),
         queries=len(ranks),
         persons=persons[valid],

@@ -124,11 +124,14 @@ def in_half(embeddings: NDArray[np.float32] | NDArray[np.float16], side: str) ->
     return half
 
 
+def some(features: Features, rows: NDArray[np.int64]) -> Features:
+    """These rows, without the texts of persons and cameras."""
+    names = tuple(features.names[row] for row in rows) if features.names else ()
+    return Features(features.embeddings[rows], features.persons[rows], features.cameras[rows], names)
+
+
 def remarks(query: Features) -> tuple[str, ...]:
     """Sentences for the user about labels that are allowed but often a mistake."""
     junk = int((query.persons == JUNK).sum())
-    return (
-        (f"{junk} of {len(query.persons)} queries are junk (person -1), which matches nobody: they are skipped.",)
-        if junk
-        else ()
-    )
+    text = f"{junk} of {len(query.persons)} queries are junk (person -1), which matches nobody: they are skipped."
+    return (text,) if junk else ()

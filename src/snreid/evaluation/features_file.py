@@ -180,13 +180,9 @@ def label_array(labels: Iterable[str]) -> NDArray[Any]:
 
 def _read(path: Path, labels: Mapping[str, ArrayLike], *, apart: bool) -> dict[str, _Arrays]:
     """The arrays of a file by side and content. ``apart``: whether it may hold query and gallery apart."""
-
-    def choose(names: Sequence[str]) -> dict[tuple[str, str], str]:
-        """Returns the arrays to read."""
-        return _chosen(names, path, labelled=bool(labels), apart=apart)
-
     sides: dict[str, _Arrays] = {}
-    for (side, content), array in read_arrays(path, choose).items():
+    arrays = read_arrays(path, lambda names: _chosen(names, path, labelled=bool(labels), apart=apart))
+    for (side, content), array in arrays.items():
         sides.setdefault(side, {})[content] = array
     if labels:
         given = {_NAMES.get(name, ("", ""))[1]: np.ravel(values) for name, values in labels.items()}

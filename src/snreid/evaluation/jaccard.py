@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from snreid.errors import DataError, ExperimentError
-from snreid.evaluation.exact.similarity import Cosine, Similarity, squared_lengths
+from snreid.evaluation.exact.similarity import Cosine, Similarity, squared_lengths, stretches
 from snreid.evaluation.features import check_lengths
 from snreid.evaluation.neighbours import Embeddings, Kept, Nearest, nearest
 from snreid.records import Features
@@ -246,7 +246,7 @@ def _expanded(reciprocal: Sparse, half: Sparse, copies: NDArray[np.int64], *, mo
     """R*: stored entries are members, their values mean nothing. ``more``: requires more than 2/3 in common instead of at least 2/3."""
     counted, sizes = _by_copies(half, copies).T.tocsr(), half @ copies
     parts = []
-    for part in _parts(reciprocal.shape[0]):
+    for part in stretches(reciprocal.shape[0], _ROWS):
         members = reciprocal[part]
         common = (members @ counted).multiply(members).tocsr()  # |R(i, k1) and R(q, k1 / 2)| for q in R(i, k1)
         enough = 2 * sizes[common.indices] + more  # both sides are integers
@@ -270,7 +270,3 @@ def _gaussian(
     members.data = np.exp(-apart) * copies[members.indices]
     # Every row contains its own image.
     return _divided(members, np.add.reduceat(members.data, members.indptr[:-1]))
-
-
-def _parts(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + _ROWS, count)) for start in range(0, count, _ROWS))

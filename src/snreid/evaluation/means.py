@@ -14,8 +14,8 @@ _UNIT = 2e-3
 
 
 def have_length_one(embeddings: Numbers) -> bool:
-    """Whether all rows (N, D) have been divided by their lengths, as ``snreid extract`` does: then their Euclidean distances are others
-    than the network's own."""
+    """Whether all rows (N, D) have been divided by their lengths, as ``snreid extract`` does; their Euclidean distances then differ from
+    the network's own."""
     return bool((np.abs(np.sqrt(squared_lengths(embeddings)) - 1) < _UNIT).all())
 
 

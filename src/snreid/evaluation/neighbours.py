@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from snreid.evaluation.exact.similarity import SMALLEST, UNIT_ROUNDOFF, Cosine, Similarity, squared_lengths
+from snreid.evaluation.exact.similarity import (
+    SMALLEST,
+    UNIT_ROUNDOFF,
+    Cosine,
+    Doubles,
+    Similarity,
+    squared_lengths,
+    stretches,
+)
 from snreid.evaluation.exact.threads import MOST_AHEAD, in_order, products_alone, threads
 
 _TILE = 1 << 10
@@ -36,7 +44,7 @@ class Embeddings:
     rows: NDArray[np.float32]
     """(U, D)"""
     compare: Similarity
-    squared: NDArray[np.float64]
+    squared: Doubles
     """(U,) squared lengths."""
 
     @classmethod
@@ -44,15 +52,15 @@ class Embeddings:
         """Rows (U, D) with their lengths."""
         return cls(rows, compare, squared_lengths(rows))
 
-    def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    def keys(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> Doubles:
         """(P,) float64: the keys that rank the images ``right`` (P,) among the neighbours of the images ``left`` (P,)."""
         keys = np.empty(len(left))
-        for part in _stretches(len(left), _PAIRS // self.rows.shape[1]):
+        for part in stretches(len(left), _PAIRS // self.rows.shape[1]):
             first, second = (self.rows[side[part]].astype(np.float64) for side in (left, right))
             keys[part] = self.compare.key_rows(first, second, self.squared[right[part]])
         return keys
 
-    def distances(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    def distances(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> Doubles:
         """(P,) distances of pairs, the same in both directions; exactly 0 between an image and itself."""
         low, high = np.minimum(left, right), np.maximum(left, right)
         pairs, place = np.unique(low * len(self.rows) + high, return_inverse=True)
@@ -63,16 +71,16 @@ class Embeddings:
 
         def measure(stretch: slice) -> None:
             """Distances of a stretch of the pairs."""
-            for part in _stretches(stretch.stop - stretch.start, step):
+            for part in stretches(stretch.stop - stretch.start, step):
                 these = others[stretch][part]
                 apart[these] = self._apart(first[these], second[these])
 
-        stretches = list(_stretches(len(others), step * _STEPS))
-        for _ in in_order(measure, stretches, threads() if len(stretches) > 1 else 1):
+        work = list(stretches(len(others), step * _STEPS))
+        for _ in in_order(measure, work, threads() if len(work) > 1 else 1):
             pass
         return np.asarray(apart[place.reshape(-1)])
 
-    def _apart(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _apart(self, left: NDArray[np.int64], right: NDArray[np.int64]) -> Doubles:
         """(P,) distances of a few pairs with long runs of the same left image; a pair's distance does not depend on the other pairs."""
         runs = np.concatenate([[True], left[1:] != left[:-1]])
         first = self.rows[left[runs]].astype(np.float64)[np.cumsum(runs) - 1]
@@ -105,9 +113,7 @@ class Embeddings:
         return np.asarray(np.nextafter(bound.astype(np.float32), np.float32(np.inf)))
 
 
-def squared_distances(
-    compare: Similarity, keys: NDArray[np.float64], squared: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def squared_distances(compare: Similarity, keys: Doubles, squared: Doubles) -> Doubles:
     """(P,) the squared distances, 2 - 2 cos or |x - y|^2, that belong to keys (P,) of images with these squared lengths, (P,) or (1,)."""
     if not isinstance(compare, Cosine):
         return np.negative(keys)
@@ -115,19 +121,13 @@ def squared_distances(
     return np.asarray(np.maximum(2 - 2 * cosine, 0.0))
 
 
-def _inner(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+def _inner(left: Doubles, right: Doubles) -> Doubles:
     """(P,) inner products of the rows of (P, D) and (P, D) in one pass; a product and a sum would take two."""
     total = np.zeros(len(left))
     for start in range(0, left.shape[1], _TOGETHER):
         part = slice(start, start + _TOGETHER)
         total += np.einsum("pd,pd->p", left[:, part], right[:, part])
     return total
-
-
-def _stretches(count: int, step: int) -> Iterator[slice]:
-    """Slices of ``count`` items, ``step`` (at least 1) at a time."""
-    step = max(1, step)
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Nearest:
     nearer: NDArray[np.int32]
     """How many images are strictly nearer than this one, 0 for the image itself. Comparing it with any of the requested counts
     gives an exact answer; between two of them it may be off by the float32 rounding error."""
-    farthest: NDArray[np.float64] | None
+    farthest: Doubles | None
     """(U,) the distance of the farthest image, if requested."""
 
 
@@ -175,11 +175,11 @@ def nearest(
     Fills ``kept`` in the same pass.
     """
     errors = images.errors()
-    blocks = [slice(s, min(s + _TILE, len(images.rows))) for s in range(0, len(images.rows), _TILE)]
+    blocks = list(stretches(len(images.rows), _TILE))
     near = [_Leaders(max(counts) + 1, errors[block]) for block in blocks]
     far = [_Leaders(1, errors[block], sign=-1) for block in blocks] if farthest else []
     members: list[tuple[NDArray[np.int64], ...]] = []
-    distances: list[NDArray[np.float64]] = []
+    distances: list[Doubles] = []
     with products_alone():
         tiles = in_order(lambda tile: images.scores(*tile), _tiles(images, blocks), min(threads(), MOST_AHEAD))
         for i, block in enumerate(blocks):
@@ -326,7 +326,7 @@ def _before(group: NDArray[np.int64], weights: NDArray[np.int64]) -> NDArray[np.
     return np.asarray(total - total[np.searchsorted(group, group)])
 
 
-def _farthest(images: Embeddings, leaders: _Leaders, start: int) -> NDArray[np.float64]:
+def _farthest(images: Embeddings, leaders: _Leaders, start: int) -> Doubles:
     """(R,) the distance of each row's farthest image."""
     row, column, _ = leaders.in_order()
     leaders.forget()

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from snreid.evaluation.exact.similarity import Doubles
 from snreid.evaluation.subset_scores import SubsetScores, subset_scores
 from snreid.evaluation.uncertainty import RESAMPLES, sign_flip_p_value
 from snreid.images.reading import resize
@@ -108,7 +109,7 @@ class PropertyBuckets:
         return content | ({"remark": self.remark} if self.remark else {})
 
 
-def by_property(name: str, unit: str, values: NDArray[np.float64], scores: Scores) -> PropertyBuckets:
+def by_property(name: str, unit: str, values: Doubles, scores: Scores) -> PropertyBuckets:
     """Scores by quartiles of ``values`` (V,), one per valid query of ``scores``.
 
     NaN means unknown; such a query is left out. A query on an edge belongs to the lower quartile. A property with fewer than two
@@ -138,36 +139,25 @@ def by_property(name: str, unit: str, values: NDArray[np.float64], scores: Score
 
 
 def trend(
-    values: NDArray[np.float64],
-    precisions: NDArray[np.float64],
-    persons: NDArray[np.int64],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    values: Doubles, precisions: Doubles, persons: NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Trend | None:
     """Spearman's rho of two values per query (V,), with interval and p-value over ``persons`` (V,); None if one is constant."""
     x, y = (_ranks(numbers) - (len(values) + 1) / 2 for numbers in (values, precisions))
     if not x.any() or not y.any():
         return None
     p_value = sign_flip_p_value(x * y, persons, resamples=resamples, seed=seed)
-    return Trend(_correlation(x, y), _rho_interval(x, y, persons, resamples, seed), p_value)
+    rho = float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
+    return Trend(rho, _rho_interval(x, y, persons, resamples, seed), p_value)
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ranks(values: Doubles) -> Doubles:
     """(V,) ranks from 1; equal values share the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts - 1) / 2)[place])
 
 
-def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Pearson's correlation of centred values."""
-    return float((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
-
-
-def _rho_interval(
-    x: NDArray[np.float64], y: NDArray[np.float64], persons: NDArray[np.int64], resamples: int, seed: int
-) -> Interval:
+def _rho_interval(x: Doubles, y: Doubles, persons: NDArray[np.int64], resamples: int, seed: int) -> Interval:
     """Percentile bootstrap of the correlation of ranks: resamples whole persons, from sums kept per person."""
     _, label = np.unique(persons, return_inverse=True)
     columns = (np.ones(len(x)), x, y, x * x, y * y, x * y)

@@ -28,7 +28,7 @@ from snreid.errors import ExperimentError
 from snreid.evaluation.evaluate import scores_of_ranks
 from snreid.evaluation.exact.ranking import Block
 from snreid.evaluation.exact.relevance import Relevance, relevance
-from snreid.evaluation.exact.similarity import Cosine, Similarity, similarity, squared_lengths, widened
+from snreid.evaluation.exact.similarity import Cosine, Similarity, similarity, squared_lengths, stretches, widened
 from snreid.evaluation.exact.threads import MOST_AHEAD, in_order, products_alone, threads
 from snreid.evaluation.features import check_values
 from snreid.evaluation.jaccard import DIGITS, common_weights, encoded, jaccard_of
@@ -56,7 +56,6 @@ class ReRanking:
     """lambda, 0 to 1: the weight of the original distance. 1 ranks by it alone."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a value out of range."""
         if not 1 <= self.k2 <= self.k1 <= MOST_NEIGHBOURS:
             raise ExperimentError(
                 f"Re-ranking looks at k1 neighbours, 1 to {MOST_NEIGHBOURS}, and averages k2 of them, 1 to k1",
@@ -224,8 +223,7 @@ class _ReRanked:
         rows = np.array([target.query for target in targets])
         lengths = self.squared[0][rows]
         prepared = self.compare.prepared(self.query[rows], lengths)
-        starts = range(0, len(self.gallery), most)
-        parts = [slice(start, min(start + most, len(self.gallery))) for start in starts]
+        parts = list(stretches(len(self.gallery), most))
 
         def product(part: slice) -> NDArray[np.float32]:
             """Scores of all targets against a stretch of the gallery."""

@@ -42,14 +42,9 @@ class SubsetScores:
 
 
 def subset_scores(scores: Scores, subset: NDArray[np.bool_] | None = None) -> SubsetScores | None:
-    """mAP and rank-1 of a subset of the valid queries, with intervals of level 0.95 that are the same at every call.
+    """mAP and rank-1 of the valid queries chosen by ``subset`` (V,), or of all; None if there are none.
 
-    Args:
-        scores: Of all queries.
-        subset: (V,) which valid queries count; None for all.
-
-    Returns:
-        The scores; None if the subset is empty.
+    Intervals have level 0.95 and are the same at every call.
     """
     chosen = np.ones(len(scores.query_index), np.bool_) if subset is None else subset
     if not chosen.any():

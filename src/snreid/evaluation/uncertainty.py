@@ -6,7 +6,6 @@ bootstrap of fifty hits is [1, 1]. Sign-flip permutation test with the p-value (
 Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010). Nothing here covers the training seed.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from snreid.errors import ExperimentError
+from snreid.evaluation.exact.similarity import Doubles, stretches
 from snreid.records import Interval, Scores
 
 RESAMPLES = 2000
@@ -58,12 +58,7 @@ class PairedComparison:
 
 
 def mean_interval(
-    values: NDArray[np.float64],
-    persons: NDArray[np.int64],
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    values: Doubles, persons: NDArray[np.int64], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """Interval of the mean of values between 0 and 1: mAP, mINP, or CMC at a rank.
 
@@ -96,12 +91,7 @@ def mean_interval(
 
 
 def difference_interval(
-    differences: NDArray[np.float64],
-    persons: NDArray[np.int64],
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    differences: Doubles, persons: NDArray[np.int64], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """Percentile bootstrap interval of a mean difference (V,), over persons; the arguments are those of ``mean_interval``."""
     _check(differences, persons, level, resamples)
@@ -109,11 +99,7 @@ def difference_interval(
 
 
 def sign_flip_p_value(
-    differences: NDArray[np.float64],
-    persons: NDArray[np.int64],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    differences: Doubles, persons: NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> float:
     """Two-sided p-value of a mean difference (V,) under random signs, one for each person."""
     _check(differences, persons, 0.95, resamples)
@@ -121,7 +107,7 @@ def sign_flip_p_value(
     observed = abs(float(sums.sum()))
     generator = np.random.default_rng(seed)
     hits = 0
-    for part in _parts(resamples, len(sums)):
+    for part in stretches(resamples, _DRAWS_AT_ONCE // len(sums)):
         signs = generator.integers(0, 2, size=(part.stop - part.start, len(sums)), dtype=np.int8) * 2 - 1
         # A sum equal to the observed one up to rounding is a hit: without the margin, the order of summation would decide.
         hits += int((np.abs((signs * sums).sum(axis=1)) >= observed - 1e-12 * len(differences)).sum())
@@ -172,7 +158,7 @@ def compare(
             fix="evaluate both runs on the same target with the same query and gallery split",
         )
 
-    def paired(differences: NDArray[np.float64]) -> PairedDifference:
+    def paired(differences: Doubles) -> PairedDifference:
         """Interval and p-value of one difference (V,), from the same samples at every call."""
         interval = difference_interval(differences, a.persons, level=level, resamples=resamples, seed=seed)
         p_value = sign_flip_p_value(differences, a.persons, resamples=resamples, seed=seed)
@@ -187,21 +173,17 @@ def compare(
     )
 
 
-def _by_person(
-    values: NDArray[np.float64], persons: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _by_person(values: Doubles, persons: NDArray[np.int64]) -> tuple[Doubles, Doubles]:
     """Sum and number of the values of each person."""
     _, label = np.unique(persons, return_inverse=True)
     return np.bincount(label, weights=values).astype(np.float64), np.bincount(label).astype(np.float64)
 
 
-def _bootstrap(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], level: float, resamples: int, seed: int
-) -> Interval:
+def _bootstrap(sums: Doubles, counts: Doubles, level: float, resamples: int, seed: int) -> Interval:
     """Percentile interval of the mean of all values, from their sum and number for each person (P,)."""
     generator = np.random.default_rng(seed)
     means = np.empty(resamples)
-    for part in _parts(resamples, len(sums)):
+    for part in stretches(resamples, _DRAWS_AT_ONCE // len(sums)):
         drawn = generator.integers(0, len(sums), size=(part.stop - part.start, len(sums)))
         means[part] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
@@ -216,12 +198,7 @@ def _clopper_pearson(share: float, draws: float, level: float) -> Interval:
     return Interval(low=low, high=high, level=level)
 
 
-def _parts(resamples: int, size: int) -> Iterator[slice]:
-    step = max(1, _DRAWS_AT_ONCE // size)
-    return (slice(start, min(start + step, resamples)) for start in range(0, resamples, step))
-
-
-def _check(values: NDArray[np.float64], persons: NDArray[np.int64], level: float, resamples: int) -> None:
+def _check(values: Doubles, persons: NDArray[np.int64], level: float, resamples: int) -> None:
     if values.ndim != 1 or not len(values):
         raise ExperimentError(
             "An interval needs one value per query, at least one",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from snreid.errors import DataError, ExperimentError
 from snreid.evaluation.exact.relevance import relevance
 from snreid.evaluation.exact.similarity import Numbers, similarity, squared_lengths
-from snreid.evaluation.features import check_values
+from snreid.evaluation.features import check_values, some
 from snreid.evaluation.uncertainty import few_persons, mean_interval
 from snreid.records import JUNK, Features, Interval
 
@@ -209,11 +209,8 @@ def _decimals(step: float) -> int:
 
 
 def _without_junk(features: Features) -> Features:
-    if not (junk := features.persons == JUNK).any():
-        return features
-    rows = np.flatnonzero(~junk)
-    names = tuple(features.names[row] for row in rows) if features.names else ()
-    return Features(features.embeddings[rows], features.persons[rows], features.cameras[rows], names)
+    kept = features.persons != JUNK
+    return features if kept.all() else some(features, np.flatnonzero(kept))
 
 
 def _steps(query: Features, gallery: Features, metric: str) -> tuple[float, int]:

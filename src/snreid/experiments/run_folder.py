@@ -16,8 +16,7 @@ from snreid.system.atomic_files import sweep, write_json
 from snreid.system.locks import folder_lock
 from snreid.system.provenance import provenance
 from snreid.training.checkpoint import CheckpointStore
-from snreid.training.follow import follow
-from snreid.training.log import MetricsLog, ProgressLine, number_in, read_metrics, skipped_text, waited_text
+from snreid.training.log import MetricsLog, ProgressLine, follow, number_in, read_metrics, skipped_text, waited_text
 from snreid.training.loop import Hooks, Loop
 from snreid.training.plan import TrainingPlan
 from snreid.training.session import Session

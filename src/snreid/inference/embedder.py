@@ -127,11 +127,9 @@ class Embedder:
         now = tuple((id(t), t._version) for t in (*self.model.parameters(), *self.model.buffers()))
         if self._folded is None or now != self._folded_from:
             size = self.input.height, self.input.width
-            network = folded(self.model, size).to(memory_format=torch.channels_last)
-            fuse = self.fuse and self.device.type == "cpu"
-            self._folded = fused(network, size, bf16=self.bf16) if fuse else network
-            self._folded_from = now
-        assert self._folded is not None
+            self._folded, self._folded_from = folded(self.model, size).to(memory_format=torch.channels_last), now
+            if self.fuse and self.device.type == "cpu":
+                self._folded = fused(self._folded, size, bf16=self.bf16)
         return self._folded
 
     def autocast(self) -> torch.autocast:
@@ -298,16 +296,12 @@ class Fastest:
             began = self._clock()
             parts.append(self._embed(part))
             if self.chosen is None and len(part) == size and size in self._plan:
-                self._note(size, (self._clock() - began) / size)
+                self._plan.remove(size)
+                self._seconds[size].append((self._clock() - began) / size)
+                if not self._plan:
+                    self.chosen = min(self.sizes, key=lambda size: min(self._seconds[size][1:]))
             at += len(part)
         return np.concatenate(parts)
-
-    def _note(self, size: int, seconds: float) -> None:
-        """Records ``seconds`` per image."""
-        self._plan.remove(size)
-        self._seconds[size].append(seconds)
-        if not self._plan:
-            self.chosen = min(self.sizes, key=lambda size: min(self._seconds[size][1:]))
 
 
 def features(
@@ -326,8 +320,7 @@ def features(
         parts.append(embed(images))
         if progress is not None:
             progress(min(done * batch, len(mine)), len(mine))
-    vectors = np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
-    vectors = _joined(vectors, group)
+    vectors = _joined(np.concatenate(parts) if parts else np.zeros((0, 0), np.float32), group)
     return Features(vectors, store.split.persons, store.split.cameras, tuple(s.image.name for s in store.split.samples))
 
 
@@ -348,8 +341,7 @@ def require_working(embed: EmbedBatch, store: PixelStore, group: ProcessGroup) -
         with torch.random.fork_rng(devices=[]):  # torch seeds loader workers from the shared generator
             (images,) = store.batches([some])
             vectors = embed(images)
-    broken = not _finite(vectors)
-    if agree((broken, False), group)[0]:
+    if agree((not _finite(vectors), False), group)[0]:
         raise _not_finite("training images after the last step")
 
 

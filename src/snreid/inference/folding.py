@@ -12,7 +12,7 @@ their argument unchanged.
 import operator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, fx, nn
@@ -62,13 +62,8 @@ class Folded(nn.Module):
 def folded(model: ReIDModel, size: Size) -> Folded:
     """A copy of the model with its batch norms folded, made of plain torch modules: exportable, runs on any device.
 
-    Args:
-        model: The trained model, which does not change.
-        size: Height and width of the images, in pixels.
-
-    Returns:
-        The folded copy. If the network cannot be traced (control flow that depends on the image) or has nothing to fold, a copy of
-        the unchanged model in evaluation mode.
+    ``size``: height and width of the images, in pixels. If the network cannot be traced (control flow that depends on the image) or has
+    nothing to fold, a copy of the unchanged model in evaluation mode.
     """
     copy = deepcopy(model).eval().requires_grad_(False)
     plain = Folded(copy.head, None, None, copy)
@@ -83,15 +78,10 @@ def folded(model: ReIDModel, size: Size) -> Folded:
 
 
 def fused(model: Folded, size: Size, *, bf16: bool = False) -> Folded:
-    """The folded model with oneDNN's fused convolutions, for channels-last images on a CPU.
+    """A result of ``folded`` with oneDNN's fused convolutions, for channels-last images on a CPU; ``model`` itself if there is nothing
+    to fuse, torch lacks the operators, or the results differ.
 
-    Args:
-        model: A result of ``folded``.
-        size: Height and width of the images, in pixels.
-        bf16: Whether convolutions use bfloat16 weights and maps; far slower on processors without bfloat16 units.
-
-    Returns:
-        The fused model; ``model`` itself if there is nothing to fuse, torch lacks the operators, or the results differ.
+    ``bf16``: convolutions use bfloat16 weights and maps, far slower on processors without bfloat16 units.
     """
     if model.features is None or not _fusing_works():
         return model
@@ -198,7 +188,6 @@ def _fold_pair(traced: fx.GraphModule, node: fx.Node) -> bool:
     hooked = norm._forward_hooks or norm._forward_pre_hooks
     if not _is_conv(conv) or _reader(before) is not node or hooked or _shared(traced, node) or _shared(traced, before):
         return False
-    assert isinstance(conv, nn.Conv2d)
     traced.set_submodule(str(before.target), fuse_conv_bn_eval(conv, norm))
     # timm merges activations into some of its batch norms; they stay, without the norm around them.
     rest = [m for m in activation_of(norm).modules() if not list(m.children()) and not isinstance(m, nn.Identity)]
@@ -224,13 +213,8 @@ def _fuse_conv(traced: fx.GraphModule, node: fx.Node, bf16: bool) -> bool:
     conv = _module(traced, node)
     if not _is_conv(conv) or _shared(traced, node):
         return False
-    assert isinstance(conv, nn.Conv2d)
-    if (
-        getattr(conv, "same", False)
-        or conv.padding_mode != "zeros"
-        or isinstance(conv.padding, str)
-        or conv.weight.dtype != torch.float32
-    ):
+    padded = getattr(conv, "same", False) or conv.padding_mode != "zeros" or isinstance(conv.padding, str)
+    if padded or conv.weight.dtype != torch.float32:
         return False
     chain = _chain(traced, node)
     layer = FusedConv(conv, activation=chain.activation, overwrite=_overwritable(traced, chain), bf16=bf16)
@@ -249,10 +233,9 @@ def _chain(traced: fx.GraphModule, node: fx.Node) -> _Chain:
     following = _reader(node)
     if following is None:
         return _Chain()
-    if exactly(_module(traced, following), nn.ReLU):
-        return _Chain((following,), None, "relu")
-    if exactly(_module(traced, following), nn.ReLU6):
-        return _Chain((following,), None, "relu6")
+    for kind, activation in ((nn.ReLU, "relu"), (nn.ReLU6, "relu6")):
+        if exactly(_module(traced, following), kind):
+            return _Chain((following,), None, activation)
     if following.target not in _ADDITIONS or following.kwargs or len(following.args) != 2:
         return _Chain()
     others = [argument for argument in following.args if argument is not node]
@@ -289,14 +272,15 @@ def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return traced.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-def _is_conv(module: nn.Module | None) -> bool:
+def _is_conv(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
     # A mobile convolution differs only in its gradient and its padding.
     return exactly(module, nn.Conv2d) or exactly(module, MobileConv2d)
 
 
 def _shared(traced: fx.GraphModule, node: fx.Node) -> bool:
     """Whether the module is called more than once."""
-    return len([other for other in traced.graph.nodes if other.op == "call_module" and other.target == node.target]) > 1
+    calls = [other for other in traced.graph.nodes if other.op == "call_module" and other.target == node.target]
+    return len(calls) > 1
 
 
 def _clean(traced: fx.GraphModule) -> None:

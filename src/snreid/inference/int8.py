@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import DataError
-from snreid.inference.onnx_embedder import OnnxEmbedder
-from snreid.inference.onnx_file import package
+from snreid.inference.onnx_embedder import INSTALL, OnnxEmbedder, package
 from snreid.system.atomic_files import atomic_write
 
 _BATCH = 8
@@ -34,8 +33,7 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
             found=f"{len(images)}",
             fix="name a folder with more images",
         )
-    tools = package("onnxruntime.quantization", 'pip install "snreid[onnx]"')
-    onnx = package("onnx", 'pip install "snreid[onnx]"')
+    tools, onnx = package("onnxruntime.quantization", INSTALL), package("onnx", INSTALL)
     opened = OnnxEmbedder(path=source, threads=1).open()
     batches = [opened._prepared(np.stack(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
     with atomic_write(target) as draft:
@@ -55,15 +53,14 @@ def quantize(source: Path, target: Path, images: Sequence[NDArray[np.uint8]]) ->
             )
         metadata = onnx.load(str(source), load_external_data=False).metadata_props
         model = onnx.load(str(draft))
-        onnx.helper.set_model_props(
-            model, {entry.key: entry.value for entry in metadata if entry.key != "snreid.weights"}
-        )
+        notes = {entry.key: entry.value for entry in metadata if entry.key != "snreid.weights"}
+        onnx.helper.set_model_props(model, notes)
         draft.write_bytes(model.SerializeToString())
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the quantizer's warning about each bias on the root logger, which nobody can act on."""
+    """Silences the quantizer's warnings about biases on the root logger, which call for no action."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -88,8 +85,7 @@ def _reader(tools: Any, name: str, batches: Sequence[NDArray[Any]]) -> Any:
     class Reader(tools.CalibrationDataReader):
         """One batch after the other, then None."""
 
-        def __init__(self) -> None:
-            self.left = iter(batches)
+        left = iter(batches)
 
         def get_next(self) -> dict[str, NDArray[Any]] | None:
             """The next batch."""

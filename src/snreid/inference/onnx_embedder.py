@@ -6,8 +6,8 @@ Each property of the expected input comes from the first of these that defines i
 
 1. the fields of ``OnnxEmbedder``;
 2. the graph: a fixed height and width of its input;
-3. the file's metadata: ``snreid.height``, ``snreid.width`` (pixels), ``snreid.mean``, ``snreid.std`` (three numbers with
-      separated by commas, for values from 0 to 1);
+3. the file's metadata: ``snreid.height``, ``snreid.width`` (pixels), ``snreid.mean``, ``snreid.std`` (three numbers separated by commas,
+   for values from 0 to 1);
 4. BoxMOT's side-car ``FILE.onnx.metadata.json``: ``img_size`` ([height, width]) and ``preprocess``;
 5. for the normalization only: ImageNet's mean and standard deviation, which is BoxMOT's contract.
 
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from snreid.errors import CheckpointError, DataError, ExperimentError
 from snreid.system.cores import core_quota
 
+INSTALL = 'pip install "snreid[onnx]"'
 Triple = tuple[float, float, float]
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 """Mean of R, G, B (0 to 1) over ImageNet."""
@@ -64,7 +65,6 @@ class OnnxEmbedder:
     """CPU threads of the runtime; 0: the runtime's choice, or the quota of a container."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for sizes below 1, a mean or std of other than 3 numbers, a std that is not positive."""
         for name, size in (("height", self.height), ("width", self.width)):
             if size is not None and size < 1:
                 raise ExperimentError(
@@ -133,14 +133,7 @@ class OnnxEmbedder:
         )
 
     def _session(self) -> Any:
-        try:
-            runtime = importlib.import_module("onnxruntime")
-        except ImportError as error:
-            raise ExperimentError(
-                "An ONNX file needs the package onnxruntime",
-                found="no such package in this environment",
-                fix='pip install "snreid[onnx]"',
-            ) from error
+        runtime = package("onnxruntime", INSTALL)
         if not self.path.is_file():
             raise CheckpointError("The ONNX file must exist", found=str(self.path), fix="check the path")
         options = runtime.SessionOptions()
@@ -151,7 +144,7 @@ class OnnxEmbedder:
         except Exception as error:  # The runtime has a class of exceptions per failure, none of them public.
             raise CheckpointError(
                 "An ONNX file is complete and valid",
-                found=f"{self.path}: {_first_line(error)}",
+                found=f"{self.path}: {first_line(error)}",
                 fix="export or copy it again, with its external data file if it has one",
             ) from error
 
@@ -177,9 +170,9 @@ class OpenedOnnx:
     bgr: bool = False
     """Whether the graph takes blue, green, red."""
     notes: tuple[str, ...] = ()
-    """Sentences for the user on what the file does not tell."""
+    """Sentences for the user about what the file leaves open."""
     weights: str = ""
-    """The hash of the weights of the run that the file was exported from, if it tells; in 8 bits they are others."""
+    """Hash of the weights of the run that the file was exported from; empty if unknown, as for 8-bit files, whose weights differ."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Embeddings (B, D), float32, of uint8 RGB images (B, height, width, 3), or of already normalized floats
@@ -217,7 +210,7 @@ class OpenedOnnx:
         except Exception as error:
             raise CheckpointError(
                 "The ONNX graph runs on a batch of images",
-                found=f"batch of shape {values.shape}: {_first_line(error)}",
+                found=f"batch of shape {values.shape}: {first_line(error)}",
                 fix="export it with a dynamic batch, or look whether --height and --width are right",
             ) from error
         if embeddings.ndim == 4 and embeddings.shape[2:] == (1, 1):
@@ -246,13 +239,11 @@ def _single_input(session: Any, path: Path) -> Any:
 
 
 def _assumed(path: Path, mean: Triple | None, std: Triple | None) -> tuple[str, ...]:
-    """A sentence where the file does not tell its normalization."""
+    """A sentence if the file does not state its normalization."""
     silent = [name for name, values in (("mean", mean), ("std", std)) if values is None]
-    if not silent:
-        return ()
-    return (
-        f"{path.name} does not tell its {' and '.join(silent)}: ImageNet's are assumed (--{' and --'.join(silent)} change that).",
-    )
+    flags = " and ".join(f"--{name}" for name in silent)
+    text = f"{path.name} does not tell its {' and '.join(silent)}: ImageNet's are assumed ({flags} change that)."
+    return (text,) if silent else ()
 
 
 def _require_independent(network: OpenedOnnx, path: Path) -> None:
@@ -287,7 +278,7 @@ def _sidecar(path: Path) -> dict[str, int]:
     except (ValueError, TypeError, LookupError, OSError) as error:
         raise CheckpointError(
             'the side-car of an ONNX file is JSON like {"img_size": [256, 128]}',
-            found=f"{file}: {_first_line(error)}",
+            found=f"{file}: {first_line(error)}",
             fix="correct it, or move it away and give --height and --width",
         ) from error
     if content.get("preprocess", "resize") != "resize":
@@ -350,5 +341,16 @@ def _check_triple(name: str, values: Triple | None, *, positive: bool) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of its message, or its class if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def package(name: str, install: str) -> Any:
+    """An optional package. Raises ``ExperimentError`` with the command that installs it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ExperimentError(
+            f"This needs the package {name.partition('.')[0]}", found=f"no {name} in this environment", fix=install
+        ) from error

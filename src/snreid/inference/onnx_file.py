@@ -4,7 +4,6 @@ The contract is that of ``inference/onnx_embedder.py``, which reads the file: on
 one output ``embeddings`` (B, D), not L2-normalized; ``snreid.height``, ``snreid.width``, ``snreid.mean``, ``snreid.std``.
 """
 
-import importlib
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from snreid.errors import CheckpointError, ExperimentError
+from snreid.errors import CheckpointError
 from snreid.images.transforms import InputFormat
 from snreid.inference.embedder import Embedder
 from snreid.inference.folding import folded
-from snreid.inference.onnx_embedder import OnnxEmbedder
+from snreid.inference.onnx_embedder import INSTALL, OnnxEmbedder, first_line, package
 from snreid.system.atomic_files import atomic_write
 
 _OPSET = 17
@@ -44,7 +43,7 @@ def write_onnx(embedder: Embedder, path: Path, *, weights: str = "") -> Exported
     Raises ``ExperimentError`` without the packages onnx and onnxruntime, ``CheckpointError`` when the network has no ONNX form or its
     ONNX form gives other results; then no new file is left at ``path``.
     """
-    onnx = package("onnx", 'pip install "snreid[onnx]"')
+    onnx = package("onnx", INSTALL)
     size = embedder.input.height, embedder.input.width
     network = folded(embedder.model, size)
     stored = BytesIO()
@@ -64,17 +63,20 @@ def write_onnx(embedder: Embedder, path: Path, *, weights: str = "") -> Exported
     except Exception as error:  # an exporter raises its own class of error for each unsupported operator
         raise CheckpointError(
             "A model is exported when each of its operators has an ONNX form",
-            found=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+            found=first_line(error),
             fix="extract with torch (the default), or export another scheme or backbone",
         ) from error
     model = onnx.load_from_string(stored.getvalue())
     _read_constants_directly(model.graph)
-    kept = notes(embedder.input) | ({"weights": weights} if weights else {})
+    form = embedder.input
+    mean, std = (",".join(map(repr, values)) for values in (form.mean, form.std))
+    kept = {"height": str(form.height), "width": str(form.width), "mean": mean, "std": std}
+    kept |= {"weights": weights} if weights else {}
     onnx.helper.set_model_props(model, {f"snreid.{k}": v for k, v in kept.items()})
     with atomic_write(path) as draft:
         draft.write_bytes(model.SerializeToString())
-        difference, largest = _compared(embedder, draft)
-    return Exported(path, difference, largest)
+        difference = difference_to(embedder, OnnxEmbedder(path=draft, threads=1).open(), "ONNX Runtime")
+    return Exported(path, *difference)
 
 
 def _read_constants_directly(graph: Any) -> None:
@@ -93,31 +95,9 @@ def _read_constants_directly(graph: Any) -> None:
         node.input[:] = [original.get(name, name) for name in node.input]
 
 
-def notes(input: InputFormat) -> dict[str, str]:
-    """The metadata of a file for its input format."""
-    return {
-        "height": str(input.height),
-        "width": str(input.width),
-        "mean": ",".join(repr(v) for v in input.mean),
-        "std": ",".join(repr(v) for v in input.std),
-    }
-
-
 def drawn_images(input: InputFormat, count: int) -> NDArray[np.uint8]:
     """(count, H, W, 3) of noise, the same at every call."""
     return np.random.default_rng(0).integers(0, 256, (count, input.height, input.width, 3), dtype=np.uint8)
-
-
-def package(name: str, install: str) -> Any:
-    """An optional package. Raises ``ExperimentError`` with the command that installs it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ExperimentError(
-            f"This needs the package {name.partition('.')[0]}",
-            found=f"no {name} in this environment",
-            fix=install,
-        ) from error
 
 
 def difference_to(embedder: Embedder, other: Any, where: str) -> tuple[float, float]:
@@ -136,7 +116,3 @@ def difference_to(embedder: Embedder, other: Any, where: str) -> tuple[float, fl
             fix="extract with torch (the default), and tell the authors which scheme and backbone this is",
         )
     return difference, largest
-
-
-def _compared(embedder: Embedder, file: Path) -> tuple[float, float]:
-    return difference_to(embedder, OnnxEmbedder(path=file, threads=1).open(), "ONNX Runtime")

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.inference.embedder import Embedder
-from snreid.inference.onnx_embedder import OpenedOnnx, triple
-from snreid.inference.onnx_file import Exported, difference_to, package
+from snreid.inference.onnx_embedder import INSTALL as ONNX_INSTALL
+from snreid.inference.onnx_embedder import OpenedOnnx, first_line, package, triple
+from snreid.inference.onnx_file import Exported, difference_to
 from snreid.system.atomic_files import draft_folder, move_into_place
 from snreid.system.cores import core_quota
 
@@ -46,17 +47,14 @@ class OpenVinoEmbedder:
             if threads := self.threads or core_quota():
                 options["INFERENCE_NUM_THREADS"] = str(threads)
             compiled = core.compile_model(model, "CPU", options)
-            weights = (
-                str(model.get_rt_info(["snreid", "weights"]).astype(str))
-                if model.has_rt_info(["snreid", "weights"])
-                else ""
-            )
+            known = model.has_rt_info(["snreid", "weights"])
+            weights = str(model.get_rt_info(["snreid", "weights"]).astype(str)) if known else ""
             mean, std = (triple(notes[name], name) for name in ("mean", "std"))
             height, width = int(notes["height"]), int(notes["width"])
         except Exception as error:  # the C++ library raises RuntimeError for every defect of a file
             raise CheckpointError(
                 "An OpenVINO file is one that snreid export wrote, with its .bin file beside it",
-                found=f"{self.path}: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
+                found=f"{self.path}: {first_line(error)}",
                 fix="export it again: snreid export RUN --to openvino",
             ) from error
         return OpenedOnnx(
@@ -91,7 +89,7 @@ def write_openvino(embedder: Embedder | None, onnx_file: Path, path: Path) -> Ex
     openvino = package("openvino", _INSTALL)
     if path.suffix != ".xml":
         raise ExperimentError("An OpenVINO file is called .xml", found=path.name, fix=f"name it {path.stem}.xml")
-    onnx = package("onnx", 'pip install "snreid[onnx]"')
+    onnx = package("onnx", ONNX_INSTALL)
     notes = {p.key: p.value for p in onnx.load(str(onnx_file), load_external_data=False).metadata_props}
     model = openvino.Core().read_model(str(onnx_file))
     for name, value in notes.items():

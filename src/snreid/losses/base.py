@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -17,11 +18,12 @@ from snreid.tensors import PersonIds, Scalar
 class Loss(ABC):
     """A loss as a value. Subclasses are frozen keyword-only dataclasses without state; ``__call__`` computes the loss."""
 
+    two_views: ClassVar[bool] = False
+    """Whether the loss compares two views of each image."""
     weight: float = 1.0
     """Factor of this loss in the total, >= 0. ``__call__`` does not apply it."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a negative or non-finite weight."""
         if not (math.isfinite(self.weight) and self.weight >= 0):
             raise ExperimentError(
                 f"The weight of a loss is a finite number >= 0 ({type(self).__name__})",
@@ -38,11 +40,6 @@ class Loss(ABC):
     def memory(self) -> float | None:
         """Momentum of the prototypes that the loss needs, 0 to below 1; None if it needs none."""
         return None
-
-    @property
-    def two_views(self) -> bool:
-        """Whether the loss compares two views of each image."""
-        return False
 
     @abstractmethod
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:

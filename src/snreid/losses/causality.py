@@ -76,7 +76,6 @@ class DualCausality(Loss):
     """``form``: those of the form. ``hardest``: with ``paper`` too the hardest pairs of the batch, by cosine."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for an unknown choice, a temperature that is not positive, or unusable stage weights."""
         super().__post_init__()
         check_stage_choices(self.stage_weights, self.terms)
         _check_options(self.form, self.temperature, self.centre, self.normalize, self.pairs)

@@ -38,7 +38,6 @@ class Circle(Loss):
     """Which vector: ``embedding`` after the BN neck, or ``pooled`` before it."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a margin outside [0, 1), a scale that is not positive, or an unknown vector."""
         super().__post_init__()
         if not 0 <= self.margin < 1 or not (math.isfinite(self.scale) and self.scale > 0):
             raise ExperimentError(

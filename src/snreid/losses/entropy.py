@@ -29,16 +29,11 @@ class EntropyCausality(Loss):
     """L+ and L-, only L+ (``clarification``), or only L- (``destruction``)."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for an unknown term or unusable stage weights."""
         super().__post_init__()
         check_stage_choices(self.stage_weights, self.terms)
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
-        """Weighted sum over stages; ``persons`` is not used.
-
-        Raises:
-            ExperimentError: The model has no weighted SNR stage, or its stages have no classifiers.
-        """
+        """Weighted sum over stages. Raises ``ExperimentError`` if the model has no weighted SNR stage, or its stages no classifiers."""
         losses = []
         for stage, weight in weighted_stages(outputs.stages, self.stage_weights):
             logits = stage.logits

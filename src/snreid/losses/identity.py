@@ -29,7 +29,6 @@ class CrossEntropy(Loss):
     """Subtracted from the score of an image's own identity before that, 0 to below 1. For a cosine classifier only, 0.35 as published."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a smoothing or a margin outside [0, 1), or a scale that is not positive."""
         super().__post_init__()
         if not 0 <= self.label_smoothing < 1:
             raise ExperimentError(

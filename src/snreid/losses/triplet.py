@@ -33,7 +33,6 @@ class Triplet(Loss):
     """True: vectors get length 1 first, so that distances lie between 0 and 2 (``distances.directions``)."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a margin that is not positive or an unknown vector."""
         super().__post_init__()
         if self.margin is not None and not (math.isfinite(self.margin) and self.margin > 0):
             raise ExperimentError(

@@ -11,6 +11,7 @@ The last two are averaged over both views. w_ij is the Jaccard overlap of the k-
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,22 +33,17 @@ _SHARPNESS = 2.0
 class Alignment(Loss):
     """L_align: weighted squared distance between second and first views of the same person, between 0 and 4."""
 
+    two_views: ClassVar[bool] = True
     weight: float = 1.5
     neighbours: int = 10
     """k: nearest neighbours, the image itself included, among both views of the batch."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for fewer than one neighbour."""
         super().__post_init__()
         if self.neighbours < 1:
             raise ExperimentError(
                 "Alignment weighs by at least 1 neighbour", found=f"neighbours {self.neighbours}", fix="use 10"
             )
-
-    @property
-    def two_views(self) -> bool:
-        """True: the loss compares two views of each image."""
-        return True
 
     def __call__(self, outputs: Outputs, persons: PersonIds) -> Scalar:
         """See ``alignment``. Raises ``ExperimentError`` if there is no second view."""
@@ -77,7 +73,6 @@ class DomainUniformity(Loss):
     """Share of the old prototype that stays at each image of the person, 0 to below 1."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a momentum outside [0, 1)."""
         super().__post_init__()
         if not 0 <= self.momentum < 1:
             raise ExperimentError(
@@ -142,17 +137,10 @@ def alignment(
 
 @torch.no_grad()
 def reliability(first: Embeddings, second: Embeddings, neighbours: int) -> Weights:
-    """Weights w_ij of the alignment loss: Jaccard overlap of the k-reciprocal neighbours of second_i and first_j. No gradient.
+    """Weights w_ij (B, B) of the alignment loss, row i for second_i: Jaccard overlap, 0 to 1, of the k-reciprocal neighbours of second_i
+    and first_j, unit vectors (B, D).
 
     Two of the 2B vectors are k-reciprocal neighbours if each is among the k most similar to the other, which include the other itself.
-
-    Args:
-        first: (B, D) unit vectors of the first views.
-        second: (B, D) unit vectors of the second views.
-        neighbours: k.
-
-    Returns:
-        (B, B), 0 to 1, row i for second_i.
     """
     both = torch.cat([first, second])
     similar = both @ both.T

@@ -87,8 +87,7 @@ class Backbone:
     def weights_digest(self) -> str | None:
         """SHA-256 of the weight file, a local one or an installed package's; None for ``random`` and weights from the hub.
 
-        Raises:
-            CheckpointError: The file is missing, or a package's file is not the expected one.
+        Raises ``CheckpointError`` if the file is missing, or a package's file is not the expected one.
         """
         packaged = self._packaged()
         return Weights(self.weights if packaged is None else str(packaged)).digest
@@ -120,12 +119,8 @@ class Backbone:
                 fix="leave fc out",
             )
         name = self.name.removesuffix(_IBN_A) if self.name in _IBN_RESNETS else self.name
-        options: dict[str, Any] = {}
-        if self.image_size is not None:
-            options["img_size"] = self.image_size
-        for key, value in (("channels", self.channels), ("layers", self.layers)):
-            if value is not None:
-                options[key] = value
+        wanted: dict[str, Any] = {"img_size": self.image_size, "channels": self.channels, "layers": self.layers}
+        options = {key: value for key, value in wanted.items() if value is not None}
         if not timm.is_model(name):
             near = [known for known in (*OSNETS, *_IBN_RESNETS) if known.startswith(name.split("_")[0] + "_")]
             near = near or timm.list_models(f"*{name[:8]}*")[:5]
@@ -267,10 +262,7 @@ def _is_resnet(network: nn.Module) -> bool:
 
 
 def _to_ibn_a(network: nn.Module) -> None:
-    """Replace in place the first norm of each block in the first three stages of a timm ResNet by IBN-a.
-
-    As published: instance norm on the first half of the channels (Pan et al., arXiv 1807.09441).
-    """
+    """Replace in place the first norm of each block in the first three stages of a timm ResNet by IBN-a (arXiv 1807.09441)."""
     for stage in _IBNSTAGES:
         for name, block in network.get_submodule(stage).named_children():
             norm: Any = block.bn1

@@ -3,7 +3,7 @@
 Frozen parts have no gradient and are in evaluation mode, so their running statistics stay, and autograd builds no graph before the first
 trained parameter. Modules after stages (SNR, instance norm) do not belong to the backbone and train. Of the norms that a scheme puts into
 the backbone, those that only inherit the scale and shift of a batch norm freeze with the layers around them (all of Baseline-A-IN,
-IBN-a's halves, IBN-b's stem). Those with new parameters (``norm_layers.learns_anew``: switchable and batch-instance norm, the
+IBN-a's halves, IBN-b's stem). Those with new parameters (``norm_layers.has_new_parameters``: switchable and batch-instance norm, the
 norms IBN-b adds) train wherever they are; from the first of them on there is a graph, and no time is saved.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from snreid.models.norm_layers import learns_anew
+from snreid.models.norm_layers import has_new_parameters
 
 
 class Freezing:
@@ -73,4 +73,4 @@ def _resting_parameters(network: nn.Module, parts: tuple[str, ...], until: str) 
 
 
 def _new_norms(network: nn.Module) -> Iterator[nn.Module]:
-    return (module for module in network.modules() if learns_anew(module))
+    return (module for module in network.modules() if has_new_parameters(module))

@@ -63,12 +63,7 @@ class SpatialGate(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(2, 1, 5, padding=2, bias=False)
         self.norm = nn.BatchNorm2d(1)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Reset to the initial values."""
         _start(self.conv)
-        self.norm.reset_parameters()
 
     def forward(self, residual: Tensor) -> Tensor:
         """``residual``: R, (B, C, H, W). Returns m, (B, 1, H, W)."""
@@ -83,12 +78,7 @@ class ConvBranch(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Reset to the initial values."""
         _start(self.conv)
-        self.norm.reset_parameters()
 
     def forward(self, residual: Tensor) -> Tensor:
         """``residual``: R, (B, C, H, W). Returns a part of R+ or R- of the same shape."""

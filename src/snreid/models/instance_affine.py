@@ -19,17 +19,11 @@ backward pass calls it again."""
 
 
 def instance_affine(maps: Maps, rule: Rule, *weights: Tensor) -> tuple[Tensor, ...]:
-    """Computes slope F + offset, where ``rule`` gives slope and offset of each image and channel.
+    """slope F + offset for maps F (B, C, H, W), in their dtype and layout; then mean, biased variance and further results of the rule,
+    (B, C) each.
 
-    Call it with autocast off. It is differentiable to any order; second and higher derivatives use torch's operators.
-
-    Args:
-        maps: F, (B, C, H, W).
-        rule: Computes slope and offset from mean and variance.
-        weights: Further arguments of the rule, in the working dtype (float32, or float64 for float64 maps).
-
-    Returns:
-        The maps in the dtype and layout of ``maps``; then mean, biased variance and further results of the rule, (B, C) each.
+    ``weights``: in the working dtype. Call it with autocast off. It is differentiable to any order; second and higher derivatives use
+    torch's operators.
     """
     kernels = kernels_for(maps)
     if kernels is None:

@@ -23,37 +23,30 @@ def match_statistics(model: ReIDModel, batches: Sequence[Tensor]) -> None:
     was_training = model.training
     model.eval()
     for module in model.after.values():
-        weights = _instance_norm(module)
-        if weights is None:
+        if isinstance(module, SNR):
+            gamma, beta, eps = module.gamma, module.beta, module.eps
+        elif isinstance(module, StageInstanceNorm):
+            gamma, beta, eps = module.norm.weight, module.norm.bias, module.norm.eps
+        else:
             continue
-        scales, shifts = _mean_moments(model, module, batches)
+        scales, shifts = _mean_moments(model, module, eps, batches)
         with torch.no_grad():
-            weights[0].copy_(scales)
-            weights[1].copy_(shifts)
+            gamma.copy_(scales)
+            beta.copy_(shifts)
     model.train(was_training)
 
 
-def _instance_norm(module: nn.Module) -> tuple[Tensor, Tensor, float] | None:
-    """gamma, beta and eps of the instance norm in a module after a stage; None if it has none."""
-    if isinstance(module, SNR):
-        return module.gamma, module.beta, module.eps
-    if isinstance(module, StageInstanceNorm):
-        return module.norm.weight, module.norm.bias, module.norm.eps
-    return None
-
-
-def _mean_moments(model: ReIDModel, module: nn.Module, batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _mean_moments(
+    model: ReIDModel, module: SNR | StageInstanceNorm, eps: float, batches: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
     """Means over all images of sqrt(s2 + eps) and mu of the input of ``module``, (C,) each, in float64."""
-    weights = _instance_norm(module)
-    assert weights is not None
     statistics: list[tuple[Tensor, Tensor]] = []
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """A forward pre-hook of the module."""
-        assert isinstance(module, SNR | StageInstanceNorm)
         maps = channels_first(inputs[0], module.layout, module.prefix_tokens).double()
         variance, mean = torch.var_mean(maps, (2, 3), correction=0)
-        statistics.append((torch.sqrt(variance + weights[2]), mean))
+        statistics.append((torch.sqrt(variance + eps), mean))
 
     handle = module.register_forward_pre_hook(keep)
     try:

@@ -12,9 +12,8 @@ repeats them.
 """
 
 import math
-from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from snreid.errors import ExperimentError
 from snreid.models.kernels import without_autocast, working_dtype
 from snreid.models.schemes import Scheme, check_stages, chosen_stages
-from snreid.models.snr import Layout
+from snreid.models.snr import Layout, channels_first, in_layout
 from snreid.models.trunk import Trunk
 
 Positions = Float[Tensor, "batch channels positions"]
@@ -37,9 +36,10 @@ _EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Mixed(Scheme):
-    """Common base of MixStyle and EFDMix."""
+class _Mixed:
+    """What MixStyle and EFDMix share."""
 
+    _style: ClassVar[Literal["moments", "distribution"]]
     stages: tuple[int, ...] = (1, 2)
     """Stages to mix after, counted from 1. Both papers mix after the early ones: later maps encode the person."""
     probability: float = 0.5
@@ -48,7 +48,6 @@ class _Mixed(Scheme):
     """Of Beta(alpha, alpha): below 1 one of the two styles dominates."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for invalid stages, a probability outside [0, 1] or an alpha that is not positive."""
         check_stages(self.stages)
         if not 0 <= self.probability <= 1 or not (math.isfinite(self.alpha) and self.alpha > 0):
             raise ExperimentError(
@@ -56,11 +55,6 @@ class _Mixed(Scheme):
                 found=f"probability {self.probability}, alpha {self.alpha}",
                 fix="use 0.5 and 0.1",
             )
-
-    @property
-    @abstractmethod
-    def _style(self) -> Literal["moments", "distribution"]:
-        """What the module mixes."""
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage."""
@@ -73,31 +67,19 @@ class _Mixed(Scheme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixStyle(_Mixed):
+class MixStyle(_Mixed, Scheme):
     """MixStyle: mixes the means and standard deviations of two images (Zhou et al., ICLR 2021, arXiv 2104.02008)."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in tables."""
-        return "MixStyle"
-
-    @property
-    def _style(self) -> Literal["moments", "distribution"]:
-        return "moments"
+    label: ClassVar[str] = "MixStyle"
+    _style = "moments"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EFDMix(_Mixed):
+class EFDMix(_Mixed, Scheme):
     """EFDMix: mixes the whole distributions of two images, value by value (Zhang et al., CVPR 2022, arXiv 2203.07740)."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in tables."""
-        return "EFDMix"
-
-    @property
-    def _style(self) -> Literal["moments", "distribution"]:
-        return "distribution"
+    label: ClassVar[str] = "EFDMix"
+    _style = "distribution"
 
 
 class StageMixing(nn.Module):
@@ -126,16 +108,9 @@ class StageMixing(nn.Module):
         partner = torch.randperm(count).to(maps.device)
         wide = maps.to(working_dtype(maps))
         with without_autocast(maps):
-            return self._mixed(wide, partner, share.to(wide.dtype)).to(maps.dtype)
-
-    def _mixed(self, maps: Tensor, partner: Partner, share: Share) -> Tensor:
-        if self.layout == "nchw":
-            return self.mix(maps.flatten(2), partner, share).view_as(maps)
-        if self.layout == "nhwc":
-            channels_first = maps.permute(0, 3, 1, 2)
-            return self.mix(channels_first.flatten(2), partner, share).view(channels_first.shape).permute(0, 2, 3, 1)
-        prefix, patches = maps[:, : self.prefix_tokens], maps[:, self.prefix_tokens :]
-        return torch.cat([prefix, self.mix(patches.transpose(1, 2), partner, share).transpose(1, 2)], 1)
+            inner = channels_first(wide, self.layout, self.prefix_tokens)
+            mixed = self.mix(inner.flatten(2), partner, share.to(wide.dtype)).view(inner.shape)
+            return in_layout(mixed, wide, self.layout, self.prefix_tokens).to(maps.dtype)
 
 
 def mix_moments(maps: Positions, partner: Partner, share: Share) -> Positions:

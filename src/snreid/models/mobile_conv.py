@@ -49,11 +49,6 @@ class MobileConv2d(nn.Conv2d):
         made.weight, made.bias, made.same = conv.weight, conv.bias, same
         return made.train(conv.training)
 
-    @property
-    def depthwise(self) -> bool:
-        """One filter per channel."""
-        return self.groups == self.in_channels == self.out_channels > 1
-
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
         if self.same:
@@ -70,17 +65,12 @@ class MobileConv2d(nn.Conv2d):
     def _trains_on_cpu(self, input: Tensor) -> bool:
         if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and self.weight.requires_grad):
             return False
-        return self.depthwise and input.device.type == "cpu" and self.weight.dtype == torch.float32
+        return _is_depthwise(self) and input.device.type == "cpu" and self.weight.dtype == torch.float32
 
     def _has_sums(self, input: Tensor) -> bool:
         plain = self.stride == self.dilation == (1, 1) and self.padding == (2, 2) and self.padding_mode == "zeros"
-        return (
-            plain
-            and self.kernel_size == (5, 5)
-            and self.bias is None
-            and input.ndim == 4
-            and 0 < input.shape[3] <= _WIDEST
-        )
+        narrow = input.ndim == 4 and 0 < input.shape[3] <= _WIDEST
+        return plain and narrow and self.kernel_size == (5, 5) and self.bias is None
 
 
 def quick_mobile(network: nn.Module) -> nn.Module:
@@ -89,10 +79,13 @@ def quick_mobile(network: nn.Module) -> nn.Module:
         if not isinstance(module, nn.Conv2d):
             continue
         same = type(module).__name__ == "Conv2dSame"
-        plain_depthwise = type(module) is nn.Conv2d and module.groups == module.in_channels == module.out_channels > 1
-        if same or plain_depthwise:
+        if same or (type(module) is nn.Conv2d and _is_depthwise(module)):
             network.set_submodule(name, MobileConv2d.like(module, same=same))
     return network
+
+
+def _is_depthwise(conv: nn.Conv2d) -> bool:
+    return conv.groups == conv.in_channels == conv.out_channels > 1
 
 
 def _padded(maps: Tensor, conv: MobileConv2d) -> Tensor:

@@ -1,5 +1,6 @@
 """Normalization layers of the baselines: affine instance norm, IBN-a's half, switchable norm, batch-instance norm."""
 
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional
 
 from snreid.models.instance_affine import instance_affine
 from snreid.models.kernels import has_pixels, kernels_for, without_autocast, working_dtype
-from snreid.models.snr import Layout
+from snreid.models.snr import Layout, channels_first, in_layout
 from snreid.tensors import Maps
 
 
@@ -22,16 +23,16 @@ def activation_of(norm: nn.BatchNorm2d) -> nn.Module:
 
 def exactly(module: nn.Module | None, kind: type[nn.Module]) -> bool:
     """Whether ``module`` is of exactly this class and has no hooks, so that an equivalent computation may replace it."""
-    return module is not None and type(module) is kind and not heard(module)
+    return module is not None and type(module) is kind and not has_hooks(module)
 
 
-def heard(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether the module has hooks."""
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
     return any(hooks)
 
 
-def learns_anew(module: nn.Module) -> bool:
+def has_new_parameters(module: nn.Module) -> bool:
     """Whether a norm has parameters not inherited from a batch norm: mixing weights, or a scale and a shift of its own."""
     return isinstance(module, Switchable | BatchInstance) or (
         isinstance(module, AffineInstance) and not module.inherited
@@ -54,7 +55,7 @@ class AffineInstance(nn.Module):
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift, eps and folded activation of a batch norm."""
         made = cls(norm.num_features, eps=norm.eps, tail=activation_of(norm))
-        _copy_affine(norm, made.weight, made.bias)
+        _inherit(norm, made)
         made.inherited = True
         return made
 
@@ -66,22 +67,14 @@ class AffineInstance(nn.Module):
         # On contiguous maps torch's kernels are faster: one call does the whole gradient. But for a single image torch 2.15 computes it
         # wrongly if the incoming gradient is channels-last.
         if _one_pass(maps, self.weight) and (len(maps) == 1 or (has_pixels(maps) and not maps.is_contiguous())):
-            normalized = self._in_layout(maps)
+            # Channels-last, as the maps are: torch would copy them and pass contiguous maps to the next convolution.
+            kind, rule = working_dtype(maps), partial(_slope_offset, eps=self.eps)
+            with without_autocast(maps):
+                normalized = instance_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
         else:
             normalized = functional.instance_norm(maps, weight=self.weight, bias=self.bias, eps=self.eps)
         result: Tensor = self.tail(normalized)
         return result
-
-    def _in_layout(self, maps: Maps) -> Maps:
-        """Channels-last, as the maps are: torch would copy them and pass contiguous maps to the next convolution."""
-        kind = working_dtype(maps)
-
-        def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
-            """The affine map."""
-            return _slope_offset(mean, variance, self.eps, weight, bias)
-
-        with without_autocast(maps):
-            return instance_affine(maps, rule, self.weight.to(kind), self.bias.to(kind))[0]
 
 
 class HalfInstance(nn.Module):
@@ -101,10 +94,9 @@ class HalfInstance(nn.Module):
         """With the scale, shift and running statistics of a batch norm, each in its half."""
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
         half = made.instance_channels
-        _copy_affine(norm, made.instance.weight, made.instance.bias, slice(None, half))
+        _inherit(norm, made.instance, slice(None, half))
         made.instance.inherited = True
-        _copy_affine(norm, made.batch.weight, made.batch.bias, slice(half, None))
-        _copy_running(norm, made.batch.running_mean, made.batch.running_var, slice(half, None))
+        _inherit(norm, made.batch, slice(half, None))
         return made
 
     def forward(self, maps: Maps) -> Maps:
@@ -126,8 +118,8 @@ class HalfInstance(nn.Module):
         def rule(mean: Tensor, variance: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
             """The affine map, from the image's own moments and from the batch's."""
             whole = _of_batch(mean[:, half:], variance[:, half:]) if known is None else known
-            instance = _slope_offset(mean[:, :half], variance[:, :half], self.instance.eps, *weights[:2])
-            rest = _slope_offset(*whole, self.batch.eps, *weights[2:])
+            instance = _slope_offset(mean[:, :half], variance[:, :half], *weights[:2], eps=self.instance.eps)
+            rest = _slope_offset(*whole, *weights[2:], eps=self.batch.eps)
             return tuple(torch.cat([a, b.expand(len(a), -1)], 1) for a, b in zip(instance, rest, strict=True))
 
         weights = (self.instance.weight, self.instance.bias, self.batch.weight, self.batch.bias)
@@ -163,8 +155,7 @@ class Switchable(nn.Module):
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift and running statistics of a batch norm and equal mixing weights."""
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
-        _copy_affine(norm, made.weight, made.bias)
-        _copy_running(norm, made.running_mean, made.running_var)
+        _inherit(norm, made)
         return made
 
     def forward(self, maps: Maps) -> Maps:
@@ -182,14 +173,11 @@ class Switchable(nn.Module):
         with without_autocast(maps):
             normalized, mean, variance = instance_affine(maps, rule, *(part.to(kind) for part in weights))
         if self.training:
-            self._remember(mean.detach(), variance.detach())
+            batch = _of_batch(mean.detach(), variance.detach())
+            for running, now in zip((self.running_mean, self.running_var), batch, strict=True):
+                running.lerp_(now.to(running.dtype), self.momentum)
         result: Tensor = self.tail(normalized)
         return result
-
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Updates the running statistics with those of the batch."""
-        for running, now in zip((self.running_mean, self.running_var), _of_batch(mean, variance), strict=True):
-            running.lerp_(now.to(running.dtype), self.momentum)
 
 
 def _of_batch(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,8 +222,8 @@ class BatchInstance(nn.Module):
     def like(cls, norm: nn.BatchNorm2d) -> Self:
         """With the scale, shift and running statistics of a batch norm; it starts as that batch norm."""
         made = cls(norm.num_features, eps=norm.eps, momentum=norm.momentum or 0.1, tail=activation_of(norm))
-        _copy_affine(norm, made.weight, made.bias)
-        _copy_running(norm, made.batch.running_mean, made.batch.running_var)
+        _inherit(norm, made)
+        _inherit(norm, made.batch)
         return made
 
     def forward(self, maps: Maps) -> Maps:
@@ -261,8 +249,8 @@ class BatchInstance(nn.Module):
         def rule(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, share: Tensor) -> tuple[Tensor, ...]:
             """The mix of two affine maps is one."""
             whole = _of_batch(mean, variance) if known is None else known
-            by_image, offset = _slope_offset(mean, variance, self.eps, weight * (1 - share), bias)
-            by_batch, offset = _slope_offset(*whole, self.batch.eps, weight * share, offset)
+            by_image, offset = _slope_offset(mean, variance, weight * (1 - share), bias, eps=self.eps)
+            by_batch, offset = _slope_offset(*whole, weight * share, offset, eps=self.batch.eps)
             return by_image + by_batch, offset
 
         weights = (self.weight, self.bias, self._share())
@@ -288,31 +276,20 @@ class StageInstanceNorm(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Keeps shape and layout."""
-        if self.layout == "nchw":
-            return self.norm(maps)  # type: ignore[no-any-return]
-        if self.layout == "nhwc":
-            return self.norm(maps.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
-        normalized = self.norm(maps[:, self.prefix_tokens :].transpose(1, 2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
-        return torch.cat([maps[:, : self.prefix_tokens], normalized], 1)
+        normalized = self.norm(channels_first(maps, self.layout, self.prefix_tokens))
+        return in_layout(normalized, maps, self.layout, self.prefix_tokens)
 
 
-def _copy_affine(norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, part: slice = slice(None)) -> None:
+def _inherit(norm: nn.BatchNorm2d, made: nn.Module, part: slice = slice(None)) -> None:
+    """Copies the scale, shift and running statistics that both norms have, of the channels ``part`` of ``norm``."""
     with torch.no_grad():
-        if norm.affine:
-            weight.copy_(norm.weight[part])
-            bias.copy_(norm.bias[part])
-
-
-def _copy_running(
-    norm: nn.BatchNorm2d, mean: Tensor | None, variance: Tensor | None, part: slice = slice(None)
-) -> None:
-    with torch.no_grad():
-        for target, source in ((mean, norm.running_mean), (variance, norm.running_var)):
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            target, source = getattr(made, name, None), getattr(norm, name)
             if target is not None and source is not None:
                 target.copy_(source[part])
 
 
-def _slope_offset(mean: Tensor, variance: Tensor, eps: float, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def _slope_offset(mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     """Slope and offset of gamma (F - mu) / sqrt(s2 + eps) + beta, per channel (C) or per image and channel (B, C) like the moments."""
     scale = weight * torch.rsqrt(variance + eps)
     return scale, torch.addcmul(bias, scale, mean, value=-1)

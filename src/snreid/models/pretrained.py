@@ -23,13 +23,12 @@ from torch import Tensor, nn
 
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.models.packaged_weights import WeightPackage, timm_names
-from snreid.models.weights import require_usable
+from snreid.models.weights import require_usable, shown
 from snreid.system.archives import check_growth
 
 _FILE_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 5.0
-_SHOWN = 4
 _DEEPEST = 4
 """Most wrappers, and most parts before names, one inside the other."""
 _WRAPPERS = (
@@ -154,7 +153,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         content = next((value for value in inner if isinstance(value, Mapping)), content)
     state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
     if not state:
-        held = _shown(list(map(str, content))) if isinstance(content, Mapping) else type(content).__name__
+        held = shown(list(map(str, content))) if isinstance(content, Mapping) else type(content).__name__
         raise CheckpointError(
             "A weight file must hold named tensors, by themselves or as its state_dict",
             found=f"{path} with {held or 'nothing'}",
@@ -210,7 +209,7 @@ def fit_weights(network: nn.Module, state: dict[str, Tensor], *, source: str) ->
             require_usable({name: t for name, t in fitted.items() if not t.is_meta}, source=source)
             network.load_state_dict(fitted, strict=False)
             return
-        differences = [f"{len(names)} {what} ({_shown(names)})" for what, names in misfits.items() if names]
+        differences = [f"{len(names)} {what} ({shown(names)})" for what, names in misfits.items() if names]
         found.append((sum(map(len, misfits.values())), differences))
     raise CheckpointError(
         "Pretrained weights must fit the backbone tensor by tensor",
@@ -262,10 +261,6 @@ def _misfits(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[
             if key in wanted and value.shape != wanted[key].shape
         ],
     }
-
-
-def _shown(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _own_name(name: str, wanted: Mapping[str, Tensor]) -> str:

@@ -20,7 +20,7 @@ from snreid.errors import ExperimentError
 from snreid.models.backbone import Backbone
 from snreid.models.freezing import Freezing
 from snreid.models.head import Head, NeckClassifier, as_weights, linear_classifier
-from snreid.models.norm_layers import exactly, heard
+from snreid.models.norm_layers import exactly, has_hooks
 from snreid.models.schemes import Plain, Scheme
 from snreid.models.snr import SNR, SNRMeans, SNRSplit
 from snreid.models.trunk import Trunk
@@ -129,9 +129,7 @@ class ReIDModel(nn.Module):
     def _module_after(self, number: int) -> nn.Module | None:
         """The module after a stage; None if it was removed (``del model.after["2"]``)."""
         key = str(number)
-        if key not in self.after:
-            return None
-        return self.after[key]
+        return self.after[key] if key in self.after else None  # noqa: SIM401 (a ModuleDict has no get)
 
     def _follow(self, number: int, stage: nn.Module, inputs: Any, maps: Tensor) -> Tensor:
         """The hook: passes the maps of a stage through its module; keeps the vectors while ``forward`` collects them."""
@@ -182,11 +180,8 @@ class ReIDModel(nn.Module):
         logits = None
         if self.stage_classifiers:
             classify: Any = self.stage_classifiers[str(number)]
-            logits = StageLogits(
-                normalized=classify(as_weights(split.normalized, classify)),
-                restored=classify(as_weights(split.restored, classify)),
-                contaminated=classify(as_weights(split.contaminated, classify)),
-            )
+            vectors = (split.normalized, split.restored, split.contaminated)
+            logits = StageLogits(*(classify(as_weights(vector, classify)) for vector in vectors))
         return StageVectors(
             stage=number,
             normalized=split.normalized,
@@ -203,7 +198,7 @@ def _split(module: SNR, maps: Tensor) -> SNRSplit:
     kind = type(module)
     if kind.forward is not SNR.forward and kind.split is SNR.split:
         return replace(module.split(maps), maps=module(maps))
-    if not heard(module):
+    if not has_hooks(module):
         return module.split(maps)
     splits: list[SNRSplit] = []
 
@@ -221,16 +216,9 @@ def _split(module: SNR, maps: Tensor) -> SNRSplit:
 
 
 def start_from(model: ReIDModel, saved: SavedModel, *, same_persons: bool, source: str) -> None:
-    """Copies the weights of a trained model.
+    """Copies the weights of the trained model ``saved``, called ``source`` in messages; classifiers only if both have the same persons.
 
-    Args:
-        model: The model that receives them.
-        saved: The trained model.
-        same_persons: Whether both have the same persons; otherwise classifiers are not copied.
-        source: Name of the trained model in a message.
-
-    Raises:
-        CheckpointError: The architectures differ.
+    Raises ``CheckpointError`` if the architectures differ.
     """
     # Stage classifiers exist only with the journal's form of the loss.
     stages = bool(model.stage_classifiers) and any(name.startswith(CLASSIFIERS[1]) for name in saved.tensors)

@@ -1,6 +1,7 @@
 """The closed form of SNR with a channel gate: one reduction, a small MLP, one elementwise pass (method.md 1.1)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -31,17 +32,12 @@ def restitute(maps: Maps, gamma: Tensor, beta: Tensor, gate: tuple[Tensor, ...],
     ``maps``: F. ``gamma``, ``beta``: (C). ``gate``: W1, b1, W2, b2 of the channel gate. ``eps`` > 0.
     Call it with autocast off. Differentiable to any order.
     """
-    kind = working_dtype(maps)
-
-    def rule(mean: Tensor, variance: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-        """The affine map and the gate."""
-        return affine(mean, variance, eps, *weights)
-
+    kind, rule = working_dtype(maps), partial(affine, eps=eps)
     return Restituted(*instance_affine(maps, rule, *(part.to(kind) for part in (gamma, beta, *gate))))
 
 
 def affine(
-    mean: Tensor, variance: Tensor, eps: float, gamma: Tensor, beta: Tensor, *gate: Tensor
+    mean: Tensor, variance: Tensor, gamma: Tensor, beta: Tensor, *gate: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Slope and offset of F~+ = slope F + offset, and a; all (B, C) (method.md 1.1)."""
     share = channel_gate(mean - beta, *gate)

@@ -7,7 +7,7 @@ arXiv 1805.07925. Schemes that mix the statistics of two images are in ``mixing`
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from torch import nn
 
@@ -17,6 +17,7 @@ from snreid.models.snr import SNR, Gate, Pool, check_options
 from snreid.models.trunk import Stage, Trunk
 
 Start = Literal["published", "matched"]
+Replacement = AffineInstance | Switchable | BatchInstance
 
 _IBN_STAGES = 3
 _IBN_B_STAGES = 2
@@ -25,15 +26,15 @@ _IBN_B_STAGES = 2
 class Scheme(ABC):
     """How a backbone normalizes. Subclasses are frozen keyword-only dataclasses."""
 
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """The row's name in the paper's tables."""
+    label: ClassVar[str]
+    """The row's name in tables."""
+    start: Start = "published"
+    """Initial scale and shift of the norms after stages."""
 
     @property
     def matched(self) -> bool:
         """Whether the norms after stages are initialized from training images (``models/matching.py``)."""
-        return False
+        return self.start == "matched"
 
     @abstractmethod
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
@@ -47,30 +48,38 @@ class Scheme(ABC):
 class Plain(Scheme):
     """Baseline: the unchanged backbone."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in the paper's tables."""
-        return "Baseline"
+    label: ClassVar[str] = "Baseline"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Change nothing."""
         return {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class AllInstance(Scheme):
-    """Baseline-A-IN: every batch norm becomes an affine instance norm that keeps the pretrained scale and shift."""
+class _EveryNorm(Scheme):
+    """Every batch norm becomes one of another kind, which keeps its scale and shift."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in the paper's tables."""
-        return "Baseline-A-IN"
+    norm: ClassVar[type[Replacement]]
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in required_batch_norms(trunk, self.label).items():
-            trunk.network.set_submodule(name, AffineInstance.like(norm))
+        norms = {name: norm for name, norm in trunk.network.named_modules() if isinstance(norm, nn.BatchNorm2d)}
+        if not norms:
+            raise ExperimentError(
+                f"{self.label} replaces batch norms, so the backbone must have some",
+                found=f"{trunk.name} has none",
+                fix="take a ResNet or MobileNet, or another scheme",
+            )
+        for name, norm in norms.items():
+            trunk.network.set_submodule(name, self.norm.like(norm))
         return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllInstance(_EveryNorm):
+    """Baseline-A-IN: every batch norm becomes an affine instance norm that keeps the pretrained scale and shift."""
+
+    label: ClassVar[str] = "Baseline-A-IN"
+    norm: ClassVar[type[Replacement]] = AffineInstance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +90,7 @@ class IBN(Scheme):
     after the convolution that expands the block, its counterpart. The stem and blocks before stage 1 stay unchanged.
     """
 
-    @property
-    def label(self) -> str:
-        """The row's name in the paper's tables."""
-        return "Baseline-IBN"
+    label: ClassVar[str] = "Baseline-IBN"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace ``bn1`` of these blocks. Raises ``ExperimentError`` for a timm network with other blocks."""
@@ -107,19 +113,11 @@ class IBN(Scheme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AllSwitchable(Scheme):
+class AllSwitchable(_EveryNorm):
     """Baseline-A-SN: every batch norm becomes a switchable norm that keeps the pretrained scale, shift and statistics."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in the paper's tables."""
-        return "Baseline-A-SN"
-
-    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in required_batch_norms(trunk, self.label).items():
-            trunk.network.set_submodule(name, Switchable.like(norm))
-        return {}
+    label: ClassVar[str] = "Baseline-A-SN"
+    norm: ClassVar[type[Replacement]] = Switchable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +127,7 @@ class IBNb(Scheme):
     In the last block of the stage, before its activation (Pan et al., arXiv 1807.09441, and their code). All are affine.
     """
 
-    @property
-    def label(self) -> str:
-        """The row's name in tables."""
-        return "Baseline-IBN-b"
+    label: ClassVar[str] = "Baseline-IBN-b"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """Replace ``bn1`` and two activations. Raises ``ExperimentError`` for anything but a timm ResNet with batch norm."""
@@ -152,24 +147,18 @@ class IBNb(Scheme):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AllBatchInstance(Scheme):
+class AllBatchInstance(_EveryNorm):
     """Baseline-BIN: every batch norm becomes a learned per-channel mix of batch and instance norm."""
 
-    @property
-    def label(self) -> str:
-        """The row's name in tables."""
-        return "Baseline-BIN"
-
-    def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
-        """Replace them all. Raises ``ExperimentError`` for a backbone without batch norm."""
-        for name, norm in required_batch_norms(trunk, self.label).items():
-            trunk.network.set_submodule(name, BatchInstance.like(norm))
-        return {}
+    label: ClassVar[str] = "Baseline-BIN"
+    norm: ClassVar[type[Replacement]] = BatchInstance
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageInstance(Scheme):
     """Baseline-IN: one affine instance norm after each stage, without restitution."""
+
+    label: ClassVar[str] = "Baseline-IN"
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
     """Stages it follows, counted from 1."""
@@ -179,16 +168,6 @@ class StageInstance(Scheme):
     def __post_init__(self) -> None:
         check_stages(self.stages)
         check_start(self.start)
-
-    @property
-    def label(self) -> str:
-        """The row's name in the paper's tables."""
-        return "Baseline-IN"
-
-    @property
-    def matched(self) -> bool:
-        """Whether ``start`` is ``matched``."""
-        return self.start == "matched"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage."""
@@ -201,6 +180,8 @@ class StageInstance(Scheme):
 @dataclass(frozen=True, kw_only=True)
 class StageSNR(Scheme):
     """SNR after each chosen stage; with the loss it is the paper's SNR, without it "SNR w/o L_SNR"."""
+
+    label: ClassVar[str] = "SNR"
 
     stages: tuple[int, ...] = (1, 2, 3, 4)
     """Stages it follows, counted from 1."""
@@ -230,16 +211,6 @@ class StageSNR(Scheme):
             min_hidden=self.min_hidden,
             gate_bias=self.gate_bias,
         )
-
-    @property
-    def label(self) -> str:
-        """The row's name in the paper's tables."""
-        return "SNR"
-
-    @property
-    def matched(self) -> bool:
-        """Whether ``start`` is ``matched``."""
-        return self.start == "matched"
 
     def apply(self, trunk: Trunk) -> dict[int, nn.Module]:
         """One module per chosen stage. Raises ``ExperimentError`` for a spatial gate on tokens, and with ``ibn`` as ``IBN`` does."""
@@ -305,18 +276,6 @@ def _blocks(trunk: Trunk, stage: Stage) -> list[tuple[str, nn.Module]]:
         for container in containers
         for key, block in trunk.network.get_submodule(container).named_children()
     ]
-
-
-def required_batch_norms(trunk: Trunk, label: str) -> dict[str, nn.BatchNorm2d]:
-    """The batch norms of the trunk by name. Raises ``ExperimentError``, naming the scheme by its ``label``, if there is none."""
-    norms = {name: module for name, module in trunk.network.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    if not norms:
-        raise ExperimentError(
-            f"{label} replaces batch norms, so the backbone must have some",
-            found=f"{trunk.name} has none",
-            fix="take a ResNet or MobileNet, or another scheme",
-        )
-    return norms
 
 
 def _last_activation(trunk: Trunk, stage: Stage) -> str:

@@ -174,7 +174,7 @@ class SNR(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """F in the module's layout -> F~+ of the same shape, layout and dtype."""
         with without_autocast(maps):
-            return self._join(maps, self._restored(self._maps(maps)))
+            return in_layout(self._restored(self._maps(maps)), maps, self.layout, self.prefix_tokens)
 
     def split(self, maps: Tensor) -> SNRSplit:
         """F in the module's layout -> F~+ and the pooled vectors f~, f~+, f~- of the loss.
@@ -184,7 +184,8 @@ class SNR(nn.Module):
         with without_autocast(maps):
             inner = self._maps(maps)
             split = self._split_closed(inner) if self.has_closed_form else self._split_maps(inner)
-            return SNRSplit(self._join(maps, split.maps), split.normalized, split.restored, split.contaminated)
+            restored = in_layout(split.maps, maps, self.layout, self.prefix_tokens)
+            return SNRSplit(restored, split.normalized, split.restored, split.contaminated)
 
     def means(self, maps: Tensor) -> SNRMeans:
         """F in the module's layout -> the spatial means of F~, F~+ and F~-, for a gate with a closed form.
@@ -247,15 +248,6 @@ class SNR(nn.Module):
                 found=f"{maps.shape[1]} tokens with prefix_tokens={self.prefix_tokens}",
                 fix="give prefix_tokens as many as the backbone puts in front",
             )
-
-    def _join(self, maps: Tensor, restored: Maps) -> Tensor:
-        """The inverse of ``channels_first``: (B, C, H, W) to the module's layout, prefix tokens first."""
-        if self.layout == "nchw":
-            return restored
-        if self.layout == "nhwc":
-            return restored.permute(0, 2, 3, 1)
-        tokens = restored.squeeze(-1).transpose(1, 2)
-        return torch.cat([maps[:, : self.prefix_tokens], tokens], 1) if self.prefix_tokens else tokens
 
     def _closed(self, maps: Maps) -> Restituted:
         return restitute(maps, self.gamma, self.beta, self.gate.parts(), self.eps)
@@ -360,6 +352,16 @@ def channels_first(maps: Tensor, layout: Layout, prefix_tokens: int = 0) -> Maps
     if layout == "nhwc":
         return maps.permute(0, 3, 1, 2)
     return maps[:, prefix_tokens:].transpose(1, 2).unsqueeze(-1)
+
+
+def in_layout(inner: Maps, maps: Tensor, layout: Layout, prefix_tokens: int = 0) -> Tensor:
+    """The inverse of ``channels_first``: (B, C, H, W) in the layout of ``maps``, with its prefix tokens."""
+    if layout == "nchw":
+        return inner
+    if layout == "nhwc":
+        return inner.permute(0, 2, 3, 1)
+    tokens = inner.squeeze(-1).transpose(1, 2)
+    return torch.cat([maps[:, :prefix_tokens], tokens], 1) if prefix_tokens else tokens
 
 
 def check_options(

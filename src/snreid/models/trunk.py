@@ -88,45 +88,30 @@ def probe(network: nn.Module, name: str, stages: list[tuple[str, int]], size: tu
             handle.remove()
     for parameter, slope in zip(parameters, slopes, strict=True):
         parameter.requires_grad_(slope is not None)
-    prefix = int(getattr(network, "num_prefix_tokens", 0))
-    records = [
-        _record(number, module, channels, given[module].shape, size, network, name)
-        for number, (module, channels) in enumerate(stages, 1)
-    ]
+    records = []
+    for number, (module, channels) in enumerate(stages, 1):
+        shape = given[module].shape
+        layout, prefix = _layout(shape, channels, network, name)
+        if layout == "tokens":
+            stride = round((size[0] * size[1] / (shape[1] - prefix)) ** 0.5)
+        else:
+            stride = round(size[0] / shape[2 if layout == "nchw" else 1])
+        records.append(Stage(number, module, channels, stride, layout, prefix))
     channels = int(network.num_features)  # type: ignore[arg-type]
-    layout = _layout(final.shape, channels, network, name)
-    return Trunk(
-        name,
-        network,
-        tuple(records),
-        channels,
-        layout,
-        prefix if layout == "tokens" else 0,
-        ends_in_stage=final is given[stages[-1][0]],
-    )
+    layout, prefix = _layout(final.shape, channels, network, name)
+    whole = final is given[stages[-1][0]]
+    return Trunk(name, network, tuple(records), channels, layout, prefix, ends_in_stage=whole)
 
 
-def _record(
-    number: int, module: str, channels: int, shape: torch.Size, size: tuple[int, int], network: nn.Module, name: str
-) -> Stage:
-    layout = _layout(shape, channels, network, name)
-    if layout == "tokens":
-        prefix = int(getattr(network, "num_prefix_tokens", 0))
-        stride = round((size[0] * size[1] / (shape[1] - prefix)) ** 0.5)
-    else:
-        prefix = 0
-        stride = round(size[0] / shape[2 if layout == "nchw" else 1])
-    return Stage(number, module, channels, stride, layout, prefix)
-
-
-def _layout(shape: torch.Size, channels: int, network: nn.Module, name: str) -> Layout:
+def _layout(shape: torch.Size, channels: int, network: nn.Module, name: str) -> tuple[Layout, int]:
+    """Layout and number of prefix tokens."""
     last = str(getattr(network, "output_fmt", "")).upper() == "NHWC"
     if len(shape) == 3 and shape[2] == channels:
-        return "tokens"
+        return "tokens", int(getattr(network, "num_prefix_tokens", 0))
     if len(shape) == 4 and shape[3] == channels and (last or shape[1] != channels):
-        return "nhwc"
+        return "nhwc", 0
     if len(shape) == 4 and shape[1] == channels:
-        return "nchw"
+        return "nchw", 0
     raise ExperimentError(
         "A stage must give maps or tokens with the channels timm lists for it",
         found=f"{name} gives shape {tuple(shape)} where {channels} channels are listed",

@@ -144,15 +144,8 @@ def restore(
 def require_fitting(model: nn.Module, saved: SavedModel, *, source: str, spare: tuple[str, ...] = (), fix: str) -> None:
     """Check that saved tensors are those of a model, which may be on torch's device ``meta`` and so take no memory.
 
-    Args:
-        model: The model to load them into.
-        saved: The tensors.
-        source: Name of the file in messages.
-        spare: Tensors with one of these prefixes are not needed.
-        fix: Advice if they do not fit.
-
-    Raises:
-        CheckpointError: Tensors are missing, left over, of another shape or of another dtype; names them.
+    ``source``: name of the file in messages. ``spare``: tensors with one of these prefixes are not needed. ``fix``: advice if they do
+    not fit. Raises ``CheckpointError`` naming the tensors that are missing, left over, or of another shape or dtype.
     """
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(spare)}
     missing = [name for name in wanted if name not in saved.tensors]
@@ -163,7 +156,7 @@ def require_fitting(model: nn.Module, saved: SavedModel, *, source: str, spare: 
         if name in saved.tensors and _kind(saved.tensors[name]) != _kind(tensor)
     ]
     differences = [
-        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        f"{len(names)} {what} ({shown(names)})"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("of another kind", other))
         if names
     ]
@@ -192,6 +185,11 @@ def require_usable(tensors: Mapping[str, Tensor], *, source: str) -> None:
             found=f"{defect} in {name} of {source}",
             fix="copy the file again, or take the weights of another training",
         )
+
+
+def shown(names: list[str]) -> str:
+    """The first of the names, for a message."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _kind(tensor: Tensor) -> str:

@@ -5,9 +5,6 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from snreid.training.distributed import ProcessGroup
-from snreid.training.parallel import share_buffers
-
 
 class Average:
     """w_avg <- d w_avg + (1 - d) w after each step, with d = min(decay, (1 + t) / (10 + t)) after t earlier updates.
@@ -38,10 +35,6 @@ class Average:
         for name in kept.keys() - set(floats):
             kept[name].copy_(now[name])
         self.updates += 1 - bad
-
-    def share(self, group: ProcessGroup) -> None:
-        """Broadcasts the averaged statistics of rank 0 (``share_buffers``); the weights already agree."""
-        share_buffers(self.model, group)
 
     def tensors(self) -> dict[str, Tensor]:
         """Returns the state to store in a checkpoint."""

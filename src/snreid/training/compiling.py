@@ -2,7 +2,6 @@
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
 from snreid.training.distributed import ProcessGroup
 from snreid.training.parallel import agree
@@ -21,13 +20,8 @@ def backend(group: ProcessGroup, console: Console) -> str | None:
 
 def why_not(device: torch.device) -> str:
     """Returns torch's reason for not compiling for ``device``, or "" if it can. Compiles the sum of two numbers to find out."""
-
-    def probe(x: Tensor) -> Tensor:
-        """Anything."""
-        return x + 1
-
     try:
-        torch.compile(probe, backend=_BACKEND)(torch.zeros(2, device=device))
+        torch.compile(lambda x: x + 1, backend=_BACKEND)(torch.zeros(2, device=device))
     except Exception as error:  # torch raises many types: from its compiler, the linker or a missing header
         return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return ""

@@ -43,7 +43,6 @@ class ProcessGroup:
 
     rank: int
     world: int
-    local_rank: int
     device: torch.device
     """Where this process computes."""
 
@@ -96,18 +95,19 @@ def join(
     """
     rank = launched_rank(os.environ if environment is None else environment)
     if rank is None:
-        return ProcessGroup(rank=0, world=1, local_rank=0, device=chosen_device(device))
+        return ProcessGroup(rank=0, world=1, device=chosen_device(device))
     own_device = chosen_device(device, rank.local_rank)
     if own_device.type == "cuda":
         torch.cuda.set_device(own_device)
+    ipv6 = ":" in rank.address and not rank.address.startswith("[")
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if own_device.type == "cuda" else "gloo",
-        init_method=f"tcp://{_bracketed(rank.address)}:{rank.port}",
+        init_method=f"tcp://{f'[{rank.address}]' if ipv6 else rank.address}:{rank.port}",
         rank=rank.rank,
         world_size=rank.world,
         timeout=timedelta(seconds=timeout),
     )
-    return ProcessGroup(rank=rank.rank, world=rank.world, local_rank=rank.local_rank, device=own_device)
+    return ProcessGroup(rank=rank.rank, world=rank.world, device=own_device)
 
 
 def launched_rank(environment: Mapping[str, str]) -> Rank | None:
@@ -164,10 +164,6 @@ def _number(environment: Mapping[str, str], name: str) -> int:
             found=repr(environment.get(name, "nothing")),
             fix="start with torchrun --nproc-per-node N, or with srun",
         ) from error
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address and not address.startswith("[") else address  # IPv6 with a port
 
 
 def chosen_device(name: str, local_rank: int = 0) -> torch.device:

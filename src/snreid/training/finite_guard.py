@@ -54,13 +54,9 @@ class FiniteGuard:
         self.in_a_row = 0
 
     def refuse(self, names: Sequence[str]) -> None:
-        """Record a bad step.
+        """Record a bad step on the images ``names``.
 
-        Args:
-            names: The images of the batch.
-
-        Raises:
-            DivergenceError: A weight itself is not finite, or more than ``MAX_SKIPPED`` steps in a row were bad.
+        Raises ``DivergenceError`` if a weight itself is not finite, or more than ``MAX_SKIPPED`` steps in a row were bad.
         """
         self.in_a_row += 1
         broken = next((n for n, p in self.model.named_parameters() if not bool(torch.isfinite(p).all())), None)

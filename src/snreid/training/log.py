@@ -6,8 +6,8 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, SupportsFloat
 
 from rich.console import Console
@@ -23,6 +23,27 @@ _LARGEST = 1e15
 
 Metric = SupportsFloat | str
 """A number, a tensor with one element, or a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step, for logs and progress bars."""
+
+    step: int
+    epoch: int
+    """From 0."""
+    rate: float
+    """Learning rate of the step."""
+    parts: Mapping[str, float]
+    """Weighted contribution of each loss, averaged over the batches of the step."""
+    images: int
+    """Images of the step over all processes."""
+    seconds: float
+    """Wall time of the step, data included."""
+    waited: float
+    """Seconds of the step spent waiting for images."""
+    skipped: int
+    """Steps skipped so far because of a non-finite loss or gradient."""
 
 
 class MetricsLog:
@@ -67,9 +88,7 @@ class MetricsLog:
     def __enter__(self) -> "MetricsLog":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # TensorBoard fails again here if its folder is gone or the disk is full; only the first error is worth reporting.
         with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
             self.close()
@@ -209,10 +228,20 @@ class ProgressLine:
     def __enter__(self) -> "ProgressLine":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def follow(log: MetricsLog, bar: ProgressLine) -> Callable[[StepReport], None]:
+    """A ``Hooks.report`` that shows each step on ``bar`` and writes it to ``log``. For the first process only."""
+
+    def report(step: StepReport) -> None:
+        """Reports one step."""
+        bar.update(step.step, epoch=step.epoch, images=step.images, parts=step.parts, waited=step.waited)
+        values = {name: getattr(step, name) for name in ("epoch", "rate", "seconds", "waited", "skipped")}
+        log.write(step.step, {**values, **step.parts})
+
+    return report
 
 
 def loss_text(parts: Mapping[str, SupportsFloat]) -> str:

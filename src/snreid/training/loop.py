@@ -27,6 +27,7 @@ from snreid.training.async_copy import Later, sent
 from snreid.training.checkpoint import CheckpointStore, TrainingState
 from snreid.training.distributed import ProcessGroup
 from snreid.training.finite_guard import FiniteGuard
+from snreid.training.log import StepReport
 from snreid.training.optim import OptimizerState, apply_step, flatten_optimizer, restore_optimizer
 from snreid.training.parallel import Objective, agree, agree_there, part_of_step, share_buffers, wrap
 from snreid.training.plan import TrainingPlan
@@ -34,31 +35,6 @@ from snreid.training.precision import LossScale
 from snreid.training.stop_signal import StopSignal, stopped
 
 __all__ = ["Hooks", "Loop", "StepReport", "TrainingPlan"]
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """One step, for logs and progress bars."""
-
-    step: int
-    epoch: int
-    batch: int
-    """Its first batch, from 0."""
-    batches: int
-    """Batches in an epoch."""
-    epochs: int
-    rate: float
-    """Learning rate of the step."""
-    parts: Mapping[str, float]
-    """Weighted contribution of each loss, averaged over the batches of the step."""
-    images: int
-    """Images of the step over all processes."""
-    seconds: float
-    """Wall time of the step, data included."""
-    waited: float
-    """Seconds of the step spent waiting for images."""
-    skipped: int
-    """Steps skipped so far because of a non-finite loss or gradient."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +111,8 @@ class Loop:
     ) -> None:
         """``save_seconds``: least time between two checkpoints; those at the end and at a signal are always written. ``lag``: how many
         steps the host may run ahead of the results it has read; None: 1 on CUDA, 0 on CPU."""
-        self.plan, self.checkpoints, self.group, self.hooks, self.save_seconds = (
-            plan,
-            checkpoints,
-            group,
-            hooks,
-            save_seconds,
-        )
+        self.plan, self.checkpoints, self.group = plan, checkpoints, group
+        self.hooks, self.save_seconds = hooks, save_seconds
         self.device = next(plan.model.parameters()).device
         self.lag = int(self.device.type == "cuda") if lag is None else lag
         self.guard = FiniteGuard(plan.model)
@@ -206,7 +177,7 @@ class Loop:
             # which reports a lost process at once.
             share_buffers(self.plan.model, self.group)
             if self.plan.average is not None:
-                self.plan.average.share(self.group)
+                share_buffers(self.plan.average.model, self.group)
             stop.interruptible()
             kept = self.hooks.epoch_end(position.epoch, position.kept or {})
             stop.deferring = True  # inside the block, so that no signal slips in between
@@ -236,9 +207,8 @@ class Loop:
     ) -> None:
         plan, began = self.plan, time.monotonic()
         length = len(plan.batches)
-        rate = plan.optim.set_rate(
-            optimizer, plan.schedule.factor(position.epoch + position.batch / length, plan.epochs)
-        )
+        factor = plan.schedule.factor(position.epoch + position.batch / length, plan.epochs)
+        rate = plan.optim.set_rate(optimizer, factor)
         self.guard.before()
         total, parts = self._gradients(objective, position.epoch * length + position.batch, batches)
         bad = agree_there(self.guard.verdict(total), self.group)
@@ -253,18 +223,11 @@ class Loop:
         numbers = Later([bad, ~torch.isfinite(total), bad if scale is None else scale, *parts.values()])
         if self.scale is not None:
             self.scale.update(bad)
-        step, epoch, batch = position.step, position.epoch, position.batch
         position.step += 1
-        position.batch = (batch + len(batches)) % length
-        position.pending = position.batch == 0
-        position.epoch += position.pending
         waited = sum(batch.waited for batch in batches)
         report = StepReport(
-            step=step + 1,
-            epoch=epoch,
-            batch=batch,
-            batches=length,
-            epochs=plan.epochs,
+            step=position.step,
+            epoch=position.epoch,
             rate=rate,
             parts={},
             images=sum(len(batch.whole) for batch in batches),
@@ -272,6 +235,9 @@ class Loop:
             waited=waited,
             skipped=0,
         )
+        position.batch = (position.batch + len(batches)) % length
+        position.pending = position.batch == 0
+        position.epoch += position.pending
         self._untold.append(_Untold(report, numbers, tuple(parts), tuple(batch.whole for batch in batches)))
         self._tell(position, self.lag)
 
@@ -359,8 +325,7 @@ class Loop:
             if not right:
                 raise ValueError(f"its {name} is {values.get(name, getattr(state, name, None))!r}")
         self.plan.model.load_state_dict(_below("model.", tensors))
-        optimized = OptimizerState(_below("optimizer.", tensors), dict(values["optimizer"]))
-        restore_optimizer(optimizer, optimized)
+        restore_optimizer(optimizer, OptimizerState(_below("optimizer.", tensors), dict(values["optimizer"])))
         self.guard.in_a_row = values["in_a_row"]
         if self.scale is not None:
             self.scale.restore(_below("scale.", tensors))
@@ -379,15 +344,9 @@ class Loop:
             if self.plan.average is not None:
                 tensors |= {f"average.{name}": value for name, value in self.plan.average.tensors().items()}
             values = {"optimizer": flat.values, "kept": position.kept or {}, "skipped": position.skipped}
-            values |= {"in_a_row": self.guard.in_a_row, "pending": position.pending}
-            state = TrainingState(
-                tensors=tensors,
-                step=position.step,
-                epoch=position.epoch,
-                batch=position.batch,
-                values={**values, **(self.hooks.values or {})},
-            )
-            self.checkpoints.save(state)
+            values |= {"in_a_row": self.guard.in_a_row, "pending": position.pending, **(self.hooks.values or {})}
+            where = {"step": position.step, "epoch": position.epoch, "batch": position.batch}
+            self.checkpoints.save(TrainingState(tensors=tensors, values=values, **where))
         if together:
             self.group.barrier()
 

@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,22 +38,14 @@ class Optim(ABC):
     parameters without ``backbone`` among the parts of their name."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a learning rate or a factor on it that is not positive, or a negative decay."""
-        _require(
-            math.isfinite(self.lr) and self.lr > 0, "The learning rate is positive", self.lr, "use 3.5e-4 with Adam"
-        )
-        _require(
-            math.isfinite(self.weight_decay) and self.weight_decay >= 0,
-            "The weight decay is not negative",
-            self.weight_decay,
-            "use 5e-4, or 0 for none",
-        )
-        _require(
-            math.isfinite(self.head_lr) and self.head_lr > 0,
+        lr, decay, head = self.lr, self.weight_decay, self.head_lr
+        _require(0 < lr < math.inf, "The learning rate is positive", lr, "use 3.5e-4 with Adam")
+        _require(0 <= decay < math.inf, "The weight decay is not negative", decay, "use 5e-4, or 0 for none")
+        rule, fix = (
             "The factor on the head's learning rate is positive",
-            self.head_lr,
             "use 10, or 1 for the same rate as the backbone's",
         )
+        _require(0 < head < math.inf, rule, head, fix)
 
     @abstractmethod
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
@@ -72,12 +64,8 @@ class Optim(ABC):
 
     def _groups(self, network: nn.Module) -> list[dict[str, Any]]:
         named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
-        _require(
-            bool(named),
-            "Training needs trainable parameters",
-            "none requires a gradient",
-            "unfreeze a part of the network",
-        )
+        rule, fix = "Training needs trainable parameters", "unfreeze a part of the network"
+        _require(bool(named), rule, "none requires a gradient", fix)
         matrices, vectors = [n for n in named if n[1].ndim > 1], [n for n in named if n[1].ndim <= 1]
         parts = [(named, self.weight_decay)] if self.decay_norms else [(matrices, self.weight_decay), (vectors, 0.0)]
         groups: list[dict[str, Any]] = []
@@ -96,6 +84,7 @@ class Optim(ABC):
 class Adam(Optim):
     """Adam (arXiv 1412.6980) with L2 decay in the gradient, unlike ``AdamW``: re-identification recipes are tuned for it."""
 
+    _kind: ClassVar[type[torch.optim.Adam]] = torch.optim.Adam
     lr: float = 3.5e-4
     amsgrad: bool = False
     """Divide by the largest second moment so far (method.md section 4, preset ``paper``)."""
@@ -105,14 +94,13 @@ class Adam(Optim):
     """Added to the square root of the second moment, > 0."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for moments outside [0, 1) or an eps that is not positive."""
         super().__post_init__()
         _require(all(0 <= b < 1 for b in self.betas), "Adam's betas are in [0, 1)", self.betas, "use (0.9, 0.999)")
-        _require(math.isfinite(self.eps) and self.eps > 0, "Adam's eps is positive", self.eps, "use 1e-8")
+        _require(0 < self.eps < math.inf, "Adam's eps is positive", self.eps, "use 1e-8")
 
     def build(self, network: nn.Module) -> torch.optim.Optimizer:
         """See ``Optim.build``."""
-        return torch.optim.Adam(
+        return self._kind(
             self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, fused=True
         )
 
@@ -121,14 +109,9 @@ class Adam(Optim):
 class AdamW(Adam):
     """Adam with decoupled weight decay (arXiv 1711.05101): w <- w - rate (m / (sqrt(v) + eps) + weight_decay w)."""
 
+    _kind: ClassVar[type[torch.optim.Adam]] = torch.optim.AdamW
     weight_decay: float = 0.01
     """Share of a weight that each step subtracts, times the learning rate, >= 0."""
-
-    def build(self, network: nn.Module) -> torch.optim.Optimizer:
-        """See ``Optim.build``."""
-        return torch.optim.AdamW(
-            self._groups(network), lr=self.lr, betas=self.betas, eps=self.eps, amsgrad=self.amsgrad, fused=True
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +125,6 @@ class SGD(Optim):
     """Look ahead along the momentum; needs momentum > 0."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a momentum outside [0, 1) or Nesterov without momentum."""
         super().__post_init__()
         _require(0 <= self.momentum < 1, "The momentum is in [0, 1)", self.momentum, "use 0.9")
         _require(not self.nesterov or self.momentum > 0, "Nesterov needs a momentum", self.momentum, "use momentum 0.9")
@@ -183,13 +165,8 @@ class Schedule(ABC):
     """Factor at epoch 0 when there is a warm-up, above 0 (else the first step is lost) and at most 1."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a negative warm-up or a start outside (0, 1]."""
-        _require(
-            math.isfinite(self.warmup_epochs) and self.warmup_epochs >= 0,
-            "The warm-up lasts at least 0 epochs",
-            self.warmup_epochs,
-            "use 10, or 0 for none",
-        )
+        warmup = self.warmup_epochs
+        _require(0 <= warmup < math.inf, "The warm-up lasts at least 0 epochs", warmup, "use 10, or 0 for none")
         _require(0 < self.start <= 1, "The warm-up starts at a factor above 0 and at most 1", self.start, "use 0.01")
 
     def factor(self, epoch: float, epochs: float) -> float:
@@ -213,7 +190,6 @@ class WarmupSteps(Schedule):
     """Factor at each milestone, in (0, 1]."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for milestones that do not ascend or lie in the warm-up, or a drop outside (0, 1]."""
         super().__post_init__()
         marks = (self.warmup_epochs, *self.milestones)
         _require(
@@ -237,7 +213,6 @@ class WarmupHalving(Schedule):
     """Epochs between two halvings, > 0."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for an interval that is not positive."""
         super().__post_init__()
         _require(self.every > 0, "The epochs between two halvings are more than 0", self.every, "use 40")
 
@@ -253,7 +228,6 @@ class WarmupCosine(Schedule):
     """Factor at the end of training, above 0 and at most 1."""
 
     def __post_init__(self) -> None:
-        """Raises ``ExperimentError`` for a floor outside (0, 1]."""
         super().__post_init__()
         _require(0 < self.floor <= 1, "The floor is above 0 and at most 1", self.floor, "use 0.001")
 
@@ -320,10 +294,11 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: OptimizerState) -
     for label, tensor in state.tensors.items():
         name, key = label.rsplit("/", 1)
         entries.setdefault(index_of[name], {})[key] = _laid_out_as(parameters[index_of[name]], tensor)
-    groups = [
-        {**{k: _as_before(v, now.get(k)) for k, v in group.items()}, **{k: now[k] for k in _OF_THE_PROCESS if k in now}}
-        for group, now in zip(state.values["groups"], current["param_groups"], strict=True)
-    ]
+    groups = []
+    for group, now in zip(state.values["groups"], current["param_groups"], strict=True):
+        # JSON has no tuples (Adam's betas).
+        settings = {k: tuple(v) if isinstance(now.get(k), tuple) else v for k, v in group.items()}
+        groups.append({**settings, **{k: now[k] for k in _OF_THE_PROCESS if k in now}})
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
 
 
@@ -332,10 +307,6 @@ def _laid_out_as(parameter: Tensor, saved: Tensor) -> Tensor:
     if saved.shape != parameter.shape:
         return saved  # a step counter
     return torch.empty_like(parameter, dtype=saved.dtype, device=saved.device, requires_grad=False).copy_(saved)
-
-
-def _as_before(saved: Any, now: Any) -> Any:
-    return tuple(saved) if isinstance(now, tuple) else saved  # JSON has no tuples (Adam's betas)
 
 
 def _names(state: Mapping[str, Any]) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +11,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from snreid.losses import Loss, total_loss
 from snreid.models.backbone import synchronized
-from snreid.outputs import Outputs, StageLogits
+from snreid.outputs import Outputs, StageLogits, StageVectors
 from snreid.system.machine import Precision
 from snreid.training.distributed import ProcessGroup
 from snreid.training.memory import Remembering
 from snreid.training.precision import autocast
+
+Three = TypeVar("Three", StageVectors, StageLogits)
 
 
 class Objective(nn.Module):
@@ -49,7 +52,11 @@ def outputs_of(network: nn.Module, images: Tensor, *, precision: Precision) -> O
     """Runs a network on normalized images (B, 3, H, W) under autocast to ``precision``; returns float32 outputs."""
     with autocast(precision, images.device.type):
         outputs: Outputs = network(images)
-    return outputs if precision == "float32" else _in_float32(outputs)
+    if precision == "float32":
+        return outputs
+    # Losses run in float32; stage vectors already are.
+    pooled, embedding, logits = outputs.pooled.float(), outputs.embedding.float(), outputs.logits.float()
+    return replace(outputs, pooled=pooled, embedding=embedding, logits=logits)
 
 
 def wrap(objective: nn.Module, group: ProcessGroup) -> nn.Module:
@@ -113,35 +120,14 @@ def parted(outputs: Outputs, count: int) -> tuple[Outputs, Outputs]:
 
 
 def _some(outputs: Outputs, rows: slice) -> Outputs:
-    return replace(
-        outputs,
-        pooled=outputs.pooled[rows],
-        embedding=outputs.embedding[rows],
-        logits=outputs.logits[rows],
-        stages=tuple(
-            replace(
-                stage,
-                normalized=stage.normalized[rows],
-                restored=stage.restored[rows],
-                contaminated=stage.contaminated[rows],
-                logits=None
-                if stage.logits is None
-                else StageLogits(
-                    normalized=stage.logits.normalized[rows],
-                    restored=stage.logits.restored[rows],
-                    contaminated=stage.logits.contaminated[rows],
-                ),
-            )
-            for stage in outputs.stages
-        ),
+    stages = tuple(
+        replace(_rows(stage, rows), logits=None if stage.logits is None else _rows(stage.logits, rows))
+        for stage in outputs.stages
     )
+    pooled, embedding, logits = outputs.pooled[rows], outputs.embedding[rows], outputs.logits[rows]
+    return replace(outputs, pooled=pooled, embedding=embedding, logits=logits, stages=stages)
 
 
-def _in_float32(outputs: Outputs) -> Outputs:
-    """Casts head outputs to float32, so that losses under autocast run in float32 (stage vectors already are)."""
-    return replace(
-        outputs,
-        pooled=outputs.pooled.float(),
-        embedding=outputs.embedding.float(),
-        logits=outputs.logits.float(),
-    )
+def _rows(three: Three, rows: slice) -> Three:
+    normalized, restored = three.normalized[rows], three.restored[rows]
+    return replace(three, normalized=normalized, restored=restored, contaminated=three.contaminated[rows])

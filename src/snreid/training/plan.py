@@ -24,11 +24,9 @@ class Images(Protocol):
     @property
     def split(self) -> Split:
         """The images as samples; their names appear in messages."""
-        ...
 
     def batches(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[StoredImages]:
         """uint8 images (B, 3, H, W) of each index batch, in order."""
-        ...
 
 
 class Batches(Protocol):
@@ -36,15 +34,12 @@ class Batches(Protocol):
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        ...
 
     def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
         """Returns all batches of an epoch, of equal length; always the same ones, also after a resume."""
-        ...
 
     def share(self, batch: NDArray[np.int64], rank: int, world: int) -> NDArray[np.int64]:
         """The part of a batch that process ``rank`` of ``world`` trains on."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ Because a batch depends on nothing else, a run can resume inside an epoch, every
 and the batches do not depend on the number of processes.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -79,7 +78,7 @@ class IdentityBatches:
         """
         decks = self._decks
         if decks.epochs > epoch:
-            decks.restart()
+            decks.epochs, decks.by_person = 0, {}
         while decks.epochs < epoch:
             self._next()
         return self._next()
@@ -93,13 +92,11 @@ class IdentityBatches:
         by_person = self._images_by_person()
         batches = []
         for _ in range(len(self)):
-            chosen: list[int] = []
-            for group, share in zip(rounds, shares, strict=True):
-                chosen.extend(group.draw(share))
             images: list[int] = []
-            for person in chosen:
-                deck = decks.of(person, by_person[person], self._strata)
-                images.extend(deck.draw(self.sampling.images, random))
+            for person in [p for group, share in zip(rounds, shares, strict=True) for p in group.draw(share)]:
+                if person not in decks.by_person:
+                    decks.by_person[person] = _Deck(by_person[person], self._strata(by_person[person]))
+                images.extend(decks.by_person[person].draw(self.sampling.images, random))
             batches.append(np.array(images, dtype=np.int64))
         decks.epochs += 1
         return batches
@@ -169,21 +166,12 @@ class Rounds:
         return chosen
 
 
+@dataclass
 class _Decks:
     """The decks of all identities after a number of epochs."""
 
-    def __init__(self) -> None:
-        self.epochs, self.by_person = 0, dict[int, _Deck]()
-
-    def restart(self) -> None:
-        """Goes back to the start of training."""
-        self.epochs, self.by_person = 0, {}
-
-    def of(self, person: int, images: Indices, strata: Callable[[Indices], Indices]) -> "_Deck":
-        """Returns the deck of an identity with these images."""
-        if person not in self.by_person:
-            self.by_person[person] = _Deck(images, strata(images))
-        return self.by_person[person]
+    epochs: int = 0
+    by_person: "dict[int, _Deck]" = field(default_factory=dict)
 
 
 class _Deck:

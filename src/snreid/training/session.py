@@ -42,16 +42,10 @@ class Session:
         console: Console | None = None,
         quiet: bool = False,
     ) -> Self:
-        """Starts a session.
+        """Starts a session of ``group``, else of the processes that torchrun or srun started, or of this one alone.
 
-        Args:
-            machine: Settings; the defaults if None.
-            group: The processes; if None, those that torchrun or srun started, or this one alone.
-            console: Where to report; if None, stderr of the first process.
-            quiet: Report nothing. Has no effect on a given ``console``.
-
-        Raises:
-            ExperimentError: There is no such device, or the launcher's variables contradict each other.
+        ``console``: where to report; if None, stderr of the first process, unless ``quiet``. Raises ``ExperimentError`` if there is no
+        such device, or the launcher's variables contradict each other.
         """
         machine = machine or Machine()
         group = group or join(machine.device)
@@ -70,11 +64,8 @@ class Session:
 
     @contextmanager
     def holding(self, lock: AbstractContextManager[None]) -> Iterator[None]:
-        """Holds a lock (``system/locks.py``) for all processes that work together; the first one takes it.
-
-        Raises:
-            BusyError: Another program holds it; in every process.
-        """
+        """Holds a lock (``system/locks.py``) for all processes that work together; the first one takes it. Raises ``BusyError`` in every
+        process if another program holds it."""
         busy = None
         with ExitStack() as stack:
             if self.first:

@@ -70,9 +70,7 @@ class TrainingSet:
             raise DataError("A training set needs images", found="none that can be used", fix="restore the image files")
         _, persons = np.unique(self.persons[keep], return_inverse=True)
         split = Split(tuple(self.split.samples[i] for i in keep))
-        return TrainingSet(
-            split, persons.astype(np.int64), self.domains[keep], self.sources[keep], self.names, self.remarks
-        )
+        return TrainingSet(split, persons, self.domains[keep], self.sources[keep], self.names, self.remarks)
 
 
 def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
@@ -109,7 +107,7 @@ def join(sources: Sequence[ReIDData], domains: str = "source") -> TrainingSet:
         Split(tuple(samples)),
         _number(person_keys),
         _number(domain_keys),
-        np.array([k[0] for k in person_keys], dtype=np.int64),
+        np.array([source for source, _ in person_keys], dtype=np.int64),
         names,
         tuple(dict.fromkeys(remark for source in sources for remark in source.remarks)),
     )
@@ -165,5 +163,4 @@ def validation_split(held_out: TrainingSet) -> tuple[Labels, Labels]:
 
 
 def _number(keys: list[tuple[int, int]]) -> Labels:
-    order = {key: i for i, key in enumerate(sorted(set(keys)))}
-    return np.array([order[k] for k in keys], dtype=np.int64)
+    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)

@@ -53,10 +53,6 @@ class Relevance:
         pairs = self.pairs(np.array([query]))
         return pairs.position[pairs.match]
 
-    def marked(self, query: int) -> NDArray[np.int64]:
-        """Positions that are a match or ignored (junk left out): all that are not wrong for this query."""
-        return self.pairs(np.array([query])).position
-
     def entries(self, query: int) -> NDArray[np.int64]:
         """(K,) positions of all entries that show the person of the query at this position, ignored ones included."""
         return self.positions[self.first[query] : self.first[query] + self.count[query]]

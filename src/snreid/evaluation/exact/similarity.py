@@ -20,14 +20,13 @@ Accumulating in float64 is therefore unnecessary: float32 decides whatever it ca
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snreid.errors import ExperimentError
 
-MetricName = Literal["cosine", "euclidean"]
 SLICE = 512
 """Dimensions per partial product of ``product``: shorter slices bound rounding more tightly, longer ones are faster."""
 RUN = 32
@@ -45,6 +44,7 @@ _TORCH_ALONE = (1 << 15) - 1
 """Numbers that torch copies on the calling thread alone."""
 _SAFE = (1e-25, 1e29)
 """Range of squared lengths that float32 computes correctly: squares of smaller elements may vanish, of larger ones overflow."""
+Doubles = NDArray[np.float64]
 Numbers = NDArray[np.floating[Any]]
 """float16, float32 or float64: types that a computation first widens, exactly."""
 SHORTEST, LONGEST = 1e-15, 1e15
@@ -52,7 +52,13 @@ SHORTEST, LONGEST = 1e-15, 1e15
 ``error`` allows."""
 
 
-def squared_lengths(rows: Numbers) -> NDArray[np.float64]:
+def stretches(count: int, step: int) -> Iterator[slice]:
+    """Slices of ``count`` items, ``step`` (at least 1) at a time."""
+    step = max(1, step)
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def squared_lengths(rows: Numbers) -> Doubles:
     """Squared Euclidean length of each row of (N, D): (N,) float64, independent of the row's position.
 
     Not finite where the row is not: squares of finite float32 values cannot overflow float64.
@@ -66,7 +72,7 @@ def squared_lengths(rows: Numbers) -> NDArray[np.float64]:
     return squared
 
 
-def quick_squared_lengths(rows: NDArray[np.float32] | NDArray[np.float16]) -> NDArray[np.float64]:
+def quick_squared_lengths(rows: NDArray[np.float32] | NDArray[np.float16]) -> Doubles:
     """Squared Euclidean length of each row of (N, D) up to a relative error of ``RUN`` float32 roundings: (N,) float64, six times
     as fast as ``squared_lengths``.
 
@@ -111,19 +117,13 @@ class Similarity(ABC):
     """A measure of similarity; larger is more similar. Stateless."""
 
     @abstractmethod
-    def key_rows(
-        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+    def key_rows(self, query: Doubles, rows: Doubles, squared: Doubles | None) -> Doubles:
         """(N,) float64 keys of C-contiguous rows (N, D), which are overwritten, for one query (D,); ``squared`` (N,) are the
         rows' squared lengths from ``squared_lengths``, if known already."""
 
     def keys(
-        self,
-        query: Numbers,
-        gallery: Numbers,
-        positions: NDArray[np.int64],
-        squared: NDArray[np.float64] | None = None,
-    ) -> NDArray[np.float64]:
+        self, query: Numbers, gallery: Numbers, positions: NDArray[np.int64], squared: Doubles | None = None
+    ) -> Doubles:
         """(K,) float64 keys that rank the gallery entries at ``positions`` (K,) for one query (D,). Equal keys are ties.
 
         ``squared`` (K,): the entries' squared lengths, if known already.
@@ -136,12 +136,8 @@ class Similarity(ABC):
         return keys
 
     def pair_keys(
-        self,
-        queries: Numbers,
-        rows: NDArray[np.int64],
-        gallery: Numbers,
-        positions: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
+        self, queries: Numbers, rows: NDArray[np.int64], gallery: Numbers, positions: NDArray[np.int64]
+    ) -> Doubles:
         """(K,) float64 keys of pairs: of the query at ``rows`` (K,) in ``queries`` and the gallery entry at ``positions`` (K,)."""
         keys = np.empty(len(positions))
         memory = _Gathered(len(positions), gallery.shape[1])
@@ -156,8 +152,8 @@ class Similarity(ABC):
         rows: NDArray[np.int64],
         gallery: NDArray[np.float32] | NDArray[np.float16],
         positions: NDArray[np.int64],
-        columns: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
+        columns: Doubles,
+    ) -> Doubles:
         """(K,) scores of pairs as for ``pair_keys``, of prepared queries, within ``error(..., width=RUN)`` of the scores of their
         keys: several times as fast as keys. ``columns`` (K,): ``columns`` of the entries' squared lengths, in float64."""
         scores = np.empty(len(positions))
@@ -169,19 +165,19 @@ class Similarity(ABC):
         return scores
 
     @abstractmethod
-    def scores(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float64]:
+    def scores(self, keys: Doubles, squared_length: float) -> Doubles:
         """The score of ``product`` that belongs to each key, for a query of this squared length. Increasing."""
 
     @abstractmethod
-    def shown(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float32]:
+    def shown(self, keys: Doubles, squared_length: float) -> NDArray[np.float32]:
         """The number shown to the user for each key: cosine, or minus the Euclidean distance."""
 
     @abstractmethod
-    def prepared(self, queries: Numbers, squared: NDArray[np.float64]) -> Any:
+    def prepared(self, queries: Numbers, squared: Doubles) -> Any:
         """The (B, D) left factor of the product, from queries and their squared lengths (B,), in the queries' type."""
 
     @abstractmethod
-    def columns(self, squared: NDArray[np.float64]) -> NDArray[np.float64]:
+    def columns(self, squared: Doubles) -> Doubles:
         """(N,) gallery values for ``finish``, from its squared lengths (N,)."""
 
     @abstractmethod
@@ -190,22 +186,14 @@ class Similarity(ABC):
 
     @abstractmethod
     def error(
-        self,
-        squared_queries: NDArray[np.float64],
-        squared_gallery: NDArray[np.float64],
-        dimension: int,
-        *,
-        width: int = SLICE,
-    ) -> NDArray[np.float64]:
+        self, squared_queries: Doubles, squared_gallery: Doubles, dimension: int, *, width: int = SLICE
+    ) -> Doubles:
         """(B,) bound of |score - key's score| for each query against this block of the gallery, where the inner products are sums
         of partial ones of ``width`` dimensions each, in any order of summation. ``product`` has slices of ``SLICE``, ``nearly`` runs of
         ``RUN`` that are added in float64."""
 
     def product(
-        self,
-        queries: NDArray[np.float32],
-        gallery: NDArray[np.float32],
-        squared_gallery: NDArray[np.float64],
+        self, queries: NDArray[np.float32], gallery: NDArray[np.float32], squared_gallery: Doubles
     ) -> NDArray[np.float32]:
         """(B, N) float32 scores of prepared queries (B, D) against gallery rows (N, D)."""
         scores, partial = np.empty((2, len(queries), len(gallery)), np.float32)
@@ -238,7 +226,7 @@ class _Gathered:
             return np.take(table, positions, axis=0, out=found, mode="clip")
         return widened_into(np.asarray(table[positions], np.float16), found)
 
-    def wide(self, rows: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    def wide(self, rows: NDArray[np.float32], side: int) -> Doubles:
         """These rows in float64, valid until the next call for this side."""
         found = self._wide[side, : len(rows)]
         np.copyto(found, rows)
@@ -252,28 +240,26 @@ class Cosine(Similarity):
     equal angles between short integer vectors are recognized as equal.
     """
 
-    def key_rows(
-        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+    def key_rows(self, query: Doubles, rows: Doubles, squared: Doubles | None) -> Doubles:
         """x |x| / |g|^2 for each row g."""
         if squared is None:
             squared = (rows * rows).sum(axis=1)
         products = np.multiply(rows, query, out=rows).sum(axis=1)
         return np.asarray(products * np.abs(products) / np.where(squared > 0, squared, 1.0))
 
-    def scores(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float64]:
+    def scores(self, keys: Doubles, squared_length: float) -> Doubles:
         """The cosine, -1 to 1."""
         return np.asarray(np.sign(keys) * np.sqrt(np.abs(keys) / (squared_length or 1.0)))
 
-    def shown(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float32]:
+    def shown(self, keys: Doubles, squared_length: float) -> NDArray[np.float32]:
         """The cosine, -1 to 1."""
         return self.scores(keys, squared_length).astype(np.float32)
 
-    def prepared(self, queries: Numbers, squared: NDArray[np.float64]) -> Any:
+    def prepared(self, queries: Numbers, squared: Doubles) -> Any:
         """The queries divided by their lengths."""
         return np.asarray(queries * self.columns(squared).astype(queries.dtype)[:, None])
 
-    def columns(self, squared: NDArray[np.float64]) -> NDArray[np.float64]:
+    def columns(self, squared: Doubles) -> Doubles:
         """1 / length, 0 for a zero vector."""
         return np.asarray(np.where(squared > 0, 1 / np.sqrt(np.where(squared > 0, squared, 1.0)), 0.0))
 
@@ -282,13 +268,8 @@ class Cosine(Similarity):
         products *= columns
 
     def error(
-        self,
-        squared_queries: NDArray[np.float64],
-        squared_gallery: NDArray[np.float64],
-        dimension: int,
-        *,
-        width: int = SLICE,
-    ) -> NDArray[np.float64]:
+        self, squared_queries: Doubles, squared_gallery: Doubles, dimension: int, *, width: int = SLICE
+    ) -> Doubles:
         """The bound for unit vectors, the same for all."""
         return np.full(len(squared_queries), _gamma(dimension, width) + dimension * SMALLEST)
 
@@ -300,26 +281,24 @@ class Euclidean(Similarity):
     query's gallery in the same way.
     """
 
-    def key_rows(
-        self, query: NDArray[np.float64], rows: NDArray[np.float64], squared: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+    def key_rows(self, query: Doubles, rows: Doubles, squared: Doubles | None) -> Doubles:
         """-|q - g|^2 for each row g."""
         rows -= query
         return np.asarray(-np.multiply(rows, rows, out=rows).sum(axis=1))
 
-    def scores(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float64]:
+    def scores(self, keys: Doubles, squared_length: float) -> Doubles:
         """q . g - |g|^2 / 2 = (|q|^2 - |q - g|^2) / 2."""
         return np.asarray((squared_length + keys) / 2)
 
-    def shown(self, keys: NDArray[np.float64], squared_length: float) -> NDArray[np.float32]:
+    def shown(self, keys: Doubles, squared_length: float) -> NDArray[np.float32]:
         """-|q - g|, in the unit of the embeddings."""
         return (0.0 - np.sqrt(-keys)).astype(np.float32)
 
-    def prepared(self, queries: Numbers, squared: NDArray[np.float64]) -> Any:
+    def prepared(self, queries: Numbers, squared: Doubles) -> Any:
         """The queries unchanged."""
         return queries
 
-    def columns(self, squared: NDArray[np.float64]) -> NDArray[np.float64]:
+    def columns(self, squared: Doubles) -> Doubles:
         """|g|^2 / 2."""
         return np.asarray(squared / 2)
 
@@ -328,13 +307,8 @@ class Euclidean(Similarity):
         products -= columns
 
     def error(
-        self,
-        squared_queries: NDArray[np.float64],
-        squared_gallery: NDArray[np.float64],
-        dimension: int,
-        *,
-        width: int = SLICE,
-    ) -> NDArray[np.float64]:
+        self, squared_queries: Doubles, squared_gallery: Doubles, dimension: int, *, width: int = SLICE
+    ) -> Doubles:
         """The bound grows with the lengths: |q| |g| + |g|^2 / 2 times gamma."""
         longest = np.sqrt(squared_gallery.max(initial=0.0))
         lengths = np.sqrt(squared_queries)
@@ -356,11 +330,10 @@ def similarity(metric: str) -> Similarity:
 
 def _parts(count: int, dimension: int) -> Iterator[slice]:
     """Slices of ``count`` rows whose float64 copy takes 1 MB: it bounds memory and stays in the cache."""
-    step = max(1, _AT_ONCE // dimension)
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+    return stretches(count, _AT_ONCE // dimension)
 
 
-def _in_runs(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+def _in_runs(a: NDArray[np.float32], b: NDArray[np.float32]) -> Doubles:
     """Inner products of the rows of (N, D) and (N, D): runs of ``RUN`` dimensions in float32, added in float64."""
     count, dimension = a.shape
     whole = dimension - dimension % RUN
