@@ -97,7 +97,9 @@ def test_cameras_that_a_row_was_adapted_to_are_not_called_never_seen(root: Path)
     record = records["people"]
     scheme, target = record["rows"][0]["scheme"], record["rows"][0]["target"]
     rows = [{**row, "adapted_to": target} for row in record["rows"]]
-    page = writer.readme({**words, "readme": {"people": {scheme: "X"}}}, {**records, "people": {**record, "rows": rows}})
+    page = writer.readme(
+        {**words, "readme": {"people": {scheme: "X"}}}, {**records, "people": {**record, "rows": rows}}
+    )
     never, seen = next(line for line in page.splitlines() if "| X |" in line).split("|")[4:6]
     assert f"{target} without labels" in seen and target not in never and never.strip()
 
