@@ -20,7 +20,7 @@ import torch
 
 from snreid.errors import CheckpointError, ExperimentError
 from snreid.experiments.experiment import Experiment
-from snreid.experiments.packaged import NAMES, beside, located
+from snreid.experiments.packaged import NAMES, beside, is_packaged, located
 from snreid.inference.embedder import Embedder
 from snreid.models.delta import has_weights, read_weights
 from snreid.models.reid import CLASSIFIERS
@@ -44,7 +44,7 @@ class Run:
 
     @property
     def results(self) -> Path:
-        """Folder of the scores: the run's own, or ``runs/NAME`` in the current folder for a packaged run."""
+        """Folder of the scores: the run's own, or ``runs/NAME-HASH`` in the current folder for a packaged run."""
         return beside(self.folder)
 
     @property
@@ -72,7 +72,12 @@ class Run:
                 found=f"no model.safetensors in {self.folder}",
                 fix=f"continue it: {'the same snreid adapt command' if 'adaptation' in self.record else train_it}",
             )
-        saved = read_weights(self.folder)
+        try:
+            saved = read_weights(self.folder)
+        except CheckpointError as error:
+            if not is_packaged(self.folder):
+                raise
+            raise CheckpointError(error.rule, found=error.found, fix="install snreid again") from error
         self._check_packaged(saved)
         # The weights come from this run's file, so no pretrained ones are needed.
         config, persons = without_pretrained(self.experiment).model, self._persons(saved)
