@@ -12,6 +12,7 @@ from snreid.figures.charts import (
     IntervalChart,
     IntervalRow,
     Span,
+    short_labels,
     shorten,
     span_of,
     spread,
@@ -101,3 +102,15 @@ def test_whiskers_end_where_the_interval_ends() -> None:
 def test_long_names_end_in_an_ellipsis() -> None:
     assert shorten("SNR") == "SNR"
     assert len(shorten("x" * 99)) == len(shorten("x" * 14)) == 13
+
+
+def test_long_names_that_begin_alike_have_labels_of_their_own() -> None:
+    names = [
+        f"snr-no-loss-{method}-{place}"
+        for method in ("adaptive-bn", "clustering")
+        for place in ("market1501", "cuhk03")
+    ]
+    labels = short_labels(["SNR", "snr-no-loss", *names])
+    assert labels["SNR"] == "SNR" and labels["snr-no-loss"] == "snr-no-loss"
+    assert len(set(labels.values())) == 6 and max(map(len, labels.values())) <= 13
+    assert labels[names[0]] == "adapti\N{HORIZONTAL ELLIPSIS}et1501"

@@ -4,9 +4,10 @@ Schemes differ in three ways: colour (a palette for colour-blind readers, in pag
 and the shape of a marker that is repeated beside the scheme's name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
+from os.path import commonprefix
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -87,6 +88,24 @@ def shorten(name: str, longest: int = LONGEST_LABEL) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def short_labels(names: Iterable[str]) -> dict[str, str]:
+    """Each name to a label that fits beside a curve. Names that begin alike lose what they share, then their middle."""
+    labels = {name: shorten(name) for name in names}
+    for label in set(labels.values()):
+        alike = [name for name in labels if labels[name] == label]
+        if len(alike) > 1:
+            shared = commonprefix(alike)  # noqa: RUF071 - of characters
+            start = max(shared.rfind(separator) for separator in " -_") + 1
+            labels |= {name: _ends(name[start:] or name) for name in alike}
+    return labels
+
+
+def _ends(name: str) -> str:
+    """The name, or its two ends and an ellipsis between them."""
+    half = LONGEST_LABEL // 2
+    return name if len(name) <= LONGEST_LABEL else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CmcChart:
     """CMC curves of one domain; each curve is named at its right end."""
@@ -118,6 +137,11 @@ class CmcChart:
             f"{name}: {percent(curve[0])} % at rank 1, {percent(curve[-1])} % at rank {self.length}"
             for name, curve in self.curves.items()
         )
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Scheme to its label."""
+        return short_labels(self.curves)
 
     @property
     def label_heights(self) -> dict[str, float]:
@@ -171,6 +195,11 @@ class IntervalChart:
     def height(self) -> int:
         """Of the drawing."""
         return sum(self.head + LABEL_GAP * len(rows) for _, rows in self.groups) + self.foot
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name of a row to its label."""
+        return short_labels(row.name for _, rows in self.groups for row in rows)
 
     @property
     def lines(self) -> list[tuple[int, str | IntervalRow]]:
