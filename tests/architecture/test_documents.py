@@ -155,3 +155,30 @@ def test_the_table_of_counts_is_what_the_readers_expect() -> None:
         for e in reader.expected
     }
     assert shown == expected
+
+
+def test_the_table_of_folders_is_where_the_readers_look(tmp_path: Path) -> None:
+    from snreid.cli.names import dataset_named, known_names
+    from snreid.errors import DataError
+
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    shown = dict(
+        re.findall(
+            r"^\| `([\w-]+)` \| ((?:the data folder itself, )?`[^|]+`) \|$",
+            page.partition("looked for in |")[2],
+            flags=re.M,
+        )
+    )
+    made = {data.name for data in map(dataset_named, known_names()) if "by this program" in data.home}
+    assert shown.keys() == set(known_names()) - made - {"cuhk03-detected", "cuhk03-labelled"}
+    for name, folders in shown.items():
+        with pytest.raises(DataError) as missing:
+            dataset_named("dukemtmc:withdrawn_ok=true" if name == "dukemtmc" else name).read(tmp_path)
+        found = (
+            (missing.value.found or "")
+            .partition(" (the data folder")[0]
+            .removesuffix(f" of {tmp_path}")
+            .removesuffix(f" in {tmp_path}")
+        )
+        assert found.endswith(" " + ", ".join(re.findall(r"`([^`]+)`", folders))), name
+        assert (f"{tmp_path}, nor" in found) == folders.startswith("the data folder itself"), name

@@ -49,9 +49,9 @@ class CUHK03(DataSet):
     boxes: Literal["detected", "labelled"] = "detected"
     """Boxes from a detector, or drawn by hand."""
     images: str | None = None
-    """The folder of extracted images, or ``cuhk-03.mat``. None: look in the usual places."""
+    """The folder of extracted images, or ``cuhk-03.mat``, below the data folder or absolute. None: look in the usual places."""
     protocol: str | None = None
-    """``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``. None: look in the usual places."""
+    """``cuhk03_new_protocol_config_detected.mat`` or ``..._labeled.mat``, likewise."""
 
     def __post_init__(self) -> None:
         if self.boxes not in ("detected", "labelled"):
