@@ -61,7 +61,7 @@ def test_no_number_has_a_hidden_meaning() -> None:
         ([("a", "1.0", None, None), ("b", "1.0", None, None)], "7 instead of 7.0"),
         ([("a", "nan", None, None), ("b", "1", None, None)], "person is a whole number or a name.*'nan' in line 1"),
         ([("a", "1", None, None), ("b", "01", None, None)], "spelt in one way.*'01' in line 2 and '1' in line 1"),
-        ([("a", "1", "2.", None), ("b", "1", "1", None)], "a camera is a whole number.*line 1"),
+        ([("a", "1", "2.", None), ("b", "1", "1", None)], "A camera is a whole number.*line 1"),
         ([("a", "1", "2", None), ("b", "1", "", None)], "for all images or for none.*line 2.*labels\\.cameras=false"),
         ([("a", "1", None, "train"), ("b", "1", None, "dev")], "split is one of.*'dev' in line 2"),
         ([("a", "1", None, "train"), ("b", "1", None, None)], "split is given for all.*line 2"),

@@ -127,7 +127,7 @@ def test_one_image_of_a_person_and_special_persons_in_training_are_refused(tmp_p
     with pytest.raises(DataError, match="at least 2 images") as caught:
         with_name(tmp_path / "a", "bounding_box_train", "0009_c1s1_000451_03.jpg")
     assert "0009_c1s1_000451_03.jpg" in caught.value.found
-    with pytest.raises(DataError, match="distractors"):
+    with pytest.raises(DataError, match="Distractors"):
         with_name(tmp_path / "b", "bounding_box_train", "0000_c1s1_000451_03.jpg")
     with pytest.raises(DataError, match="holds images"):
         Market1501().read(build(tmp_path / "c", NAMES | {"query": []}))

@@ -137,8 +137,10 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Weights, Watch]:
 def test_it_runs_to_the_end_and_reports_every_step(straight: tuple[Weights, Watch], tmp_path: Path) -> None:
     found, watch = straight
     assert watch.steps == list(range(1, STEPS + 1)) and watch.epochs == [1, 2, 3]
-    assert [(r.epoch, r.batch) for r in watch.reports] == [(e, b) for e in range(EPOCHS) for b in range(BATCHES)]
-    assert {(r.batches, r.epochs, r.images, r.skipped) for r in watch.reports} == {(BATCHES, EPOCHS, 6, 0)}
+    assert [(r.epoch, r.step) for r in watch.reports] == [
+        (e, e * BATCHES + b + 1) for e in range(EPOCHS) for b in range(BATCHES)
+    ]
+    assert {(r.images, r.skipped) for r in watch.reports} == {(6, 0)}
     schedule = plan().schedule
     assert [r.rate for r in watch.reports] == pytest.approx(
         [1e-3 * schedule.factor(step / BATCHES, EPOCHS) for step in range(STEPS)]
