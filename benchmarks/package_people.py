@@ -88,7 +88,7 @@ def card(run: Run, folder: Path) -> str:
             "## Purpose and limits",
             "",
             "A start for cameras of which you have no labelled images: to rank a gallery, to be adapted",
-            "(`snreid adapt people --images FOLDER --method adaptive-bn`), to compare with; and for those of which you have, to be",
+            "(`snreid adapt people --images FOLDER`), to compare with; and for those of which you have, to be",
             "trained further (`snreid train snr-plus`). A rank list is a list of candidates. Measure on your own cameras before",
             "anything depends on it. The model must not be used to identify people, to follow them without a lawful basis, or for",
             "decisions that no human checks (docs/ethics.md).",
